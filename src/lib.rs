@@ -1,0 +1,23 @@
+//! plexichat: a chat server that speaks the Plexichat REST API and gateway, API level a.1.0-49.
+//!
+//! Folders are layers. Code may use what stands to its right, never to its left
+//! (`tests/tidy.rs` reads the `use crate::` lines and fails otherwise):
+//!
+//! ```text
+//! cli → net → api, gateway → log → domain → store, wire → config, id, limits   (+ runtime, effect, observe)
+//! ```
+
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod domain;
+pub mod effect;
+pub mod gateway;
+pub mod id;
+pub mod limits;
+pub mod log;
+pub mod net;
+pub mod observe;
+pub mod runtime;
+pub mod store;
+pub mod wire;

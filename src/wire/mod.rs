@@ -1,0 +1,9 @@
+//! HTTP/1.1, WebSocket and JSON as bytes, without I/O.
+//!
+//! Owns: where one message ends and the next begins, and how values are spelled.
+//! Invariant: nothing here reads a socket, a clock or a random number; the same
+//! bytes in, in any split, give the same messages out.
+
+pub mod http;
+pub mod json;
+pub mod websocket;
