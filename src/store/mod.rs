@@ -1,1 +1,281 @@
-//! store
+//! Durable state: one LMDB environment, typed tables, versioned records.
+//!
+//! Owns: the bytes on disk and their format. Only this folder names `heed` and `rkyv`'s record bytes.
+//! Invariant: no rules, no JSON, nothing asynchronous. One process has the store open (a lock file says so),
+//! one thread writes, any thread reads through a [`Snapshot`].
+
+mod backup;
+pub mod key;
+pub mod records;
+mod table;
+pub mod tables;
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use heed::types::Bytes;
+use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions, WithoutTls};
+
+pub use backup::restore;
+pub use key::Key;
+use table::Databases;
+pub use table::{Read, Record, Scan, Snapshot, Table, Tx, WriteError, encode_record};
+use tables::{META, ROWS, TABLE_COUNT};
+
+/// Version of the whole format: which tables exist and how keys and records are spelled.
+/// A store of an older version is migrated when it is opened, one of a newer version is refused.
+pub const FORMAT: u64 = 1;
+
+/// When a commit counts as done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// On disk: every commit is followed by an fsync.
+    Always,
+    /// Handed to the kernel: [`Store::sync`] is called at intervals; a power cut loses what came since.
+    Interval,
+}
+
+/// How to open a store.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub path: PathBuf,
+    /// Upper bound of the data file, bytes. Address space, not memory or disk: set it generously.
+    pub map_size: usize,
+    pub sync: Sync,
+    /// Snapshots that may be open at once.
+    pub readers_max: u32,
+}
+
+/// Why a store could not be opened, with what to do about it.
+#[derive(Debug)]
+pub struct OpenError(String);
+
+impl std::fmt::Display for OpenError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// An open store. Cheap to share behind an `Arc`.
+pub struct Store {
+    env: Env<WithoutTls>,
+    databases: Databases,
+    path: PathBuf,
+    map_size: usize,
+    /// Held as long as the store is open.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the store, creating folder and tables when they are missing.
+    ///
+    /// # Errors
+    /// Folder not writable, opened by another process, newer format, map too large for the address space.
+    pub fn open(options: &Options) -> Result<Store, OpenError> {
+        let path = &options.path;
+        let explain = |what: &str, error: &dyn std::fmt::Display| {
+            OpenError(format!("cannot {what} the store in {}: {error}", path.display()))
+        };
+        std::fs::create_dir_all(path).map_err(|e| explain("create", &e))?;
+        let lock = lock(path)?;
+        let mut opening = EnvOpenOptions::new().read_txn_without_tls();
+        opening
+            .map_size(page_multiple(options.map_size))
+            .max_dbs(TABLE_COUNT as u32)
+            .max_readers(options.readers_max);
+        // Random access is the rule: read-ahead would only evict pages that are needed.
+        let mut flags = EnvFlags::NO_READ_AHEAD;
+        if options.sync == Sync::Interval {
+            flags |= EnvFlags::NO_SYNC;
+        }
+        // SAFETY: the lock file keeps other processes of ours away from the map, and NO_SYNC is the operator's
+        // explicit choice between speed and the last seconds before a power cut.
+        let env = unsafe {
+            opening.flags(flags);
+            opening.open(path)
+        }
+        .map_err(|e| explain("open", &e))?;
+        let databases = create_tables(&env).map_err(|e| explain("create the tables of", &e))?;
+        let store = Store { env, databases, path: path.clone(), map_size: options.map_size, _lock: lock };
+        store.check_format()?;
+        Ok(store)
+    }
+
+    /// A view of everything committed so far.
+    pub fn snapshot(&self) -> Snapshot {
+        let tx =
+            self.env.clone().static_read_txn().expect("fewer snapshots are open than `readers_max` allows");
+        Snapshot::new(tx, self.databases)
+    }
+
+    /// Begins the write transaction. There is one writer thread; a second caller would wait.
+    ///
+    /// # Errors
+    /// When the environment cannot be written at all.
+    pub fn begin(&self) -> Result<Tx<'_>, WriteError> {
+        Ok(Tx::new(self.env.write_txn()?, self.databases))
+    }
+
+    /// Flushes what `Sync::Interval` has left to the kernel.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn sync(&self) -> io::Result<()> {
+        self.env.force_sync().map_err(io::Error::other)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of the data file that hold pages, and the bytes it may grow to.
+    pub fn usage(&self) -> (u64, u64) {
+        let info = self.env.info();
+        const PAGE_LEN: u64 = 4_096;
+        ((info.last_page_number as u64 + 1) * PAGE_LEN, self.map_size as u64)
+    }
+
+    fn check_format(&self) -> Result<(), OpenError> {
+        let found = self.snapshot().read().get(META, "format").map(|meta| meta.value.to_native());
+        match found {
+            Some(FORMAT) => Ok(()),
+            None => {
+                let mut tx = self.begin().map_err(|e| self.unusable(&format!("{e:?}")))?;
+                tx.put(META, "format", &records::Meta { value: FORMAT });
+                tx.commit().map_err(|e| self.unusable(&format!("{e:?}")))
+            }
+            Some(newer) => Err(OpenError(format!(
+                "the store in {} has format {newer}, this version reads format {FORMAT}: start the version that \
+                 wrote it, or restore a backup that this version made",
+                self.path.display()
+            ))),
+        }
+    }
+
+    fn unusable(&self, error: &str) -> OpenError {
+        OpenError(format!("cannot write to the store in {}: {error}", self.path.display()))
+    }
+}
+
+fn create_tables(env: &Env<WithoutTls>) -> Result<Databases, heed::Error> {
+    let tx = env.write_txn()?;
+    let created = env.create_databases_and_commit(tx, |opener, tx| {
+        let mut databases = Vec::with_capacity(TABLE_COUNT);
+        for row in ROWS {
+            databases.push(opener.create_database::<Bytes, Bytes>(tx, Some(row.name))?);
+        }
+        let databases: [_; TABLE_COUNT] = databases.try_into().expect("one database per row");
+        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(databases))
+    })?;
+    Ok(created.unwrap_commit())
+}
+
+/// LMDB wants a multiple of the page size.
+fn page_multiple(len: usize) -> usize {
+    const PAGE_LEN: usize = 4_096;
+    len.next_multiple_of(PAGE_LEN)
+}
+
+/// Takes the lock file of a data folder, so that a second server cannot write beside the first.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let name = path.join("plexichat.lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&name);
+    let file = file.map_err(|e| OpenError(format!("cannot write to {}: {e}", path.display())))?;
+    // SAFETY: flock on a descriptor we own.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+        return Err(OpenError(format!(
+            "the store in {} is in use by another process: stop it, or choose another folder with --data",
+            path.display()
+        )));
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::records::Meta;
+    use super::*;
+
+    pub(crate) fn temporary(map_size: usize) -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let options =
+            Options { path: folder.path().to_path_buf(), map_size, sync: Sync::Interval, readers_max: 16 };
+        let store = Store::open(&options).unwrap();
+        (folder, store)
+    }
+
+    #[test]
+    fn a_second_opening_is_refused_and_the_first_goes_on() {
+        let (folder, store) = temporary(1 << 24);
+        let options = Options {
+            path: folder.path().to_path_buf(),
+            map_size: 1 << 24,
+            sync: Sync::Always,
+            readers_max: 8,
+        };
+        let error = Store::open(&options).err().unwrap().to_string();
+        assert!(error.contains("in use by another process"), "{error}");
+        assert!(store.snapshot().read().contains(META, "format"));
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_with_advice() {
+        let (folder, store) = temporary(1 << 24);
+        let mut tx = store.begin().unwrap();
+        tx.put(META, "format", &Meta { value: FORMAT + 1 });
+        tx.commit().unwrap();
+        drop(store);
+        let options = Options {
+            path: folder.path().to_path_buf(),
+            map_size: 1 << 24,
+            sync: Sync::Always,
+            readers_max: 8,
+        };
+        let error = Store::open(&options).err().unwrap().to_string();
+        assert!(error.contains("has format 2"), "{error}");
+    }
+
+    #[test]
+    fn snapshots_stay_as_they_are_and_scans_keep_to_their_prefix() {
+        let (_folder, store) = temporary(1 << 24);
+        let before = store.snapshot();
+        let mut tx = store.begin().unwrap();
+        for name in ["a", "b", "ba", "bb", "c"] {
+            tx.put(META, name, &Meta { value: name.len() as u64 });
+        }
+        tx.commit().unwrap();
+        assert!(!before.read().contains(META, "a"));
+        let after = store.snapshot();
+        let names = |scan: Scan<'_, &str, Meta>| scan.map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(names(after.read().scan(META, "b")), ["b", "ba", "bb"]);
+        assert_eq!(names(after.read().scan_rev(META, "b")), ["bb", "ba", "b"]);
+        assert_eq!(names(after.read().scan_after(META, "b", "ba")), ["bb"]);
+        assert_eq!(names(after.read().scan_rev_before(META, "b", "bb")), ["ba", "b"]);
+        assert_eq!(names(after.read().scan_rev_before(META, "b", "a")), [""; 0]);
+        assert_eq!(names(after.read().scan_rev_before(META, "b", "zz")), ["bb", "ba", "b"]);
+    }
+
+    #[test]
+    fn a_full_map_fails_the_transaction_and_keeps_the_store() {
+        let (_folder, store) = temporary(1 << 20);
+        let mut tx = store.begin().unwrap();
+        let text = "x".repeat(400);
+        for index in 0..20_000u64 {
+            tx.put(
+                tables::SETTINGS,
+                (crate::id::UserId(index), "key"),
+                &records::Setting { value: text.clone(), created_at: 0, updated_at: 0 },
+            );
+        }
+        assert_eq!(tx.error(), Some(WriteError::Full));
+        assert_eq!(tx.commit(), Err(WriteError::Full));
+        assert_eq!(store.snapshot().read().len(tables::SETTINGS), 0);
+        let mut tx = store.begin().unwrap();
+        tx.put(META, "still", &Meta { value: 1 });
+        tx.commit().unwrap();
+    }
+}

@@ -1,1 +1,492 @@
-//! JSON
+//! JSON in and out. The only place that names the JSON crate.
+//!
+//! Out: values are appended to a `Vec<u8>` by hand; objects and arrays close themselves. In: a small tree
+//! that borrows from the request buffer. Depth is bounded, numbers outside 64 bits are refused, nothing panics.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Deeper nesting than this is refused: no message of the contract needs more than about eight levels.
+const DEPTH_MAX: usize = 64;
+
+/// Milliseconds per unit of the times in JSON: 1,000 for seconds (default), 1 for milliseconds.
+static TIME_UNIT_MS: AtomicU64 = AtomicU64::new(1_000);
+
+/// Chooses the unit of every time in answers, events and requests (`api.timestamp_unit`). Called once at start.
+pub fn set_time_unit_ms(unit_ms: u64) {
+    assert!(unit_ms == 1 || unit_ms == 1_000);
+    TIME_UNIT_MS.store(unit_ms, Ordering::Relaxed);
+}
+
+/// Unix milliseconds as the number that clients see.
+pub fn to_wire_time(unix_ms: u64) -> u64 {
+    unix_ms / TIME_UNIT_MS.load(Ordering::Relaxed)
+}
+
+// ---------------------------------------------------------------------------------------------- out
+
+/// Appends `{…}`; the brace closes when the value is dropped.
+pub struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    empty: bool,
+}
+
+impl<'a> Object<'a> {
+    pub fn new(out: &'a mut Vec<u8>) -> Object<'a> {
+        out.push(b'{');
+        Object { out, empty: true }
+    }
+
+    /// Appends the name and hands out the buffer for the value.
+    pub fn key(&mut self, key: &str) -> &mut Vec<u8> {
+        if !self.empty {
+            self.out.push(b',');
+        }
+        self.empty = false;
+        self.out.push(b'"');
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        self.out
+    }
+
+    /// Like [`Object::key`], for names that come from outside and may need escapes.
+    pub fn dynamic_key(&mut self, key: &str) -> &mut Vec<u8> {
+        if !self.empty {
+            self.out.push(b',');
+        }
+        self.empty = false;
+        write_str(self.out, key);
+        self.out.push(b':');
+        self.out
+    }
+
+    pub fn str(&mut self, key: &str, value: &str) -> &mut Self {
+        write_str(self.key(key), value);
+        self
+    }
+
+    pub fn opt_str(&mut self, key: &str, value: Option<&str>) -> &mut Self {
+        match value {
+            Some(value) => self.str(key, value),
+            None => self.null(key),
+        }
+    }
+
+    /// An id: decimal, in quotes.
+    pub fn id(&mut self, key: &str, id: u64) -> &mut Self {
+        write_id(self.key(key), id);
+        self
+    }
+
+    pub fn opt_id(&mut self, key: &str, id: Option<u64>) -> &mut Self {
+        match id {
+            Some(id) => self.id(key, id),
+            None => self.null(key),
+        }
+    }
+
+    pub fn u64(&mut self, key: &str, value: u64) -> &mut Self {
+        write_u64(self.key(key), value);
+        self
+    }
+
+    pub fn opt_u64(&mut self, key: &str, value: Option<u64>) -> &mut Self {
+        match value {
+            Some(value) => self.u64(key, value),
+            None => self.null(key),
+        }
+    }
+
+    pub fn i64(&mut self, key: &str, value: i64) -> &mut Self {
+        let mut digits = itoa::Buffer::new();
+        self.key(key).extend_from_slice(digits.format(value).as_bytes());
+        self
+    }
+
+    pub fn bool(&mut self, key: &str, value: bool) -> &mut Self {
+        self.raw(key, if value { b"true" } else { b"false" })
+    }
+
+    pub fn null(&mut self, key: &str) -> &mut Self {
+        self.raw(key, b"null")
+    }
+
+    /// A value that is JSON already.
+    pub fn raw(&mut self, key: &str, json: &[u8]) -> &mut Self {
+        self.key(key).extend_from_slice(json);
+        self
+    }
+
+    /// Unix milliseconds, in the configured unit.
+    pub fn time(&mut self, key: &str, unix_ms: u64) -> &mut Self {
+        self.u64(key, to_wire_time(unix_ms))
+    }
+
+    pub fn opt_time(&mut self, key: &str, unix_ms: Option<u64>) -> &mut Self {
+        self.opt_u64(key, unix_ms.map(to_wire_time))
+    }
+
+    pub fn object(&mut self, key: &str) -> Object<'_> {
+        Object::new(self.key(key))
+    }
+
+    pub fn array(&mut self, key: &str) -> Array<'_> {
+        Array::new(self.key(key))
+    }
+}
+
+impl Drop for Object<'_> {
+    fn drop(&mut self) {
+        self.out.push(b'}');
+    }
+}
+
+/// Appends `[…]`; the bracket closes when the value is dropped.
+pub struct Array<'a> {
+    out: &'a mut Vec<u8>,
+    empty: bool,
+}
+
+impl<'a> Array<'a> {
+    pub fn new(out: &'a mut Vec<u8>) -> Array<'a> {
+        out.push(b'[');
+        Array { out, empty: true }
+    }
+
+    /// Hands out the buffer for the next item.
+    pub fn item(&mut self) -> &mut Vec<u8> {
+        if !self.empty {
+            self.out.push(b',');
+        }
+        self.empty = false;
+        self.out
+    }
+
+    pub fn object(&mut self) -> Object<'_> {
+        Object::new(self.item())
+    }
+
+    pub fn str(&mut self, value: &str) {
+        write_str(self.item(), value);
+    }
+
+    pub fn id(&mut self, id: u64) {
+        write_id(self.item(), id);
+    }
+}
+
+impl Drop for Array<'_> {
+    fn drop(&mut self) {
+        self.out.push(b']');
+    }
+}
+
+pub fn write_u64(out: &mut Vec<u8>, value: u64) {
+    let mut digits = itoa::Buffer::new();
+    out.extend_from_slice(digits.format(value).as_bytes());
+}
+
+pub fn write_id(out: &mut Vec<u8>, id: u64) {
+    out.push(b'"');
+    write_u64(out, id);
+    out.push(b'"');
+}
+
+/// Appends a quoted string. Only `"`, `\` and control characters are escaped (RFC 8259 §7).
+///
+/// Cost: one table look-up per byte and one copy per run without escapes.
+pub fn write_str(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    out.reserve(bytes.len() + 2);
+    out.push(b'"');
+    let mut start = 0;
+    for (index, &byte) in bytes.iter().enumerate() {
+        if ESCAPED[byte as usize] {
+            out.extend_from_slice(&bytes[start..index]);
+            write_escape(out, byte);
+            start = index + 1;
+        }
+    }
+    out.extend_from_slice(&bytes[start..]);
+    out.push(b'"');
+}
+
+const ESCAPED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = true;
+        byte += 1;
+    }
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table
+};
+
+#[cold]
+fn write_escape(out: &mut Vec<u8>, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        _ => {
+            let digits = [HEX[(byte >> 4) as usize], HEX[(byte & 15) as usize]];
+            out.extend_from_slice(b"\\u00");
+            out.extend_from_slice(&digits);
+        }
+    }
+}
+
+// ----------------------------------------------------------------------------------------------- in
+
+/// A JSON value that borrows from the buffer it was parsed from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    Null,
+    Bool(bool),
+    /// An integer without fraction or exponent, within `i64` or `u64`.
+    Int(i128),
+    Float(f64),
+    Str(&'a str),
+    Array(Vec<Value<'a>>),
+    /// Members in the order given; of several with one name the last counts.
+    Object(Vec<(&'a str, Value<'a>)>),
+}
+
+/// Why a text is no acceptable JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseError(Cow<'static, str>);
+
+impl std::fmt::Display for ParseError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Parses one JSON text. The buffer is overwritten: strings are unescaped in place.
+///
+/// # Errors
+/// Malformed, truncated or trailing text, invalid UTF-8, nesting beyond 64 levels, integers beyond 64 bits.
+pub fn parse(text: &mut [u8]) -> Result<Value<'_>, ParseError> {
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Err(ParseError("the text is empty".into()));
+    }
+    let tape = simd_json::to_tape(text).map_err(|error| ParseError(error.to_string().into()))?;
+    let mut nodes = tape.0.into_iter();
+    read_value(&mut nodes, 0)
+}
+
+fn read_value<'a>(
+    nodes: &mut impl Iterator<Item = simd_json::Node<'a>>,
+    depth: usize,
+) -> Result<Value<'a>, ParseError> {
+    use simd_json::{Node, StaticNode};
+    if depth > DEPTH_MAX {
+        return Err(ParseError("nested too deeply".into()));
+    }
+    let truncated = || ParseError("the text ends early".into());
+    Ok(match nodes.next().ok_or_else(truncated)? {
+        Node::String(text) => Value::Str(text),
+        Node::Static(StaticNode::Null) => Value::Null,
+        Node::Static(StaticNode::Bool(value)) => Value::Bool(value),
+        Node::Static(StaticNode::I64(value)) => Value::Int(value.into()),
+        Node::Static(StaticNode::U64(value)) => Value::Int(value.into()),
+        Node::Static(StaticNode::F64(value)) => Value::Float(value),
+        Node::Array { len, .. } => {
+            let mut items = Vec::with_capacity(len);
+            for _ in 0..len {
+                items.push(read_value(nodes, depth + 1)?);
+            }
+            Value::Array(items)
+        }
+        Node::Object { len, .. } => {
+            let mut members = Vec::with_capacity(len);
+            for _ in 0..len {
+                let Some(Node::String(key)) = nodes.next() else { return Err(truncated()) };
+                members.push((key, read_value(nodes, depth + 1)?));
+            }
+            Value::Object(members)
+        }
+    })
+}
+
+impl<'a> Value<'a> {
+    /// The member of that name; `None` when absent or when this is no object.
+    pub fn get(&self, key: &str) -> Option<&Value<'a>> {
+        match self {
+            Value::Object(members) => {
+                members.iter().rev().find(|(name, _)| *name == key).map(|(_, value)| value)
+            }
+            _ => None,
+        }
+    }
+
+    pub fn as_str(&self) -> Option<&'a str> {
+        match self {
+            Value::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Value::Bool(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// An integer; `1.0` counts, `1.5` and `"1"` do not.
+    pub fn as_int(&self) -> Option<i128> {
+        match self {
+            Value::Int(value) => Some(*value),
+            Value::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => Some(*value as i128),
+            _ => None,
+        }
+    }
+
+    /// An id: a decimal string or a non-negative integer.
+    pub fn as_id(&self) -> Option<u64> {
+        match self {
+            Value::Str(text) => crate::id::parse_id(text),
+            Value::Int(value) => u64::try_from(*value).ok(),
+            _ => None,
+        }
+    }
+
+    pub fn as_array(&self) -> Option<&[Value<'a>]> {
+        match self {
+            Value::Array(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    pub fn as_object(&self) -> Option<&[(&'a str, Value<'a>)]> {
+        match self {
+            Value::Object(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Null)
+    }
+
+    /// What a person would call this value, for error messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Bool(_) => "a boolean",
+            Value::Int(_) => "an integer",
+            Value::Float(_) => "a number",
+            Value::Str(_) => "a string",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "an object",
+        }
+    }
+
+    /// Appends the value as compact JSON.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Value::Null => out.extend_from_slice(b"null"),
+            Value::Bool(true) => out.extend_from_slice(b"true"),
+            Value::Bool(false) => out.extend_from_slice(b"false"),
+            Value::Int(value) => {
+                let mut digits = itoa::Buffer::new();
+                out.extend_from_slice(digits.format(*value).as_bytes());
+            }
+            // Finite by construction: JSON has no spelling for the others. `{:?}` keeps the ".0".
+            Value::Float(value) => out.extend_from_slice(format!("{value:?}").as_bytes()),
+            Value::Str(text) => write_str(out, text),
+            Value::Array(items) => {
+                let mut array = Array::new(out);
+                for item in items {
+                    item.write(array.item());
+                }
+            }
+            Value::Object(members) => {
+                let mut object = Object::new(out);
+                for (key, value) in members {
+                    value.write(object.dynamic_key(key));
+                }
+            }
+        }
+    }
+
+    /// The value as a compact JSON string.
+    pub fn to_json(&self) -> String {
+        let mut out = Vec::new();
+        self.write(&mut out);
+        String::from_utf8(out).expect("strings in a Value are UTF-8 and all else is ASCII")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(input: &str) -> Result<String, String> {
+        let mut bytes = input.as_bytes().to_vec();
+        parse(&mut bytes).map(|value| value.to_json()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn parses_and_writes_compactly() {
+        let check = |input: &str, want: &str| assert_eq!(round(input).as_deref(), Ok(want), "{input:?}");
+        check(" { \"a\" : [ 1 , -2, 1.5, true, null ] } ", "{\"a\":[1,-2,1.5,true,null]}");
+        check("\"\\u00fc\\n\\ud83d\\ude00\"", "\"ü\\n😀\"");
+        check("18446744073709551615", "18446744073709551615");
+        check("5", "5");
+        check("{}", "{}");
+    }
+
+    #[test]
+    fn refuses_what_is_no_json() {
+        for input in
+            ["", "  ", "{", "{\"a\":1", "{\"a\":1} x", "{} {}", "\u{feff}{}", "{'a':1}", "nul", "[1,]", "NaN"]
+        {
+            assert!(round(input).is_err(), "{input:?}");
+        }
+        assert!(round(&"[".repeat(5_000)).is_err());
+        let deep = "[".repeat(100) + &"]".repeat(100);
+        assert!(round(&deep).is_err());
+        assert!(parse(&mut [0xff, 0xfe]).is_err());
+    }
+
+    #[test]
+    fn last_member_of_a_name_counts() {
+        let mut bytes = br#"{"op":99,"op":1}"#.to_vec();
+        assert_eq!(parse(&mut bytes).unwrap().get("op").unwrap().as_int(), Some(1));
+    }
+
+    #[test]
+    fn integers_and_ids_by_their_spelling() {
+        let check = |input: &str, int: Option<i128>, id: Option<u64>| {
+            let mut bytes = input.as_bytes().to_vec();
+            let value = parse(&mut bytes).unwrap();
+            assert_eq!((value.as_int(), value.as_id()), (int, id), "{input}");
+        };
+        check("1", Some(1), Some(1));
+        check("1.0", Some(1), None);
+        check("1.5", None, None);
+        check("-1", Some(-1), None);
+        check("\"12\"", None, Some(12));
+        check("\"x\"", None, None);
+        check("true", None, None);
+    }
+
+    #[test]
+    fn writes_objects_with_escapes() {
+        let mut out = Vec::new();
+        {
+            let mut object = Object::new(&mut out);
+            object.str("a", "q\"\\\u{1}\n").id("b", 7).opt_str("c", None).bool("d", true);
+            object.array("e").str("x");
+            object.object("f").time("t", 1_700_000_000_999);
+        }
+        let want = r#"{"a":"q\"\\\u0001\n","b":"7","c":null,"d":true,"e":["x"],"f":{"t":1700000000}}"#;
+        assert_eq!(String::from_utf8(out).unwrap(), want);
+    }
+}

@@ -1,0 +1,323 @@
+//! What is stored: one struct per record, each with its version.
+//!
+//! Times are Unix milliseconds. Enumerations are numbers that are never reused. A change of a struct is a new
+//! version (see [`Record`](super::Record)); `tests/golden/records.txt` holds one encoded example of each.
+
+use super::table::Record;
+use crate::id::{ChannelId, MessageId, RoleId, ServerId, UserId};
+
+macro_rules! records {
+    ($($(#[$doc:meta])* $name:ident v $version:literal { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Debug, Default, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+            pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
+
+            impl Record for $name {
+                const VERSION: u8 = $version;
+            }
+
+            impl From<&rkyv::Archived<$name>> for $name {
+                /// An owned copy, for changing it.
+                fn from(archived: &rkyv::Archived<$name>) -> $name {
+                    rkyv::deserialize::<$name, rkyv::rancor::Error>(archived)
+                        .expect("records hold nothing whose deserialisation can fail")
+                }
+            }
+        )*
+        /// Names of all records, for the golden file.
+        pub const NAMES: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+records! {
+    /// Present or not; there is nothing more to say.
+    Nil v 1 {}
+
+    /// One number.
+    Meta v 1 { value: u64, }
+
+    UserRef v 1 { id: UserId, }
+    ChannelRef v 1 { id: ChannelId, }
+    MessageRef v 1 { id: MessageId, }
+
+    User v 1 {
+        username: String,
+        email: String,
+        created_at: u64,
+        email_verified: bool,
+        age_verified: bool,
+        /// [`badge`] codes in grant order.
+        badges: Vec<u8>,
+        /// A [`tier`] code.
+        tier: u8,
+        /// A [`account`] code.
+        state: u8,
+        /// When a frozen account is purged.
+        deletion_at: Option<u64>,
+    }
+
+    Credential v 1 {
+        /// PHC string of the password hash.
+        phc: String,
+        /// Failed log-ins since the last success.
+        failures: u32,
+        locked_until: u64,
+    }
+
+    Token v 1 {
+        user_id: UserId,
+        /// SHA-256 of the secret part.
+        secret_hash: [u8; 32],
+        created_at: u64,
+        expires_at: u64,
+        last_activity: u64,
+        ip_address: String,
+        user_agent: Option<String>,
+    }
+
+    Setting v 1 { value: String, created_at: u64, updated_at: u64, }
+
+    Messaging v 1 {
+        read_receipts_enabled: bool,
+        typing_indicators_enabled: bool,
+        compact_messages_enabled: bool,
+        /// A [`dm_policy`] code.
+        allow_dms_from: u8,
+        auto_create_dms: bool,
+        max_message_length: Option<u64>,
+        max_attachment_size: Option<u64>,
+        max_attachments_per_message: Option<u64>,
+    }
+
+    Relationship v 1 {
+        /// A [`relation`] code.
+        kind: u8,
+        created_at: u64,
+        message: Option<String>,
+    }
+
+    Presence v 1 {
+        /// A [`status`] code.
+        status: u8,
+        custom_status: Option<String>,
+        custom_emoji: Option<String>,
+        /// When the user was last seen doing something that shows in presence.
+        last_seen: u64,
+        /// When the status was last set over REST; for a while that counts as being there without a gateway session.
+        rest_at: u64,
+    }
+
+    Server v 1 {
+        name: String,
+        description: Option<String>,
+        icon_url: Option<String>,
+        owner_id: UserId,
+        member_count: u64,
+        default_channel_id: Option<ChannelId>,
+        everyone_role_id: RoleId,
+        created_at: u64,
+    }
+
+    Member v 1 {
+        nickname: Option<String>,
+        joined_at: u64,
+        /// Without @everyone, in the order given.
+        roles: Vec<RoleId>,
+        timeout_until: Option<u64>,
+        timeout_reason: Option<String>,
+        /// Came by a temporary invite: removed when his last session is gone, unless he got a role.
+        temporary: bool,
+    }
+
+    Channel v 1 {
+        /// 0 for direct messages and notes.
+        server_id: ServerId,
+        /// A [`channel_kind`] code.
+        kind: u8,
+        name: String,
+        topic: Option<String>,
+        position: u64,
+        category_id: Option<ChannelId>,
+        nsfw: bool,
+        slowmode_seconds: u64,
+        read_receipts_enabled: bool,
+        created_at: u64,
+        /// Direct messages: both sides; notes: the owner; else empty.
+        participants: Vec<UserId>,
+    }
+
+    /// Bits of [`crate::domain::permission`].
+    Override v 1 { allow: u64, deny: u64, }
+
+    Role v 1 {
+        name: String,
+        color: Option<String>,
+        position: u64,
+        /// As given by clients, unknown names included.
+        permissions: Vec<Grant>,
+        hoist: bool,
+        mentionable: bool,
+        is_default: bool,
+        created_at: u64,
+    }
+
+    /// One entry of a role's permissions.
+    Grant v 1 { name: String, allowed: bool, }
+
+    Ban v 1 { reason: Option<String>, banned_by: UserId, banned_at: u64, }
+
+    Invite v 1 {
+        server_id: ServerId,
+        channel_id: ChannelId,
+        inviter_id: UserId,
+        uses: u64,
+        /// 0 = unlimited.
+        max_uses: u64,
+        /// Seconds; 0 = never expires.
+        max_age: u64,
+        temporary: bool,
+        created_at: u64,
+    }
+
+    Audit v 1 {
+        user_id: UserId,
+        /// An action code of `domain::audit`.
+        action: u8,
+        /// A target code of `domain::audit`; 0 = none.
+        target_type: u8,
+        target_id: u64,
+        target_name: Option<String>,
+        /// A JSON object `{field: {old, new}}`.
+        changes: Option<String>,
+        reason: Option<String>,
+        created_at: u64,
+    }
+
+    Message v 1 {
+        author_id: UserId,
+        content: String,
+        created_at: u64,
+        edited_at: Option<u64>,
+        reply_to_id: Option<MessageId>,
+        /// A JSON list, compact; empty text when there are none.
+        embeds: String,
+        /// Key of the message in the pins of its channel; 0 = not pinned.
+        pin: u64,
+        /// Whether `REACTION_SETS` has an entry.
+        reacted: bool,
+    }
+
+    ReactionSet v 1 {
+        next_index: u16,
+        /// In order of first use; entries that fell to zero are gone.
+        entries: Vec<ReactionEntry>,
+    }
+
+    ReactionEntry v 1 { emoji: String, index: u16, count: u64, }
+
+    Reaction v 1 {
+        at: u64,
+        /// Position in `REACTION_ORDER`.
+        order: u64,
+    }
+}
+
+/// Codes of a small set, with the words that clients see.
+macro_rules! codes {
+    ($($(#[$doc:meta])* $module:ident { $($constant:ident = $code:literal $text:literal;)* })*) => {$(
+        $(#[$doc])*
+        pub mod $module {
+            $(pub const $constant: u8 = $code;)*
+            const TEXTS: &[(u8, &str)] = &[$(($code, $text)),*];
+
+            /// The word for a code.
+            pub fn text(code: u8) -> &'static str {
+                TEXTS.iter().find(|(known, _)| *known == code).map_or("unknown", |(_, text)| text)
+            }
+
+            /// The code for a word.
+            pub fn code(text: &str) -> Option<u8> {
+                TEXTS.iter().find(|(_, known)| *known == text).map(|(code, _)| *code)
+            }
+        }
+    )*};
+}
+
+codes! {
+    /// State of an account.
+    account { ACTIVE = 0 "active"; FROZEN = 1 "frozen"; LOCKED = 2 "locked"; PURGED = 3 "purged"; }
+    /// Tier of an account.
+    tier { STANDARD = 0 "standard"; ALPHA = 1 "alpha"; PREMIUM = 2 "premium"; STAFF = 3 "staff"; }
+    /// Badges in the order of the contract.
+    badge {
+        ALPHA_TESTER = 1 "alpha_tester"; EARLY_SUPPORTER = 2 "early_supporter"; STAFF = 3 "staff";
+        VERIFIED = 4 "verified"; BUG_HUNTER = 5 "bug_hunter"; CONTRIBUTOR = 6 "contributor";
+        MODERATOR = 7 "moderator"; PARTNER = 8 "partner";
+    }
+    /// Kind of a relationship, from the side of the first user of the key.
+    relation {
+        FRIEND = 1 "friend"; PENDING_INCOMING = 2 "pending_incoming";
+        PENDING_OUTGOING = 3 "pending_outgoing"; BLOCKED = 4 "blocked";
+    }
+    /// Presence status.
+    status { ONLINE = 0 "online"; IDLE = 1 "idle"; DND = 2 "dnd"; INVISIBLE = 3 "invisible"; OFFLINE = 4 "offline"; }
+    /// Who may open a direct message.
+    dm_policy { EVERYONE = 0 "everyone"; FRIENDS = 1 "friends"; NONE = 2 "none"; }
+    /// Kind of a channel.
+    channel_kind {
+        TEXT = 0 "text"; VOICE = 1 "voice"; CATEGORY = 2 "category"; ANNOUNCEMENT = 3 "announcement";
+        STAGE = 4 "stage"; DM = 5 "dm"; NOTES = 6 "notes";
+    }
+}
+
+impl From<UserId> for UserRef {
+    fn from(id: UserId) -> UserRef {
+        UserRef { id }
+    }
+}
+
+impl From<ChannelId> for ChannelRef {
+    fn from(id: ChannelId) -> ChannelRef {
+        ChannelRef { id }
+    }
+}
+
+impl From<MessageId> for MessageRef {
+    fn from(id: MessageId) -> MessageRef {
+        MessageRef { id }
+    }
+}
+
+impl ArchivedMember {
+    /// His roles, without @everyone.
+    pub fn role_ids(&self) -> impl Iterator<Item = RoleId> + '_ {
+        self.roles.iter().map(RoleId::from)
+    }
+}
+
+impl ArchivedChannel {
+    pub fn participant_ids(&self) -> impl Iterator<Item = UserId> + '_ {
+        self.participants.iter().map(UserId::from)
+    }
+
+    /// The server; `None` for direct messages and notes.
+    pub fn server(&self) -> Option<ServerId> {
+        let id = ServerId::from(&self.server_id);
+        (id.0 != 0).then_some(id)
+    }
+
+    pub fn is_private(&self) -> bool {
+        matches!(self.kind, channel_kind::DM | channel_kind::NOTES)
+    }
+}
+
+/// Whether bytes from outside are a valid stored value of this record.
+pub(super) fn valid<V: Record>(value: &[u8]) -> bool {
+    match value.split_first() {
+        Some((version, bytes)) => {
+            *version == V::VERSION && rkyv::access::<V::Archived, rkyv::rancor::Error>(bytes).is_ok()
+        }
+        None => false,
+    }
+}

@@ -1,0 +1,327 @@
+//! Typed tables over LMDB: snapshots to read from, one transaction to write to.
+//!
+//! A value is `[version][rkyv bytes]` and is read in place. Reading cannot fail: an I/O error or a damaged page
+//! stops the process (the operator restores a backup) instead of answering wrongly. A failed write is remembered
+//! in the transaction, later writes of it do nothing, and the writer refuses to commit it.
+
+use std::marker::PhantomData;
+use std::ops::Bound;
+
+use heed::types::Bytes;
+use heed::{Database, RoTxn, RwTxn, WithoutTls};
+use rkyv::api::high::{HighSerializer, HighValidator};
+use rkyv::rancor;
+use rkyv::ser::allocator::ArenaHandle;
+
+use super::key::{Key, KeyBuf, encode, prefix_end};
+use super::tables::TABLE_COUNT;
+
+pub(super) type Databases = [Database<'static, Bytes, Bytes>; TABLE_COUNT];
+
+/// A struct that is stored as a value. `VERSION` is the first byte of the value.
+///
+/// A record that changes gets the next version, its old form moves to `migrations`, and opening an older store
+/// rewrites it once; so everything that reads sees the current version only.
+pub trait Record:
+    rkyv::Archive<
+        Archived: 'static
+                      + rkyv::Portable
+                      + for<'a> rkyv::bytecheck::CheckBytes<HighValidator<'a, rancor::Error>>,
+    > + for<'a> rkyv::Serialize<HighSerializer<Vec<u8>, ArenaHandle<'a>, rancor::Error>>
+{
+    const VERSION: u8;
+}
+
+/// One named table: keys of type `K`, records of type `V`. Rows are in `tables.rs`.
+pub struct Table<K, V> {
+    pub(super) index: usize,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> Table<K, V> {
+    pub(super) const fn new(index: usize) -> Self {
+        Table { index, types: PhantomData }
+    }
+}
+
+impl<K, V> Clone for Table<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Table<K, V> {}
+
+/// Encodes a record as it stands in the store.
+pub fn encode_record<V: Record>(record: &V, mut out: Vec<u8>) -> Vec<u8> {
+    out.clear();
+    out.push(V::VERSION);
+    rkyv::api::high::to_bytes_in::<_, rancor::Error>(record, out)
+        .expect("records hold nothing that cannot be archived")
+}
+
+/// Reads a record in place.
+fn access<V: Record>(value: &[u8]) -> &V::Archived {
+    let (version, bytes) = value.split_first().expect("a stored value begins with its version");
+    assert_eq!(*version, V::VERSION, "the store was migrated to the current versions when it was opened");
+    if cfg!(debug_assertions) {
+        return rkyv::access::<V::Archived, rancor::Error>(bytes).expect("a stored value is a valid archive");
+    }
+    // SAFETY: values enter the store only through `encode_record` of the same type and version, or through
+    // `Store::verify`, which validates them; feature `unaligned` makes any address fit.
+    unsafe { rkyv::access_unchecked::<V::Archived>(bytes) }
+}
+
+#[cold]
+fn unreadable(error: heed::Error) -> ! {
+    panic!(
+        "the store cannot be read ({error}); check the disk, then restore a backup with `plexichat restore`"
+    );
+}
+
+/// What can be read at one moment. Copy it freely; it lives as long as its snapshot or transaction.
+#[derive(Clone, Copy)]
+pub struct Read<'a> {
+    tx: &'a RoTxn<'a, WithoutTls>,
+    databases: &'a Databases,
+}
+
+impl<'a> Read<'a> {
+    pub fn get<K: Key, V: Record>(self, table: Table<K, V>, key: K) -> Option<&'a V::Archived> {
+        let value = self.databases[table.index].get(self.tx, &encode(key)).unwrap_or_else(|e| unreadable(e));
+        value.map(access::<V>)
+    }
+
+    pub fn contains<K: Key, V>(self, table: Table<K, V>, key: K) -> bool {
+        let value = self.databases[table.index].get(self.tx, &encode(key)).unwrap_or_else(|e| unreadable(e));
+        value.is_some()
+    }
+
+    /// Records whose key starts with `prefix`, smallest key first.
+    pub fn scan<K: Key, V: Record>(self, table: Table<K, V>, prefix: impl Key) -> Scan<'a, K, V> {
+        let start = encode(prefix);
+        let end = prefix_end(&start);
+        self.forward(table, Bound::Included(&start), end)
+    }
+
+    /// Records whose key starts with `prefix` and is greater than every key that starts with `after`.
+    pub fn scan_after<K: Key, V: Record>(
+        self,
+        table: Table<K, V>,
+        prefix: impl Key,
+        after: impl Key,
+    ) -> Scan<'a, K, V> {
+        let end = prefix_end(&encode(prefix));
+        match prefix_end(&encode(after)) {
+            Some(start) if end.as_ref().is_none_or(|end| start < *end) => {
+                self.forward(table, Bound::Included(&start), end)
+            }
+            _ => Scan { walk: Walk::Empty, types: PhantomData },
+        }
+    }
+
+    /// Records whose key starts with `prefix`, greatest key first.
+    pub fn scan_rev<K: Key, V: Record>(self, table: Table<K, V>, prefix: impl Key) -> Scan<'a, K, V> {
+        let start = encode(prefix);
+        let end = prefix_end(&start);
+        self.backward(table, &start, end)
+    }
+
+    /// Records whose key starts with `prefix` and is smaller than `before`, greatest key first.
+    pub fn scan_rev_before<K: Key, V: Record>(
+        self,
+        table: Table<K, V>,
+        prefix: impl Key,
+        before: impl Key,
+    ) -> Scan<'a, K, V> {
+        let start = encode(prefix);
+        let before = encode(before);
+        match prefix_end(&start) {
+            Some(end) if end < before => self.backward(table, &start, Some(end)),
+            _ if before <= start => Scan { walk: Walk::Empty, types: PhantomData },
+            _ => self.backward(table, &start, Some(before)),
+        }
+    }
+
+    /// Number of records in a table. O(1).
+    pub fn len<K, V>(self, table: Table<K, V>) -> u64 {
+        self.databases[table.index].len(self.tx).unwrap_or_else(|e| unreadable(e))
+    }
+
+    /// Keys and values of a table as bytes, for comparing and checking whole stores.
+    pub fn raw(self, index: usize) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let iter = self.databases[index].iter(self.tx).unwrap_or_else(|e| unreadable(e));
+        iter.map(|item| item.unwrap_or_else(|e| unreadable(e)))
+    }
+
+    fn forward<K, V>(self, table: Table<K, V>, start: Bound<&[u8]>, end: Option<KeyBuf>) -> Scan<'a, K, V> {
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let range =
+            self.databases[table.index].range(self.tx, &(start, end)).unwrap_or_else(|e| unreadable(e));
+        Scan { walk: Walk::Forward(range), types: PhantomData }
+    }
+
+    fn backward<K, V>(self, table: Table<K, V>, start: &[u8], end: Option<KeyBuf>) -> Scan<'a, K, V> {
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let bounds = (Bound::Included(start), end);
+        let range = self.databases[table.index].rev_range(self.tx, &bounds).unwrap_or_else(|e| unreadable(e));
+        Scan { walk: Walk::Backward(range), types: PhantomData }
+    }
+}
+
+/// A walk over records. Bound it with `take`: a core thread reads no more than a page.
+pub struct Scan<'a, K, V> {
+    walk: Walk<'a>,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+enum Walk<'a> {
+    Empty,
+    Forward(heed::RoRange<'a, Bytes, Bytes>),
+    Backward(heed::RoRevRange<'a, Bytes, Bytes>),
+}
+
+impl<'a, K: Key, V: Record> Iterator for Scan<'a, K, V> {
+    type Item = (K::Owned, &'a V::Archived);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = match &mut self.walk {
+            Walk::Empty => None,
+            Walk::Forward(range) => range.next(),
+            Walk::Backward(range) => range.next(),
+        };
+        let (mut key, value) = item?.unwrap_or_else(|e| unreadable(e));
+        Some((K::read(&mut key), access::<V>(value)))
+    }
+}
+
+/// A consistent view that stays as it is. Keep it for one batch: pages it sees cannot be reused.
+pub struct Snapshot {
+    tx: RoTxn<'static, WithoutTls>,
+    databases: Databases,
+}
+
+impl Snapshot {
+    pub(super) fn new(tx: RoTxn<'static, WithoutTls>, databases: Databases) -> Snapshot {
+        Snapshot { tx, databases }
+    }
+
+    pub fn read(&self) -> Read<'_> {
+        Read { tx: &self.tx, databases: &self.databases }
+    }
+}
+
+/// Why a transaction could not be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteError {
+    /// The memory map (`store.map_size`) or the disk is full. Nothing of the transaction was kept.
+    Full,
+    /// Anything else; the log has the details.
+    Failed,
+}
+
+impl From<heed::Error> for WriteError {
+    fn from(error: heed::Error) -> WriteError {
+        const ENOSPC: i32 = 28;
+        match &error {
+            heed::Error::Mdb(heed::MdbError::MapFull) => WriteError::Full,
+            heed::Error::Io(io) if io.raw_os_error() == Some(ENOSPC) => WriteError::Full,
+            heed::Error::Mdb(heed::MdbError::Other(code)) if *code == ENOSPC => WriteError::Full,
+            _ => {
+                tracing::error!(%error, "the store cannot be written");
+                WriteError::Failed
+            }
+        }
+    }
+}
+
+/// The one write transaction: everything a batch of commands changes, all or nothing.
+pub struct Tx<'e> {
+    tx: RwTxn<'e>,
+    databases: Databases,
+    error: Option<WriteError>,
+    scratch: Vec<u8>,
+}
+
+impl<'e> Tx<'e> {
+    pub(super) fn new(tx: RwTxn<'e>, databases: Databases) -> Tx<'e> {
+        Tx { tx, databases, error: None, scratch: Vec::new() }
+    }
+
+    /// Reads what this transaction sees, its own writes included.
+    pub fn read(&self) -> Read<'_> {
+        Read { tx: &self.tx, databases: &self.databases }
+    }
+
+    pub fn get<K: Key, V: Record>(&self, table: Table<K, V>, key: K) -> Option<&V::Archived> {
+        self.read().get(table, key)
+    }
+
+    pub fn put<K: Key, V: Record>(&mut self, table: Table<K, V>, key: K, record: &V) {
+        if self.error.is_some() {
+            return;
+        }
+        self.scratch = encode_record(record, std::mem::take(&mut self.scratch));
+        let result = self.databases[table.index].put(&mut self.tx, &encode(key), &self.scratch);
+        self.error = result.err().map(WriteError::from);
+    }
+
+    /// Removes a record; true when there was one.
+    pub fn delete<K: Key, V>(&mut self, table: Table<K, V>, key: K) -> bool {
+        if self.error.is_some() {
+            return false;
+        }
+        match self.databases[table.index].delete(&mut self.tx, &encode(key)) {
+            Ok(existed) => existed,
+            Err(error) => {
+                self.error = Some(error.into());
+                false
+            }
+        }
+    }
+
+    /// Removes at most `count_max` records whose key starts with `prefix`; returns how many went.
+    pub fn delete_prefix<K: Key, V: Record>(
+        &mut self,
+        table: Table<K, V>,
+        prefix: impl Key,
+        count_max: usize,
+    ) -> usize {
+        let start = encode(prefix);
+        let end = prefix_end(&start);
+        let bounds = (Bound::Included(&start[..]), end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
+        let database = self.databases[table.index];
+        let keys: Vec<KeyBuf> = database
+            .range(&self.tx, &bounds)
+            .unwrap_or_else(|e| unreadable(e))
+            .take(count_max)
+            .map(|item| KeyBuf::from_slice(item.unwrap_or_else(|e| unreadable(e)).0))
+            .collect();
+        for key in &keys {
+            if self.error.is_some() {
+                break;
+            }
+            self.error = database.delete(&mut self.tx, key).err().map(WriteError::from);
+        }
+        keys.len()
+    }
+
+    /// The first write that failed, if any did.
+    pub fn error(&self) -> Option<WriteError> {
+        self.error
+    }
+
+    /// Makes the transaction durable (as `store.sync` says) and visible.
+    ///
+    /// # Errors
+    /// When a write of the transaction or the commit failed; then nothing of it was kept.
+    pub fn commit(self) -> Result<(), WriteError> {
+        match self.error {
+            Some(error) => {
+                self.tx.abort();
+                Err(error)
+            }
+            None => self.tx.commit().map_err(WriteError::from),
+        }
+    }
+}
