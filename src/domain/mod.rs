@@ -1,1 +1,22 @@
-//! domain
+//! The rules: what exists, who may change it, what a change makes known.
+//!
+//! Per noun one file: its commands, how they apply, its queries and its JSON.
+//! Invariant: state changes only through [`Machine::apply`], which is deterministic: no clock, no randomness, no
+//! iteration over hash maps, no floats, no configuration, no I/O. Limits that a command depends on stand in it.
+
+pub mod account;
+pub mod command;
+pub mod error;
+pub mod event;
+pub mod machine;
+pub mod message;
+pub mod permission;
+pub mod presence;
+pub mod server;
+pub mod sweep;
+pub mod view;
+
+pub use command::{Command, Op};
+pub use error::{Error, Refusal, Result};
+pub use event::{Audience, Change, Event, EventName, Output, Revocation, intent};
+pub use machine::{Machine, Reply};

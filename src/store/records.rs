@@ -156,6 +156,8 @@ records! {
         position: u64,
         /// As given by clients, unknown names included.
         permissions: Vec<Grant>,
+        /// The same as bits, wildcards resolved.
+        bits: u64,
         hoist: bool,
         mentionable: bool,
         is_default: bool,

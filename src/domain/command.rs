@@ -1,0 +1,81 @@
+//! The table of commands: every change of the state, its code and the function that applies it.
+//!
+//! Codes are promises: append, never reuse. `isolated` commands change what roles or overrides give; they get a
+//! batch of their own, so that every event of a batch is judged by the permissions that held for all of it.
+
+use super::error::Result;
+use super::machine::{Machine, Reply};
+use crate::id::UserId;
+
+/// A change that is asked for. `apply` decides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Command {
+    /// Which log it belongs to; one machine has the one log 0.
+    pub partition: u32,
+    /// Who asks; `UserId(0)` is the server itself.
+    pub actor: UserId,
+    pub op: Op,
+}
+
+impl Command {
+    pub fn new(actor: UserId, op: Op) -> Command {
+        Command { partition: 0, actor, op }
+    }
+}
+
+macro_rules! commands {
+    ($($code:literal $name:ident($module:ident::$type:ident) => $apply:ident $(, $isolated:ident)?;)*) => {
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Op { $($name(super::$module::$type)),* }
+
+        /// Code and name of every command, for the golden file.
+        pub const CODES: &[(u16, &str)] = &[$(($code, stringify!($name))),*];
+
+        impl Op {
+            pub fn code(&self) -> u16 {
+                match self { $(Op::$name(_) => $code),* }
+            }
+
+            pub fn isolated(&self) -> bool {
+                match self { $(Op::$name(_) => commands!(@isolated $($isolated)?)),* }
+            }
+        }
+
+        $(impl From<super::$module::$type> for Op {
+            fn from(op: super::$module::$type) -> Op {
+                Op::$name(op)
+            }
+        })*
+
+        /// Runs one command. Everything is checked before the first write, so a refusal leaves no trace.
+        pub(super) fn dispatch(machine: &mut Machine<'_, '_>, actor: UserId, op: &Op) -> Result<Reply> {
+            match op { $(Op::$name(op) => super::$module::$apply(machine, actor, op)),* }
+        }
+    };
+    (@isolated isolated) => { true };
+    (@isolated) => { false };
+}
+
+commands! {
+    // 1–39 accounts: account.rs token.rs setting.rs relationship.rs presence.rs dm.rs
+    1 Register(account::Register) => register;
+
+    // 40–79 servers: server.rs member.rs role.rs ban.rs channel.rs invite.rs
+    40 ServerCreate(server::ServerCreate) => server_create;
+
+    // 80–119 messages: message.rs reaction.rs pin.rs read_mark.rs
+    80 MessageCreate(message::MessageCreate) => message_create;
+
+    // 120– housekeeping: sweep.rs
+    120 Sweep(sweep::Sweep) => sweep;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_ascending() {
+        assert!(CODES.windows(2).all(|pair| pair[0].0 < pair[1].0), "{CODES:?}");
+    }
+}

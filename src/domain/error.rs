@@ -1,0 +1,209 @@
+//! What a client can do wrong, as one table: status, message.
+//!
+//! Every refusal of the contract is an [`Error`]; it becomes the envelope
+//! `{"error":{"code":<status or name>,"message":<text>}}` (contract §3). Messages say what to change.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::wire::json::{Object, write_u64};
+
+/// An answer that refuses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Error {
+    pub status: u16,
+    /// A named code instead of the status.
+    pub code: Option<&'static str>,
+    pub message: Cow<'static, str>,
+    /// Further members of the `error` object.
+    pub extra: Vec<(&'static str, Extra)>,
+    /// After how many milliseconds another try makes sense (429, 503).
+    pub retry_after_ms: Option<u64>,
+}
+
+/// A further member of the `error` object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Extra {
+    Text(String),
+    Null,
+    /// JSON as it is.
+    Raw(String),
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+macro_rules! errors {
+    ($($name:ident = $status:literal, $message:literal;)*) => {
+        /// The fixed refusals.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Refusal { $($name),* }
+
+        /// Name, status and message of every fixed refusal, for the golden file.
+        pub const REFUSALS: &[(&str, u16, &str)] = &[$((stringify!($name), $status, $message)),*];
+    };
+}
+
+errors! {
+    // credentials
+    Unauthorized = 401, "Authentication required: send 'Authorization: Bearer <token>'";
+    TokenInvalid = 401, "Invalid or expired token";
+    CredentialsInvalid = 401, "Invalid username or password";
+    TooManyFailedVerifications = 401, "Too many failed token verifications from this address; wait a minute";
+    AccountLocked = 403, "Account locked after too many failed logins; try again later";
+    AccountSuspended = 403, "Account suspended";
+    AccountFrozen = 403, "Account is scheduled for deletion";
+    RegistrationClosed = 403, "Registration is switched off on this server";
+    // things that are not there
+    RouteNotFound = 404, "Not found";
+    MethodNotAllowed = 405, "Method not allowed";
+    UserNotFound = 404, "User not found";
+    ServerNotFound = 404, "Server not found";
+    ChannelNotFound = 404, "Channel not found";
+    MessageNotFound = 404, "Message not found";
+    RoleNotFound = 404, "Role not found";
+    MemberNotFound = 404, "Member not found";
+    BanNotFound = 404, "Ban not found";
+    InviteNotFound = 404, "Invite not found or expired";
+    SettingNotFound = 404, "Setting not found";
+    SessionNotFound = 404, "Session not found";
+    RelationshipNotFound = 404, "Relationship not found";
+    ReplyNotFound = 404, "The message to reply to was not found in this channel";
+    // not allowed
+    NotMember = 403, "You are not a member of this server";
+    NotParticipant = 403, "You are not a participant of this channel";
+    NotOwner = 403, "Only the owner of the server can do this";
+    OwnerProtected = 403, "This cannot be done to the owner of the server";
+    RoleTooHigh = 403, "Your highest role must stand above the target";
+    Blocked = 403, "One of you has blocked the other";
+    Banned = 403, "You are banned from this server";
+    // conflicts
+    UsernameTaken = 409, "Username is already taken";
+    EmailTaken = 409, "Email is already registered";
+    AlreadyMember = 409, "You are already a member of this server";
+    AlreadyBanned = 409, "User is already banned";
+    AlreadyFriends = 409, "You are already friends";
+    RequestPending = 409, "A friend request is already pending";
+    AlreadyBlocked = 409, "User is already blocked";
+    // the request as a whole
+    BodyTooLarge = 413, "The request body is too large";
+    Busy = 503, "The server is busy; try again in a moment";
+    StoreFull = 503, "Storage is full: the operator must free disk space or raise store.map_size";
+    StoreFailed = 503, "The change could not be written to disk";
+    ShuttingDown = 503, "The server is shutting down";
+    Internal = 500, "Something went wrong on the server";
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        let (_, status, message) = REFUSALS[refusal as usize];
+        let retry_after_ms = (status == 503).then_some(1_000);
+        Error { retry_after_ms, ..Error::new(status, message) }
+    }
+}
+
+impl Error {
+    pub fn new(status: u16, message: impl Into<Cow<'static, str>>) -> Error {
+        Error { status, code: None, message: message.into(), extra: Vec::new(), retry_after_ms: None }
+    }
+
+    /// 400 with a whole sentence.
+    pub fn bad_request(message: impl Into<Cow<'static, str>>) -> Error {
+        Error::new(400, message)
+    }
+
+    /// 400 `Invalid <field>: <problem>`.
+    pub fn invalid(field: &str, problem: impl fmt::Display) -> Error {
+        Error::new(400, format!("Invalid {field}: {problem}"))
+    }
+
+    /// 400 for an id in the path that is no id.
+    pub fn invalid_id(thing: &str) -> Error {
+        Error::new(400, format!("Invalid {thing} ID"))
+    }
+
+    /// 403 with the name of the permission.
+    pub fn missing_permission(name: &str) -> Error {
+        Error::new(403, format!("Missing required permission: {name}"))
+    }
+
+    pub fn forbidden(message: impl Into<Cow<'static, str>>) -> Error {
+        Error::new(403, message)
+    }
+
+    /// 429 in the form of the contract; `retry_after_ms` tells how long to wait.
+    pub fn too_many(message: impl Into<Cow<'static, str>>, retry_after_ms: u64) -> Error {
+        Error { retry_after_ms: Some(retry_after_ms), ..Error::new(429, message) }
+    }
+
+    /// Adds the `reason` of a 403 for suspended and frozen accounts.
+    pub fn with_reason(mut self, reason: &str) -> Error {
+        self.extra.push(("reason", Extra::Text(reason.to_string())));
+        self
+    }
+
+    /// Appends the JSON body.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let retry_after = self.retry_after_ms.map(seconds_text);
+        let limited = self.status == 429;
+        let mut body = Object::new(out);
+        {
+            let mut error = body.object("error");
+            match self.code {
+                Some(code) => error.str("code", code),
+                None => error.u64("code", self.status.into()),
+            };
+            error.str("message", &self.message);
+            for (key, value) in &self.extra {
+                match value {
+                    Extra::Text(text) => error.str(key, text),
+                    Extra::Null => error.null(key),
+                    Extra::Raw(json) => error.raw(key, json.as_bytes()),
+                };
+            }
+            if let (true, Some(seconds)) = (limited, &retry_after) {
+                error.raw("retry_after", seconds.as_bytes());
+            }
+        }
+        if let (true, Some(seconds)) = (limited, &retry_after) {
+            body.str("message", "You are being rate limited.").raw("retry_after", seconds.as_bytes());
+            body.bool("global", false).str("scope", "resource");
+        }
+    }
+}
+
+/// Milliseconds as seconds with three decimals, rounded up to the millisecond they are.
+pub fn seconds_text(ms: u64) -> String {
+    let mut out = Vec::new();
+    write_u64(&mut out, ms / 1_000);
+    out.push(b'.');
+    out.extend_from_slice(format!("{:03}", ms % 1_000).as_bytes());
+    String::from_utf8(out).expect("digits are ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(error: Error, want: &str) {
+        let mut out = Vec::new();
+        error.write(&mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), want);
+    }
+
+    #[test]
+    fn envelope() {
+        check(Refusal::ChannelNotFound.into(), r#"{"error":{"code":404,"message":"Channel not found"}}"#);
+        check(
+            Error::invalid("name", "too long"),
+            r#"{"error":{"code":400,"message":"Invalid name: too long"}}"#,
+        );
+        check(
+            Error::from(Refusal::AccountSuspended).with_reason("suspended"),
+            r#"{"error":{"code":403,"message":"Account suspended","reason":"suspended"}}"#,
+        );
+        check(
+            Error::too_many("Slow mode is on", 1_500),
+            r#"{"error":{"code":429,"message":"Slow mode is on","retry_after":1.500},"message":"You are being rate limited.","retry_after":1.500,"global":false,"scope":"resource"}"#,
+        );
+    }
+}

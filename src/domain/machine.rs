@@ -1,0 +1,106 @@
+//! The deterministic state machine: a batch of commands over one write transaction.
+//!
+//! Invariant: no clock, no randomness, no configuration. Time is given and never runs backwards; ids are counted
+//! out here, so a later command never gets a smaller id; secrets come in the command.
+
+use super::command::{Command, dispatch};
+use super::error::{Error, Result};
+use super::event::{Change, Event, Output};
+use crate::id::{AuditId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, created_ms, next_id};
+use crate::store::records::Meta;
+use crate::store::tables::META;
+use crate::store::{Read, Tx};
+
+const LAST_ID: &str = "last_id";
+const LAST_AT: &str = "last_at";
+const APPLIED: &str = "applied";
+
+/// What a command gives back to the one who asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    Done,
+    /// Whether something was there to change.
+    Changed(bool),
+    Count(u64),
+    User(UserId),
+    /// A login session of a user.
+    Token(UserId, TokenId),
+    Server(ServerId),
+    Channel(ChannelId),
+    Role(RoleId),
+    Message(ChannelId, MessageId),
+    /// A text, such as an invite code.
+    Text(String),
+}
+
+/// A write transaction with the counters that make applying deterministic.
+pub struct Machine<'t, 'e> {
+    pub tx: &'t mut Tx<'e>,
+    /// Unix milliseconds; the same for the whole batch, never before an earlier batch.
+    pub at: u64,
+    last_id: u64,
+    node: u16,
+    applied: u64,
+    outputs: Vec<Output>,
+}
+
+impl<'t, 'e> Machine<'t, 'e> {
+    /// Begins a batch at `now_ms`. `node` is datacenter << 5 | worker of the ids given out.
+    pub fn begin(tx: &'t mut Tx<'e>, now_ms: u64, node: u16) -> Machine<'t, 'e> {
+        let meta = |key: &'static str| tx.get(META, key).map_or(0, |meta| meta.value.to_native());
+        let (last_id, last_at, applied) = (meta(LAST_ID), meta(LAST_AT), meta(APPLIED));
+        Machine { tx, at: now_ms.max(last_at), last_id, node, applied, outputs: Vec::new() }
+    }
+
+    /// Applies one command: all of it or, with an error, nothing.
+    pub fn apply(&mut self, command: &Command) -> Result<Reply> {
+        debug_assert_eq!(command.partition, 0, "one machine has one log");
+        self.applied += 1;
+        let outputs_before = self.outputs.len();
+        let result = dispatch(self, command.actor, &command.op);
+        if result.is_err() {
+            debug_assert_eq!(self.outputs.len(), outputs_before, "a refused command makes nothing known");
+        }
+        result
+    }
+
+    /// Ends the batch: counters are written, outputs handed over. The caller commits.
+    pub fn finish(self) -> Vec<Output> {
+        self.tx.put(META, LAST_ID, &Meta { value: self.last_id });
+        self.tx.put(META, LAST_AT, &Meta { value: self.at });
+        self.tx.put(META, APPLIED, &Meta { value: self.applied });
+        self.outputs
+    }
+
+    /// The state including what this batch has changed so far.
+    pub fn read(&self) -> Read<'_> {
+        self.tx.read()
+    }
+
+    /// The next id of the one generator; wrap it: `ChannelId(machine.next_id())`.
+    pub fn next_id(&mut self) -> u64 {
+        self.last_id = next_id(self.last_id, self.at, self.node);
+        debug_assert!(created_ms(self.last_id) <= self.at + 60_000, "ids run ahead of the clock");
+        self.last_id
+    }
+
+    pub fn next_audit_id(&mut self) -> AuditId {
+        AuditId(self.next_id())
+    }
+
+    pub fn emit(&mut self, event: Event) {
+        self.outputs.push(Output::Event(event));
+    }
+
+    pub fn change(&mut self, change: Change) {
+        self.outputs.push(Output::Change(change));
+    }
+}
+
+/// Commands that can only come from the server itself refuse other actors.
+///
+/// # Errors
+/// 403 for every user.
+pub fn require_system(actor: UserId) -> Result<()> {
+    if actor == UserId(0) { Ok(()) } else { Err(Error::forbidden("Only the server itself can do this")) }
+}

@@ -1,0 +1,331 @@
+//! Who may do what in a server and its channels. One engine for REST, gateway and apply.
+//!
+//! Contract §5: the owner has all, `administrator` gives all, else OR over the roles; then channel overrides: all
+//! role denies, role allows, member denies, member allows; a running timeout takes speaking rights away.
+
+use crate::id::{ChannelId, RoleId, ServerId, UserId};
+use crate::store::Read;
+use crate::store::records::{ArchivedChannel, ArchivedMember, ArchivedServer, Grant};
+use crate::store::tables::{CHANNELS, MEMBERS, OVERRIDES, ROLES, SERVERS};
+
+use super::error::{Error, Refusal, Result};
+
+macro_rules! permissions {
+    ($($constant:ident = $bit:literal $name:literal;)*) => {
+        $(pub const $constant: u64 = 1 << $bit;)*
+        /// All names in the order of their bits.
+        pub const NAMES: &[&str] = &[$($name),*];
+        const _: () = { let mut index = 0; $(assert!($bit == index); index += 1;)* assert!(index == 37); };
+    };
+}
+
+// The bits stand in stored overrides and roles: append, never reorder.
+permissions! {
+    CHANNELS_VIEW = 0 "channels.view";
+    MESSAGES_SEND = 1 "messages.send";
+    MESSAGES_READ = 2 "messages.read";
+    MESSAGES_EMBED_LINKS = 3 "messages.embed_links";
+    MESSAGES_ATTACH_FILES = 4 "messages.attach_files";
+    MESSAGES_ADD_REACTIONS = 5 "messages.add_reactions";
+    VOICE_CONNECT = 6 "voice.connect";
+    VOICE_SPEAK = 7 "voice.speak";
+    INVITES_CREATE = 8 "invites.create";
+    EVENTS_VIEW = 9 "events.view";
+    SERVER_MANAGE = 10 "server.manage";
+    SERVER_VIEW_AUDIT_LOG = 11 "server.view_audit_log";
+    SERVER_AUTOMOD = 12 "server.automod";
+    CHANNELS_MANAGE = 13 "channels.manage";
+    ROLES_MANAGE = 14 "roles.manage";
+    MEMBERS_KICK = 15 "members.kick";
+    MEMBERS_BAN = 16 "members.ban";
+    MEMBERS_MANAGE_NICKNAMES = 17 "members.manage_nicknames";
+    MEMBERS_MANAGE_ROLES = 18 "members.manage_roles";
+    INVITES_MANAGE = 19 "invites.manage";
+    EMOJIS_MANAGE = 20 "emojis.manage";
+    MESSAGES_MANAGE = 21 "messages.manage";
+    MESSAGES_MENTION_EVERYONE = 22 "messages.mention_everyone";
+    MESSAGES_USE_EXTERNAL_EMOJIS = 23 "messages.use_external_emojis";
+    MESSAGES_BYPASS_SLOWMODE = 24 "messages.bypass_slowmode";
+    VOICE_MUTE_MEMBERS = 25 "voice.mute_members";
+    VOICE_DEAFEN_MEMBERS = 26 "voice.deafen_members";
+    VOICE_MOVE_MEMBERS = 27 "voice.move_members";
+    EVENTS_MANAGE = 28 "events.manage";
+    TEMPLATES_MANAGE = 29 "templates.manage";
+    ONBOARDING_MANAGE = 30 "onboarding.manage";
+    ADMINISTRATOR = 31 "administrator";
+    BANS_VIEW = 32 "bans.view";
+    WEBHOOKS_MANAGE = 33 "webhooks.manage";
+    THREADS_CREATE_PUBLIC = 34 "threads.create_public";
+    THREADS_CREATE_PRIVATE = 35 "threads.create_private";
+    THREADS_MANAGE = 36 "threads.manage";
+}
+
+/// Every permission.
+pub const ALL: u64 = (1 << NAMES.len()) - 1;
+
+/// What @everyone of a new server may do.
+pub const EVERYONE_DEFAULT: u64 = CHANNELS_VIEW
+    | MESSAGES_SEND
+    | MESSAGES_READ
+    | MESSAGES_EMBED_LINKS
+    | MESSAGES_ATTACH_FILES
+    | MESSAGES_ADD_REACTIONS
+    | VOICE_CONNECT
+    | VOICE_SPEAK
+    | INVITES_CREATE
+    | EVENTS_VIEW;
+
+/// What a running timeout takes away.
+const TIMEOUT_MASK: u64 = MESSAGES_SEND
+    | MESSAGES_ADD_REACTIONS
+    | MESSAGES_ATTACH_FILES
+    | MESSAGES_EMBED_LINKS
+    | VOICE_SPEAK
+    | VOICE_CONNECT;
+
+/// What a participant may do in a direct message or in his notes.
+const PRIVATE: u64 = CHANNELS_VIEW
+    | MESSAGES_SEND
+    | MESSAGES_READ
+    | MESSAGES_EMBED_LINKS
+    | MESSAGES_ATTACH_FILES
+    | MESSAGES_ADD_REACTIONS
+    | MESSAGES_USE_EXTERNAL_EMOJIS
+    | MESSAGES_BYPASS_SLOWMODE;
+
+/// The name of a single permission.
+pub fn name(permission: u64) -> &'static str {
+    debug_assert!(permission.is_power_of_two());
+    NAMES[permission.trailing_zeros() as usize]
+}
+
+/// The bits that a role's grants give. `*` is everything, `a.*` everything below `a.`; unknown names give nothing.
+pub fn bits_of(grants: &[Grant]) -> u64 {
+    grants.iter().filter(|grant| grant.allowed).fold(0, |bits, grant| bits | bits_of_name(&grant.name))
+}
+
+fn bits_of_name(name: &str) -> u64 {
+    if name == "*" {
+        return ALL;
+    }
+    let matches = |known: &str| match name.strip_suffix('*') {
+        Some(family) => family.ends_with('.') && known.starts_with(family),
+        None => known == name,
+    };
+    NAMES.iter().enumerate().filter(|(_, known)| matches(known)).fold(0, |bits, (bit, _)| bits | 1 << bit)
+}
+
+/// `administrator` gives all.
+fn resolve(bits: u64) -> u64 {
+    if bits & ADMINISTRATOR != 0 { ALL } else { bits }
+}
+
+/// A member as the engine sees him.
+#[derive(Clone, Copy)]
+pub struct Standing<'a> {
+    pub server_id: ServerId,
+    pub user_id: UserId,
+    pub server: &'a ArchivedServer,
+    pub member: &'a ArchivedMember,
+    /// Server-wide permissions, timeout applied.
+    pub permissions: u64,
+}
+
+impl Standing<'_> {
+    pub fn is_owner(&self) -> bool {
+        UserId::from(&self.server.owner_id) == self.user_id
+    }
+
+    pub fn has(&self, permission: u64) -> bool {
+        self.permissions & permission == permission
+    }
+
+    /// # Errors
+    /// 403 naming the permission.
+    pub fn require(&self, permission: u64) -> Result<()> {
+        if self.has(permission) { Ok(()) } else { Err(Error::missing_permission(name(permission))) }
+    }
+
+    /// # Errors
+    /// 403 naming the first permission when he has none of them.
+    pub fn require_any(&self, permissions: &[u64]) -> Result<()> {
+        if permissions.iter().any(|&permission| self.has(permission)) {
+            return Ok(());
+        }
+        Err(Error::missing_permission(name(permissions[0])))
+    }
+
+    /// Position of his highest role; the owner stands above all.
+    pub fn top_position(&self, read: Read<'_>) -> u64 {
+        if self.is_owner() {
+            return u64::MAX;
+        }
+        let positions = self.member.role_ids().filter_map(|id| read.get(ROLES, (self.server_id, id)));
+        positions.map(|role| role.position.to_native()).max().unwrap_or(0)
+    }
+
+    /// # Errors
+    /// 403 unless he stands strictly above the target (role order, contract §5).
+    pub fn require_above(&self, read: Read<'_>, target: &Standing<'_>) -> Result<()> {
+        if target.is_owner() {
+            return Err(Refusal::OwnerProtected.into());
+        }
+        if self.top_position(read) > target.top_position(read) {
+            Ok(())
+        } else {
+            Err(Refusal::RoleTooHigh.into())
+        }
+    }
+}
+
+/// A member's standing in a server.
+///
+/// # Errors
+/// 404 when the server does not exist, 403 when he is no member.
+pub fn standing<'a>(read: Read<'a>, server_id: ServerId, user_id: UserId, at: u64) -> Result<Standing<'a>> {
+    let server = read.get(SERVERS, server_id).ok_or(Refusal::ServerNotFound)?;
+    let member = read.get(MEMBERS, (server_id, user_id)).ok_or(Refusal::NotMember)?;
+    let owner = UserId::from(&server.owner_id) == user_id;
+    let permissions = if owner {
+        ALL
+    } else {
+        apply_timeout(role_permissions(read, server_id, server, member.role_ids()), member, at)
+    };
+    Ok(Standing { server_id, user_id, server, member, permissions })
+}
+
+/// What a set of roles plus @everyone gives server-wide.
+pub fn role_permissions(
+    read: Read<'_>,
+    server_id: ServerId,
+    server: &ArchivedServer,
+    roles: impl Iterator<Item = RoleId>,
+) -> u64 {
+    let everyone = RoleId::from(&server.everyone_role_id);
+    let bits = roles.chain([everyone]).filter_map(|id| read.get(ROLES, (server_id, id)));
+    resolve(bits.fold(0, |bits, role| bits | role.bits.to_native()))
+}
+
+fn apply_timeout(permissions: u64, member: &ArchivedMember, at: u64) -> u64 {
+    let running = member.timeout_until.as_ref().is_some_and(|until| until.to_native() > at);
+    // An administrator cannot be silenced: `administrator` gives all.
+    if running && permissions & ADMINISTRATOR == 0 { permissions & !TIMEOUT_MASK } else { permissions }
+}
+
+/// Role and member overrides of a channel on top of server-wide permissions.
+///
+/// `user_id` is `None` for permissions of a set of roles alone.
+pub fn with_overrides(
+    read: Read<'_>,
+    channel_id: ChannelId,
+    everyone: RoleId,
+    roles: &[RoleId],
+    user_id: Option<UserId>,
+    permissions: u64,
+) -> u64 {
+    if permissions & ADMINISTRATOR != 0 {
+        return permissions;
+    }
+    const ROLE: u8 = 0;
+    let (mut role_allow, mut role_deny, mut member_allow, mut member_deny) = (0, 0, 0, 0);
+    for ((_, kind, target), item) in read.scan(OVERRIDES, channel_id) {
+        if kind == ROLE && (target == everyone.0 || roles.contains(&RoleId(target))) {
+            role_allow |= item.allow.to_native();
+            role_deny |= item.deny.to_native();
+        } else if kind != ROLE && user_id == Some(UserId(target)) {
+            member_allow |= item.allow.to_native();
+            member_deny |= item.deny.to_native();
+        }
+    }
+    ((permissions & !role_deny | role_allow) & !member_deny) | member_allow
+}
+
+/// A user's access to a channel of any kind.
+#[derive(Clone, Copy)]
+pub struct Access<'a> {
+    pub channel_id: ChannelId,
+    pub user_id: UserId,
+    pub channel: &'a ArchivedChannel,
+    /// In a server channel: his standing there.
+    pub standing: Option<Standing<'a>>,
+    pub permissions: u64,
+}
+
+impl Access<'_> {
+    pub fn has(&self, permission: u64) -> bool {
+        self.permissions & permission == permission
+    }
+
+    /// # Errors
+    /// 403 naming the permission.
+    pub fn require(&self, permission: u64) -> Result<()> {
+        if self.has(permission) { Ok(()) } else { Err(Error::missing_permission(name(permission))) }
+    }
+
+    /// The other side of a direct message.
+    pub fn recipient(&self) -> Option<UserId> {
+        self.channel.participant_ids().find(|&id| id != self.user_id)
+    }
+}
+
+/// A user's access to a channel that he may at least view.
+///
+/// # Errors
+/// 404 when the channel does not exist; 403 for non-members, without `channels.view`, for non-participants.
+pub fn access<'a>(read: Read<'a>, channel_id: ChannelId, user_id: UserId, at: u64) -> Result<Access<'a>> {
+    let channel = read.get(CHANNELS, channel_id).ok_or(Refusal::ChannelNotFound)?;
+    let Some(server_id) = channel.server() else {
+        if channel.participant_ids().any(|id| id == user_id) {
+            return Ok(Access { channel_id, user_id, channel, standing: None, permissions: PRIVATE });
+        }
+        return Err(Refusal::NotParticipant.into());
+    };
+    let standing = standing(read, server_id, user_id, at)?;
+    let permissions = channel_permissions(read, channel_id, &standing, at);
+    let access = Access { channel_id, user_id, channel, standing: Some(standing), permissions };
+    access.require(CHANNELS_VIEW)?;
+    Ok(access)
+}
+
+/// A member's permissions in one channel of the server.
+pub fn channel_permissions(read: Read<'_>, channel_id: ChannelId, standing: &Standing<'_>, at: u64) -> u64 {
+    if standing.is_owner() {
+        return ALL;
+    }
+    let roles: smallvec::SmallVec<[RoleId; 8]> = standing.member.role_ids().collect();
+    let everyone = RoleId::from(&standing.server.everyone_role_id);
+    let permissions =
+        with_overrides(read, channel_id, everyone, &roles, Some(standing.user_id), standing.permissions);
+    // An override must not give back what a timeout takes.
+    apply_timeout(permissions, standing.member, at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grants(names: &[(&str, bool)]) -> Vec<Grant> {
+        names.iter().map(|(name, allowed)| Grant { name: name.to_string(), allowed: *allowed }).collect()
+    }
+
+    #[test]
+    fn grants_resolve_to_bits() {
+        let check =
+            |names: &[(&str, bool)], want: u64| assert_eq!(bits_of(&grants(names)), want, "{names:?}");
+        check(&[("channels.view", true), ("messages.send", false)], CHANNELS_VIEW);
+        check(
+            &[("voice.*", true)],
+            VOICE_CONNECT | VOICE_SPEAK | VOICE_MUTE_MEMBERS | VOICE_DEAFEN_MEMBERS | VOICE_MOVE_MEMBERS,
+        );
+        check(&[("*", true)], ALL);
+        check(&[("*", false)], 0);
+        check(&[("no.such", true), ("channels.vie", true), ("chan*", true)], 0);
+    }
+
+    #[test]
+    fn thirty_seven_names() {
+        assert_eq!(NAMES.len(), 37);
+        assert_eq!(name(ADMINISTRATOR), "administrator");
+        assert_eq!(ALL.count_ones(), 37);
+    }
+}
