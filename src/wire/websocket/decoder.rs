@@ -10,6 +10,8 @@ use super::frame::{CLIENT_HEADER_LEN_MAX, CloseError, Expect, Header};
 use super::mask::apply_mask;
 use super::{CloseCode, Control, Data, OpCode};
 
+const CLOSE: OpCode = OpCode::Control(Control::Close);
+
 /// A message from the client, valid until the next call of the decoder.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Message<'a> {
@@ -39,7 +41,8 @@ pub enum Message<'a> {
 /// ```
 ///
 /// Drain to `None` before the input's buffer is reused: that call stores an unfinished
-/// frame and frees a finished one. After `Message::Close` or an error feed nothing more.
+/// frame and frees a finished one. `Message::Close` and errors use up the input; feed nothing
+/// after them.
 #[derive(Debug, Default)]
 pub struct Decoder {
     partial: Option<Box<Partial>>,
@@ -48,8 +51,9 @@ pub struct Decoder {
 // Paid by every idle session.
 const _: () = assert!(size_of::<Decoder>() == 8);
 
-/// What is kept between reads. About 100 bytes and the unmasked payload received so far,
-/// so at most `message_len_max` + 125.
+/// What is kept between reads: about 100 bytes and the payload received so far, unmasked, at
+/// most `message_len_max` + 125 bytes (the vector may hold twice that). What a header only
+/// announces takes no room.
 #[derive(Debug, Default)]
 struct Partial {
     /// Start of a header that is not whole yet.
@@ -140,8 +144,8 @@ impl Decoder {
                 let payload = take_front(input, missing as usize);
                 apply_mask(payload, header.mask, 0);
                 check_payload(header.opcode, payload)?;
-                if self.partial.as_ref().is_some_and(|p| p.open.is_none()) {
-                    self.partial = None; // it held the header only
+                if header.opcode == CLOSE || self.partial.as_ref().is_some_and(|p| p.open.is_none()) {
+                    self.partial = None; // an open message that will not end, or the header only
                 }
                 return Ok(Step::InPlace(header.opcode, payload));
             }
@@ -198,7 +202,9 @@ impl Decoder {
         let Some(partial) = &mut self.partial else { return };
         match partial.lent.take() {
             None => {}
-            Some(OpCode::Control(_)) if partial.open.is_some() => partial.bytes.truncate(partial.message_len),
+            Some(OpCode::Control(Control::Ping | Control::Pong)) if partial.open.is_some() => {
+                partial.bytes.truncate(partial.message_len);
+            }
             Some(_) => self.partial = None,
         }
     }
@@ -268,8 +274,8 @@ mod tests {
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let mut bytes = vec![first];
         match payload.len() {
-            len @ ..=125 => bytes.push(0x80 | len as u8),
-            len @ ..=65_535 => bytes.extend([&[0xfe], (len as u16).to_be_bytes().as_slice()].concat()),
+            len @ 0..=125 => bytes.push(0x80 | len as u8),
+            len @ 126..=65_535 => bytes.extend([&[0xfe], (len as u16).to_be_bytes().as_slice()].concat()),
             len => bytes.extend([&[0xff], (len as u64).to_be_bytes().as_slice()].concat()),
         }
         bytes.extend(KEY);
@@ -283,7 +289,7 @@ mod tests {
 
     fn show(message: Message<'_>) -> String {
         let text = |bytes: &[u8]| match bytes.len() {
-            ..=40 => String::from_utf8_lossy(bytes).into_owned(),
+            0..=40 => String::from_utf8_lossy(bytes).into_owned(),
             len => format!("[{len}]"),
         };
         match message {
@@ -306,6 +312,8 @@ mod tests {
                         let is_close = matches!(message, Message::Close { .. });
                         out.push(show(message));
                         if is_close {
+                            assert_eq!(decoder.next_message(&mut input, MAX), Ok(None));
+                            assert!(decoder.is_idle());
                             return (out, decoder);
                         }
                     }

@@ -10,8 +10,8 @@ pub const HEADER_LEN_MAX: usize = 10;
 /// Bytes of header in front of a payload of this many bytes: 2, 4 or 10.
 pub const fn header_len(payload_len: usize) -> usize {
     match payload_len {
-        ..=125 => 2,
-        ..=65_535 => 4,
+        0..=125 => 2,
+        126..=65_535 => 4,
         _ => 10,
     }
 }
