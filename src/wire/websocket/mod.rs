@@ -11,7 +11,7 @@ mod decoder;
 mod encoder;
 mod frame;
 mod mask;
-//mod zlib;
+mod zlib;
 
 pub use decoder::{Decoder, Message};
 pub use encoder::{
@@ -21,7 +21,7 @@ pub use encoder::{
 pub use frame::CloseError;
 pub use mask::apply_mask;
 pub use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
-//pub use zlib::{DeflateStream, Deflater, InflateError, Inflater, is_zlib};
+pub use zlib::{DeflateStream, Deflater, InflateError, Inflater, is_zlib};
 
 /// Payload of a control frame (RFC 6455 §5.5).
 pub const CONTROL_LEN_MAX: usize = 125;
