@@ -1,4 +1,21 @@
-//! The table of options.
+//! Options of the operator: one table, four sources, every problem told at once.
+//!
+//! Owns: what can be configured, how values are spelled, and where each came from.
+//! Invariant: a `Config` that [`load`] returned is within every bound and relation;
+//! nothing here touches the store, a socket or a running server.
 
 pub mod bucket;
+mod load;
+mod options;
+mod relations;
+mod render;
+mod value;
+
 pub use bucket::{Algorithm, BucketSpec, Cap};
+pub use load::{Inputs, Loaded, Problems, Source, load};
+pub use options::{Config, OPTIONS, OptionRow};
+pub use render::{effective, listing, sample};
+pub use value::Rule;
+
+/// The public API this server speaks; clients compare it with their own version.
+pub const API_LEVEL: &str = "a.1.0-49";
