@@ -1,0 +1,215 @@
+//! One request on its way to an answer.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use crate::domain::{Command, Error, Op, Reply, Result};
+use crate::id::{ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, parse_id};
+use crate::store::Snapshot;
+use crate::wire::http::Head;
+
+use super::body::Body;
+use super::router::Params;
+use super::routes::Route;
+use super::state::State;
+
+/// What the socket layer knows of a request.
+pub struct Request<'r> {
+    pub head: Head<'r>,
+    /// Complete and within `api.max_body_size`.
+    pub body: &'r mut [u8],
+    /// The peer, or what a trusted proxy says of it.
+    pub ip: IpAddr,
+    /// For the log, the same in the answer's `x-request-id`.
+    pub id: u64,
+}
+
+/// Who is asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Principal {
+    pub user_id: UserId,
+    /// His login session.
+    pub token_id: TokenId,
+    /// A [`crate::store::records::tier`] code.
+    pub tier: u8,
+}
+
+/// The answer as far as a handler decides it.
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub content_type: &'static str,
+    pub body: Vec<u8>,
+    pub headers: Vec<(&'static str, String)>,
+}
+
+impl Default for Response {
+    fn default() -> Response {
+        Response { status: 200, content_type: "application/json", body: Vec::new(), headers: Vec::new() }
+    }
+}
+
+/// Goes on after a command was decided: `Err` when apply refused.
+pub type AfterCommand = Box<dyn FnOnce(&mut Ctx<'_>, Result<Reply>) -> Result<Step>>;
+/// Goes on with the PHC string of a password.
+pub type AfterHash = Box<dyn FnOnce(&mut Ctx<'_>, String) -> Result<Step>>;
+/// Goes on knowing whether a password matched.
+pub type AfterVerify = Box<dyn FnOnce(&mut Ctx<'_>, bool) -> Result<Step>>;
+
+/// What a handler wants next.
+pub enum Step {
+    /// `ctx.response` is complete.
+    Done,
+    /// Have the log decide a command, then go on.
+    Submit(Command, AfterCommand),
+    /// Hash a password off the core thread, then go on.
+    Hash(String, AfterHash),
+    /// Compare a password with a PHC string off the core thread, then go on. Without a string the same work is
+    /// done and the answer is no, so that unknown names take the same time.
+    Verify(String, Option<String>, AfterVerify),
+}
+
+/// A handler: checks, reads, answers or names the next step.
+pub type Handler = fn(&mut Ctx<'_>) -> Result<Step>;
+
+pub struct Ctx<'r> {
+    pub state: &'r State,
+    pub request: Request<'r>,
+    pub route: &'static Route,
+    pub params: Params<'r>,
+    /// Set on every route that asks for it.
+    pub principal: Option<Principal>,
+    pub response: Response,
+}
+
+impl<'r> Ctx<'r> {
+    /// Unix milliseconds of this turn.
+    pub fn now_ms(&self) -> u64 {
+        self.state.now_ms()
+    }
+
+    /// The state as this core knows it now. Do not keep it over a step.
+    pub fn snapshot(&self) -> Rc<Snapshot> {
+        self.state.snapshot()
+    }
+
+    /// Who asks. Only for routes with `user` in their row.
+    pub fn principal(&self) -> Principal {
+        self.principal.expect("the route's row demands a login, so the router has set it")
+    }
+
+    pub fn user_id(&self) -> UserId {
+        self.principal().user_id
+    }
+
+    /// A path parameter, decoded.
+    pub fn param(&self, name: &str) -> Cow<'r, str> {
+        self.params.get(name)
+    }
+
+    fn path_id(&self, name: &str, thing: &str) -> Result<u64> {
+        parse_id(&self.param(name)).ok_or_else(|| Error::invalid_id(thing))
+    }
+
+    pub fn path_server(&self) -> Result<ServerId> {
+        self.path_id("server_id", "server").map(ServerId)
+    }
+
+    pub fn path_channel(&self) -> Result<ChannelId> {
+        self.path_id("channel_id", "channel").map(ChannelId)
+    }
+
+    pub fn path_message(&self) -> Result<MessageId> {
+        self.path_id("message_id", "message").map(MessageId)
+    }
+
+    pub fn path_role(&self) -> Result<RoleId> {
+        self.path_id("role_id", "role").map(RoleId)
+    }
+
+    pub fn path_user(&self) -> Result<UserId> {
+        self.path_id("user_id", "user").map(UserId)
+    }
+
+    /// The member in a path is named by his user id.
+    pub fn path_member(&self) -> Result<UserId> {
+        self.path_id("member_id", "member").map(UserId)
+    }
+
+    pub fn path_session(&self) -> Result<TokenId> {
+        self.path_id("session_id", "session").map(TokenId)
+    }
+
+    /// A query value, decoded.
+    ///
+    /// # Errors
+    /// 400 for broken percent-encoding or invalid UTF-8.
+    pub fn query(&self, name: &str) -> Result<Option<Cow<'r, str>>> {
+        let value = self.request.head.target.query.get(name);
+        value.map_err(|error| Error::new(error.status(), error.message()))
+    }
+
+    /// A whole number in the query, `default` when absent.
+    ///
+    /// # Errors
+    /// 400 when it is no number or outside the range.
+    pub fn query_int(&self, name: &str, range: std::ops::RangeInclusive<u64>, default: u64) -> Result<u64> {
+        let Some(text) = self.query(name)? else { return Ok(default) };
+        let value = parse_id(&text).filter(|value| range.contains(value));
+        value
+            .ok_or_else(|| Error::invalid(name, format_args!("must be {} to {}", range.start(), range.end())))
+    }
+
+    /// An id in the query.
+    ///
+    /// # Errors
+    /// 400 when it is no id.
+    pub fn query_id(&self, name: &str) -> Result<Option<u64>> {
+        let Some(text) = self.query(name)? else { return Ok(None) };
+        parse_id(&text).map(Some).ok_or_else(|| Error::invalid(name, "must be an ID"))
+    }
+
+    /// The request body, which must be a JSON object.
+    ///
+    /// # Errors
+    /// 400 for a wrong content type, malformed JSON, another type of value, or no body.
+    pub fn body(&mut self) -> Result<Body<'r>> {
+        let body = std::mem::take(&mut self.request.body);
+        Body::parse(body, self.request.head.header("content-type"))
+    }
+
+    /// Like [`Ctx::body`]; no body counts as `{}`.
+    ///
+    /// # Errors
+    /// 400 as there, when there is a body.
+    pub fn optional_body(&mut self) -> Result<Body<'r>> {
+        if self.request.body.is_empty() { Ok(Body::empty()) } else { self.body() }
+    }
+
+    /// Submits a command of the asking user; `then` answers when it was applied.
+    pub fn submit(
+        &self,
+        op: impl Into<Op>,
+        then: impl FnOnce(&mut Ctx<'_>, Reply) -> Result<Step> + 'static,
+    ) -> Result<Step> {
+        let command = Command::new(self.user_id(), op.into());
+        Ok(Step::Submit(command, Box::new(move |ctx, reply| then(ctx, reply?))))
+    }
+
+    /// Submits a command and answers `{"success": true}`.
+    pub fn submit_success(&self, op: impl Into<Op>) -> Result<Step> {
+        self.submit(op, |ctx, _| ctx.success())
+    }
+
+    /// Answers 200 `{"success": true}`.
+    pub fn success(&mut self) -> Result<Step> {
+        self.json(|out| out.extend_from_slice(b"{\"success\":true}"))
+    }
+
+    /// Answers 200 with what `write` appends.
+    pub fn json(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<Step> {
+        write(&mut self.response.body);
+        Ok(Step::Done)
+    }
+}

@@ -1,0 +1,93 @@
+//! What every handler of a core may use.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::config::Config;
+use crate::domain::Event;
+use crate::domain::presence::Liveness;
+use crate::id::UserId;
+use crate::store::{Snapshot, Store};
+
+/// Run state of the process (contract, `ServerState`), shared by all cores.
+#[derive(Default)]
+pub struct RunState(AtomicU8);
+
+impl RunState {
+    pub fn is_shutting_down(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
+    pub fn begin_shutdown(&self) {
+        self.0.store(1, Ordering::Relaxed);
+    }
+
+    pub fn text(&self) -> &'static str {
+        if self.is_shutting_down() { "shutting_down" } else { "running" }
+    }
+}
+
+/// Per core: shared parts of the process, and the core's own view of the store.
+///
+/// The snapshot is the one that came with the last batch this core has processed. Requests and gateway read the
+/// same one, so a client never sees an event that a following request does not know of.
+pub struct State {
+    pub config: Arc<Config>,
+    pub store: Arc<Store>,
+    pub run: Arc<RunState>,
+    /// Unix milliseconds when the process started.
+    pub started_ms: u64,
+    snapshot: RefCell<Rc<Snapshot>>,
+    /// Events that are not part of the log (typing); the core hands them on after the handler.
+    ephemeral: RefCell<Vec<Event>>,
+    /// Unix milliseconds, read once per turn.
+    now_ms: Cell<u64>,
+    /// Whether a user is there; the gateway's shared table.
+    liveness: Box<dyn Fn(UserId) -> Liveness>,
+}
+
+impl State {
+    pub fn new(
+        config: Arc<Config>,
+        store: Arc<Store>,
+        run: Arc<RunState>,
+        now_ms: u64,
+        liveness: Box<dyn Fn(UserId) -> Liveness>,
+    ) -> State {
+        let snapshot = RefCell::new(Rc::new(store.snapshot()));
+        let (ephemeral, started_ms, now_ms) = (RefCell::default(), now_ms, Cell::new(now_ms));
+        State { config, store, run, started_ms, snapshot, ephemeral, now_ms, liveness }
+    }
+
+    /// The state after the last batch this core has processed.
+    pub fn snapshot(&self) -> Rc<Snapshot> {
+        self.snapshot.borrow().clone()
+    }
+
+    pub fn set_snapshot(&self, snapshot: Snapshot) {
+        *self.snapshot.borrow_mut() = Rc::new(snapshot);
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms.get()
+    }
+
+    pub fn set_now_ms(&self, now_ms: u64) {
+        self.now_ms.set(now_ms);
+    }
+
+    pub fn liveness(&self, user_id: UserId) -> Liveness {
+        (self.liveness)(user_id)
+    }
+
+    /// Sends an event that is not stored, to all cores, after the events of everything answered so far.
+    pub fn emit(&self, event: Event) {
+        self.ephemeral.borrow_mut().push(event);
+    }
+
+    pub fn take_ephemeral(&self) -> Vec<Event> {
+        std::mem::take(&mut self.ephemeral.borrow_mut())
+    }
+}

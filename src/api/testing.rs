@@ -1,0 +1,117 @@
+//! Requests without sockets: a store in a temporary folder, commands applied at once, cheap password hashes.
+//! For unit tests of handlers; what a client sees over the wire is tested in `tests/contract/`.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::ctx::{Ctx, Request, Step};
+use super::dispatch::{Dispatched, dispatch, finish};
+use super::router::Router;
+use super::state::State;
+use crate::config::Config;
+use crate::domain::presence::Liveness;
+use crate::domain::{Command, Machine, Output, Reply, Result};
+use crate::store::{Options, Store, Sync};
+use crate::wire::http::{header_slots, parse_head};
+
+pub struct Harness {
+    pub state: State,
+    router: Router,
+    /// Everything made known so far.
+    pub outputs: RefCell<Vec<Output>>,
+    _folder: tempfile::TempDir,
+}
+
+/// 2026-01-01T00:00:00Z.
+pub const START_MS: u64 = 1_767_225_600_000;
+
+impl Default for Harness {
+    fn default() -> Harness {
+        Harness::with_config(Config::default())
+    }
+}
+
+impl Harness {
+    pub fn with_config(config: Config) -> Harness {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_path_buf();
+        let options = Options { path, map_size: 1 << 28, sync: Sync::Interval, readers_max: 16 };
+        let store = Arc::new(Store::open(&options).unwrap());
+        let router = Router::new(&config.api_api_prefix);
+        let liveness = Box::new(|_| Liveness::default());
+        let state = State::new(Arc::new(config), store, Arc::default(), START_MS, liveness);
+        Harness { state, router, outputs: RefCell::default(), _folder: folder }
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, ms: u64) {
+        self.state.set_now_ms(self.state.now_ms() + ms);
+    }
+
+    /// Applies a command as the log would.
+    pub fn apply(&self, command: &Command) -> Result<Reply> {
+        let store = self.state.store.clone();
+        let mut tx = store.begin().unwrap();
+        let mut machine = Machine::begin(&mut tx, self.state.now_ms(), 0);
+        let reply = machine.apply(command);
+        self.outputs.borrow_mut().extend(machine.finish());
+        tx.commit().unwrap();
+        self.state.set_snapshot(store.snapshot());
+        reply
+    }
+
+    /// Sends a request; `path` is below the API prefix unless it begins with `!`. Returns status and body text.
+    pub fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        json: Option<&str>,
+    ) -> (u16, String) {
+        let target = match path.strip_prefix('!') {
+            Some(root) => root.to_string(),
+            None => format!("{}{path}", self.state.config.api_api_prefix),
+        };
+        let mut text = format!("{method} {target} HTTP/1.1\r\nhost: x\r\n");
+        if let Some(token) = token {
+            text += &format!("authorization: Bearer {token}\r\n");
+        }
+        let body = json.unwrap_or_default();
+        if json.is_some() {
+            text += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+        }
+        text += "\r\n";
+        let mut slots = header_slots();
+        let head = parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
+        let mut body = body.as_bytes().to_vec();
+        let ip = std::net::Ipv4Addr::LOCALHOST.into();
+        let request = Request { head, body: &mut body, ip, id: 1 };
+        let (mut ctx, mut step) = match dispatch(&self.state, &self.router, request) {
+            Dispatched::Handler(ctx, step) => (ctx, step),
+            Dispatched::Refused(response) => {
+                return (response.status, String::from_utf8(response.body).unwrap());
+            }
+        };
+        let result = loop {
+            step = match step {
+                Ok(Step::Done) => break Ok(()),
+                Err(error) => break Err(error),
+                Ok(next) => self.perform(&mut ctx, next),
+            };
+        };
+        let response = finish(&mut ctx, result);
+        (response.status, String::from_utf8(response.body).unwrap())
+    }
+
+    fn perform(&self, ctx: &mut Ctx<'_>, step: Step) -> Result<Step> {
+        match step {
+            Step::Done => Ok(Step::Done),
+            Step::Submit(command, then) => {
+                let reply = self.apply(&command);
+                then(ctx, reply)
+            }
+            Step::Hash(password, then) => then(ctx, format!("test${password}")),
+            Step::Verify(password, phc, then) => then(ctx, phc == Some(format!("test${password}"))),
+        }
+    }
+}
