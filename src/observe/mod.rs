@@ -1,1 +1,15 @@
-//! observe
+//! What the server tells about itself: log lines and metrics.
+//!
+//! Owns: the log writer thread, the counters and the /metrics listener.
+//! Invariant: telling never holds up the told. A core writes plain counters that only it writes,
+//! and log lines go into a bounded queue that drops when full; nothing secret goes into either.
+
+mod exposition;
+mod logs;
+mod metrics;
+mod serve;
+
+pub use exposition::{CONTENT_TYPE, encode};
+pub use logs::{Guard, init_logs, log_request};
+pub use metrics::{CoreMetrics, Counter, Gauge, HashMetrics, Histogram, Registry, WriterMetrics};
+pub use serve::serve_metrics;

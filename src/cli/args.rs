@@ -1,0 +1,218 @@
+//! The commands and flags, and how they become a [`Command`] and config [`Inputs`].
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::ValueParser;
+use clap::{Arg, ArgAction, ArgMatches};
+
+use super::Command;
+use crate::config::{self, Inputs};
+
+/// What the command line said.
+pub struct Parsed {
+    pub command: Command,
+    pub inputs: Inputs,
+}
+
+/// Flags that are another spelling of an option: (flag, placeholder, key, help).
+const SHORTHANDS: [(&str, &str, &str, &str); 5] = [
+    ("host", "ADDRESS", "server.host", "Address to listen on"),
+    ("port", "PORT", "server.port", "Port of REST and gateway"),
+    ("data", "FOLDER", "store.path", "Folder of the database"),
+    ("cores", "COUNT", "runtime.cores", "Core threads; 0 = all available"),
+    ("log-level", "LEVEL", "logging.level", "TRACE, DEBUG, INFO, WARN or ERROR"),
+];
+
+const EXAMPLES: &str = "\
+Examples:
+  plexichat                                   serve on 127.0.0.1:8000, data in ~/.plexichat/data
+  plexichat --host 0.0.0.0 --port 80 --data /var/lib/plexichat
+  plexichat --set rate_limiting.enabled=false --set store.sync=interval
+  plexichat config --sample > config.toml     a file with every option, to be edited
+  plexichat --config config.toml config       what would be in force, and who set it
+  plexichat check                             does this machine fit, and what to do if not
+  plexichat backup /backups/monday            a copy of the running server's database
+
+Options come from the file, then the environment (PLEXICHAT_SERVER__PORT=9000), then flags; the last one wins.
+`plexichat config --help` lists all of them.";
+
+/// # Errors
+/// Wrong usage, or a request for help or the version; the error prints itself.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, clap::Error> {
+    let matches = command_line().try_get_matches_from(args)?;
+    Ok(Parsed { command: command(&matches), inputs: inputs(&matches) })
+}
+
+fn command_line() -> clap::Command {
+    let folder = |help: &'static str| {
+        Arg::new("folder")
+            .value_name("FOLDER")
+            .required(true)
+            .value_parser(ValueParser::path_buf())
+            .help(help)
+    };
+    let sample = Arg::new("sample")
+        .long("sample")
+        .action(ArgAction::SetTrue)
+        .help("Print a file with every option at its default instead");
+    let root = clap::Command::new("plexichat")
+        .version(super::version())
+        .about("A chat server: the Plexichat REST API and gateway in one binary")
+        .after_help(EXAMPLES)
+        .max_term_width(110)
+        .subcommand(clap::Command::new("serve").about("Start the server (the same as no command)"))
+        .subcommand(
+            clap::Command::new("config")
+                .about("Print the configuration in force and where each value comes from")
+                .arg(sample)
+                .after_long_help(format!("All options, with their defaults:\n\n{}", config::listing())),
+        )
+        .subcommand(clap::Command::new("check").about("Say whether this machine fits, and what to change"))
+        .subcommand(
+            clap::Command::new("backup")
+                .about("Copy the database, also while the server runs")
+                .arg(folder("New or empty folder for the copy")),
+        )
+        .subcommand(
+            clap::Command::new("restore")
+                .about("Put a backup in place, while the server does not run")
+                .arg(folder("Folder of the backup")),
+        )
+        .subcommand(clap::Command::new("routes").about("List the REST routes"));
+    with_options(root).mut_subcommands(with_options)
+}
+
+/// The flags of every command. Not clap's global ones, because of which `--set a serve --set b` would lose `a`.
+fn with_options(command: clap::Command) -> clap::Command {
+    let file = Arg::new("config")
+        .long("config")
+        .short('c')
+        .value_name("FILE")
+        .value_parser(ValueParser::path_buf())
+        .help("Config file [default: ~/.plexichat/config.toml, if it exists]");
+    let set = Arg::new("set")
+        .long("set")
+        .value_name("KEY=VALUE")
+        .action(ArgAction::Append)
+        .value_parser(key_and_value)
+        .help("Set any option; may be repeated");
+    let shorthands = SHORTHANDS
+        .map(|(flag, placeholder, _, help)| Arg::new(flag).long(flag).value_name(placeholder).help(help));
+    command.arg(file).arg(set).args(shorthands)
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, such as server.port=9000")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn command(matches: &ArgMatches) -> Command {
+    let folder = |matches: &ArgMatches| -> PathBuf {
+        matches.get_one::<PathBuf>("folder").expect("the argument is required").clone()
+    };
+    match matches.subcommand() {
+        Some(("config", matches)) => Command::Config { sample: matches.get_flag("sample") },
+        Some(("check", _)) => Command::Check,
+        Some(("backup", matches)) => Command::Backup { folder: folder(matches) },
+        Some(("restore", matches)) => Command::Restore { folder: folder(matches) },
+        Some(("routes", _)) => Command::Routes,
+        _ => Command::Serve,
+    }
+}
+
+/// Flags before the command, then those after it; all `--set` first, so that the flag that names its option wins.
+fn inputs(matches: &ArgMatches) -> Inputs {
+    let levels = || std::iter::once(matches).chain(matches.subcommand().map(|(_, inner)| inner));
+    let mut flags = Vec::new();
+    for (key, value) in levels().filter_map(|level| level.get_many::<(String, String)>("set")).flatten() {
+        flags.push(("--set".to_owned(), key.clone(), value.clone()));
+    }
+    for level in levels() {
+        for (flag, _, key, _) in SHORTHANDS {
+            if let Some(value) = level.get_one::<String>(flag) {
+                flags.push((format!("--{flag}"), key.to_owned(), value.clone()));
+            }
+        }
+    }
+    let file = levels().filter_map(|level| level.get_one::<PathBuf>("config")).next_back();
+    Inputs::of_process(file.cloned(), flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::OptionRow;
+
+    fn check(line: &str, want: &str) {
+        let args = std::iter::once("plexichat").chain(line.split_whitespace()).map(OsString::from);
+        let got = match parse(args) {
+            Ok(parsed) => {
+                let flags: Vec<String> = parsed
+                    .inputs
+                    .flags
+                    .iter()
+                    .map(|(flag, key, value)| format!("{flag} {key}={value}"))
+                    .collect();
+                format!("{:?} {:?} {flags:?}", parsed.command, parsed.inputs.file)
+            }
+            Err(error) => format!("{:?}", error.kind()),
+        };
+        assert_eq!(got, want, "{line}");
+    }
+
+    #[test]
+    fn clap_agrees_and_keys_exist() {
+        command_line().debug_assert();
+        assert!(SHORTHANDS.iter().all(|(_, _, key, _)| OptionRow::find(key).is_some()));
+    }
+
+    #[test]
+    fn commands() {
+        check("", "Serve None []");
+        check("serve", "Serve None []");
+        check("config", "Config { sample: false } None []");
+        check("config --sample", "Config { sample: true } None []");
+        check("check -c a.toml", "Check Some(\"a.toml\") []");
+        check("backup /b", "Backup { folder: \"/b\" } None []");
+        check("restore /b", "Restore { folder: \"/b\" } None []");
+        check("routes", "Routes None []");
+    }
+
+    #[test]
+    fn flags_stand_before_and_after_the_command() {
+        let want = "Serve None [\"--host server.host=::\", \"--port server.port=1\"]";
+        for line in ["--host :: --port 1", "serve --host :: --port 1", "--host :: serve --port 1"] {
+            check(line, want);
+        }
+        check(
+            "--set a=1 -c x.toml serve --set b=2 -c y.toml",
+            "Serve Some(\"y.toml\") [\"--set a=1\", \"--set b=2\"]",
+        );
+        check(
+            "--data /d --cores 2 --log-level debug --set a.b=c=d --set x.y=",
+            "Serve None [\"--set a.b=c=d\", \"--set x.y=\", \"--data store.path=/d\", \"--cores runtime.cores=2\", \
+             \"--log-level logging.level=debug\"]",
+        );
+    }
+
+    #[test]
+    fn wrong_usage() {
+        check("sing", "InvalidSubcommand");
+        check("--set x", "ValueValidation");
+        check("backup", "MissingRequiredArgument");
+        check("--prot 1", "UnknownArgument");
+        check("--version", "DisplayVersion");
+        check("--help", "DisplayHelp");
+        check("help config", "DisplayHelp");
+    }
+
+    #[test]
+    fn help_lists_every_option() {
+        let mut root = command_line();
+        let help = root.find_subcommand_mut("config").expect("exists").render_long_help().to_string();
+        for row in config::OPTIONS {
+            assert!(help.contains(row.help), "{}", row.key);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The counters as OpenMetrics text, which Prometheus reads. The tables here are the list of metrics.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{self, Unit};
+
+use super::metrics::{CoreMetrics, HashMetrics, Histogram, Registry, WriterMetrics};
+
+/// Of what [`encode`] returns.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+const NANOSECONDS: f64 = 1e-9;
+
+/// A number of one core; the encoder adds `_total` to counters, and the unit to every name.
+type CoreNumber = (&'static str, &'static str, Option<Unit>, MetricType, fn(&CoreMetrics) -> u64);
+
+const CORE_NUMBERS: &[CoreNumber] = &[
+    ("http_connections", "Open HTTP connections", None, MetricType::Gauge, |core| {
+        core.http_connections.value()
+    }),
+    ("gateway_connections", "Open gateway connections", None, MetricType::Gauge, |core| {
+        core.gateway_connections.value()
+    }),
+    ("gateway_sessions", "Gateway sessions, live and detached", None, MetricType::Gauge, |core| {
+        core.gateway_sessions.value()
+    }),
+    ("gateway_frames_in", "Messages received from gateway clients", None, MetricType::Counter, |core| {
+        core.gateway_frames_in.value()
+    }),
+    ("dispatches_out", "Dispatches given to sessions", None, MetricType::Counter, |core| {
+        core.dispatches_out.value()
+    }),
+    ("sends_out", "Sends that carried dispatches", None, MetricType::Counter, |core| core.sends_out.value()),
+    ("out", "Written to clients", Some(Unit::Bytes), MetricType::Counter, |core| core.bytes_out.value()),
+    (
+        "slow_consumer_closes",
+        "Sessions closed because their client did not read",
+        None,
+        MetricType::Counter,
+        |core| core.slow_consumer_closes.value(),
+    ),
+    ("rate_limited", "Requests and connections refused for their rate", None, MetricType::Counter, |core| {
+        core.rate_limited.value()
+    }),
+    ("turns", "Turns of the core loop", None, MetricType::Counter, |core| core.turn_count.value()),
+    ("slow_turns", "Turns longer than logging.slow_turn_ms", None, MetricType::Counter, |core| {
+        core.slow_turns.value()
+    }),
+];
+
+type Number<T> = (&'static str, &'static str, MetricType, fn(&T) -> u64);
+
+const WRITER_NUMBERS: &[Number<WriterMetrics>] = &[
+    ("writer_batches", "Transactions committed", MetricType::Counter, |writer| writer.batches.value()),
+    ("writer_commands", "Commands committed", MetricType::Counter, |writer| writer.commands.value()),
+    ("writer_refused", "Commands that apply refused", MetricType::Counter, |writer| writer.refused.value()),
+    ("writer_failures", "Transactions that could not be committed", MetricType::Counter, |writer| {
+        writer.failures.value()
+    }),
+    ("writer_queue", "Commands waiting when the last batch was taken", MetricType::Gauge, |writer| {
+        writer.queue_len.value()
+    }),
+];
+
+const HASH_NUMBERS: &[Number<HashMetrics>] = &[
+    ("password_hashes", "Passwords hashed", MetricType::Counter, |hash| hash.done.value()),
+    ("password_hashes_refused", "Logins turned away because too many waited", MetricType::Counter, |hash| {
+        hash.refused.value()
+    }),
+    ("password_hash_queue", "Passwords waiting to be hashed or being hashed", MetricType::Gauge, |hash| {
+        hash.queued.value().saturating_sub(hash.done.value())
+    }),
+];
+
+/// All metrics as text, with those of the process.
+#[must_use]
+pub fn encode(metrics: &Arc<Registry>) -> String {
+    let mut registry = registry::Registry::with_prefix("plexichat");
+    registry.register_collector(Box::new(ServerCollector(Arc::clone(metrics))));
+    let mut process = registry::Registry::with_prefix("process");
+    process.register_collector(Box::new(ProcessCollector));
+    let mut out = String::with_capacity(16 * 1024);
+    text::encode_registry(&mut out, &registry).expect("writing to a String does not fail");
+    text::encode_registry(&mut out, &process).expect("writing to a String does not fail");
+    text::encode_eof(&mut out).expect("writing to a String does not fail");
+    out
+}
+
+#[derive(Debug)]
+struct ServerCollector(Arc<Registry>);
+
+impl Collector for ServerCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.core_numbers(&mut encoder)?;
+        self.http_requests(&mut encoder)?;
+        self.core_histograms(&mut encoder)?;
+        let writer = &self.0.writer;
+        numbers(&mut encoder, WRITER_NUMBERS, writer)?;
+        let help = "Commands in one transaction";
+        let batch_len =
+            encoder.encode_descriptor("writer_batch_commands", help, None, MetricType::Histogram)?;
+        histogram(batch_len, &writer.batch_len, 1.0)?;
+        let help = "Commit of a transaction with its sync";
+        let commit =
+            encoder.encode_descriptor("writer_commit", help, Some(&Unit::Seconds), MetricType::Histogram)?;
+        histogram(commit, &writer.commit_ns, NANOSECONDS)?;
+        numbers(&mut encoder, HASH_NUMBERS, &self.0.hash)
+    }
+}
+
+impl ServerCollector {
+    /// Each core with the label value that names it.
+    fn cores(&self) -> impl Iterator<Item = (String, &CoreMetrics)> {
+        self.0.cores.iter().enumerate().map(|(index, core)| (index.to_string(), core.as_ref()))
+    }
+
+    fn core_numbers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        for (name, help, unit, kind, value) in CORE_NUMBERS {
+            let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), *kind)?;
+            for (index, core) in self.cores() {
+                let labels = [("core", index.as_str())];
+                number(family.encode_family(&labels)?, *kind, value(core))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn http_requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Answered requests by status class";
+        let mut family = encoder.encode_descriptor("http_requests", help, None, MetricType::Counter)?;
+        for (index, core) in self.cores() {
+            for (class, counter) in ["1xx", "2xx", "3xx", "4xx", "5xx"].iter().zip(&core.http_requests) {
+                let labels = [("core", index.as_str()), ("class", class)];
+                number(family.encode_family(&labels)?, MetricType::Counter, counter.value())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn core_histograms(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Time of a turn of the core loop, without waiting";
+        let mut family =
+            encoder.encode_descriptor("turn", help, Some(&Unit::Seconds), MetricType::Histogram)?;
+        for (index, core) in self.cores() {
+            let labels = [("core", index.as_str())];
+            histogram(family.encode_family(&labels)?, &core.turn_ns, NANOSECONDS)?;
+        }
+        let help = "Frames that left in one send";
+        let mut family = encoder.encode_descriptor("send_frames", help, None, MetricType::Histogram)?;
+        for (index, core) in self.cores() {
+            let labels = [("core", index.as_str())];
+            histogram(family.encode_family(&labels)?, &core.frames_per_send, 1.0)?;
+        }
+        Ok(())
+    }
+}
+
+fn numbers<T>(encoder: &mut DescriptorEncoder<'_>, rows: &[Number<T>], metrics: &T) -> fmt::Result {
+    for (name, help, kind, value) in rows {
+        number(encoder.encode_descriptor(name, help, None, *kind)?, *kind, value(metrics))?;
+    }
+    Ok(())
+}
+
+fn number(mut encoder: MetricEncoder<'_>, kind: MetricType, value: u64) -> fmt::Result {
+    match kind {
+        MetricType::Counter => encoder.encode_counter::<[(&str, &str); 0], _, u64>(&value, None),
+        _ => encoder.encode_gauge(&value),
+    }
+}
+
+/// `scale` turns the histogram's unit into the metric's base unit. The labels are already in the encoder.
+#[expect(clippy::cast_precision_loss, reason = "metrics are floats; 2^53 ns are 104 days")]
+fn histogram<const FIRST: u64, const BUCKETS: usize>(
+    mut encoder: MetricEncoder<'_>,
+    histogram: &Histogram<FIRST, BUCKETS>,
+    scale: f64,
+) -> fmt::Result {
+    let bound = |bound: Option<u64>| bound.map_or(f64::INFINITY, |bound| bound as f64 * scale);
+    let buckets: Vec<(f64, u64)> = histogram.buckets().map(|(upper, count)| (bound(upper), count)).collect();
+    let count = buckets.iter().map(|(_, count)| count).sum();
+    encoder.encode_histogram::<[(&str, &str); 0]>(histogram.sum() as f64 * scale, count, &buckets, None)
+}
+
+/// What the kernel says about this process. A figure that cannot be read is left out.
+#[derive(Debug)]
+struct ProcessCollector;
+
+impl Collector for ProcessCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        if let Some(bytes) = resident_bytes() {
+            let help = "Resident memory";
+            let gauge =
+                encoder.encode_descriptor("resident_memory", help, Some(&Unit::Bytes), MetricType::Gauge)?;
+            number(gauge, MetricType::Gauge, bytes)?;
+        }
+        if let Ok(folder) = std::fs::read_dir("/proc/self/fd") {
+            let gauge =
+                encoder.encode_descriptor("open_fds", "Open file descriptors", None, MetricType::Gauge)?;
+            number(gauge, MetricType::Gauge, folder.count() as u64)?;
+        }
+        if let Some(start) = start_seconds() {
+            let help = "Start of the process, Unix time";
+            let mut gauge =
+                encoder.encode_descriptor("start_time", help, Some(&Unit::Seconds), MetricType::Gauge)?;
+            gauge.encode_gauge(&start)?;
+        }
+        Ok(())
+    }
+}
+
+/// proc(5): the second number of `statm` is the resident set in pages.
+fn resident_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * positive_sysconf(libc::_SC_PAGESIZE)?)
+}
+
+/// proc(5): field 22 of `stat` is the start in clock ticks since boot; `btime` of `/proc/stat` is the boot.
+#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit into 53 bits")]
+fn start_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name in parentheses may hold spaces; what follows is field 3.
+    let ticks: u64 = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(22 - 3)?.parse().ok()?;
+    let system = std::fs::read_to_string("/proc/stat").ok()?;
+    let boot = system.lines().find_map(|line| line.strip_prefix("btime "))?;
+    let boot: u64 = boot.trim().parse().ok()?;
+    Some(boot as f64 + ticks as f64 / positive_sysconf(libc::_SC_CLK_TCK)? as f64)
+}
+
+fn positive_sysconf(name: libc::c_int) -> Option<u64> {
+    // SAFETY: sysconf reads no memory of ours.
+    let value = unsafe { libc::sysconf(name) };
+    u64::try_from(value).ok().filter(|value| *value > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text_of(fill: impl Fn(&Registry)) -> String {
+        let registry = Arc::new(Registry::new(2));
+        fill(&registry);
+        encode(&registry)
+    }
+
+    #[test]
+    fn numbers_carry_their_labels() {
+        let text = text_of(|registry| {
+            registry.cores[1].http_request(204);
+            registry.cores[0].gateway_sessions.set(7);
+            registry.cores[0].bytes_out.add(4096);
+            registry.writer.commands.add(3);
+            registry.hash.queued.add_shared(2);
+            registry.hash.done.add_shared(1);
+        });
+        for line in [
+            "# HELP plexichat_http_requests Answered requests by status class",
+            "# TYPE plexichat_http_requests counter",
+            "plexichat_http_requests_total{core=\"1\",class=\"2xx\"} 1",
+            "plexichat_http_requests_total{core=\"0\",class=\"2xx\"} 0",
+            "plexichat_gateway_sessions{core=\"0\"} 7",
+            "# UNIT plexichat_out_bytes bytes",
+            "plexichat_out_bytes_total{core=\"0\"} 4096",
+            "plexichat_writer_commands_total 3",
+            "plexichat_password_hash_queue 1",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line}\nis missing in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn histograms_are_cumulative_and_in_base_units() {
+        let text = text_of(|registry| {
+            registry.cores[0].turn_ns.record(1000);
+            registry.cores[0].turn_ns.record(3000);
+            registry.cores[0].turn_ns.record(u64::from(u32::MAX));
+            registry.writer.batch_len.record(2);
+        });
+        for line in [
+            "plexichat_turn_seconds_bucket{le=\"0.000001024\",core=\"0\"} 1",
+            "plexichat_turn_seconds_bucket{le=\"0.000004096\",core=\"0\"} 2",
+            "plexichat_turn_seconds_bucket{le=\"+Inf\",core=\"0\"} 3",
+            "plexichat_turn_seconds_count{core=\"0\"} 3",
+            "plexichat_writer_batch_commands_bucket{le=\"1.0\"} 0",
+            "plexichat_writer_batch_commands_bucket{le=\"2.0\"} 1",
+            "plexichat_writer_batch_commands_sum 2.0",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line}\nis missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn process_figures_are_plausible() {
+        let text = text_of(|_| ());
+        let value = |name: &str| -> f64 {
+            let line = text.lines().find(|line| line.starts_with(name)).expect("is listed");
+            line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
+        };
+        assert!(value("process_resident_memory_bytes") > 1e6);
+        assert!(value("process_open_fds") >= 3.0);
+        assert!(value("process_start_time_seconds") > 1.7e9);
+    }
+
+    #[test]
+    fn names_are_listed_once() {
+        let text = text_of(|_| ());
+        let mut names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

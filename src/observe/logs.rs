@@ -1,0 +1,130 @@
+//! Log lines on stderr, written by a thread of their own. When stderr cannot keep up, lines are dropped and counted;
+//! a core never waits for a terminal.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+
+use crate::config::Config;
+
+/// Lines waiting for the writer thread; at 200 bytes each about 3 MiB.
+const LINES_LEN_MAX: usize = 16 * 1024;
+
+/// Keeps the log thread alive; dropping it writes out what is queued.
+pub struct Guard {
+    _worker: WorkerGuard,
+    dropped: ErrorCounter,
+}
+
+impl Guard {
+    /// Lines lost because the queue was full.
+    #[must_use]
+    pub fn dropped_lines(&self) -> usize {
+        self.dropped.dropped_lines()
+    }
+}
+
+/// Starts logging as `logging.level` and `logging.format` say. Hold the guard until the process ends.
+/// A second call changes nothing: the first subscriber stays.
+#[must_use]
+pub fn init_logs(config: &Config) -> Guard {
+    let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    start(config, io::stderr(), ansi, |dispatch| {
+        // Fails only when there is a subscriber already, which then stays.
+        let _ = tracing::dispatcher::set_global_default(dispatch);
+    })
+}
+
+fn start(
+    config: &Config,
+    out: impl Write + Send + 'static,
+    ansi: bool,
+    install: impl FnOnce(tracing::Dispatch),
+) -> Guard {
+    let (writer, worker) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LINES_LEN_MAX)
+        .thread_name("logs")
+        .finish(out);
+    let dropped = writer.error_counter();
+    let builder = tracing_subscriber::fmt().with_max_level(level(&config.logging_level)).with_writer(writer);
+    install(match config.logging_format.as_str() {
+        "json" => builder.json().flatten_event(true).into(),
+        _ => builder.with_ansi(ansi).into(),
+    });
+    Guard { _worker: worker, dropped }
+}
+
+/// The rule of the option lets in no other names.
+fn level(name: &str) -> LevelFilter {
+    match name {
+        "TRACE" => LevelFilter::TRACE,
+        "DEBUG" => LevelFilter::DEBUG,
+        "WARN" | "WARNING" => LevelFilter::WARN,
+        "ERROR" => LevelFilter::ERROR,
+        _ => LevelFilter::INFO,
+    }
+}
+
+/// One answered request, at DEBUG. `route` is the operation (`message_create`), never the path with its ids or
+/// query, which may hold a token.
+#[inline]
+pub fn log_request(request_id: u64, method: &str, route: &str, status: u16, micros: u64) {
+    tracing::debug!(target: "plexichat::request", request_id, method, route, status, micros, "answered");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(level: &str, format: &str) -> String {
+        let config =
+            Config { logging_level: level.into(), logging_format: format.into(), ..Config::default() };
+        let lines = Lines::default();
+        let mut dispatch = None;
+        let guard = start(&config, lines.clone(), false, |made| dispatch = Some(made));
+        tracing::dispatcher::with_default(&dispatch.unwrap(), || {
+            log_request(7, "GET", "message_list", 200, 41);
+            tracing::warn!("odd");
+        });
+        assert_eq!(guard.dropped_lines(), 0);
+        drop(guard);
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn requests_are_logged_at_debug_with_their_fields() {
+        let text = logged("DEBUG", "text");
+        assert!(
+            text.contains("request_id=7 method=\"GET\" route=\"message_list\" status=200 micros=41"),
+            "{text}"
+        );
+        let json = logged("DEBUG", "json");
+        assert!(json.lines().all(|line| line.starts_with('{') && line.ends_with('}')), "{json}");
+        assert!(json.contains("\"route\":\"message_list\",\"status\":200,\"micros\":41"), "{json}");
+    }
+
+    #[test]
+    fn the_level_holds() {
+        let text = logged("WARNING", "text");
+        assert!(text.contains("odd") && !text.contains("message_list"), "{text}");
+        assert_eq!(logged("ERROR", "text"), "");
+    }
+}

@@ -1,0 +1,250 @@
+//! The counters. Each core and the writer thread own a set that nobody else writes, so counting is a load and a
+//! store without a locked instruction; a scrape reads them from outside and may see them a moment apart.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Only goes up. One thread writes; any may read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    #[inline]
+    pub fn increment(&self) {
+        self.add(1);
+    }
+
+    /// Not atomic as a whole: a second writer would lose counts.
+    #[inline]
+    pub fn add(&self, count: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
+    }
+
+    /// For the few counters that several threads write.
+    #[inline]
+    pub fn add_shared(&self, count: u64) {
+        self.0.fetch_add(count, Relaxed);
+    }
+
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Goes up and down. One thread writes; any may read.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    #[inline]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    #[inline]
+    pub fn increment(&self) {
+        self.set(self.value().saturating_add(1));
+    }
+
+    #[inline]
+    pub fn decrement(&self) {
+        self.set(self.value().saturating_sub(1));
+    }
+
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Counts by size. Bucket `k` of `BUCKETS` holds values up to `FIRST << k`, both powers of two apart; one more
+/// bucket holds the rest. Finding the bucket is a shift and a count of zeros.
+#[derive(Debug)]
+pub struct Histogram<const FIRST: u64, const BUCKETS: usize> {
+    counts: [Counter; BUCKETS],
+    beyond: Counter,
+    sum: Counter,
+}
+
+impl<const FIRST: u64, const BUCKETS: usize> Default for Histogram<FIRST, BUCKETS> {
+    fn default() -> Self {
+        const { assert!(FIRST.is_power_of_two() && BUCKETS < 64) };
+        Histogram {
+            counts: [const { Counter(AtomicU64::new(0)) }; BUCKETS],
+            beyond: Counter::default(),
+            sum: Counter::default(),
+        }
+    }
+}
+
+impl<const FIRST: u64, const BUCKETS: usize> Histogram<FIRST, BUCKETS> {
+    #[inline]
+    pub fn record(&self, value: u64) {
+        // The least k with value <= FIRST << k is the bit length of (value - 1) / FIRST.
+        let above = value.saturating_sub(1) / FIRST;
+        let index = (u64::BITS - above.leading_zeros()) as usize;
+        self.counts.get(index).unwrap_or(&self.beyond).increment();
+        self.sum.add(value);
+    }
+
+    /// (upper bound, values in this bucket alone); the last bound is infinite, `None`.
+    pub fn buckets(&self) -> impl Iterator<Item = (Option<u64>, u64)> {
+        let counts = self.counts.iter().enumerate().map(|(k, count)| (Some(FIRST << k), count.value()));
+        counts.chain(std::iter::once((None, self.beyond.value())))
+    }
+
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.sum.value()
+    }
+}
+
+/// 1.024 µs doubling to 134 ms.
+pub type TurnHistogram = Histogram<1024, 18>;
+/// 65.5 µs doubling to 8.6 s.
+pub type CommitHistogram = Histogram<65_536, 18>;
+/// 1 doubling to 65,536 commands.
+pub type BatchHistogram = Histogram<1, 17>;
+/// 1 doubling to 1,024 frames.
+pub type CoalescingHistogram = Histogram<1, 11>;
+
+/// One core's counters, written by that core only.
+#[derive(Debug, Default)]
+#[repr(align(128))] // two cache lines: the prefetcher pulls pairs
+pub struct CoreMetrics {
+    /// Answered requests by status class: 1xx at index 0.
+    pub http_requests: [Counter; 5],
+    /// Open connections that speak HTTP.
+    pub http_connections: Gauge,
+    /// Open gateway connections.
+    pub gateway_connections: Gauge,
+    /// Gateway sessions, live and detached.
+    pub gateway_sessions: Gauge,
+    /// Messages received from gateway clients.
+    pub gateway_frames_in: Counter,
+    /// Dispatches given to sessions.
+    pub dispatches_out: Counter,
+    /// `send` calls that carried them; dispatches over sends is the coalescing factor.
+    pub sends_out: Counter,
+    /// Frames in one send.
+    pub frames_per_send: CoalescingHistogram,
+    /// Bytes written to clients, HTTP and gateway.
+    pub bytes_out: Counter,
+    /// Sessions closed 4008 because their client did not read.
+    pub slow_consumer_closes: Counter,
+    /// Requests refused with 429 and gateway connections closed 4008 for their rate.
+    pub rate_limited: Counter,
+    /// Turns of the loop.
+    pub turn_count: Counter,
+    /// Time of a turn without the wait for events.
+    pub turn_ns: TurnHistogram,
+    /// Turns above `logging.slow_turn_ms`.
+    pub slow_turns: Counter,
+}
+
+impl CoreMetrics {
+    /// Counts an answered request. A status outside 100..=599 counts as 5xx.
+    #[inline]
+    pub fn http_request(&self, status: u16) {
+        let class = (usize::from(status) / 100).wrapping_sub(1);
+        self.http_requests.get(class).unwrap_or(&self.http_requests[4]).increment();
+    }
+}
+
+/// The writer thread's counters.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct WriterMetrics {
+    /// Transactions committed.
+    pub batches: Counter,
+    /// Commands in them.
+    pub commands: Counter,
+    /// Commands that were refused by apply and rolled back alone.
+    pub refused: Counter,
+    /// Transactions that could not be committed.
+    pub failures: Counter,
+    /// Commands in one batch.
+    pub batch_len: BatchHistogram,
+    /// Commit with its sync.
+    pub commit_ns: CommitHistogram,
+    /// Commands waiting when the last batch was taken.
+    pub queue_len: Gauge,
+}
+
+/// Password hashing; cores and hashing threads both write, with [`Counter::add_shared`].
+#[derive(Debug, Default)]
+pub struct HashMetrics {
+    pub done: Counter,
+    /// Turned away because the queue was full.
+    pub refused: Counter,
+    /// Jobs ever queued; those waiting or running are `queued - done`.
+    pub queued: Counter,
+}
+
+/// Everything a scrape reads.
+#[derive(Debug)]
+pub struct Registry {
+    pub cores: Vec<Arc<CoreMetrics>>,
+    pub writer: Arc<WriterMetrics>,
+    pub hash: Arc<HashMetrics>,
+}
+
+impl Registry {
+    /// One set of counters for each of `core_count` cores.
+    #[must_use]
+    pub fn new(core_count: usize) -> Registry {
+        Registry {
+            cores: (0..core_count).map(|_| Arc::new(CoreMetrics::default())).collect(),
+            writer: Arc::new(WriterMetrics::default()),
+            hash: Arc::new(HashMetrics::default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn histogram_bounds_include_their_value() {
+        let bucket_of = |value: u64| {
+            let histogram = Histogram::<4, 3>::default(); // 4, 8, 16, beyond
+            histogram.record(value);
+            assert_eq!(histogram.sum(), value);
+            histogram.buckets().find(|(_, count)| *count == 1).expect("one bucket counted").0
+        };
+        for (value, want) in [
+            (0, Some(4)),
+            (1, Some(4)),
+            (4, Some(4)),
+            (5, Some(8)),
+            (8, Some(8)),
+            (9, Some(16)),
+            (16, Some(16)),
+            (17, None),
+            (u64::MAX, None),
+        ] {
+            assert_eq!(bucket_of(value), want, "{value}");
+        }
+    }
+
+    #[test]
+    fn status_classes() {
+        let core = CoreMetrics::default();
+        for status in [101, 200, 204, 404, 429, 500, 599, 0, 600, 65_535] {
+            core.http_request(status);
+        }
+        let counts: Vec<u64> = core.http_requests.iter().map(Counter::value).collect();
+        assert_eq!(counts, [1, 2, 0, 2, 5]);
+    }
+
+    #[test]
+    fn gauges_do_not_wrap() {
+        let gauge = Gauge::default();
+        gauge.decrement();
+        assert_eq!(gauge.value(), 0);
+        gauge.increment();
+        assert_eq!(gauge.value(), 1);
+    }
+}
