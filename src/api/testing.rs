@@ -62,7 +62,7 @@ impl Harness {
 
     /// Sends a request; `path` is below the API prefix unless it begins with `!`. Returns status and body text.
     pub fn request(
-        &mut self,
+        &self,
         method: &str,
         path: &str,
         token: Option<&str>,
