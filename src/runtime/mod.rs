@@ -1,1 +1,12 @@
-//! runtime
+//! What a thread per core needs besides its ring: pinning, time, waking, mailboxes, timers, shared lookups.
+//!
+//! Owns: how cores find each other and how long they may sleep.
+//! Invariant: nothing here knows a protocol, a record or a socket, and no call made by a core thread
+//! takes a lock or waits for another thread ([`shared_map`] names its one exception: cloning a reader).
+
+pub mod clock;
+pub mod cpu;
+pub mod mailbox;
+pub mod shared_map;
+pub mod wake;
+pub mod wheel;

@@ -1,0 +1,340 @@
+//! Argon2id on a few threads of its own.
+//!
+//! Owns: the memory and the processor time that passwords may take: `workers` × (64 MiB and one hash at a
+//! time). Invariants:
+//! - Handing a password over never blocks: the queue is one bounded `sync_channel`, whose `try_send` is
+//!   lock-free but for waking an idle worker. A full queue is the caller's 503/429.
+//! - Workers run at nice 5: under a storm of logins the core threads keep their share, logins wait.
+//!   With parallelism > 1 the lanes run on rayon's global pool, whose threads inherit the niceness of the
+//!   worker that first uses it. Start the pool before pinning, as threads inherit the mask too.
+//! - A password is overwritten in memory when its job ends, whichever way.
+//! - Equal time for unknown users: verify against [`PasswordPool::dummy_phc`].
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::{io, thread};
+
+use argon2::{Algorithm, Argon2, Block, PasswordHash, Version};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use subtle::ConstantTimeEq;
+
+/// Contract: 16-byte salt, 32-byte hash.
+const SALT_LEN: usize = 16;
+const HASH_LEN: usize = 32;
+/// A stored hash asking for more is refused instead of computed: 1 GiB, 64 passes, 64 lanes.
+const MEMORY_KIB_MAX: u32 = 1024 * 1024;
+const TIME_MAX: u32 = 64;
+const PARALLELISM_MAX: u32 = 64;
+const NICENESS: libc::c_int = 5;
+
+/// The cost of a new hash. Contract defaults: 2 passes, 65,536 KiB, 2 lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Params {
+    pub time: u32,
+    pub memory_kib: u32,
+    pub parallelism: u32,
+}
+
+/// The queue is full; the password is wiped and `done` was dropped uncalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// Why a pool does not start or a hash could not be made.
+#[derive(Debug)]
+pub enum Error {
+    /// Memory, passes or lanes outside what Argon2 or this server allows.
+    Params,
+    /// The kernel gave no randomness for the salt.
+    Random,
+    /// A worker thread could not be started.
+    Thread(io::Error),
+}
+
+type HashDone = Box<dyn FnOnce(Result<String, Error>) + Send>;
+type VerifyDone = Box<dyn FnOnce(bool) + Send>;
+
+enum Job {
+    Hash { password: Secret, done: HashDone },
+    Verify { password: Secret, phc: String, done: VerifyDone },
+}
+
+/// Shared by all cores behind an `Arc`. When it is dropped, the workers finish the queue and end.
+pub struct PasswordPool {
+    queue: SyncSender<Job>,
+    dummy_phc: String,
+}
+
+impl PasswordPool {
+    /// Starts `workers` (≥ 1) threads behind a queue of `queue_len_max` jobs. A worker takes its memory with
+    /// its first job and keeps it.
+    pub fn start(params: Params, workers: usize, queue_len_max: usize) -> Result<Self, Error> {
+        params.check()?;
+        let (queue, jobs) = sync_channel(queue_len_max);
+        let jobs = Arc::new(Mutex::new(jobs));
+        for index in 0..workers.max(1) {
+            let jobs = jobs.clone();
+            let run = move || {
+                lower_priority();
+                work(params, &jobs);
+            };
+            thread::Builder::new().name(format!("password-{index}")).spawn(run).map_err(Error::Thread)?;
+        }
+        // Never computed: no password is known for a random hash, and it costs as much to refuse.
+        let dummy_phc = encode(params, &random::<SALT_LEN>()?, &random::<HASH_LEN>()?);
+        Ok(Self { queue, dummy_phc })
+    }
+
+    /// Hashes with a fresh salt; `done` gets the PHC string, on a worker thread: send, do not compute there.
+    pub fn try_hash(&self, password: String, done: HashDone) -> Result<(), Full> {
+        self.submit(Job::Hash { password: Secret::new(password), done })
+    }
+
+    /// Checks against `phc` with the parameters in it, not the configured ones. `done` gets false for a
+    /// wrong password and for a string that is no Argon2id hash within bounds.
+    pub fn try_verify(&self, password: String, phc: String, done: VerifyDone) -> Result<(), Full> {
+        self.submit(Job::Verify { password: Secret::new(password), phc, done })
+    }
+
+    /// A hash no password matches, of the configured cost: verify against it when the user is unknown.
+    pub fn dummy_phc(&self) -> &str {
+        &self.dummy_phc
+    }
+
+    fn submit(&self, job: Job) -> Result<(), Full> {
+        self.queue.try_send(job).map_err(|_| Full)
+    }
+}
+
+fn work(params: Params, jobs: &Mutex<Receiver<Job>>) {
+    let mut memory = Vec::new();
+    loop {
+        // Workers queue up on the mutex; the one inside waits for the next job. No core thread comes here.
+        let job = jobs.lock().expect("recv does not panic").recv();
+        match job {
+            Ok(Job::Hash { password, done }) => {
+                let result = hash(params, password.bytes(), &mut memory);
+                drop(password);
+                done(result);
+            }
+            Ok(Job::Verify { password, phc, done }) => {
+                let matches = verify(&phc, password.bytes(), &mut memory);
+                drop(password);
+                done(matches);
+            }
+            Err(_) => return,
+        }
+        trim(params, &mut memory);
+    }
+}
+
+fn hash(params: Params, password: &[u8], memory: &mut Vec<Block>) -> Result<String, Error> {
+    let salt = random::<SALT_LEN>()?;
+    let mut output = [0; HASH_LEN];
+    params.derive(password, &salt, &mut output, memory)?;
+    Ok(encode(params, &salt, &output))
+}
+
+fn verify(phc: &str, password: &[u8], memory: &mut Vec<Block>) -> bool {
+    let Some((params, salt, want)) = decode(phc) else { return false };
+    let mut output = vec![0; want.len()];
+    params.derive(password, &salt, &mut output, memory).is_ok() && bool::from(output.ct_eq(&want))
+}
+
+impl Params {
+    fn check(self) -> Result<argon2::Params, Error> {
+        if self.memory_kib > MEMORY_KIB_MAX || self.time > TIME_MAX || self.parallelism > PARALLELISM_MAX {
+            return Err(Error::Params);
+        }
+        argon2::Params::new(self.memory_kib, self.time, self.parallelism, None).map_err(|_| Error::Params)
+    }
+
+    /// Fills `output` (4 bytes or more). `memory` grows to what is needed and is used again as it is: Argon2
+    /// writes every block before it reads it.
+    fn derive(
+        self,
+        password: &[u8],
+        salt: &[u8],
+        output: &mut [u8],
+        memory: &mut Vec<Block>,
+    ) -> Result<(), Error> {
+        let params = self.check()?;
+        let block_count = params.block_count();
+        if memory.len() < block_count {
+            memory.resize(block_count, Block::new());
+        }
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into_with_memory(password, salt, output, memory)
+            .map_err(|_| Error::Params)
+    }
+}
+
+/// Gives back what a stored hash of a larger, older configuration needed.
+fn trim(params: Params, memory: &mut Vec<Block>) {
+    let block_count = params.memory_kib as usize;
+    if memory.len() > block_count {
+        memory.truncate(block_count);
+        memory.shrink_to_fit();
+    }
+}
+
+/// `$argon2id$v=19$m=…,t=…,p=…$salt$hash`, base64 without padding.
+fn encode(params: Params, salt: &[u8], hash: &[u8]) -> String {
+    let Params { time, memory_kib, parallelism } = params;
+    let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(hash));
+    format!("$argon2id$v=19$m={memory_kib},t={time},p={parallelism}${salt}${hash}")
+}
+
+fn decode(phc: &str) -> Option<(Params, Vec<u8>, Vec<u8>)> {
+    let parsed = PasswordHash::new(phc).ok()?;
+    if parsed.algorithm.as_str() != "argon2id" || parsed.version != Some(19) {
+        return None;
+    }
+    let number = |name| parsed.params.get_decimal(name);
+    let params = Params { time: number("t")?, memory_kib: number("m")?, parallelism: number("p")? };
+    Some((params, parsed.salt?.to_vec(), parsed.hash?.as_bytes().to_vec()))
+}
+
+fn random<const LEN: usize>() -> Result<[u8; LEN], Error> {
+    let mut bytes = [0; LEN];
+    getrandom::fill(&mut bytes).map_err(|_| Error::Random)?;
+    Ok(bytes)
+}
+
+fn lower_priority() {
+    // SAFETY: takes no pointers; id 0 is the calling thread (on Linux, priorities are per thread).
+    // Raising the niceness needs no right, and if it failed the pool would only be less polite.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
+}
+
+/// A password's bytes, overwritten when dropped. Copies made before it came here are the caller's.
+struct Secret(Vec<u8>);
+
+impl Secret {
+    fn new(password: String) -> Self {
+        Self(password.into_bytes())
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        for byte in &mut self.0 {
+            // SAFETY: a valid reference; volatile, so that the store before the free is not optimised away.
+            unsafe { std::ptr::write_volatile(byte, 0) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    const CHEAP: Params = Params { time: 1, memory_kib: 64, parallelism: 1 };
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn pool_hash(pool: &PasswordPool, password: &str) -> String {
+        let (done, result) = mpsc::channel();
+        pool.try_hash(password.into(), Box::new(move |phc| done.send(phc).unwrap())).unwrap();
+        result.recv_timeout(PATIENCE).unwrap().unwrap()
+    }
+
+    fn pool_verify(pool: &PasswordPool, password: &str, phc: &str) -> bool {
+        let (done, result) = mpsc::channel();
+        pool.try_verify(password.into(), phc.into(), Box::new(move |ok| done.send(ok).unwrap())).unwrap();
+        result.recv_timeout(PATIENCE).unwrap()
+    }
+
+    #[test]
+    fn hashes_verify_and_differ() {
+        let pool = PasswordPool::start(CHEAP, 2, 8).unwrap();
+        let (first, second) = (pool_hash(&pool, "CorrectHorse1!"), pool_hash(&pool, "CorrectHorse1!"));
+        assert!(first.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{first}");
+        assert_ne!(first, second, "salted");
+        assert!(pool_verify(&pool, "CorrectHorse1!", &first));
+        assert!(!pool_verify(&pool, "correctHorse1!", &first));
+        assert!(!pool_verify(&pool, "CorrectHorse1!", pool.dummy_phc()));
+        assert_eq!(decode(pool.dummy_phc()).unwrap().0, CHEAP);
+    }
+
+    #[test]
+    fn other_parameters_come_from_the_string() {
+        // Made by the crate's own PHC code, which must agree with ours.
+        use argon2::{PasswordHasher, PasswordVerifier};
+        let larger = Argon2::from(argon2::Params::new(256, 2, 2, None).unwrap());
+        let phc = larger.hash_password_with_salt(b"secret", b"0123456789abcdef").unwrap().to_string();
+        let pool = PasswordPool::start(CHEAP, 1, 8).unwrap();
+        assert!(pool_verify(&pool, "secret", &phc));
+        assert!(!pool_verify(&pool, "secres", &phc));
+        let ours = pool_hash(&pool, "secret");
+        assert!(larger.verify_password(b"secret", &PasswordHash::new(&ours).unwrap()).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_hash_matches_nothing() {
+        let mut memory = Vec::new();
+        for phc in [
+            "",
+            "plain",
+            "$argon2id$v=19$m=64,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg",
+            "$argon2i$v=19$m=64,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY",
+            "$argon2id$v=19$m=4294967295,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY",
+            "$argon2id$v=19$m=64,t=4294967295,p=1$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY",
+            "$argon2id$v=19$m=1,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY",
+        ] {
+            assert!(!verify(phc, b"", &mut memory), "{phc}");
+            assert!(memory.is_empty(), "no memory taken for {phc}");
+        }
+    }
+
+    #[test]
+    fn memory_is_kept_at_the_configured_size() {
+        let mut memory = Vec::new();
+        hash(CHEAP, b"x", &mut memory).unwrap();
+        let start = memory.as_ptr();
+        let phc = hash(CHEAP, b"y", &mut memory).unwrap();
+        assert!(verify(&phc, b"y", &mut memory), "dirty memory is no matter");
+        assert_eq!((memory.as_ptr(), memory.len()), (start, 64));
+        hash(Params { memory_kib: 256, ..CHEAP }, b"x", &mut memory).unwrap();
+        trim(CHEAP, &mut memory);
+        assert_eq!((memory.len(), memory.capacity()), (64, 64));
+    }
+
+    #[test]
+    fn a_full_queue_answers_at_once() {
+        let pool = PasswordPool::start(CHEAP, 1, 1).unwrap();
+        let (running, started) = mpsc::channel();
+        let (release, gate) = mpsc::channel::<()>();
+        let phc = pool.dummy_phc().to_string();
+        let block = Box::new(move |_| {
+            running.send(()).unwrap();
+            let _ = gate.recv();
+        });
+        pool.try_verify("x".into(), phc.clone(), block).unwrap();
+        started.recv_timeout(PATIENCE).unwrap();
+        let (done, result) = mpsc::channel();
+        pool.try_verify("x".into(), phc.clone(), Box::new(move |ok| done.send(ok).unwrap())).unwrap();
+        assert_eq!(pool.try_verify("x".into(), phc, Box::new(|_| ())), Err(Full));
+        release.send(()).unwrap();
+        drop(pool);
+        assert!(!result.recv_timeout(PATIENCE).unwrap(), "queued work is finished after the pool is dropped");
+    }
+
+    #[test]
+    fn unusable_parameters_do_not_start() {
+        for params in [
+            Params { memory_kib: 0, ..CHEAP },
+            Params { time: 0, ..CHEAP },
+            Params { parallelism: 0, ..CHEAP },
+            Params { memory_kib: MEMORY_KIB_MAX + 1, ..CHEAP },
+            Params { parallelism: 16, ..CHEAP },
+        ] {
+            assert!(matches!(PasswordPool::start(params, 1, 1), Err(Error::Params)), "{params:?}");
+        }
+    }
+}
