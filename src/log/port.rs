@@ -1,0 +1,82 @@
+//! A core's end of the rings to and from the writer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::thread::Thread;
+
+use rtrb::{Consumer, Producer, PushError};
+
+use super::{Delivery, Submission, Ticket};
+use crate::domain::Command;
+
+/// The writer's sleep: parked unless somebody has called since it last looked.
+pub(super) struct Doorbell {
+    asleep: AtomicBool,
+    thread: std::sync::OnceLock<Thread>,
+}
+
+impl Doorbell {
+    pub(super) fn new() -> Doorbell {
+        Doorbell { asleep: AtomicBool::new(false), thread: std::sync::OnceLock::new() }
+    }
+
+    /// Called once by the writer thread itself.
+    pub(super) fn attach(&self) {
+        self.thread.set(std::thread::current()).expect("one writer attaches");
+    }
+
+    /// Wakes the writer when it sleeps; nothing otherwise. Pairs with [`Doorbell::sleep_unless`]: either the
+    /// caller sees `asleep`, or the writer's second look sees what the caller has pushed before.
+    pub(super) fn ring(&self) {
+        fence(Ordering::SeqCst);
+        let asleep = self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed);
+        if let (true, Some(thread)) = (asleep, self.thread.get()) {
+            thread.unpark();
+        }
+    }
+
+    /// Sleeps at most `timeout` unless `work` says, after the intention to sleep is visible, that there is some.
+    pub(super) fn sleep_unless(&self, timeout: std::time::Duration, work: impl FnOnce() -> bool) {
+        self.asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if !work() {
+            std::thread::park_timeout(timeout);
+        }
+        self.asleep.store(false, Ordering::Relaxed);
+    }
+}
+
+/// One core's end. Not shared between threads.
+pub struct Port {
+    pub(super) submissions: Producer<Submission>,
+    pub(super) deliveries: Consumer<Delivery>,
+    pub(super) doorbell: Arc<Doorbell>,
+}
+
+impl Port {
+    /// Hands a command to the writer. Call [`Port::flush`] once per turn.
+    ///
+    /// # Errors
+    /// The command, when the ring is full.
+    pub fn submit(&mut self, command: Command, ticket: Ticket) -> Result<(), Command> {
+        let pushed = self.submissions.push(Submission { command, ticket });
+        pushed.map_err(|PushError::Full(submission)| submission.command)
+    }
+
+    /// Wakes the writer for what was submitted since the last flush.
+    pub fn flush(&self) {
+        self.doorbell.ring();
+    }
+
+    /// Whether a batch waits. One load; looked at before every request.
+    pub fn has_deliveries(&self) -> bool {
+        !self.deliveries.is_empty()
+    }
+
+    /// The next committed batch.
+    pub fn next_delivery(&mut self) -> Option<Delivery> {
+        self.deliveries.pop().ok()
+    }
+}
+
+type Result<T, E> = std::result::Result<T, E>;
