@@ -226,6 +226,9 @@ pub struct ResumeArgs {
     /// Seconds of posting
     #[arg(long, default_value_t = 20)]
     pub seconds: u32,
+    /// Seconds that sessions may take to catch up after the last post
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub catch_up: u32,
     /// Characters of a message
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(36..=4000))]
     pub content_len: u32,

@@ -18,6 +18,8 @@ pub struct Link {
     input: Vec<u8>,
     /// Not yet taken by the kernel.
     output: Vec<u8>,
+    /// Why a write failed. The kernel says so once; a read afterwards only sees the end.
+    broken: Option<io::ErrorKind>,
 }
 
 /// What one read gave.
@@ -50,6 +52,7 @@ impl Link {
         self.generation = self.generation.wrapping_add(1) & 0x7fff_ffff;
         self.input = Vec::new();
         self.output = Vec::new();
+        self.broken = None;
         self.stream.take()
     }
 
@@ -67,7 +70,12 @@ impl Link {
             match (&*stream).write(&self.output[sent..]) {
                 Ok(n) => sent += n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
+                Err(e) => {
+                    let kind = Some(e.kind()).filter(|kind| *kind != io::ErrorKind::WouldBlock);
+                    // The first is the cause, later ones only say that the socket is dead.
+                    self.broken = self.broken.or(kind);
+                    break;
+                }
             }
         }
         if sent == self.output.len() {
@@ -82,7 +90,10 @@ impl Link {
         let Some(stream) = &self.stream else { return Received::Nothing };
         loop {
             match (&*stream).read(buf) {
-                Ok(0) => return Received::End,
+                Ok(0) => match self.broken {
+                    Some(kind) => return Received::Failed(kind.to_string()),
+                    None => return Received::End,
+                },
                 Ok(len) => return Received::Bytes { len, more: len == buf.len() },
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Received::Nothing,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

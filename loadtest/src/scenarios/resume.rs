@@ -17,8 +17,8 @@ use crate::shared::{FATES, Fate};
 use crate::stats::{Latency, Results};
 use crate::worker::{Context, Opener};
 
-/// How long sessions may take to catch up after the last post.
-const CATCH_UP_NS: u64 = 20_000_000_000;
+/// How long answers to posts are waited for at the end.
+const DRAIN_NS: u64 = 10_000_000_000;
 /// Failed attempts to come back before a session counts as lost.
 const ATTEMPTS_MAX: u32 = 50;
 /// Connections that post.
@@ -255,7 +255,9 @@ impl Resume<'_> {
         self.checked_ns = engine.now;
         let back = (0..self.tracks.len() as u32)
             .all(|s| engine.state(s) == State::Live || self.tracks[s as usize].lost);
-        if (back && self.missing() == 0) || engine.now > self.done_ns + CATCH_UP_NS {
+        if (back && self.missing() == 0)
+            || engine.now > self.done_ns + u64::from(self.args.catch_up) * 1_000_000_000
+        {
             self.context.me().finished.store(1, Release);
         }
     }
@@ -296,7 +298,7 @@ impl Poster {
         let end = context.run_time_ns(args.seconds);
         if engine.now >= end {
             let answered = self.idle.len() == self.current.len();
-            if answered || engine.now > end + CATCH_UP_NS / 2 {
+            if answered || engine.now > end + DRAIN_NS {
                 context.shared.posting_done.store(1, Release);
             }
             return;
