@@ -26,6 +26,8 @@ pub struct Launch<'a> {
     pub sessions: u32,
     /// HTTP connections of the busiest process.
     pub connections: u32,
+    /// Report memory per session: it only means something when nothing else goes on.
+    pub memory: bool,
 }
 
 /// Memory of the server at three moments.
@@ -275,7 +277,7 @@ pub fn advice(results: &Results) -> Option<&'static str> {
 
 fn add_memory(results: &mut Results, launch: &Launch<'_>, snapshots: &Snapshots) {
     let sessions = results.counter("sessions_ready");
-    if sessions == 0 {
+    if sessions == 0 || !launch.memory {
         return;
     }
     let per_session = |after: u64, before: u64| (after as f64 - before as f64) * 1024.0 / sessions as f64;

@@ -59,7 +59,8 @@ fn lead(scenario: &Command, run: u32, arguments: &[String]) -> Result<(), String
     let data = dataset::Dataset::load(&common.dir)?;
     args::Target::parse(common.base.as_deref().unwrap_or(&data.base), common.allow_remote)?;
     let (sessions, connections) = size_of(scenario, &data)?;
-    let launch = Launch { common, run, sessions, connections };
+    let memory = matches!(scenario, Command::Idle(_));
+    let launch = Launch { common, run, sessions, connections, memory };
     let (results, problem) = match coordinator::run(&launch, arguments) {
         Err(problem) => (Results::default(), Some(problem)),
         Ok(mut results) => {

@@ -43,6 +43,7 @@ pub struct Shared {
 #[repr(C, align(128))]
 #[derive(Default)]
 pub struct Worker {
+    pub pid: AtomicU32,
     /// 1 when it has opened (or given up) all it should.
     pub opened: AtomicU32,
     /// 1 when its part of the load is over.

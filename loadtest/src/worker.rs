@@ -50,6 +50,7 @@ impl Context {
             random: random.clone(),
         })?;
         let shared = Shared::map(args.shared_fd).map_err(|e| format!("shared memory: {e}"))?;
+        shared.workers(args.count)[args.index as usize].pid.store(std::process::id(), Relaxed);
         let context = Context {
             index: args.index,
             count: args.count,
@@ -66,6 +67,11 @@ impl Context {
 
     pub fn me(&self) -> &'static Worker {
         &self.shared.workers(self.count)[self.index as usize]
+    }
+
+    /// All processes of the load generator that send or receive.
+    fn client_pids(&self) -> Vec<u32> {
+        self.shared.workers(self.count).iter().map(|w| w.pid.load(Relaxed)).collect()
     }
 
     pub fn running(&self) -> bool {
@@ -199,33 +205,34 @@ impl Opener {
     }
 }
 
-/// Measures a stretch of the run: wall time, the server's CPU time, this process's own.
+/// Measures a stretch of the run: wall time, the server's CPU time, the load generator's own.
 pub struct Stretch {
     pub start_ns: u64,
     server_cpu: f64,
-    own_cpu: f64,
+    client_cpu: f64,
 }
 
 impl Stretch {
-    pub fn start(now: u64, pids: &[u32]) -> Stretch {
+    pub fn start(now: u64, context: &Context) -> Stretch {
         Stretch {
             start_ns: now,
-            server_cpu: system::cpu_seconds(pids),
-            own_cpu: system::cpu_seconds(&[std::process::id()]),
+            server_cpu: system::cpu_seconds(&context.pids),
+            client_cpu: system::cpu_seconds(&context.client_pids()),
         }
     }
 
-    /// Ends at `now`; gives seconds of wall time and of server CPU time, and reports how busy the
-    /// load generator was: near 1, it is itself what limits the figures.
-    pub fn end(&self, now: u64, pids: &[u32], results: &mut Results) -> (f64, f64) {
+    /// Ends at `now`; gives seconds of wall time. Reports CPU time in seconds and in cores: a load
+    /// generator that uses a whole core per process is itself what limits the figures.
+    pub fn end(&self, now: u64, context: &Context, results: &mut Results) -> f64 {
         let seconds = (now - self.start_ns) as f64 / 1e9;
-        let own = system::cpu_seconds(&[std::process::id()]) - self.own_cpu;
-        results.gauge("client_cpu_share", own / seconds.max(1e-9));
-        let server = system::cpu_seconds(pids) - self.server_cpu;
-        if !pids.is_empty() {
-            results.gauge("server_cpu_share", server / seconds.max(1e-9));
+        let client = system::cpu_seconds(&context.client_pids()) - self.client_cpu;
+        results.gauge("client_cpu_cores", client / seconds.max(1e-9));
+        if !context.pids.is_empty() {
+            let server = system::cpu_seconds(&context.pids) - self.server_cpu;
+            results.gauge("server_cpu_s", server);
+            results.gauge("server_cpu_cores", server / seconds.max(1e-9));
         }
-        (seconds, server)
+        seconds
     }
 }
 

@@ -17,7 +17,7 @@ use crate::worker::{Context, Opener, Stretch};
 /// A post that has not reached everyone after this long without any progress never will.
 const STALL_NS: u64 = 5_000_000_000;
 
-/// Posts made while sessions of one user are alike: more are refused by servers.
+/// Live sessions a user may have by default; a further one closes the oldest.
 const SESSIONS_PER_USER: u32 = 5;
 
 struct Fanout<'a> {
@@ -157,7 +157,7 @@ impl Poster {
                 return;
             }
             shared.first_measured.store(self.next_seq, Release);
-            self.stretch = Some(Stretch::start(engine.now, &context.pids));
+            self.stretch = Some(Stretch::start(engine.now, context));
         }
         let start_ns = self.stretch.as_ref().map_or(0, |s| s.start_ns);
         let seconds = args.seconds.unwrap_or(if args.posts.is_some() { u32::MAX } else { 10 });
@@ -240,14 +240,11 @@ impl Poster {
     fn end(&mut self, context: &Context, engine: &mut Engine) {
         self.ended = true;
         let Some(stretch) = &self.stretch else { return };
-        let (until_now, cpu) = stretch.end(engine.now, &context.pids, &mut engine.results);
+        let until_now = stretch.end(engine.now, context, &mut engine.results);
         let last_ns = context.shared.last_completion_ns.load(Acquire);
         let seconds = last_ns.checked_sub(stretch.start_ns).map_or(until_now, |ns| ns as f64 / 1e9);
         engine.results.gauge("measured_s", seconds);
         engine.results.count("posts", u64::from(self.measured_posts(context)));
-        if !context.pids.is_empty() {
-            engine.results.gauge("server_cpu_s", cpu);
-        }
         context.shared.posting_done.store(1, Release);
     }
 }

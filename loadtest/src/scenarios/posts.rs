@@ -102,13 +102,10 @@ impl Posts<'_> {
         if self.context.index > 0 || engine.now < start {
             return;
         }
-        let stretch = self.stretch.get_or_insert_with(|| Stretch::start(engine.now, &self.context.pids));
+        let stretch = self.stretch.get_or_insert_with(|| Stretch::start(engine.now, &self.context));
         if engine.now >= end && !self.measured {
             self.measured = true;
-            let (_, cpu) = stretch.end(engine.now, &self.context.pids, &mut engine.results);
-            if !self.context.pids.is_empty() {
-                engine.results.gauge("server_cpu_s", cpu);
-            }
+            stretch.end(engine.now, &self.context, &mut engine.results);
         }
     }
 }
