@@ -1,0 +1,335 @@
+//! The command line.
+//!
+//! Owns: names, defaults and ranges of all options, and what a target address may be.
+//! Invariant: nothing is connected to here; a target outside this machine is refused unless asked for.
+
+use std::net::{SocketAddr, SocketAddrV4, ToSocketAddrs};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::schedule::Arrivals;
+
+/// Measures a running chat server from outside.
+///
+/// First `seed` a fresh server with users and servers, then run scenarios against it. The server's
+/// rate limits must be off (or --bypass given), or it is the limits that are measured.
+#[derive(Parser, Debug)]
+#[command(name = "plexichat-loadtest", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Register users, create servers, let the users join; write DIR/tokens.txt and DIR/seed.json
+    Seed(SeedArgs),
+    /// Open gateway sessions, hold them, report rates and memory per session
+    Idle(IdleArgs),
+    /// Post messages to one server and time their arrival in all its sessions
+    Fanout(FanoutArgs),
+    /// Open-loop mix of posts, history reads, typing, reactions and presence at a fixed rate
+    Chat(ChatArgs),
+    /// Closed loop of message posts over keep-alive connections
+    Posts(PostsArgs),
+    /// Drop and resume sessions under load; fails unless each sees every event exactly once
+    Resume(ResumeArgs),
+    /// One process of a scenario; started by the tool itself
+    #[command(hide = true)]
+    Worker(WorkerArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct SeedArgs {
+    /// Server, such as http://127.0.0.1:8000
+    #[arg(long)]
+    pub base: String,
+    /// Users to register
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub users: u32,
+    /// Servers to create; server i belongs to user i*N/M
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub servers: u32,
+    /// Folder for tokens.txt and seed.json
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Members of each server, owner included [default: every user joins server i % M]
+    #[arg(long)]
+    pub members_per_server: Option<u32>,
+    /// Text channels of each server
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub channels: u32,
+    /// Requests under way at once
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub concurrency: u32,
+    /// Password of every user
+    #[arg(long, default_value = "Load-Test-Passw0rd!")]
+    pub password: String,
+    /// Refuse plans in which a user is in more servers than this
+    #[arg(long, default_value_t = 100)]
+    pub max_servers_per_user: u32,
+    /// Secret for X-RateLimit-Bypass
+    #[arg(long)]
+    pub bypass: Option<String>,
+    /// Allow a target that is not this machine
+    #[arg(long)]
+    pub allow_remote: bool,
+}
+
+/// Options of every scenario.
+#[derive(Args, Debug)]
+pub struct Common {
+    /// Folder written by `seed`
+    pub dir: PathBuf,
+    /// Server [default: the one that was seeded]
+    #[arg(long)]
+    pub base: Option<String>,
+    /// Process ids whose CPU time and memory count as the server's (add ksoftirqd/0 to be fair)
+    #[arg(long, value_delimiter = ',')]
+    pub pid: Vec<u32>,
+    /// Write the results to this file as JSON
+    #[arg(long)]
+    pub json: Option<PathBuf>,
+    /// Processes [default: one per 15,000 sessions]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub processes: Option<u32>,
+    /// Handshakes under way at once, over all processes
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub concurrency: u32,
+    /// Gateway intents of the sessions
+    #[arg(long, default_value_t = 32509, value_parser = clap::value_parser!(u32).range(0..=65535))]
+    pub intents: u32,
+    /// Source addresses 127.0.0.x [default: one per 20,000 connections]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=250))]
+    pub sources: Option<u32>,
+    /// Give up when nothing moves for this many seconds
+    #[arg(long, default_value_t = 30)]
+    pub patience: u32,
+    /// Secret for X-RateLimit-Bypass
+    #[arg(long)]
+    pub bypass: Option<String>,
+    /// Allow a target that is not this machine
+    #[arg(long)]
+    pub allow_remote: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct IdleArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// Sessions to open; more than users: several per user
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub sessions: u32,
+    /// Seconds to hold them
+    #[arg(long, default_value_t = 10)]
+    pub hold: u32,
+}
+
+#[derive(Args, Debug)]
+pub struct FanoutArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// Sessions in the server [default: one per member]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub sessions: Option<u32>,
+    /// Index of the server in seed.json
+    #[arg(long, default_value_t = 0)]
+    pub server: usize,
+    /// Posts under way: the next one waits until an earlier one has reached every session
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub in_flight: u32,
+    /// Stop after this many measured posts
+    #[arg(long)]
+    pub posts: Option<u32>,
+    /// Stop after this many seconds [default: 10 without --posts]
+    #[arg(long)]
+    pub seconds: Option<u32>,
+    /// Posts before the measurement
+    #[arg(long, default_value_t = 10)]
+    pub warmup: u32,
+    /// Characters of a message
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(36..=4000))]
+    pub content_len: u32,
+}
+
+#[derive(Args, Debug)]
+pub struct ChatArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// Operations per second, over all processes
+    #[arg(long)]
+    pub rate: f64,
+    /// Measured seconds
+    #[arg(long, default_value_t = 30)]
+    pub seconds: u32,
+    /// Seconds before the measurement
+    #[arg(long, default_value_t = 2)]
+    pub warmup: u32,
+    /// Gateway sessions that listen meanwhile
+    #[arg(long, default_value_t = 0)]
+    pub sessions: u32,
+    /// Keep-alive connections for the requests, over all processes
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=8192))]
+    pub connections: u32,
+    /// Weights of post,history,typing,reaction,presence
+    #[arg(long, default_value = "30,30,20,15,5", value_delimiter = ',', num_args = 1)]
+    pub mix: Vec<u32>,
+    /// Exponent of the Zipf choice of the server (0: even)
+    #[arg(long, default_value_t = 1.0)]
+    pub zipf: f64,
+    /// Gaps between operations
+    #[arg(long, value_enum, default_value = "poisson")]
+    pub arrivals: Arrivals,
+    /// Characters of a message
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(36..=4000))]
+    pub content_len: u32,
+}
+
+#[derive(Args, Debug)]
+pub struct PostsArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// Keep-alive connections, each with one request under way
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=16384))]
+    pub connections: u32,
+    /// Measured seconds
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u32,
+    /// Seconds before the measurement
+    #[arg(long, default_value_t = 1)]
+    pub warmup: u32,
+    /// Characters of a message
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(36..=4000))]
+    pub content_len: u32,
+}
+
+#[derive(Args, Debug)]
+pub struct ResumeArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// Sessions in the server [default: one per member]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub sessions: Option<u32>,
+    /// Index of the server in seed.json
+    #[arg(long, default_value_t = 0)]
+    pub server: usize,
+    /// Messages per second
+    #[arg(long, default_value_t = 100.0)]
+    pub rate: f64,
+    /// Sessions dropped per second, over all processes [default: a tenth of them]
+    #[arg(long)]
+    pub drops: Option<f64>,
+    /// Longest time a dropped session stays away, in milliseconds
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(0..=55_000))]
+    pub away_ms: u32,
+    /// Seconds of posting
+    #[arg(long, default_value_t = 20)]
+    pub seconds: u32,
+    /// Seconds that sessions may take to catch up after the last post
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub catch_up: u32,
+    /// Characters of a message
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(36..=4000))]
+    pub content_len: u32,
+}
+
+#[derive(Args, Debug)]
+pub struct WorkerArgs {
+    #[arg(long)]
+    pub index: u32,
+    #[arg(long)]
+    pub count: u32,
+    #[arg(long)]
+    pub shared_fd: i32,
+    #[arg(long)]
+    pub wake_fd: i32,
+    #[arg(long)]
+    pub run: u32,
+    /// The command line of the scenario
+    #[arg(last = true)]
+    pub command: Vec<String>,
+}
+
+/// Where the server listens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    pub address: SocketAddrV4,
+    /// `Host` header.
+    pub host: String,
+}
+
+impl Target {
+    /// Reads `http://host[:port][/]`. Names are looked up; only IPv4 is spoken.
+    pub fn parse(base: &str, allow_remote: bool) -> Result<Target, String> {
+        if base.starts_with("https://") {
+            return Err(format!("{base}: TLS is not spoken here; give the server's plain port."));
+        }
+        let rest = base.strip_prefix("http://").unwrap_or(base);
+        let host = rest.strip_suffix('/').unwrap_or(rest);
+        if host.is_empty() || host.contains('/') {
+            return Err(format!("{base}: give an address such as http://127.0.0.1:8000, without a path."));
+        }
+        let with_port = if host.contains(':') { host.to_string() } else { format!("{host}:80") };
+        let found = with_port.to_socket_addrs().map_err(|e| format!("{base}: {e}; check the address."))?;
+        let address = found
+            .filter_map(|a| match a {
+                SocketAddr::V4(v4) => Some(v4),
+                SocketAddr::V6(_) => None,
+            })
+            .next()
+            .ok_or_else(|| format!("{base}: no IPv4 address; only IPv4 is spoken."))?;
+        if !address.ip().is_loopback() && !allow_remote {
+            return Err(format!(
+                "{base} is not this machine; add --allow-remote if that server is yours to load."
+            ));
+        }
+        Ok(Target { address, host: host.to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn targets() {
+        for (base, remote, want) in [
+            ("http://127.0.0.1:8000", false, Some("127.0.0.1:8000")),
+            ("http://127.0.0.9:8000/", false, Some("127.0.0.9:8000")),
+            ("127.0.0.1", false, Some("127.0.0.1:80")),
+            ("http://10.0.0.1:80", false, None),
+            ("http://10.0.0.1:80", true, Some("10.0.0.1:80")),
+            ("https://127.0.0.1", false, None),
+            ("http://127.0.0.1:8000/api", false, None),
+            ("http://", false, None),
+            ("http://127.0.0.1:x", false, None),
+        ] {
+            let got = Target::parse(base, remote).ok().map(|t| t.address.to_string());
+            assert_eq!(got.as_deref(), want, "{base}");
+        }
+    }
+
+    #[test]
+    fn lists_and_limits() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        let Command::Idle(idle) = parse("x idle dir --sessions 5 --pid 1,2").unwrap().command else {
+            panic!()
+        };
+        assert_eq!((idle.common.pid, idle.sessions), (vec![1, 2], 5));
+        let Command::Chat(chat) = parse("x chat dir --rate 10 --mix 1,2,3,4,5").unwrap().command else {
+            panic!()
+        };
+        assert_eq!(chat.mix, [1, 2, 3, 4, 5]);
+        for bad in ["x idle dir", "x idle dir --sessions 0", "x fanout dir --content-len 3", "x seed"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

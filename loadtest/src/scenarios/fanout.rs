@@ -1,0 +1,284 @@
+//! `fanout`: posts to one server, timed until they arrive in each of its sessions.
+//!
+//! The first process posts; all of them receive. A post is under way until every session that was READY
+//! when it was sent has it, which is what --in-flight counts.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use super::{count_refusal, nothing};
+use crate::args::FanoutArgs;
+use crate::dataset::Dataset;
+use crate::engine::{Answer, Driver, Engine, Event};
+use crate::gateway::{Marker, post_body};
+use crate::shared::SLOTS;
+use crate::stats::{Latency, Results};
+use crate::worker::{Context, Opener, Stretch};
+
+/// A post that has not reached everyone after this long without any progress never will.
+const STALL_NS: u64 = 5_000_000_000;
+
+/// Live sessions a user may have by default; a further one closes the oldest.
+const SESSIONS_PER_USER: u32 = 5;
+
+struct Fanout<'a> {
+    args: &'a FanoutArgs,
+    context: Context,
+    opener: Opener,
+    hint: usize,
+    deliveries: u64,
+    measured: u64,
+    delivery: Latency,
+    all: Latency,
+    poster: Option<Poster>,
+}
+
+/// The posting half, in the first process only.
+struct Poster {
+    path: String,
+    members: Vec<u32>,
+    idle: Vec<u32>,
+    /// What each connection posted last: number and time.
+    sent: Vec<(u32, u64)>,
+    next_seq: u32,
+    abandoned: u64,
+    answers: u64,
+    post: Latency,
+    stretch: Option<Stretch>,
+    ended: bool,
+    progress: (u64, u64),
+    moved_ns: u64,
+    body: Vec<u8>,
+}
+
+pub fn size(args: &FanoutArgs, data: &Dataset) -> Result<(u32, u32), String> {
+    let server = super::server(data, args.server)?;
+    let members = server.members.len() as u32;
+    let sessions = args.sessions.unwrap_or(members);
+    if sessions > members * SESSIONS_PER_USER {
+        return Err(format!(
+            "Server {} has {members} members, enough for {} sessions; seed with more --members-per-server.",
+            args.server,
+            members * SESSIONS_PER_USER
+        ));
+    }
+    Ok((sessions, args.in_flight))
+}
+
+pub fn work(args: &FanoutArgs, context: Context, mut engine: Engine) -> Results {
+    let server = context.servers[args.server].clone();
+    let sessions = args.sessions.unwrap_or(server.members.len() as u32);
+    let users = context.share(sessions).map(|i| server.members[i as usize % server.members.len()]);
+    let opener = Opener::new(&mut engine, &context, users, args.common.concurrency);
+    let poster = (context.index == 0).then(|| Poster {
+        path: format!("/api/v1/channels/{}/messages", server.channels[0]),
+        members: server.members,
+        idle: engine.add_connections(args.in_flight).collect(),
+        sent: vec![(0, 0); args.in_flight as usize],
+        next_seq: 0,
+        abandoned: 0,
+        answers: 0,
+        post: Latency::new(),
+        stretch: None,
+        ended: false,
+        progress: (0, 0),
+        moved_ns: 0,
+        body: Vec::new(),
+    });
+    if poster.is_some() {
+        context.shared.first_measured.store(u32::MAX, Release);
+    }
+    let (delivery, all) = (Latency::new(), Latency::new());
+    let mut fanout =
+        Fanout { args, context, opener, hint: 0, deliveries: 0, measured: 0, delivery, all, poster };
+    engine.run(&mut fanout);
+    fanout.opener.report(&mut engine.results);
+    engine.results.count("deliveries", fanout.measured);
+    engine.results.latency("delivery", fanout.delivery);
+    engine.results.latency("delivery_to_all", fanout.all);
+    if let Some(poster) = fanout.poster {
+        engine.results.latency("post", poster.post);
+    }
+    engine.finish()
+}
+
+pub fn conclude(results: &mut Results) -> Option<String> {
+    let deliveries = results.counter("deliveries") as f64;
+    let gauge = |name: &str| results.gauges.get(name).copied();
+    let (seconds, cpu) = (gauge("measured_s"), gauge("server_cpu_s"));
+    if let Some(seconds) = seconds.filter(|s| *s > 0.0) {
+        results.gauge("deliveries_per_s", deliveries / seconds);
+        results.gauge("posts_per_s", results.counter("posts") as f64 / seconds);
+    }
+    if let Some(cpu) = cpu.filter(|_| deliveries > 0.0) {
+        results.gauge("server_cpu_s_per_million_deliveries", cpu * 1e6 / deliveries);
+    }
+    nothing(results, "deliveries", "No message reached a session; see the errors above.")
+}
+
+impl Fanout<'_> {
+    fn received(&mut self, engine: &mut Engine, t: &[u8], text: &[u8]) {
+        if t != b"MESSAGE_CREATE" {
+            return;
+        }
+        let Some(marker) = Marker::find(text, &mut self.hint).filter(|m| m.run == self.context.run) else {
+            return;
+        };
+        let age = engine.now.saturating_sub(marker.at_ns);
+        let measured = marker.seq >= self.context.shared.first_measured.load(Relaxed);
+        self.deliveries += 1;
+        self.context.me().deliveries.store(self.deliveries, Relaxed);
+        if measured {
+            self.measured += 1;
+            self.delivery.record(age);
+        }
+        if self.context.shared.delivered(marker.seq, engine.now) {
+            if measured {
+                self.all.record(age);
+            }
+            self.context.wake_first();
+        }
+    }
+}
+
+impl Poster {
+    fn turn(&mut self, args: &FanoutArgs, context: &Context, engine: &mut Engine) {
+        let shared = context.shared;
+        self.give_up_on_stall(context, engine);
+        let in_flight =
+            |poster: &Poster| u64::from(poster.next_seq) - shared.completed.load(Acquire) - poster.abandoned;
+        while self.next_seq < args.warmup && in_flight(self) < u64::from(args.in_flight) {
+            if !self.post(args, context, engine) {
+                return;
+            }
+        }
+        if self.stretch.is_none() {
+            // The warm-up must be over everywhere before anything is measured.
+            if in_flight(self) > 0 || self.idle.len() < self.sent.len() {
+                return;
+            }
+            shared.first_measured.store(self.next_seq, Release);
+            self.stretch = Some(Stretch::start(engine.now, context));
+        }
+        let start_ns = self.stretch.as_ref().map_or(0, |s| s.start_ns);
+        let seconds = args.seconds.unwrap_or(if args.posts.is_some() { u32::MAX } else { 10 });
+        let over = engine.now >= start_ns.saturating_add(u64::from(seconds) * 1_000_000_000)
+            || args.posts.is_some_and(|posts| self.measured_posts(context) >= posts)
+            || context.live_sessions() == 0;
+        if !over {
+            while in_flight(self) < u64::from(args.in_flight)
+                && args.posts.is_none_or(|posts| self.measured_posts(context) < posts)
+            {
+                if !self.post(args, context, engine) {
+                    return;
+                }
+            }
+        } else if !self.ended && in_flight(self) == 0 && self.idle.len() == self.sent.len() {
+            self.end(context, engine);
+        }
+    }
+
+    fn measured_posts(&self, context: &Context) -> u32 {
+        self.next_seq.saturating_sub(context.shared.first_measured.load(Relaxed))
+    }
+
+    /// Posts over an idle connection; false when there is none.
+    fn post(&mut self, args: &FanoutArgs, context: &Context, engine: &mut Engine) -> bool {
+        let Some(connection) = self.idle.pop() else { return false };
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        if context.shared.begin_post(seq, context.live_sessions()) {
+            self.abandoned += 1;
+        }
+        let at_ns = crate::system::now_ns();
+        self.sent[connection as usize] = (seq, at_ns);
+        self.body.clear();
+        post_body(&mut self.body, Marker { run: context.run, seq, at_ns }, args.content_len as usize);
+        let author = self.members[seq as usize % self.members.len()];
+        engine.request_as(author, connection, "POST", &self.path, &self.body);
+        true
+    }
+
+    fn answered(&mut self, context: &Context, engine: &mut Engine, connection: u32, answer: Answer<'_>) {
+        self.idle.push(connection);
+        let (seq, at_ns) = self.sent[connection as usize];
+        if let Answer::Reply { status: 200, .. } = answer {
+            self.answers += 1;
+            context.me().answers.store(self.answers, Relaxed);
+            if seq >= context.shared.first_measured.load(Relaxed) {
+                self.post.record(engine.now - at_ns);
+            }
+            return;
+        }
+        if let Answer::Reply { status, .. } = answer {
+            count_refusal(engine, "post", status);
+        }
+        if context.shared.abandon_post(seq) {
+            self.abandoned += 1;
+        }
+    }
+
+    /// Frees the posts that stopped arriving, and says how many there were.
+    fn give_up_on_stall(&mut self, context: &Context, engine: &mut Engine) {
+        let delivered =
+            context.shared.workers(context.count).iter().map(|w| w.deliveries.load(Relaxed)).sum();
+        let progress = (delivered, self.answers);
+        if progress != self.progress || self.moved_ns == 0 {
+            (self.progress, self.moved_ns) = (progress, engine.now);
+        }
+        if engine.now - self.moved_ns < STALL_NS {
+            return;
+        }
+        self.moved_ns = engine.now;
+        let from = self.next_seq.saturating_sub(SLOTS as u32);
+        let lost = (from..self.next_seq).filter(|&seq| context.shared.abandon_post(seq)).count() as u64;
+        if lost > 0 {
+            self.abandoned += lost;
+            engine.results.error("post that did not reach every session", lost);
+        }
+    }
+
+    fn end(&mut self, context: &Context, engine: &mut Engine) {
+        self.ended = true;
+        let Some(stretch) = &self.stretch else { return };
+        let until_now = stretch.end(engine.now, context, &mut engine.results);
+        let last_ns = context.shared.last_completion_ns.load(Acquire);
+        let seconds = last_ns.checked_sub(stretch.start_ns).map_or(until_now, |ns| ns as f64 / 1e9);
+        engine.results.gauge("measured_s", seconds);
+        engine.results.count("posts", u64::from(self.measured_posts(context)));
+        context.shared.posting_done.store(1, Release);
+    }
+}
+
+impl Driver for Fanout<'_> {
+    fn answered(&mut self, engine: &mut Engine, connection: u32, answer: Answer<'_>) {
+        if let Some(poster) = &mut self.poster {
+            poster.answered(&self.context, engine, connection, answer);
+        }
+    }
+
+    fn session(&mut self, engine: &mut Engine, session: u32, event: Event<'_>) {
+        match event {
+            Event::Dispatch { t, text } => self.received(engine, t, text),
+            Event::Ready => self.opener.joined(engine, session, self.context.me()),
+            Event::Closed => self.opener.closed(session, self.context.me()),
+            Event::Resumed | Event::Refused => {}
+        }
+    }
+
+    fn turn(&mut self, engine: &mut Engine) -> Option<u64> {
+        let me = self.context.me();
+        self.opener.turn(engine, me);
+        if self.context.stopping() {
+            return None;
+        }
+        if self.context.running() {
+            if let Some(poster) = self.poster.as_mut().filter(|p| !p.ended) {
+                poster.turn(self.args, &self.context, engine);
+            }
+            if self.context.shared.posting_done.load(Acquire) == 1 {
+                me.finished.store(1, Release);
+            }
+        }
+        Some(engine.now + if self.context.running() { 20_000_000 } else { 1_000_000 })
+    }
+}

@@ -1,0 +1,115 @@
+//! What the tool asks of Linux: the clock, limits, and the server's CPU time and memory from /proc.
+//!
+//! Invariant: a process that cannot be read counts as zero and never fails a run.
+
+use std::fs;
+
+/// Monotonic nanoseconds; the same clock for all processes of a machine.
+pub fn now_ns() -> u64 {
+    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `t` is a valid timespec for the call to fill in.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut t) };
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+}
+
+/// Raises the limit on open files as far as it may go; gives the new limit.
+pub fn raise_file_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit for both calls.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && limit.rlim_cur < limit.rlim_max {
+            let wanted = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &wanted) == 0 {
+                return wanted.rlim_cur;
+            }
+        }
+    }
+    limit.rlim_cur
+}
+
+/// Makes the kernel end this process with its parent, and timers exact to the microsecond.
+pub fn set_up_worker() {
+    // SAFETY: both options take plain integers.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        libc::prctl(libc::PR_SET_TIMERSLACK, 1_000);
+    }
+}
+
+/// CPU seconds used so far by `pids` together, user and system, all threads.
+pub fn cpu_seconds(pids: &[u32]) -> f64 {
+    // SAFETY: sysconf takes no pointer.
+    let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1);
+    let ticks = |pid: &u32| cpu_ticks(&fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default());
+    pids.iter().map(ticks).sum::<u64>() as f64 / ticks_per_second as f64
+}
+
+/// utime + stime of a /proc/PID/stat line (proc(5), fields 14 and 15). The name before them may hold blanks.
+fn cpu_ticks(stat: &str) -> u64 {
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+}
+
+/// Resident memory in KiB.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Memory {
+    /// Heap, stacks: nothing but this process has it.
+    pub anon_kib: u64,
+    /// Mapped files, such as the store; the kernel may take it back.
+    pub file_kib: u64,
+    pub shmem_kib: u64,
+    /// MemAvailable of the machine: both ends, kernel buffers included.
+    pub available_kib: u64,
+}
+
+/// Memory of `pids` together, and of the machine.
+pub fn memory(pids: &[u32]) -> Memory {
+    let mut sum = Memory::default();
+    for pid in pids {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        sum.anon_kib += field_kib(&status, "RssAnon:");
+        sum.file_kib += field_kib(&status, "RssFile:");
+        sum.shmem_kib += field_kib(&status, "RssShmem:");
+    }
+    sum.available_kib = field_kib(&fs::read_to_string("/proc/meminfo").unwrap_or_default(), "MemAvailable:");
+    sum
+}
+
+fn field_kib(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|rest| rest.split_whitespace().next()).and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+/// The pids that cannot be read, so that a mistyped one is named instead of counted as zero.
+pub fn missing(pids: &[u32]) -> Vec<u32> {
+    pids.iter().copied().filter(|pid| fs::metadata(format!("/proc/{pid}/stat")).is_err()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_fields() {
+        let line = "12 (a) b (c)) S 1 12 12 0 -1 4194560 100 0 0 0 250 50 9 9 20 0 1 0 5 6 7";
+        assert_eq!(cpu_ticks(line), 300);
+        assert_eq!(cpu_ticks(""), 0);
+    }
+
+    #[test]
+    fn memory_fields() {
+        let text = "Name:\tx\nRssAnon:\t    1234 kB\nRssFile:\t 5 kB\n";
+        assert_eq!(field_kib(text, "RssAnon:"), 1234);
+        assert_eq!(field_kib(text, "RssFile:"), 5);
+        assert_eq!(field_kib(text, "RssShmem:"), 0);
+    }
+
+    #[test]
+    fn this_process_has_memory() {
+        let pid = std::process::id();
+        assert!(memory(&[pid]).anon_kib > 0);
+        assert!(missing(&[pid]).is_empty());
+        assert_eq!(missing(&[u32::MAX]), [u32::MAX]);
+        assert!(now_ns() <= now_ns());
+    }
+}

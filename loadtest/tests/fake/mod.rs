@@ -1,0 +1,226 @@
+//! A chat server of a few routes, with a thread per connection, that can be told to misbehave.
+//!
+//! Invariant: everything happens under one lock, so its order of events is trivially right unless a fault is asked for.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+
+/// What the server does wrong.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Fault {
+    Nothing,
+    /// Every third request is answered 429 with a short delay.
+    RateLimits,
+    /// A resumed session does not get the first event it missed.
+    LosesOnResume,
+    /// A resumed session gets the last event it has seen once more.
+    RepeatsOnResume,
+    /// Every post is refused.
+    RefusesPosts,
+    /// Sessions are closed with 4008 instead of READY.
+    RefusesSessions,
+}
+
+struct Session {
+    /// All dispatches: event `s` is at `s - 1`.
+    log: Vec<String>,
+    stream: Option<TcpStream>,
+}
+
+struct State {
+    fault: Fault,
+    next_id: u64,
+    requests: u64,
+    sessions: HashMap<String, Session>,
+}
+
+impl State {
+    fn id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn dispatch(&mut self, session_id: &str, t: &str, d: &str) {
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
+        let s = session.log.len() + 1;
+        session.log.push(format!(r#"{{"op":0,"t":"{t}","s":{s},"d":{d}}}"#));
+        if let Some(stream) = &mut session.stream {
+            send(stream, OpCode::Data(Data::Text), session.log[s - 1].as_bytes());
+        }
+    }
+}
+
+/// Starts it; gives its base URL. It runs until the test process ends.
+pub fn start(fault: Fault) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let state = Arc::new(Mutex::new(State { fault, next_id: 1000, requests: 0, sessions: HashMap::new() }));
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let state = Arc::clone(&state);
+            thread::spawn(move || serve(stream, &state));
+        }
+    });
+    base
+}
+
+/// One connection: requests until the peer leaves or upgrades.
+fn serve(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {
+    stream.set_nodelay(true).ok()?;
+    let mut input = Vec::new();
+    loop {
+        let head_len = loop {
+            if let Some(i) = input.windows(4).position(|w| w == b"\r\n\r\n") {
+                break i + 4;
+            }
+            read_more(&mut stream, &mut input)?;
+        };
+        let head = String::from_utf8_lossy(&input[..head_len]).into_owned();
+        if head.starts_with("GET /gateway ") {
+            input.drain(..head_len);
+            return gateway(stream, &head, input, state);
+        }
+        let len: usize = header(&head, "content-length").and_then(|v| v.parse().ok()).unwrap_or(0);
+        while input.len() < head_len + len {
+            read_more(&mut stream, &mut input)?;
+        }
+        let body = String::from_utf8_lossy(&input[head_len..head_len + len]).into_owned();
+        input.drain(..head_len + len);
+        let mut words = head.split(' ');
+        let (method, path) = (words.next()?, words.next()?);
+        let (status, answer) = answer(&mut state.lock().unwrap(), method, path, &body);
+        let text = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{answer}", answer.len());
+        stream.write_all(text.as_bytes()).ok()?;
+    }
+}
+
+fn answer(state: &mut State, method: &str, path: &str, body: &str) -> (u16, String) {
+    state.requests += 1;
+    if state.fault == Fault::RateLimits && state.requests.is_multiple_of(3) {
+        return (429, r#"{"error":{"code":429,"retry_after":0.02},"retry_after":0.02}"#.into());
+    }
+    let id = state.id();
+    let path = path.strip_prefix("/api/v1").unwrap_or("");
+    let parts: Vec<&str> = path.split(['/', '?']).skip(1).collect();
+    let answer = match (method, &parts[..]) {
+        ("POST", ["auth", "register"]) => {
+            format!(r#"{{"status":"success","user":{{"id":"{id}"}},"token":"{id}.secret"}}"#)
+        }
+        ("POST", ["servers"]) => format!(r#"{{"id":"{id}","default_channel_id":"{}"}}"#, id + 500_000),
+        ("POST", ["servers", _, "channels"]) => format!(r#"{{"id":"{id}"}}"#),
+        ("POST", ["channels", _, "invites"]) => format!(r#"{{"code":"c{id}"}}"#),
+        ("POST", ["channels", _, "messages"]) if state.fault == Fault::RefusesPosts => {
+            return (403, r#"{"error":{"code":403,"message":"no"}}"#.into());
+        }
+        ("POST", ["channels", channel, "messages"]) => {
+            let content = body.split('"').nth(3).unwrap_or("");
+            let message = format!(r#"{{"id":"{id}","channel_id":"{channel}","content":"{content}"}}"#);
+            let sessions: Vec<String> = state.sessions.keys().cloned().collect();
+            for session in sessions {
+                state.dispatch(&session, "MESSAGE_CREATE", &message);
+            }
+            message
+        }
+        ("GET", ["channels", _, "messages", ..]) => "[]".into(),
+        ("POST" | "PUT", _) => r#"{"success":true}"#.into(),
+        _ => return (404, r#"{"error":{"code":404,"message":"no"}}"#.into()),
+    };
+    (200, answer)
+}
+
+/// One gateway connection.
+fn gateway(mut stream: TcpStream, head: &str, mut input: Vec<u8>, state: &Mutex<State>) -> Option<()> {
+    let key = derive_accept_key(header(head, "sec-websocket-key")?.as_bytes());
+    let upgrade = format!(
+        "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {key}\r\n\r\n"
+    );
+    stream.write_all(upgrade.as_bytes()).ok()?;
+    send(&mut stream, OpCode::Data(Data::Text), br#"{"op":10,"d":{"heartbeat_interval":300}}"#);
+    loop {
+        let (opcode, text) = receive(&mut stream, &mut input)?;
+        if opcode == 8 {
+            return None;
+        }
+        let text = String::from_utf8(text).ok()?;
+        let mut state = state.lock().unwrap();
+        if text.starts_with(r#"{"op":1,"#) {
+            send(&mut stream, OpCode::Data(Data::Text), br#"{"op":11}"#);
+        } else if text.starts_with(r#"{"op":2,"#) {
+            if state.fault == Fault::RefusesSessions {
+                let close = tungstenite::protocol::frame::coding::Control::Close;
+                send(&mut stream, OpCode::Control(close), b"\x0f\xa8Rate limited");
+                return None;
+            }
+            let session_id = format!("{:032x}", state.id());
+            let session = Session { log: Vec::new(), stream: stream.try_clone().ok() };
+            state.sessions.insert(session_id.clone(), session);
+            state.dispatch(&session_id, "READY", &format!(r#"{{"v":10,"session_id":"{session_id}"}}"#));
+        } else if text.starts_with(r#"{"op":6,"#) {
+            let session_id = text.split(r#""session_id":""#).nth(1)?.split('"').next()?;
+            let seq: usize = text.split(r#""seq":"#).nth(1)?.trim_end_matches('}').parse().ok()?;
+            let fault = state.fault;
+            let session = state.sessions.get_mut(session_id)?;
+            let resumed = format!(r#"{{"op":0,"t":"RESUMED","s":{seq},"d":{{}}}}"#);
+            send(&mut stream, OpCode::Data(Data::Text), resumed.as_bytes());
+            let from = match fault {
+                Fault::LosesOnResume => seq + 1,
+                Fault::RepeatsOnResume => seq - 1,
+                _ => seq,
+            };
+            for event in session.log.iter().skip(from) {
+                send(&mut stream, OpCode::Data(Data::Text), event.as_bytes());
+            }
+            session.stream = stream.try_clone().ok();
+        }
+    }
+}
+
+fn send(stream: &mut TcpStream, opcode: OpCode, payload: &[u8]) {
+    let mut frame = Vec::new();
+    FrameHeader { opcode, ..FrameHeader::default() }.format(payload.len() as u64, &mut frame).unwrap();
+    frame.extend_from_slice(payload);
+    // A peer that has left is no concern of the others.
+    let _ = stream.write_all(&frame);
+}
+
+/// One masked frame shorter than 64 KiB.
+fn receive(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
+    loop {
+        let short = input.get(1).map(|b| usize::from(b & 0x7f));
+        let sized = match short {
+            Some(126) => input.get(2..4).map(|b| (4, usize::from(u16::from_be_bytes([b[0], b[1]])))),
+            Some(n) => Some((2, n)),
+            None => None,
+        };
+        if let Some((start, len)) = sized.filter(|(start, len)| input.len() >= start + 4 + len) {
+            let mask: [u8; 4] = input[start..start + 4].try_into().unwrap();
+            let masked = &input[start + 4..start + 4 + len];
+            let payload = masked.iter().enumerate().map(|(i, b)| b ^ mask[i & 3]).collect();
+            let opcode = input[0] & 15;
+            input.drain(..start + 4 + len);
+            return Some((opcode, payload));
+        }
+        read_more(stream, input)?;
+    }
+}
+
+fn read_more(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<()> {
+    let mut chunk = [0; 4096];
+    let n = stream.read(&mut chunk).ok().filter(|n| *n > 0)?;
+    input.extend_from_slice(&chunk[..n]);
+    Some(())
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}

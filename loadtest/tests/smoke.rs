@@ -1,0 +1,167 @@
+//! The whole tool against a small server on loopback: every scenario measures something, and faults of the
+//! server are noticed.
+
+mod fake;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use fake::Fault;
+use simd_json::OwnedValue;
+use simd_json::prelude::*;
+
+struct Run {
+    dir: PathBuf,
+}
+
+impl Run {
+    /// Seeds a fresh server: 12 users, 3 servers, 4 members each.
+    fn seeded(name: &str, fault: Fault) -> Run {
+        let dir = std::env::temp_dir().join(format!("plexichat-loadtest-{}-{name}", std::process::id()));
+        let run = Run { dir };
+        let base = fake::start(fault);
+        let out =
+            run.tool(&format!("seed --base {base} --users 12 --servers 3 --channels 2 --out {}", run.dir()));
+        assert!(out.status.success(), "{}", text(&out));
+        run
+    }
+
+    fn dir(&self) -> &str {
+        self.dir.to_str().unwrap()
+    }
+
+    fn tool(&self, line: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_plexichat-loadtest")).args(line.split(' ')).output().unwrap()
+    }
+
+    /// Runs a scenario; gives its exit and its JSON.
+    fn scenario(&self, line: &str) -> (Output, OwnedValue) {
+        let (name, options) = line.split_once(' ').unwrap();
+        let json = self.dir.join("out.json");
+        let out = self.tool(&format!("{name} {} {options} --json {}", self.dir(), json.display()));
+        let mut bytes = fs::read(json).unwrap_or_else(|e| panic!("{e}: {}", text(&out)));
+        (out, simd_json::to_owned_value(&mut bytes).unwrap())
+    }
+
+    /// Runs a scenario that must succeed; gives its JSON.
+    fn measured(&self, line: &str) -> OwnedValue {
+        let (out, json) = self.scenario(line);
+        assert!(out.status.success(), "{line}: {}", text(&out));
+        assert_eq!(json["ok"].as_bool(), Some(true));
+        json
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn text(out: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+}
+
+fn counter(json: &OwnedValue, name: &str) -> u64 {
+    json["counters"].get_u64(name).unwrap_or_else(|| panic!("no {name} in {json}"))
+}
+
+fn samples(json: &OwnedValue, name: &str) -> u64 {
+    json["latencies_us"]
+        .get(name)
+        .and_then(|l| l.get_u64("count"))
+        .unwrap_or_else(|| panic!("no {name} in {json}"))
+}
+
+#[test]
+fn seed_writes_what_was_made() {
+    let run = Run::seeded("seed", Fault::RateLimits);
+    let tokens = fs::read_to_string(run.dir.join("tokens.txt")).unwrap();
+    assert_eq!(tokens.lines().filter(|t| t.ends_with(".secret")).count(), 12);
+    let seed = simd_json::to_owned_value(&mut fs::read(run.dir.join("seed.json")).unwrap()).unwrap();
+    let servers = seed.get_array("servers").unwrap();
+    assert_eq!(servers.len(), 3);
+    assert_eq!(servers[1]["owner"].as_u64(), Some(4));
+    assert!(servers.iter().all(|s| s.get_array("channels").unwrap().len() == 2));
+}
+
+#[test]
+fn idle_opens_and_holds_over_processes() {
+    let run = Run::seeded("idle", Fault::Nothing);
+    let pid = std::process::id();
+    let json = run.measured(&format!("idle --sessions 20 --hold 1 --processes 2 --sources 2 --pid {pid}"));
+    assert_eq!((counter(&json, "sessions_ready"), samples(&json, "ready")), (20, 20));
+    assert!(samples(&json, "heartbeat") >= 20);
+    assert!(json["gauges"].get("server_anon_bytes_per_session").is_some());
+}
+
+#[test]
+fn fanout_counts_every_delivery() {
+    let run = Run::seeded("fanout", Fault::Nothing);
+    for (options, posts, sessions) in [
+        ("--posts 50 --in-flight 1", 50, 4),
+        ("--posts 40 --in-flight 8 --sessions 10", 40, 10),
+        ("--posts 30 --in-flight 4 --sessions 9 --processes 3", 30, 9),
+    ] {
+        let json = run.measured(&format!("fanout {options}"));
+        assert_eq!((counter(&json, "posts"), samples(&json, "post")), (posts, posts), "{options}");
+        assert_eq!(counter(&json, "deliveries"), posts * sessions, "{options}");
+        assert_eq!(samples(&json, "delivery_to_all"), posts, "{options}");
+    }
+}
+
+#[test]
+fn posts_and_chat_measure() {
+    let run = Run::seeded("posts", Fault::Nothing);
+    let json = run.measured("posts --connections 4 --seconds 1 --warmup 0 --processes 2");
+    assert!(counter(&json, "posts") > 10);
+    let json = run.measured("chat --rate 300 --seconds 1 --warmup 0 --sessions 3 --connections 8");
+    assert!((200..400).contains(&counter(&json, "operations")), "{json}");
+    assert!(
+        ["post", "history", "typing", "reaction", "presence"].iter().all(|kind| samples(&json, kind) > 0)
+    );
+    assert!(samples(&json, "delivery") > 0);
+}
+
+#[test]
+fn resume_accepts_a_server_that_keeps_its_promise() {
+    let run = Run::seeded("resume", Fault::Nothing);
+    let json =
+        run.measured("resume --rate 200 --seconds 2 --drops 20 --away-ms 200 --sessions 8 --processes 2");
+    assert_eq!(counter(&json, "deliveries"), counter(&json, "messages_stored") * 8);
+    assert!(counter(&json, "sessions_resumed") > 10);
+}
+
+#[test]
+fn resume_notices_loss_and_repeats() {
+    for (fault, error) in
+        [(Fault::LosesOnResume, "messages missing"), (Fault::RepeatsOnResume, "messages repeated")]
+    {
+        let run = Run::seeded(&error.replace(' ', "-"), fault);
+        let (out, json) = run.scenario("resume --rate 200 --seconds 1 --drops 20 --away-ms 100 --catch-up 2");
+        assert!(!out.status.success());
+        assert!(json["errors"].get_u64(error).is_some(), "{json}");
+        assert!(json["errors"].get_u64("event numbers with a gap or repeat").is_some(), "{json}");
+    }
+}
+
+#[test]
+fn a_run_that_measures_nothing_fails_with_advice() {
+    let run = Run::seeded("refuses", Fault::RefusesPosts);
+    for line in ["posts --connections 2 --seconds 1 --warmup 0", "fanout --posts 5"] {
+        let (out, json) = run.scenario(line);
+        assert!(!out.status.success(), "{line}");
+        assert!(json["errors"].get_u64("post: HTTP 403").is_some(), "{json}");
+    }
+    let run = Run::seeded("sessions", Fault::RefusesSessions);
+    let (out, _) = run.scenario("idle --sessions 3 --hold 1");
+    assert!(!out.status.success());
+    assert!(text(&out).contains("identify_per_ip_per_minute"), "{}", text(&out));
+    let out = run.tool(&format!("posts {} --base http://127.0.0.1:1 --seconds 1", run.dir()));
+    assert!(!out.status.success() && text(&out).contains("start it"), "{}", text(&out));
+    let out = run.tool(&format!("idle {} --base http://10.9.9.9 --sessions 1", run.dir()));
+    assert!(!out.status.success() && text(&out).contains("--allow-remote"), "{}", text(&out));
+    let out = run.tool("idle /nonexistent --sessions 1");
+    assert!(!out.status.success() && text(&out).contains("seed --out"), "{}", text(&out));
+}
