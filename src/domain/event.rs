@@ -91,8 +91,6 @@ pub enum Audience {
     Channel { server_id: ServerId, channel_id: ChannelId, all_of: u64 },
     /// Friends of the user and members of servers he is in, minus himself and blocked pairs, each once.
     Acquaintances(UserId),
-    /// The sessions of one login token.
-    Token(TokenId),
 }
 
 impl Audience {

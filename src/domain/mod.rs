@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod command;
+pub mod credential;
 pub mod error;
 pub mod event;
 pub mod machine;

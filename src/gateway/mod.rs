@@ -1,1 +1,25 @@
-//! gateway
+//! The gateway: WebSocket sessions of one core, without sockets.
+//!
+//! Owns: connections as protocol state, sessions with their sequence numbers and replay, who gets which event,
+//! presence. The contract is in the section numbers of the gateway specification.
+//! Invariant: no I/O, no clock. The socket layer feeds bytes and time in, and takes bytes out with
+//! [`Hub::fill`]; everything that concerns other cores goes through [`Mail`].
+//!
+//! Cost of an event: encoded once per process; per core one pass over the sessions of its audience (8 bytes each)
+//! and 4 bytes per recipient; its frame is written into the core's send buffer right before the one send that a
+//! session gets per turn.
+
+mod client;
+mod connection;
+mod deliver;
+mod home;
+mod hub;
+mod interest;
+mod members;
+pub mod protocol;
+mod replay;
+mod session;
+
+pub use connection::Facts;
+pub use home::Liveboard;
+pub use hub::{Action, Cx, Filled, Hub, Mail, Settings};

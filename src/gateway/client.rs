@@ -1,0 +1,465 @@
+//! What clients send: decoding, the order of checks (§1.2), and each opcode.
+
+use super::connection::State;
+use super::hub::{Ask, Cx, Hub, Mail};
+use super::protocol::{Close, op, sendable};
+use super::session::{NONE, Session, SessionId};
+use crate::domain::credential::{require_usable, verify};
+use crate::domain::presence::{PresenceSet, TextChange};
+use crate::domain::{Command, EventName, intent, typing, version, view};
+use crate::id::{ChannelId, TokenId, UserId};
+use crate::store::records::{ArchivedUser, status};
+use crate::store::tables::{PRESENCES, SERVERS, USER_SERVERS};
+use crate::wire::json::{self, Array, Object, Value};
+use crate::wire::websocket::is_zlib;
+
+/// A RESUME as far as its own fields can be judged.
+#[derive(Clone, Debug)]
+pub struct Resume {
+    pub token: String,
+    pub session_id: SessionId,
+    /// `None`: not a number a session could have given out.
+    pub seq: Option<u32>,
+    pub compress: bool,
+}
+
+/// Longest nonce, in bytes, that is echoed (§5.4).
+pub(super) const NONCE_LEN_MAX: usize = 32;
+/// Servers listed in READY; the tier limits are below it.
+const SERVER_COUNT_MAX: usize = 1_000;
+
+impl Hub {
+    pub(super) fn on_binary(&mut self, cx: &Cx<'_>, id: u32, bytes: &mut [u8]) -> Option<Resume> {
+        if !is_zlib(bytes) {
+            return self.on_payload(cx, id, bytes);
+        }
+        let mut inflated = std::mem::take(&mut self.inflated);
+        inflated.clear();
+        let complete = self.inflater.inflate_message(bytes, self.settings.inflated_len_max, &mut inflated);
+        let resume = match complete {
+            Ok(()) => self.on_payload(cx, id, &mut inflated),
+            Err(_) => {
+                self.close(cx, id, &Close::DECODE_ERROR);
+                None
+            }
+        };
+        self.inflated = inflated;
+        resume
+    }
+
+    /// One message. Steps 1 to 6 of §1.2, then the opcode.
+    pub(super) fn on_payload(&mut self, cx: &Cx<'_>, id: u32, text: &mut [u8]) -> Option<Resume> {
+        let per_minute = self.settings.messages_per_minute;
+        let connection = &mut self.connections[id as usize];
+        if !connection.allow_message(cx.ms(), per_minute) {
+            self.close(cx, id, &Close::RATE_LIMITED);
+            return None;
+        }
+        match self.dispatch(cx, id, text) {
+            Ok(resume) => resume,
+            Err(close) => {
+                self.close(cx, id, close);
+                None
+            }
+        }
+    }
+
+    fn dispatch(&mut self, cx: &Cx<'_>, id: u32, text: &mut [u8]) -> Result<Option<Resume>, &'static Close> {
+        let message = json::parse(text).map_err(|_| &Close::DECODE_ERROR)?;
+        if message.as_object().is_none() {
+            return Err(&Close::DECODE_ERROR);
+        }
+        let code = message.get("op").filter(|op| !op.is_null()).ok_or(&Close::DECODE_ERROR)?;
+        let row = code.as_int().and_then(sendable).ok_or(&Close::UNKNOWN_OPCODE)?;
+        let ready = self.connections[id as usize].state == State::Ready;
+        if !ready && !row.early {
+            return Err(&Close::NOT_AUTHENTICATED);
+        }
+        if ready && row.code == op::IDENTIFY {
+            return Err(&Close::ALREADY_AUTHENTICATED);
+        }
+        const NULL: Value<'static> = Value::Null;
+        let d = message.get("d").unwrap_or(&NULL);
+        if row.code == op::HEARTBEAT {
+            self.heartbeat(cx, id, d)?;
+            return Ok(None);
+        }
+        match d {
+            Value::Object(_) => {}
+            Value::Null if !row.object => return Ok(None),
+            _ => return Err(&Close::DECODE_ERROR),
+        }
+        match row.code {
+            op::IDENTIFY => self.identify(cx, id, d)?,
+            op::RESUME => return self.resume(cx, id, d),
+            op::PRESENCE_UPDATE => self.presence(id, d),
+            op::REQUEST_GUILD_MEMBERS => self.request_members(cx, id, d),
+            op::VERSION_CHECK => self.version_check(cx, id, d)?,
+            op::TYPING_START => self.typing(cx, id, d, true),
+            op::TYPING_STOP => self.typing(cx, id, d, false),
+            op::VOICE_STATE_UPDATE if d.get("channel_id").is_none() => return Err(&Close::DECODE_ERROR),
+            op::VOICE_CONNECT if d.get("channel_id").and_then(Value::as_id).is_none() => {
+                return Err(&Close::DECODE_ERROR);
+            }
+            op::VOICE_SDP_OFFER if d.get("sdp").and_then(Value::as_str).is_none() => return Err(&Close::DECODE_ERROR),
+            op::VOICE_SDP_OFFER => self.no_media_server(id, d),
+            op::VOICE_ICE_CANDIDATE if d.get("candidate").is_none() => return Err(&Close::DECODE_ERROR),
+            // No channel can be joined without a media server: joining, leaving and speaking are silent (§9, D15).
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    // ----------------------------------------------------------------------------------------- op 1, 13
+
+    fn heartbeat(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Result<(), &'static Close> {
+        let connection = &mut self.connections[id as usize];
+        connection.beat_ms = cx.ms();
+        let slot = connection.session;
+        if let Some(session) = self.sessions.get_mut(slot as usize) {
+            if let Some(seq) = d.as_int().and_then(|seq| u32::try_from(seq).ok()) {
+                session.confirm(seq);
+            }
+            let (token_id, user_id) = (session.token_id, session.user_id);
+            if !still_valid(cx, token_id, user_id) {
+                self.end_session(cx, slot);
+                return Err(&Close::AUTHENTICATION_FAILED);
+            }
+        }
+        self.send_text(id, b"{\"op\":11}");
+        Ok(())
+    }
+
+    fn version_check(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Result<(), &'static Close> {
+        let client = d.get("client_version").and_then(Value::as_str).ok_or(&Close::DECODE_ERROR)?;
+        let mut text = b"{\"op\":13,\"d\":".to_vec();
+        let compatible = version::negotiate(&mut text, client).map_err(|_| &Close::DECODE_ERROR)?;
+        text.push(b'}');
+        self.send_text(id, &text);
+        if !compatible {
+            self.close(cx, id, &Close::VERSION_OUTDATED);
+        }
+        Ok(())
+    }
+
+    // -------------------------------------------------------------------------------------------- op 2
+
+    fn identify(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Result<(), &'static Close> {
+        if d.as_object().is_some_and(<[_]>::is_empty) {
+            return Err(&Close::DECODE_ERROR);
+        }
+        let intents = match d.get("intents") {
+            None => intent::DEFAULT,
+            Some(Value::Int(bits)) => u16::try_from(*bits).map_err(|_| &Close::INVALID_INTENTS)?,
+            Some(_) => return Err(&Close::INVALID_INTENTS),
+        };
+        let properties = d.get("properties").filter(|value| !value.is_null());
+        if properties.is_some_and(|value| value.as_object().is_none()) {
+            return Err(&Close::DECODE_ERROR);
+        }
+        let ip = self.connections[id as usize].facts.as_ref().map(|facts| facts.ip);
+        let ip = ip.expect("a connection without a session still has its facts");
+        let attempt_allowed = (cx.allow)(Ask::Attempt(ip));
+        let token = d.get("token").and_then(Value::as_str).unwrap_or_default();
+        let Some(verified) = verify(cx.read, token, cx.unix_ms).ok().filter(|v| require_usable(v.user).is_ok()) else {
+            (cx.allow)(Ask::Failed(ip));
+            return Err(&Close::AUTHENTICATION_FAILED);
+        };
+        if !attempt_allowed || !(cx.allow)(Ask::Identify(verified.token_id)) {
+            return Err(&Close::RATE_LIMITED);
+        }
+        if let Some(client) = properties.and_then(|p| p.get("client_version")).and_then(Value::as_str) {
+            let mut text = b"{\"op\":13,\"d\":".to_vec();
+            let compatible = version::negotiate(&mut text, client).map_err(|_| &Close::DECODE_ERROR)?;
+            if !compatible {
+                text.push(b'}');
+                self.send_text(id, &text);
+                return Err(&Close::VERSION_OUTDATED);
+            }
+        }
+        self.begin_session(cx, id, verified.user_id, verified.token_id, verified.user, intents, truthy(d.get("compress")));
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn begin_session(
+        &mut self,
+        cx: &Cx<'_>,
+        id: u32,
+        user_id: UserId,
+        token_id: TokenId,
+        user: &ArchivedUser,
+        intents: u16,
+        compress: bool,
+    ) {
+        let entry = self.sessions.vacant_entry();
+        let slot = entry.key() as u32;
+        let session_id = SessionId::new((cx.random)(), self.core, slot, self.secret);
+        let mut session = Session::new(session_id, user_id, token_id, intents, id);
+        session.next_of_user = self.users.insert(user_id, slot).unwrap_or(NONE);
+        entry.insert(session);
+        let connection = &mut self.connections[id as usize];
+        connection.session = slot;
+        connection.state = State::Ready;
+        connection.compress = compress && self.settings.compression_enabled;
+        let facts = connection.facts.take().expect("a connection without a session still has its facts");
+        let url = if self.settings.public_url.is_empty() {
+            format!("{}://{}/gateway", if facts.secure { "wss" } else { "ws" }, facts.host)
+        } else {
+            self.settings.public_url.clone()
+        };
+        let mut ready = b"{\"op\":0,\"t\":\"READY\",\"s\":1,\"d\":".to_vec();
+        self.write_ready(cx, &mut ready, slot, user, &url);
+        ready.push(b'}');
+        self.send_text(id, &ready);
+        self.dispatch_count += 1;
+        let session = self.session_ref(slot);
+        self.tell_home(cx, user_id, Mail::Up { user_id, session, new: true });
+    }
+
+    /// Writes READY's `d` and enters the session into the index of every server it lists.
+    fn write_ready(&mut self, cx: &Cx<'_>, out: &mut Vec<u8>, slot: u32, user: &ArchivedUser, url: &str) {
+        let (user_id, session_id, intents) = {
+            let session = &self.sessions[slot as usize];
+            (session.user_id, session.id, session.intents)
+        };
+        let mut d = Object::new(out);
+        d.u64("v", 10);
+        {
+            let mut object = d.object("user");
+            object.id("id", user_id.0).str("username", &user.username).str("discriminator", "0").null("avatar");
+            view::write_avatar_url(object.key("avatar_url"), user_id);
+            object.bool("bot", false);
+        }
+        {
+            let mut guilds = Array::new(d.key("guilds"));
+            for ((_, server_id), _) in cx.read.scan(USER_SERVERS, user_id).take(SERVER_COUNT_MAX) {
+                self.interest.add(cx.read, server_id, user_id, slot, intents);
+                let Some(server) = cx.read.get(SERVERS, server_id) else { continue };
+                guilds.object().id("id", server_id.0).str("name", &server.name).bool("unavailable", false);
+            }
+        }
+        d.str("session_id", &session_id.text()).str("resume_gateway_url", url);
+        d.object("application").id("id", user_id.0).u64("flags", 0);
+        let stored = cx.read.get(PRESENCES, user_id);
+        let own = stored.map_or(status::ONLINE, |stored| stored.status);
+        let own = if own == status::OFFLINE { status::ONLINE } else { own };
+        let mut presence = d.object("presence");
+        presence.str("status", status::text(own));
+        presence.opt_str("custom_status", stored.and_then(|stored| stored.custom_status.as_deref()));
+        presence.opt_str("custom_emoji", stored.and_then(|stored| stored.custom_emoji.as_deref()));
+    }
+
+    // -------------------------------------------------------------------------------------------- op 6
+
+    fn resume(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Result<Option<Resume>, &'static Close> {
+        if d.as_object().is_some_and(<[_]>::is_empty) {
+            return Err(&Close::DECODE_ERROR);
+        }
+        let ready = self.connections[id as usize].state == State::Ready;
+        if let (false, Some(facts)) = (ready, &self.connections[id as usize].facts) {
+            if !(cx.allow)(Ask::Attempt(facts.ip)) {
+                return Err(&Close::RATE_LIMITED);
+            }
+        }
+        let token = d.get("token").and_then(Value::as_str);
+        let session_id = d.get("session_id").and_then(Value::as_str).and_then(SessionId::parse);
+        let (Some(token), Some(session_id)) = (token, session_id) else {
+            self.refuse_resume(id);
+            return Ok(None);
+        };
+        let seq = match d.get("seq") {
+            None => Some(0),
+            Some(Value::Int(seq)) => u32::try_from(*seq).ok(),
+            Some(_) => None,
+        };
+        let resume = Resume { token: token.to_string(), session_id, seq, compress: truthy(d.get("compress")) };
+        let (core, _) = session_id.place(self.secret);
+        // A live session only resumes itself, and that is here.
+        if core != self.core && core < self.core_count && !ready {
+            return Ok(Some(resume));
+        }
+        self.resume_here(cx, id, &resume);
+        Ok(None)
+    }
+
+    fn refuse_resume(&mut self, id: u32) {
+        self.send_text(id, b"{\"op\":9,\"d\":false}");
+    }
+
+    /// Decides a RESUME for a session of this core, in the order of §4.
+    pub(super) fn resume_here(&mut self, cx: &Cx<'_>, id: u32, resume: &Resume) {
+        let (core, slot) = resume.session_id.place(self.secret);
+        let own = self.connections[id as usize].session;
+        let verified = verify(cx.read, &resume.token, cx.unix_ms).ok().filter(|v| require_usable(v.user).is_ok());
+        let session = self.sessions.get(slot as usize).filter(|s| core == self.core && s.id == resume.session_id);
+        let rightful = match (&verified, session) {
+            (Some(v), Some(session)) => v.user_id == session.user_id && v.token_id == session.token_id,
+            _ => false,
+        };
+        if let (None, Some(facts)) = (&verified, &self.connections[id as usize].facts) {
+            (cx.allow)(Ask::Failed(facts.ip));
+        }
+        if !rightful || (own != NONE && own != slot) {
+            return self.refuse_resume(id);
+        }
+        let session = session.expect("rightful sessions exist");
+        let Some(seq) = resume.seq.filter(|seq| *seq <= session.seq) else {
+            self.end_session(cx, slot);
+            return self.close(cx, id, &Close::INVALID_SEQ);
+        };
+        if !session.can_replay(&self.replay, seq, self.settings.resume_len_max) {
+            self.end_session(cx, slot);
+            return self.refuse_after_end(id);
+        }
+        self.attach(cx, id, slot, seq, resume.compress);
+    }
+
+    /// The connection's own session is gone: it may identify again.
+    fn refuse_after_end(&mut self, id: u32) {
+        let connection = &mut self.connections[id as usize];
+        if connection.state == State::Ready {
+            connection.state = State::Connected;
+        }
+        self.refuse_resume(id);
+    }
+
+    fn attach(&mut self, cx: &Cx<'_>, id: u32, slot: u32, seq: u32, compress: bool) {
+        let previous = self.sessions[slot as usize].connection;
+        if previous != NONE && previous != id {
+            // The old connection must not take the session down with it: it becomes detached first.
+            let close = Close::RESUMED_ELSEWHERE;
+            self.close_now(cx, previous, close.code, close.reason);
+        }
+        let user_id = self.sessions[slot as usize].user_id;
+        let connection = &mut self.connections[id as usize];
+        let again = connection.session == slot;
+        connection.session = slot;
+        connection.state = State::Ready;
+        // On its own session nothing changes in the middle of a stream.
+        if !again {
+            connection.compress = compress && self.settings.compression_enabled;
+        }
+        connection.facts = None;
+        let session = &mut self.sessions[slot as usize];
+        session.connection = id;
+        session.sent = seq.max(1);
+        session.replay_until = session.seq;
+        let mark = session.sent < session.seq && !session.dirty;
+        session.dirty |= mark;
+        let name = EventName::Resumed.text();
+        self.send_text(id, format!("{{\"op\":0,\"t\":\"{name}\",\"s\":{seq},\"d\":{{}}}}").as_bytes());
+        if mark {
+            self.dirty_sessions.push(slot);
+        }
+        if !again {
+            let session = self.session_ref(slot);
+            self.tell_home(cx, user_id, Mail::Up { user_id, session, new: false });
+        }
+    }
+
+    // ------------------------------------------------------------------------------------ op 3, 40, 41
+
+    fn presence(&mut self, id: u32, d: &Value<'_>) {
+        let slot = self.connections[id as usize].session;
+        let user_id = self.sessions[slot as usize].user_id;
+        let status = match d.get("status") {
+            None => None,
+            Some(value) => match value.as_str().and_then(status::code) {
+                Some(code) => Some(code),
+                None => return,
+            },
+        };
+        let (Some(custom_status), Some(custom_emoji)) =
+            (text_change(d.get("custom_status"), 128), text_change(d.get("custom_emoji"), 64))
+        else {
+            return;
+        };
+        let op = PresenceSet { status, custom_status, custom_emoji, by_rest: false };
+        self.actions.push(super::hub::Action::Submit(Command::new(user_id, op.into())));
+    }
+
+    /// The first session of a user who had stored `offline`.
+    pub(super) fn come_back(&mut self, user_id: UserId) {
+        let op = PresenceSet {
+            status: Some(status::ONLINE),
+            custom_status: TextChange::Keep,
+            custom_emoji: TextChange::Keep,
+            by_rest: false,
+        };
+        self.actions.push(super::hub::Action::Submit(Command::new(user_id, op.into())));
+    }
+
+    fn typing(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>, start: bool) {
+        let slot = self.connections[id as usize].session;
+        let user_id = self.sessions[slot as usize].user_id;
+        let Some(channel_id) = d.get("channel_id").and_then(Value::as_id).map(ChannelId) else { return };
+        let event = if start {
+            typing::start_event(cx.read, user_id, channel_id, cx.unix_ms)
+        } else {
+            typing::stop_event(cx.read, user_id, channel_id, cx.unix_ms)
+        };
+        let Ok(Some(event)) = event else { return };
+        if start {
+            self.typing.insert(slot, (channel_id, cx.ms()));
+        } else {
+            self.typing.remove(&slot);
+        }
+        self.broadcast(cx, event.into());
+    }
+
+    /// A session lost its connection while it was typing.
+    pub(super) fn stop_typing(&mut self, cx: &Cx<'_>, slot: u32) {
+        let Some((channel_id, since)) = self.typing.remove(&slot) else { return };
+        if super::connection::since(since, cx.ms()) >= self.settings.typing_timeout_ms {
+            return;
+        }
+        let user_id = self.sessions[slot as usize].user_id;
+        if let Ok(Some(event)) = typing::stop_event(cx.read, user_id, channel_id, cx.unix_ms) {
+            self.broadcast(cx, event.into());
+        }
+    }
+
+    fn no_media_server(&mut self, id: u32, d: &Value<'_>) {
+        let mut text = b"{\"op\":23,\"d\":".to_vec();
+        {
+            let mut d_out = Object::new(&mut text);
+            d_out.str("type", "error").str("code", "NO_MEDIA_SERVER");
+            d_out.str("message", "No media server is configured");
+            d_out.opt_id("channel_id", d.get("channel_id").and_then(Value::as_id));
+        }
+        text.push(b'}');
+        self.send_text(id, &text);
+    }
+}
+
+/// Whether a login session and its account still hold.
+fn still_valid(cx: &Cx<'_>, token_id: TokenId, user_id: UserId) -> bool {
+    let token = cx.read.get(crate::store::tables::TOKENS, token_id);
+    let user = cx.read.get(crate::store::tables::USERS, user_id);
+    token.is_some_and(|token| token.expires_at.to_native() > cx.unix_ms)
+        && user.is_some_and(|user| require_usable(user).is_ok())
+}
+
+/// JSON's idea of yes: not false, null, 0, "" or empty.
+fn truthy(value: Option<&Value<'_>>) -> bool {
+    match value {
+        None | Some(Value::Null | Value::Bool(false) | Value::Int(0)) => false,
+        Some(Value::Float(number)) => *number != 0.0,
+        Some(Value::Str(text)) => !text.is_empty(),
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(Value::Object(members)) => !members.is_empty(),
+        Some(_) => true,
+    }
+}
+
+/// A custom text of op 3: absent keeps, "" and null clear. `None` when it breaks the rule.
+fn text_change(value: Option<&Value<'_>>, chars_max: usize) -> Option<TextChange> {
+    match value {
+        None => Some(TextChange::Keep),
+        Some(Value::Null) => Some(TextChange::Clear),
+        Some(Value::Str("")) => Some(TextChange::Clear),
+        Some(Value::Str(text)) if text.chars().count() <= chars_max => Some(TextChange::Set(text.to_string())),
+        Some(_) => None,
+    }
+}

@@ -1,0 +1,194 @@
+//! What batches and other cores make known, to this core's sessions.
+
+use smallvec::SmallVec;
+
+use super::hub::{Cx, Hub};
+use super::interest::Filter;
+use super::protocol::Close;
+use super::session::NONE;
+use crate::domain::presence::visible_status;
+use crate::domain::{Audience, Change, Event, EventName, Output, Revocation, intent};
+use crate::id::{TokenId, UserId};
+use crate::store::Read;
+use crate::store::records::{relation, status};
+use crate::store::tables::{PRESENCES, RELATIONSHIPS, USER_SERVERS};
+use crate::wire::json::Object;
+
+/// Relationships of one user that a presence change looks at.
+const FRIEND_COUNT_MAX: usize = 2_000;
+/// Servers of one user that a presence change looks at.
+const SERVER_COUNT_MAX: usize = 1_000;
+
+impl Hub {
+    /// One output of a batch, in order.
+    pub fn apply(&mut self, cx: &Cx<'_>, output: &Output) {
+        match output {
+            Output::Event(event) => self.deliver(cx, event),
+            Output::Change(change) => self.change(cx, change),
+        }
+    }
+
+    fn change(&mut self, cx: &Cx<'_>, change: &Change) {
+        match *change {
+            Change::MemberAdded { server_id, user_id } => {
+                for slot in self.slots_of(user_id) {
+                    let intents = self.sessions[slot as usize].intents;
+                    self.interest.add(cx.read, server_id, user_id, slot, intents);
+                }
+            }
+            Change::MemberRemoved { server_id, user_id } => {
+                for slot in self.slots_of(user_id) {
+                    self.interest.remove(server_id, slot);
+                }
+            }
+            Change::ServerRemoved { server_id } => self.interest.remove_server(server_id),
+            Change::PermissionsChanged { server_id } => self.interest.permissions_changed(server_id),
+            Change::MemberRolesChanged { server_id, user_id } => {
+                let slots = self.slots_of(user_id);
+                self.interest.member_changed(cx.read, server_id, user_id, &slots);
+            }
+            Change::TokenRevoked { token_id, user_id, how } => self.revoke(cx, token_id, user_id, how),
+            Change::PresenceStored { user_id } => {
+                if self.home_of(user_id) == self.core {
+                    let effects = self.home.stored(cx.read, cx.unix_ms, user_id);
+                    self.carry_out(cx, effects);
+                }
+            }
+        }
+    }
+
+    /// Ends the sessions of a login token: SECURITY_LOGOUT, then close 4004 as the next frame (D14).
+    fn revoke(&mut self, cx: &Cx<'_>, token_id: TokenId, user_id: UserId, how: Revocation) {
+        let (close, message) = match how {
+            Revocation::LoggedOut => (&Close::LOGGED_OUT, None),
+            Revocation::Security => {
+                (&Close::SECURITY_LOGOUT, Some("Your session was ended for security reasons. Please log in again."))
+            }
+            Revocation::Suspended => (&Close::ACCOUNT_SUSPENDED, Some("Your account has been suspended.")),
+        };
+        for slot in self.slots_of(user_id) {
+            if self.sessions[slot as usize].token_id != token_id {
+                continue;
+            }
+            if let Some(message) = message {
+                let mut payload = Vec::new();
+                Object::new(&mut payload).id("user_id", user_id.0).str("message", message);
+                self.deliver_to(&[slot], EventName::SecurityLogout, payload.into());
+            }
+            let id = self.sessions[slot as usize].connection;
+            self.end_session(cx, slot);
+            if id != NONE {
+                self.close(cx, id, close);
+            }
+        }
+    }
+
+    /// An event to every session of this core that is meant.
+    pub(super) fn deliver(&mut self, cx: &Cx<'_>, event: &Event) {
+        let mut recipients = std::mem::take(&mut self.recipients);
+        recipients.clear();
+        self.collect(cx, event, &mut recipients);
+        if let Some(except) = event.except {
+            recipients.retain(|slot| self.sessions[*slot as usize].user_id != except);
+        }
+        if !recipients.is_empty() {
+            let payload = match event.presence_of {
+                Some(user_id) => self.with_presence(cx, &event.payload, user_id).into(),
+                None => event.payload.clone(),
+            };
+            self.deliver_to(&recipients, event.name, payload);
+        }
+        self.recipients = recipients;
+    }
+
+    /// Hot: gives an event to sessions. 4 bytes each, and once per turn a place on the list of dirty sessions.
+    pub(super) fn deliver_to(&mut self, slots: &[u32], name: EventName, payload: std::sync::Arc<[u8]>) {
+        let handle = self.replay.push(name, payload);
+        let count_max = self.settings.resume_events_max;
+        for &slot in slots {
+            let session = &mut self.sessions[slot as usize];
+            session.push(handle, count_max);
+            if !session.dirty && session.connection != NONE {
+                session.dirty = true;
+                self.dirty_sessions.push(slot);
+            }
+        }
+        self.dispatch_count += slots.len() as u64;
+    }
+
+    fn collect(&mut self, cx: &Cx<'_>, event: &Event, out: &mut Vec<u32>) {
+        let gate = event.intent;
+        match &event.audience {
+            Audience::Users(users) => {
+                for user_id in users {
+                    self.collect_user(*user_id, gate, out);
+                }
+            }
+            Audience::Server { server_id, any_of } => {
+                let sessions = &self.sessions;
+                let user_of = |slot: u32| sessions[slot as usize].user_id;
+                self.interest.collect(cx.read, *server_id, Filter::Server(*any_of), gate, user_of, out);
+            }
+            Audience::Channel { server_id, channel_id, all_of } => {
+                let sessions = &self.sessions;
+                let user_of = |slot: u32| sessions[slot as usize].user_id;
+                let filter = Filter::Channel(*channel_id, *all_of);
+                self.interest.collect(cx.read, *server_id, filter, gate, user_of, out);
+            }
+            Audience::Acquaintances(user_id) => self.collect_acquaintances(cx, *user_id, gate, out),
+        }
+    }
+
+    fn collect_user(&self, user_id: UserId, gate: u16, out: &mut Vec<u32>) {
+        for slot in self.slots_of(user_id) {
+            if gate == intent::NONE || self.sessions[slot as usize].intents & gate != 0 {
+                out.push(slot);
+            }
+        }
+    }
+
+    /// Friends and members of shared servers, once each, without blocked pairs (§6.5).
+    ///
+    /// Grows with the friends of the user plus the sessions on this core in his servers; two look-ups per recipient.
+    fn collect_acquaintances(&mut self, cx: &Cx<'_>, user_id: UserId, gate: u16, out: &mut Vec<u32>) {
+        if self.sessions.is_empty() {
+            return;
+        }
+        for ((_, other), relationship) in cx.read.scan(RELATIONSHIPS, user_id).take(FRIEND_COUNT_MAX) {
+            if relationship.kind == relation::FRIEND {
+                self.collect_user(other, gate, out);
+            }
+        }
+        for ((_, server_id), _) in cx.read.scan(USER_SERVERS, user_id).take(SERVER_COUNT_MAX) {
+            let sessions = &self.sessions;
+            let user_of = |slot: u32| sessions[slot as usize].user_id;
+            self.interest.collect(cx.read, server_id, Filter::Server(0), gate, user_of, out);
+        }
+        self.mark = self.mark.wrapping_add(1);
+        self.marks.resize(self.sessions.capacity().max(self.marks.len()), self.mark.wrapping_sub(1));
+        let (sessions, marks, mark) = (&self.sessions, &mut self.marks, self.mark);
+        out.retain(|&slot| {
+            let first = std::mem::replace(&mut marks[slot as usize], mark) != mark;
+            let other = sessions[slot as usize].user_id;
+            first && other != user_id && !blocked(cx.read, user_id, other)
+        });
+    }
+
+    fn with_presence(&self, cx: &Cx<'_>, payload: &[u8], user_id: UserId) -> Vec<u8> {
+        let stored = cx.read.get(PRESENCES, user_id);
+        let shown = visible_status(stored, cx.live.get(user_id), cx.unix_ms, self.home.rest_timeout_ms());
+        let mut out = payload[..payload.len() - 1].to_vec();
+        out.extend_from_slice(b",\"presence\":{\"status\":\"");
+        out.extend_from_slice(status::text(shown).as_bytes());
+        out.extend_from_slice(b"\"}}");
+        out
+    }
+}
+
+/// Whether one of the two has blocked the other.
+pub(super) fn blocked(read: Read<'_>, one: UserId, other: UserId) -> bool {
+    let blocks = |from: UserId, to: UserId| {
+        read.get(RELATIONSHIPS, (from, to)).is_some_and(|relationship| relationship.kind == relation::BLOCKED)
+    };
+    blocks(one, other) || blocks(other, one)
+}

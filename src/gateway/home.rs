@@ -1,0 +1,338 @@
+//! Presence of the users whose home this core is (user id modulo number of cores).
+//!
+//! Only the home knows all live sessions of a user, so it alone decides when he is there, which session is one too
+//! many, and what others are told. Cores report sessions coming and going by mail; whether a user is there is
+//! published in a map that every core reads without waiting.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use crate::domain::presence::{Liveness, visible_status};
+use crate::domain::{Audience, Event, EventName, intent};
+use crate::id::UserId;
+use crate::runtime::shared_map::{Reader, Writer};
+use crate::store::Read;
+use crate::store::records::status;
+use crate::store::tables::PRESENCES;
+use crate::wire::json::Object;
+
+/// Reads who is there, for any core. One reader per home core.
+#[derive(Clone)]
+pub struct Liveboard(pub Vec<Reader>);
+
+impl Liveboard {
+    pub fn get(&self, user_id: UserId) -> Liveness {
+        let home = (user_id.0 % self.0.len() as u64) as usize;
+        self.0[home].get(user_id.0).map_or(Liveness::default(), decode)
+    }
+}
+
+/// Millisecond of leaving << 2 | online << 1 | 1, never 0.
+fn encode(liveness: Liveness) -> u64 {
+    liveness.gone_at_ms << 2 | u64::from(liveness.online) << 1 | 1
+}
+
+fn decode(value: u64) -> Liveness {
+    Liveness { online: value & 2 != 0, gone_at_ms: value >> 2 }
+}
+
+/// A live session somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ref {
+    pub core: u16,
+    pub slot: u32,
+    /// Low bits of the connection's generation, so that a slot used again is another session.
+    pub generation: u16,
+}
+
+#[derive(Default)]
+struct Present {
+    /// Live sessions, oldest READY first.
+    live: SmallVec<[Ref; 1]>,
+    /// Live and detached sessions.
+    session_count: u32,
+    online: bool,
+    /// Hash of what others were last told; 0 = offline.
+    shown: u32,
+}
+
+/// What others are told of a user.
+struct Shown<'a> {
+    status: u8,
+    custom_status: Option<&'a str>,
+    custom_emoji: Option<&'a str>,
+}
+
+pub struct Home {
+    users: FxHashMap<UserId, Present>,
+    /// Users to look at again, by time: after the grace, and when a status set over REST lapses.
+    checks: VecDeque<(u64, UserId)>,
+    lapses: VecDeque<(u64, UserId)>,
+    /// Entries of the live map that can be forgotten at that time.
+    forgets: VecDeque<(u64, UserId)>,
+    live: Writer,
+    offline_grace_ms: u64,
+    rest_timeout_ms: u64,
+    connections_max: usize,
+}
+
+/// What a change at home leads to.
+#[derive(Default)]
+pub struct Effects {
+    pub events: Vec<Arc<Event>>,
+    /// Sessions to close because the user has too many.
+    pub evicted: Vec<Ref>,
+    /// First session of a user whose stored status is `offline`: it becomes `online`.
+    pub came_back: Option<UserId>,
+    /// Users without any session, live or detached.
+    pub gone: Vec<UserId>,
+}
+
+impl Home {
+    pub fn new(live: Writer, offline_grace_ms: u64, rest_timeout_ms: u64, connections_max: usize) -> Home {
+        Home {
+            users: FxHashMap::default(),
+            checks: VecDeque::new(),
+            lapses: VecDeque::new(),
+            forgets: VecDeque::new(),
+            live,
+            offline_grace_ms,
+            rest_timeout_ms,
+            connections_max,
+        }
+    }
+
+    pub fn rest_timeout_ms(&self) -> u64 {
+        self.rest_timeout_ms
+    }
+
+    /// A session became live: by IDENTIFY (`new`) or by RESUME.
+    pub fn up(&mut self, read: Read<'_>, now_ms: u64, user_id: UserId, session: Ref, new: bool) -> Effects {
+        let mut effects = Effects::default();
+        let present = self.users.entry(user_id).or_default();
+        present.live.push(session);
+        present.session_count += u32::from(new);
+        while self.connections_max > 0 && present.live.len() > self.connections_max {
+            effects.evicted.push(present.live.remove(0));
+        }
+        if !present.online {
+            present.online = true;
+            self.live.insert(user_id.0, encode(Liveness { online: true, gone_at_ms: 0 }));
+            let offline = read.get(PRESENCES, user_id).is_some_and(|stored| stored.status == status::OFFLINE);
+            effects.came_back = (new && offline).then_some(user_id);
+            self.announce(read, now_ms, user_id, &mut effects);
+        }
+        effects
+    }
+
+    /// A session lost its connection. It may be resumed, so nothing is said before the grace is over.
+    pub fn down(&mut self, now_ms: u64, user_id: UserId, session: Ref) {
+        let Some(present) = self.users.get_mut(&user_id) else { return };
+        present.live.retain(|live| *live != session);
+        if present.live.is_empty() {
+            self.checks.push_back((now_ms + self.offline_grace_ms, user_id));
+        }
+    }
+
+    /// A session can no longer be resumed; `session` names it when it was still live.
+    pub fn ended(&mut self, now_ms: u64, user_id: UserId, session: Option<Ref>) -> Effects {
+        let mut effects = Effects::default();
+        if let Some(session) = session {
+            self.down(now_ms, user_id, session);
+        }
+        let Some(present) = self.users.get_mut(&user_id) else { return effects };
+        present.session_count = present.session_count.saturating_sub(1);
+        if present.session_count == 0 {
+            effects.gone.push(user_id);
+        }
+        self.drop_if_absent(user_id);
+        effects
+    }
+
+    /// The stored presence changed. Set over REST it counts for a while without a session.
+    pub fn stored(&mut self, read: Read<'_>, now_ms: u64, user_id: UserId) -> Effects {
+        let mut effects = Effects::default();
+        let rest_at = read.get(PRESENCES, user_id).map_or(0, |stored| stored.rest_at.to_native());
+        if now_ms.saturating_sub(rest_at) < self.rest_timeout_ms {
+            self.lapses.push_back((now_ms + self.rest_timeout_ms, user_id));
+        }
+        self.announce(read, now_ms, user_id, &mut effects);
+        effects
+    }
+
+    /// Looks at users whose time has come.
+    pub fn tick(&mut self, read: Read<'_>, now_ms: u64) -> Effects {
+        let mut effects = Effects::default();
+        while let Some((_, user_id)) = self.checks.pop_front_if(|(due, _)| *due <= now_ms) {
+            let Some(present) = self.users.get_mut(&user_id) else { continue };
+            if present.live.is_empty() && present.online {
+                present.online = false;
+                self.live.insert(user_id.0, encode(Liveness { online: false, gone_at_ms: now_ms }));
+                self.forgets.push_back((now_ms + self.rest_timeout_ms, user_id));
+                self.announce(read, now_ms, user_id, &mut effects);
+                self.drop_if_absent(user_id);
+            }
+        }
+        while let Some((_, user_id)) = self.lapses.pop_front_if(|(due, _)| *due <= now_ms) {
+            self.announce(read, now_ms, user_id, &mut effects);
+            self.drop_if_absent(user_id);
+        }
+        // Once a status set over REST could no longer be younger than the leaving, the time of leaving is moot.
+        while let Some((_, user_id)) = self.forgets.pop_front_if(|(due, _)| *due <= now_ms) {
+            let gone = self.live.get(user_id.0).map(decode);
+            if gone.is_some_and(|live| !live.online && live.gone_at_ms + self.rest_timeout_ms <= now_ms) {
+                self.live.remove(user_id.0);
+            }
+        }
+        effects
+    }
+
+    fn drop_if_absent(&mut self, user_id: UserId) {
+        let absent = |present: &Present| {
+            present.session_count == 0 && present.live.is_empty() && !present.online && present.shown == 0
+        };
+        if self.users.get(&user_id).is_some_and(absent) {
+            self.users.remove(&user_id);
+        }
+    }
+
+    /// Tells others when what they may see is not what they were last told.
+    fn announce(&mut self, read: Read<'_>, now_ms: u64, user_id: UserId, effects: &mut Effects) {
+        let liveness = self.live.get(user_id.0).map_or(Liveness::default(), decode);
+        let shown = shown(read, now_ms, user_id, liveness, self.rest_timeout_ms);
+        let hash = hash(&shown);
+        let present = self.users.entry(user_id).or_default();
+        if present.shown == hash {
+            self.drop_if_absent(user_id);
+            return;
+        }
+        present.shown = hash;
+        effects.events.push(Arc::new(event(user_id, &shown)));
+    }
+}
+
+fn shown(read: Read<'_>, now_ms: u64, user_id: UserId, liveness: Liveness, rest_timeout_ms: u64) -> Shown<'_> {
+    let stored = read.get(PRESENCES, user_id);
+    let visible = visible_status(stored, liveness, now_ms, rest_timeout_ms);
+    let stored = stored.filter(|_| visible != status::OFFLINE);
+    Shown {
+        status: visible,
+        custom_status: stored.and_then(|stored| stored.custom_status.as_deref()),
+        custom_emoji: stored.and_then(|stored| stored.custom_emoji.as_deref()),
+    }
+}
+
+/// 0 for offline, else something that differs when anything shown differs.
+fn hash(shown: &Shown<'_>) -> u32 {
+    use std::hash::{Hash, Hasher};
+    if shown.status == status::OFFLINE {
+        return 0;
+    }
+    let mut hasher = rustc_hash::FxHasher::default();
+    (shown.status, shown.custom_status, shown.custom_emoji).hash(&mut hasher);
+    (hasher.finish() >> 32) as u32 | 1
+}
+
+fn event(user_id: UserId, shown: &Shown<'_>) -> Event {
+    let mut payload = Vec::new();
+    {
+        let mut object = Object::new(&mut payload);
+        object.id("user_id", user_id.0).str("status", status::text(shown.status));
+        object.opt_str("custom_status", shown.custom_status).opt_str("custom_emoji", shown.custom_emoji);
+    }
+    let audience = Audience::Acquaintances(user_id);
+    Event::new(EventName::PresenceUpdate, intent::GUILD_PRESENCES, audience, payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::shared_map::shared_map;
+    use crate::store::Store;
+    use crate::store::records::Presence;
+    use crate::store::tests::temporary;
+
+    const USER: UserId = UserId(5);
+
+    fn session(slot: u32) -> Ref {
+        Ref { core: 0, slot, generation: 0 }
+    }
+
+    fn home() -> (Home, Liveboard) {
+        let (writer, reader) = shared_map(16);
+        (Home::new(writer, 10_000, 300_000, 2), Liveboard(vec![reader]))
+    }
+
+    fn store(store: &Store, status: u8, rest_at: u64) {
+        let mut tx = store.begin().unwrap();
+        tx.put(PRESENCES, USER, &Presence { status, rest_at, ..Presence::default() });
+        tx.commit().unwrap();
+    }
+
+    fn statuses(effects: &Effects) -> Vec<String> {
+        let text = |event: &Arc<Event>| String::from_utf8(event.payload.to_vec()).unwrap();
+        effects.events.iter().map(|event| text(event).split('"').nth(7).unwrap().to_string()).collect()
+    }
+
+    #[test]
+    fn online_once_and_offline_after_the_grace() {
+        let (_folder, stored) = temporary(1 << 24);
+        let (mut home, board) = home();
+        let snapshot = stored.snapshot();
+        let read = snapshot.read();
+        assert_eq!(statuses(&home.up(read, 0, USER, session(1), true)), ["online"]);
+        assert_eq!(statuses(&home.up(read, 0, USER, session(2), true)), [""; 0]);
+        assert!(board.get(USER).online);
+        home.down(1_000, USER, session(1));
+        assert_eq!(statuses(&home.tick(read, 20_000)), [""; 0]);
+        home.down(21_000, USER, session(2));
+        assert_eq!(statuses(&home.tick(read, 30_000)), [""; 0]);
+        assert_eq!(statuses(&home.up(read, 30_500, USER, session(3), false)), [""; 0]);
+        assert_eq!(statuses(&home.tick(read, 40_000)), [""; 0]);
+        home.down(50_000, USER, session(3));
+        assert_eq!(statuses(&home.tick(read, 60_000)), ["offline"]);
+        assert_eq!(board.get(USER), Liveness { online: false, gone_at_ms: 60_000 });
+        assert!(home.ended(60_000, USER, None).gone.is_empty());
+        assert_eq!(home.ended(60_000, USER, None).gone, [USER]);
+        assert!(home.users.is_empty());
+        home.tick(read, 400_000);
+        assert_eq!(board.get(USER), Liveness::default());
+    }
+
+    #[test]
+    fn the_oldest_of_too_many_goes() {
+        let (_folder, stored) = temporary(1 << 24);
+        let (mut home, _) = home();
+        let snapshot = stored.snapshot();
+        for slot in [1, 2] {
+            assert!(home.up(snapshot.read(), 0, USER, session(slot), true).evicted.is_empty());
+        }
+        assert_eq!(home.up(snapshot.read(), 0, USER, session(3), true).evicted, [session(1)]);
+    }
+
+    #[test]
+    fn stored_status_is_shown_and_repeats_are_not() {
+        let (_folder, stored) = temporary(1 << 24);
+        let (mut home, _) = home();
+        home.up(stored.snapshot().read(), 0, USER, session(1), true);
+        store(&stored, status::DND, 0);
+        assert_eq!(statuses(&home.stored(stored.snapshot().read(), 1_000_000, USER)), ["dnd"]);
+        assert_eq!(statuses(&home.stored(stored.snapshot().read(), 1_000_000, USER)), [""; 0]);
+        store(&stored, status::INVISIBLE, 0);
+        assert_eq!(statuses(&home.stored(stored.snapshot().read(), 1_000_000, USER)), ["offline"]);
+    }
+
+    #[test]
+    fn a_status_set_over_rest_lapses() {
+        let (_folder, stored) = temporary(1 << 24);
+        let (mut home, _) = home();
+        store(&stored, status::IDLE, 1_000_000);
+        assert_eq!(statuses(&home.stored(stored.snapshot().read(), 1_000_000, USER)), ["idle"]);
+        assert_eq!(statuses(&home.tick(stored.snapshot().read(), 1_299_999)), [""; 0]);
+        assert_eq!(statuses(&home.tick(stored.snapshot().read(), 1_300_000)), ["offline"]);
+        assert!(home.users.is_empty());
+    }
+}

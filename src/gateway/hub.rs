@@ -1,0 +1,838 @@
+//! All gateway state of one core, and the life of a connection.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use slab::Slab;
+
+use super::connection::{Connection, Facts, Ms, State, since};
+use super::home::{Effects, Home, Ref};
+use super::interest::Interest;
+use super::members::Job;
+use super::protocol::Close;
+use super::replay::{Replay, write_dispatch_frame, write_dispatch_text};
+use super::session::{NONE, Session, SessionId};
+use crate::config::Config;
+use crate::domain::{Command, Event};
+use crate::id::{ChannelId, TokenId, UserId};
+use crate::runtime::shared_map::Writer;
+use crate::runtime::wheel::Wheel;
+use crate::store::Read;
+use crate::store::tables::USER_SERVERS;
+use crate::wire::websocket::{
+    Data, Deflater, Inflater, Message, OpCode, insert_frame_header, write_close, write_ping, write_pong,
+};
+
+/// What the gateway takes from the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub heartbeat_interval_ms: u64,
+    pub heartbeat_timeout_ms: u32,
+    pub identify_timeout_ms: u32,
+    pub session_timeout_ms: u32,
+    pub resume_events_max: usize,
+    pub resume_len_max: usize,
+    pub send_events_max: u32,
+    pub send_len_max: usize,
+    pub send_timeout_ms: u32,
+    pub messages_per_minute: u32,
+    pub message_len_max: usize,
+    pub inflated_len_max: usize,
+    pub compression_enabled: bool,
+    pub public_url: String,
+    pub ping_interval_ms: u32,
+    pub ping_timeout_ms: u32,
+    pub close_timeout_ms: u32,
+    pub members_chunk_size: usize,
+    pub typing_timeout_ms: u32,
+    pub shutdown_grace_ms: u64,
+    pub replay_len_max: usize,
+}
+
+impl Settings {
+    pub fn of(config: &Config) -> Settings {
+        let ms = |value: u64| u32::try_from(value).unwrap_or(u32::MAX / 2);
+        let or_unlimited = |value: u64| if value == 0 { usize::MAX } else { value as usize };
+        Settings {
+            heartbeat_interval_ms: config.websocket_heartbeat_interval_ms,
+            heartbeat_timeout_ms: ms(config.heartbeat_timeout_ms()),
+            identify_timeout_ms: ms(config.websocket_identify_timeout_ms),
+            session_timeout_ms: ms(config.websocket_session_timeout_ms),
+            resume_events_max: or_unlimited(config.websocket_resume_buffer_events),
+            resume_len_max: or_unlimited(config.websocket_resume_buffer_bytes),
+            send_events_max: u32::try_from(or_unlimited(config.websocket_send_queue_events)).unwrap_or(u32::MAX),
+            send_len_max: or_unlimited(config.websocket_send_queue_bytes),
+            send_timeout_ms: ms(config.websocket_send_timeout_ms),
+            messages_per_minute: ms(config.websocket_rate_limit_per_minute),
+            message_len_max: config.websocket_max_message_size as usize,
+            inflated_len_max: config.websocket_max_decompressed_size as usize,
+            compression_enabled: config.websocket_compression_enabled,
+            public_url: config.websocket_public_url.clone(),
+            ping_interval_ms: ms(config.websocket_ping_interval_ms),
+            ping_timeout_ms: ms(config.websocket_ping_timeout_ms),
+            close_timeout_ms: ms(config.websocket_close_timeout_ms),
+            members_chunk_size: config.websocket_members_chunk_size as usize,
+            typing_timeout_ms: ms(config.presence_typing_timeout_ms),
+            shutdown_grace_ms: config.server_shutdown_grace_ms,
+            replay_len_max: config.websocket_replay_bytes as usize,
+        }
+    }
+}
+
+/// What the gateway may ask of limits that all cores share.
+#[derive(Clone, Copy, Debug)]
+pub enum Ask {
+    /// An IDENTIFY or RESUME from this address.
+    Attempt(IpAddr),
+    /// A successful IDENTIFY with this token.
+    Identify(TokenId),
+    /// A token from this address was no good; the answer does not matter.
+    Failed(IpAddr),
+}
+
+/// The moment in which something happens: the core's snapshot and clock.
+pub struct Cx<'a> {
+    pub read: Read<'a>,
+    pub unix_ms: u64,
+    /// Monotonic milliseconds, the same on all cores.
+    pub mono_ms: u64,
+    pub allow: &'a dyn Fn(Ask) -> bool,
+    /// Twelve random bytes for a session id.
+    pub random: &'a dyn Fn() -> [u8; 12],
+    /// Whether a user is there, from any core's point of view.
+    pub live: &'a super::home::Liveboard,
+}
+
+impl Cx<'_> {
+    pub fn ms(&self) -> Ms {
+        self.mono_ms as Ms
+    }
+}
+
+/// From core to core.
+pub enum Mail {
+    /// An event that is not part of the log.
+    Event(Arc<Event>),
+    /// A session is live; `new` by IDENTIFY, else by RESUME.
+    Up { user_id: UserId, session: Ref, new: bool },
+    /// A session has lost its connection.
+    Down { user_id: UserId, session: Ref },
+    /// A session can no longer be resumed.
+    Ended { user_id: UserId, session: Option<Ref> },
+    /// The user has too many connections: close this one.
+    Evict(Ref),
+    /// A connection that wants to resume a session of the receiving core.
+    Adopt(Box<Adopted>),
+}
+
+/// A connection on its way to the core that holds its session.
+pub struct Adopted {
+    pub fd: RawFd,
+    pub facts: Facts,
+    pub resume: super::client::Resume,
+    pub beat_ms: Ms,
+    pub allowed_ms: Ms,
+    /// Input behind the RESUME.
+    pub rest: Vec<u8>,
+}
+
+/// What the socket layer has to do.
+pub enum Action {
+    /// Close the socket; the slot is free again.
+    Shut { id: u32, fd: RawFd },
+    /// The close frame is out: shut the writing side, go on reading.
+    ShutWrite { fd: RawFd },
+    /// Forget the socket without closing it; another core has it now.
+    Release { id: u32, fd: RawFd },
+    Submit(Command),
+    Mail { to: usize, mail: Mail },
+}
+
+/// What [`Hub::fill`] has left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filled {
+    /// Everything is in the buffer.
+    All,
+    /// The bound was reached: fill again after sending.
+    More,
+}
+
+pub struct Hub {
+    pub(super) core: usize,
+    pub(super) core_count: usize,
+    pub(super) settings: Settings,
+    pub(super) connections: Slab<Connection>,
+    pub(super) sessions: Slab<Session>,
+    /// First session of a user on this core; the others follow by `next_of_user`.
+    pub(super) users: FxHashMap<UserId, u32>,
+    pub(super) interest: Interest,
+    pub(super) replay: Replay,
+    pub(super) home: Home,
+    pub(super) jobs: VecDeque<Job>,
+    /// Where a session was last typing, for TYPING_STOP on disconnect.
+    pub(super) typing: FxHashMap<u32, (ChannelId, Ms)>,
+    pub(super) actions: Vec<Action>,
+    pub(super) secret: u32,
+    pub(super) inflater: Inflater,
+    pub(super) inflated: Vec<u8>,
+    pub(super) deflater: Deflater,
+    pub(super) recipients: Vec<u32>,
+    /// Marks sessions that a scattered audience has met already.
+    pub(super) marks: Vec<u32>,
+    pub(super) mark: u32,
+    pub(super) dirty_sessions: Vec<u32>,
+    pub(super) dirty_connections: Vec<u32>,
+    /// One entry per connection: heartbeat, identify, ping.
+    wheel: Wheel,
+    due: Vec<(u32, u32)>,
+    closing: VecDeque<(Ms, u32, u32)>,
+    stalled: VecDeque<(Ms, u32, u32)>,
+    expiring: VecDeque<(Ms, u32, SessionId)>,
+    next_generation: u32,
+    pub(super) plain: Vec<u8>,
+    /// Dispatches given out, for metrics.
+    pub dispatch_count: u64,
+    pub slow_consumer_count: u64,
+}
+
+const WHEEL_GRANULARITY_MS: u64 = 250;
+const WHEEL_SLOTS: usize = 512;
+
+impl Hub {
+    /// `secret` is the same for all cores of the process; `live` is this core's part of the live map.
+    pub fn new(core: usize, core_count: usize, config: &Config, live: Writer, secret: u32, mono_ms: u64) -> Hub {
+        let settings = Settings::of(config);
+        let home = Home::new(
+            live,
+            config.presence_offline_grace_ms,
+            config.presence_timeout_ms,
+            config.websocket_max_connections_per_user as usize,
+        );
+        Hub {
+            core,
+            core_count,
+            replay: Replay::new(settings.replay_len_max),
+            settings,
+            connections: Slab::new(),
+            sessions: Slab::new(),
+            users: FxHashMap::default(),
+            interest: Interest::default(),
+            home,
+            jobs: VecDeque::new(),
+            typing: FxHashMap::default(),
+            actions: Vec::new(),
+            secret,
+            inflater: Inflater::default(),
+            inflated: Vec::new(),
+            deflater: Deflater::default(),
+            recipients: Vec::new(),
+            marks: Vec::new(),
+            mark: 0,
+            dirty_sessions: Vec::new(),
+            dirty_connections: Vec::new(),
+            wheel: Wheel::new(mono_ms, WHEEL_GRANULARITY_MS, WHEEL_SLOTS),
+            due: Vec::new(),
+            closing: VecDeque::new(),
+            stalled: VecDeque::new(),
+            expiring: VecDeque::new(),
+            next_generation: 0,
+            plain: Vec::new(),
+            dispatch_count: 0,
+            slow_consumer_count: 0,
+        }
+    }
+
+    pub fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Generation of a connection, so that the socket layer recognises late completions.
+    pub fn generation(&self, id: u32) -> Option<u32> {
+        self.connections.get(id as usize).map(|connection| connection.generation)
+    }
+
+    pub fn fd(&self, id: u32) -> Option<RawFd> {
+        self.connections.get(id as usize).map(|connection| connection.fd)
+    }
+
+    pub fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    // ------------------------------------------------------------------------------------- connections
+
+    /// A socket was upgraded: HELLO goes out. Returns the connection's id.
+    pub fn open(&mut self, cx: &Cx<'_>, fd: RawFd, facts: Facts) -> u32 {
+        let version_unknown = facts.version_unknown;
+        let id = self.insert(cx, fd, facts);
+        if version_unknown {
+            self.close(cx, id, &Close::INVALID_VERSION);
+            return id;
+        }
+        let interval = self.settings.heartbeat_interval_ms;
+        let hello = format!("{{\"op\":10,\"d\":{{\"heartbeat_interval\":{interval}}}}}");
+        self.send_text(id, hello.as_bytes());
+        id
+    }
+
+    fn insert(&mut self, cx: &Cx<'_>, fd: RawFd, facts: Facts) -> u32 {
+        self.next_generation = self.next_generation.wrapping_add(1);
+        let generation = self.next_generation;
+        let id = self.connections.insert(Connection::new(fd, generation, facts, cx.ms())) as u32;
+        let first = self.settings.ping_interval_ms.min(self.settings.heartbeat_timeout_ms);
+        self.wheel.insert(cx.mono_ms + u64::from(first.max(1)), id, generation);
+        id
+    }
+
+    /// A connection arrives from another core to resume a session of this one. Returns its id.
+    pub fn adopt(&mut self, cx: &Cx<'_>, adopted: Adopted) -> u32 {
+        let id = self.insert(cx, adopted.fd, adopted.facts);
+        let connection = &mut self.connections[id as usize];
+        connection.beat_ms = adopted.beat_ms;
+        connection.allowed_ms = adopted.allowed_ms;
+        self.resume_here(cx, id, &adopted.resume);
+        let mut rest = adopted.rest;
+        self.receive(cx, id, &mut rest);
+        id
+    }
+
+    /// Bytes have arrived; they are overwritten (unmasked in place).
+    pub fn receive(&mut self, cx: &Cx<'_>, id: u32, bytes: &mut [u8]) {
+        let Some(connection) = self.connections.get_mut(id as usize) else { return };
+        connection.heard_ms = cx.ms();
+        connection.pinged = false;
+        let mut decoder = std::mem::take(&mut connection.decoder);
+        let mut input = bytes;
+        // Messages are handled one by one; a message that closes or hands over ends the loop.
+        loop {
+            if self.connections.get(id as usize).is_none_or(|c| c.state == State::Closing) {
+                return;
+            }
+            match decoder.next_message(&mut input, self.settings.message_len_max) {
+                Ok(Some(message)) => {
+                    if let Some(resume) = self.on_message(cx, id, message) {
+                        return self.hand_over(id, resume, input);
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => return self.close(cx, id, close_for(error.code())),
+            }
+        }
+        if let Some(connection) = self.connections.get_mut(id as usize) {
+            connection.decoder = decoder;
+        }
+    }
+
+    /// Returns a RESUME that another core must decide.
+    fn on_message(&mut self, cx: &Cx<'_>, id: u32, message: Message<'_>) -> Option<super::client::Resume> {
+        match message {
+            Message::Text(text) => return self.on_payload(cx, id, text),
+            Message::Binary(bytes) => return self.on_binary(cx, id, bytes),
+            Message::Ping(payload) => {
+                write_pong(&mut self.connections[id as usize].out, payload);
+                self.mark_dirty(id);
+            }
+            Message::Pong(_) => {}
+            Message::Close { code, .. } => {
+                // Answered with the same code (§1); without one RFC 6455 §5.5.1 echoes none, 1000 says the same.
+                self.close_with(cx, id, code.unwrap_or(1000), "");
+            }
+        }
+        None
+    }
+
+    fn hand_over(&mut self, id: u32, resume: super::client::Resume, rest: &[u8]) {
+        let (to, _) = resume.session_id.place(self.secret);
+        let connection = self.connections.remove(id as usize);
+        let facts = *connection.facts.expect("a connection without a session still has its facts");
+        self.actions.push(Action::Release { id, fd: connection.fd });
+        let (beat_ms, allowed_ms) = (connection.beat_ms, connection.allowed_ms);
+        let adopted = Adopted { fd: connection.fd, facts, resume, beat_ms, allowed_ms, rest: rest.to_vec() };
+        self.actions.push(Action::Mail { to, mail: Mail::Adopt(Box::new(adopted)) });
+    }
+
+    /// The socket is gone.
+    pub fn lost(&mut self, cx: &Cx<'_>, id: u32) {
+        if !self.connections.contains(id as usize) {
+            return;
+        }
+        self.detach(cx, id);
+        let connection = self.connections.remove(id as usize);
+        self.actions.push(Action::Shut { id, fd: connection.fd });
+    }
+
+    /// Closes with a reason after everything queued. The session, if any, is detached.
+    pub(super) fn close(&mut self, cx: &Cx<'_>, id: u32, close: &'static Close) {
+        self.close_with(cx, id, close.code, close.reason);
+    }
+
+    fn close_with(&mut self, cx: &Cx<'_>, id: u32, code: u16, reason: &str) {
+        self.drain(id);
+        self.close_now(cx, id, code, reason);
+    }
+
+    /// Closes without sending dispatches that wait: for slow consumers and sessions that were taken over.
+    pub(super) fn close_now(&mut self, cx: &Cx<'_>, id: u32, code: u16, reason: &str) {
+        self.detach(cx, id);
+        let Some(connection) = self.connections.get_mut(id as usize) else { return };
+        if connection.state == State::Closing {
+            return;
+        }
+        write_close(&mut connection.out, code, reason);
+        connection.state = State::Closing;
+        connection.close_written = true;
+        connection.waiting_ms = cx.ms();
+        self.closing.push_back((cx.ms(), id, connection.generation));
+        self.mark_dirty(id);
+    }
+
+    /// Moves all dispatches that wait into the connection's own bytes.
+    pub(super) fn drain(&mut self, id: u32) {
+        let Some(connection) = self.connections.get_mut(id as usize) else { return };
+        let mut out = std::mem::take(&mut connection.out);
+        self.fill_dispatches(id, &mut out, usize::MAX);
+        self.connections[id as usize].out = out;
+    }
+
+    // ---------------------------------------------------------------------------------------- sessions
+
+    /// Home core of a user.
+    pub(super) fn home_of(&self, user_id: UserId) -> usize {
+        (user_id.0 % self.core_count as u64) as usize
+    }
+
+    pub(super) fn session_ref(&self, slot: u32) -> Ref {
+        // Three bytes of the random part tell sessions apart that used the same slot one after the other.
+        let id = self.sessions[slot as usize].id.0;
+        Ref { core: self.core as u16, slot, generation: u16::from_le_bytes([id[8], id[9]]) }
+    }
+
+    /// Slots of a user's sessions on this core.
+    pub(super) fn slots_of(&self, user_id: UserId) -> smallvec::SmallVec<[u32; 6]> {
+        let mut slots = smallvec::SmallVec::new();
+        let mut slot = self.users.get(&user_id).copied().unwrap_or(NONE);
+        while slot != NONE {
+            slots.push(slot);
+            slot = self.sessions[slot as usize].next_of_user;
+        }
+        slots
+    }
+
+    /// Tells the home core of a user, which may be this one.
+    pub(super) fn tell_home(&mut self, cx: &Cx<'_>, user_id: UserId, mail: Mail) {
+        let to = self.home_of(user_id);
+        if to == self.core { self.on_mail(cx, mail) } else { self.actions.push(Action::Mail { to, mail }) }
+    }
+
+    /// Separates a session from its connection; it goes on collecting events (§3).
+    pub(super) fn detach(&mut self, cx: &Cx<'_>, id: u32) {
+        let Some(connection) = self.connections.get_mut(id as usize) else { return };
+        let slot = std::mem::replace(&mut connection.session, NONE);
+        if slot == NONE {
+            return;
+        }
+        let session = &mut self.sessions[slot as usize];
+        session.connection = NONE;
+        session.detached_ms = cx.ms();
+        let (user_id, session_id) = (session.user_id, session.id);
+        self.expiring.push_back((cx.ms(), slot, session_id));
+        self.stop_typing(cx, slot);
+        let session = self.session_ref(slot);
+        self.tell_home(cx, user_id, Mail::Down { user_id, session });
+    }
+
+    /// Ends a session for good; its connection, if it has one, stays without a session.
+    pub(super) fn end_session(&mut self, cx: &Cx<'_>, slot: u32) {
+        let session = self.session_ref(slot);
+        let (user_id, id) = {
+            let session = &self.sessions[slot as usize];
+            (session.user_id, session.connection)
+        };
+        if id != NONE {
+            self.drain(id);
+            self.connections[id as usize].session = NONE;
+            self.stop_typing(cx, slot);
+        }
+        for ((_, server_id), _) in cx.read.scan(USER_SERVERS, user_id) {
+            self.interest.remove(server_id, slot);
+        }
+        self.unlink(user_id, slot);
+        self.sessions.remove(slot as usize);
+        let live = (id != NONE).then_some(session);
+        self.tell_home(cx, user_id, Mail::Ended { user_id, session: live });
+    }
+
+    fn unlink(&mut self, user_id: UserId, slot: u32) {
+        let next = self.sessions[slot as usize].next_of_user;
+        let first = self.users[&user_id];
+        if first == slot {
+            if next == NONE { self.users.remove(&user_id) } else { self.users.insert(user_id, next) };
+            return;
+        }
+        let mut at = first;
+        while self.sessions[at as usize].next_of_user != slot {
+            at = self.sessions[at as usize].next_of_user;
+        }
+        self.sessions[at as usize].next_of_user = next;
+    }
+
+    // -------------------------------------------------------------------------------------------- mail
+
+    /// Something from another core, or from this one to itself.
+    pub fn on_mail(&mut self, cx: &Cx<'_>, mail: Mail) {
+        match mail {
+            Mail::Event(event) => self.deliver(cx, &event),
+            Mail::Up { user_id, session, new } => {
+                let effects = self.home.up(cx.read, cx.unix_ms, user_id, session, new);
+                self.carry_out(cx, effects);
+            }
+            Mail::Down { user_id, session } => self.home.down(cx.unix_ms, user_id, session),
+            Mail::Ended { user_id, session } => {
+                let effects = self.home.ended(cx.unix_ms, user_id, session);
+                self.carry_out(cx, effects);
+            }
+            Mail::Evict(session) => self.evict(cx, session),
+            Mail::Adopt(_) => unreachable!("the socket layer registers the socket and calls `adopt`"),
+        }
+    }
+
+    fn evict(&mut self, cx: &Cx<'_>, evicted: Ref) {
+        let same = self.sessions.contains(evicted.slot as usize) && self.session_ref(evicted.slot) == evicted;
+        if !same {
+            return;
+        }
+        let id = self.sessions[evicted.slot as usize].connection;
+        self.end_session(cx, evicted.slot);
+        if id != NONE {
+            self.close(cx, id, &Close::TOO_MANY_CONNECTIONS);
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, cx: &Cx<'_>, effects: Effects) {
+        for event in effects.events {
+            self.broadcast(cx, event);
+        }
+        for session in effects.evicted {
+            let to = usize::from(session.core);
+            if to == self.core {
+                self.evict(cx, session);
+            } else {
+                self.actions.push(Action::Mail { to, mail: Mail::Evict(session) });
+            }
+        }
+        if let Some(user_id) = effects.came_back {
+            self.come_back(user_id);
+        }
+        for user_id in effects.gone {
+            self.expire_memberships(cx, user_id);
+        }
+    }
+
+    /// Delivers an event that is not part of the log to the sessions of all cores.
+    pub fn broadcast(&mut self, cx: &Cx<'_>, event: Arc<Event>) {
+        for to in (0..self.core_count).filter(|to| *to != self.core) {
+            self.actions.push(Action::Mail { to, mail: Mail::Event(event.clone()) });
+        }
+        self.deliver(cx, &event);
+    }
+
+    // ------------------------------------------------------------------------------------------ timers
+
+    /// Lets time pass: heartbeats, pings, stalls, close handshakes, resume windows, presence.
+    pub fn tick(&mut self, cx: &Cx<'_>) {
+        let now = cx.ms();
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.advance(cx.mono_ms, |id, generation| {
+            due.push((id, generation));
+            None
+        });
+        for (id, generation) in due.drain(..) {
+            if let Some(wait) = self.check_connection(cx, id, generation) {
+                self.wheel.insert(cx.mono_ms + u64::from(wait.max(1)), id, generation);
+            }
+        }
+        self.due = due;
+        let settings = (self.settings.close_timeout_ms, self.settings.send_timeout_ms, self.settings.session_timeout_ms);
+        let over = |entry: &mut (Ms, u32, u32), timeout| since(entry.0, now) >= timeout;
+        while let Some((_, id, generation)) = self.closing.pop_front_if(|entry| over(entry, settings.0)) {
+            if self.generation(id) == Some(generation) {
+                self.lost(cx, id);
+            }
+        }
+        while let Some((_, id, generation)) = self.stalled.pop_front_if(|entry| over(entry, settings.1)) {
+            let stalled = self.connections.get(id as usize).is_some_and(|connection| {
+                connection.generation == generation
+                    && connection.blocked
+                    && since(connection.waiting_ms, now) >= settings.1
+            });
+            if stalled && settings.1 > 0 {
+                self.close_slow(cx, id);
+            }
+        }
+        while let Some((_, slot, session_id)) =
+            self.expiring.pop_front_if(|entry| since(entry.0, now) >= settings.2)
+        {
+            let expired = self.sessions.get(slot as usize).is_some_and(|session| {
+                session.id == session_id
+                    && session.connection == NONE
+                    && since(session.detached_ms, now) >= settings.2
+            });
+            if expired {
+                self.end_session(cx, slot);
+            }
+        }
+        let effects = self.home.tick(cx.read, cx.unix_ms);
+        self.carry_out(cx, effects);
+        self.run_job(cx);
+    }
+
+    /// Whether work waits that needs no input: the core must not sleep.
+    pub fn has_work(&self) -> bool {
+        !self.jobs.is_empty() || !self.dirty_sessions.is_empty() || !self.dirty_connections.is_empty()
+    }
+
+    /// Returns in how many milliseconds to look again.
+    fn check_connection(&mut self, cx: &Cx<'_>, id: u32, generation: u32) -> Option<u32> {
+        let connection = self.connections.get_mut(id as usize)?;
+        if connection.generation != generation || connection.state == State::Closing {
+            return None;
+        }
+        let now = cx.ms();
+        let settings = &self.settings;
+        let mut wait = u32::MAX;
+        let mut overdue = |from: Ms, timeout: u32| {
+            let passed = since(from, now);
+            if timeout > 0 && passed < timeout {
+                wait = wait.min(timeout - passed);
+            }
+            timeout > 0 && passed >= timeout
+        };
+        let close = if overdue(connection.beat_ms, settings.heartbeat_timeout_ms) {
+            Some(&Close::SESSION_TIMED_OUT)
+        } else if connection.state == State::Connected && overdue(connection.opened_ms, settings.identify_timeout_ms) {
+            Some(&Close::NOT_AUTHENTICATED)
+        } else if connection.pinged && overdue(connection.heard_ms, settings.ping_interval_ms + settings.ping_timeout_ms)
+        {
+            Some(&Close::PONG_MISSING)
+        } else {
+            None
+        };
+        if let Some(close) = close {
+            self.close(cx, id, close);
+            return None;
+        }
+        if !connection.pinged && overdue(connection.heard_ms, settings.ping_interval_ms) {
+            connection.pinged = true;
+            write_ping(&mut connection.out, b"");
+            wait = wait.min(settings.ping_timeout_ms);
+            self.mark_dirty(id);
+        }
+        Some(wait)
+    }
+
+    pub(super) fn close_slow(&mut self, cx: &Cx<'_>, id: u32) {
+        self.slow_consumer_count += 1;
+        // What was queued ahead of the dispatches may be half a frame: its rest must go first.
+        self.close_now(cx, id, Close::SLOW_CONSUMER.code, Close::SLOW_CONSUMER.reason);
+    }
+
+    // ----------------------------------------------------------------------------------------- sending
+
+    pub(super) fn mark_dirty(&mut self, id: u32) {
+        let Some(connection) = self.connections.get_mut(id as usize) else { return };
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty_connections.push(id);
+        }
+    }
+
+    /// Queues one JSON text, compressed when the connection asked for it.
+    pub(super) fn send_text(&mut self, id: u32, text: &[u8]) {
+        let Some(connection) = self.connections.get_mut(id as usize) else { return };
+        if connection.state == State::Closing {
+            return;
+        }
+        if connection.compress {
+            write_compressed(&mut self.deflater, connection, text);
+        } else {
+            connection.push_text(text);
+        }
+        self.mark_dirty(id);
+    }
+
+    /// Ids of connections with something to send, each once. Blocked ones are checked against their bounds instead.
+    pub fn take_dirty(&mut self, cx: &Cx<'_>, out: &mut Vec<u32>) {
+        out.clear();
+        for slot in std::mem::take(&mut self.dirty_sessions) {
+            let Some(session) = self.sessions.get_mut(slot as usize) else { continue };
+            if !std::mem::replace(&mut session.dirty, false) || session.connection == NONE {
+                continue;
+            }
+            let id = session.connection;
+            let connection = &mut self.connections[id as usize];
+            if connection.blocked {
+                self.check_backlog(cx, id);
+            } else if !std::mem::replace(&mut connection.dirty, true) {
+                out.push(id);
+            }
+        }
+        for id in std::mem::take(&mut self.dirty_connections) {
+            let Some(connection) = self.connections.get(id as usize) else { continue };
+            if connection.blocked {
+                self.connections[id as usize].dirty = false;
+                self.check_backlog(cx, id);
+            } else if connection.dirty {
+                out.push(id);
+            }
+        }
+        // Marked above so that nobody is listed twice; cleared for the next turn.
+        out.retain(|&id| match self.connections.get_mut(id as usize) {
+            Some(connection) => std::mem::replace(&mut connection.dirty, false),
+            None => false,
+        });
+    }
+
+    /// A connection that waits for its socket: are its bounds still kept? (§7 send_queue_*)
+    fn check_backlog(&mut self, cx: &Cx<'_>, id: u32) {
+        let connection = &mut self.connections[id as usize];
+        if connection.state == State::Closing {
+            return;
+        }
+        let mut over = connection.out.len() > self.settings.send_len_max + FILL_LEN_MAX;
+        if let Some(session) = self.sessions.get(connection.session as usize) {
+            // What a RESUME replays is paced by the socket and does not count (§4).
+            let from = session.sent.max(session.replay_until);
+            connection.backlog_seq = connection.backlog_seq.max(from);
+            for seq in connection.backlog_seq + 1..=session.seq {
+                let entry = session.handle(seq).and_then(|handle| self.replay.get(handle));
+                connection.backlog_len += entry.map_or(0, |entry| entry.payload.len() as u32);
+            }
+            connection.backlog_seq = session.seq;
+            over |= session.seq - from > self.settings.send_events_max;
+            over |= connection.backlog_len as usize > self.settings.send_len_max;
+        }
+        if over {
+            self.close_slow(cx, id);
+        }
+    }
+
+    /// Appends what a connection has to send, up to about `len_max` bytes. The bytes count as sent: give what the
+    /// kernel did not take back with [`Hub::sent`].
+    pub fn fill(&mut self, id: u32, out: &mut Vec<u8>, len_max: usize) -> Filled {
+        let Some(connection) = self.connections.get_mut(id as usize) else { return Filled::All };
+        if !connection.out.is_empty() {
+            out.extend_from_slice(&connection.out);
+            connection.out = Vec::new();
+        }
+        self.fill_dispatches(id, out, len_max)
+    }
+
+    /// Hot: writes the frames of all dispatches a session has not been sent yet.
+    fn fill_dispatches(&mut self, id: u32, out: &mut Vec<u8>, len_max: usize) -> Filled {
+        let connection = &mut self.connections[id as usize];
+        let Some(session) = self.sessions.get_mut(connection.session as usize) else { return Filled::All };
+        while session.sent < session.seq {
+            if out.len() >= len_max {
+                return Filled::More;
+            }
+            let next = session.sent + 1;
+            let entry = session.handle(next).and_then(|handle| self.replay.get(handle));
+            // Fell out of the ring before it was sent: the backlog bound is below the ring's size, so this is a
+            // session that is being closed, or a ring configured too small. Nothing is dropped silently.
+            let Some(entry) = entry else {
+                connection.backlog_len = u32::MAX;
+                return Filled::All;
+            };
+            if connection.compress {
+                self.plain.clear();
+                write_dispatch_text(&mut self.plain, entry.name, next, &entry.payload);
+                let at = out.len();
+                self.deflater.write_frame(&mut connection.deflate, &self.plain, out);
+                insert_frame_header(out, at, OpCode::Data(Data::Binary));
+            } else {
+                write_dispatch_frame(out, entry.name, next, &entry.payload);
+            }
+            session.sent = next;
+        }
+        Filled::All
+    }
+
+    /// The kernel took `taken` bytes of what was filled; `None` when it took all.
+    pub fn sent(&mut self, cx: &Cx<'_>, id: u32, rest: Option<&[u8]>) {
+        let Some(connection) = self.connections.get_mut(id as usize) else { return };
+        match rest {
+            Some(rest) => {
+                connection.out = rest.to_vec();
+                if !connection.blocked {
+                    connection.blocked = true;
+                    connection.waiting_ms = cx.ms();
+                    connection.backlog_len = 0;
+                    connection.backlog_seq = 0;
+                    self.stalled.push_back((cx.ms(), id, connection.generation));
+                }
+            }
+            None if connection.backlog_len == u32::MAX => self.close_slow(cx, id),
+            None => {
+                if connection.close_written {
+                    self.actions.push(Action::ShutWrite { fd: connection.fd });
+                }
+            }
+        }
+    }
+
+    /// The socket takes bytes again.
+    pub fn writable(&mut self, id: u32) {
+        let Some(connection) = self.connections.get_mut(id as usize) else { return };
+        connection.blocked = false;
+        connection.backlog_len = 0;
+        self.mark_dirty(id);
+    }
+
+    // ---------------------------------------------------------------------------------------- shutdown
+
+    /// Tells every connection that the server goes (§8); `close_all` follows after the grace.
+    pub fn announce_shutdown(&mut self) {
+        let seconds = crate::domain::error::seconds_text(self.settings.shutdown_grace_ms);
+        let status = format!(
+            "{{\"op\":12,\"d\":{{\"state\":\"shutting_down\",\"message\":\"The server is shutting down\",\
+             \"restart_at\":null,\"closing_in_seconds\":{seconds}}}}}"
+        );
+        let ids: Vec<u32> = self.connections.iter().map(|(id, _)| id as u32).collect();
+        for id in ids {
+            self.send_text(id, status.as_bytes());
+            self.send_text(id, b"{\"op\":7,\"d\":null}");
+        }
+    }
+
+    pub fn close_all(&mut self, cx: &Cx<'_>, close: &'static Close) {
+        let ids: Vec<u32> = self.connections.iter().map(|(id, _)| id as u32).collect();
+        for id in ids {
+            self.close(cx, id, close);
+        }
+    }
+}
+
+/// Bytes handed to one send at most.
+pub const FILL_LEN_MAX: usize = 256 * 1024;
+
+pub(super) fn write_compressed(deflater: &mut Deflater, connection: &mut Connection, text: &[u8]) {
+    let at = connection.out.len();
+    deflater.write_frame(&mut connection.deflate, text, &mut connection.out);
+    insert_frame_header(&mut connection.out, at, OpCode::Data(Data::Binary));
+}
+
+fn close_for(code: u16) -> &'static Close {
+    match code {
+        1002 => &Close::PROTOCOL_ERROR,
+        1007 => &Close::INVALID_UTF8,
+        1009 => &Close::TOO_BIG,
+        _ => &Close::DECODE_ERROR,
+    }
+}

@@ -1,0 +1,178 @@
+//! One gateway session: identity, numbering, and what a RESUME needs.
+
+use std::collections::VecDeque;
+
+use super::replay::{Handle, Replay};
+use crate::id::{TokenId, UserId};
+
+/// No slot.
+pub const NONE: u32 = u32::MAX;
+
+/// Unguessable, and says which core and slot the session lives in, so that finding it needs no map.
+///
+/// Four bytes hold core and slot, scrambled with a process secret; twelve are random.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionId(pub [u8; 16]);
+
+impl SessionId {
+    /// `core` < 256, `slot` < 2²⁴ (16 million sessions per core).
+    pub fn new(random: [u8; 12], core: usize, slot: u32, secret: u32) -> SessionId {
+        assert!(core < 256 && slot < 1 << 24);
+        let salt = u32::from_le_bytes([random[0], random[1], random[2], random[3]]).wrapping_mul(0x9e37_79b9);
+        let place = ((core as u32) << 24 | slot) ^ secret ^ salt;
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&place.to_le_bytes());
+        bytes[4..].copy_from_slice(&random);
+        SessionId(bytes)
+    }
+
+    /// Core and slot it was made for; nonsense for an id that was made up.
+    pub fn place(&self, secret: u32) -> (usize, u32) {
+        let word = |at: usize| u32::from_le_bytes(self.0[at..at + 4].try_into().expect("four bytes"));
+        let place = word(0) ^ secret ^ word(4).wrapping_mul(0x9e37_79b9);
+        ((place >> 24) as usize, place & 0xff_ffff)
+    }
+
+    /// 32 lower-case hex digits.
+    pub fn text(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    pub fn parse(text: &str) -> Option<SessionId> {
+        let mut bytes = [0; 16];
+        let valid = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if !valid {
+            return None;
+        }
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
+        }
+        Some(SessionId(bytes))
+    }
+}
+
+/// Live (with a connection) or detached (waiting for RESUME).
+pub struct Session {
+    pub id: SessionId,
+    pub user_id: UserId,
+    pub token_id: TokenId,
+    /// Next session of the same user on this core.
+    pub next_of_user: u32,
+    /// Its connection, or [`NONE`] while detached.
+    pub connection: u32,
+    /// When it was detached, core milliseconds.
+    pub detached_ms: u32,
+    /// Last number given out; READY had 1.
+    pub seq: u32,
+    /// Last number that was written towards the client.
+    pub sent: u32,
+    /// Number of the first handle.
+    first: u32,
+    /// Numbers up to here are a replay and do not count as backlog.
+    pub replay_until: u32,
+    handles: VecDeque<Handle>,
+    pub intents: u16,
+    /// On the list of sessions with something to send.
+    pub dirty: bool,
+}
+
+/// Handles kept although the client has confirmed them with a heartbeat: it may still resume a little earlier.
+const CONFIRMED_KEPT: u32 = 128;
+
+impl Session {
+    pub fn new(id: SessionId, user_id: UserId, token_id: TokenId, intents: u16, connection: u32) -> Session {
+        Session {
+            id,
+            user_id,
+            token_id,
+            next_of_user: NONE,
+            connection,
+            detached_ms: 0,
+            seq: 1,
+            sent: 1,
+            first: 2,
+            replay_until: 0,
+            handles: VecDeque::new(),
+            intents,
+            dirty: false,
+        }
+    }
+
+    /// Gives an event the next number. Hot: once per delivery.
+    pub fn push(&mut self, handle: Handle, count_max: usize) {
+        self.seq += 1;
+        self.handles.push_back(handle);
+        if self.handles.len() > count_max {
+            self.handles.pop_front();
+            self.first += 1;
+        }
+    }
+
+    /// The event that has number `seq`; `None` when it is no longer kept.
+    pub fn handle(&self, seq: u32) -> Option<Handle> {
+        let index = seq.checked_sub(self.first)?;
+        self.handles.get(index as usize).copied()
+    }
+
+    /// Whether every event after `seq` is still there, within `len_max` bytes.
+    pub fn can_replay(&self, replay: &Replay, seq: u32, len_max: usize) -> bool {
+        let mut len = 0;
+        (seq + 1..=self.seq).filter(|&number| number > 1).all(|number| {
+            let entry = self.handle(number).and_then(|handle| replay.get(handle));
+            len += entry.map_or(0, |entry| entry.payload.len());
+            entry.is_some() && len <= len_max
+        })
+    }
+
+    /// The client says it has received everything up to `seq`.
+    pub fn confirm(&mut self, seq: u32) {
+        if seq > self.sent {
+            return;
+        }
+        let keep_from = seq.saturating_sub(CONFIRMED_KEPT);
+        while self.first <= keep_from && !self.handles.is_empty() {
+            self.handles.pop_front();
+            self.first += 1;
+        }
+        if self.handles.capacity() > 4 * self.handles.len().max(16) {
+            self.handles.shrink_to(2 * self.handles.len());
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Session>() <= 112);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_find_their_place_and_parse_strictly() {
+        let id = SessionId::new([7; 12], 200, 123_456, 0xdead_beef);
+        assert_eq!(id.place(0xdead_beef), (200, 123_456));
+        assert_eq!(SessionId::parse(&id.text()), Some(id));
+        for text in ["", "0", &id.text().to_uppercase(), &(id.text() + "0"), &"é".repeat(16), &"g".repeat(32)] {
+            assert_eq!(SessionId::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbering_and_trimming() {
+        let mut session = Session::new(SessionId([0; 16]), UserId(1), TokenId(1), 0, 0);
+        for handle in 0..300 {
+            session.push(handle, 1_000);
+        }
+        assert_eq!(session.seq, 301);
+        assert_eq!(session.handle(2), Some(0));
+        assert_eq!(session.handle(1), None);
+        session.sent = 301;
+        session.confirm(301);
+        assert_eq!(session.handle(173), None);
+        assert_eq!(session.handle(174), Some(172));
+        for handle in 300..2_000 {
+            session.push(handle, 1_000);
+        }
+        assert_eq!(session.handle(session.seq), Some(1_999));
+        assert_eq!(session.handle(session.seq - 1_000), None);
+    }
+}
