@@ -8,6 +8,7 @@ pub mod authenticate;
 pub mod body;
 pub mod ctx;
 pub mod dispatch;
+pub mod limiter;
 pub mod router;
 pub mod routes;
 pub mod state;

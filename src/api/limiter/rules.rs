@@ -1,0 +1,152 @@
+//! The table of rate-limit buckets (contract README §6). Their numbers come from the configuration.
+
+use crate::config::BucketSpec;
+
+/// What a bucket is counted by. Without a user, the user's part is the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// The user, or the address of an anonymous caller.
+    Principal,
+    Ip,
+    User,
+    /// User and channel (or whatever the request names as its resource).
+    UserChannel,
+    /// User, method and route.
+    UserRoute,
+}
+
+/// One bucket.
+#[derive(Debug)]
+pub struct Rule {
+    /// As in the option `rate_limiting.buckets.<name>`.
+    pub name: &'static str,
+    pub key: KeyKind,
+    /// Whether a bot gets the bot multiplier here: the rows marked B.
+    pub bot: bool,
+    /// `X-RateLimit-Scope` and `scope` in a refusal.
+    pub scope: &'static str,
+}
+
+macro_rules! rules {
+    ($($(#[$doc:meta])* $id:ident = $name:literal, $key:ident, $bot:literal, $scope:literal;)*) => {
+        /// The rows of the table, in its order.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum RuleId { $($(#[$doc])* $id,)* }
+
+        impl RuleId {
+            /// Every row.
+            pub const ALL: [RuleId; RULE_COUNT] = [$(RuleId::$id,)*];
+        }
+
+        const RULES: &[Rule] = &[$(Rule { name: $name, key: KeyKind::$key, bot: $bot, scope: $scope },)*];
+
+        /// Rows in the table.
+        pub const RULE_COUNT: usize = [$($name,)*].len();
+    };
+}
+
+rules! {
+    /// Everything a caller does.
+    Global = "global", Principal, false, "global";
+    /// Everything a user does.
+    User = "user", User, false, "user";
+    /// Everything an anonymous caller does.
+    Ip = "ip", Ip, false, "ip";
+    AuthLogin = "auth_login", Ip, false, "route";
+    AuthRegister = "auth_register", Ip, false, "route";
+    MessagesCreate = "messages_create", UserChannel, true, "resource";
+    /// PATCH and DELETE.
+    MessagesEdit = "messages_edit", UserChannel, false, "resource";
+    /// PUT and DELETE.
+    Reactions = "reactions", UserChannel, true, "resource";
+    MessagesList = "messages_list", UserChannel, true, "resource";
+    UsersMeGet = "users_me_get", User, false, "route";
+    UsersMeEdit = "users_me_edit", User, false, "route";
+    ServersCreate = "servers_create", User, false, "route";
+    ServersDelete = "servers_delete", User, false, "route";
+    ServersGet = "servers_get", User, false, "route";
+    ServersChannelsList = "servers_channels_list", User, false, "route";
+    RelationshipsList = "relationships_list", User, false, "route";
+    RelationshipsCreate = "relationships_create", User, false, "route";
+    RelationshipsBlock = "relationships_block", User, false, "route";
+    /// Every route without a bucket of its own.
+    Default = "default", UserRoute, false, "route";
+}
+
+impl RuleId {
+    /// The row.
+    pub fn rule(self) -> &'static Rule {
+        &RULES[self as usize]
+    }
+
+    /// `X-RateLimit-Bucket`: the same for every caller and every start of the server.
+    pub fn bucket_hash(self) -> u64 {
+        BUCKET_HASHES[self as usize]
+    }
+}
+
+/// What the limiter reads of the configuration.
+#[derive(Clone, Debug)]
+pub struct RuleSpecs {
+    /// `rate_limiting.enabled`. Off: every request is [`super::Verdict::Unlimited`].
+    pub enabled: bool,
+    /// `rate_limiting.bot_multiplier` × 100.
+    pub bot_multiplier_percent: u32,
+    /// `authentication.security.token_verify_rate_limit`, per minute and address; 0 is off. Independent of
+    /// `enabled`.
+    pub token_verify_rate_limit: u32,
+    /// By [`RuleId`]; `requests == 0` switches a bucket off.
+    pub buckets: [BucketSpec; RULE_COUNT],
+}
+
+const BUCKET_HASHES: [u64; RULE_COUNT] = {
+    let mut hashes = [0; RULE_COUNT];
+    let mut index = 0;
+    while index < RULE_COUNT {
+        let key = match RULES[index].key {
+            KeyKind::Principal => ":principal",
+            KeyKind::Ip => ":ip",
+            KeyKind::User => ":user",
+            KeyKind::UserChannel => ":user:channel",
+            KeyKind::UserRoute => ":user:route",
+        };
+        hashes[index] = fnv1a(fnv1a(0xCBF2_9CE4_8422_2325, RULES[index].name), key);
+        index += 1;
+    }
+    hashes
+};
+
+/// FNV-1a, 64 bits: stable and const; nothing here is chosen by a client.
+const fn fnv1a(mut hash: u64, text: &str) -> u64 {
+    let mut index = 0;
+    while index < text.len() {
+        hash = (hash ^ text.as_bytes()[index] as u64).wrapping_mul(0x0000_0100_0000_01B3);
+        index += 1;
+    }
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_distinct_and_in_order() {
+        for (index, id) in RuleId::ALL.into_iter().enumerate() {
+            assert_eq!(id as usize, index);
+            let same = |other: &RuleId| {
+                other.rule().name == id.rule().name || other.bucket_hash() == id.bucket_hash()
+            };
+            assert_eq!(RuleId::ALL.iter().filter(|other| same(other)).count(), 1);
+        }
+        assert_eq!(RuleId::Default.rule().name, "default");
+        assert_eq!(fnv1a(0xCBF2_9CE4_8422_2325, "a"), 0xAF63_DC4C_8601_EC8C, "published test vector");
+    }
+
+    #[test]
+    fn rows_marked_b_are_the_contracts() {
+        let marked: Vec<_> = RULES.iter().filter(|rule| rule.bot).map(|rule| rule.name).collect();
+        assert_eq!(marked, ["messages_create", "reactions", "messages_list"]);
+    }
+}
