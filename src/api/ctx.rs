@@ -10,6 +10,8 @@ use crate::store::Snapshot;
 use crate::wire::http::Head;
 
 use super::body::Body;
+use super::cors::CorsLines;
+use super::limiter::Numbers;
 use super::router::Params;
 use super::routes::Route;
 use super::state::State;
@@ -42,11 +44,22 @@ pub struct Response {
     pub content_type: &'static str,
     pub body: Vec<u8>,
     pub headers: Vec<(&'static str, String)>,
+    /// What the web page that asks may see. Set before any handler.
+    pub lines: CorsLines,
+    /// The rate limit to show. Set before any handler.
+    pub limits: Option<Numbers>,
 }
 
 impl Default for Response {
     fn default() -> Response {
-        Response { status: 200, content_type: "application/json", body: Vec::new(), headers: Vec::new() }
+        Response {
+            status: 200,
+            content_type: "application/json",
+            body: Vec::new(),
+            headers: Vec::new(),
+            lines: CorsLines::default(),
+            limits: None,
+        }
     }
 }
 

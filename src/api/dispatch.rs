@@ -1,50 +1,129 @@
-//! From a parsed request to the first step of its handler, or to the refusal.
+//! From a parsed request to the first step of its handler or to the refusal, and from an answer to its bytes.
+//!
+//! Order: preflight, route, credentials, rate limits, account state, handler. Limits come after the credentials,
+//! since they count by user, and before the refusal of bad ones, so that guessing is limited too.
 
 use super::authenticate::{bearer, require_usable, verify};
-use super::ctx::{Ctx, Request, Response, Step};
+use super::ctx::{Ctx, Principal, Request, Response, Step};
+use super::limiter::Numbers;
+use super::rate_limit::{self, Asked};
 use super::router::{Found, Router};
-use super::routes::Auth;
+use super::routes::{Auth, Bucket, Route};
 use super::state::State;
 use crate::domain::{Error, Refusal, Result};
+use crate::wire::http::{HttpError, Method, ResponseHead, ResponseOptions};
 
 /// What a request leads to.
 pub enum Dispatched<'r> {
     /// A handler ran; carry out its step, then `finish`.
     Handler(Box<Ctx<'r>>, Result<Step>),
-    /// Refused before any handler.
-    Refused(Response),
+    /// Answered before any handler. The name is the operation's, or `NO_ROUTE`.
+    Answered(Response, &'static str),
 }
 
-/// Finds the route, authenticates, runs the handler up to its first step.
+/// The operation in the log when there is none.
+pub const NO_ROUTE: &str = "-";
+
+/// Finds the route, authenticates, counts, runs the handler up to its first step.
 pub fn dispatch<'r>(state: &'r State, router: &Router, request: Request<'r>) -> Dispatched<'r> {
-    let (route, params) = match router.find(request.head.method, &request.head.target) {
-        Found::Route(route, params) => (route, params),
+    let response = Response { lines: state.cors.lines_for(&request.head), ..Response::default() };
+    if request.head.method == Method::Options {
+        return Dispatched::Answered(options(state, router, &request, response), NO_ROUTE);
+    }
+    match router.find(request.head.method, &request.head.target) {
+        Found::Route(route, params) => {
+            let Identity { principal, refusal } = identify(state, route, &request);
+            let limits = match rate_limit::check(state, &request, &Asked::Route(route, &params), principal) {
+                Ok(limits) => limits,
+                Err(numbers) => return Dispatched::Answered(too_many(numbers, response), route.name),
+            };
+            let response = Response { limits, ..response };
+            if let Some(error) = refusal {
+                return Dispatched::Answered(refuse(error, response), route.name);
+            }
+            let principal = principal.filter(|_| route.auth != Auth::Public);
+            let mut ctx = Box::new(Ctx { state, request, route, params, principal, response });
+            let step = (route.handler)(&mut ctx);
+            Dispatched::Handler(ctx, step)
+        }
         Found::Nothing => {
-            return Dispatched::Refused(refuse(Refusal::RouteNotFound.into(), Response::default()));
+            let response = nothing(state, &request, Refusal::RouteNotFound, response);
+            Dispatched::Answered(response, NO_ROUTE)
         }
         Found::OtherMethods(allow) => {
-            let mut response = refuse(Refusal::MethodNotAllowed.into(), Response::default());
+            let mut response = nothing(state, &request, Refusal::MethodNotAllowed, response);
             response.headers.push(("allow", allow));
-            return Dispatched::Refused(response);
+            Dispatched::Answered(response, NO_ROUTE)
         }
-    };
-    let response = Response::default();
-    let mut ctx = Box::new(Ctx { state, request, route, params, principal: None, response });
-    let step = authenticate(&mut ctx).and_then(|()| (route.handler)(&mut ctx));
-    Dispatched::Handler(ctx, step)
+    }
 }
 
-fn authenticate(ctx: &mut Ctx<'_>) -> Result<()> {
-    if ctx.route.auth == Auth::Public {
-        return Ok(());
+/// Never limited. Without `Origin` a plain question: which methods are there.
+fn options(state: &State, router: &Router, request: &Request<'_>, mut response: Response) -> Response {
+    if let Some(preflight) = state.cors.preflight(&request.head) {
+        return preflight;
     }
-    let snapshot = ctx.snapshot();
-    let (principal, user) = verify(snapshot.read(), bearer(&ctx.request.head)?, ctx.now_ms())?;
-    if ctx.route.auth == Auth::User {
-        require_usable(user)?;
+    let allow = match router.find(Method::Options, &request.head.target) {
+        _ if request.head.target.path == "*" => "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT".to_string(),
+        Found::OtherMethods(allow) => allow,
+        Found::Route(..) | Found::Nothing => return refuse(Refusal::RouteNotFound.into(), response),
+    };
+    response.status = 204;
+    response.headers.push(("allow", allow));
+    response
+}
+
+fn nothing(state: &State, request: &Request<'_>, refusal: Refusal, response: Response) -> Response {
+    match rate_limit::check(state, request, &Asked::Nothing, known_caller(state, request)) {
+        Ok(limits) => refuse(refusal.into(), Response { limits, ..response }),
+        Err(numbers) => too_many(numbers, response),
     }
-    ctx.principal = Some(principal);
-    Ok(())
+}
+
+struct Identity {
+    /// Whom the request is counted for; nobody known: the address.
+    principal: Option<Principal>,
+    /// Why it goes no further, should the limits let it.
+    refusal: Option<Error>,
+}
+
+fn identify(state: &State, route: &Route, request: &Request<'_>) -> Identity {
+    if route.auth == Auth::Public {
+        let counted = route.bucket != Bucket::Exempt;
+        let principal = if counted { known_caller(state, request) } else { None };
+        return Identity { principal, refusal: None };
+    }
+    match authenticate(state, request) {
+        Ok((principal, unusable)) => {
+            let refusal = unusable.filter(|_| route.auth == Auth::User);
+            Identity { principal: Some(principal), refusal }
+        }
+        Err(error) => Identity { principal: None, refusal: Some(error) },
+    }
+}
+
+/// Who asks where nobody has to say so. Costs nothing without rate limits.
+fn known_caller(state: &State, request: &Request<'_>) -> Option<Principal> {
+    let asked = state.config.rate_limiting_enabled && request.head.header("authorization").is_some();
+    let known = asked.then(|| authenticate(state, request).ok()).flatten();
+    known.map(|(principal, _)| principal)
+}
+
+/// The principal, and why his account may not be used, if so.
+fn authenticate(state: &State, request: &Request<'_>) -> Result<(Principal, Option<Error>)> {
+    let token = bearer(&request.head)?;
+    let now = state.now();
+    if state.limiter.verification_blocked(now, request.ip) {
+        return Err(Refusal::TooManyFailedVerifications.into());
+    }
+    let snapshot = state.snapshot();
+    match verify(snapshot.read(), token, now.unix_ms) {
+        Ok((principal, user)) => Ok((principal, require_usable(user).err())),
+        Err(error) => {
+            state.limiter.failed_verification(now, request.ip);
+            Err(error)
+        }
+    }
 }
 
 /// The answer of a handler that is done or has refused.
@@ -66,4 +145,179 @@ pub fn refuse(error: Error, mut response: Response) -> Response {
         response.headers.push(("retry-after", ms.div_ceil(1_000).max(1).to_string()));
     }
     response
+}
+
+/// A request that could not be read, in the same envelope.
+pub fn refuse_unread(error: HttpError) -> Response {
+    let mut response = refuse(Error::new(error.status(), error.message()), Response::default());
+    let headers = error.headers().iter();
+    response.headers.extend(headers.map(|(name, value)| (*name, (*value).to_string())));
+    response
+}
+
+#[cold]
+fn too_many(numbers: Numbers, mut response: Response) -> Response {
+    response.status = 429;
+    numbers.write_body(&mut response.body);
+    response.limits = Some(numbers);
+    response
+}
+
+/// Appends the answer as it goes over the wire. Counts it.
+pub fn write(
+    state: &State,
+    response: &Response,
+    request_id: u64,
+    options: ResponseOptions<'_>,
+    out: &mut Vec<u8>,
+) {
+    state.metrics.http_request(response.status);
+    if response.limits.is_some_and(|numbers| numbers.is_refusal()) {
+        state.metrics.rate_limited.increment();
+    }
+    let mut head = ResponseHead::new(out, response.status, options)
+        .header_number("x-request-id", request_id)
+        .lines(|out| out.extend_from_slice(state.cors.text(response.lines)));
+    if let Some(numbers) = response.limits {
+        head = head.lines(|out| numbers.write_headers(out));
+    }
+    for (name, value) in &response.headers {
+        head = head.header(name, value);
+    }
+    match response.body.is_empty() {
+        true => head.empty(),
+        false => head.body(response.content_type, &response.body),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Harness;
+    use super::*;
+    use crate::config::{BucketSpec, Config};
+
+    fn get(harness: &Harness, path: &str, headers: &str) -> String {
+        harness.exchange(&format!("GET {path} HTTP/1.1\r\nhost: h\r\n{headers}\r\n"), "")
+    }
+
+    fn spec(text: &str) -> BucketSpec {
+        text.parse().unwrap()
+    }
+
+    fn limited() -> Harness {
+        Harness::limited(Config {
+            rate_limiting_ip: spec("3/60s fixed"),
+            rate_limiting_bypass_secret: "0123456789abcdef".into(),
+            ..Config::default()
+        })
+    }
+
+    #[test]
+    fn every_answer_carries_its_id_and_security_headers() {
+        let harness = Harness::default();
+        for answer in [get(&harness, "/health", ""), get(&harness, "/nope", "")] {
+            assert!(answer.contains("\r\nx-request-id: 1\r\n"), "{answer}");
+            assert!(answer.contains("\r\nx-content-type-options: nosniff\r\n"), "{answer}");
+            assert!(answer.contains("\r\nx-frame-options: SAMEORIGIN\r\n"), "{answer}");
+            assert!(answer.contains("\r\nvary: Origin\r\n"), "{answer}");
+            assert!(!answer.contains("X-RateLimit"), "{answer}");
+        }
+        let gateway = get(&harness, "/gateway", "");
+        assert!(gateway.starts_with("HTTP/1.1 404 "), "{gateway}");
+        assert!(gateway.ends_with(r#"{"error":{"code":404,"message":"Not found"}}"#), "{gateway}");
+    }
+
+    #[test]
+    fn origins_are_told_on_errors_too() {
+        let harness = Harness::default();
+        let allowed = "access-control-allow-origin: http://localhost:5000\r\naccess-control-allow-credentials: true\r\n";
+        let origin = "Origin: http://localhost:5000\r\n";
+        for path in ["/health", "/nope", "/api/v1/version/negotiate"] {
+            let answer = get(&harness, path, origin);
+            assert!(answer.contains(allowed), "{answer}");
+            assert!(!get(&harness, path, "Origin: https://evil.example\r\n").contains("access-control"));
+        }
+    }
+
+    #[test]
+    fn options_requests() {
+        let harness = limited();
+        let ask = |path: &str, headers: &str| {
+            harness.exchange(&format!("OPTIONS {path} HTTP/1.1\r\nhost: h\r\n{headers}\r\n"), "")
+        };
+        for _ in 0..5 {
+            let plain = ask("/health", "");
+            assert!(plain.starts_with("HTTP/1.1 204 "), "{plain}");
+            assert!(plain.contains("\r\nallow: GET, HEAD, OPTIONS\r\n"), "{plain}");
+        }
+        assert!(ask("*", "").starts_with("HTTP/1.1 204 "));
+        assert!(ask("/nope", "").starts_with("HTTP/1.1 404 "));
+        let preflight = ask(
+            "/api/v1/users/@me",
+            "Origin: http://localhost:5000\r\nAccess-Control-Request-Method: PATCH\r\n",
+        );
+        assert!(preflight.starts_with("HTTP/1.1 200 OK\r\n"), "{preflight}");
+        assert!(preflight.contains("access-control-max-age: 600\r\n"), "{preflight}");
+        assert!(preflight.contains("content-type: text/plain"), "{preflight}");
+        assert!(preflight.ends_with("\r\n\r\nOK"), "{preflight}");
+    }
+
+    #[test]
+    fn limits_refuse_and_show() {
+        let harness = limited();
+        let first = get(&harness, "/api/v1/version", "");
+        assert!(first.starts_with("HTTP/1.1 200 "), "{first}");
+        for line in ["X-RateLimit-Limit: 35", "X-RateLimit-Remaining: 34", "X-RateLimit-Scope: route"] {
+            assert!(first.contains(line), "{line}: {first}");
+        }
+        assert!(get(&harness, "/nope", "").starts_with("HTTP/1.1 404 "));
+        assert!(get(&harness, "/nope", "X-Forwarded-For: 9.9.9.9\r\n").starts_with("HTTP/1.1 404 "));
+        let refused = get(&harness, "/nope", "Origin: http://localhost:5000\r\n");
+        assert!(refused.starts_with("HTTP/1.1 429 "), "{refused}");
+        for part in [
+            "Retry-After: 60\r\n",
+            "X-RateLimit-Scope: ip\r\n",
+            "access-control-allow-origin",
+            "\"code\":429",
+        ] {
+            assert!(refused.contains(part), "{part}: {refused}");
+        }
+        assert!(get(&harness, "/nope", "X-RateLimit-Bypass: guess\r\n").starts_with("HTTP/1.1 429 "));
+        let bypassed = get(&harness, "/nope", "X-RateLimit-Bypass: 0123456789abcdef\r\n");
+        assert!(bypassed.starts_with("HTTP/1.1 404 ") && !bypassed.contains("X-RateLimit"), "{bypassed}");
+        let exempt = get(&harness, "/api/v1/health", "");
+        assert!(exempt.starts_with("HTTP/1.1 200 ") && !exempt.contains("X-RateLimit"), "{exempt}");
+        harness.advance(60_001);
+        assert!(get(&harness, "/nope", "").starts_with("HTTP/1.1 404 "));
+        assert_eq!(harness.state.metrics.rate_limited.value(), 2);
+    }
+
+    #[test]
+    fn failed_verifications_are_counted_by_address() {
+        let config = Config { authentication_security_token_verify_rate_limit: 2, ..Config::default() };
+        let harness = Harness::with_config(config);
+        let state = &harness.state;
+        let try_token = |token: &str| {
+            let text = format!("GET / HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {token}\r\n\r\n");
+            let mut slots = crate::wire::http::header_slots();
+            let head = crate::wire::http::parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
+            let ip = std::net::Ipv4Addr::LOCALHOST.into();
+            let request = Request { head, body: &mut [], ip, id: 1 };
+            authenticate(state, &request).unwrap_err().message.into_owned()
+        };
+        assert_eq!(try_token("1.x"), "Invalid or expired token");
+        assert_eq!(try_token("nonsense"), "Invalid or expired token");
+        assert!(try_token("1.x").starts_with("Too many failed"));
+        harness.advance(120_000);
+        assert_eq!(try_token("1.x"), "Invalid or expired token");
+    }
+
+    #[test]
+    fn unreadable_requests_get_the_envelope() {
+        let response = refuse_unread(HttpError::WebSocketVersion);
+        assert_eq!(response.status, 426);
+        assert_eq!(response.headers[0], ("sec-websocket-version", "13".to_string()));
+        let body = String::from_utf8(response.body).unwrap();
+        assert_eq!(body, r#"{"error":{"code":426,"message":"WebSocket version 13 required"}}"#);
+    }
 }

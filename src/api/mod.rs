@@ -4,17 +4,21 @@
 //! Invariant: no socket, no await. A handler is a plain function from a request to a [`Step`]: it reads the core's
 //! snapshot, answers, or names what has to happen first (a command, a password hash) and goes on from there.
 
+pub mod address;
 pub mod authenticate;
 pub mod body;
+pub mod cors;
 pub mod ctx;
 pub mod dispatch;
 pub mod limiter;
+pub mod rate_limit;
 pub mod router;
 pub mod routes;
 pub mod state;
 pub mod system;
 #[cfg(test)]
 pub mod testing;
+pub mod version;
 
 pub use body::Body;
 pub use ctx::{Ctx, Principal, Request, Response, Step};

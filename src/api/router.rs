@@ -111,7 +111,9 @@ fn walk<'r>(
 ) -> Option<Match> {
     let Some((segment, rest)) = segments.split_first() else {
         let exact = node.routes.iter().find(|(known, ..)| *known == method);
-        allowed.extend(node.routes.iter().map(|(known, ..)| *known));
+        if exact.is_none() {
+            allowed.extend(node.routes.iter().map(|(known, ..)| *known));
+        }
         return exact.map(|&(_, route, names)| (route, names));
     };
     let word = node.words.iter().find(|(word, _)| *word == *segment);

@@ -93,6 +93,10 @@ routes! {
     Get "/status" => system::status, Public, Exempt;
     /// Public constants for clients.
     Get "/capabilities" => system::capabilities, Public, Default;
+    /// For people who were logged out for security.
+    Get "/help/security-logout" => system::help_security_logout, Public, Default;
+    /// For people whose address is blocked.
+    Get "/help/access-blocked" => system::help_access_blocked, Public, Default;
 
     // auth, users, settings, relationships, presence, direct messages
 

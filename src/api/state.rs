@@ -5,10 +5,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use super::address::TrustedProxies;
+use super::cors::Cors;
+use super::limiter::Limiter;
+use super::system::Pages;
+use super::version::Versions;
 use crate::config::Config;
 use crate::domain::Event;
 use crate::domain::presence::Liveness;
 use crate::id::UserId;
+use crate::observe::CoreMetrics;
+use crate::runtime::clock::Turn;
 use crate::store::{Snapshot, Store};
 
 /// Run state of the process (contract, `ServerState`), shared by all cores.
@@ -37,28 +44,52 @@ pub struct State {
     pub config: Arc<Config>,
     pub store: Arc<Store>,
     pub run: Arc<RunState>,
+    pub limiter: Arc<Limiter>,
+    /// This core's counters.
+    pub metrics: Arc<CoreMetrics>,
+    pub cors: Cors,
+    pub proxies: TrustedProxies,
+    pub versions: Versions,
+    pub pages: Pages,
     /// Unix milliseconds when the process started.
     pub started_ms: u64,
     snapshot: RefCell<Rc<Snapshot>>,
     /// Events that are not part of the log (typing); the core hands them on after the handler.
     ephemeral: RefCell<Vec<Event>>,
-    /// Unix milliseconds, read once per turn.
-    now_ms: Cell<u64>,
+    /// Read once per turn.
+    now: Cell<Turn>,
     /// Whether a user is there; the gateway's shared table.
     liveness: Box<dyn Fn(UserId) -> Liveness>,
 }
 
 impl State {
+    /// `now` is also the start of the process.
     pub fn new(
         config: Arc<Config>,
         store: Arc<Store>,
         run: Arc<RunState>,
-        now_ms: u64,
+        limiter: Arc<Limiter>,
+        metrics: Arc<CoreMetrics>,
+        now: Turn,
         liveness: Box<dyn Fn(UserId) -> Liveness>,
     ) -> State {
-        let snapshot = RefCell::new(Rc::new(store.snapshot()));
-        let (ephemeral, started_ms, now_ms) = (RefCell::default(), now_ms, Cell::new(now_ms));
-        State { config, store, run, started_ms, snapshot, ephemeral, now_ms, liveness }
+        let versions = Versions::new(&config);
+        State {
+            cors: Cors::new(&config),
+            proxies: TrustedProxies::new(&config),
+            pages: Pages::new(&config, &versions),
+            snapshot: RefCell::new(Rc::new(store.snapshot())),
+            ephemeral: RefCell::default(),
+            started_ms: now.unix_ms,
+            now: Cell::new(now),
+            config,
+            store,
+            run,
+            limiter,
+            metrics,
+            versions,
+            liveness,
+        }
     }
 
     /// The state after the last batch this core has processed.
@@ -70,12 +101,18 @@ impl State {
         *self.snapshot.borrow_mut() = Rc::new(snapshot);
     }
 
-    pub fn now_ms(&self) -> u64 {
-        self.now_ms.get()
+    /// Both clocks of this turn.
+    pub fn now(&self) -> Turn {
+        self.now.get()
     }
 
-    pub fn set_now_ms(&self, now_ms: u64) {
-        self.now_ms.set(now_ms);
+    /// Unix milliseconds of this turn.
+    pub fn now_ms(&self) -> u64 {
+        self.now.get().unix_ms
+    }
+
+    pub fn set_now(&self, now: Turn) {
+        self.now.set(now);
     }
 
     pub fn liveness(&self, user_id: UserId) -> Liveness {

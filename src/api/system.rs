@@ -1,26 +1,258 @@
-//! Service banner, health, versions, status, capabilities.
+//! Service banner, health, versions, status, capabilities, help pages.
+//!
+//! What never changes while the process runs is spelled once, in [`Pages`].
 
 use super::ctx::{Ctx, Step};
+use super::version::{Versions, negotiate};
+use crate::config::Config;
 use crate::domain::Result;
+use crate::wire::json::Object;
+
+const HTML: &str = "text/html; charset=utf-8";
+/// More than any version is long; longer ones are refused before they are repeated in an answer.
+const VERSION_LEN_MAX: usize = 64;
+
+/// Answers that are the same every time.
+#[derive(Debug)]
+pub struct Pages {
+    root: Vec<u8>,
+    healthy: Vec<u8>,
+    shutting_down: Vec<u8>,
+    api_root: Vec<u8>,
+    version: Vec<u8>,
+    /// The server's version, a part of `status`.
+    version_info: Vec<u8>,
+    capabilities: Vec<u8>,
+}
+
+impl Pages {
+    pub fn new(config: &Config, versions: &Versions) -> Pages {
+        let health = |status: &str| {
+            object(|object| {
+                object.str("status", status).str("version", &config.application_version);
+            })
+        };
+        let mut version_info = Vec::new();
+        versions.server.write(&mut version_info);
+        Pages {
+            root: object(|object| {
+                object.str("name", &config.application_name).str("version", &config.application_version);
+                object.str("docs", "/docs").str("api", &config.api_api_prefix).null("api_docs");
+            }),
+            healthy: health("healthy"),
+            shutting_down: health("shutting_down"),
+            api_root: object(|object| {
+                let message = format!("{} API", config.application_name);
+                object.str("version", "v1").str("status", "online").str("message", &message);
+            }),
+            version: object(|object| {
+                object.raw("version", &version_info);
+                versions.min.write(object.key("min_supported_version"));
+                object.str("api_version", "v1");
+            }),
+            version_info,
+            capabilities: object(|object| {
+                write_avatars(object.object("avatars"), config);
+                object.bool("access_token_required", false);
+            }),
+        }
+    }
+}
+
+fn object(fill: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    fill(&mut Object::new(&mut out));
+    out
+}
+
+fn write_avatars(mut avatars: Object<'_>, config: &Config) {
+    {
+        let mut colors = avatars.array("default_colors");
+        config.avatars_default_colors.iter().for_each(|color| colors.str(color));
+    }
+    avatars.u64("max_size", config.avatars_max_size).u64("max_file_size", config.avatars_max_file_size);
+    let mut types = avatars.array("allowed_types");
+    ["image/jpeg", "image/png", "image/gif", "image/webp"].iter().for_each(|name| types.str(name));
+}
+
+fn fixed(ctx: &mut Ctx<'_>, page: fn(&Pages) -> &[u8]) -> Result<Step> {
+    ctx.response.body.extend_from_slice(page(&ctx.state.pages));
+    Ok(Step::Done)
+}
 
 pub fn root(ctx: &mut Ctx<'_>) -> Result<Step> {
-    ctx.success()
+    fixed(ctx, |pages| &pages.root)
 }
+
+/// 503 as soon as the server is shutting down, so that a balancer sends nobody else.
 pub fn health(ctx: &mut Ctx<'_>) -> Result<Step> {
-    ctx.success()
+    if ctx.state.run.is_shutting_down() {
+        ctx.response.status = 503;
+        return fixed(ctx, |pages| &pages.shutting_down);
+    }
+    fixed(ctx, |pages| &pages.healthy)
 }
+
 pub fn api_root(ctx: &mut Ctx<'_>) -> Result<Step> {
-    ctx.success()
+    fixed(ctx, |pages| &pages.api_root)
 }
+
 pub fn version(ctx: &mut Ctx<'_>) -> Result<Step> {
-    ctx.success()
+    fixed(ctx, |pages| &pages.version)
 }
+
 pub fn version_negotiate(ctx: &mut Ctx<'_>) -> Result<Step> {
-    ctx.success()
+    let body = ctx.body()?;
+    let state = ctx.state;
+    let outcome = negotiate(&state.versions, body.str("client_version", 0..=VERSION_LEN_MAX)?)?;
+    if !outcome.compatible() {
+        return Err(outcome.refusal());
+    }
+    ctx.json(|out| outcome.write(out))
 }
+
 pub fn status(ctx: &mut Ctx<'_>) -> Result<Step> {
-    ctx.success()
+    let state = ctx.state;
+    let uptime_s = state.now_ms().saturating_sub(state.started_ms) / 1_000;
+    ctx.json(|out| {
+        let mut object = Object::new(out);
+        object.str("state", state.run.text()).raw("version", &state.pages.version_info);
+        object.u64("uptime_seconds", uptime_s).null("maintenance_message");
+        object.null("estimated_downtime_seconds").null("restart_at");
+    })
 }
+
 pub fn capabilities(ctx: &mut Ctx<'_>) -> Result<Step> {
-    ctx.success()
+    fixed(ctx, |pages| &pages.capabilities)
+}
+
+pub fn help_security_logout(ctx: &mut Ctx<'_>) -> Result<Step> {
+    html(ctx, SECURITY_LOGOUT)
+}
+
+pub fn help_access_blocked(ctx: &mut Ctx<'_>) -> Result<Step> {
+    html(ctx, ACCESS_BLOCKED)
+}
+
+fn html(ctx: &mut Ctx<'_>, page: &str) -> Result<Step> {
+    ctx.response.content_type = HTML;
+    let policy = "default-src 'none'; style-src 'unsafe-inline'";
+    ctx.response.headers.push(("content-security-policy", policy.to_string()));
+    ctx.response.body.extend_from_slice(page.as_bytes());
+    Ok(Step::Done)
+}
+
+macro_rules! page {
+    ($title:literal, $($paragraph:literal),+) => {
+        concat!(
+            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>", $title, "</title>",
+            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">",
+            "<style>body{font-family:sans-serif;max-width:40em;margin:3em auto;padding:0 1em;line-height:1.5}",
+            "</style></head><body><h1>", $title, "</h1>", $("<p>", $paragraph, "</p>",)+ "</body></html>\n"
+        )
+    };
+}
+
+const SECURITY_LOGOUT: &str = page!(
+    "You were logged out",
+    "This login was ended for the security of your account: it was revoked from another device, its password was \
+     changed, or an administrator ended it.",
+    "Log in again. If you did not expect this, change your password and end the logins you do not know in your \
+     settings."
+);
+
+const ACCESS_BLOCKED: &str = page!(
+    "Access blocked",
+    "This server does not accept connections from your network at the moment.",
+    "If you use a VPN or a proxy, switch it off and try again. Otherwise ask the operator of this server."
+);
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Harness;
+    use crate::config::Config;
+
+    const VERSION: &str = r#"{"stage":"a","major":1,"minor":0,"build":49,"string":"a.1.0-49"}"#;
+
+    #[test]
+    fn fixed_answers() {
+        let harness = Harness::default();
+        let check = |path: &str, want: &str| {
+            assert_eq!(harness.request("GET", path, None, None), (200, want.to_string()), "{path}");
+        };
+        let healthy = r#"{"status":"healthy","version":"a.1.0-49"}"#;
+        check("!/health", healthy);
+        check("/health", healthy);
+        check(
+            "!/",
+            r#"{"name":"Plexichat","version":"a.1.0-49","docs":"/docs","api":"/api/v1","api_docs":null}"#,
+        );
+        check("/", r#"{"version":"v1","status":"online","message":"Plexichat API"}"#);
+        check(
+            "/version",
+            &format!(r#"{{"version":{VERSION},"min_supported_version":{VERSION},"api_version":"v1"}}"#),
+        );
+        check("/version/", &harness.request("GET", "/version", None, None).1);
+        let capabilities = harness.request("GET", "/capabilities", None, None).1;
+        assert!(capabilities.starts_with(r##"{"avatars":{"default_colors":["#5865f2","##), "{capabilities}");
+        let tail = r#""max_size":512,"max_file_size":5242880,"allowed_types":["image/jpeg","image/png","image/gif","image/webp"]},"access_token_required":false}"#;
+        assert!(capabilities.ends_with(tail), "{capabilities}");
+    }
+
+    #[test]
+    fn status_counts_seconds() {
+        let harness = Harness::default();
+        harness.advance(2_999);
+        let want = format!(
+            r#"{{"state":"running","version":{VERSION},"uptime_seconds":2,"maintenance_message":null,"estimated_downtime_seconds":null,"restart_at":null}}"#
+        );
+        assert_eq!(harness.request("GET", "/status", None, None), (200, want));
+    }
+
+    #[test]
+    fn shutting_down_shows() {
+        let harness = Harness::default();
+        harness.state.run.begin_shutdown();
+        let want = r#"{"status":"shutting_down","version":"a.1.0-49"}"#;
+        assert_eq!(harness.request("GET", "!/health", None, None), (503, want.to_string()));
+        assert!(harness.request("GET", "/status", None, None).1.contains(r#""state":"shutting_down""#));
+    }
+
+    #[test]
+    fn negotiation() {
+        let config = Config { versioning_update_url: "https://x.y".into(), ..Config::default() };
+        let harness = Harness::with_config(config);
+        let check = |json: &str, status: u16, want: &str| {
+            let (got, body) = harness.request("POST", "/version/negotiate", None, Some(json));
+            assert_eq!(got, status, "{json}: {body}");
+            assert!(body.contains(want), "{json}: {body}");
+        };
+        check(r#"{"client_version":"a.1.0-49"}"#, 200, r#""compatible":true"#);
+        check(
+            r#"{"client_version":"r.9.0-1","supported_versions":["v1"]}"#,
+            200,
+            r#""update_required":false"#,
+        );
+        check(
+            r#"{"client_version":"a.1.0-1"}"#,
+            426,
+            r#""code":"VERSION_OUTDATED","message":"Version a.1.0-1 is no longer supported; update to a.1.0-49 or newer","client_version":"a.1.0-1","min_version":"a.1.0-49","server_version":"a.1.0-49","update_url":"https://x.y"}}"#,
+        );
+        check(r#"{"client_version":"1.2.3"}"#, 400, r#""code":"INVALID_VERSION_FORMAT""#);
+        check(r#"{"client_version":"1.2.3"}"#, 400, r#""client_version":"1.2.3""#);
+        check(r#"{"client_version":""}"#, 400, "INVALID_VERSION_FORMAT");
+        check("{}", 400, r#""message":"Invalid client_version: this field is required""#);
+        check(r#"{"client_version":5}"#, 400, r#""code":400"#);
+        check("[]", 400, "must be a JSON object");
+    }
+
+    #[test]
+    fn help_pages_are_html() {
+        let harness = Harness::default();
+        for path in ["/help/security-logout", "/help/access-blocked"] {
+            let answer = harness.exchange(&format!("GET /api/v1{path} HTTP/1.1\r\nhost: h\r\n\r\n"), "");
+            assert!(answer.contains("content-type: text/html; charset=utf-8\r\n"), "{answer}");
+            assert!(answer.contains("<!doctype html>"), "{answer}");
+        }
+    }
 }

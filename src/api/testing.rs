@@ -4,19 +4,21 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use super::ctx::{Ctx, Request, Step};
-use super::dispatch::{Dispatched, dispatch, finish};
+use super::ctx::{Ctx, Request, Response, Step};
+use super::dispatch::{Dispatched, dispatch, finish, write};
+use super::rate_limit::new_limiter;
 use super::router::Router;
 use super::state::State;
 use crate::config::Config;
 use crate::domain::presence::Liveness;
 use crate::domain::{Command, Machine, Output, Reply, Result};
+use crate::runtime::clock::Turn;
 use crate::store::{Options, Store, Sync};
-use crate::wire::http::{header_slots, parse_head};
+use crate::wire::http::{ResponseOptions, header_slots, http_date, parse_head};
 
 pub struct Harness {
     pub state: State,
-    router: Router,
+    pub router: Router,
     /// Everything made known so far.
     pub outputs: RefCell<Vec<Output>>,
     _folder: tempfile::TempDir,
@@ -32,20 +34,29 @@ impl Default for Harness {
 }
 
 impl Harness {
+    /// Rate limits are off whatever the configuration says.
     pub fn with_config(config: Config) -> Harness {
+        Harness::limited(Config { rate_limiting_enabled: false, ..config })
+    }
+
+    /// Rate limits as configured.
+    pub fn limited(config: Config) -> Harness {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_path_buf();
         let options = Options { path, map_size: 1 << 28, sync: Sync::Interval, readers_max: 16 };
         let store = Arc::new(Store::open(&options).unwrap());
         let router = Router::new(&config.api_api_prefix);
         let liveness = Box::new(|_| Liveness::default());
-        let state = State::new(Arc::new(config), store, Arc::default(), START_MS, liveness);
+        let now = Turn { unix_ms: START_MS, monotonic_ms: 1_000_000 };
+        let limiter = new_limiter(&config, 1 << 10, now);
+        let config = Arc::new(config);
+        let state = State::new(config, store, Arc::default(), limiter, Arc::default(), now, liveness);
         Harness { state, router, outputs: RefCell::default(), _folder: folder }
     }
 
     /// Lets time pass.
     pub fn advance(&self, ms: u64) {
-        self.state.set_now_ms(self.state.now_ms() + ms);
+        self.state.set_now(self.state.now().after(ms));
     }
 
     /// Applies a command as the log would.
@@ -81,16 +92,28 @@ impl Harness {
             text += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
         }
         text += "\r\n";
+        let response = self.respond(&text, body);
+        (response.status, String::from_utf8(response.body).unwrap())
+    }
+
+    /// Sends a request with the head as given; returns the answer as it goes over the wire.
+    pub fn exchange(&self, head: &str, body: &str) -> String {
+        let response = self.respond(head, body);
+        let mut out = Vec::new();
+        write(&self.state, &response, 1, ResponseOptions::new(&http_date(0)), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    /// Sends a request with the head as given.
+    pub fn respond(&self, head: &str, body: &str) -> Response {
         let mut slots = header_slots();
-        let head = parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
+        let head = parse_head(head.as_bytes(), &mut slots).unwrap().unwrap();
         let mut body = body.as_bytes().to_vec();
         let ip = std::net::Ipv4Addr::LOCALHOST.into();
         let request = Request { head, body: &mut body, ip, id: 1 };
         let (mut ctx, mut step) = match dispatch(&self.state, &self.router, request) {
             Dispatched::Handler(ctx, step) => (ctx, step),
-            Dispatched::Refused(response) => {
-                return (response.status, String::from_utf8(response.body).unwrap());
-            }
+            Dispatched::Answered(response, _) => return response,
         };
         let result = loop {
             step = match step {
@@ -99,8 +122,7 @@ impl Harness {
                 Ok(next) => self.perform(&mut ctx, next),
             };
         };
-        let response = finish(&mut ctx, result);
-        (response.status, String::from_utf8(response.body).unwrap())
+        finish(&mut ctx, result)
     }
 
     fn perform(&self, ctx: &mut Ctx<'_>, step: Step) -> Result<Step> {

@@ -110,6 +110,13 @@ impl<'o> ResponseHead<'o> {
         pairs.iter().fold(self, |head, (name, value)| head.header(name, value))
     }
 
+    /// Whole header lines that were spelled elsewhere, each ending in CR LF. Nothing of a request may be in them.
+    pub fn lines(self, write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        write(self.out);
+        debug_assert!(self.out.ends_with(b"\r\n"), "a header line ends in CR LF");
+        self
+    }
+
     /// With a body that is already there.
     pub fn body(self, content_type: &str, body: &[u8]) {
         let keep_body = !self.head_only && has_body(self.status);

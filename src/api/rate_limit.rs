@@ -1,0 +1,184 @@
+//! How a request falls under the rate limits: the route's bucket, the caller, the numbers of the configuration.
+//! The counting is [`super::limiter`]'s.
+
+use std::sync::Arc;
+
+use subtle::ConstantTimeEq;
+
+use super::ctx::{Principal, Request};
+use super::limiter::{
+    KeyKind, LimitRequest, Limiter, Numbers, RuleId, RuleSpecs, Verdict, rules::RULE_COUNT,
+};
+use super::router::Params;
+use super::routes::{Bucket, Route};
+use super::state::State;
+use crate::config::{BucketSpec, Config};
+use crate::id::parse_id;
+use crate::runtime::clock::Turn;
+use crate::store::records::tier;
+
+/// One per process. `entry_count` is as a rule [`super::limiter::ENTRY_COUNT`].
+///
+/// # Panics
+/// When the kernel gives no random bytes.
+pub fn new_limiter(config: &Config, entry_count: usize, now: Turn) -> Arc<Limiter> {
+    let seed = getrandom::u64().expect("the kernel gives random bytes");
+    Arc::new(Limiter::new(rule_specs(config), entry_count, now, seed))
+}
+
+fn rule_specs(config: &Config) -> RuleSpecs {
+    let spec = |rule: RuleId| -> &BucketSpec {
+        match rule {
+            RuleId::Global => &config.rate_limiting_global,
+            RuleId::User => &config.rate_limiting_user,
+            RuleId::Ip => &config.rate_limiting_ip,
+            RuleId::AuthLogin => &config.rate_limiting_buckets_auth_login,
+            RuleId::AuthRegister => &config.rate_limiting_buckets_auth_register,
+            RuleId::MessagesCreate => &config.rate_limiting_buckets_messages_create,
+            RuleId::MessagesEdit => &config.rate_limiting_buckets_messages_edit,
+            RuleId::Reactions => &config.rate_limiting_buckets_reactions,
+            RuleId::MessagesList => &config.rate_limiting_buckets_messages_list,
+            RuleId::UsersMeGet => &config.rate_limiting_buckets_users_me_get,
+            RuleId::UsersMeEdit => &config.rate_limiting_buckets_users_me_edit,
+            RuleId::ServersCreate => &config.rate_limiting_buckets_servers_create,
+            RuleId::ServersDelete => &config.rate_limiting_buckets_servers_delete,
+            RuleId::ServersGet => &config.rate_limiting_buckets_servers_get,
+            RuleId::ServersChannelsList => &config.rate_limiting_buckets_servers_channels_list,
+            RuleId::RelationshipsList => &config.rate_limiting_buckets_relationships_list,
+            RuleId::RelationshipsCreate => &config.rate_limiting_buckets_relationships_create,
+            RuleId::RelationshipsBlock => &config.rate_limiting_buckets_relationships_block,
+            RuleId::Default => &config.rate_limiting_buckets_default,
+        }
+    };
+    let buckets: [BucketSpec; RULE_COUNT] = RuleId::ALL.map(|rule| spec(rule).clone());
+    let fit = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    RuleSpecs {
+        enabled: config.rate_limiting_enabled,
+        bot_multiplier_percent: fit(config.rate_limiting_bot_multiplier_percent),
+        token_verify_rate_limit: fit(config.authentication_security_token_verify_rate_limit),
+        buckets,
+    }
+}
+
+/// `None` for routes that are not limited.
+fn rule(bucket: Bucket) -> Option<RuleId> {
+    Some(match bucket {
+        Bucket::Exempt => return None,
+        Bucket::Default => RuleId::Default,
+        Bucket::AuthLogin => RuleId::AuthLogin,
+        Bucket::AuthRegister => RuleId::AuthRegister,
+        Bucket::MessagesCreate => RuleId::MessagesCreate,
+        Bucket::MessagesEdit => RuleId::MessagesEdit,
+        Bucket::Reactions => RuleId::Reactions,
+        Bucket::MessagesList => RuleId::MessagesList,
+        Bucket::UsersMeGet => RuleId::UsersMeGet,
+        Bucket::UsersMeEdit => RuleId::UsersMeEdit,
+        Bucket::ServersCreate => RuleId::ServersCreate,
+        Bucket::ServersDelete => RuleId::ServersDelete,
+        Bucket::ServersGet => RuleId::ServersGet,
+        Bucket::ServersChannelsList => RuleId::ServersChannelsList,
+        Bucket::RelationshipsList => RuleId::RelationshipsList,
+        Bucket::RelationshipsCreate => RuleId::RelationshipsCreate,
+        Bucket::RelationshipsBlock => RuleId::RelationshipsBlock,
+    })
+}
+
+/// The tier's multiplier in percent (contract README §6).
+fn tier_percent(code: u8) -> u32 {
+    match code {
+        tier::ALPHA => 200,
+        tier::PREMIUM => 300,
+        tier::STAFF => 1_000,
+        _ => 100,
+    }
+}
+
+/// What is asked for.
+pub enum Asked<'a, 'r> {
+    Route(&'static Route, &'a Params<'r>),
+    /// No such path, or not with this method: counted too, since looking for paths costs as much.
+    Nothing,
+}
+
+impl Asked<'_, '_> {
+    fn rule(&self) -> Option<RuleId> {
+        match self {
+            Asked::Route(route, _) => rule(route.bucket),
+            Asked::Nothing => Some(RuleId::Default),
+        }
+    }
+
+    /// A channel's id where the rule counts by channel; nonsense counts as one channel.
+    fn resource(&self, rule: RuleId) -> u64 {
+        match self {
+            Asked::Route(_, params) if rule.rule().key == KeyKind::UserChannel => {
+                parse_id(&params.get("channel_id")).unwrap_or(0)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Its address tells a route from all others for as long as the process lives.
+    fn number(&self) -> u64 {
+        match self {
+            Asked::Route(route, _) => std::ptr::from_ref::<Route>(route) as u64,
+            Asked::Nothing => 0,
+        }
+    }
+}
+
+/// Takes the request out of its buckets, or says which of them is empty. `None`: not limited, no headers.
+///
+/// # Errors
+/// The numbers of the 429.
+pub fn check(
+    state: &State,
+    request: &Request<'_>,
+    asked: &Asked<'_, '_>,
+    principal: Option<Principal>,
+) -> Result<Option<Numbers>, Numbers> {
+    let Some(rule) = asked.rule().filter(|_| is_limited(state, request)) else { return Ok(None) };
+    let principal = match principal {
+        Some(principal) => super::limiter::Principal::User {
+            id: principal.user_id.0,
+            tier_percent: tier_percent(principal.tier),
+            is_bot: false,
+        },
+        None => super::limiter::Principal::Anonymous,
+    };
+    let (resource, route) = (asked.resource(rule), asked.number());
+    let limits = LimitRequest { principal, ip: request.ip, rule, resource, route };
+    match state.limiter.check(state.now(), &limits) {
+        Verdict::Unlimited => Ok(None),
+        Verdict::Allowed(numbers) => Ok(Some(numbers)),
+        Verdict::Refused(numbers) => Err(numbers),
+    }
+}
+
+/// Limits are on and the request does not carry the bypass secret.
+fn is_limited(state: &State, request: &Request<'_>) -> bool {
+    let config = &state.config;
+    let secret = config.rate_limiting_bypass_secret.as_bytes();
+    let given = || request.head.header("x-ratelimit-bypass").unwrap_or_default();
+    config.rate_limiting_enabled && (secret.is_empty() || !bool::from(secret.ct_eq(given())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::routes::ROUTES;
+    use super::*;
+
+    #[test]
+    fn routes_limited_by_channel_name_it() {
+        for route in ROUTES {
+            let by_channel = rule(route.bucket).is_some_and(|rule| rule.rule().key == KeyKind::UserChannel);
+            assert!(!by_channel || route.path.contains("{channel_id}"), "{}", route.name);
+        }
+    }
+
+    #[test]
+    fn tiers() {
+        let percents = [tier::STANDARD, tier::ALPHA, tier::PREMIUM, tier::STAFF].map(tier_percent);
+        assert_eq!(percents, [100, 200, 300, 1_000]);
+    }
+}
