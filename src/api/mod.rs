@@ -18,7 +18,7 @@ pub mod state;
 pub mod system;
 #[cfg(test)]
 pub mod testing;
-pub mod version;
+
 
 pub use body::Body;
 pub use ctx::{Ctx, Principal, Request, Response, Step};

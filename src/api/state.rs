@@ -9,7 +9,7 @@ use super::address::TrustedProxies;
 use super::cors::Cors;
 use super::limiter::Limiter;
 use super::system::Pages;
-use super::version::Versions;
+use crate::domain::version::Versions;
 use crate::config::Config;
 use crate::domain::Event;
 use crate::domain::presence::Liveness;
@@ -73,7 +73,11 @@ impl State {
         now: Turn,
         liveness: Box<dyn Fn(UserId) -> Liveness>,
     ) -> State {
-        let versions = Versions::new(&config);
+        let versions = Versions::new(
+            &config.application_version,
+            &config.versioning_min_supported_version,
+            &config.versioning_update_url,
+        );
         State {
             cors: Cors::new(&config),
             proxies: TrustedProxies::new(&config),

@@ -3,7 +3,7 @@
 //! What never changes while the process runs is spelled once, in [`Pages`].
 
 use super::ctx::{Ctx, Step};
-use super::version::{Versions, negotiate};
+use crate::domain::version::{Versions, negotiate};
 use crate::config::Config;
 use crate::domain::Result;
 use crate::wire::json::Object;

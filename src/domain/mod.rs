@@ -15,6 +15,7 @@ pub mod permission;
 pub mod presence;
 pub mod server;
 pub mod sweep;
+pub mod version;
 pub mod view;
 
 pub use command::{Command, Op};

@@ -5,7 +5,7 @@ use super::hub::{Ask, Cx, Hub, Mail};
 use super::protocol::{Close, op, sendable};
 use super::session::{NONE, Session, SessionId};
 use crate::domain::credential::{require_usable, verify};
-use crate::domain::presence::{PresenceSet, TextChange};
+use crate::domain::presence::PresenceSet;
 use crate::domain::{Command, EventName, intent, typing, version, view};
 use crate::id::{ChannelId, TokenId, UserId};
 use crate::store::records::{ArchivedUser, status};
@@ -94,7 +94,7 @@ impl Hub {
             op::RESUME => return self.resume(cx, id, d),
             op::PRESENCE_UPDATE => self.presence(id, d),
             op::REQUEST_GUILD_MEMBERS => self.request_members(cx, id, d),
-            op::VERSION_CHECK => self.version_check(cx, id, d)?,
+            op::VERSION_CHECK => self.version_check(id, d)?,
             op::TYPING_START => self.typing(cx, id, d, true),
             op::TYPING_STOP => self.typing(cx, id, d, false),
             op::VOICE_STATE_UPDATE if d.get("channel_id").is_none() => return Err(&Close::DECODE_ERROR),
@@ -130,16 +130,21 @@ impl Hub {
         Ok(())
     }
 
-    fn version_check(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Result<(), &'static Close> {
+    fn version_check(&mut self, id: u32, d: &Value<'_>) -> Result<(), &'static Close> {
         let client = d.get("client_version").and_then(Value::as_str).ok_or(&Close::DECODE_ERROR)?;
-        let mut text = b"{\"op\":13,\"d\":".to_vec();
-        let compatible = version::negotiate(&mut text, client).map_err(|_| &Close::DECODE_ERROR)?;
-        text.push(b'}');
+        let mut text = Vec::new();
+        let compatible = self.negotiate(client, &mut text)?;
         self.send_text(id, &text);
-        if !compatible {
-            self.close(cx, id, &Close::VERSION_OUTDATED);
-        }
-        Ok(())
+        if compatible { Ok(()) } else { Err(&Close::VERSION_OUTDATED) }
+    }
+
+    /// Appends the answer to a version check; whether the client may go on.
+    fn negotiate(&self, client: &str, out: &mut Vec<u8>) -> Result<bool, &'static Close> {
+        let outcome = version::negotiate(&self.versions, client).map_err(|_| &Close::DECODE_ERROR)?;
+        out.extend_from_slice(b"{\"op\":13,\"d\":");
+        outcome.write(out);
+        out.push(b'}');
+        Ok(outcome.compatible())
     }
 
     // -------------------------------------------------------------------------------------------- op 2
@@ -169,10 +174,8 @@ impl Hub {
             return Err(&Close::RATE_LIMITED);
         }
         if let Some(client) = properties.and_then(|p| p.get("client_version")).and_then(Value::as_str) {
-            let mut text = b"{\"op\":13,\"d\":".to_vec();
-            let compatible = version::negotiate(&mut text, client).map_err(|_| &Close::DECODE_ERROR)?;
-            if !compatible {
-                text.push(b'}');
+            let mut text = Vec::new();
+            if !self.negotiate(client, &mut text)? {
                 self.send_text(id, &text);
                 return Err(&Close::VERSION_OUTDATED);
             }
@@ -383,8 +386,8 @@ impl Hub {
     pub(super) fn come_back(&mut self, user_id: UserId) {
         let op = PresenceSet {
             status: Some(status::ONLINE),
-            custom_status: TextChange::Keep,
-            custom_emoji: TextChange::Keep,
+            custom_status: None,
+            custom_emoji: None,
             by_rest: false,
         };
         self.actions.push(super::hub::Action::Submit(Command::new(user_id, op.into())));
@@ -453,13 +456,13 @@ fn truthy(value: Option<&Value<'_>>) -> bool {
     }
 }
 
-/// A custom text of op 3: absent keeps, "" and null clear. `None` when it breaks the rule.
-fn text_change(value: Option<&Value<'_>>, chars_max: usize) -> Option<TextChange> {
+/// A custom text of op 3, as [`PresenceSet`] takes it: absent keeps, "" and null clear. `None` when it breaks the rule.
+fn text_change(value: Option<&Value<'_>>, chars_max: usize) -> Option<Option<Option<String>>> {
     match value {
-        None => Some(TextChange::Keep),
-        Some(Value::Null) => Some(TextChange::Clear),
-        Some(Value::Str("")) => Some(TextChange::Clear),
-        Some(Value::Str(text)) if text.chars().count() <= chars_max => Some(TextChange::Set(text.to_string())),
+        None => Some(None),
+        Some(Value::Null) => Some(Some(None)),
+        Some(Value::Str("")) => Some(Some(None)),
+        Some(Value::Str(text)) if text.chars().count() <= chars_max => Some(Some(Some(text.to_string()))),
         Some(_) => None,
     }
 }

@@ -16,6 +16,7 @@ use super::protocol::Close;
 use super::replay::{Replay, write_dispatch_frame, write_dispatch_text};
 use super::session::{NONE, Session, SessionId};
 use crate::config::Config;
+use crate::domain::version::Versions;
 use crate::domain::{Command, Event};
 use crate::id::{ChannelId, TokenId, UserId};
 use crate::runtime::shared_map::Writer;
@@ -142,11 +143,11 @@ pub struct Adopted {
 /// What the socket layer has to do.
 pub enum Action {
     /// Close the socket; the slot is free again.
-    Shut { id: u32, fd: RawFd },
+    Shut { id: u32, generation: u32, fd: RawFd },
     /// The close frame is out: shut the writing side, go on reading.
     ShutWrite { fd: RawFd },
     /// Forget the socket without closing it; another core has it now.
-    Release { id: u32, fd: RawFd },
+    Release { id: u32, generation: u32 },
     Submit(Command),
     Mail { to: usize, mail: Mail },
 }
@@ -158,11 +159,14 @@ pub enum Filled {
     All,
     /// The bound was reached: fill again after sending.
     More,
+    /// An event that was not sent yet is no longer kept: close with [`Hub::close_slow`].
+    Lost,
 }
 
 pub struct Hub {
     pub(super) core: usize,
     pub(super) core_count: usize,
+    pub(super) versions: Versions,
     pub(super) settings: Settings,
     pub(super) connections: Slab<Connection>,
     pub(super) sessions: Slab<Session>,
@@ -211,9 +215,15 @@ impl Hub {
             config.presence_timeout_ms,
             config.websocket_max_connections_per_user as usize,
         );
+        let versions = Versions::new(
+            &config.application_version,
+            &config.versioning_min_supported_version,
+            &config.versioning_update_url,
+        );
         Hub {
             core,
             core_count,
+            versions,
             replay: Replay::new(settings.replay_len_max),
             settings,
             connections: Slab::new(),
@@ -352,7 +362,7 @@ impl Hub {
         let (to, _) = resume.session_id.place(self.secret);
         let connection = self.connections.remove(id as usize);
         let facts = *connection.facts.expect("a connection without a session still has its facts");
-        self.actions.push(Action::Release { id, fd: connection.fd });
+        self.actions.push(Action::Release { id, generation: connection.generation });
         let (beat_ms, allowed_ms) = (connection.beat_ms, connection.allowed_ms);
         let adopted = Adopted { fd: connection.fd, facts, resume, beat_ms, allowed_ms, rest: rest.to_vec() };
         self.actions.push(Action::Mail { to, mail: Mail::Adopt(Box::new(adopted)) });
@@ -365,7 +375,7 @@ impl Hub {
         }
         self.detach(cx, id);
         let connection = self.connections.remove(id as usize);
-        self.actions.push(Action::Shut { id, fd: connection.fd });
+        self.actions.push(Action::Shut { id, generation: connection.generation, fd: connection.fd });
     }
 
     /// Closes with a reason after everything queued. The session, if any, is detached.
@@ -637,7 +647,7 @@ impl Hub {
         Some(wait)
     }
 
-    pub(super) fn close_slow(&mut self, cx: &Cx<'_>, id: u32) {
+    pub fn close_slow(&mut self, cx: &Cx<'_>, id: u32) {
         self.slow_consumer_count += 1;
         // What was queued ahead of the dispatches may be half a frame: its rest must go first.
         self.close_now(cx, id, Close::SLOW_CONSUMER.code, Close::SLOW_CONSUMER.reason);
@@ -744,12 +754,9 @@ impl Hub {
             }
             let next = session.sent + 1;
             let entry = session.handle(next).and_then(|handle| self.replay.get(handle));
-            // Fell out of the ring before it was sent: the backlog bound is below the ring's size, so this is a
-            // session that is being closed, or a ring configured too small. Nothing is dropped silently.
-            let Some(entry) = entry else {
-                connection.backlog_len = u32::MAX;
-                return Filled::All;
-            };
+            // Fell out of the ring before it was sent: a ring too small for the backlog bound. Nothing is dropped
+            // silently.
+            let Some(entry) = entry else { return Filled::Lost };
             if connection.compress {
                 self.plain.clear();
                 write_dispatch_text(&mut self.plain, entry.name, next, &entry.payload);
@@ -778,12 +785,8 @@ impl Hub {
                     self.stalled.push_back((cx.ms(), id, connection.generation));
                 }
             }
-            None if connection.backlog_len == u32::MAX => self.close_slow(cx, id),
-            None => {
-                if connection.close_written {
-                    self.actions.push(Action::ShutWrite { fd: connection.fd });
-                }
-            }
+            None if connection.close_written => self.actions.push(Action::ShutWrite { fd: connection.fd }),
+            None => {}
         }
     }
 

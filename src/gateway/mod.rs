@@ -22,4 +22,4 @@ mod session;
 
 pub use connection::Facts;
 pub use home::Liveboard;
-pub use hub::{Action, Cx, Filled, Hub, Mail, Settings};
+pub use hub::{Action, Ask, Cx, FILL_LEN_MAX, Filled, Hub, Mail};

@@ -75,6 +75,14 @@ impl Wake {
     }
 
     /// Adds one to the eventfd. A full counter (`EAGAIN`) is readable already, which is all we want.
+    /// As [`Self::disarm`], for an eventfd that the kernel writes to as well (a ring's completions): what was
+    /// written is not known, so it is always read.
+    pub fn disarm_shared(&self) {
+        self.asleep.store(false, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        self.read();
+    }
+
     fn write(&self) {
         let one = 1u64.to_ne_bytes();
         loop {

@@ -4,9 +4,7 @@
 
 use std::fmt;
 
-use crate::config::Config;
-use crate::domain::error::Extra;
-use crate::domain::{Error, Result};
+use super::error::{Error, Extra, Result};
 use crate::wire::json::Object;
 
 /// `<stage>.<major>.<minor>-<build>`. Ordered by stage (alpha, beta, candidate, release), then by number.
@@ -63,14 +61,15 @@ pub struct Versions {
 }
 
 impl Versions {
-    pub fn new(config: &Config) -> Versions {
+    /// `min` empty: this very version. `update_url` empty: none.
+    ///
+    /// # Panics
+    /// When a text is no version: the options' rules let in versions only.
+    pub fn new(server: &str, min: &str, update_url: &str) -> Versions {
         let parse = |text: &str| Version::parse(text).expect("the option's rule lets in versions only");
-        let server = parse(&config.application_version);
-        let min = match config.versioning_min_supported_version.as_str() {
-            "" => server,
-            text => parse(text),
-        };
-        let update_url = Some(config.versioning_update_url.clone()).filter(|url| !url.is_empty());
+        let server = parse(server);
+        let min = if min.is_empty() { server } else { parse(min) };
+        let update_url = Some(update_url.to_string()).filter(|url| !url.is_empty());
         Versions { server, min, update_url }
     }
 }
@@ -171,13 +170,7 @@ mod tests {
 
     #[test]
     fn outcomes() {
-        let config = Config {
-            application_version: "a.1.0-49".into(),
-            versioning_min_supported_version: "a.1.0-40".into(),
-            versioning_update_url: "https://x.y".into(),
-            ..Config::default()
-        };
-        let versions = Versions::new(&config);
+        let versions = Versions::new("a.1.0-49", "a.1.0-40", "https://x.y");
         let check = |client: &str, compatible: bool, want: &str| {
             let outcome = negotiate(&versions, client).unwrap();
             assert_eq!(outcome.compatible(), compatible, "{client}");

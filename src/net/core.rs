@@ -1,0 +1,656 @@
+//! One core: its state, its rings, and what it does in a turn.
+//!
+//! A turn: take what the writer and other cores have sent, what sockets have received and what is due by time; then
+//! give every session that has something one send. Requests run between turns on the same thread; before each one
+//! the core takes waiting batches first ([`Core::sync`]), so an answer never shows less than an event before it.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::task::{Poll, Waker};
+
+use slab::Slab;
+
+use super::admission::Admitted;
+use super::http::{Backend, Upgrade};
+use super::listen::set_option;
+use super::ring::{self, Ready, Ring};
+use crate::api::State;
+use crate::api::limiter::{Limiter, key_of_id, key_of_ip};
+use crate::api::router::Router;
+use crate::config::{Algorithm, BucketSpec, Config};
+use crate::domain::{Command, Refusal, Reply, Result};
+use crate::effect::password::PasswordPool;
+use crate::gateway::protocol::Close;
+use crate::gateway::{Action, Ask, Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard, Mail};
+use crate::log::{NO_REPLY, Port, Ticket};
+use crate::observe::CoreMetrics;
+use crate::runtime::clock::Turn;
+use crate::runtime::mailbox::Endpoint;
+use crate::runtime::wake::Wake;
+use crate::store::Snapshot;
+
+/// Bytes received at once from one socket; a message is at most 64 KiB.
+const RECEIVE_LEN: usize = 128 * 1024;
+/// Reads from one socket per turn: a flooding client must leave time for the others.
+const RECEIVE_COUNT_MAX: usize = 4;
+
+/// What a core is built from.
+pub struct Parts {
+    pub index: usize,
+    pub state: State,
+    pub router: Arc<Router>,
+    pub hub: Hub,
+    pub ring: Ring,
+    pub port: Port,
+    pub mailbox: Endpoint<Mail>,
+    pub wake: Arc<Wake>,
+    pub pool: Arc<PasswordPool>,
+    pub board: Liveboard,
+}
+
+pub struct Core {
+    pub index: usize,
+    pub state: State,
+    router: Arc<Router>,
+    hub: RefCell<Hub>,
+    ring: RefCell<Ring>,
+    port: RefCell<Port>,
+    mailbox: RefCell<Endpoint<Mail>>,
+    pub wake: Arc<Wake>,
+    pool: Arc<PasswordPool>,
+    board: Liveboard,
+    allowance: Allowance,
+    /// Requests that wait for the writer or for a hash.
+    waiting: RefCell<Slab<Waiting>>,
+    hashed: Receiver<(Ticket, Hashed)>,
+    hashed_sender: Sender<(Ticket, Hashed)>,
+    /// Keeps the places of upgraded connections in `http.connections_max`, by connection.
+    admitted: RefCell<Vec<Option<Admitted>>>,
+    buffers: RefCell<Buffers>,
+    shutdown: Cell<Shutdown>,
+    metrics: Arc<CoreMetrics>,
+    turn_slow_ms: u64,
+    send_buffer_len: i32,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Shutdown {
+    No,
+    /// Clients were told; at that monotonic time they are closed.
+    Announced(u64),
+    /// Clients were closed; at that time the core ends whatever they do.
+    Closed(u64),
+}
+
+#[derive(Default)]
+struct Waiting {
+    waker: Option<Waker>,
+    outcome: Option<Outcome>,
+}
+
+enum Outcome {
+    Reply(Result<Reply>),
+    Hashed(Hashed),
+}
+
+enum Hashed {
+    Phc(Option<String>),
+    Matches(bool),
+}
+
+struct Buffers {
+    receive: Vec<u8>,
+    send: Vec<u8>,
+    ready: Vec<(Ready, bool)>,
+    dirty: Vec<u32>,
+    /// Sockets that had more to read than one turn allows.
+    again: Vec<(u32, u32)>,
+}
+
+/// The gateway's limits that all cores share.
+struct Allowance {
+    limiter: Arc<Limiter>,
+    attempt: BucketSpec,
+    identify: BucketSpec,
+}
+
+const NAMESPACE_ATTEMPT: u8 = 128;
+const NAMESPACE_IDENTIFY: u8 = 129;
+
+impl Allowance {
+    fn new(limiter: Arc<Limiter>, config: &Config) -> Allowance {
+        let bucket = |algorithm, requests: u64, burst: u64, window_ms: u64| BucketSpec {
+            algorithm,
+            requests: requests as u32,
+            burst: burst as u32,
+            window_ms: window_ms as u32,
+            caps: Vec::new(),
+        };
+        let attempts = config.websocket_identify_per_ip_per_minute;
+        let burst = config.websocket_identify_burst;
+        Allowance {
+            limiter,
+            attempt: bucket(Algorithm::SlidingWindow, attempts, 0, 60_000),
+            // One more each interval; the bucket holds the burst.
+            identify: bucket(
+                Algorithm::TokenBucket,
+                burst.min(1),
+                burst.saturating_sub(1),
+                config.websocket_identify_interval_ms,
+            ),
+        }
+    }
+
+    fn ask(&self, now: Turn, ask: Ask) -> bool {
+        match ask {
+            Ask::Attempt(ip) => {
+                self.limiter.take(now, key_of_ip(NAMESPACE_ATTEMPT, ip), &self.attempt).allowed
+            }
+            Ask::Identify(token) => {
+                self.limiter.take(now, key_of_id(NAMESPACE_IDENTIFY, token.0), &self.identify).allowed
+            }
+            Ask::Failed(ip) => {
+                self.limiter.failed_verification(now, ip);
+                true
+            }
+        }
+    }
+}
+
+impl Core {
+    pub fn new(parts: Parts) -> Core {
+        let config = parts.state.config.clone();
+        let (hashed_sender, hashed) = std::sync::mpsc::channel();
+        Core {
+            index: parts.index,
+            allowance: Allowance::new(parts.state.limiter.clone(), &config),
+            metrics: parts.state.metrics.clone(),
+            state: parts.state,
+            router: parts.router,
+            hub: RefCell::new(parts.hub),
+            ring: RefCell::new(parts.ring),
+            port: RefCell::new(parts.port),
+            mailbox: RefCell::new(parts.mailbox),
+            wake: parts.wake,
+            pool: parts.pool,
+            board: parts.board,
+            waiting: RefCell::default(),
+            hashed,
+            hashed_sender,
+            admitted: RefCell::default(),
+            buffers: RefCell::new(Buffers {
+                receive: vec![0; RECEIVE_LEN],
+                send: Vec::with_capacity(64 * 1024),
+                ready: Vec::new(),
+                dirty: Vec::new(),
+                again: Vec::new(),
+            }),
+            shutdown: Cell::new(Shutdown::No),
+            turn_slow_ms: config.logging_slow_turn_ms,
+            send_buffer_len: config.websocket_socket_send_buffer as i32,
+        }
+    }
+
+    fn with_cx<T>(&self, work: impl FnOnce(&Cx<'_>, &mut Hub) -> T) -> T {
+        let snapshot: Rc<Snapshot> = self.state.snapshot();
+        let now = self.state.now();
+        let allow = |ask: Ask| self.allowance.ask(now, ask);
+        let random = || {
+            let mut bytes = [0; 12];
+            getrandom::fill(&mut bytes).expect("the kernel has random bytes");
+            bytes
+        };
+        let cx = Cx {
+            read: snapshot.read(),
+            unix_ms: now.unix_ms,
+            mono_ms: now.monotonic_ms,
+            allow: &allow,
+            random: &random,
+            live: &self.board,
+        };
+        work(&cx, &mut self.hub.borrow_mut())
+    }
+
+    // -------------------------------------------------------------------------------------------- turn
+
+    /// Everything that is there to do right now.
+    pub fn turn(&self) {
+        let begun = Turn::now();
+        self.state.set_now(begun);
+        // Letters are taken before batches and handled after them: what a letter speaks of was committed before
+        // it was written, so its batch is in the ring by now.
+        let mut letters = Vec::new();
+        self.mailbox.borrow_mut().drain(|_, mail| letters.push(mail));
+        self.take_deliveries();
+        for mail in letters {
+            self.on_mail(mail);
+        }
+        for event in self.state.take_ephemeral() {
+            let event = Arc::new(event);
+            self.with_cx(|cx, hub| hub.broadcast(cx, event));
+        }
+        self.take_hashed();
+        self.read_sockets();
+        self.with_cx(|cx, hub| hub.tick(cx));
+        self.shut_down_step(begun.monotonic_ms);
+        self.flush();
+        self.act();
+        self.mailbox.borrow_mut().flush();
+        self.port.borrow().flush();
+        self.ring.borrow_mut().submit();
+        self.measure(begun);
+    }
+
+    /// Takes committed batches: events to sessions, answers to requests.
+    fn take_deliveries(&self) {
+        loop {
+            let Some(delivery) = self.port.borrow_mut().next_delivery() else { return };
+            self.state.set_snapshot(delivery.snapshot);
+            self.with_cx(|cx, hub| {
+                for output in delivery.outputs.iter() {
+                    hub.apply(cx, output);
+                }
+            });
+            for (ticket, reply) in delivery.replies {
+                self.complete(ticket, Outcome::Reply(reply));
+            }
+        }
+    }
+
+    fn take_hashed(&self) {
+        while let Ok((ticket, hashed)) = self.hashed.try_recv() {
+            self.complete(ticket, Outcome::Hashed(hashed));
+        }
+    }
+
+    fn complete(&self, ticket: Ticket, outcome: Outcome) {
+        let mut waiting = self.waiting.borrow_mut();
+        let waiting = waiting.get_mut(ticket as usize).expect("a ticket is answered once");
+        waiting.outcome = Some(outcome);
+        if let Some(waker) = waiting.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn on_mail(&self, mail: Mail) {
+        let Mail::Adopt(adopted) = mail else {
+            return self.with_cx(|cx, hub| hub.on_mail(cx, mail));
+        };
+        let fd = adopted.fd;
+        self.with_cx(|cx, hub| {
+            let id = hub.adopt(cx, *adopted);
+            if let Some(generation) = hub.generation(id) {
+                self.ring.borrow_mut().watch(fd, id, generation);
+            }
+        });
+    }
+
+    /// Whether the core must not sleep.
+    pub fn has_work(&self) -> bool {
+        self.port.borrow().has_deliveries()
+            || self.hub.borrow().has_work()
+            || !self.buffers.borrow().again.is_empty()
+            || !self.mailbox.borrow_mut().is_idle()
+            || self.ring.borrow_mut().has_completions()
+    }
+
+    // ----------------------------------------------------------------------------------------- sockets
+
+    fn read_sockets(&self) {
+        let mut buffers = self.buffers.borrow_mut();
+        let Buffers { receive, ready, again, .. } = &mut *buffers;
+        {
+            let mut ring = self.ring.borrow_mut();
+            ring.submit();
+            ready.clear();
+            ring.reap(ready);
+        }
+        for (id, generation) in std::mem::take(again) {
+            ready.push((Ready::Read { id, generation }, true));
+        }
+        for (event, goes_on) in ready.drain(..) {
+            match event {
+                Ready::Read { id, generation } => {
+                    if self.read_socket(id, generation, receive) {
+                        again.push((id, generation));
+                    }
+                    let fd = self.current(id, generation);
+                    if let (false, Some((fd, generation))) = (goes_on, fd) {
+                        self.ring.borrow_mut().watch(fd, id, generation);
+                    }
+                }
+                Ready::Write { id, generation } => {
+                    if self.current(id, generation).is_some() {
+                        self.hub.borrow_mut().writable(id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Descriptor and full generation, when the completion is not of an earlier connection in the slot.
+    fn current(&self, id: u32, generation: u32) -> Option<(RawFd, u32)> {
+        let hub = self.hub.borrow();
+        let full = hub.generation(id).filter(|full| full & 0x7fff_ffff == generation & 0x7fff_ffff)?;
+        Some((hub.fd(id)?, full))
+    }
+
+    /// Reads what is there; true when more may wait.
+    fn read_socket(&self, id: u32, generation: u32, buffer: &mut [u8]) -> bool {
+        for _ in 0..RECEIVE_COUNT_MAX {
+            let Some((fd, _)) = self.current(id, generation) else { return false };
+            match ring::receive(fd, buffer) {
+                Ok(0) => {
+                    self.with_cx(|cx, hub| hub.lost(cx, id));
+                    return false;
+                }
+                Ok(len) => {
+                    self.metrics.gateway_frames_in.increment();
+                    self.with_cx(|cx, hub| hub.receive(cx, id, &mut buffer[..len]));
+                    if len < buffer.len() {
+                        return false;
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.with_cx(|cx, hub| hub.lost(cx, id));
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// One send for every connection that has something.
+    fn flush(&self) {
+        let mut buffers = self.buffers.borrow_mut();
+        let Buffers { send, dirty, .. } = &mut *buffers;
+        let mut sends = 0;
+        let mut bytes = 0;
+        self.with_cx(|cx, hub| {
+            hub.take_dirty(cx, dirty);
+            for id in dirty.drain(..) {
+                self.flush_connection(cx, hub, id, send, &mut sends, &mut bytes);
+            }
+        });
+        self.metrics.sends_out.add(sends);
+        self.metrics.bytes_out.add(bytes);
+    }
+
+    fn flush_connection(
+        &self,
+        cx: &Cx<'_>,
+        hub: &mut Hub,
+        id: u32,
+        buffer: &mut Vec<u8>,
+        sends: &mut u64,
+        bytes: &mut u64,
+    ) {
+        loop {
+            buffer.clear();
+            let filled = hub.fill(id, buffer, FILL_LEN_MAX);
+            let Some(fd) = hub.fd(id) else { return };
+            if !buffer.is_empty() {
+                *sends += 1;
+                let taken = match ring::send(fd, buffer) {
+                    Ok(taken) => taken,
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
+                    Err(_) => return hub.lost(cx, id),
+                };
+                *bytes += taken as u64;
+                if taken < buffer.len() {
+                    hub.sent(cx, id, Some(&buffer[taken..]));
+                    let generation = hub.generation(id).expect("the connection was there a moment ago");
+                    return self.ring.borrow_mut().watch_write(fd, id, generation);
+                }
+                hub.sent(cx, id, None);
+            }
+            match filled {
+                Filled::All => return,
+                Filled::More => {}
+                Filled::Lost => return hub.close_slow(cx, id),
+            }
+        }
+    }
+
+    /// Carries out what the gateway asks of the outside.
+    fn act(&self) {
+        let actions = self.hub.borrow_mut().take_actions();
+        for action in actions {
+            match action {
+                Action::Shut { id, fd, generation } => {
+                    self.forget(id, generation);
+                    // SAFETY: the gateway owned the descriptor and has forgotten it.
+                    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+                }
+                Action::Release { id, generation } => self.forget(id, generation),
+                Action::ShutWrite { fd } => {
+                    // SAFETY: a descriptor that is still open; the result does not matter.
+                    unsafe { libc::shutdown(fd, libc::SHUT_WR) };
+                }
+                Action::Submit(command) => {
+                    if self.port.borrow_mut().submit(command, NO_REPLY).is_err() {
+                        tracing::warn!("a change asked for over the gateway was dropped: the log is full");
+                    }
+                }
+                Action::Mail { to, mail } => {
+                    if self.mailbox.borrow_mut().send_or_queue(to, mail).is_err() {
+                        unreachable!("the backlog between cores is unbounded");
+                    }
+                }
+            }
+        }
+    }
+
+    fn forget(&self, id: u32, generation: u32) {
+        self.ring.borrow_mut().unwatch(id, generation);
+        if let Some(place) = self.admitted.borrow_mut().get_mut(id as usize) {
+            *place = None;
+        }
+    }
+
+    // ---------------------------------------------------------------------------------------- shutdown
+
+    fn shut_down_step(&self, now: u64) {
+        if !self.state.run.is_shutting_down() {
+            return;
+        }
+        match self.shutdown.get() {
+            Shutdown::No => {
+                self.hub.borrow_mut().announce_shutdown();
+                let due = now + self.state.config.server_shutdown_grace_ms;
+                self.shutdown.set(Shutdown::Announced(due));
+            }
+            Shutdown::Announced(due) if now >= due => {
+                self.with_cx(|cx, hub| hub.close_all(cx, &Close::SERVER_SHUTDOWN));
+                let due = now + self.state.config.websocket_close_timeout_ms;
+                self.shutdown.set(Shutdown::Closed(due));
+            }
+            Shutdown::Announced(_) | Shutdown::Closed(_) => {}
+        }
+    }
+
+    /// Whether the core may end: everybody was told and is gone, or has had the time.
+    pub fn is_finished(&self) -> bool {
+        match self.shutdown.get() {
+            Shutdown::Closed(due) => {
+                self.hub.borrow().connection_count() == 0 || self.state.now().monotonic_ms >= due
+            }
+            _ => false,
+        }
+    }
+
+    fn measure(&self, begun: Turn) {
+        let mut hub = self.hub.borrow_mut();
+        let metrics = &self.metrics;
+        metrics.gateway_connections.set(hub.connection_count() as u64);
+        metrics.gateway_sessions.set(hub.session_count() as u64);
+        metrics.dispatches_out.add(std::mem::take(&mut hub.dispatch_count));
+        metrics.slow_consumer_closes.add(std::mem::take(&mut hub.slow_consumer_count));
+        metrics.turn_count.increment();
+        let took = Turn::now().monotonic_ms - begun.monotonic_ms;
+        metrics.turn_ns.record(took * 1_000_000);
+        if self.turn_slow_ms > 0 && took >= self.turn_slow_ms {
+            metrics.slow_turns.increment();
+            tracing::warn!(core = self.index, took_ms = took, "slow turn");
+        }
+    }
+
+    // ----------------------------------------------------------------------------------------- waiting
+
+    fn ticket(&self) -> Ticket {
+        self.waiting.borrow_mut().insert(Waiting::default()) as Ticket
+    }
+
+    async fn outcome(&self, ticket: Ticket) -> Outcome {
+        poll_fn(|task| {
+            let mut waiting = self.waiting.borrow_mut();
+            let entry = &mut waiting[ticket as usize];
+            match entry.outcome.take() {
+                Some(outcome) => {
+                    waiting.remove(ticket as usize);
+                    Poll::Ready(outcome)
+                }
+                None => {
+                    entry.waker = Some(task.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    fn give_up(&self, ticket: Ticket) {
+        self.waiting.borrow_mut().remove(ticket as usize);
+    }
+
+    /// Sends a result from a pool thread back to this core.
+    fn hashed_to(&self, ticket: Ticket) -> impl FnOnce(Hashed) + Send + use<> {
+        let (sender, wake) = (self.hashed_sender.clone(), self.wake.clone());
+        move |hashed| {
+            // A core that has ended no longer listens.
+            let _ = sender.send((ticket, hashed));
+            wake.signal();
+        }
+    }
+}
+
+impl Backend for Core {
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn router(&self) -> &Router {
+        &self.router
+    }
+
+    async fn submit(&self, command: Command) -> Result<Reply> {
+        let ticket = self.ticket();
+        if self.port.borrow_mut().submit(command, ticket).is_err() {
+            self.give_up(ticket);
+            return Err(Refusal::Busy.into());
+        }
+        self.port.borrow().flush();
+        match self.outcome(ticket).await {
+            Outcome::Reply(reply) => reply,
+            Outcome::Hashed(_) => unreachable!("the writer answers with a reply"),
+        }
+    }
+
+    async fn hash(&self, password: String) -> Result<String> {
+        let ticket = self.ticket();
+        let done = self.hashed_to(ticket);
+        let queued = self.pool.try_hash(password, Box::new(move |phc| done(Hashed::Phc(phc.ok()))));
+        if queued.is_err() {
+            self.give_up(ticket);
+            return Err(Refusal::Busy.into());
+        }
+        match self.outcome(ticket).await {
+            Outcome::Hashed(Hashed::Phc(Some(phc))) => Ok(phc),
+            _ => Err(Refusal::Internal.into()),
+        }
+    }
+
+    async fn verify(&self, password: String, phc: Option<String>) -> Result<bool> {
+        let known = phc.is_some();
+        let phc = phc.unwrap_or_else(|| self.pool.dummy_phc().to_string());
+        let ticket = self.ticket();
+        let done = self.hashed_to(ticket);
+        let queued = self.pool.try_verify(password, phc, Box::new(move |matches| done(Hashed::Matches(matches))));
+        if queued.is_err() {
+            self.give_up(ticket);
+            return Err(Refusal::Busy.into());
+        }
+        match self.outcome(ticket).await {
+            Outcome::Hashed(Hashed::Matches(matches)) => Ok(matches && known),
+            _ => Err(Refusal::Internal.into()),
+        }
+    }
+
+    fn sync(&self) {
+        if self.port.borrow().has_deliveries() { self.turn() } else { self.state.set_now(Turn::now()) }
+    }
+
+    fn upgrade(&self, fd: OwnedFd, upgrade: Upgrade) {
+        let raw = fd.as_raw_fd();
+        let _ = set_option(raw, libc::SOL_SOCKET, libc::SO_SNDBUF, self.send_buffer_len);
+        let facts = Facts {
+            host: upgrade.host,
+            secure: upgrade.is_https,
+            ip: upgrade.ip,
+            user_agent: Some(upgrade.user_agent).filter(|text| !text.is_empty()),
+            version_unknown: !version_is_known(&upgrade.query),
+        };
+        let mut leftover = upgrade.leftover;
+        self.with_cx(|cx, hub| {
+            let id = hub.open(cx, fd.into_raw_fd(), facts);
+            let generation = hub.generation(id).expect("the connection was just opened");
+            self.ring.borrow_mut().watch(raw, id, generation);
+            let mut admitted = self.admitted.borrow_mut();
+            if admitted.len() <= id as usize {
+                admitted.resize_with(id as usize + 1, || None);
+            }
+            admitted[id as usize] = Some(upgrade.admitted);
+            if !leftover.is_empty() {
+                hub.receive(cx, id, &mut leftover);
+            }
+        });
+        // HELLO goes out with the next turn, together with those of other upgrades.
+        self.wake.signal();
+    }
+}
+
+/// `v` of the gateway's query: absent or a number from 1 to 10 (gateway §1).
+fn version_is_known(query: &str) -> bool {
+    match crate::wire::http::Query(query).get("v") {
+        Ok(None) => true,
+        Ok(Some(text)) => matches!(crate::id::parse_id(&text), Some(1..=10)),
+        Err(_) => false,
+    }
+}
+
+/// Waits on the core's wake without blocking the thread.
+pub struct Sleep {
+    stream: monoio::net::UnixStream,
+}
+
+impl Sleep {
+    /// # Errors
+    /// When the descriptor cannot be duplicated or registered.
+    pub fn new(wake: &Wake) -> std::io::Result<Sleep> {
+        let fd = wake.as_fd().try_clone_to_owned()?;
+        let stream = std::os::unix::net::UnixStream::from(fd);
+        Ok(Sleep { stream: monoio::net::UnixStream::from_std(stream)? })
+    }
+
+    /// Until the core is signalled, or the gateway's ring has something.
+    pub async fn sleep(&self) {
+        // An error would mean that the eventfd is closed; the caller's loop then spins visibly, never hangs.
+        let _ = self.stream.readable(false).await;
+    }
+}

@@ -1,0 +1,59 @@
+//! Listening sockets: one per core on the same port, so that the kernel spreads connections.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::FromRawFd;
+
+/// Connections the kernel may hold ready for accept; it is cut to `net.core.somaxconn`.
+const BACKLOG: i32 = 16_384;
+
+/// Opens a listener that shares its port with the other cores'.
+///
+/// # Errors
+/// When the address is taken or not ours.
+pub fn listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let domain = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    // SAFETY: plain system calls; the descriptor is owned by the listener from the first line on.
+    unsafe {
+        let fd = libc::socket(domain, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let listener = TcpListener::from_raw_fd(fd);
+        set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+        set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+        // Accepted sockets inherit it.
+        set_option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+        let bound = match address {
+            SocketAddr::V4(v4) => {
+                let mut raw: libc::sockaddr_in = std::mem::zeroed();
+                raw.sin_family = libc::AF_INET as u16;
+                raw.sin_port = v4.port().to_be();
+                raw.sin_addr.s_addr = u32::from_ne_bytes(v4.ip().octets());
+                libc::bind(fd, (&raw const raw).cast(), size_of_val(&raw) as u32)
+            }
+            SocketAddr::V6(v6) => {
+                let mut raw: libc::sockaddr_in6 = std::mem::zeroed();
+                raw.sin6_family = libc::AF_INET6 as u16;
+                raw.sin6_port = v6.port().to_be();
+                raw.sin6_addr.s6_addr = v6.ip().octets();
+                raw.sin6_scope_id = v6.scope_id();
+                libc::bind(fd, (&raw const raw).cast(), size_of_val(&raw) as u32)
+            }
+        };
+        if bound != 0 || libc::listen(fd, BACKLOG) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(listener)
+    }
+}
+
+/// Sets a socket option to a number.
+///
+/// # Errors
+/// What the kernel says.
+pub fn set_option(fd: i32, level: i32, option: i32, value: i32) -> io::Result<()> {
+    // SAFETY: the kernel copies four bytes.
+    let result = unsafe { libc::setsockopt(fd, level, option, (&raw const value).cast(), 4) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
