@@ -8,12 +8,19 @@ pub mod authenticate;
 pub mod body;
 pub mod ctx;
 pub mod dispatch;
+#[cfg(test)]
+mod fixture;
+pub mod messages;
+pub mod pins;
+pub mod reactions;
+pub mod read_marks;
 pub mod router;
 pub mod routes;
 pub mod state;
 pub mod system;
 #[cfg(test)]
 pub mod testing;
+pub mod typing;
 
 pub use body::Body;
 pub use ctx::{Ctx, Principal, Request, Response, Step};
