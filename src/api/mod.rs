@@ -10,14 +10,21 @@ pub mod body;
 pub mod cors;
 pub mod ctx;
 pub mod dispatch;
+#[cfg(test)]
+mod fixture;
 pub mod limiter;
+pub mod messages;
+pub mod pins;
 pub mod rate_limit;
+pub mod reactions;
+pub mod read_marks;
 pub mod router;
 pub mod routes;
 pub mod state;
 pub mod system;
 #[cfg(test)]
 pub mod testing;
+pub mod typing;
 
 
 pub use body::Body;

@@ -16,6 +16,7 @@ use crate::domain::presence::Liveness;
 use crate::id::UserId;
 use crate::observe::CoreMetrics;
 use crate::runtime::clock::Turn;
+use crate::runtime::wake::Wake;
 use crate::store::{Snapshot, Store};
 
 /// Run state of the process (contract, `ServerState`), shared by all cores.
@@ -58,12 +59,15 @@ pub struct State {
     ephemeral: RefCell<Vec<Event>>,
     /// Read once per turn.
     now: Cell<Turn>,
+    /// Wakes the core's task for what a request has left to it.
+    wake: Arc<Wake>,
     /// Whether a user is there; the gateway's shared table.
     liveness: Box<dyn Fn(UserId) -> Liveness>,
 }
 
 impl State {
     /// `now` is also the start of the process.
+    #[allow(clippy::too_many_arguments)]
     pub fn new(
         config: Arc<Config>,
         store: Arc<Store>,
@@ -71,6 +75,7 @@ impl State {
         limiter: Arc<Limiter>,
         metrics: Arc<CoreMetrics>,
         now: Turn,
+        wake: Arc<Wake>,
         liveness: Box<dyn Fn(UserId) -> Liveness>,
     ) -> State {
         let versions = Versions::new(
@@ -92,6 +97,7 @@ impl State {
             limiter,
             metrics,
             versions,
+            wake,
             liveness,
         }
     }
@@ -126,6 +132,7 @@ impl State {
     /// Sends an event that is not stored, to all cores, after the events of everything answered so far.
     pub fn emit(&self, event: Event) {
         self.ephemeral.borrow_mut().push(event);
+        self.wake.signal();
     }
 
     pub fn take_ephemeral(&self) -> Vec<Event> {

@@ -65,6 +65,14 @@ commands! {
 
     // 80–119 messages: message.rs reaction.rs pin.rs read_mark.rs
     80 MessageCreate(message::MessageCreate) => message_create;
+    81 MessageEdit(message::MessageEdit) => message_edit;
+    82 MessageDelete(message::MessageDelete) => message_delete;
+    85 ReactionAdd(reaction::ReactionAdd) => reaction_add;
+    86 ReactionRemove(reaction::ReactionRemove) => reaction_remove;
+    90 MessagePin(pin::MessagePin) => message_pin;
+    91 MessageUnpin(pin::MessageUnpin) => message_unpin;
+    95 ChannelAck(read_mark::ChannelAck) => channel_ack;
+    96 ChannelsAck(read_mark::ChannelsAck) => channels_ack;
 
     // 120– housekeeping: sweep.rs
     120 Sweep(sweep::Sweep) => sweep;

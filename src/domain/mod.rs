@@ -11,10 +11,15 @@ pub mod error;
 pub mod event;
 pub mod machine;
 pub mod message;
+pub mod message_view;
 pub mod permission;
+pub mod pin;
 pub mod presence;
+pub mod reaction;
+pub mod read_mark;
 pub mod server;
 pub mod sweep;
+pub mod typing;
 pub mod version;
 pub mod view;
 

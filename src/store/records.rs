@@ -211,11 +211,11 @@ records! {
     }
 
     ReactionSet v 1 {
-        next_index: u16,
         /// In order of first use; entries that fell to zero are gone.
         entries: Vec<ReactionEntry>,
     }
 
+    /// `index` names the emoji in the other tables; the one of an entry that is gone is used again.
     ReactionEntry v 1 { emoji: String, index: u16, count: u64, }
 
     Reaction v 1 {

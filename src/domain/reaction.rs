@@ -1,0 +1,290 @@
+//! Reactions: who answered a message with which emoji.
+//!
+//! Invariant: an entry of a set has as many `REACTIONS` and `REACTION_ORDER` rows as its count says, and at least
+//! one. So the index of an entry that is gone has no rows, and a later entry may take it.
+
+use super::error::{Error, Result};
+use super::event::{EventName, intent};
+use super::machine::{Machine, Reply};
+use super::message::{Scope, dm_allowed, find, message_access};
+use super::permission::{Access, MESSAGES_ADD_REACTIONS, access};
+use crate::id::{ChannelId, MessageId, UserId};
+use crate::store::Read;
+use crate::store::records::{ArchivedMessage, Message, Nil, Reaction, ReactionEntry, ReactionSet};
+use crate::store::tables::{MESSAGES, REACTION_ORDER, REACTION_SETS, REACTIONS};
+use crate::wire::json::{Array, Object, write_str, write_u64};
+
+/// Different emojis on one message, whatever the tier says: the set is read with every page.
+pub const KINDS_MAX: u64 = 250;
+
+/// Rows that go with a deleted message. Of a message with more reactions the rest stays in the store: its key
+/// begins with the id of the message, which is never given out again, so nothing reads it.
+const CLEARED_MAX: usize = 1_000;
+
+/// Puts an emoji on a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReactionAdd {
+    pub channel_id: ChannelId,
+    pub message_id: MessageId,
+    /// In the form of [`normalise`].
+    pub emoji: String,
+    /// Different emojis that the message may have.
+    pub kinds_max: u64,
+}
+
+/// Takes one's own emoji from a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReactionRemove {
+    pub channel_id: ChannelId,
+    pub message_id: MessageId,
+    /// In the form of [`normalise`].
+    pub emoji: String,
+}
+
+/// The one spelling of an emoji: fully qualified Unicode. Takes Unicode with or without variation selectors, and
+/// `:shortcode:`; `None` for anything else.
+pub fn normalise(text: &str) -> Option<&'static str> {
+    let code = text.strip_prefix(':').and_then(|rest| rest.strip_suffix(':'));
+    let emoji = match code {
+        Some(code) => emojis::get_by_shortcode(code),
+        None => emojis::get(text).or_else(|| {
+            // Selectors in unusual places; the longest emoji has under 50 bytes.
+            let bare: String = text.chars().take(64).filter(|&char| char != '\u{fe0f}').collect();
+            emojis::get(&bare)
+        }),
+    };
+    emoji.map(|emoji| emoji.as_str())
+}
+
+/// A user's access to a message he wants to react to.
+///
+/// # Errors
+/// 404 and 403 of [`message_access`], 403 without `messages.add_reactions`, in a direct message with a block.
+pub fn adding_access<'a>(
+    read: Read<'a>,
+    channel_id: ChannelId,
+    message_id: MessageId,
+    user_id: UserId,
+    at: u64,
+) -> Result<(Access<'a>, &'a ArchivedMessage)> {
+    let (access, message) = message_access(read, channel_id, message_id, user_id, at)?;
+    access.require(MESSAGES_ADD_REACTIONS)?;
+    dm_allowed(read, &access)?;
+    Ok((access, message))
+}
+
+pub(super) fn reaction_add(machine: &mut Machine<'_, '_>, actor: UserId, op: &ReactionAdd) -> Result<Reply> {
+    let (read, at) = (machine.read(), machine.at);
+    let (access, message) = adding_access(read, op.channel_id, op.message_id, actor, at)?;
+    let mut set = read.get(REACTION_SETS, op.message_id).map(ReactionSet::from).unwrap_or_default();
+    let position = set.entries.iter().position(|entry| entry.emoji == op.emoji);
+    let index = match position {
+        Some(position) => set.entries[position].index,
+        None => free_index(&set),
+    };
+    if position.is_some() && read.contains(REACTIONS, (op.message_id, index, actor)) {
+        return Ok(Reply::Changed(false));
+    }
+    if position.is_none() && set.entries.len() as u64 >= op.kinds_max.min(KINDS_MAX) {
+        let limit = op.kinds_max.min(KINDS_MAX);
+        return Err(Error::bad_request(format!("A message can have at most {limit} different reactions")));
+    }
+    let scope = Scope::of(op.channel_id, access.channel);
+    let first = (!message.reacted).then(|| Message { reacted: true, ..Message::from(message) });
+
+    match position {
+        Some(position) => set.entries[position].count += 1,
+        None => set.entries.push(ReactionEntry { emoji: op.emoji.clone(), index, count: 1 }),
+    }
+    let order = machine.next_id();
+    machine.tx.put(REACTION_SETS, op.message_id, &set);
+    machine.tx.put(REACTIONS, (op.message_id, index, actor), &Reaction { at, order });
+    machine.tx.put(REACTION_ORDER, (op.message_id, index, order, actor), &Nil {});
+    if let Some(message) = first {
+        machine.tx.put(MESSAGES, (op.channel_id, op.message_id), &message);
+    }
+    emit(machine, EventName::MessageReactionAdd, &scope, actor, op.message_id, &op.emoji);
+    Ok(Reply::Changed(true))
+}
+
+pub(super) fn reaction_remove(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &ReactionRemove,
+) -> Result<Reply> {
+    let read = machine.read();
+    let access = access(read, op.channel_id, actor, machine.at)?;
+    let message = find(read, op.channel_id, op.message_id)?;
+    let Some(mut set) = read.get(REACTION_SETS, op.message_id).map(ReactionSet::from) else {
+        return Ok(Reply::Changed(false));
+    };
+    let Some(position) = set.entries.iter().position(|entry| entry.emoji == op.emoji) else {
+        return Ok(Reply::Changed(false));
+    };
+    let index = set.entries[position].index;
+    let Some(reaction) = read.get(REACTIONS, (op.message_id, index, actor)) else {
+        return Ok(Reply::Changed(false));
+    };
+    let order = reaction.order.to_native();
+    let scope = Scope::of(op.channel_id, access.channel);
+    set.entries[position].count -= 1;
+    if set.entries[position].count == 0 {
+        set.entries.remove(position);
+    }
+    let last = set.entries.is_empty().then(|| Message { reacted: false, ..Message::from(message) });
+
+    machine.tx.delete(REACTIONS, (op.message_id, index, actor));
+    machine.tx.delete(REACTION_ORDER, (op.message_id, index, order, actor));
+    match last {
+        None => machine.tx.put(REACTION_SETS, op.message_id, &set),
+        Some(message) => {
+            machine.tx.delete(REACTION_SETS, op.message_id);
+            machine.tx.put(MESSAGES, (op.channel_id, op.message_id), &message);
+        }
+    }
+    emit(machine, EventName::MessageReactionRemove, &scope, actor, op.message_id, &op.emoji);
+    Ok(Reply::Changed(true))
+}
+
+/// The smallest index that no entry has. There are at most [`KINDS_MAX`] entries.
+fn free_index(set: &ReactionSet) -> u16 {
+    (0..=u16::MAX)
+        .find(|index| set.entries.iter().all(|entry| entry.index != *index))
+        .expect("a set has fewer entries than there are indexes")
+}
+
+/// Forgets the reactions of a message that is going away; rows beyond [`CLEARED_MAX`] stay behind unread.
+pub(super) fn clear(machine: &mut Machine<'_, '_>, message_id: MessageId) {
+    machine.tx.delete(REACTION_SETS, message_id);
+    machine.tx.delete_prefix(REACTIONS, message_id, CLEARED_MAX);
+    machine.tx.delete_prefix(REACTION_ORDER, message_id, CLEARED_MAX);
+}
+
+fn emit(
+    machine: &mut Machine<'_, '_>,
+    name: EventName,
+    scope: &Scope,
+    user_id: UserId,
+    message_id: MessageId,
+    emoji: &str,
+) {
+    let mut payload = Vec::with_capacity(192);
+    {
+        let mut object = Object::new(&mut payload);
+        object.id("user_id", user_id.0).id("message_id", message_id.0);
+        object.id("channel_id", scope.channel_id.0).str("emoji", emoji);
+        object.opt_id("guild_id", scope.server_id.map(|id| id.0));
+    }
+    machine.emit(scope.event(
+        name,
+        intent::GUILD_MESSAGE_REACTIONS,
+        intent::DIRECT_MESSAGE_REACTIONS,
+        payload,
+    ));
+}
+
+/// Appends the reactions of a message in order of first use; `me` is the viewer's own.
+pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, message_id: MessageId, viewer: Option<UserId>) {
+    let mut array = Array::new(out);
+    let Some(set) = read.get(REACTION_SETS, message_id) else { return };
+    for entry in set.entries.iter() {
+        let index = entry.index.to_native();
+        let me = viewer.is_some_and(|user_id| read.contains(REACTIONS, (message_id, index, user_id)));
+        let out = array.item();
+        out.extend_from_slice(b"{\"emoji\":");
+        write_str(out, &entry.emoji);
+        out.extend_from_slice(b",\"count\":");
+        write_u64(out, entry.count.to_native());
+        out.extend_from_slice(if me { b",\"me\":true" } else { b",\"me\":false" });
+        out.extend_from_slice(b",\"url\":null,\"is_custom\":false,\"custom_emoji_id\":null}");
+    }
+}
+
+/// Appends who reacted with an emoji, earliest first, after a user of that list. Nobody when that user is not on
+/// it (any more): there is no place to go on from.
+pub fn write_users(
+    out: &mut Vec<u8>,
+    read: Read<'_>,
+    message_id: MessageId,
+    emoji: &str,
+    after: Option<UserId>,
+    limit: usize,
+) {
+    let mut array = Array::new(out);
+    let set = read.get(REACTION_SETS, message_id);
+    let Some(entry) = set.and_then(|set| set.entries.iter().find(|entry| entry.emoji == *emoji)) else {
+        return;
+    };
+    let index = entry.index.to_native();
+    let scan = match after {
+        None => read.scan(REACTION_ORDER, (message_id, index)),
+        Some(user_id) => {
+            let Some(reaction) = read.get(REACTIONS, (message_id, index, user_id)) else { return };
+            let order = reaction.order.to_native();
+            read.scan_after(REACTION_ORDER, (message_id, index), (message_id, index, order))
+        }
+    };
+    for ((_, _, _, user_id), _) in scan.take(limit) {
+        let at = read.get(REACTIONS, (message_id, index, user_id)).map_or(0, |item| item.at.to_native());
+        array.object().id("user_id", user_id.0).time("reacted_at", at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_spelling_per_emoji() {
+        let check = |text: &str, want: Option<&str>| assert_eq!(normalise(text), want, "{text:?}");
+        check("👍", Some("👍"));
+        check("👍\u{fe0f}", Some("👍"));
+        check("👍🏽", Some("👍🏽"));
+        check(":+1:", Some("👍"));
+        check(":thumbsup:", Some("👍"));
+        check("❤", Some("❤\u{fe0f}"));
+        check("❤\u{fe0f}", Some("❤\u{fe0f}"));
+        check("👩‍👩‍👧", Some("👩‍👩‍👧"));
+        check("🇩🇪", Some("🇩🇪"));
+        check("#\u{fe0f}\u{20e3}", Some("#\u{fe0f}\u{20e3}"));
+        for text in [
+            "",
+            ":",
+            "::",
+            "x",
+            "5",
+            ":no_such_code:",
+            "<:n:1>",
+            "<a:n:1>",
+            "n:1",
+            "123",
+            "👍👍",
+            "thumbsup",
+            "👍 ",
+        ] {
+            check(text, None);
+        }
+        check(&"\u{fe0f}".repeat(5_000), None);
+    }
+
+    #[test]
+    fn variation_selectors_do_not_matter() {
+        for emoji in emojis::iter() {
+            let bare: String = emoji.as_str().chars().filter(|&char| char != '\u{fe0f}').collect();
+            assert_eq!(normalise(&bare), Some(emoji.as_str()), "{emoji:?}");
+        }
+    }
+
+    #[test]
+    fn indexes_are_used_again() {
+        let set = |indexes: &[u16]| ReactionSet {
+            entries: indexes
+                .iter()
+                .map(|&index| ReactionEntry { emoji: String::new(), index, count: 1 })
+                .collect(),
+        };
+        assert_eq!(free_index(&set(&[])), 0);
+        assert_eq!(free_index(&set(&[0, 2])), 1);
+        assert_eq!(free_index(&set(&[1, 0])), 2);
+    }
+}

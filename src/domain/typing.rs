@@ -1,0 +1,53 @@
+//! Typing: events that are never stored. One place for the REST route and the gateway opcodes.
+
+use super::error::Result;
+use super::event::{Event, EventName, intent};
+use super::message::{Scope, dm_allowed};
+use super::permission::{MESSAGES_SEND, access};
+use super::view;
+use crate::id::{ChannelId, UserId};
+use crate::store::Read;
+use crate::store::tables::MESSAGING;
+use crate::wire::json::Object;
+
+/// TYPING_START to the other readers; `None` when the user does not want it shown or a block stands between.
+///
+/// # Errors
+/// 404 and 403 of [`access`]; 403 without `messages.send`.
+pub fn start_event(read: Read<'_>, user_id: UserId, channel_id: ChannelId, at: u64) -> Result<Option<Event>> {
+    event(read, user_id, channel_id, at, EventName::TypingStart)
+}
+
+/// TYPING_STOP to the same readers under the same conditions.
+///
+/// # Errors
+/// As [`start_event`].
+pub fn stop_event(read: Read<'_>, user_id: UserId, channel_id: ChannelId, at: u64) -> Result<Option<Event>> {
+    event(read, user_id, channel_id, at, EventName::TypingStop)
+}
+
+fn event(
+    read: Read<'_>,
+    user_id: UserId,
+    channel_id: ChannelId,
+    at: u64,
+    name: EventName,
+) -> Result<Option<Event>> {
+    let access = access(read, channel_id, user_id, at)?;
+    access.require(MESSAGES_SEND)?;
+    let shown = read.get(MESSAGING, user_id).is_none_or(|settings| settings.typing_indicators_enabled);
+    if !shown || dm_allowed(read, &access).is_err() {
+        return Ok(None);
+    }
+    let mut payload = Vec::with_capacity(128);
+    {
+        let mut object = Object::new(&mut payload);
+        object.id("channel_id", channel_id.0).id("user_id", user_id.0);
+        if name == EventName::TypingStart {
+            object.str("username", view::username(read, user_id));
+        }
+    }
+    let scope = Scope::of(channel_id, access.channel);
+    let (in_server, in_dm) = (intent::GUILD_MESSAGE_TYPING, intent::DIRECT_MESSAGE_TYPING);
+    Ok(Some(scope.event(name, in_server, in_dm, payload).except(user_id)))
+}

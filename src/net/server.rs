@@ -1,0 +1,377 @@
+//! Starting and stopping: store, writer, pool, one thread per core, signals.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use super::admission::Admission;
+use super::connections::Connections;
+use super::core::{Core, Parts, Sleep};
+use super::http::{self, Backend};
+use super::listen::listener;
+use super::ring::Ring;
+use crate::api::State;
+use crate::api::limiter::{ENTRY_COUNT, Limiter};
+use crate::api::rate_limit::rule_specs;
+use crate::api::router::Router;
+use crate::api::state::RunState;
+use crate::cli::banner::{self, BannerInfo};
+use crate::config::{Config, Loaded};
+use crate::domain::sweep::Sweep;
+use crate::domain::{Command, Reply};
+use crate::effect::password::{Params, PasswordPool};
+use crate::gateway::{Hub, Liveboard, Mail};
+use crate::id::UserId;
+use crate::log::{self, Port};
+use crate::observe::{self, Registry};
+use crate::runtime::clock::Turn;
+use crate::runtime::mailbox::{Endpoint, mesh_on};
+use crate::runtime::shared_map::{Writer as LiveWriter, shared_map};
+use crate::runtime::wake::Wake;
+use crate::runtime::cpu;
+use crate::store::{Options, Store, Sync};
+
+/// Letters per pair of cores that may wait in a ring; more wait in the sender's backlog.
+const MAIL_COUNT: usize = 4_096;
+/// Commands per core that may wait for the writer.
+const QUEUE_LEN_MAX: usize = 8_192;
+/// How often timers, presence and time-outs are looked at when nothing else happens.
+const TICK: Duration = Duration::from_millis(100);
+/// How often the server looks for accounts to purge and other leftovers.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Everything a core thread is started with.
+struct Seed {
+    index: usize,
+    cpu: Option<usize>,
+    address: SocketAddr,
+    config: Arc<Config>,
+    store: Arc<Store>,
+    run: Arc<RunState>,
+    limiter: Arc<Limiter>,
+    registry: Arc<Registry>,
+    router: Arc<Router>,
+    pool: Arc<PasswordPool>,
+    admission: Arc<Admission>,
+    port: Port,
+    mailbox: Endpoint<Mail>,
+    wake: Arc<Wake>,
+    live: LiveWriter,
+    board: Liveboard,
+    secret: u32,
+    started: Turn,
+}
+
+/// Runs the server until a signal stops it.
+///
+/// # Errors
+/// One sentence that says what is wrong and what to do.
+pub fn serve(loaded: Loaded) -> Result<(), String> {
+    let config = Arc::new(loaded.config);
+    let signals = Signals::block();
+    crate::wire::json::set_time_unit_ms(if config.api_timestamp_unit == "ms" { 1 } else { 1_000 });
+    let available = cpu::available().map_err(|e| format!("cannot read the list of cores: {e}"))?;
+    let core_count = match config.runtime_cores {
+        0 => available.len(),
+        count => count as usize,
+    };
+    let store = Arc::new(Store::open(&store_options(&config, core_count)).map_err(|e| e.to_string())?);
+    let registry = Arc::new(Registry::new(core_count));
+    // Started before any thread is pinned, so that hashing roams over all cores.
+    let pool = PasswordPool::start(
+        Params {
+            time: config.encryption_argon2_time_cost as u32,
+            memory_kib: config.encryption_argon2_memory_kib as u32,
+            parallelism: config.encryption_argon2_parallelism as u32,
+        },
+        config.encryption_argon2_workers as usize,
+        config.encryption_argon2_queue_len_max as usize,
+    );
+    let pool = Arc::new(pool.map_err(|e| format!("cannot start the password hashing threads: {e:?}"))?);
+    let seeds = seeds(&config, &store, &registry, &pool, &available, core_count)?;
+    let (seeds, writer, run, wakes) = seeds;
+    let metrics = match config.metrics_address() {
+        Some(address) => {
+            let bound = observe::serve_metrics(address, registry.clone());
+            Some(bound.map_err(|e| format!("cannot listen on {address} for metrics: {e}; change metrics.port"))?)
+        }
+        None => None,
+    };
+    let (ready, started) = std::sync::mpsc::channel();
+    let mut threads = Vec::new();
+    for seed in seeds {
+        let ready = ready.clone();
+        let name = format!("core-{}", seed.index);
+        let thread = std::thread::Builder::new().name(name).spawn(move || run_core(seed, &ready));
+        threads.push(thread.map_err(|e| format!("cannot start a core thread: {e}"))?);
+    }
+    let mut address = config.http_address();
+    for _ in 0..core_count {
+        address = started.recv().map_err(|_| "a core thread ended while starting".to_string())??;
+    }
+    banner::print(&BannerInfo {
+        http: address,
+        api_prefix: config.api_api_prefix.clone(),
+        metrics,
+        core_count,
+        pinned: config.runtime_pin,
+        ring_features: "SINGLE_ISSUER DEFER_TASKRUN TASKRUN_FLAG, multishot poll".into(),
+        data: store.path().to_path_buf(),
+        sync: config.store_sync.clone(),
+    });
+    signals.wait();
+    tracing::info!("shutting down");
+    run.begin_shutdown();
+    wakes.iter().for_each(|wake| wake.signal());
+    signals.exit_on_next();
+    for thread in threads {
+        thread.join().map_err(|_| "a core thread panicked".to_string())?;
+    }
+    writer.stop();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// How the configuration opens the store.
+pub fn store_options(config: &Config, core_count: usize) -> Options {
+    Options {
+        path: config.store_path.clone().into(),
+        map_size: config.store_map_size as usize,
+        sync: if config.store_sync == "interval" { Sync::Interval } else { Sync::Always },
+        // Per core the snapshots of all batches under way; a few for backups and jobs.
+        readers_max: (core_count * 512 + 64) as u32,
+    }
+}
+
+type Prepared = (Vec<Seed>, log::Writer, Arc<RunState>, Vec<Arc<Wake>>);
+
+fn seeds(
+    config: &Arc<Config>,
+    store: &Arc<Store>,
+    registry: &Arc<Registry>,
+    pool: &Arc<PasswordPool>,
+    available: &[usize],
+    core_count: usize,
+) -> Result<Prepared, String> {
+    let started = Turn::now();
+    let mut random = [0u8; 12];
+    getrandom::fill(&mut random).map_err(|e| format!("the kernel gives no random bytes: {e}"))?;
+    let secret = u32::from_le_bytes(random[..4].try_into().expect("four bytes"));
+    let seed = u64::from_le_bytes(random[4..].try_into().expect("eight bytes"));
+    let limiter = Arc::new(Limiter::new(rule_specs(config), ENTRY_COUNT, started, seed));
+    let wakes: Result<Vec<_>, _> = (0..core_count).map(|_| Wake::new().map(Arc::new)).collect();
+    let wakes = wakes.map_err(|e| format!("cannot make an eventfd: {e}"))?;
+    let options = log::Options {
+        batch_max: config.store_batch_max as usize,
+        sync_interval: (config.store_sync == "interval")
+            .then(|| Duration::from_millis(config.store_sync_interval_ms)),
+        node: (config.encryption_snowflake_datacenter_id << 5 | config.encryption_snowflake_worker_id) as u16,
+        queue_len_max: QUEUE_LEN_MAX,
+    };
+    let writer = log::start(store.clone(), options, &wakes, registry.writer.clone());
+    let (ports, writer) = writer.map_err(|e| format!("cannot start the writer thread: {e}"))?;
+    let (mut writers, mut readers) = (Vec::new(), Vec::new());
+    for _ in 0..core_count {
+        let (writer, reader) = shared_map(1_024);
+        writers.push(writer);
+        readers.push(reader);
+    }
+    let run = Arc::new(RunState::default());
+    let router = Arc::new(Router::new(&config.api_api_prefix));
+    let admission = Arc::new(Admission::new(config));
+    let mail = mesh_on(&wakes, MAIL_COUNT);
+    let parts = ports.into_iter().zip(mail).zip(writers).enumerate();
+    let seeds = parts.map(|(index, ((port, mailbox), live))| Seed {
+        index,
+        cpu: config.runtime_pin.then(|| available[index % available.len()]),
+        address: config.http_address(),
+        config: config.clone(),
+        store: store.clone(),
+        run: run.clone(),
+        limiter: limiter.clone(),
+        registry: registry.clone(),
+        router: router.clone(),
+        pool: pool.clone(),
+        admission: admission.clone(),
+        port,
+        mailbox,
+        wake: wakes[index].clone(),
+        live,
+        board: Liveboard(readers.clone()),
+        secret,
+        started,
+    });
+    Ok((seeds.collect(), writer, run, wakes))
+}
+
+type Ready = Sender<Result<SocketAddr, String>>;
+
+fn run_core(seed: Seed, ready: &Ready) {
+    if let Some(cpu) = seed.cpu {
+        if let Err(error) = cpu::pin(cpu) {
+            tracing::warn!(cpu, %error, "the core thread is not pinned");
+        }
+    }
+    let mut builder = io_uring_monoio::IoUring::builder();
+    builder.setup_single_issuer().setup_defer_taskrun();
+    let runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
+        .with_entries(4_096)
+        .uring_builder(builder)
+        .enable_timer()
+        .build();
+    match runtime {
+        Ok(mut runtime) => {
+            let result = runtime.block_on(core_main(seed, ready));
+            if let Err(error) = result {
+                let _ = ready.send(Err(error));
+            }
+        }
+        Err(error) => {
+            let _ = ready.send(Err(format!("cannot set up io_uring: {error}; run `plexichat check`")));
+        }
+    }
+}
+
+async fn core_main(seed: Seed, ready: &Ready) -> Result<(), String> {
+    use std::os::fd::AsFd;
+    let listening = listener(seed.address).map_err(|error| {
+        format!("cannot listen on {}: {error}; stop what listens there or choose another --port", seed.address)
+    })?;
+    let address = listening.local_addr().map_err(|e| e.to_string())?;
+    let listening = monoio::net::TcpListener::from_std(listening).map_err(|e| e.to_string())?;
+    let ring = Ring::new(seed.wake.as_fd());
+    let ring = ring.map_err(|e| format!("cannot set up the gateway's io_uring: {e}; run `plexichat check`"))?;
+    let sleep = Sleep::new(&seed.wake).map_err(|e| format!("cannot watch an eventfd: {e}"))?;
+    let (index, admission) = (seed.index, seed.admission.clone());
+    let core = Rc::new(build(seed, ring));
+    let connections = Rc::new(Connections::new(&core.state.config, admission));
+    monoio::spawn(accept(listening, core.clone(), connections.clone()));
+    monoio::spawn(tick(core.clone(), connections));
+    if index == 0 {
+        monoio::spawn(sweep(core.clone()));
+    }
+    let _ = ready.send(Ok(address));
+    while !core.is_finished() {
+        core.turn();
+        core.wake.arm();
+        if core.has_work() {
+            core.wake.disarm_shared();
+            yield_now().await;
+        } else {
+            sleep.sleep().await;
+            core.wake.disarm_shared();
+        }
+    }
+    Ok(())
+}
+
+fn build(seed: Seed, ring: Ring) -> Core {
+    let metrics = seed.registry.cores[seed.index].clone();
+    let board = seed.board.clone();
+    let core_count = seed.mailbox.count();
+    let hub =
+        Hub::new(seed.index, core_count, &seed.config, seed.live, seed.secret, Turn::now().monotonic_ms);
+    let liveness = Box::new(move |user_id: UserId| board.get(user_id));
+    let state = State::new(
+        seed.config,
+        seed.store,
+        seed.run,
+        seed.limiter,
+        metrics,
+        seed.started,
+        seed.wake.clone(),
+        liveness,
+    );
+    Core::new(Parts {
+        index: seed.index,
+        state,
+        router: seed.router,
+        hub,
+        ring,
+        port: seed.port,
+        mailbox: seed.mailbox,
+        wake: seed.wake,
+        pool: seed.pool,
+        board: seed.board,
+    })
+}
+
+async fn accept(listening: monoio::net::TcpListener, core: Rc<Core>, connections: Rc<Connections>) {
+    loop {
+        match listening.accept().await {
+            Ok((stream, peer)) => {
+                monoio::spawn(http::serve(stream, peer, core.clone(), connections.clone()));
+            }
+            Err(error) => {
+                // Out of descriptors or memory: those who are connected go on, newcomers wait in the backlog.
+                tracing::warn!(%error, "cannot accept connections; raise the open-file limit (`plexichat check`)");
+                monoio::time::sleep(TICK).await;
+            }
+        }
+    }
+}
+
+/// Lets time pass for the gateway and for HTTP connections.
+async fn tick(core: Rc<Core>, connections: Rc<Connections>) {
+    loop {
+        monoio::time::sleep(TICK).await;
+        core.turn();
+        connections.sweep(core.state.now().monotonic_ms);
+    }
+}
+
+/// Housekeeping, in small steps between which others get their turn.
+async fn sweep(core: Rc<Core>) {
+    loop {
+        monoio::time::sleep(SWEEP_INTERVAL).await;
+        let command = || Command::new(UserId(0), Sweep::default().into());
+        while let Ok(Reply::Count(1..)) = core.submit(command()).await {}
+    }
+}
+
+async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|task| {
+        if std::mem::replace(&mut yielded, true) {
+            return std::task::Poll::Ready(());
+        }
+        task.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
+}
+
+/// SIGTERM and SIGINT, taken by the main thread instead of ending the process.
+struct Signals(libc::sigset_t);
+
+impl Signals {
+    /// Before any thread is started: threads inherit the mask.
+    fn block() -> Signals {
+        // SAFETY: plain system calls on a set of our own.
+        unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&mut set);
+            libc::sigaddset(&mut set, libc::SIGTERM);
+            libc::sigaddset(&mut set, libc::SIGINT);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+            Signals(set)
+        }
+    }
+
+    fn wait(&self) {
+        let mut signal = 0;
+        // SAFETY: the set is initialised, the signals are blocked.
+        unsafe { libc::sigwait(&self.0, &mut signal) };
+    }
+
+    /// A second signal skips the grace.
+    fn exit_on_next(self) {
+        std::thread::spawn(move || {
+            self.wait();
+            tracing::warn!("stopping at once");
+            std::process::exit(130);
+        });
+    }
+}
