@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::domain::presence::Liveness;
 use crate::domain::{Command, Machine, Output, Reply, Result};
 use crate::runtime::clock::Turn;
+use crate::runtime::wake::Wake;
 use crate::store::{Options, Store, Sync};
 use crate::wire::http::{ResponseOptions, header_slots, http_date, parse_head};
 
@@ -50,7 +51,7 @@ impl Harness {
         let now = Turn { unix_ms: START_MS, monotonic_ms: 1_000_000 };
         let limiter = new_limiter(&config, 1 << 10, now);
         let config = Arc::new(config);
-        let state = State::new(config, store, Arc::default(), limiter, Arc::default(), now, liveness);
+        let state = State::new(config, store, Arc::default(), limiter, Arc::default(), now, Arc::new(Wake::new().unwrap()), liveness);
         Harness { state, router, outputs: RefCell::default(), _folder: folder }
     }
 

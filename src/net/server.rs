@@ -14,7 +14,7 @@ use super::listen::listener;
 use super::ring::Ring;
 use crate::api::State;
 use crate::api::limiter::{ENTRY_COUNT, Limiter};
-use crate::api::rate_limit::rule_specs;
+use crate::api::rate_limit::new_limiter;
 use crate::api::router::Router;
 use crate::api::state::RunState;
 use crate::cli::banner::{self, BannerInfo};
@@ -160,7 +160,7 @@ fn seeds(
     getrandom::fill(&mut random).map_err(|e| format!("the kernel gives no random bytes: {e}"))?;
     let secret = u32::from_le_bytes(random[..4].try_into().expect("four bytes"));
     let seed = u64::from_le_bytes(random[4..].try_into().expect("eight bytes"));
-    let limiter = Arc::new(Limiter::new(rule_specs(config), ENTRY_COUNT, started, seed));
+    let limiter = new_limiter(config, ENTRY_COUNT, started);
     let wakes: Result<Vec<_>, _> = (0..core_count).map(|_| Wake::new().map(Arc::new)).collect();
     let wakes = wakes.map_err(|e| format!("cannot make an eventfd: {e}"))?;
     let options = log::Options {
