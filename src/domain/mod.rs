@@ -6,14 +6,19 @@
 
 pub mod account;
 pub mod command;
+pub mod dm;
 pub mod error;
 pub mod event;
 pub mod machine;
 pub mod message;
 pub mod permission;
 pub mod presence;
+pub mod relationship;
 pub mod server;
+pub mod setting;
 pub mod sweep;
+pub mod tier;
+pub mod token;
 pub mod view;
 
 pub use command::{Command, Op};
