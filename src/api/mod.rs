@@ -4,16 +4,25 @@
 //! Invariant: no socket, no await. A handler is a plain function from a request to a [`Step`]: it reads the core's
 //! snapshot, answers, or names what has to happen first (a command, a password hash) and goes on from there.
 
+pub mod auth;
 pub mod authenticate;
 pub mod body;
 pub mod ctx;
 pub mod dispatch;
+pub mod dms;
+#[cfg(test)]
+pub mod fixture;
+pub mod presence;
+pub mod relationships;
 pub mod router;
 pub mod routes;
+pub mod rules;
+pub mod settings;
 pub mod state;
 pub mod system;
 #[cfg(test)]
 pub mod testing;
+pub mod users;
 
 pub use body::Body;
 pub use ctx::{Ctx, Principal, Request, Response, Step};
