@@ -20,5 +20,32 @@ pub const TRAILER_LEN_MAX: usize = 4 * KIB;
 /// WebSocket frame as announced in its header; above it the connection closes 1009 unread (gateway.md §1).
 pub const FRAME_LEN_MAX: usize = 16 * MIB;
 
+/// Relationships of one user, requests and blocks included. Keeps the list a client gets at once under 1 MiB.
+pub const RELATIONSHIP_COUNT_MAX: usize = 5_000;
+/// Direct messages of one user that his list looks at, newest channels first.
+pub const DM_COUNT_MAX: usize = 1_000;
+/// Client settings of one user (contract: settings.md).
+pub const SETTING_COUNT_MAX: usize = 100;
+/// Characters of a setting's key. At four bytes each a key of the table stays under LMDB's 511 bytes.
+pub const SETTING_KEY_LEN_MAX: usize = 100;
+/// Characters of a setting's value.
+pub const SETTING_VALUE_LEN_MAX: usize = 10_000;
+/// Bytes of an e-mail address (RFC 5321 §4.5.3.1: 64 + 1 + 255); also keeps the key of its index short.
+pub const EMAIL_LEN_MAX: usize = 320;
+/// Bytes of a user name; `authentication.accounts.username_max_length` ends at 64 and names are ASCII.
+pub const USERNAME_LEN_MAX: usize = 64;
+/// Characters of a `User-Agent` kept with a login session.
+pub const USER_AGENT_LEN_MAX: usize = 512;
+/// Characters of the text that goes with a friend request.
+pub const FRIEND_MESSAGE_LEN_MAX: usize = 256;
+/// Characters of a custom status and of its emoji.
+pub const CUSTOM_STATUS_LEN_MAX: usize = 128;
+pub const CUSTOM_EMOJI_LEN_MAX: usize = 64;
+/// Bytes of an attachment, attachments of a message: the server's limits, which a user may lower for himself.
+pub const ATTACHMENT_LEN_MAX: u64 = 10 * MIB as u64;
+pub const ATTACHMENT_COUNT_MAX: u64 = 10;
+
+const _: () = assert!(SETTING_KEY_LEN_MAX * 4 + 8 <= 511);
+const _: () = assert!(EMAIL_LEN_MAX <= 511);
 const _: () = assert!(TARGET_LEN_MAX < HEAD_LEN_MAX);
 const _: () = assert!(CHUNK_LINE_LEN_MAX < CHUNK_EXTENSIONS_LEN_MAX);

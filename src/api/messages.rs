@@ -208,7 +208,7 @@ fn count_chars(value: &Value<'_>) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::*;
+    use super::super::world::*;
     use super::super::testing::START_MS;
     use super::*;
     use crate::domain::permission::{CHANNELS_VIEW, MESSAGES_SEND};

@@ -5,27 +5,37 @@
 //! snapshot, answers, or names what has to happen first (a command, a password hash) and goes on from there.
 
 pub mod address;
+pub mod auth;
 pub mod authenticate;
 pub mod body;
 pub mod cors;
 pub mod ctx;
 pub mod dispatch;
 #[cfg(test)]
-mod fixture;
+pub mod dms;
 pub mod limiter;
 pub mod messages;
 pub mod pins;
+pub mod presence;
 pub mod rate_limit;
 pub mod reactions;
 pub mod read_marks;
+pub mod relationships;
 pub mod router;
 pub mod routes;
+pub mod rules;
+pub mod settings;
 pub mod state;
 pub mod system;
 #[cfg(test)]
 pub mod testing;
-pub mod typing;
 
+pub mod typing;
+#[cfg(test)]
+pub mod fixture;
+#[cfg(test)]
+mod world;
+pub mod users;
 
 pub use body::Body;
 pub use ctx::{Ctx, Principal, Request, Response, Step};

@@ -37,7 +37,7 @@ fn pins_max_of(tier: u8) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::*;
+    use super::super::world::*;
     use crate::domain::{EventName, intent};
     use crate::id::{ChannelId, MessageId};
 

@@ -66,7 +66,7 @@ fn kinds_max_of(tier: u8) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::*;
+    use super::super::world::*;
     use super::super::testing::START_MS;
     use crate::domain::{Audience, EventName, intent};
     use crate::id::{ChannelId, MessageId};

@@ -4,8 +4,7 @@
 //! Paths are below `api.api_prefix`, except `root` rows. A handler's name is its operation id.
 
 use super::ctx::Handler;
-use super::system;
-use super::{messages, pins, reactions, read_marks, typing};
+use super::{auth, dms, messages, pins, presence, reactions, read_marks, relationships, settings, system, typing, users};
 use crate::wire::http::Method;
 
 /// Who may call a route.
@@ -100,6 +99,68 @@ routes! {
     Get "/help/access-blocked" => system::help_access_blocked, Public, Default;
 
     // auth, users, settings, relationships, presence, direct messages
+    /// Create an account and log in.
+    Post "/auth/register" => auth::register, Public, AuthRegister;
+    /// Log in with name or e-mail and password.
+    Post "/auth/login" => auth::login, Public, AuthLogin;
+    /// End the calling session.
+    Post "/auth/logout" => auth::logout, User, Default;
+    /// Extend the calling session.
+    Post "/auth/refresh" => auth::refresh, User, Default;
+    /// Own live sessions.
+    Get "/auth/sessions" => auth::session_list, User, Default;
+    /// End one session.
+    Delete "/auth/sessions/{session_id}" => auth::session_delete, User, Default;
+    /// End all other sessions, or all.
+    Post "/auth/sessions/revoke-all" => auth::session_revoke_all, User, Default;
+    /// Password and age-gate policy.
+    Get "/auth/password-requirements" => auth::password_requirements, Public, Default;
+    /// Own profile.
+    Get "/users/@me" => users::me_get, User, UsersMeGet;
+    /// Change user name, e-mail or password.
+    Patch "/users/@me" => users::me_edit, User, UsersMeEdit;
+    /// Schedule the deletion of the account.
+    Delete "/users/@me" => users::me_delete, User, Default;
+    /// Own tier, badges and limits.
+    Get "/users/@me/features" => users::features_get, User, Default;
+    /// One user by exact name.
+    Get "/users/search" => users::user_search, User, Default;
+    /// Public profile.
+    Get "/users/{user_id}" => users::user_get, User, Default;
+    /// Get or create the private notes channel.
+    Get "/users/@me/notes" => dms::notes_get, User, Default;
+    /// Direct messages, latest message first.
+    Get "/users/@me/channels" => dms::dm_list, User, Default;
+    /// Open or find a direct message.
+    Post "/users/@me/channels" => dms::dm_open, User, Default;
+    /// Own messaging preferences.
+    Get "/users/@me/messaging-settings" => settings::messaging_get, User, Default;
+    /// Change messaging preferences.
+    Patch "/users/@me/messaging-settings" => settings::messaging_edit, User, Default;
+    /// All client settings.
+    Get "/users/@me/settings" => settings::setting_list, User, Default;
+    /// Set many client settings, all or none.
+    Put "/users/@me/settings/bulk" => settings::setting_put_bulk, User, Default;
+    /// One client setting.
+    Get "/users/@me/settings/{key}" => settings::setting_get, User, Default;
+    /// Set one client setting.
+    Put "/users/@me/settings/{key}" => settings::setting_put, User, Default;
+    /// Delete one client setting.
+    Delete "/users/@me/settings/{key}" => settings::setting_delete, User, Default;
+    /// Friends, requests and blocks.
+    Get "/relationships/@me" => relationships::relationship_list, User, RelationshipsList;
+    /// Send a friend request.
+    Post "/relationships" => relationships::friend_request, User, RelationshipsCreate;
+    /// Block a user.
+    Post "/relationships/block" => relationships::block, User, RelationshipsBlock;
+    /// Accept a friend request.
+    Put "/relationships/{user_id}/accept" => relationships::friend_accept, User, Default;
+    /// Unfriend, decline, cancel or unblock.
+    Delete "/relationships/{user_id}" => relationships::relationship_delete, User, Default;
+    /// Set own presence.
+    Put "/users/@me/presence" => presence::presence_set, User, Default;
+    /// Presence of a user.
+    Get "/users/{user_id}/presence" => presence::presence_get, User, Default;
 
     // servers, members, bans, roles, channels, invites
 

@@ -59,6 +59,23 @@ macro_rules! commands {
 commands! {
     // 1–39 accounts: account.rs token.rs setting.rs relationship.rs presence.rs dm.rs
     1 Register(account::Register) => register;
+    2 ProfileEdit(account::ProfileEdit) => profile_edit;
+    3 AccountDelete(account::AccountDelete) => account_delete;
+    4 LoginFailed(account::LoginFailed) => login_failed;
+    5 TokenCreate(token::TokenCreate) => token_create;
+    6 TokenTouch(token::TokenTouch) => token_touch;
+    7 TokenRevoke(token::TokenRevoke) => token_revoke;
+    8 TokenRevokeAll(token::TokenRevokeAll) => token_revoke_all;
+    9 SettingsPut(setting::SettingsPut) => settings_put;
+    10 SettingDelete(setting::SettingDelete) => setting_delete;
+    11 MessagingEdit(setting::MessagingEdit) => messaging_edit;
+    12 FriendRequest(relationship::FriendRequest) => friend_request;
+    13 FriendAccept(relationship::FriendAccept) => friend_accept;
+    14 RelationshipRemove(relationship::RelationshipRemove) => relationship_remove;
+    15 Block(relationship::Block) => block;
+    16 PresenceSet(presence::PresenceSet) => presence_set;
+    17 DmOpen(dm::DmOpen) => dm_open;
+    18 NotesOpen(dm::NotesOpen) => notes_open;
 
     // 40–79 servers: server.rs member.rs role.rs ban.rs channel.rs invite.rs
     40 ServerCreate(server::ServerCreate) => server_create;

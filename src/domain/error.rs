@@ -52,6 +52,8 @@ errors! {
     AccountLocked = 403, "Account locked after too many failed logins; try again later";
     AccountSuspended = 403, "Account suspended";
     AccountFrozen = 403, "Account is scheduled for deletion";
+    PasswordWrong = 403, "The current password is wrong";
+    DeletionClosed = 403, "Account deletion is switched off on this server";
     RegistrationClosed = 403, "Registration is switched off on this server";
     // things that are not there
     RouteNotFound = 404, "Not found";
@@ -75,6 +77,8 @@ errors! {
     OwnerProtected = 403, "This cannot be done to the owner of the server";
     RoleTooHigh = 403, "Your highest role must stand above the target";
     Blocked = 403, "One of you has blocked the other";
+    DmFriendsOnly = 403, "This user accepts direct messages from friends only";
+    DmRefused = 403, "This user accepts no direct messages";
     Banned = 403, "You are banned from this server";
     // conflicts
     UsernameTaken = 409, "Username is already taken";

@@ -91,6 +91,8 @@ pub enum Audience {
     Channel { server_id: ServerId, channel_id: ChannelId, all_of: u64 },
     /// Friends of the user and members of servers he is in, minus himself and blocked pairs, each once.
     Acquaintances(UserId),
+    /// Members of servers he is in, minus himself, his friends and blocked pairs, each once.
+    Neighbours(UserId),
 }
 
 impl Audience {

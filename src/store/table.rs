@@ -101,7 +101,7 @@ impl<'a> Read<'a> {
     pub fn scan<K: Key, V: Record>(self, table: Table<K, V>, prefix: impl Key) -> Scan<'a, K, V> {
         let start = encode(prefix);
         let end = prefix_end(&start);
-        self.forward(table, Bound::Included(&start), end)
+        self.forward(table, lower(&start), end)
     }
 
     /// Records whose key starts with `prefix` and is greater than every key that starts with `after`.
@@ -163,10 +163,15 @@ impl<'a> Read<'a> {
 
     fn backward<K, V>(self, table: Table<K, V>, start: &[u8], end: Option<KeyBuf>) -> Scan<'a, K, V> {
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let bounds = (Bound::Included(start), end);
+        let bounds = (lower(start), end);
         let range = self.databases[table.index].rev_range(self.tx, &bounds).unwrap_or_else(|e| unreadable(e));
         Scan { walk: Walk::Backward(range), types: PhantomData }
     }
+}
+
+/// Where a walk from `start` begins. LMDB knows no empty key: the empty prefix is no bound at all.
+fn lower(start: &[u8]) -> Bound<&[u8]> {
+    if start.is_empty() { Bound::Unbounded } else { Bound::Included(start) }
 }
 
 /// A walk over records. Bound it with `take`: a core thread reads no more than a page.
@@ -289,7 +294,7 @@ impl<'e> Tx<'e> {
     ) -> usize {
         let start = encode(prefix);
         let end = prefix_end(&start);
-        let bounds = (Bound::Included(&start[..]), end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
+        let bounds = (lower(&start), end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
         let database = self.databases[table.index];
         let keys: Vec<KeyBuf> = database
             .range(&self.tx, &bounds)
