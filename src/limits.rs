@@ -17,6 +17,24 @@ pub const CHUNK_LINE_LEN_MAX: usize = 256;
 pub const CHUNK_EXTENSIONS_LEN_MAX: usize = 4 * KIB;
 /// Trailer section of a chunked body.
 pub const TRAILER_LEN_MAX: usize = 4 * KIB;
+/// What one read of an HTTP connection asks for, and what an idle one holds. Most requests fit.
+pub const READ_LEN: usize = 2 * KIB;
+/// The same for a client that pipelines and fills its reads.
+pub const PIPELINE_READ_LEN_MAX: usize = 16 * KIB;
+/// A read for a body that is announced to be longer.
+pub const BODY_READ_LEN_MAX: usize = 64 * KIB;
+/// Answers to pipelined requests that are collected before they are written.
+pub const PIPELINE_LEN_MAX: usize = 64 * KIB;
+/// A larger buffer goes back to the allocator instead of the core's pool.
+pub const POOLED_LEN_MAX: usize = 64 * KIB;
+/// Buffers in a core's pool: 16 MiB at most.
+pub const POOLED_COUNT_MAX: usize = 256;
+/// What is read and thrown away after a connection's last answer, so that the client gets to see it.
+pub const LINGER_LEN_MAX: usize = 256 * KIB;
+/// For how long at most.
+pub const LINGER_MS: u64 = 2_000;
+/// Connections of a core that are being told that there are too many; more are closed without a word.
+pub const TURNED_AWAY_COUNT_MAX: usize = 64;
 /// WebSocket frame as announced in its header; above it the connection closes 1009 unread (gateway.md §1).
 pub const FRAME_LEN_MAX: usize = 16 * MIB;
 
@@ -48,4 +66,5 @@ pub const ATTACHMENT_COUNT_MAX: u64 = 10;
 const _: () = assert!(SETTING_KEY_LEN_MAX * 4 + 8 <= 511);
 const _: () = assert!(EMAIL_LEN_MAX <= 511);
 const _: () = assert!(TARGET_LEN_MAX < HEAD_LEN_MAX);
+const _: () = assert!(READ_LEN < HEAD_LEN_MAX);
 const _: () = assert!(CHUNK_LINE_LEN_MAX < CHUNK_EXTENSIONS_LEN_MAX);

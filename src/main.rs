@@ -1,36 +1,41 @@
-//! The `plexichat` binary: the allocator, and which functions the commands call.
+//! The plexichat server.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use plexichat::cli::{self, Hooks};
 use plexichat::config::Loaded;
+use plexichat::net;
+use plexichat::store::{Store, restore};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    cli::main(Hooks { serve, backup, restore, routes })
+    cli::main(Hooks { serve, backup, restore: restore_from, routes: plexichat::api::routes::listing })
 }
 
-/// Prepares the process: limits, logs, what the machine must offer.
 fn serve(loaded: Loaded) -> Result<(), String> {
     cli::check::essentials()?;
     if let Err(error) = cli::check::raise_open_files() {
-        eprintln!("warning: the limit of open files stays as it is: {error}");
+        eprintln!("the open-file limit stays as it is: {error}");
     }
-    let _guard = plexichat::observe::init_logs(&loaded.config);
-    Err("this build serves nothing yet".to_owned())
+    let _logs = plexichat::observe::init_logs(&loaded.config);
+    net::serve(loaded)
 }
 
-fn backup(_: &Loaded, _: &Path) -> Result<(), String> {
-    Err("this build has no database yet".to_owned())
+fn backup(loaded: &Loaded, folder: &Path) -> Result<(), String> {
+    let options = net::store_options(&loaded.config, 1);
+    let store = Store::open_to_read(&options).map_err(|error| error.to_string())?;
+    let len = store.backup(folder).map_err(|error| error.to_string())?;
+    println!("Backed up {} to {}: {len} bytes.", store.path().display(), folder.display());
+    Ok(())
 }
 
-fn restore(_: &Loaded, _: &Path) -> Result<(), String> {
-    Err("this build has no database yet".to_owned())
-}
-
-fn routes() -> String {
-    String::new()
+fn restore_from(loaded: &Loaded, folder: &Path) -> Result<(), String> {
+    let options = net::store_options(&loaded.config, 1);
+    let count = restore(folder, &options).map_err(|error| error.to_string())?;
+    println!("Restored {count} records to {}. The store that was there is kept as", options.path.display());
+    println!("data.mdb.before-restore in the same folder; remove it when all is well.");
+    Ok(())
 }

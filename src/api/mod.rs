@@ -12,6 +12,7 @@ pub mod cors;
 pub mod ctx;
 pub mod dispatch;
 #[cfg(test)]
+pub mod fixture;
 pub mod dms;
 pub mod limiter;
 pub mod messages;
@@ -29,13 +30,10 @@ pub mod state;
 pub mod system;
 #[cfg(test)]
 pub mod testing;
-
 pub mod typing;
-#[cfg(test)]
-pub mod fixture;
+pub mod users;
 #[cfg(test)]
 mod world;
-pub mod users;
 
 pub use body::Body;
 pub use ctx::{Ctx, Principal, Request, Response, Step};

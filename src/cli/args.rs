@@ -57,7 +57,7 @@ fn command_line() -> clap::Command {
         .action(ArgAction::SetTrue)
         .help("Print a file with every option at its default instead");
     let root = clap::Command::new("plexichat")
-        .version(crate::domain::version())
+        .version(super::version())
         .about("A chat server: the Plexichat REST API and gateway in one binary")
         .after_help(EXAMPLES)
         .max_term_width(110)

@@ -1,17 +1,15 @@
 //! What batches and other cores make known, to this core's sessions.
 
-use smallvec::SmallVec;
-
 use super::hub::{Cx, Hub};
 use super::interest::Filter;
 use super::protocol::Close;
 use super::session::NONE;
 use crate::domain::presence::visible_status;
+use crate::domain::relationship;
 use crate::domain::{Audience, Change, Event, EventName, Output, Revocation, intent};
 use crate::id::{TokenId, UserId};
-use crate::store::Read;
-use crate::store::records::{relation, status};
-use crate::store::tables::{PRESENCES, RELATIONSHIPS, USER_SERVERS};
+use crate::store::records::status;
+use crate::store::tables::{PRESENCES, USER_SERVERS};
 use crate::wire::json::Object;
 
 /// Relationships of one user that a presence change looks at.
@@ -135,7 +133,8 @@ impl Hub {
                 let filter = Filter::Channel(*channel_id, *all_of);
                 self.interest.collect(cx.read, *server_id, filter, gate, user_of, out);
             }
-            Audience::Acquaintances(user_id) => self.collect_acquaintances(cx, *user_id, gate, out),
+            Audience::Acquaintances(user_id) => self.collect_acquaintances(cx, *user_id, gate, true, out),
+            Audience::Neighbours(user_id) => self.collect_acquaintances(cx, *user_id, gate, false, out),
         }
     }
 
@@ -150,14 +149,19 @@ impl Hub {
     /// Friends and members of shared servers, once each, without blocked pairs (§6.5).
     ///
     /// Grows with the friends of the user plus the sessions on this core in his servers; two look-ups per recipient.
-    fn collect_acquaintances(&mut self, cx: &Cx<'_>, user_id: UserId, gate: u16, out: &mut Vec<u32>) {
+    fn collect_acquaintances(
+        &mut self,
+        cx: &Cx<'_>,
+        user_id: UserId,
+        gate: u16,
+        with_friends: bool,
+        out: &mut Vec<u32>,
+    ) {
         if self.sessions.is_empty() {
             return;
         }
-        for ((_, other), relationship) in cx.read.scan(RELATIONSHIPS, user_id).take(FRIEND_COUNT_MAX) {
-            if relationship.kind == relation::FRIEND {
-                self.collect_user(other, gate, out);
-            }
+        for other in relationship::friends(cx.read, user_id).take(FRIEND_COUNT_MAX).filter(|_| with_friends) {
+            self.collect_user(other, gate, out);
         }
         for ((_, server_id), _) in cx.read.scan(USER_SERVERS, user_id).take(SERVER_COUNT_MAX) {
             let sessions = &self.sessions;
@@ -170,7 +174,11 @@ impl Hub {
         out.retain(|&slot| {
             let first = std::mem::replace(&mut marks[slot as usize], mark) != mark;
             let other = sessions[slot as usize].user_id;
-            first && other != user_id && !blocked(cx.read, user_id, other)
+            let friend = || relationship::are_friends(cx.read, user_id, other);
+            first
+                && other != user_id
+                && !relationship::blocked(cx.read, user_id, other)
+                && (with_friends || !friend())
         });
     }
 
@@ -183,12 +191,4 @@ impl Hub {
         out.extend_from_slice(b"\"}}");
         out
     }
-}
-
-/// Whether one of the two has blocked the other.
-pub(super) fn blocked(read: Read<'_>, one: UserId, other: UserId) -> bool {
-    let blocks = |from: UserId, to: UserId| {
-        read.get(RELATIONSHIPS, (from, to)).is_some_and(|relationship| relationship.kind == relation::BLOCKED)
-    };
-    blocks(one, other) || blocks(other, one)
 }

@@ -292,7 +292,7 @@ mod tests {
     use crate::store::tests::temporary;
 
     fn command() -> Command {
-        Command::new(UserId(0), Op::Sweep(Sweep::default()))
+        Command::new(UserId(0), Op::Sweep(Sweep { records_max: 1 }))
     }
 
     fn options() -> Options {

@@ -19,7 +19,7 @@ use super::http::{Backend, Upgrade};
 use super::listen::set_option;
 use super::ring::{self, Ready, Ring};
 use crate::api::State;
-use crate::api::limiter::{Limiter, key_of_id, key_of_ip};
+use crate::api::limiter::Limiter;
 use crate::api::router::Router;
 use crate::config::{Algorithm, BucketSpec, Config};
 use crate::domain::{Command, Refusal, Reply, Result};
@@ -148,10 +148,12 @@ impl Allowance {
     fn ask(&self, now: Turn, ask: Ask) -> bool {
         match ask {
             Ask::Attempt(ip) => {
-                self.limiter.take(now, key_of_ip(NAMESPACE_ATTEMPT, ip), &self.attempt).allowed
+                let key = self.limiter.key_of_ip(NAMESPACE_ATTEMPT, ip);
+                self.limiter.take(now, key, &self.attempt).allowed
             }
             Ask::Identify(token) => {
-                self.limiter.take(now, key_of_id(NAMESPACE_IDENTIFY, token.0), &self.identify).allowed
+                let key = self.limiter.key_of_id(NAMESPACE_IDENTIFY, token.0);
+                self.limiter.take(now, key, &self.identify).allowed
             }
             Ask::Failed(ip) => {
                 self.limiter.failed_verification(now, ip);

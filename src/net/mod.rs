@@ -1,12 +1,15 @@
 //! Where sockets meet protocols: one thread per core, HTTP on monoio, gateway sockets on a ring of their own.
 //!
-//! Owns: sockets, the turn of a core, starting and stopping threads.
-//! Invariant: no business rules. Nothing here blocks a core thread: no fsync, no hashing, no lock, no unbounded
-//! loop.
+//! Owns: connections, their buffers and deadlines, the turn of a core, starting and stopping threads.
+//! Invariant: no business rules. Every wait for a client has a deadline, every buffer a bound. Nothing here blocks a
+//! core thread: no fsync, no hashing, no lock, no unbounded loop.
 
+pub mod admission;
+pub mod connections;
 mod core;
+pub mod http;
 mod listen;
 mod ring;
 mod server;
 
-pub use server::serve;
+pub use server::{serve, store_options};

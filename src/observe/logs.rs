@@ -67,6 +67,13 @@ fn level(name: &str) -> LevelFilter {
     }
 }
 
+/// Whether [`log_request`] writes anything: only then is it worth asking the clock.
+#[inline]
+#[must_use]
+pub fn logs_requests() -> bool {
+    tracing::enabled!(target: "plexichat::request", tracing::Level::DEBUG)
+}
+
 /// One answered request, at DEBUG. `route` is the operation (`message_create`), never the path with its ids or
 /// query, which may hold a token.
 #[inline]

@@ -10,6 +10,6 @@ mod metrics;
 mod serve;
 
 pub use exposition::{CONTENT_TYPE, encode};
-pub use logs::{Guard, init_logs, log_request};
+pub use logs::{Guard, init_logs, log_request, logs_requests};
 pub use metrics::{CoreMetrics, Counter, Gauge, HashMetrics, Histogram, Registry, WriterMetrics};
 pub use serve::serve_metrics;

@@ -105,6 +105,32 @@ impl Store {
         Ok(store)
     }
 
+    /// Opens the store beside a running server, for reading: backups. Nothing can be written through it.
+    ///
+    /// # Errors
+    /// When there is no store, or it has another format.
+    pub fn open_to_read(options: &Options) -> Result<Store, OpenError> {
+        let path = &options.path;
+        let explain =
+            |error: &dyn std::fmt::Display| OpenError(format!("cannot read the store in {}: {error}", path.display()));
+        if !path.join("data.mdb").is_file() {
+            return Err(explain(&"there is none; name its folder with --data"));
+        }
+        let mut opening = EnvOpenOptions::new().read_txn_without_tls();
+        opening.map_size(page_multiple(options.map_size)).max_dbs(TABLE_COUNT as u32);
+        // SAFETY: a read-only map; LMDB's own reader table coordinates with the writing process.
+        let env = unsafe {
+            opening.flags(EnvFlags::READ_ONLY | EnvFlags::NO_READ_AHEAD);
+            opening.open(path)
+        }
+        .map_err(|e| explain(&e))?;
+        let databases = open_tables(&env).map_err(|e| explain(&e))?;
+        let no_lock = File::open(path.join("data.mdb")).map_err(|e| explain(&e))?;
+        let store = Store { env, databases, path: path.clone(), map_size: options.map_size, _lock: no_lock };
+        let format = store.snapshot().read().get(META, "format").map(|meta| meta.value.to_native());
+        if format == Some(FORMAT) { Ok(store) } else { Err(explain(&"it has another format")) }
+    }
+
     /// A view of everything committed so far.
     pub fn snapshot(&self) -> Snapshot {
         let tx =
@@ -172,6 +198,20 @@ fn create_tables(env: &Env<WithoutTls>) -> Result<Databases, heed::Error> {
         Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(databases))
     })?;
     Ok(created.unwrap_commit())
+}
+
+fn open_tables(env: &Env<WithoutTls>) -> Result<Databases, heed::Error> {
+    let tx = env.read_txn()?;
+    let opened = env.open_databases_and_commit(tx, |opener, tx| {
+        let mut databases = Vec::with_capacity(TABLE_COUNT);
+        for row in ROWS {
+            let database = opener.open_database::<Bytes, Bytes>(tx, Some(row.name))?;
+            databases.push(database.ok_or(heed::Error::Mdb(heed::MdbError::NotFound))?);
+        }
+        let databases: [_; TABLE_COUNT] = databases.try_into().expect("one database per row");
+        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(databases))
+    })?;
+    Ok(opened.unwrap_commit())
 }
 
 /// LMDB wants a multiple of the page size.

@@ -1,0 +1,120 @@
+//! How many connections there may be, in all and from one address, counted over all cores.
+//!
+//! Invariant: every admitted connection is counted exactly until its [`Admitted`] is dropped, also when it goes from
+//! HTTP to the gateway.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::config::Config;
+
+/// Addresses share counters by a hash that nobody can aim at: with one address at its limit, another one is refused
+/// with a chance of 1 in 65,536. 256 KiB.
+const COUNTER_COUNT: usize = 1 << 16;
+
+/// One per process.
+#[derive(Debug)]
+pub struct Admission {
+    max: u32,
+    per_address_max: u32,
+    total: AtomicU32,
+    counters: Box<[AtomicU32]>,
+    hasher: RandomState,
+}
+
+/// Why a connection is turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnedAway {
+    /// `http.connections_max`
+    Full,
+    /// `http.connections_per_address_max`
+    TooManyOfAddress,
+}
+
+/// A connection's place; dropping it frees the place.
+#[derive(Debug)]
+pub struct Admitted {
+    admission: Arc<Admission>,
+    /// `None` for trusted proxies, which stand for many clients.
+    counter: Option<u16>,
+}
+
+impl Admission {
+    pub fn new(config: &Config) -> Arc<Admission> {
+        let fit = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        Arc::new(Admission {
+            max: fit(config.http_connections_max),
+            per_address_max: fit(config.http_connections_per_address_max),
+            total: AtomicU32::new(0),
+            counters: (0..COUNTER_COUNT).map(|_| AtomicU32::new(0)).collect(),
+            hasher: RandomState::new(),
+        })
+    }
+
+    /// Open connections, HTTP and gateway.
+    pub fn count(&self) -> u32 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection. A v6 address is counted by its /64, which is what one customer is given.
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub fn admit(self: &Arc<Self>, address: IpAddr, is_proxy: bool) -> Result<Admitted, TurnedAway> {
+        if !take(&self.total, self.max) {
+            return Err(TurnedAway::Full);
+        }
+        let counter = (!is_proxy).then(|| self.counter_of(address));
+        if counter.is_some_and(|index| !take(&self.counters[usize::from(index)], self.per_address_max)) {
+            self.total.fetch_sub(1, Ordering::Relaxed);
+            return Err(TurnedAway::TooManyOfAddress);
+        }
+        Ok(Admitted { admission: self.clone(), counter })
+    }
+
+    fn counter_of(&self, address: IpAddr) -> u16 {
+        let hash = match address.to_canonical() {
+            IpAddr::V4(address) => self.hasher.hash_one(address.to_bits()),
+            IpAddr::V6(address) => self.hasher.hash_one(address.to_bits() >> 64),
+        };
+        (hash % COUNTER_COUNT as u64) as u16
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if let Some(index) = self.counter {
+            self.admission.counters[usize::from(index)].fetch_sub(1, Ordering::Relaxed);
+        }
+        self.admission.total.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn take(count: &AtomicU32, max: u32) -> bool {
+    let next = |count: u32| (count < max).then_some(count + 1);
+    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_in_all_and_by_address() {
+        let config =
+            Config { http_connections_max: 4, http_connections_per_address_max: 2, ..Config::default() };
+        let admission = Admission::new(&config);
+        let admit = |ip: &str, is_proxy| admission.admit(ip.parse().unwrap(), is_proxy);
+        let first = admit("1.1.1.1", false).unwrap();
+        let _second = admit("::ffff:1.1.1.1", false).unwrap();
+        assert_eq!(admit("1.1.1.1", false).unwrap_err(), TurnedAway::TooManyOfAddress);
+        let _proxied = admit("1.1.1.1", true).unwrap();
+        drop(first);
+        let _third = admit("1.1.1.1", false).unwrap();
+        let _fourth = admit("2001:db8::1", true).unwrap();
+        assert_eq!(admit("9.9.9.9", false).unwrap_err(), TurnedAway::Full);
+        assert_eq!(admission.count(), 4);
+    }
+}

@@ -1,0 +1,543 @@
+//! One task per HTTP connection: bytes in, requests to the handlers, answers out.
+//!
+//! Invariants: requests of a connection are answered in their order, and all that are ready leave in one write. A
+//! read is never dropped while the kernel may still fill its buffer. When nobody can tell where the next request
+//! begins, the connection ends with the answer, and the client gets to see it (lingering close).
+//!
+//! The core behind is a [`Backend`], so that tests run without one.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Instant;
+
+use monoio::buf::{IoBuf, IoBufMut};
+use monoio::io::{AsyncReadRent, AsyncWriteRent};
+use monoio::net::TcpStream;
+
+use super::admission::{Admitted, TurnedAway};
+use super::connections::{Connections, Phase, Registration, send_now, shutdown};
+use crate::api::dispatch::{Dispatched, NO_ROUTE, dispatch, finish, refuse, refuse_unread, write};
+use crate::api::router::Router;
+use crate::api::{Ctx, Request, Response, State, Step};
+use crate::domain::{Command, Error, Refusal, Reply, Result};
+use crate::limits::{
+    BODY_READ_LEN_MAX, LINGER_LEN_MAX, PIPELINE_LEN_MAX, PIPELINE_READ_LEN_MAX, READ_LEN,
+    TURNED_AWAY_COUNT_MAX,
+};
+use crate::observe::{log_request, logs_requests};
+use crate::wire::http::{
+    BodyDecoder, BodyKind, CONTINUE, Framing, Head, HttpError, Method, ResponseOptions, header_slots,
+    parse_head, switching_protocols, websocket_key,
+};
+
+/// The only path that becomes a WebSocket.
+const GATEWAY_PATH: &str = "/gateway";
+
+/// What a connection needs of its core.
+pub trait Backend: 'static {
+    fn state(&self) -> &State;
+    fn router(&self) -> &Router;
+    /// Has the log decide a command.
+    fn submit(&self, command: Command) -> impl Future<Output = Result<Reply>>;
+    /// The PHC string of a password.
+    fn hash(&self, password: String) -> impl Future<Output = Result<String>>;
+    /// Whether a password matches a PHC string.
+    fn verify(&self, password: String, phc: Option<String>) -> impl Future<Output = Result<bool>>;
+    /// Brings the core's clock and snapshot up to date; called before each request.
+    fn sync(&self);
+    /// Takes over a socket that has become a WebSocket. The 101 has been sent.
+    fn upgrade(&self, fd: OwnedFd, upgrade: Upgrade);
+}
+
+/// What the gateway learns from the request that opened a connection.
+#[derive(Debug)]
+pub struct Upgrade {
+    /// The client's address, by the rules for proxies.
+    pub ip: IpAddr,
+    /// As sent; empty when there was none.
+    pub host: String,
+    /// The client speaks TLS to a trusted proxy.
+    pub is_https: bool,
+    pub user_agent: String,
+    /// Undecoded, without the `?`.
+    pub query: String,
+    /// What followed the request in the same read.
+    pub leftover: Vec<u8>,
+    /// Keep it as long as the connection: it holds its place in `http.connections_max`.
+    pub admitted: Admitted,
+    pub request_id: u64,
+}
+
+/// Serves a connection to its end.
+pub async fn serve<B: Backend>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    backend: Rc<B>,
+    connections: Rc<Connections>,
+) {
+    // Answers are written whole; waiting for more would only delay them. On error they are a little slower.
+    let _ = stream.set_nodelay(true);
+    let peer = peer.ip().to_canonical();
+    let is_proxy = backend.state().proxies.contains(peer);
+    let admitted = connections.admission.admit(peer, is_proxy);
+    let registration = connections.register(stream.as_raw_fd());
+    let mut socket = Socket { registration, stream, output: Vec::new() };
+    let admitted = match admitted {
+        Ok(admitted) => admitted,
+        Err(reason) => return turn_away(&*backend, &mut socket, reason).await,
+    };
+    let mut connection =
+        Connection { backend, socket, peer, input: Vec::new(), at: 0, room: READ_LEN, is_used: false };
+    // Errors are those of a socket whose client is gone; there is nobody to tell.
+    if let Ok(Some(facts)) = connection.run().await {
+        connection.hand_over(*facts, admitted);
+    }
+}
+
+/// One answer, then the end. When many are being turned away, without a word.
+async fn turn_away<B: Backend>(backend: &B, socket: &mut Socket, reason: TurnedAway) {
+    let connections = socket.registration.connections.clone();
+    let count = connections.turned_away_count.get();
+    if count >= TURNED_AWAY_COUNT_MAX {
+        return;
+    }
+    connections.turned_away_count.set(count + 1);
+    let error: Error = match reason {
+        TurnedAway::Full => Refusal::Busy.into(),
+        TurnedAway::TooManyOfAddress => Error::too_many("Too many connections from this address", 1_000),
+    };
+    let form = Form { request_id: connections.next_request_id(), ..Form::LAST };
+    socket.append(backend.state(), &refuse(error, Response::default()), &form);
+    send_now(socket.stream.as_raw_fd(), &socket.output);
+    socket.linger().await;
+    connections.turned_away_count.set(connections.turned_away_count.get() - 1);
+}
+
+/// Socket and output of a connection. Fields drop in this order: the entry before the descriptor.
+struct Socket {
+    registration: Registration,
+    stream: TcpStream,
+    /// Answers not written yet. Without capacity between requests.
+    output: Vec<u8>,
+}
+
+/// How an answer is to be written.
+struct Form {
+    request_id: u64,
+    keep_alive: bool,
+    version_minor: u8,
+    head_only: bool,
+}
+
+impl Form {
+    /// The connection ends with it; the request was perhaps not understood.
+    const LAST: Form = Form { request_id: 0, keep_alive: false, version_minor: 1, head_only: false };
+}
+
+impl Socket {
+    fn append(&mut self, state: &State, response: &Response, form: &Form) {
+        let connections = &self.registration.connections;
+        if self.output.capacity() == 0 {
+            self.output = connections.take_buffer();
+        }
+        let date = connections.date(state.now_ms());
+        let options = ResponseOptions {
+            keep_alive: form.keep_alive,
+            version_minor: form.version_minor,
+            head_only: form.head_only,
+            ..ResponseOptions::new(&date)
+        };
+        write(state, response, form.request_id, options, &mut self.output);
+    }
+
+    /// Writes everything. Each part that the client takes gives it new time for the next.
+    async fn flush(&mut self, state: &State) -> io::Result<()> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let mut output = std::mem::take(&mut self.output);
+        let mut written = 0;
+        while written < output.len() {
+            self.registration.begin(Phase::Write);
+            let (result, slice) = self.stream.write(output.slice(written..)).await;
+            output = slice.into_inner();
+            match result? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => written += count,
+            }
+        }
+        state.metrics.bytes_out.add(written as u64);
+        self.registration.connections.give_buffer(output);
+        Ok(())
+    }
+
+    /// Appends up to `room` bytes to `input`; 0 at the end of the stream.
+    async fn read(&mut self, input: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+        let mut buffer = std::mem::take(input);
+        buffer.reserve(room);
+        let (start, end) = (buffer.len(), buffer.capacity());
+        let (result, slice) = self.stream.read(buffer.slice_mut(start..end)).await;
+        *input = slice.into_inner();
+        result
+    }
+
+    /// Closes such that the client can read what was sent: a close with unread bytes in the socket would be a
+    /// reset, which takes the answer with it.
+    async fn linger(&mut self) {
+        shutdown(self.stream.as_raw_fd(), libc::SHUT_WR);
+        self.registration.begin(Phase::Linger);
+        let mut buffer = self.registration.connections.take_buffer();
+        let mut left = LINGER_LEN_MAX;
+        while let Ok(count @ 1..) = self.read(&mut buffer, READ_LEN).await {
+            buffer.clear();
+            left = left.saturating_sub(count);
+            if left == 0 {
+                break;
+            }
+        }
+        self.registration.connections.give_buffer(buffer);
+    }
+}
+
+struct Connection<B> {
+    backend: Rc<B>,
+    socket: Socket,
+    peer: IpAddr,
+    /// Everything received that is not answered, from `at` on.
+    input: Vec<u8>,
+    at: usize,
+    /// What the next read for a head asks for; grows with clients that pipeline.
+    room: usize,
+    /// Has had an answer.
+    is_used: bool,
+}
+
+/// What the front of the input is.
+enum Front {
+    /// Not a whole head yet.
+    Incomplete,
+    /// A head whose body is still missing; true: the client waits to be asked for it.
+    Body(Framing, bool),
+    /// A request of this length was answered; false: the connection ends.
+    Answered(usize, bool),
+    /// A request of this length became a WebSocket.
+    Upgraded(usize, Box<Facts>),
+    Unreadable(HttpError),
+}
+
+/// The parts of an [`Upgrade`] that come from the request.
+struct Facts {
+    ip: IpAddr,
+    host: String,
+    is_https: bool,
+    user_agent: String,
+    query: String,
+    request_id: u64,
+}
+
+impl<B: Backend> Connection<B> {
+    /// To the end of the connection, or until it has become a WebSocket.
+    async fn run(&mut self) -> io::Result<Option<Box<Facts>>> {
+        // The length of a request at the front whose body has been decoded.
+        let mut whole = None;
+        loop {
+            match self.front(whole.take()).await? {
+                Front::Incomplete => {
+                    if !self.read_head().await? {
+                        return Ok(None);
+                    }
+                }
+                Front::Body(framing, asks) => match self.read_body(framing, asks).await? {
+                    Ok(Some(len)) => whole = Some(len),
+                    Ok(None) => return Ok(None),
+                    Err(error) => {
+                        self.refuse(error);
+                        break;
+                    }
+                },
+                Front::Answered(len, keep_alive) => {
+                    self.at += len;
+                    self.is_used = true;
+                    if !keep_alive {
+                        break;
+                    }
+                    if self.socket.output.len() > PIPELINE_LEN_MAX {
+                        self.socket.flush(self.backend.state()).await?;
+                    }
+                }
+                Front::Upgraded(len, facts) => {
+                    self.at += len;
+                    self.socket.flush(self.backend.state()).await?;
+                    return Ok(Some(facts));
+                }
+                Front::Unreadable(error) => {
+                    self.refuse(error);
+                    break;
+                }
+            }
+        }
+        self.socket.flush(self.backend.state()).await?;
+        self.socket.linger().await;
+        Ok(None)
+    }
+
+    /// Looks at the input and answers the request there when it is whole. `whole`: its length is known.
+    async fn front(&mut self, whole: Option<usize>) -> io::Result<Front> {
+        let input = &self.input[self.at..];
+        if input.is_empty() {
+            return Ok(Front::Incomplete);
+        }
+        // On the heap, not in the task: 2 KiB that an idle connection does not hold.
+        let mut slots = Box::new(header_slots());
+        let head = match parse_head(input, &mut slots) {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(Front::Incomplete),
+            Err(error) => return Ok(Front::Unreadable(error)),
+        };
+        let framing = head.framing;
+        let len = match (whole, framing.body) {
+            (Some(len), _) => len,
+            (None, BodyKind::None) => framing.head_len,
+            (None, BodyKind::Sized(len)) if len <= (input.len() - framing.head_len) as u64 => {
+                framing.head_len + len as usize
+            }
+            (None, _) => return Ok(Front::Body(framing, head.expect_continue)),
+        };
+        let state = self.backend.state();
+        let body = &input[framing.head_len..len];
+        if body.len() as u64 > state.config.api_max_body_size {
+            return Ok(Front::Unreadable(HttpError::PayloadTooLarge));
+        }
+        self.backend.sync();
+        if head.websocket {
+            return Ok(match self.socket.upgrade(state, &head, self.peer) {
+                Some(facts) => Front::Upgraded(len, facts),
+                None => Front::Answered(len, false),
+            });
+        }
+        let keep_alive = self.socket.answer(&*self.backend, head, body, self.peer).await?;
+        Ok(Front::Answered(len, keep_alive))
+    }
+
+    /// Waits for more of a head, after everything that is ready has gone out. False: the connection is at its end.
+    async fn read_head(&mut self) -> io::Result<bool> {
+        self.socket.flush(self.backend.state()).await?;
+        self.input.drain(..self.at);
+        self.at = 0;
+        if self.input.is_empty() {
+            // A new connection is read even then: it may be a balancer that asks how we are.
+            if self.is_used && self.backend.state().run.is_shutting_down() {
+                self.socket.linger().await;
+                return Ok(false);
+            }
+            self.socket.registration.begin(Phase::Idle);
+            if self.input.capacity() > self.room {
+                self.input = Vec::new();
+            }
+        } else {
+            self.socket.registration.continue_in(Phase::Head);
+        }
+        let count = self.socket.read(&mut self.input, self.room).await?;
+        self.room = match count {
+            _ if count >= self.room => (self.room * 2).min(PIPELINE_READ_LEN_MAX),
+            _ if count < self.room / 4 => READ_LEN,
+            _ => self.room,
+        };
+        Ok(count > 0)
+    }
+
+    /// Reads until the body is whole. Its end, or `None` when the client has closed.
+    async fn read_body(
+        &mut self,
+        framing: Framing,
+        asks: bool,
+    ) -> io::Result<std::result::Result<Option<usize>, HttpError>> {
+        self.input.drain(..self.at);
+        self.at = 0;
+        let len_max = usize::try_from(self.backend.state().config.api_max_body_size).unwrap_or(usize::MAX);
+        let mut decoder = match BodyDecoder::new(framing, len_max) {
+            Ok(decoder) => decoder,
+            Err(error) => return Ok(Err(error)),
+        };
+        if asks && self.input.len() == framing.head_len {
+            self.socket.output.extend_from_slice(CONTINUE);
+        }
+        self.socket.flush(self.backend.state()).await?;
+        self.socket.registration.begin(Phase::Body);
+        loop {
+            match decoder.decode(&mut self.input) {
+                Ok(None) => {}
+                done => return Ok(done),
+            }
+            let room = decoder.missing(&self.input).clamp(READ_LEN, BODY_READ_LEN_MAX);
+            if self.socket.read(&mut self.input, room).await? == 0 {
+                return Ok(Ok(None));
+            }
+        }
+    }
+
+    /// The last answer, to a request that cannot be read.
+    fn refuse(&mut self, error: HttpError) {
+        self.backend.sync();
+        let request_id = self.socket.registration.connections.next_request_id();
+        let form = Form { request_id, ..Form::LAST };
+        self.socket.append(self.backend.state(), &refuse_unread(error), &form);
+        log_request(request_id, NO_ROUTE, NO_ROUTE, error.status(), 0);
+    }
+
+    /// Gives the socket away; the 101 has gone out.
+    fn hand_over(self, facts: Facts, admitted: Admitted) {
+        let Connection { backend, socket, mut input, at, .. } = self;
+        let Facts { ip, host, is_https, user_agent, query, request_id } = facts;
+        let leftover = input.split_off(at);
+        let Socket { registration, stream, .. } = socket;
+        drop(registration);
+        // No operation is pending, so the stream is the only owner of its descriptor.
+        let fd = stream.into_raw_fd();
+        // SAFETY: `into_raw_fd` gave up the open descriptor; nobody else closes it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        backend
+            .upgrade(fd, Upgrade { ip, host, is_https, user_agent, query, leftover, admitted, request_id });
+    }
+}
+
+impl Socket {
+    /// Has a request answered. False: the connection ends after it.
+    async fn answer<B: Backend>(
+        &mut self,
+        backend: &B,
+        head: Head<'_>,
+        body: &[u8],
+        peer: IpAddr,
+    ) -> io::Result<bool> {
+        let state = backend.state();
+        let connections = self.registration.connections.clone();
+        let form = Form {
+            request_id: connections.next_request_id(),
+            keep_alive: head.keep_alive && !state.run.is_shutting_down(),
+            version_minor: head.version_minor,
+            head_only: head.method == Method::Head,
+        };
+        let started = logs_requests().then(Instant::now);
+        // JSON is parsed in place, and the head stays where it is: the body needs a place of its own.
+        let mut scratch = Vec::new();
+        if !body.is_empty() {
+            scratch = connections.take_buffer();
+            scratch.extend_from_slice(body);
+        }
+        let ip = state.proxies.client(peer, &head);
+        let request = Request { head, body: &mut scratch, ip, id: form.request_id };
+        let (response, route) = match dispatch(state, backend.router(), request) {
+            Dispatched::Answered(response, route) => (response, route),
+            Dispatched::Handler(mut ctx, step) => {
+                let result = match step {
+                    Ok(Step::Done) => Ok(()),
+                    Err(error) => Err(error),
+                    // On the heap: an idle connection does not hold the room for a command.
+                    Ok(step) => Box::pin(self.perform(backend, &mut ctx, step)).await?,
+                };
+                (finish(&mut ctx, result), ctx.route.name)
+            }
+        };
+        connections.give_buffer(scratch);
+        self.append(state, &response, &form);
+        if let Some(started) = started {
+            let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            log_request(form.request_id, head.method.as_str(), route, response.status, micros);
+        }
+        Ok(form.keep_alive)
+    }
+
+    /// Carries out what a handler asks for, until it is done.
+    async fn perform<B: Backend>(
+        &mut self,
+        backend: &B,
+        ctx: &mut Ctx<'_>,
+        mut step: Step,
+    ) -> io::Result<Result<()>> {
+        // Earlier answers do not wait for this one.
+        self.flush(backend.state()).await?;
+        self.registration.begin(Phase::Work);
+        loop {
+            let next = match step {
+                Step::Done => return Ok(Ok(())),
+                Step::Submit(command, then) => {
+                    let reply = backend.submit(command).await;
+                    then(ctx, reply)
+                }
+                Step::Hash(password, then) => {
+                    let phc = backend.hash(password).await;
+                    phc.and_then(|phc| then(ctx, phc))
+                }
+                Step::Verify(password, phc, then) => {
+                    let matches = backend.verify(password, phc).await;
+                    matches.and_then(|matches| then(ctx, matches))
+                }
+            };
+            step = match next {
+                Ok(next) => next,
+                Err(error) => return Ok(Err(error)),
+            };
+        }
+    }
+
+    /// Accepts a WebSocket, or answers why not.
+    fn upgrade(&mut self, state: &State, head: &Head<'_>, peer: IpAddr) -> Option<Box<Facts>> {
+        let request_id = self.registration.connections.next_request_id();
+        let (status, facts) = match check_upgrade(state, head) {
+            Ok(key) => {
+                if self.output.capacity() == 0 {
+                    self.output = self.registration.connections.take_buffer();
+                }
+                let date = self.registration.connections.date(state.now_ms());
+                switching_protocols(&mut self.output, key, &date, None);
+                state.metrics.http_request(101);
+                let text = |name: &str| {
+                    let value = head.header(name).unwrap_or_default();
+                    String::from_utf8_lossy(value).into_owned()
+                };
+                let facts = Facts {
+                    ip: state.proxies.client(peer, head),
+                    host: text("host"),
+                    is_https: state.proxies.is_https(peer, head),
+                    user_agent: text("user-agent"),
+                    query: head.target.query.0.to_string(),
+                    request_id,
+                };
+                (101, Some(Box::new(facts)))
+            }
+            Err(response) => {
+                let form = Form { request_id, version_minor: head.version_minor, ..Form::LAST };
+                self.append(state, &response, &form);
+                (response.status, None)
+            }
+        };
+        log_request(request_id, head.method.as_str(), "gateway", status, 0);
+        facts
+    }
+}
+
+/// The client's key, or the refusal (gateway contract §1).
+fn check_upgrade<'r>(state: &State, head: &Head<'r>) -> std::result::Result<&'r [u8], Response> {
+    let refused =
+        |error: Error| refuse(error, Response { lines: state.cors.lines_for(head), ..Response::default() });
+    if head.target.path != GATEWAY_PATH {
+        return Err(refused(Error::forbidden("WebSocket connections are accepted at /gateway only")));
+    }
+    if state.run.is_shutting_down() {
+        return Err(refused(Refusal::ShuttingDown.into()));
+    }
+    let allowed = &state.config.websocket_allowed_origins;
+    let foreign = |origin: &[u8]| !allowed.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(origin));
+    // Programs that are no browsers send none.
+    if !allowed.is_empty() && head.header("origin").is_some_and(foreign) {
+        return Err(refused(Error::forbidden("This origin may not connect")));
+    }
+    websocket_key(head).map_err(refuse_unread)
+}
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;

@@ -1,0 +1,459 @@
+//! The connection task on a real io_uring runtime, driven over loopback.
+
+use std::cell::RefCell;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream as Client};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::*;
+use crate::api::state::RunState;
+use crate::api::testing::Harness;
+use crate::config::Config;
+use crate::net::admission::Admission;
+
+/// What the test double reports of an upgrade: leftover, query, host, user agent.
+type Seen = (Vec<u8>, String, String, String);
+
+struct Double {
+    harness: Harness,
+    upgraded: RefCell<mpsc::Sender<(OwnedFd, Seen)>>,
+}
+
+impl Backend for Double {
+    fn state(&self) -> &State {
+        &self.harness.state
+    }
+
+    fn router(&self) -> &Router {
+        &self.harness.router
+    }
+
+    async fn submit(&self, command: Command) -> Result<Reply> {
+        self.harness.apply(&command)
+    }
+
+    async fn hash(&self, password: String) -> Result<String> {
+        Ok(format!("test${password}"))
+    }
+
+    async fn verify(&self, password: String, phc: Option<String>) -> Result<bool> {
+        Ok(phc == Some(format!("test${password}")))
+    }
+
+    fn sync(&self) {}
+
+    fn upgrade(&self, fd: OwnedFd, upgrade: Upgrade) {
+        let seen = (upgrade.leftover, upgrade.query, upgrade.host, upgrade.user_agent);
+        self.upgraded.borrow().send((fd, seen)).unwrap();
+    }
+}
+
+struct Server {
+    address: SocketAddr,
+    run: std::sync::Arc<RunState>,
+    upgraded: mpsc::Receiver<(OwnedFd, Seen)>,
+    admission: std::sync::Arc<Admission>,
+}
+
+/// A server that lives as long as the test process. Time flows ten times as fast for deadlines.
+fn server(config: Config) -> Server {
+    let (address_out, address) = mpsc::channel();
+    let (upgraded_out, upgraded) = mpsc::channel();
+    let admission = Admission::new(&config);
+    let shared = admission.clone();
+    std::thread::spawn(move || {
+        let mut runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
+            .with_entries(256)
+            .enable_timer()
+            .build()
+            .unwrap();
+        runtime.block_on(async move {
+            let harness = Harness::with_config(config);
+            let metrics = harness.state.metrics.clone();
+            let connections = Connections::new(1, 7_000, &harness.state.config, shared, metrics);
+            let backend = Rc::new(Double { harness, upgraded: RefCell::new(upgraded_out) });
+            let sweeping = connections.clone();
+            monoio::spawn(async move {
+                let start = Instant::now();
+                loop {
+                    monoio::time::sleep(Duration::from_millis(10)).await;
+                    sweeping.sweep(start.elapsed().as_millis() as u64 * 10);
+                }
+            });
+            let listener = monoio::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            address_out.send((listener.local_addr().unwrap(), backend.state().run.clone())).unwrap();
+            loop {
+                let (stream, peer) = listener.accept().await.unwrap();
+                monoio::spawn(serve(stream, peer, backend.clone(), connections.clone()));
+            }
+        });
+    });
+    let (address, run) = address.recv().unwrap();
+    Server { address, run, upgraded, admission }
+}
+
+impl Server {
+    fn client(&self) -> Client {
+        let client = Client::connect(self.address).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        client
+    }
+
+    /// Sends the parts with pauses, then reads to the end of the stream.
+    fn talk(&self, parts: &[&str]) -> String {
+        let mut client = self.client();
+        for (index, part) in parts.iter().enumerate() {
+            if index > 0 {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            client.write_all(part.as_bytes()).unwrap();
+        }
+        read_all(&mut client)
+    }
+
+    /// Until no connection is left.
+    fn drained(&self) -> bool {
+        (0..500).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            self.admission.count() == 0
+        })
+    }
+}
+
+fn read_all(client: &mut Client) -> String {
+    let mut text = String::new();
+    client.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// Reads one answer with a body of known length, or without one for HEAD.
+fn read_answer(client: &mut Client, has_body: bool) -> String {
+    let mut bytes = Vec::new();
+    let mut byte = [0];
+    while !bytes.ends_with(b"\r\n\r\n") {
+        client.read_exact(&mut byte).unwrap();
+        bytes.push(byte[0]);
+    }
+    let head = String::from_utf8(bytes).unwrap();
+    let len = head
+        .split("content-length:")
+        .nth(1)
+        .map_or(0, |rest| rest.split("\r\n").next().unwrap().trim().parse().unwrap());
+    let mut body = vec![0; if has_body { len } else { 0 }];
+    client.read_exact(&mut body).unwrap();
+    head + std::str::from_utf8(&body).unwrap()
+}
+
+fn statuses(text: &str) -> Vec<u16> {
+    text.split("HTTP/1.1 ").skip(1).map(|part| part[..3].parse().unwrap()).collect()
+}
+
+const GET: &str = "GET /health HTTP/1.1\r\nHost: h\r\n\r\n";
+const LAST: &str = "GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+const NEGOTIATE: &str =
+    "POST /api/v1/version/negotiate HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n";
+const VERSION: &str = r#"{"client_version":"a.1.0-49"}"#;
+const UPGRADE: &str = "GET /gateway?v=10 HTTP/1.1\r\nHost: chat.example\r\nUser-Agent: test/1\r\nConnection: Upgrade\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+#[test]
+fn keeps_a_connection_open() {
+    let server = server(Config::default());
+    let mut client = server.client();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        client.write_all(GET.as_bytes()).unwrap();
+        let answer = read_answer(&mut client, true);
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(!answer.contains("connection:"), "{answer}");
+        ids.push(answer.split("x-request-id: ").nth(1).unwrap().split("\r\n").next().unwrap().to_string());
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 3);
+    client.write_all(b"HEAD /health HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    let answer = read_answer(&mut client, false);
+    assert!(answer.contains("content-length: 41\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    client.write_all(b"GET /health HTTP/1.0\r\n\r\n").unwrap();
+    let rest = read_all(&mut client);
+    assert!(rest.contains("connection: close\r\n") && rest.ends_with('}'), "{rest}");
+    drop(client);
+    assert!(server.drained());
+}
+
+#[test]
+fn answers_pipelined_requests_in_order() {
+    let server = server(Config::default());
+    let many = format!(
+        "{GET}GET /nope HTTP/1.1\r\nHost: h\r\n\r\n{NEGOTIATE}Content-Length: {}\r\n\r\n{VERSION}",
+        VERSION.len()
+    );
+    let text = server.talk(&[&many.repeat(300), LAST]);
+    let statuses = statuses(&text);
+    assert_eq!(statuses.len(), 901);
+    assert_eq!(statuses[..6], [200, 404, 200, 200, 404, 200]);
+    assert_eq!(statuses[900], 200);
+    // Cut anywhere, the same.
+    let three = format!("{many}{LAST}");
+    let parts: Vec<String> =
+        three.as_bytes().chunks(37).map(|part| String::from_utf8_lossy(part).into()).collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let text = server.talk(&parts);
+    assert_eq!(self::statuses(&text), [200, 404, 200, 200]);
+}
+
+#[test]
+fn reads_bodies_of_all_kinds() {
+    let server = server(Config::default());
+    let (front, back) = VERSION.split_at(9);
+    let chunked = format!("{NEGOTIATE}Transfer-Encoding: chunked\r\n\r\n9\r\n{front}\r\n");
+    let end = format!("{:x}\r\n{back}\r\n0\r\n\r\n{LAST}", back.len());
+    let text = server.talk(&[&chunked, &end]);
+    assert_eq!(statuses(&text), [200, 200], "{text}");
+    assert!(text.contains("\"compatible\":true"), "{text}");
+    let sized = format!("{NEGOTIATE}Content-Length: {}\r\n\r\n{front}", VERSION.len());
+    let text = server.talk(&[GET, &sized, back, LAST]);
+    assert_eq!(statuses(&text), [200, 200, 200], "{text}");
+    // Whole in one read, with the next request behind it.
+    let text = server.talk(&[&format!("{chunked}{end}")]);
+    assert_eq!(statuses(&text), [200, 200], "{text}");
+    let expecting = format!("{NEGOTIATE}Expect: 100-continue\r\nContent-Length: {}\r\n\r\n", VERSION.len());
+    let mut client = server.client();
+    client.write_all(expecting.as_bytes()).unwrap();
+    assert_eq!(read_answer(&mut client, false), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.write_all(VERSION.as_bytes()).unwrap();
+    assert!(read_answer(&mut client, true).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn refuses_what_is_too_large_and_shows_it() {
+    let config = Config { api_max_body_size: 1024, ..Config::default() };
+    let server = server(config);
+    let check = |request: String, want: u16| {
+        let text = server.talk(&[&request]);
+        assert_eq!(statuses(&text), [want], "{text}");
+        assert!(text.contains("connection: close\r\n") && text.contains("{\"error\":{\"code\":"), "{text}");
+    };
+    // The client goes on sending: it still sees the answer.
+    check(format!("{NEGOTIATE}Content-Length: 100000\r\n\r\n{}", "x".repeat(100_000)), 413);
+    check(format!("{NEGOTIATE}Expect: 100-continue\r\nContent-Length: 1025\r\n\r\n"), 413);
+    check(format!("{NEGOTIATE}Content-Length: 1025\r\n\r\n{}", "x".repeat(1025)), 413);
+    check(format!("{NEGOTIATE}Transfer-Encoding: chunked\r\n\r\n401\r\n{}", "x".repeat(1025)), 413);
+    check(format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(20_000)), 431);
+    check(format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(9_000)), 414);
+    assert!(server.drained());
+}
+
+#[test]
+fn refuses_shapes_that_smuggle() {
+    let server = server(Config::default());
+    for (headers, want) in [
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        ("Content-Length: 5\r\nContent-Length: 5\r\n\r\nabcde", 400),
+        ("Content-Length: +5\r\n\r\nabcde", 400),
+        ("Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400),
+        ("Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        ("Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        ("X : y\r\n\r\n", 400),
+        ("X: y\n\r\n", 400),
+    ] {
+        let text = server.talk(&[&format!("{NEGOTIATE}{headers}{GET}")]);
+        assert_eq!(statuses(&text), [want], "{headers}: {text}");
+    }
+    assert_eq!(statuses(&server.talk(&["\x16\x03\x01\x02"])), [400]);
+    assert_eq!(statuses(&server.talk(&["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])).len(), 1);
+    assert_eq!(statuses(&server.talk(&[GET, "GET / HTTP/3.0\r\nHost: h\r\n\r\n"])), [200, 505]);
+}
+
+#[test]
+fn half_open_clients_get_their_answers() {
+    let server = server(Config::default());
+    let mut client = server.client();
+    client.write_all(format!("{GET}{GET}GET /hea").as_bytes()).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(statuses(&read_all(&mut client)), [200, 200]);
+    assert!(server.drained());
+}
+
+#[test]
+fn slow_clients_are_ended() {
+    let config = Config {
+        http_header_timeout_ms: 2_000,
+        http_body_timeout_ms: 2_000,
+        http_idle_timeout_ms: 1_000,
+        ..Config::default()
+    };
+    let server = server(config);
+    assert_eq!(server.talk(&[]), "", "an idle connection closes without a word");
+    assert_eq!(statuses(&server.talk(&[GET])), [200]);
+    let started = Instant::now();
+    let text = server.talk(&["GET /hea"]);
+    assert_eq!(statuses(&text), [408], "{text}");
+    assert!(text.contains("connection: close\r\n") && text.contains("\"code\":408"), "{text}");
+    assert!(started.elapsed() >= Duration::from_millis(200), "never early");
+    assert_eq!(statuses(&server.talk(&[GET, "GET /hea"])), [200, 408]);
+    let text = server.talk(&[&format!("{NEGOTIATE}Content-Length: 20\r\n\r\nabc")]);
+    assert_eq!(statuses(&text), [408], "{text}");
+    // One byte now and then does not help.
+    let mut client = server.client();
+    let dripped = (0..2_000).find(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        client.write_all(b"G").is_err()
+    });
+    assert!(dripped.is_some());
+    drop(client);
+    assert!(server.drained());
+}
+
+#[test]
+fn clients_that_do_not_read_are_ended() {
+    let config = Config { http_body_timeout_ms: 2_000, ..Config::default() };
+    let server = server(config);
+    let mut client = server.client();
+    client.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
+    // The answers to 8 MiB of requests fill every socket buffer on the way.
+    let many = GET.repeat(1_000);
+    let stalled = (0..2_000).find(|_| client.write_all(many.as_bytes()).is_err());
+    assert!(stalled.is_some(), "the server must not take requests for ever");
+    assert!(server.drained());
+}
+
+#[test]
+fn hands_gateway_sockets_over() {
+    let server = server(Config::default());
+    let mut client = server.client();
+    client.write_all(format!("{GET}{UPGRADE}\r\nframes").as_bytes()).unwrap();
+    assert!(read_answer(&mut client, true).starts_with("HTTP/1.1 200 "));
+    let answer = read_answer(&mut client, false);
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    assert!(answer.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{answer}");
+    let (fd, seen) = server.upgraded.recv_timeout(Duration::from_secs(5)).unwrap();
+    let want = (b"frames".to_vec(), "v=10".into(), "chat.example".into(), "test/1".into());
+    assert_eq!(seen, want);
+    // The socket is alive in both directions, and nobody else holds it.
+    let mut other = Client::from(fd);
+    other.write_all(b"hello").unwrap();
+    let mut five = [0; 5];
+    client.read_exact(&mut five).unwrap();
+    assert_eq!(&five, b"hello");
+    client.write_all(b"world").unwrap();
+    other.read_exact(&mut five).unwrap();
+    assert_eq!(&five, b"world");
+    drop(other);
+    assert_eq!(read_all(&mut client), "");
+}
+
+#[test]
+fn refuses_other_upgrades() {
+    let config = Config { websocket_allowed_origins: vec!["https://a.b".into()], ..Config::default() };
+    let server = server(config);
+    let check = |from: &str, to: &str, want: u16| {
+        let text = server.talk(&[&format!("{}\r\n", UPGRADE.replacen(from, to, 1))]);
+        assert_eq!(statuses(&text), [want], "{to}: {text}");
+        assert!(text.contains("{\"error\":{"), "{text}");
+    };
+    check("/gateway", "/gateway/x", 403);
+    check("/gateway", "/health", 403);
+    check("Host", "Origin: https://evil.example\r\nHost", 403);
+    check("Version: 13", "Version: 8", 426);
+    check("ZQ==", "", 400);
+    check("GET", "POST", 400);
+    let plain = server.talk(&["GET /gateway HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"]);
+    assert_eq!(statuses(&plain), [404]);
+    let mut client = server.client();
+    client.write_all(format!("{UPGRADE}Origin: https://a.b\r\n\r\n").as_bytes()).unwrap();
+    assert!(read_answer(&mut client, false).starts_with("HTTP/1.1 101 "));
+}
+
+#[test]
+fn turns_connections_away() {
+    let config = Config { http_connections_per_address_max: 2, ..Config::default() };
+    let server = server(config);
+    let held = [server.client(), server.client()];
+    while server.admission.count() < 2 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let text = server.talk(&[GET]);
+    assert_eq!(statuses(&text), [429], "{text}");
+    assert!(text.contains("retry-after: 1\r\n"), "{text}");
+    drop(held);
+    assert!(server.drained());
+    assert_eq!(statuses(&server.talk(&[LAST])), [200]);
+}
+
+#[test]
+fn a_shutdown_ends_connections_with_their_next_answer() {
+    let server = server(Config::default());
+    let mut client = server.client();
+    client.write_all(GET.as_bytes()).unwrap();
+    assert!(read_answer(&mut client, true).starts_with("HTTP/1.1 200 "));
+    // Until the server waits for the next request.
+    std::thread::sleep(Duration::from_millis(100));
+    server.run.begin_shutdown();
+    client.write_all(format!("{GET}{GET}").as_bytes()).unwrap();
+    let text = read_all(&mut client);
+    assert_eq!(statuses(&text), [503], "{text}");
+    assert!(text.contains("connection: close\r\n"), "{text}");
+    assert_eq!(statuses(&server.talk(&[&format!("{UPGRADE}\r\n")])), [503]);
+    assert!(server.drained());
+}
+
+/// Every open connection holds one task: what it keeps over a wait is memory times 100,000.
+#[test]
+fn the_task_of_a_connection_is_small() {
+    fn size_of_future<F: Future>(
+        _: impl Fn(TcpStream, SocketAddr, Rc<Double>, Rc<Connections>) -> F,
+    ) -> usize {
+        size_of::<F>()
+    }
+    let size = size_of_future(serve::<Double>);
+    assert!(size <= 1_200, "{size} bytes");
+}
+
+#[test]
+fn steps_of_a_handler_are_carried_out_after_earlier_answers() {
+    let mut runtime =
+        monoio::RuntimeBuilder::<monoio::IoUringDriver>::new().with_entries(64).build().unwrap();
+    runtime.block_on(async {
+        let listener = monoio::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = Client::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let config = Config::default();
+        let connections = Connections::new(0, 0, &config, Admission::new(&config), Default::default());
+        let registration = connections.register(stream.as_raw_fd());
+        let mut socket = Socket { registration, stream, output: b"earlier".to_vec() };
+        let (upgraded, _keep) = mpsc::channel();
+        let backend = Double { harness: Harness::with_config(config), upgraded: RefCell::new(upgraded) };
+
+        let mut slots = header_slots();
+        let head = parse_head(GET.as_bytes(), &mut slots).unwrap().unwrap();
+        let request = Request { head, body: &mut [], ip: [127, 0, 0, 1].into(), id: 1 };
+        let Dispatched::Handler(mut ctx, _) = dispatch(backend.state(), backend.router(), request) else {
+            panic!("the route is there");
+        };
+        ctx.response.body.clear();
+        let verify = |phc| {
+            Step::Verify(
+                "p".into(),
+                Some(phc),
+                Box::new(|ctx, matches| {
+                    ctx.response.body.push(b'0' + u8::from(matches));
+                    Ok(Step::Done)
+                }),
+            )
+        };
+        let step = Step::Hash("p".into(), Box::new(move |_, phc| Ok(verify(phc))));
+        assert_eq!(socket.perform(&backend, &mut ctx, step).await.unwrap(), Ok(()));
+        assert_eq!(ctx.response.body, b"1");
+        let mut earlier = [0; 7];
+        client.read_exact(&mut earlier).unwrap();
+        assert_eq!(&earlier, b"earlier");
+
+        let step = Step::Hash("p".into(), Box::new(|_, _| Err(Refusal::Busy.into())));
+        let refused = socket.perform(&backend, &mut ctx, step).await.unwrap();
+        assert_eq!(refused.unwrap_err().status, 503);
+        assert_eq!(connections.count(), 1);
+        drop(socket);
+        assert_eq!(connections.count(), 0);
+    });
+}
