@@ -253,6 +253,9 @@ pub(crate) mod tests {
         let names = |scan: Scan<'_, &str, Meta>| scan.map(|(name, _)| name).collect::<Vec<_>>();
         assert_eq!(names(after.read().scan(META, "b")), ["b", "ba", "bb"]);
         assert_eq!(names(after.read().scan_rev(META, "b")), ["bb", "ba", "b"]);
+        assert_eq!(names(after.read().scan(META, ())), ["a", "b", "ba", "bb", "c", "format"]);
+        assert_eq!(names(after.read().scan_rev(META, ())), ["format", "c", "bb", "ba", "b", "a"]);
+        assert_eq!(store.begin().unwrap().delete_prefix(META, (), 2), 2);
         assert_eq!(names(after.read().scan_after(META, "b", "ba")), ["bb"]);
         assert_eq!(names(after.read().scan_rev_before(META, "b", "bb")), ["ba", "b"]);
         assert_eq!(names(after.read().scan_rev_before(META, "b", "a")), [""; 0]);

@@ -155,6 +155,8 @@ impl<'a> Read<'a> {
     }
 
     fn forward<K, V>(self, table: Table<K, V>, start: Bound<&[u8]>, end: Option<KeyBuf>) -> Scan<'a, K, V> {
+        // LMDB knows no empty key: the empty prefix is the whole table.
+        let start = if matches!(start, Bound::Included([])) { Bound::Unbounded } else { start };
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let range =
             self.databases[table.index].range(self.tx, &(start, end)).unwrap_or_else(|e| unreadable(e));
@@ -163,7 +165,8 @@ impl<'a> Read<'a> {
 
     fn backward<K, V>(self, table: Table<K, V>, start: &[u8], end: Option<KeyBuf>) -> Scan<'a, K, V> {
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let bounds = (Bound::Included(start), end);
+        let start = if start.is_empty() { Bound::Unbounded } else { Bound::Included(start) };
+        let bounds = (start, end);
         let range = self.databases[table.index].rev_range(self.tx, &bounds).unwrap_or_else(|e| unreadable(e));
         Scan { walk: Walk::Backward(range), types: PhantomData }
     }
@@ -289,7 +292,8 @@ impl<'e> Tx<'e> {
     ) -> usize {
         let start = encode(prefix);
         let end = prefix_end(&start);
-        let bounds = (Bound::Included(&start[..]), end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
+        let from = if start.is_empty() { Bound::Unbounded } else { Bound::Included(&start[..]) };
+        let bounds = (from, end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
         let database = self.databases[table.index];
         let keys: Vec<KeyBuf> = database
             .range(&self.tx, &bounds)
