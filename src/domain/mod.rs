@@ -5,15 +5,22 @@
 //! iteration over hash maps, no floats, no configuration, no I/O. Limits that a command depends on stand in it.
 
 pub mod account;
+pub mod audit;
+pub mod ban;
+pub mod channel;
 pub mod command;
 pub mod error;
 pub mod event;
+pub mod invite;
 pub mod machine;
+pub mod member;
 pub mod message;
 pub mod permission;
 pub mod presence;
+pub mod role;
 pub mod server;
 pub mod sweep;
+pub mod tier;
 pub mod view;
 
 pub use command::{Command, Op};
