@@ -5,11 +5,19 @@
 //! snapshot, answers, or names what has to happen first (a command, a password hash) and goes on from there.
 
 pub mod authenticate;
+pub mod bans;
 pub mod body;
+pub mod channels;
 pub mod ctx;
 pub mod dispatch;
+#[cfg(test)]
+mod fixture;
+pub mod invites;
+pub mod members;
+pub mod roles;
 pub mod router;
 pub mod routes;
+pub mod servers;
 pub mod state;
 pub mod system;
 #[cfg(test)]
