@@ -192,12 +192,13 @@ impl<'r> Ctx<'r> {
         Body::parse(body, self.request.head.header("content-type"))
     }
 
-    /// Like [`Ctx::body`]; no body counts as `{}`.
+    /// Like [`Ctx::body`]; no body, or `null`, counts as `{}`.
     ///
     /// # Errors
     /// 400 as there, when there is a body.
     pub fn optional_body(&mut self) -> Result<Body<'r>> {
-        if self.request.body.is_empty() { Ok(Body::empty()) } else { self.body() }
+        let absent = self.request.body.is_empty() || self.request.body.trim_ascii() == b"null";
+        if absent { Ok(Body::empty()) } else { self.body() }
     }
 
     /// Submits a command of the asking user; `then` answers when it was applied.

@@ -7,14 +7,16 @@
 pub mod address;
 pub mod auth;
 pub mod authenticate;
+pub mod bans;
 pub mod body;
+pub mod channels;
 pub mod cors;
 pub mod ctx;
 pub mod dispatch;
-#[cfg(test)]
-pub mod fixture;
 pub mod dms;
+pub mod invites;
 pub mod limiter;
+pub mod members;
 pub mod messages;
 pub mod pins;
 pub mod presence;
@@ -22,16 +24,23 @@ pub mod rate_limit;
 pub mod reactions;
 pub mod read_marks;
 pub mod relationships;
+pub mod roles;
 pub mod router;
 pub mod routes;
 pub mod rules;
+pub mod servers;
 pub mod settings;
 pub mod state;
 pub mod system;
-#[cfg(test)]
-pub mod testing;
 pub mod typing;
 pub mod users;
+
+#[cfg(test)]
+pub mod fixture;
+#[cfg(test)]
+mod server_world;
+#[cfg(test)]
+pub mod testing;
 #[cfg(test)]
 mod world;
 

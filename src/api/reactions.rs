@@ -66,8 +66,8 @@ fn kinds_max_of(tier: u8) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::world::*;
     use super::super::testing::START_MS;
+    use super::super::world::*;
     use crate::domain::{Audience, EventName, intent};
     use crate::id::{ChannelId, MessageId};
     use crate::store::records::*;

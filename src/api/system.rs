@@ -3,9 +3,9 @@
 //! What never changes while the process runs is spelled once, in [`Pages`].
 
 use super::ctx::{Ctx, Step};
-use crate::domain::version::{Versions, negotiate};
 use crate::config::Config;
 use crate::domain::Result;
+use crate::domain::version::{Versions, negotiate};
 use crate::wire::json::Object;
 
 const HTML: &str = "text/html; charset=utf-8";

@@ -51,7 +51,16 @@ impl Harness {
         let now = Turn { unix_ms: START_MS, monotonic_ms: 1_000_000 };
         let limiter = new_limiter(&config, 1 << 10, now);
         let config = Arc::new(config);
-        let state = State::new(config, store, Arc::default(), limiter, Arc::default(), now, Arc::new(Wake::new().unwrap()), liveness);
+        let state = State::new(
+            config,
+            store,
+            Arc::default(),
+            limiter,
+            Arc::default(),
+            now,
+            Arc::new(Wake::new().unwrap()),
+            liveness,
+        );
         Harness { state, router, outputs: RefCell::default(), _folder: folder }
     }
 

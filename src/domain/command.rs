@@ -79,6 +79,25 @@ commands! {
 
     // 40–79 servers: server.rs member.rs role.rs ban.rs channel.rs invite.rs
     40 ServerCreate(server::ServerCreate) => server_create;
+    41 ServerEdit(server::ServerEdit) => server_edit;
+    42 ServerDelete(server::ServerDelete) => server_delete, isolated;
+    43 MemberLeave(member::MemberLeave) => member_leave;
+    44 MemberKick(member::MemberKick) => member_kick;
+    45 MemberExpire(member::MemberExpire) => member_expire;
+    46 MemberRoleAdd(member::MemberRoleAdd) => member_role_add, isolated;
+    47 MemberRoleRemove(member::MemberRoleRemove) => member_role_remove, isolated;
+    48 RoleCreate(role::RoleCreate) => role_create;
+    49 RoleEdit(role::RoleEdit) => role_edit, isolated;
+    50 RoleDelete(role::RoleDelete) => role_delete, isolated;
+    51 BanCreate(ban::BanCreate) => ban_create;
+    52 BanDelete(ban::BanDelete) => ban_delete;
+    53 BanMessagesDelete(ban::BanMessagesDelete) => ban_messages_delete;
+    54 ChannelCreate(channel::ChannelCreate) => channel_create;
+    55 ChannelEdit(channel::ChannelEdit) => channel_edit;
+    56 ChannelDelete(channel::ChannelDelete) => channel_delete;
+    57 InviteCreate(invite::InviteCreate) => invite_create;
+    58 InviteUse(invite::InviteUse) => invite_use;
+    59 InviteDelete(invite::InviteDelete) => invite_delete;
 
     // 80–119 messages: message.rs reaction.rs pin.rs read_mark.rs
     80 MessageCreate(message::MessageCreate) => message_create;

@@ -5,12 +5,17 @@
 //! iteration over hash maps, no floats, no configuration, no I/O. Limits that a command depends on stand in it.
 
 pub mod account;
+pub mod audit;
+pub mod ban;
+pub mod channel;
 pub mod command;
 pub mod credential;
 pub mod dm;
 pub mod error;
 pub mod event;
+pub mod invite;
 pub mod machine;
+pub mod member;
 pub mod message;
 pub mod message_view;
 pub mod permission;
@@ -19,6 +24,7 @@ pub mod presence;
 pub mod reaction;
 pub mod read_mark;
 pub mod relationship;
+pub mod role;
 pub mod server;
 pub mod setting;
 pub mod sweep;

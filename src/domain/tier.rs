@@ -60,6 +60,14 @@ pub fn limits(tier: u8) -> &'static Limits {
     TIERS.iter().find(|limits| limits.tier == tier).unwrap_or(&TIERS[0])
 }
 
+/// Servers of one user even when his tier has no limit: READY and the server list name all of them.
+pub const SERVER_COUNT_MAX: u64 = 2_000;
+
+/// How many servers a user of this tier may be in.
+pub fn server_count_max(code: u8) -> u64 {
+    limits(code).servers_max.unwrap_or(SERVER_COUNT_MAX).min(SERVER_COUNT_MAX)
+}
+
 /// How a badge is shown: code, name for people, description, icon, colour.
 const BADGES: &[(u8, &str, &str, &str, &str)] = &[
     (badge::ALPHA_TESTER, "Alpha Tester", "Joined during the alpha", "flask", "#9b59b6"),

@@ -101,7 +101,9 @@ impl Hub {
             op::VOICE_CONNECT if d.get("channel_id").and_then(Value::as_id).is_none() => {
                 return Err(&Close::DECODE_ERROR);
             }
-            op::VOICE_SDP_OFFER if d.get("sdp").and_then(Value::as_str).is_none() => return Err(&Close::DECODE_ERROR),
+            op::VOICE_SDP_OFFER if d.get("sdp").and_then(Value::as_str).is_none() => {
+                return Err(&Close::DECODE_ERROR);
+            }
             op::VOICE_SDP_OFFER => self.no_media_server(id, d),
             op::VOICE_ICE_CANDIDATE if d.get("candidate").is_none() => return Err(&Close::DECODE_ERROR),
             // No channel can be joined without a media server: joining, leaving and speaking are silent (§9, D15).
@@ -166,7 +168,9 @@ impl Hub {
         let ip = ip.expect("a connection without a session still has its facts");
         let attempt_allowed = (cx.allow)(Ask::Attempt(ip));
         let token = d.get("token").and_then(Value::as_str).unwrap_or_default();
-        let Some(verified) = verify(cx.read, token, cx.unix_ms).ok().filter(|v| require_usable(v.user).is_ok()) else {
+        let Some(verified) =
+            verify(cx.read, token, cx.unix_ms).ok().filter(|v| require_usable(v.user).is_ok())
+        else {
             (cx.allow)(Ask::Failed(ip));
             return Err(&Close::AUTHENTICATION_FAILED);
         };
@@ -180,7 +184,15 @@ impl Hub {
                 return Err(&Close::VERSION_OUTDATED);
             }
         }
-        self.begin_session(cx, id, verified.user_id, verified.token_id, verified.user, intents, truthy(d.get("compress")));
+        self.begin_session(
+            cx,
+            id,
+            verified.user_id,
+            verified.token_id,
+            verified.user,
+            intents,
+            truthy(d.get("compress")),
+        );
         Ok(())
     }
 
@@ -230,7 +242,11 @@ impl Hub {
         d.u64("v", 10);
         {
             let mut object = d.object("user");
-            object.id("id", user_id.0).str("username", &user.username).str("discriminator", "0").null("avatar");
+            object
+                .id("id", user_id.0)
+                .str("username", &user.username)
+                .str("discriminator", "0")
+                .null("avatar");
             view::write_avatar_url(object.key("avatar_url"), user_id);
             object.bool("bot", false);
         }
@@ -276,7 +292,8 @@ impl Hub {
             Some(Value::Int(seq)) => u32::try_from(*seq).ok(),
             Some(_) => None,
         };
-        let resume = Resume { token: token.to_string(), session_id, seq, compress: truthy(d.get("compress")) };
+        let resume =
+            Resume { token: token.to_string(), session_id, seq, compress: truthy(d.get("compress")) };
         let (core, _) = session_id.place(self.secret);
         // A live session only resumes itself, and that is here.
         if core != self.core && core < self.core_count && !ready {
@@ -294,8 +311,10 @@ impl Hub {
     pub(super) fn resume_here(&mut self, cx: &Cx<'_>, id: u32, resume: &Resume) {
         let (core, slot) = resume.session_id.place(self.secret);
         let own = self.connections[id as usize].session;
-        let verified = verify(cx.read, &resume.token, cx.unix_ms).ok().filter(|v| require_usable(v.user).is_ok());
-        let session = self.sessions.get(slot as usize).filter(|s| core == self.core && s.id == resume.session_id);
+        let verified =
+            verify(cx.read, &resume.token, cx.unix_ms).ok().filter(|v| require_usable(v.user).is_ok());
+        let session =
+            self.sessions.get(slot as usize).filter(|s| core == self.core && s.id == resume.session_id);
         let rightful = match (&verified, session) {
             (Some(v), Some(session)) => v.user_id == session.user_id && v.token_id == session.token_id,
             _ => false,

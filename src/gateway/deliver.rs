@@ -59,9 +59,10 @@ impl Hub {
     fn revoke(&mut self, cx: &Cx<'_>, token_id: TokenId, user_id: UserId, how: Revocation) {
         let (close, message) = match how {
             Revocation::LoggedOut => (&Close::LOGGED_OUT, None),
-            Revocation::Security => {
-                (&Close::SECURITY_LOGOUT, Some("Your session was ended for security reasons. Please log in again."))
-            }
+            Revocation::Security => (
+                &Close::SECURITY_LOGOUT,
+                Some("Your session was ended for security reasons. Please log in again."),
+            ),
             Revocation::Suspended => (&Close::ACCOUNT_SUSPENDED, Some("Your account has been suspended.")),
         };
         for slot in self.slots_of(user_id) {

@@ -214,7 +214,13 @@ impl Home {
     }
 }
 
-fn shown(read: Read<'_>, now_ms: u64, user_id: UserId, liveness: Liveness, rest_timeout_ms: u64) -> Shown<'_> {
+fn shown(
+    read: Read<'_>,
+    now_ms: u64,
+    user_id: UserId,
+    liveness: Liveness,
+    rest_timeout_ms: u64,
+) -> Shown<'_> {
     let stored = read.get(PRESENCES, user_id);
     let visible = visible_status(stored, liveness, now_ms, rest_timeout_ms);
     let stored = stored.filter(|_| visible != status::OFFLINE);

@@ -64,7 +64,8 @@ impl Settings {
             session_timeout_ms: ms(config.websocket_session_timeout_ms),
             resume_events_max: or_unlimited(config.websocket_resume_buffer_events),
             resume_len_max: or_unlimited(config.websocket_resume_buffer_bytes),
-            send_events_max: u32::try_from(or_unlimited(config.websocket_send_queue_events)).unwrap_or(u32::MAX),
+            send_events_max: u32::try_from(or_unlimited(config.websocket_send_queue_events))
+                .unwrap_or(u32::MAX),
             send_len_max: or_unlimited(config.websocket_send_queue_bytes),
             send_timeout_ms: ms(config.websocket_send_timeout_ms),
             messages_per_minute: ms(config.websocket_rate_limit_per_minute),
@@ -143,13 +144,25 @@ pub struct Adopted {
 /// What the socket layer has to do.
 pub enum Action {
     /// Close the socket; the slot is free again.
-    Shut { id: u32, generation: u32, fd: RawFd },
+    Shut {
+        id: u32,
+        generation: u32,
+        fd: RawFd,
+    },
     /// The close frame is out: shut the writing side, go on reading.
-    ShutWrite { fd: RawFd },
+    ShutWrite {
+        fd: RawFd,
+    },
     /// Forget the socket without closing it; another core has it now.
-    Release { id: u32, generation: u32 },
+    Release {
+        id: u32,
+        generation: u32,
+    },
     Submit(Command),
-    Mail { to: usize, mail: Mail },
+    Mail {
+        to: usize,
+        mail: Mail,
+    },
 }
 
 /// What [`Hub::fill`] has left behind.
@@ -207,7 +220,14 @@ const WHEEL_SLOTS: usize = 512;
 
 impl Hub {
     /// `secret` is the same for all cores of the process; `live` is this core's part of the live map.
-    pub fn new(core: usize, core_count: usize, config: &Config, live: Writer, secret: u32, mono_ms: u64) -> Hub {
+    pub fn new(
+        core: usize,
+        core_count: usize,
+        config: &Config,
+        live: Writer,
+        secret: u32,
+        mono_ms: u64,
+    ) -> Hub {
         let settings = Settings::of(config);
         let home = Home::new(
             live,
@@ -483,7 +503,11 @@ impl Hub {
         let next = self.sessions[slot as usize].next_of_user;
         let first = self.users[&user_id];
         if first == slot {
-            if next == NONE { self.users.remove(&user_id) } else { self.users.insert(user_id, next) };
+            if next == NONE {
+                self.users.remove(&user_id)
+            } else {
+                self.users.insert(user_id, next)
+            };
             return;
         }
         let mut at = first;
@@ -569,7 +593,8 @@ impl Hub {
             }
         }
         self.due = due;
-        let settings = (self.settings.close_timeout_ms, self.settings.send_timeout_ms, self.settings.session_timeout_ms);
+        let settings =
+            (self.settings.close_timeout_ms, self.settings.send_timeout_ms, self.settings.session_timeout_ms);
         let over = |entry: &mut (Ms, u32, u32), timeout| since(entry.0, now) >= timeout;
         while let Some((_, id, generation)) = self.closing.pop_front_if(|entry| over(entry, settings.0)) {
             if self.generation(id) == Some(generation) {
@@ -626,9 +651,12 @@ impl Hub {
         };
         let close = if overdue(connection.beat_ms, settings.heartbeat_timeout_ms) {
             Some(&Close::SESSION_TIMED_OUT)
-        } else if connection.state == State::Connected && overdue(connection.opened_ms, settings.identify_timeout_ms) {
+        } else if connection.state == State::Connected
+            && overdue(connection.opened_ms, settings.identify_timeout_ms)
+        {
             Some(&Close::NOT_AUTHENTICATED)
-        } else if connection.pinged && overdue(connection.heard_ms, settings.ping_interval_ms + settings.ping_timeout_ms)
+        } else if connection.pinged
+            && overdue(connection.heard_ms, settings.ping_interval_ms + settings.ping_timeout_ms)
         {
             Some(&Close::PONG_MISSING)
         } else {

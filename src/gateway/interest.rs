@@ -133,7 +133,9 @@ impl Interest {
             }
             Filter::Channel(channel_id, all_of) => {
                 if channel_masks(place, read, server_id, channel_id).personal {
-                    return collect_personal(place, read, server_id, channel_id, all_of, intent, user_of, out);
+                    return collect_personal(
+                        place, read, server_id, channel_id, all_of, intent, user_of, out,
+                    );
                 }
                 let masks = &place.channels[&channel_id];
                 masks.by_class.iter().map(|bits| bits & all_of == all_of).collect()
@@ -193,8 +195,9 @@ fn collect_personal(
 fn class_of(place: &mut Place, read: Read<'_>, server_id: ServerId, user_id: UserId) -> u16 {
     let owner = read.get(SERVERS, server_id).is_some_and(|server| UserId::from(&server.owner_id) == user_id);
     // A member who left again within the batch has no record any more: nobody sees through an empty class.
-    let mut roles: SmallVec<[RoleId; 4]> =
-        read.get(MEMBERS, (server_id, user_id)).map_or_else(SmallVec::new, |member| member.role_ids().collect());
+    let mut roles: SmallVec<[RoleId; 4]> = read
+        .get(MEMBERS, (server_id, user_id))
+        .map_or_else(SmallVec::new, |member| member.role_ids().collect());
     roles.sort_unstable();
     let known = place.classes.iter().position(|class| class.owner == owner && class.roles == roles);
     let index = known.unwrap_or_else(|| {
@@ -228,7 +231,14 @@ fn channel_masks<'p>(
     if let Some(server) = read.get(SERVERS, server_id) {
         for index in masks.by_class.len()..place.classes.len() {
             let permissions = server_bits(place, read, server_id, index);
-            masks.by_class.push(in_channel(read, channel_id, server, &place.classes[index], None, permissions));
+            masks.by_class.push(in_channel(
+                read,
+                channel_id,
+                server,
+                &place.classes[index],
+                None,
+                permissions,
+            ));
         }
     }
     masks.by_class.resize(place.classes.len(), 0);

@@ -99,7 +99,8 @@ mod tests {
     fn the_oldest_go_first_and_handles_stay() {
         let mut replay = Replay::new(4 * (10 + ENTRY_LEN));
         let payload: Arc<[u8]> = Arc::from(&b"0123456789"[..]);
-        let handles: Vec<Handle> = (0..6).map(|_| replay.push(EventName::TypingStart, payload.clone())).collect();
+        let handles: Vec<Handle> =
+            (0..6).map(|_| replay.push(EventName::TypingStart, payload.clone())).collect();
         assert!(replay.get(handles[0]).is_none());
         assert!(replay.get(handles[1]).is_none());
         assert!(handles[2..].iter().all(|&handle| replay.get(handle).is_some()));

@@ -151,7 +151,8 @@ mod tests {
         let id = SessionId::new([7; 12], 200, 123_456, 0xdead_beef);
         assert_eq!(id.place(0xdead_beef), (200, 123_456));
         assert_eq!(SessionId::parse(&id.text()), Some(id));
-        for text in ["", "0", &id.text().to_uppercase(), &(id.text() + "0"), &"é".repeat(16), &"g".repeat(32)] {
+        for text in ["", "0", &id.text().to_uppercase(), &(id.text() + "0"), &"é".repeat(16), &"g".repeat(32)]
+        {
             assert_eq!(SessionId::parse(text), None, "{text}");
         }
     }

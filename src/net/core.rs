@@ -583,7 +583,8 @@ impl Backend for Core {
         let phc = phc.unwrap_or_else(|| self.pool.dummy_phc().to_string());
         let ticket = self.ticket();
         let done = self.hashed_to(ticket);
-        let queued = self.pool.try_verify(password, phc, Box::new(move |matches| done(Hashed::Matches(matches))));
+        let queued =
+            self.pool.try_verify(password, phc, Box::new(move |matches| done(Hashed::Matches(matches))));
         if queued.is_err() {
             self.give_up(ticket);
             return Err(Refusal::Busy.into());

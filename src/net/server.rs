@@ -27,10 +27,10 @@ use crate::id::UserId;
 use crate::log::{self, Port};
 use crate::observe::{self, Registry};
 use crate::runtime::clock::Turn;
+use crate::runtime::cpu;
 use crate::runtime::mailbox::{Endpoint, mesh_on};
 use crate::runtime::shared_map::{Writer as LiveWriter, shared_map};
 use crate::runtime::wake::Wake;
-use crate::runtime::cpu;
 use crate::store::{Options, Store, Sync};
 
 /// Letters per pair of cores that may wait in a ring; more wait in the sender's backlog.
@@ -95,13 +95,16 @@ pub fn serve(loaded: Loaded) -> Result<(), String> {
     let pool = Arc::new(pool.map_err(|e| format!("cannot start the password hashing threads: {e:?}"))?);
     let seeds = seeds(&config, &store, &registry, &pool, &available, core_count)?;
     let (seeds, writer, run, wakes) = seeds;
-    let metrics = match config.metrics_address() {
-        Some(address) => {
-            let bound = observe::serve_metrics(address, registry.clone());
-            Some(bound.map_err(|e| format!("cannot listen on {address} for metrics: {e}; change metrics.port"))?)
-        }
-        None => None,
-    };
+    let metrics =
+        match config.metrics_address() {
+            Some(address) => {
+                let bound = observe::serve_metrics(address, registry.clone());
+                Some(bound.map_err(|e| {
+                    format!("cannot listen on {address} for metrics: {e}; change metrics.port")
+                })?)
+            }
+            None => None,
+        };
     let (ready, started) = std::sync::mpsc::channel();
     let mut threads = Vec::new();
     for seed in seeds {
@@ -239,12 +242,16 @@ fn run_core(seed: Seed, ready: &Ready) {
 async fn core_main(seed: Seed, ready: &Ready) -> Result<(), String> {
     use std::os::fd::AsFd;
     let listening = listener(seed.address).map_err(|error| {
-        format!("cannot listen on {}: {error}; stop what listens there or choose another --port", seed.address)
+        format!(
+            "cannot listen on {}: {error}; stop what listens there or choose another --port",
+            seed.address
+        )
     })?;
     let address = listening.local_addr().map_err(|e| e.to_string())?;
     let listening = monoio::net::TcpListener::from_std(listening).map_err(|e| e.to_string())?;
     let ring = Ring::new(seed.wake.as_fd());
-    let ring = ring.map_err(|e| format!("cannot set up the gateway's io_uring: {e}; run `plexichat check`"))?;
+    let ring =
+        ring.map_err(|e| format!("cannot set up the gateway's io_uring: {e}; run `plexichat check`"))?;
     let sleep = Sleep::new(&seed.wake).map_err(|e| format!("cannot watch an eventfd: {e}"))?;
     let (index, admission) = (seed.index, seed.admission.clone());
     let core = Rc::new(build(seed, ring));

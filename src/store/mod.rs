@@ -111,8 +111,9 @@ impl Store {
     /// When there is no store, or it has another format.
     pub fn open_to_read(options: &Options) -> Result<Store, OpenError> {
         let path = &options.path;
-        let explain =
-            |error: &dyn std::fmt::Display| OpenError(format!("cannot read the store in {}: {error}", path.display()));
+        let explain = |error: &dyn std::fmt::Display| {
+            OpenError(format!("cannot read the store in {}: {error}", path.display()))
+        };
         if !path.join("data.mdb").is_file() {
             return Err(explain(&"there is none; name its folder with --data"));
         }
@@ -295,6 +296,9 @@ pub(crate) mod tests {
         assert_eq!(names(after.read().scan(META, ())), ["a", "b", "ba", "bb", "c", "format"]);
         assert_eq!(names(after.read().scan_rev(META, ())), ["format", "c", "bb", "ba", "b", "a"]);
         assert_eq!(names(after.read().scan_rev(META, "b")), ["bb", "ba", "b"]);
+        assert_eq!(names(after.read().scan(META, ())), ["a", "b", "ba", "bb", "c", "format"]);
+        assert_eq!(names(after.read().scan_rev(META, ())), ["format", "c", "bb", "ba", "b", "a"]);
+        assert_eq!(store.begin().unwrap().delete_prefix(META, (), 2), 2);
         assert_eq!(names(after.read().scan_after(META, "b", "ba")), ["bb"]);
         assert_eq!(names(after.read().scan_rev_before(META, "b", "bb")), ["ba", "b"]);
         assert_eq!(names(after.read().scan_rev_before(META, "b", "a")), [""; 0]);

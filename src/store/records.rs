@@ -167,9 +167,17 @@ records! {
     /// One entry of a role's permissions.
     Grant v 1 { name: String, allowed: bool, }
 
-    Ban v 1 { reason: Option<String>, banned_by: UserId, banned_at: u64, }
+    Ban v 1 {
+        reason: Option<String>,
+        banned_by: UserId,
+        banned_at: u64,
+        /// Its place in `BAN_ORDER`.
+        order: u64,
+    }
 
     Invite v 1 {
+        /// Orders the invites of a server.
+        id: u64,
         server_id: ServerId,
         channel_id: ChannelId,
         inviter_id: UserId,

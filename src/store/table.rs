@@ -101,7 +101,7 @@ impl<'a> Read<'a> {
     pub fn scan<K: Key, V: Record>(self, table: Table<K, V>, prefix: impl Key) -> Scan<'a, K, V> {
         let start = encode(prefix);
         let end = prefix_end(&start);
-        self.forward(table, lower(&start), end)
+        self.forward(table, Bound::Included(&start), end)
     }
 
     /// Records whose key starts with `prefix` and is greater than every key that starts with `after`.
@@ -155,6 +155,8 @@ impl<'a> Read<'a> {
     }
 
     fn forward<K, V>(self, table: Table<K, V>, start: Bound<&[u8]>, end: Option<KeyBuf>) -> Scan<'a, K, V> {
+        // LMDB knows no empty key: the empty prefix is the whole table.
+        let start = if matches!(start, Bound::Included([])) { Bound::Unbounded } else { start };
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let range =
             self.databases[table.index].range(self.tx, &(start, end)).unwrap_or_else(|e| unreadable(e));
@@ -163,15 +165,11 @@ impl<'a> Read<'a> {
 
     fn backward<K, V>(self, table: Table<K, V>, start: &[u8], end: Option<KeyBuf>) -> Scan<'a, K, V> {
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let bounds = (lower(start), end);
+        let start = if start.is_empty() { Bound::Unbounded } else { Bound::Included(start) };
+        let bounds = (start, end);
         let range = self.databases[table.index].rev_range(self.tx, &bounds).unwrap_or_else(|e| unreadable(e));
         Scan { walk: Walk::Backward(range), types: PhantomData }
     }
-}
-
-/// Where a walk from `start` begins. LMDB knows no empty key: the empty prefix is no bound at all.
-fn lower(start: &[u8]) -> Bound<&[u8]> {
-    if start.is_empty() { Bound::Unbounded } else { Bound::Included(start) }
 }
 
 /// A walk over records. Bound it with `take`: a core thread reads no more than a page.
@@ -294,7 +292,8 @@ impl<'e> Tx<'e> {
     ) -> usize {
         let start = encode(prefix);
         let end = prefix_end(&start);
-        let bounds = (lower(&start), end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
+        let from = if start.is_empty() { Bound::Unbounded } else { Bound::Included(&start[..]) };
+        let bounds = (from, end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
         let database = self.databases[table.index];
         let keys: Vec<KeyBuf> = database
             .range(&self.tx, &bounds)

@@ -96,4 +96,8 @@ tables! {
     SLOWMODE "slowmode": (ChannelId, UserId) => Meta;
     /// Channels that are gone and whose messages are still to be removed.
     CHANNEL_GARBAGE "channel_garbage": ChannelId => Nil;
+    /// Bans of a server by the id that orders them.
+    BAN_ORDER "ban_order": (ServerId, u64) => UserRef;
+    /// Servers that are gone and of which members, bans or audit entries are still to be removed.
+    SERVER_GARBAGE "server_garbage": ServerId => Nil;
 }

@@ -1,0 +1,353 @@
+//! Channels of servers: making, changing, moving, deleting; and how a channel of any kind is shown.
+//!
+//! Invariant: a category stands in no category, and `category_id` names a category of the same server that exists.
+//! A deleted channel has no record any more; its messages and overrides stay until `CHANNEL_GARBAGE` is swept, so
+//! who could view it can still be told for the events that were caused before.
+
+use super::audit::{self, Action, Changes, Target};
+use super::error::{Error, Result};
+use super::event::{Audience, Event, EventName, intent};
+use super::machine::{Machine, Reply};
+use super::permission::{
+    Access, CHANNELS_MANAGE, CHANNELS_VIEW, Standing, access, channel_permissions, standing,
+};
+use super::view::{username, write_public_user};
+use super::{invite, server};
+use crate::id::{ChannelId, ServerId, UserId};
+use crate::store::Read;
+use crate::store::records::{ArchivedChannel, Channel, Nil, Server, channel_kind};
+use crate::store::tables::{CHANNEL_GARBAGE, CHANNELS, SERVER_CHANNELS, SERVERS, USERS};
+use crate::wire::json::{Array, Object};
+
+/// Channels of a server, categories included.
+pub const COUNT_MAX: usize = 500;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelCreate {
+    pub server_id: ServerId,
+    /// As it is stored: see [`stored_name`].
+    pub name: String,
+    /// A [`channel_kind`] code of a server channel.
+    pub kind: u8,
+    pub topic: Option<String>,
+    pub category_id: Option<ChannelId>,
+    pub nsfw: bool,
+    pub slowmode_seconds: u64,
+    pub read_receipts_enabled: bool,
+}
+
+/// `None` leaves a field as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelEdit {
+    pub channel_id: ChannelId,
+    /// As it is stored: see [`stored_name`].
+    pub name: Option<String>,
+    pub topic: Option<String>,
+    /// Moved into 0..count.
+    pub position: Option<u64>,
+    pub nsfw: Option<bool>,
+    pub slowmode_seconds: Option<u64>,
+    pub read_receipts_enabled: Option<bool>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelDelete {
+    pub channel_id: ChannelId,
+}
+
+/// The name under which a channel is stored; `None` when nothing is left of it.
+///
+/// Text and announcement channels: lower case, runs of blanks and hyphens become one hyphen, other symbols but `_`
+/// go. The rest keep their name as typed. Depends on the Unicode tables of the build, so handlers call it, not apply.
+pub fn stored_name(kind: u8, name: &str) -> Option<String> {
+    if !matches!(kind, channel_kind::TEXT | channel_kind::ANNOUNCEMENT) {
+        return (!name.trim().is_empty()).then(|| name.to_string());
+    }
+    let mut slug = String::with_capacity(name.len());
+    for c in name.chars() {
+        if c.is_whitespace() || c == '-' {
+            if !slug.is_empty() && !slug.ends_with('-') {
+                slug.push('-');
+            }
+        } else if c.is_alphanumeric() || c == '_' {
+            slug.extend(c.to_lowercase());
+        }
+    }
+    slug.truncate(slug.trim_end_matches('-').len());
+    (!slug.is_empty()).then_some(slug)
+}
+
+pub(super) fn channel_create(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &ChannelCreate,
+) -> Result<Reply> {
+    let read = machine.read();
+    standing(read, op.server_id, actor, machine.at)?.require(CHANNELS_MANAGE)?;
+    if let Some(category_id) = op.category_id {
+        let is_category = |channel: &ArchivedChannel| {
+            channel.kind == channel_kind::CATEGORY && channel.server() == Some(op.server_id)
+        };
+        if op.kind == channel_kind::CATEGORY {
+            return Err(Error::invalid("category_id", "a category cannot stand in a category"));
+        }
+        if !read.get(CHANNELS, category_id).is_some_and(is_category) {
+            return Err(Error::invalid("category_id", "must be a category of this server"));
+        }
+    }
+    let order = order(read, op.server_id);
+    if order.len() >= COUNT_MAX {
+        let text = format!("A server can have at most {COUNT_MAX} channels: delete one first");
+        return Err(Error::bad_request(text));
+    }
+    let channel_id = ChannelId(machine.next_id());
+    let channel = Channel {
+        server_id: op.server_id,
+        kind: op.kind,
+        name: op.name.clone(),
+        topic: op.topic.clone(),
+        position: order.last().map_or(0, |(position, _)| position + 1),
+        category_id: op.category_id,
+        nsfw: op.nsfw,
+        slowmode_seconds: op.slowmode_seconds,
+        read_receipts_enabled: op.read_receipts_enabled,
+        created_at: machine.at,
+        participants: Vec::new(),
+    };
+    machine.tx.put(CHANNELS, channel_id, &channel);
+    machine.tx.put(SERVER_CHANNELS, (op.server_id, channel_id), &Nil {});
+    emit(machine, EventName::ChannelCreate, op.server_id, channel_id);
+    let target = Target::channel(channel_id, &op.name);
+    audit::record(machine, op.server_id, actor, Action::ChannelCreate, target, None, None);
+    Ok(Reply::Channel(channel_id))
+}
+
+/// A server channel that the actor may change.
+///
+/// # Errors
+/// 404 unknown; 403 not his to view, a direct message or notes, without `channels.manage`.
+pub fn manageable(
+    read: Read<'_>,
+    at: u64,
+    actor: UserId,
+    channel_id: ChannelId,
+) -> Result<(ServerId, Access<'_>)> {
+    let access = access(read, channel_id, actor, at)?;
+    let private = || Error::forbidden("Direct messages and notes cannot be changed or deleted");
+    let server_id = access.channel.server().ok_or_else(private)?;
+    access.require(CHANNELS_MANAGE)?;
+    Ok((server_id, access))
+}
+
+pub(super) fn channel_edit(machine: &mut Machine<'_, '_>, actor: UserId, op: &ChannelEdit) -> Result<Reply> {
+    let (server_id, access) = manageable(machine.read(), machine.at, actor, op.channel_id)?;
+    let old = Channel::from(access.channel);
+    let mut order = order(machine.read(), server_id);
+    let mut new = old.clone();
+    new.name = op.name.clone().unwrap_or(new.name);
+    new.topic = op.topic.clone().or(new.topic);
+    new.nsfw = op.nsfw.unwrap_or(new.nsfw);
+    new.slowmode_seconds = op.slowmode_seconds.unwrap_or(new.slowmode_seconds);
+    new.read_receipts_enabled = op.read_receipts_enabled.unwrap_or(new.read_receipts_enabled);
+    if let Some(position) = op.position.filter(|&position| position != old.position) {
+        new.position = position.min(order.len() as u64 - 1);
+    }
+    let mut changes = Changes::default();
+    changes.text("name", Some(&old.name), Some(&new.name));
+    changes.text("topic", old.topic.as_deref(), new.topic.as_deref());
+    changes.u64("position", old.position, new.position);
+    changes.bool("nsfw", old.nsfw, new.nsfw);
+    changes.u64("slowmode_seconds", old.slowmode_seconds, new.slowmode_seconds);
+    changes.bool("read_receipts_enabled", old.read_receipts_enabled, new.read_receipts_enabled);
+    if changes.is_empty() {
+        return Ok(Reply::Changed(false));
+    }
+    machine.tx.put(CHANNELS, op.channel_id, &new);
+    emit(machine, EventName::ChannelUpdate, server_id, op.channel_id);
+    if new.position != old.position {
+        order.retain(|(_, id)| *id != op.channel_id);
+        order.insert(new.position as usize, (new.position, op.channel_id));
+        arrange(machine, server_id, &order);
+    }
+    let target = Target::channel(op.channel_id, &new.name);
+    audit::record(machine, server_id, actor, Action::ChannelUpdate, target, changes.finish(), None);
+    Ok(Reply::Changed(true))
+}
+
+pub(super) fn channel_delete(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &ChannelDelete,
+) -> Result<Reply> {
+    let channel_id = op.channel_id;
+    let (server_id, access) = manageable(machine.read(), machine.at, actor, channel_id)?;
+    let (name, kind) = (access.channel.name.to_string(), access.channel.kind);
+    remove_record(machine, server_id, channel_id);
+    let payload = server::payload(|object| {
+        object.id("id", channel_id.0).id("server_id", server_id.0);
+    });
+    machine.emit(Event::new(
+        EventName::ChannelDelete,
+        intent::GUILDS,
+        viewers(server_id, channel_id),
+        payload,
+    ));
+    invite::remove_of_channel(machine, server_id, channel_id);
+    if kind == channel_kind::CATEGORY {
+        empty_category(machine, server_id, channel_id);
+    }
+    let stored = machine.read().get(SERVERS, server_id).expect("the actor has a standing in it");
+    let mut server = Server::from(stored);
+    if server.default_channel_id == Some(channel_id) {
+        server.default_channel_id = None;
+        machine.tx.put(SERVERS, server_id, &server);
+        server::emit_update(machine, server_id);
+    }
+    let target = Target::channel(channel_id, &name);
+    audit::record(machine, server_id, actor, Action::ChannelDelete, target, None, None);
+    Ok(Reply::Done)
+}
+
+/// Removes the channel; what was written in it goes later.
+pub(super) fn remove_record(machine: &mut Machine<'_, '_>, server_id: ServerId, channel_id: ChannelId) {
+    machine.tx.delete(CHANNELS, channel_id);
+    machine.tx.delete(SERVER_CHANNELS, (server_id, channel_id));
+    machine.tx.put(CHANNEL_GARBAGE, channel_id, &Nil {});
+}
+
+fn empty_category(machine: &mut Machine<'_, '_>, server_id: ServerId, category_id: ChannelId) {
+    for channel_id in ids(machine.read(), server_id) {
+        change(machine, server_id, channel_id, |channel| {
+            let inside = channel.category_id.as_ref().map(ChannelId::from) == Some(category_id);
+            inside.then(|| Channel { category_id: None, ..Channel::from(channel) })
+        });
+    }
+}
+
+/// Gives the channels the positions 0..n in this order; CHANNEL_UPDATE for those that move.
+fn arrange(machine: &mut Machine<'_, '_>, server_id: ServerId, order: &[(u64, ChannelId)]) {
+    for (position, &(old_position, channel_id)) in (0u64..).zip(order) {
+        if position != old_position {
+            change(machine, server_id, channel_id, |channel| {
+                Some(Channel { position, ..Channel::from(channel) })
+            });
+        }
+    }
+}
+
+/// Writes what `new` makes of a channel and makes it known.
+fn change(
+    machine: &mut Machine<'_, '_>,
+    server_id: ServerId,
+    channel_id: ChannelId,
+    new: impl FnOnce(&ArchivedChannel) -> Option<Channel>,
+) {
+    if let Some(channel) = machine.read().get(CHANNELS, channel_id).and_then(new) {
+        machine.tx.put(CHANNELS, channel_id, &channel);
+        emit(machine, EventName::ChannelUpdate, server_id, channel_id);
+    }
+}
+
+fn viewers(server_id: ServerId, channel_id: ChannelId) -> Audience {
+    Audience::Channel { server_id, channel_id, all_of: CHANNELS_VIEW }
+}
+
+fn emit(machine: &mut Machine<'_, '_>, event: EventName, server_id: ServerId, channel_id: ChannelId) {
+    let mut payload = Vec::new();
+    let channel = machine.read().get(CHANNELS, channel_id).expect("the channel was just written");
+    write_view(&mut payload, machine.read(), channel_id, channel, UserId(0));
+    machine.emit(Event::new(event, intent::GUILDS, viewers(server_id, channel_id), payload));
+}
+
+/// The channels of a server, oldest first.
+pub fn ids(read: Read<'_>, server_id: ServerId) -> Vec<ChannelId> {
+    read.scan(SERVER_CHANNELS, server_id).take(COUNT_MAX).map(|((_, channel_id), _)| channel_id).collect()
+}
+
+/// Whether it is a text channel of this server.
+pub fn is_text_of(channel: &ArchivedChannel, server_id: ServerId) -> bool {
+    channel.kind == channel_kind::TEXT && channel.server() == Some(server_id)
+}
+
+/// Position and id of every channel, first one first.
+fn order(read: Read<'_>, server_id: ServerId) -> Vec<(u64, ChannelId)> {
+    let ids = ids(read, server_id).into_iter();
+    let position = |id| read.get(CHANNELS, id).map(|channel| (channel.position.to_native(), id));
+    let mut order: Vec<_> = ids.filter_map(position).collect();
+    order.sort_unstable();
+    order
+}
+
+/// The channels a member may view, in their order.
+pub fn visible<'a>(
+    read: Read<'a>,
+    standing: &Standing<'_>,
+    at: u64,
+) -> impl Iterator<Item = (ChannelId, &'a ArchivedChannel)> {
+    let views = move |id| channel_permissions(read, id, standing, at) & CHANNELS_VIEW != 0;
+    order(read, standing.server_id)
+        .into_iter()
+        .filter_map(move |(_, id)| read.get(CHANNELS, id).filter(|_| views(id)).map(|channel| (id, channel)))
+}
+
+/// The channels a member may view as a JSON list.
+pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, standing: &Standing<'_>, at: u64) {
+    let mut list = Array::new(out);
+    for (channel_id, channel) in visible(read, standing, at) {
+        write_view(list.item(), read, channel_id, channel, standing.user_id);
+    }
+}
+
+/// `ChannelResponse`. Direct messages and notes have server_id "0"; `viewer` decides who is the recipient of a DM.
+pub fn write_view(
+    out: &mut Vec<u8>,
+    read: Read<'_>,
+    channel_id: ChannelId,
+    channel: &ArchivedChannel,
+    viewer: UserId,
+) {
+    let is_dm = channel.kind == channel_kind::DM;
+    let recipient_id = channel.participant_ids().find(|&id| is_dm && id != viewer);
+    let mut object = Object::new(out);
+    object.id("id", channel_id.0).id("server_id", ServerId::from(&channel.server_id).0);
+    let name = match (channel.name.as_str(), recipient_id) {
+        ("", Some(recipient_id)) => username(read, recipient_id),
+        ("", None) => channel_kind::text(channel.kind),
+        (name, _) => name,
+    };
+    object.str("name", name).str("channel_type", channel_kind::text(channel.kind));
+    object.opt_str("topic", channel.topic.as_deref()).u64("position", channel.position.to_native());
+    object.opt_id("category_id", channel.category_id.as_ref().map(|id| ChannelId::from(id).0));
+    object.bool("nsfw", channel.nsfw).u64("slowmode_seconds", channel.slowmode_seconds.to_native());
+    object.bool("read_receipts_enabled", channel.read_receipts_enabled);
+    object.time("created_at", channel.created_at.to_native());
+    object.opt_id("recipient_id", recipient_id.map(|id| id.0));
+    match recipient_id.and_then(|id| read.get(USERS, id).map(|user| (id, user))) {
+        Some((id, user)) => write_public_user(object.key("recipient"), id, user),
+        None => {
+            object.null("recipient");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_slugged_by_kind() {
+        let check = |kind: u8, name: &str, want: Option<&str>| {
+            assert_eq!(stored_name(kind, name).as_deref(), want, "{name:?}")
+        };
+        check(channel_kind::TEXT, "With Spaces & CAPS", Some("with-spaces-caps"));
+        check(channel_kind::TEXT, "general", Some("general"));
+        check(channel_kind::TEXT, "  -a--b_c! ", Some("a-b_c"));
+        check(channel_kind::TEXT, "ÄRGER Straße 日本", Some("ärger-straße-日本"));
+        check(channel_kind::TEXT, "!!!", None);
+        check(channel_kind::TEXT, " - ", None);
+        check(channel_kind::ANNOUNCEMENT, "Big News", Some("big-news"));
+        check(channel_kind::VOICE, "Big Room!", Some("Big Room!"));
+        check(channel_kind::CATEGORY, "Cat & Dog", Some("Cat & Dog"));
+        check(channel_kind::STAGE, "  ", None);
+    }
+}
