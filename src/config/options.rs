@@ -163,7 +163,7 @@ options! {
     http_header_timeout_ms "http.header_timeout_ms": u64 = 10_000, range(100, HOUR_MS), "From the first byte of a request to the end of its head";
     http_body_timeout_ms "http.body_timeout_ms": u64 = 30_000, range(100, HOUR_MS), "From the end of the head to the end of the body";
     http_idle_timeout_ms "http.idle_timeout_ms": u64 = 75_000, range(100, HOUR_MS), "Between two requests of one connection";
-    http_connections_per_address_max "http.connections_per_address_max": u64 = 4096, range(1, 10_000_000), "Open connections of one client address";
+    http_connections_per_address_max "http.connections_per_address_max": u64 = 25_000, range(1, 10_000_000), "Open connections of one client address";
     http_connections_max "http.connections_max": u64 = 100_000, range(1, 10_000_000), "Open connections in all, REST and gateway";
 
     messaging_max_message_length "messaging.max_message_length": u64 = 4000, range(1, 100_000), "Characters of a message";

@@ -1,0 +1,1 @@
+//! Commands against a model of the state.

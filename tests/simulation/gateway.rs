@@ -1,0 +1,1 @@
+//! Sessions, cores and mailboxes under simulated time.
