@@ -267,7 +267,7 @@ impl Core {
         self.flush();
         self.act();
         self.mailbox.borrow_mut().flush();
-        self.port.borrow().flush();
+        self.port.borrow_mut().flush();
         self.ring.borrow_mut().submit();
         self.measure(begun);
     }
@@ -598,7 +598,7 @@ impl Backend for Core {
             if !queued {
                 return Err(Refusal::Busy.into());
             }
-            self.port.borrow().flush();
+            self.port.borrow_mut().flush();
             match self.outcome(claim).await {
                 Outcome::Reply(reply) => reply,
                 Outcome::Hashed(_) => unreachable!("the writer answers with a reply"),
