@@ -116,8 +116,8 @@ mod tests {
     use crate::config::Config;
     use crate::domain::{Audience, Change, EventName, Output, Revocation, intent};
     use crate::id::{ServerId, UserId};
-    use crate::store::records::{Member, Nil};
-    use crate::store::tables::{DELETIONS, MEMBERS, USER_SERVERS};
+    use crate::store::records::{Member, Nil, Server};
+    use crate::store::tables::{DELETIONS, MEMBERS, SERVERS, USER_SERVERS};
 
     fn patch(harness: &Harness, token: &str, body: &str) -> (u16, String) {
         harness.request("PATCH", "/users/@me", Some(token), Some(body))
@@ -162,6 +162,7 @@ mod tests {
         let (alice, bob) = (register(&harness, "alice"), register(&harness, "bob"));
         let server_id = ServerId(77);
         let mut tx = harness.state.store.begin().unwrap();
+        tx.put(SERVERS, server_id, &Server::default());
         tx.put(USER_SERVERS, (UserId(alice.id), server_id), &Nil {});
         tx.put(MEMBERS, (server_id, UserId(alice.id)), &Member::default());
         tx.commit().unwrap();

@@ -311,7 +311,7 @@ impl Scope {
         Event::new(name, intent, self.readers.clone(), payload)
     }
 
-    fn message_event(&self, name: EventName, payload: Vec<u8>) -> Event {
+    pub(super) fn message_event(&self, name: EventName, payload: Vec<u8>) -> Event {
         self.event(name, intent::GUILD_MESSAGES, intent::DIRECT_MESSAGES, payload)
     }
 }
