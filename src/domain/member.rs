@@ -10,12 +10,13 @@ use super::event::{Audience, Change, Event, EventName, intent};
 use super::machine::{Machine, Reply, require_system};
 use super::permission::{MEMBERS_KICK, MEMBERS_MANAGE_ROLES, Standing, standing};
 use super::presence::{Liveness, visible_status};
+use super::relationship;
 use super::server::{payload, write_guild_create};
 use super::view::{username, write_avatar_url, write_badges, write_brief_user};
 use crate::id::{RoleId, ServerId, UserId};
 use crate::store::Read;
-use crate::store::records::{ArchivedMember, Member, Nil, Server, relation, status};
-use crate::store::tables::{MEMBERS, PRESENCES, RELATIONSHIPS, ROLES, SERVERS, USER_SERVERS, USERS};
+use crate::store::records::{ArchivedMember, Member, Nil, Server, status};
+use crate::store::tables::{MEMBERS, PRESENCES, ROLES, SERVERS, USER_SERVERS, USERS};
 use crate::wire::json::Object;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -313,10 +314,7 @@ pub fn status_for(
     if visible == status::OFFLINE || viewer == user_id {
         return visible;
     }
-    let blocks = |from: UserId, to: UserId| {
-        read.get(RELATIONSHIPS, (from, to)).is_some_and(|relationship| relationship.kind == relation::BLOCKED)
-    };
-    if blocks(viewer, user_id) || blocks(user_id, viewer) { status::OFFLINE } else { visible }
+    if relationship::blocked(read, viewer, user_id) { status::OFFLINE } else { visible }
 }
 
 /// `MemberResponse`; `shown_status` is a [`status`] code.

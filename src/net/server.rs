@@ -75,6 +75,7 @@ pub fn serve(loaded: Loaded) -> Result<(), String> {
     let config = Arc::new(loaded.config);
     let signals = Signals::block();
     crate::wire::json::set_time_unit_ms(if config.api_timestamp_unit == "ms" { 1 } else { 1_000 });
+    crate::domain::view::set_api_prefix(&config.api_api_prefix);
     let available = cpu::available().map_err(|e| format!("cannot read the list of cores: {e}"))?;
     let core_count = match config.runtime_cores {
         0 => available.len(),
