@@ -60,17 +60,9 @@ pub struct TokenRevokeAll {
     pub except: Option<TokenId>,
 }
 
-/// Whether using a session now is worth a write: its last activity is a minute old. `threshold_ms` is 0 when
-/// sessions are not extended.
-pub fn touch_due(
-    token_id: TokenId,
-    token: &ArchivedToken,
-    now_ms: u64,
-    life_ms: u64,
-    threshold_ms: u64,
-) -> Option<TokenTouch> {
-    let due = now_ms >= token.last_activity.to_native().saturating_add(TOUCH_INTERVAL_MS);
-    due.then_some(TokenTouch { token_id, life_ms, threshold_ms })
+/// Whether using a session now is worth a write: its last activity is a minute old. Asked for every request.
+pub fn touch_due(token: &ArchivedToken, now_ms: u64) -> bool {
+    now_ms >= token.last_activity.to_native().saturating_add(TOUCH_INTERVAL_MS)
 }
 
 /// Live sessions of a user, oldest first.

@@ -9,6 +9,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -18,6 +19,7 @@ use monoio::net::TcpStream;
 
 use super::admission::{Admitted, TurnedAway};
 use super::connections::{Connections, Phase, Registration, send_now, shutdown};
+use crate::api::auth::touch;
 use crate::api::dispatch::{Dispatched, NO_ROUTE, dispatch, finish, refuse, refuse_unread, write};
 use crate::api::router::Router;
 use crate::api::{Ctx, Request, Response, State, Step};
@@ -41,6 +43,8 @@ pub trait Backend: 'static {
     fn router(&self) -> &Router;
     /// Has the log decide a command.
     fn submit(&self, command: Command) -> impl Future<Output = Result<Reply>>;
+    /// The same without waiting for the outcome; dropped when the log has no room.
+    fn submit_and_forget(&self, command: Command);
     /// The PHC string of a password.
     fn hash(&self, password: String) -> impl Future<Output = Result<String>>;
     /// Whether a password matches a PHC string.
@@ -225,6 +229,14 @@ enum Front {
     /// A request of this length became a WebSocket.
     Upgraded(usize, Box<Facts>),
     Unreadable(HttpError),
+}
+
+/// What a request has come to at once.
+enum Begun<'a> {
+    /// The answer, and the operation for the log.
+    Answered(Response, &'static str),
+    /// The same later.
+    Waiting(Pin<Box<dyn Future<Output = io::Result<(Response, &'static str)>> + 'a>>),
 }
 
 /// The parts of an [`Upgrade`] that come from the request.
@@ -429,17 +441,9 @@ impl Socket {
         }
         let ip = state.proxies.client(peer, &head);
         let request = Request { head, body: &mut scratch, ip, id: form.request_id };
-        let (response, route) = match dispatch(state, backend.router(), request) {
-            Dispatched::Answered(response, route) => (response, route),
-            Dispatched::Handler(mut ctx, step) => {
-                let result = match step {
-                    Ok(Step::Done) => Ok(()),
-                    Err(error) => Err(error),
-                    // On the heap: an idle connection does not hold the room for a command.
-                    Ok(step) => Box::pin(self.perform(backend, &mut ctx, step)).await?,
-                };
-                (finish(&mut ctx, result), ctx.route.name)
-            }
+        let (response, route) = match self.begin(backend, request) {
+            Begun::Answered(response, route) => (response, route),
+            Begun::Waiting(work) => work.await?,
         };
         connections.give_buffer(scratch);
         self.append(state, &response, &form);
@@ -450,37 +454,60 @@ impl Socket {
         Ok(form.keep_alive)
     }
 
+    /// Runs a request up to its answer, or to the first thing that takes time.
+    ///
+    /// No part of the task: a step and its command would otherwise be room that every idle connection holds.
+    fn begin<'a, B: Backend>(&'a mut self, backend: &'a B, request: Request<'a>) -> Begun<'a> {
+        let state = backend.state();
+        let (mut ctx, step) = match dispatch(state, backend.router(), request) {
+            Dispatched::Answered(response, route) => return Begun::Answered(response, route),
+            Dispatched::Handler(ctx, step) => (ctx, step),
+        };
+        if let Some(principal) = ctx.principal.filter(|principal| principal.touch_due)
+            && let Some(command) = touch(state, principal)
+        {
+            backend.submit_and_forget(command);
+        }
+        let result = match step {
+            Ok(Step::Done) => Ok(()),
+            Err(error) => Err(error),
+            Ok(step) => return Begun::Waiting(Box::pin(self.perform(backend, ctx, step))),
+        };
+        Begun::Answered(finish(&mut ctx, result), ctx.route.name)
+    }
+
     /// Carries out what a handler asks for, until it is done.
     async fn perform<B: Backend>(
         &mut self,
         backend: &B,
-        ctx: &mut Ctx<'_>,
+        mut ctx: Box<Ctx<'_>>,
         mut step: Step,
-    ) -> io::Result<Result<()>> {
+    ) -> io::Result<(Response, &'static str)> {
         // Earlier answers do not wait for this one.
         self.flush(backend.state()).await?;
         self.registration.begin(Phase::Work);
-        loop {
+        let result = loop {
             let next = match step {
-                Step::Done => return Ok(Ok(())),
+                Step::Done => break Ok(()),
                 Step::Submit(command, then) => {
                     let reply = backend.submit(command).await;
-                    then(ctx, reply)
+                    then(&mut ctx, reply)
                 }
                 Step::Hash(password, then) => {
                     let phc = backend.hash(password).await;
-                    phc.and_then(|phc| then(ctx, phc))
+                    phc.and_then(|phc| then(&mut ctx, phc))
                 }
                 Step::Verify(password, phc, then) => {
                     let matches = backend.verify(password, phc).await;
-                    matches.and_then(|matches| then(ctx, matches))
+                    matches.and_then(|matches| then(&mut ctx, matches))
                 }
             };
             step = match next {
                 Ok(next) => next,
-                Err(error) => return Ok(Err(error)),
+                Err(error) => break Err(error),
             };
-        }
+        };
+        Ok((finish(&mut ctx, result), ctx.route.name))
     }
 
     /// Accepts a WebSocket, or answers why not.
