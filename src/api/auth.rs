@@ -9,6 +9,7 @@ use super::rules::{check_age, check_email, check_password, check_username};
 use super::state::State;
 use crate::config::Config;
 use crate::domain::account::{self, LoginFailed, Register};
+use crate::domain::credential::Secret;
 use crate::domain::token::{self, NewToken, TokenCreate, TokenRevoke, TokenRevokeAll, TokenTouch};
 use crate::domain::{Command, Op, Refusal, Reply, Result, Revocation, view};
 use crate::id::{TokenId, UserId};
@@ -90,7 +91,7 @@ fn new_token(ctx: &Ctx<'_>) -> (String, NewToken) {
         .map(|value| String::from_utf8_lossy(value).chars().take(USER_AGENT_LEN_MAX).collect::<String>());
     let config = &ctx.state.config;
     let token = NewToken {
-        secret_hash: hash_secret(&secret),
+        secret_hash: Secret(hash_secret(&secret)),
         ip_address: ctx.request.ip.to_string(),
         user_agent,
         life_ms: session_times(config).0,
@@ -143,7 +144,7 @@ pub fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
             let op = Register {
                 username,
                 email,
-                phc,
+                phc: Secret(phc),
                 age_verified,
                 tier: if alpha { tier::ALPHA } else { default },
                 badges: if alpha { vec![badge::ALPHA_TESTER] } else { Vec::new() },
@@ -186,7 +187,7 @@ fn login_matched(ctx: &mut Ctx<'_>, user_id: UserId, phc: String) -> Result<Step
     let user = snapshot.read().get(USERS, user_id).ok_or(Refusal::CredentialsInvalid)?;
     require_usable(user)?;
     let (secret, token) = new_token(ctx);
-    submit_as_server(TokenCreate { user_id, phc, token }, move |ctx, reply| {
+    submit_as_server(TokenCreate { user_id, phc: Secret(phc), token }, move |ctx, reply| {
         answer_new_login(ctx, &reply, &secret)
     })
 }
@@ -608,13 +609,13 @@ mod tests {
         let harness = Harness::default();
         let alice = register(&harness, "alice");
         let token = NewToken {
-            secret_hash: [0; 32],
+            secret_hash: Secret([0; 32]),
             ip_address: String::new(),
             user_agent: None,
             life_ms: 1,
             count_max: 1,
         };
-        let op = TokenCreate { user_id: UserId(alice.id), phc: "an older one".into(), token };
+        let op = TokenCreate { user_id: UserId(alice.id), phc: Secret("an older one".into()), token };
         assert_eq!(harness.apply(&Command::new(UserId(0), op.into())).unwrap_err().status, 401);
         assert_eq!(me(&harness, &alice.token), 200);
     }

@@ -3,6 +3,7 @@
 use super::ctx::{Ctx, Step};
 use super::rules::{check_email, check_password, check_username};
 use crate::domain::account::{self, AccountDelete, PasswordChange, ProfileEdit};
+use crate::domain::credential::Secret;
 use crate::domain::{Error, Refusal, Result, tier, view};
 use crate::store::tables::{CREDENTIALS, USERS};
 
@@ -58,7 +59,7 @@ pub fn me_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
             Ok(Step::Hash(
                 password,
                 Box::new(move |ctx, after| {
-                    edit.password = Some(PasswordChange { before, after });
+                    edit.password = Some(PasswordChange { before: Secret(before), after: Secret(after) });
                     ctx.submit(edit, |ctx, _| answer_me(ctx))
                 }),
             ))
@@ -82,7 +83,7 @@ pub fn me_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
             if !matched {
                 return Err(Error::invalid("password", "the password is wrong"));
             }
-            ctx.submit_success(AccountDelete { phc, grace_ms })
+            ctx.submit_success(AccountDelete { phc: Secret(phc), grace_ms })
         }),
     ))
 }

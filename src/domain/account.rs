@@ -5,6 +5,7 @@
 
 use smallvec::SmallVec;
 
+use super::credential::Secret;
 use super::error::{Error, Refusal, Result};
 use super::event::{Audience, Event, EventName, Revocation, intent};
 use super::machine::{Machine, Reply, require_system};
@@ -26,7 +27,7 @@ pub struct Register {
     pub username: String,
     pub email: String,
     /// PHC string of the password hash.
-    pub phc: String,
+    pub phc: Secret<String>,
     pub age_verified: bool,
     /// A [`crate::store::records::tier`] code.
     pub tier: u8,
@@ -46,15 +47,15 @@ pub struct ProfileEdit {
 /// From one PHC string to another; the first must still be in force.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PasswordChange {
-    pub before: String,
-    pub after: String,
+    pub before: Secret<String>,
+    pub after: Secret<String>,
 }
 
 /// Freezes the acting user's account; after the grace it is purged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccountDelete {
     /// The PHC string that the given password matched.
-    pub phc: String,
+    pub phc: Secret<String>,
     pub grace_ms: u64,
 }
 
@@ -155,7 +156,7 @@ pub(super) fn register(machine: &mut Machine<'_, '_>, actor: UserId, op: &Regist
     tx.put(USERS, user_id, &user);
     tx.put(USER_NAMES, op.username.to_ascii_lowercase().as_str(), &UserRef::from(user_id));
     tx.put(USER_EMAILS, op.email.to_lowercase().as_str(), &UserRef::from(user_id));
-    tx.put(CREDENTIALS, user_id, &Credential { phc: op.phc.clone(), ..Credential::default() });
+    tx.put(CREDENTIALS, user_id, &Credential { phc: op.phc.0.clone(), ..Credential::default() });
     let token_id = token::grant(machine, user_id, &op.token);
     Ok(Reply::Token(user_id, token_id))
 }
@@ -200,8 +201,8 @@ pub(super) fn profile_edit(machine: &mut Machine<'_, '_>, actor: UserId, op: &Pr
     let mut user = acting_user(machine, actor)?;
     let credential = match &op.password {
         Some(change) => Some(Credential {
-            phc: change.after.clone(),
-            ..unchanged_credential(machine, actor, &change.before)?
+            phc: change.after.0.clone(),
+            ..unchanged_credential(machine, actor, &change.before.0)?
         }),
         None => None,
     };
@@ -256,7 +257,7 @@ pub(super) fn account_delete(
     op: &AccountDelete,
 ) -> Result<Reply> {
     let mut user = acting_user(machine, actor)?;
-    unchanged_credential(machine, actor, &op.phc)
+    unchanged_credential(machine, actor, &op.phc.0)
         .map_err(|_| Error::invalid("password", "the password is wrong"))?;
     let due = machine.at + op.grace_ms;
     user.state = account::FROZEN;
