@@ -84,7 +84,7 @@ pub fn start(
     for wake in wakes {
         let (submit, submissions) = RingBuffer::new(options.queue_len_max);
         let (deliver, deliveries) = RingBuffer::new(DELIVERY_COUNT_MAX);
-        ports.push(Port { submissions: submit, deliveries, doorbell: doorbell.clone() });
+        ports.push(Port { submissions: submit, deliveries, doorbell: doorbell.clone(), owes_ring: false });
         let (overflow, replies) = (VecDeque::new(), Vec::new());
         cores.push(Core { submissions, deliver, overflow, replies, wake: wake.clone() });
     }
@@ -235,6 +235,7 @@ impl Local {
     /// an answer and the events before it. So a batch goes to all rings or to none.
     fn push_overflow(&mut self) -> bool {
         let waiting = self.cores.first().map_or(0, |core| core.overflow.len());
+        let mut pushed = false;
         for _ in 0..waiting {
             if self.cores.iter().any(|core| core.deliver.is_full()) {
                 break;
@@ -245,9 +246,10 @@ impl Local {
                     unreachable!("the ring had room and has one producer");
                 }
             }
+            pushed = true;
         }
-        for core in &self.cores {
-            core.wake.signal();
+        if pushed {
+            self.cores.iter().for_each(|core| core.wake.signal());
         }
         self.cores.first().is_some_and(|core| core.overflow.len() >= OVERFLOW_COUNT_MAX)
     }

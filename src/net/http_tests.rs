@@ -243,6 +243,8 @@ fn refuses_what_is_too_large_and_shows_it() {
     check(format!("{NEGOTIATE}Expect: 100-continue\r\nContent-Length: 1025\r\n\r\n"), 413);
     check(format!("{NEGOTIATE}Content-Length: 1025\r\n\r\n{}", "x".repeat(1025)), 413);
     check(format!("{NEGOTIATE}Transfer-Encoding: chunked\r\n\r\n401\r\n{}", "x".repeat(1025)), 413);
+    let pipelined = "POST /api/v1/channels/1/messages HTTP/1.1\r\nHost: h\r\n";
+    check(format!("{pipelined}Content-Length: 1025\r\n\r\n{}", "x".repeat(1025)), 413);
     check(format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(20_000)), 431);
     check(format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(9_000)), 414);
     assert!(server.drained());
