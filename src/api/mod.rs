@@ -38,11 +38,11 @@ pub mod users;
 #[cfg(test)]
 pub mod fixture;
 #[cfg(test)]
+mod message_world;
+#[cfg(test)]
 mod server_world;
 #[cfg(test)]
 pub mod testing;
-#[cfg(test)]
-mod world;
 
 pub use body::Body;
 pub use ctx::{Ctx, Principal, Request, Response, Step};

@@ -26,7 +26,7 @@ pub fn pin_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::world::*;
+    use super::super::message_world::*;
     use crate::domain::{EventName, intent};
     use crate::id::{ChannelId, MessageId};
 

@@ -55,8 +55,8 @@ pub fn reaction_user_list(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::message_world::*;
     use super::super::testing::START_MS;
-    use super::super::world::*;
     use crate::domain::{Audience, EventName, intent};
     use crate::id::{ChannelId, MessageId};
     use crate::store::records::*;

@@ -259,16 +259,19 @@ pub(super) fn begin<'r, B: Backend>(backend: &'r B, request: Request<'r>) -> Dis
     dispatched
 }
 
+/// An answer and its operation for the log; an error of a socket whose client is gone.
+type Answer = io::Result<(Response, &'static str)>;
+
 /// What a handler's step has come to at once.
 pub(super) enum Begun<'a> {
     /// The answer, and the operation for the log.
     Answered(Response, &'static str),
     /// The same later.
-    Waiting(Pin<Box<dyn Future<Output = io::Result<(Response, &'static str)>> + 'a>>),
+    Waiting(Pin<Box<dyn Future<Output = Answer> + 'a>>),
 }
 
 impl Begun<'_> {
-    pub(super) async fn outcome(self) -> io::Result<(Response, &'static str)> {
+    pub(super) async fn outcome(self) -> Answer {
         match self {
             Begun::Answered(response, route) => Ok((response, route)),
             Begun::Waiting(work) => work.await,
@@ -569,12 +572,7 @@ impl Socket {
     }
 
     /// Carries out what a handler asks for, until it is done.
-    async fn perform<B: Backend>(
-        &mut self,
-        backend: &B,
-        mut ctx: Box<Ctx<'_>>,
-        mut step: Step,
-    ) -> io::Result<(Response, &'static str)> {
+    async fn perform<B: Backend>(&mut self, backend: &B, mut ctx: Box<Ctx<'_>>, mut step: Step) -> Answer {
         // Earlier answers do not wait for this one.
         self.flush(backend.state()).await?;
         self.registration.begin(Phase::Work);
