@@ -22,7 +22,7 @@ fn serve(loaded: Loaded) -> Result<(), String> {
         eprintln!("the open-file limit stays as it is: {error}");
     }
     let _logs = plexichat::observe::init_logs(&loaded.config);
-    net::serve(loaded)
+    net::serve(loaded, cli::banner::print)
 }
 
 fn backup(loaded: &Loaded, folder: &Path) -> Result<(), String> {

@@ -116,7 +116,35 @@ commands! {
 
 #[cfg(test)]
 mod tests {
+    use super::super::account::{AccountDelete, PasswordChange, ProfileEdit};
+    use super::super::credential::Secret;
+    use super::super::token::{NewToken, TokenCreate};
     use super::*;
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let phc = || Secret("$argon2id$".to_string());
+        let token = NewToken {
+            secret_hash: Secret([77; 32]),
+            ip_address: String::new(),
+            user_agent: None,
+            life_ms: 1,
+            count_max: 1,
+        };
+        let ops: [Op; 3] = [
+            TokenCreate { user_id: UserId(1), phc: phc(), token }.into(),
+            AccountDelete { phc: phc(), grace_ms: 1 }.into(),
+            ProfileEdit {
+                password: Some(PasswordChange { before: phc(), after: phc() }),
+                ..ProfileEdit::default()
+            }
+            .into(),
+        ];
+        for op in ops {
+            let text = format!("{:?}", Command::new(UserId(0), op));
+            assert!(!text.contains("argon2") && !text.contains("77"), "{text}");
+        }
+    }
 
     #[test]
     fn codes_are_unique_and_ascending() {
