@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -80,16 +80,19 @@ pub fn start(
 ) -> std::io::Result<(Vec<Port>, Writer)> {
     let doorbell = Arc::new(Doorbell::new());
     let stop = Arc::new(AtomicBool::new(false));
+    let published = Arc::new(AtomicU64::new(0));
     let (mut ports, mut cores) = (Vec::new(), Vec::new());
     for wake in wakes {
         let (submit, submissions) = RingBuffer::new(options.queue_len_max);
         let (deliver, deliveries) = RingBuffer::new(DELIVERY_COUNT_MAX);
-        ports.push(Port { submissions: submit, deliveries, doorbell: doorbell.clone() });
+        let (published, doorbell) = (published.clone(), doorbell.clone());
+        ports.push(Port { submissions: submit, deliveries, published, taken: 0, doorbell });
         let (overflow, replies) = (VecDeque::new(), Vec::new());
         cores.push(Core { submissions, deliver, overflow, replies, wake: wake.clone() });
     }
     let last_sync = Instant::now();
-    let mut state = Local { store, options, cores, metrics, last_sync, unsynced: false, reported: None };
+    let (unsynced, reported) = (false, None);
+    let mut state = Local { store, options, cores, published, metrics, last_sync, unsynced, reported };
     let (bell, ending) = (doorbell.clone(), stop.clone());
     let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
         bell.attach();
@@ -113,6 +116,8 @@ struct Local {
     store: Arc<Store>,
     options: Options,
     cores: Vec<Core>,
+    /// Batches that are in the rings of all cores, which may take them from then on.
+    published: Arc<AtomicU64>,
     metrics: Arc<WriterMetrics>,
     last_sync: Instant,
     unsynced: bool,
@@ -219,7 +224,6 @@ impl Local {
         }
     }
 
-    /// All cores get the batch before any core can answer for it: the rings are filled first, then they wake.
     fn deliver(&mut self, outputs: Arc<Vec<Output>>) {
         for core in &mut self.cores {
             let replies = std::mem::take(&mut core.replies);
@@ -232,19 +236,24 @@ impl Local {
     /// Moves waiting batches into the rings; true when so many still wait that no command may be taken.
     ///
     /// A batch that is answered on one core before another core has it in its ring would break the order between
-    /// an answer and the events before it. So a batch goes to all rings or to none.
+    /// an answer and the events before it. So a batch goes to all rings or to none, and is published when it is in
+    /// all of them. A core that has ended, as they do one by one in a shutdown, holds up nobody.
     fn push_overflow(&mut self) -> bool {
         let waiting = self.cores.first().map_or(0, |core| core.overflow.len());
         for _ in 0..waiting {
-            if self.cores.iter().any(|core| core.deliver.is_full()) {
+            if self.cores.iter().any(|core| core.deliver.is_full() && !core.deliver.is_abandoned()) {
                 break;
             }
             for core in &mut self.cores {
                 let delivery = core.overflow.pop_front().expect("all cores wait for the same batches");
+                if core.deliver.is_abandoned() {
+                    continue;
+                }
                 if let Err(PushError::Full(_)) = core.deliver.push(delivery) {
                     unreachable!("the ring had room and has one producer");
                 }
             }
+            self.published.fetch_add(1, Ordering::Release);
         }
         for core in &self.cores {
             core.wake.signal();
@@ -337,5 +346,29 @@ mod tests {
         }
         assert!(refused > 0);
         drop(writer);
+    }
+
+    #[test]
+    fn a_core_that_has_ended_holds_up_neither_the_others_nor_the_end() {
+        let (_folder, store) = temporary(1 << 24);
+        let wakes: Vec<_> = (0..2).map(|_| Arc::new(Wake::new().unwrap())).collect();
+        let options = Options { batch_max: 1, ..options() };
+        let (mut ports, writer) = start(Arc::new(store), options, &wakes, Arc::default()).unwrap();
+        drop(ports.pop());
+        let (mut submitted, mut answered) = (0, 0);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let count = (DELIVERY_COUNT_MAX + OVERFLOW_COUNT_MAX + 50) as u32;
+        while answered < count {
+            assert!(Instant::now() < deadline, "{submitted} {answered}");
+            if submitted < count && ports[0].submit(command(), submitted).is_ok() {
+                submitted += 1;
+            }
+            ports[0].flush();
+            answered += ports[0].next_delivery().map_or(0, |delivery| delivery.replies.len() as u32);
+        }
+        // Nobody takes these, and then nobody is left.
+        while ports[0].submit(command(), NO_REPLY).is_ok() {}
+        drop(ports);
+        writer.stop();
     }
 }
