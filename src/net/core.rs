@@ -239,6 +239,9 @@ impl Core {
         self.read_sockets();
         self.with_cx(|cx, hub| hub.tick(cx));
         self.shut_down_step(begun.monotonic_ms);
+        // Letters leave before answers do: what a client has seen here, its next request finds known elsewhere.
+        self.act();
+        self.mailbox.borrow_mut().flush();
         self.flush();
         self.act();
         self.mailbox.borrow_mut().flush();
