@@ -17,7 +17,7 @@ use crate::domain::{Command, Error, Machine, Output, Refusal, Reply};
 use crate::observe::WriterMetrics;
 use crate::runtime::clock::now_unix_ms;
 use crate::runtime::wake::Wake;
-use crate::store::{Store, Tx, WriteError};
+use crate::store::{Room, Store, Tx, WriteError};
 
 /// How the writer works.
 #[derive(Clone, Debug)]
@@ -178,7 +178,11 @@ impl Local {
 
     fn process(&mut self, batch: Vec<(Origin, Command)>) {
         let begun = Instant::now();
-        match self.commit(&batch) {
+        let room = self.store.room();
+        if room != Room::Plenty {
+            self.report(WriteError::Full);
+        }
+        match self.commit(&batch, room) {
             Ok((replies, outputs)) => {
                 self.unsynced = self.options.sync_interval.is_some();
                 let refused = replies.iter().filter(|reply| reply.is_err()).count();
@@ -187,6 +191,7 @@ impl Local {
                 self.deliver(Arc::new(outputs));
             }
             Err(error) => {
+                let error = if self.store.disk_is_full() { WriteError::Full } else { error };
                 self.report(error);
                 self.metrics.failures.increment();
                 let refusal = match error {
@@ -207,10 +212,26 @@ impl Local {
     fn commit(
         &self,
         batch: &[(Origin, Command)],
+        room: Room,
     ) -> Result<(Vec<crate::domain::Result<Reply>>, Vec<Output>), WriteError> {
+        let fits = |command: &Command| match room {
+            Room::Plenty => true,
+            Room::ForDeletes => command.op.makes_room(),
+            Room::None => false,
+        };
+        if !batch.iter().any(|(_, command)| fits(command)) {
+            return Err(WriteError::Full);
+        }
         let mut tx: Tx<'_> = self.store.begin()?;
         let mut machine = Machine::begin(&mut tx, now_unix_ms(), self.options.node);
-        let replies = batch.iter().map(|(_, command)| machine.apply(command)).collect();
+        let mut replies = Vec::with_capacity(batch.len());
+        for (_, command) in batch {
+            if let Some(error) = machine.tx.error() {
+                // Nothing can be read from it any more.
+                return Err(error);
+            }
+            replies.push(if fits(command) { machine.apply(command) } else { Err(Refusal::StoreFull.into()) });
+        }
         let outputs = machine.finish();
         tx.commit()?;
         Ok((replies, outputs))
