@@ -480,11 +480,13 @@ impl Core {
         }
     }
 
-    /// Whether the core may end: everybody was told and is gone, or has had the time.
-    pub fn is_finished(&self) -> bool {
+    /// Whether the core may end: everybody was told and is gone, or has had the time. `is_busy`: whether requests
+    /// are under way.
+    pub fn is_finished(&self, is_busy: impl FnOnce() -> bool) -> bool {
         match self.shutdown.get() {
             Shutdown::Closed(due) => {
-                self.hub.borrow().connection_count() == 0 || self.state.now().monotonic_ms >= due
+                let gone = self.hub.borrow().connection_count() == 0 && !is_busy();
+                gone || self.state.now().monotonic_ms >= due
             }
             _ => false,
         }

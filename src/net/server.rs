@@ -254,12 +254,12 @@ async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<
     let metrics = core.state.metrics.clone();
     let connections = Connections::new(index, started, &core.state.config, admission, metrics);
     monoio::spawn(accept(listening, core.clone(), connections.clone()));
-    monoio::spawn(tick(core.clone(), connections));
+    monoio::spawn(tick(core.clone(), connections.clone()));
     if index == 0 {
         monoio::spawn(sweep(core.clone()));
     }
     let _ = ready.send(Ok(()));
-    while !core.is_finished() {
+    while !core.is_finished(|| connections.is_busy()) {
         core.turn();
         core.wake.arm();
         if core.has_work() {
