@@ -7,10 +7,12 @@
 mod line;
 mod support;
 
+use std::io::BufReader;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use line::Line;
+use line::{Line, reset_on_close};
+use support::http::{open, read_answer};
 use support::{Frame, PASSWORD, Server, Socket, User, Value, json};
 
 /// A server with one text channel that users can join.
@@ -190,7 +192,10 @@ fn a_session_is_resumed_from_any_core() {
         match round % 3 {
             // Gone without a word; by reset; and not gone at all: taken over.
             0 => drop(socket),
-            1 => reset(socket),
+            1 => {
+                reset_on_close(socket.stream());
+                drop(socket);
+            }
             _ => std::mem::forget(socket),
         }
         let missed: Vec<String> = (0..round % 7).map(|count| format!("{round} {count}")).collect();
@@ -211,21 +216,57 @@ fn a_session_is_resumed_from_any_core() {
     }
 }
 
-/// Ends a connection with RST.
-fn reset(socket: Socket) {
-    use std::os::fd::AsRawFd;
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    // SAFETY: the option is readable for its length and the socket is open.
-    let set = unsafe {
-        libc::setsockopt(
-            socket.stream().as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_LINGER,
-            (&raw const linger).cast(),
-            size_of::<libc::linger>() as u32,
-        )
+#[test]
+fn what_was_said_before_a_resume_is_answered_before_it() {
+    let place = Place::start(&[]);
+    let reader = place.join("reader");
+    let (mut socket, session_id) = place.session(&reader);
+    for round in 0..30 {
+        drop(socket);
+        socket = place.server.gateway();
+        let d = json!({"token": reader.token, "session_id": session_id, "seq": 1});
+        let both = [json!({"op": 1, "d": 1}), json!({"op": 6, "d": d})].map(|message| {
+            support::websocket::frame(0x81, message.to_string().as_bytes(), Some([1, 2, 3, 4]))
+        });
+        // In one write, so that the core that hands the connection over reads both at once.
+        socket.try_send(&both.concat()).unwrap();
+        assert_eq!(socket.json()["op"], 11, "round {round}");
+        assert_eq!(socket.json()["t"], "RESUMED", "round {round}");
+    }
+}
+
+#[test]
+fn a_resumed_connection_keeps_its_place_among_all() {
+    let place = Place::start(&["http.connections_max=4", "websocket.max_connections_per_user=0"]);
+    let reader = place.join("reader");
+    // Places become free when the server has seen the end of a connection.
+    let gateway = || loop {
+        match Socket::try_connect(place.server.address(), "/gateway", &[]) {
+            Ok(mut socket) => {
+                assert_eq!(socket.json()["op"], 10);
+                return socket;
+            }
+            Err(answer) => assert_eq!(answer.status, 503),
+        }
+        std::thread::sleep(Duration::from_millis(10));
     };
-    assert_eq!(set, 0);
+    for _ in 0..5 {
+        let resumed: Vec<Socket> = (0..4)
+            .map(|_| {
+                let mut old = gateway();
+                let session_id = text(&old.identify(&reader.token)["session_id"]);
+                drop(old);
+                let mut socket = gateway();
+                let d = json!({"token": reader.token, "session_id": session_id, "seq": 1});
+                socket.send(&json!({"op": 6, "d": d}));
+                assert_eq!(socket.json()["t"], "RESUMED");
+                socket
+            })
+            .collect();
+        let mut refused = BufReader::new(open(place.server.address()));
+        assert_eq!(read_answer(&mut refused, false).expect("refused at once").status, 503);
+        drop(resumed);
+    }
 }
 
 #[test]

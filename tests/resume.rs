@@ -7,11 +7,10 @@ mod support;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use line::Line;
+use line::{Line, reset_on_close};
 use support::{Frame, Server, Socket, Value, json};
 
 const USERS: usize = 40;
@@ -135,7 +134,7 @@ impl Session {
     fn lose_connection(&mut self) {
         let stream = self.socket.stream();
         match self.random.u8(..4) {
-            0 => reset_on_close(stream.as_raw_fd()),
+            0 => reset_on_close(stream),
             1 => drop(stream.shutdown(std::net::Shutdown::Write)),
             2 => {
                 self.socket.send_frame(0x88, &4_000u16.to_be_bytes());
@@ -161,13 +160,4 @@ impl Session {
         assert_eq!((&resumed["op"], &resumed["t"]), (&json!(0), &json!("RESUMED")), "{resumed}");
         self.socket = socket;
     }
-}
-
-fn reset_on_close(fd: i32) {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    let len = size_of::<libc::linger>() as u32;
-    // SAFETY: the option is readable for its length and the socket is open.
-    let set =
-        unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), len) };
-    assert_eq!(set, 0);
 }

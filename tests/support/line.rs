@@ -4,6 +4,7 @@
 
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
 
 use crate::support::http::read_answer;
 use crate::support::{Answer, PATIENCE, Value};
@@ -54,4 +55,13 @@ impl Line {
         answer.request = format!("{method} {path}");
         Ok(answer)
     }
+}
+
+/// Has the connection end with RST when it is closed.
+pub fn reset_on_close(stream: &TcpStream) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let (value, len) = ((&raw const linger).cast(), size_of::<libc::linger>() as u32);
+    // SAFETY: the option is readable for its length and the socket is open.
+    let set = unsafe { libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, value, len) };
+    assert_eq!(set, 0);
 }
