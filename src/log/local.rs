@@ -86,7 +86,8 @@ pub fn start(
         let (submit, submissions) = RingBuffer::new(options.queue_len_max);
         let (deliver, deliveries) = RingBuffer::new(DELIVERY_COUNT_MAX);
         let (published, doorbell) = (published.clone(), doorbell.clone());
-        ports.push(Port { submissions: submit, deliveries, published, taken: 0, doorbell });
+        let (taken, owes_ring) = (0, false);
+        ports.push(Port { submissions: submit, deliveries, published, taken, doorbell, owes_ring });
         let (overflow, replies) = (VecDeque::new(), Vec::new());
         cores.push(Core { submissions, deliver, overflow, replies, wake: wake.clone() });
     }
@@ -261,6 +262,7 @@ impl Local {
     /// all of them. A core that has ended, as they do one by one in a shutdown, holds up nobody.
     fn push_overflow(&mut self) -> bool {
         let waiting = self.cores.first().map_or(0, |core| core.overflow.len());
+        let mut pushed = false;
         for _ in 0..waiting {
             if self.cores.iter().any(|core| core.deliver.is_full() && !core.deliver.is_abandoned()) {
                 break;
@@ -275,9 +277,10 @@ impl Local {
                 }
             }
             self.published.fetch_add(1, Ordering::Release);
+            pushed = true;
         }
-        for core in &self.cores {
-            core.wake.signal();
+        if pushed {
+            self.cores.iter().for_each(|core| core.wake.signal());
         }
         self.cores.first().is_some_and(|core| core.overflow.len() >= OVERFLOW_COUNT_MAX)
     }

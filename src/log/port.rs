@@ -55,6 +55,8 @@ pub struct Port {
     /// Batches taken from this ring.
     pub(super) taken: u64,
     pub(super) doorbell: Arc<Doorbell>,
+    /// Something was submitted that the writer was not woken for.
+    pub(super) owes_ring: bool,
 }
 
 impl Port {
@@ -64,12 +66,15 @@ impl Port {
     /// The command, when the ring is full.
     pub fn submit(&mut self, command: Command, ticket: Ticket) -> Result<(), Command> {
         let pushed = self.submissions.push(Submission { command, ticket });
+        self.owes_ring |= pushed.is_ok();
         pushed.map_err(|PushError::Full(submission)| submission.command)
     }
 
     /// Wakes the writer for what was submitted since the last flush.
-    pub fn flush(&self) {
-        self.doorbell.ring();
+    pub fn flush(&mut self) {
+        if std::mem::take(&mut self.owes_ring) {
+            self.doorbell.ring();
+        }
     }
 
     /// Whether a batch waits. One load; looked at before every request.

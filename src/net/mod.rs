@@ -5,6 +5,7 @@
 //! core thread: no fsync, no hashing, no lock, no unbounded loop.
 
 pub mod admission;
+mod burst;
 pub mod connections;
 mod core;
 pub mod http;
