@@ -114,6 +114,36 @@ commands! {
     120 Sweep(sweep::Sweep) => sweep;
 }
 
+impl Op {
+    /// Whether it is allowed in a full store: it removes more than it writes, or guards an account.
+    pub fn makes_room(&self) -> bool {
+        matches!(
+            self,
+            Op::LoginFailed(_)
+                | Op::TokenTouch(_)
+                | Op::TokenRevoke(_)
+                | Op::TokenRevokeAll(_)
+                | Op::AccountDelete(_)
+                | Op::SettingDelete(_)
+                | Op::RelationshipRemove(_)
+                | Op::ServerDelete(_)
+                | Op::MemberLeave(_)
+                | Op::MemberKick(_)
+                | Op::MemberExpire(_)
+                | Op::MemberRoleRemove(_)
+                | Op::RoleDelete(_)
+                | Op::BanDelete(_)
+                | Op::BanMessagesDelete(_)
+                | Op::ChannelDelete(_)
+                | Op::InviteDelete(_)
+                | Op::MessageDelete(_)
+                | Op::ReactionRemove(_)
+                | Op::MessageUnpin(_)
+                | Op::Sweep(_)
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::account::{AccountDelete, PasswordChange, ProfileEdit};

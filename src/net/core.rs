@@ -264,6 +264,9 @@ impl Core {
         self.read_sockets();
         self.with_cx(|cx, hub| hub.tick(cx));
         self.shut_down_step(begun.monotonic_ms);
+        // Letters leave before answers do: what a client has seen here, its next request finds known elsewhere.
+        self.act();
+        self.mailbox.borrow_mut().flush();
         self.flush();
         self.act();
         self.mailbox.borrow_mut().flush();
@@ -506,11 +509,13 @@ impl Core {
         }
     }
 
-    /// Whether the core may end: everybody was told and is gone, or has had the time.
-    pub fn is_finished(&self) -> bool {
+    /// Whether the core may end: everybody was told and is gone, or has had the time. `is_busy`: whether requests
+    /// are under way.
+    pub fn is_finished(&self, is_busy: impl FnOnce() -> bool) -> bool {
         match self.shutdown.get() {
             Shutdown::Closed(due) => {
-                self.hub.borrow().connection_count() == 0 || self.state.now().monotonic_ms >= due
+                let gone = self.hub.borrow().connection_count() == 0 && !is_busy();
+                gone || self.state.now().monotonic_ms >= due
             }
             _ => false,
         }

@@ -7,11 +7,22 @@ use std::os::fd::FromRawFd;
 /// Connections the kernel may hold ready for accept; it is cut to `net.core.somaxconn`.
 const BACKLOG: i32 = 16_384;
 
-/// Opens a listener that shares its port with the other cores'.
+/// Opens one listener per core on the same port; with port 0, on one port that the system chooses.
 ///
 /// # Errors
-/// When the address is taken or not ours.
-pub fn listener(address: SocketAddr) -> io::Result<TcpListener> {
+/// When the address is taken, also by a server that would share it, or not ours.
+pub fn listeners(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+    if address.port() != 0 {
+        // Shared ports are shared with any process of the same user; only a socket that does not share finds out.
+        drop(listener(address, false)?);
+    }
+    let first = listener(address, true)?;
+    let address = first.local_addr()?;
+    let rest = (1..count).map(|_| listener(address, true));
+    std::iter::once(Ok(first)).chain(rest).collect()
+}
+
+fn listener(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
     let domain = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     // SAFETY: plain system calls; the descriptor is owned by the listener from the first line on.
     unsafe {
@@ -21,7 +32,7 @@ pub fn listener(address: SocketAddr) -> io::Result<TcpListener> {
         }
         let listener = TcpListener::from_raw_fd(fd);
         set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
-        set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+        set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, i32::from(is_shared))?;
         // Accepted sockets inherit it.
         set_option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
         let bound = match address {
@@ -56,4 +67,20 @@ pub fn set_option(fd: i32, level: i32, option: i32, value: i32) -> io::Result<()
     // SAFETY: the kernel copies four bytes.
     let result = unsafe { libc::setsockopt(fd, level, option, (&raw const value).cast(), 4) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_share_a_port_and_servers_do_not() {
+        let listening = listeners("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let addresses: Vec<SocketAddr> = listening.iter().map(|l| l.local_addr().unwrap()).collect();
+        assert!(addresses[0].port() != 0 && addresses.iter().all(|address| *address == addresses[0]));
+        let error = listeners(addresses[0], 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        drop(listening);
+        assert_eq!(listeners(addresses[0], 2).unwrap().len(), 2);
+    }
 }

@@ -1,6 +1,6 @@
 //! Starting and stopping: store, writer, pool, one thread per core, signals.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::admission::Admission;
 use super::connections::Connections;
 use super::core::{Core, Parts, Sleep};
 use super::http::{self, Backend};
-use super::listen::listener;
+use super::listen::listeners;
 use super::ring::Ring;
 use crate::api::State;
 use crate::api::limiter::{ENTRY_COUNT, Limiter};
@@ -49,7 +49,6 @@ const SWEEP_RECORDS_MAX: u64 = 500;
 struct Seed {
     index: usize,
     cpu: Option<usize>,
-    address: SocketAddr,
     config: Arc<Config>,
     store: Arc<Store>,
     run: Arc<RunState>,
@@ -112,6 +111,11 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
         config.encryption_argon2_queue_len_max as usize,
     );
     let pool = Arc::new(pool.map_err(|e| format!("cannot start the password hashing threads: {e:?}"))?);
+    let wanted = config.http_address();
+    let listening = listeners(wanted, core_count).map_err(|error| {
+        format!("cannot listen on {wanted}: {error}; stop what listens there or choose another --port")
+    })?;
+    let address = listening[0].local_addr().map_err(|e| e.to_string())?;
     let seeds = seeds(&config, &store, &registry, &pool, &available, core_count)?;
     let (seeds, writer, run, wakes) = seeds;
     let metrics =
@@ -126,15 +130,14 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
         };
     let (ready, started) = std::sync::mpsc::channel();
     let mut threads = Vec::new();
-    for seed in seeds {
+    for (seed, listening) in seeds.into_iter().zip(listening) {
         let ready = ready.clone();
         let name = format!("core-{}", seed.index);
-        let thread = std::thread::Builder::new().name(name).spawn(move || run_core(seed, &ready));
+        let thread = std::thread::Builder::new().name(name).spawn(move || run_core(seed, listening, &ready));
         threads.push(thread.map_err(|e| format!("cannot start a core thread: {e}"))?);
     }
-    let mut address = config.http_address();
     for _ in 0..core_count {
-        address = started.recv().map_err(|_| "a core thread ended while starting".to_string())??;
+        started.recv().map_err(|_| "a core thread ended while starting".to_string())??;
     }
     on_started(&Started {
         http: address,
@@ -210,7 +213,6 @@ fn seeds(
     let seeds = parts.map(|(index, ((port, mailbox), live))| Seed {
         index,
         cpu: config.runtime_pin.then(|| available[index % available.len()]),
-        address: config.http_address(),
         config: config.clone(),
         store: store.clone(),
         run: run.clone(),
@@ -230,9 +232,9 @@ fn seeds(
     Ok((seeds.collect(), writer, run, wakes))
 }
 
-type Ready = Sender<Result<SocketAddr, String>>;
+type Ready = Sender<Result<(), String>>;
 
-fn run_core(seed: Seed, ready: &Ready) {
+fn run_core(seed: Seed, listening: TcpListener, ready: &Ready) {
     if let Some(cpu) = seed.cpu
         && let Err(error) = cpu::pin(cpu)
     {
@@ -247,7 +249,7 @@ fn run_core(seed: Seed, ready: &Ready) {
         .build();
     match runtime {
         Ok(mut runtime) => {
-            let result = runtime.block_on(core_main(seed, ready));
+            let result = runtime.block_on(core_main(seed, listening, ready));
             if let Err(error) = result {
                 let _ = ready.send(Err(error));
             }
@@ -258,15 +260,8 @@ fn run_core(seed: Seed, ready: &Ready) {
     }
 }
 
-async fn core_main(seed: Seed, ready: &Ready) -> Result<(), String> {
+async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<(), String> {
     use std::os::fd::AsFd;
-    let listening = listener(seed.address).map_err(|error| {
-        format!(
-            "cannot listen on {}: {error}; stop what listens there or choose another --port",
-            seed.address
-        )
-    })?;
-    let address = listening.local_addr().map_err(|e| e.to_string())?;
     let listening = monoio::net::TcpListener::from_std(listening).map_err(|e| e.to_string())?;
     let ring = Ring::new(seed.wake.as_fd());
     let ring =
@@ -278,12 +273,12 @@ async fn core_main(seed: Seed, ready: &Ready) -> Result<(), String> {
     let metrics = core.state.metrics.clone();
     let connections = Connections::new(index, started, &core.state.config, admission, metrics);
     monoio::spawn(accept(listening, core.clone(), connections.clone()));
-    monoio::spawn(tick(core.clone(), connections));
+    monoio::spawn(tick(core.clone(), connections.clone()));
     if index == 0 {
         monoio::spawn(sweep(core.clone()));
     }
-    let _ = ready.send(Ok(address));
-    while !core.is_finished() {
+    let _ = ready.send(Ok(()));
+    while !core.is_finished(|| connections.is_busy()) {
         core.turn();
         core.wake.arm();
         if core.has_work() {
