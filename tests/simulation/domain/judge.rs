@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use plexichat::domain::Op;
 use plexichat::domain::permission::*;
 use plexichat::id::ChannelId;
-use plexichat::store::records::{account, channel_kind, dm_policy, relation};
+use plexichat::store::records::{account, channel_kind, relation};
 
 use super::model::*;
 
@@ -115,10 +115,8 @@ impl Model {
             Op::DmOpen(op) => {
                 let other = op.recipient_id.0;
                 unless(actor == other, BAD)?;
-                let policy = self.existing(other)?.dm_policy;
-                unless(self.blocked(actor, other), FORBIDDEN)?;
-                let friends = self.relations.get(&(actor, other)) == Some(&relation::FRIEND);
-                unless(policy == dm_policy::NONE || policy == dm_policy::FRIENDS && !friends, FORBIDDEN)?;
+                self.existing(other)?;
+                self.reaches(actor, other)?;
                 Ok(self.pairs.get(&pair(actor, other)).map_or(Want::NewChannel, |id| Want::Channel(*id)))
             }
             Op::NotesOpen(_) => {
@@ -270,7 +268,7 @@ impl Model {
             Op::MessageCreate(op) => {
                 let (channel, have) = self.access(actor, op.channel_id.0)?;
                 require(have, MESSAGES_SEND)?;
-                self.dm_open_to(channel, actor)?;
+                self.reachable(channel, actor)?;
                 let silent = [channel_kind::VOICE, channel_kind::STAGE, channel_kind::CATEGORY];
                 unless(silent.contains(&channel.kind), BAD)?;
                 if !op.embeds.is_empty() {
@@ -305,7 +303,7 @@ impl Model {
                 require(have, MESSAGES_READ)?;
                 let message = self.message(channel, op.message_id.0)?;
                 require(have, MESSAGES_ADD_REACTIONS)?;
-                self.dm_open_to(channel, actor)?;
+                self.reachable(channel, actor)?;
                 match message.reactions.iter().find(|(emoji, _)| *emoji == op.emoji) {
                     Some((_, users)) => Ok(Want::Changed(!users.contains(&actor))),
                     None => {

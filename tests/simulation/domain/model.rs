@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plexichat::domain::Reply;
 use plexichat::domain::permission::{self, *};
-use plexichat::store::records::{Grant, account, relation};
+use plexichat::store::records::{Grant, account, dm_policy, relation};
 
 /// Statuses of which one must be answered.
 pub type Refused = &'static [u16];
@@ -247,9 +247,18 @@ impl Model {
         blocks(a, b) || blocks(b, a)
     }
 
-    pub fn dm_open_to(&self, channel: &Channel, actor: u64) -> Result<(), Refused> {
+    /// Whether a direct message from one would be taken by the other.
+    pub fn reaches(&self, actor: u64, other: u64) -> Result<(), Refused> {
+        unless(self.blocked(actor, other), FORBIDDEN)?;
+        let user = self.users.get(&other).filter(|user| user.state != account::PURGED);
+        let policy = user.map_or(dm_policy::NONE, |user| user.dm_policy);
+        let friends = self.relations.get(&(actor, other)) == Some(&relation::FRIEND);
+        unless(policy == dm_policy::NONE || policy == dm_policy::FRIENDS && !friends, FORBIDDEN)
+    }
+
+    pub fn reachable(&self, channel: &Channel, actor: u64) -> Result<(), Refused> {
         let other = channel.participants.iter().find(|&&user| user != actor);
-        unless(other.is_some_and(|&other| self.blocked(actor, other)), FORBIDDEN)
+        other.map_or(Ok(()), |&other| self.reaches(actor, other))
     }
 
     /// Not purged.
