@@ -409,7 +409,7 @@ fn the_state_is_what_the_model_says() {
     }
     // These have nothing that could be refused.
     const NEVER_REFUSED: [&str; 4] = ["TokenRevokeAll", "MessagingEdit", "NotesOpen", "ChannelsAck"];
-    for (code, name) in CODES {
+    for (code, name, _) in CODES {
         let (accepted, refused) = coverage.get(code).copied().unwrap_or_default();
         assert!(accepted > 0, "{name} was never accepted");
         assert!(refused > 0 || NEVER_REFUSED.contains(name), "{name} was never refused");
