@@ -28,8 +28,9 @@ macro_rules! commands {
         #[derive(Clone, Debug, PartialEq)]
         pub enum Op { $($name(super::$module::$type)),* }
 
-        /// Code and name of every command, for the golden file.
-        pub const CODES: &[(u16, &str)] = &[$(($code, stringify!($name))),*];
+        /// Code and name of every command, and whether it is isolated; for the golden file.
+        pub const CODES: &[(u16, &str, bool)] =
+            &[$(($code, stringify!($name), commands!(@isolated $($isolated)?))),*];
 
         impl Op {
             pub fn code(&self) -> u16 {
