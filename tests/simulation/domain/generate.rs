@@ -1,5 +1,6 @@
 //! Random commands: mostly such that could succeed, some that cannot.
 
+use plexichat::domain::credential::Secret;
 use plexichat::domain::permission::NAMES;
 use plexichat::domain::token::NewToken;
 use plexichat::domain::*;
@@ -182,7 +183,7 @@ impl Generator<'_> {
 
     fn token(&mut self) -> NewToken {
         NewToken {
-            secret_hash: [self.random.u8(..); 32],
+            secret_hash: Secret([self.random.u8(..); 32]),
             ip_address: "127.0.0.1".into(),
             user_agent: self.maybe(50, |g| g.text()),
             life_ms: [60_000, 3_600_000, 86_400_000 * 7][self.random.usize(..3)],
@@ -229,7 +230,7 @@ impl Generator<'_> {
                 let op = account::Register {
                     username: self.username(),
                     email: self.email(),
-                    phc: format!("phc{}", self.count),
+                    phc: Secret(format!("phc{}", self.count)),
                     age_verified: self.random.bool(),
                     tier: tier::STANDARD,
                     badges: if self.random.bool() { vec![badge::STAFF] } else { Vec::new() },
@@ -243,12 +244,15 @@ impl Generator<'_> {
                 account::ProfileEdit {
                     username: self.maybe(60, |g| g.username()),
                     email: self.maybe(30, |g| g.email()),
-                    password: self.maybe(30, |_| account::PasswordChange { before, after }),
+                    password: self.maybe(30, |_| account::PasswordChange {
+                        before: Secret(before),
+                        after: Secret(after),
+                    }),
                 }
                 .into()
             }
             3 if self.random.u32(..3) == 0 => account::AccountDelete {
-                phc: self.phc(model, actor),
+                phc: Secret(self.phc(model, actor)),
                 grace_ms: self.random.u64(..86_400_000 * 14),
             }
             .into(),
@@ -258,7 +262,8 @@ impl Generator<'_> {
                 return (self.system(model), op.into());
             }
             5 | 6 => {
-                let op = token::TokenCreate { user_id, phc: self.phc(model, other), token: self.token() };
+                let op =
+                    token::TokenCreate { user_id, phc: Secret(self.phc(model, other)), token: self.token() };
                 return (self.system(model), op.into());
             }
             7..=10 => {

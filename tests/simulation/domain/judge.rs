@@ -22,14 +22,14 @@ impl Model {
             Op::ProfileEdit(op) => {
                 let user = some(self.users.get(&actor), UNKNOWN_TOKEN)?;
                 unless(user.state != account::ACTIVE, UNKNOWN_TOKEN)?;
-                unless(op.password.as_ref().is_some_and(|change| change.before != user.phc), FORBIDDEN)?;
+                unless(op.password.as_ref().is_some_and(|change| change.before.0 != user.phc), FORBIDDEN)?;
                 self.free(op.username.as_deref(), op.email.as_deref(), actor)?;
                 Ok(Want::User)
             }
             Op::AccountDelete(op) => {
                 let user = some(self.users.get(&actor), UNKNOWN_TOKEN)?;
                 unless(user.state != account::ACTIVE, UNKNOWN_TOKEN)?;
-                unless(user.phc != op.phc, BAD)?;
+                unless(user.phc != op.phc.0, BAD)?;
                 Ok(Want::Done)
             }
             Op::LoginFailed(op) => {
@@ -44,7 +44,7 @@ impl Model {
                 let user = some(self.users.get(&op.user_id.0), UNKNOWN_TOKEN)?;
                 unless(user.state != account::ACTIVE, UNKNOWN_TOKEN)?;
                 unless(user.locked_until > self.at, FORBIDDEN)?;
-                unless(user.phc != op.phc, UNKNOWN_TOKEN)?;
+                unless(user.phc != op.phc.0, UNKNOWN_TOKEN)?;
                 Ok(Want::Token)
             }
             Op::TokenTouch(op) => {

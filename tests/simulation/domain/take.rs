@@ -24,7 +24,7 @@ impl Model {
                 let user = User {
                     name: op.username.clone(),
                     email: op.email.clone(),
-                    phc: op.phc.clone(),
+                    phc: op.phc.0.clone(),
                     dm_policy: dm_policy::EVERYONE,
                     ..User::default()
                 };
@@ -36,7 +36,7 @@ impl Model {
                 user.name = op.username.clone().unwrap_or(std::mem::take(&mut user.name));
                 user.email = op.email.clone().unwrap_or(std::mem::take(&mut user.email));
                 if let Some(change) = &op.password {
-                    user.phc.clone_from(&change.after);
+                    user.phc.clone_from(&change.after.0);
                 }
             }
             Op::AccountDelete(op) => {
