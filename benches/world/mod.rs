@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Bencher, Criterion};
 use plexichat::domain::account::Register;
-use plexichat::domain::credential::hash_secret;
+use plexichat::domain::credential::{Secret, hash_secret};
 use plexichat::domain::invite::{InviteCreate, InviteUse};
 use plexichat::domain::message::MessageCreate;
 use plexichat::domain::server::ServerCreate;
@@ -116,7 +116,7 @@ pub fn temporary_store(sync: Sync) -> (TempDir, Store) {
 /// The account number `index`, without the hashing of its password.
 pub fn register(index: usize) -> Register {
     let token = NewToken {
-        secret_hash: hash_secret(SECRET),
+        secret_hash: Secret(hash_secret(SECRET)),
         ip_address: "192.0.2.1".into(),
         user_agent: Some("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".into()),
         life_ms: 30 * 24 * 3_600_000,
@@ -125,8 +125,10 @@ pub fn register(index: usize) -> Register {
     Register {
         username: format!("user{index}"),
         email: format!("user{index}@example.com"),
-        phc: "$argon2id$v=19$m=65536,t=2,p=2$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g"
-            .into(),
+        phc: Secret(
+            "$argon2id$v=19$m=65536,t=2,p=2$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g"
+                .into(),
+        ),
         age_verified: true,
         tier: tier::STANDARD,
         badges: Vec::new(),

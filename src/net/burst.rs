@@ -7,9 +7,9 @@
 use std::io;
 use std::pin::Pin;
 
-use super::http::{Backend, Connection, Form};
+use super::http::{Backend, Connection, Form, begin};
 use crate::api::ctx::{AfterCommand, Ctx, Request, Response, Step};
-use crate::api::dispatch::{Dispatched, dispatch, finish};
+use crate::api::dispatch::Dispatched;
 use crate::api::router::Found;
 use crate::domain::{Reply, Result};
 use crate::observe::log_request;
@@ -48,6 +48,10 @@ impl<B: Backend> Connection<B> {
         for (slots, body) in slots.iter_mut().zip(bodies.iter_mut()) {
             let Some((head, len)) = whole_request(&input[at..], slots) else { break };
             let state = backend.state();
+            // Too large a body is refused where requests are answered one by one.
+            if (len - head.framing.head_len) as u64 > state.config.api_max_body_size {
+                break;
+            }
             let found = backend.router().find(head.method, &head.target);
             if !matches!(found, Found::Route(route, _) if route.pipelined) {
                 break;
@@ -56,7 +60,7 @@ impl<B: Backend> Connection<B> {
             let form = socket.form(state, &head);
             let ip = state.proxies.client(self.peer, &head);
             let request = Request { head, body, ip, id: form.request_id };
-            let outcome = match dispatch(state, backend.router(), request) {
+            let outcome = match begin(&*backend, request) {
                 Dispatched::Answered(response, route) => Outcome::Answered(response, route),
                 Dispatched::Handler(ctx, Ok(Step::Submit(command, then))) => {
                     Outcome::Submitted(ctx, Box::pin(backend.submit(command)), then)
@@ -81,13 +85,9 @@ impl<B: Backend> Connection<B> {
                 Outcome::Submitted(mut ctx, reply, then) => {
                     let reply: Result<Reply> = socket.wait(&*backend, reply).await?;
                     let step = then(&mut ctx, reply);
-                    let result = socket.complete(&*backend, &mut ctx, step).await?;
-                    (finish(&mut ctx, result), ctx.route.name)
+                    socket.complete(&*backend, ctx, step).outcome().await?
                 }
-                Outcome::Stepped(mut ctx, step) => {
-                    let result = socket.complete(&*backend, &mut ctx, step).await?;
-                    (finish(&mut ctx, result), ctx.route.name)
-                }
+                Outcome::Stepped(ctx, step) => socket.complete(&*backend, ctx, step).outcome().await?,
             };
             socket.append(backend.state(), &response, &form);
             log_request(form.request_id, "POST", route, response.status, 0);

@@ -611,6 +611,14 @@ impl Backend for Core {
         }
     }
 
+    fn submit_and_forget(&self, command: Command) {
+        let mut port = self.port.borrow_mut();
+        if port.submit(command, NO_REPLY).is_err() {
+            tracing::warn!("the use of a session was not noted: the log is full");
+        }
+        port.flush();
+    }
+
     async fn hash(&self, password: String) -> Result<String> {
         let claim = self.claim();
         let done = self.hashed_to(claim.ticket);

@@ -22,6 +22,7 @@ use monoio::net::TcpStream;
 use super::admission::{Admitted, TurnedAway};
 use super::connections::{Connections, Phase, Registration, send_now, shutdown};
 use super::ring::receive;
+use crate::api::auth::touch;
 use crate::api::dispatch::{Dispatched, NO_ROUTE, dispatch, finish, refuse, refuse_unread, write};
 use crate::api::router::Router;
 use crate::api::{Ctx, Request, Response, State, Step};
@@ -45,6 +46,8 @@ pub trait Backend: 'static {
     fn router(&self) -> &Router;
     /// Has the log decide a command. It is in the log's order when this returns, not only when it is awaited.
     fn submit(&self, command: Command) -> impl Future<Output = Result<Reply>>;
+    /// The same without waiting for the outcome; dropped when the log has no room.
+    fn submit_and_forget(&self, command: Command);
     /// The PHC string of a password.
     fn hash(&self, password: String) -> impl Future<Output = Result<String>>;
     /// Whether a password matches a PHC string.
@@ -243,6 +246,39 @@ enum Front {
     Unreadable(HttpError),
 }
 
+/// Dispatches a request, and has the use of its session noted beside it.
+pub(super) fn begin<'r, B: Backend>(backend: &'r B, request: Request<'r>) -> Dispatched<'r> {
+    let state = backend.state();
+    let dispatched = dispatch(state, backend.router(), request);
+    if let Dispatched::Handler(ctx, _) = &dispatched
+        && let Some(principal) = ctx.principal.filter(|principal| principal.touch_due)
+        && let Some(command) = touch(state, principal)
+    {
+        backend.submit_and_forget(command);
+    }
+    dispatched
+}
+
+/// An answer and its operation for the log; an error of a socket whose client is gone.
+type Answer = io::Result<(Response, &'static str)>;
+
+/// What a handler's step has come to at once.
+pub(super) enum Begun<'a> {
+    /// The answer, and the operation for the log.
+    Answered(Response, &'static str),
+    /// The same later.
+    Waiting(Pin<Box<dyn Future<Output = Answer> + 'a>>),
+}
+
+impl Begun<'_> {
+    pub(super) async fn outcome(self) -> Answer {
+        match self {
+            Begun::Answered(response, route) => Ok((response, route)),
+            Begun::Waiting(work) => work.await,
+        }
+    }
+}
+
 /// The parts of an [`Upgrade`] that come from the request.
 struct Facts {
     ip: IpAddr,
@@ -261,7 +297,8 @@ impl<B: Backend> Connection<B> {
         let mut one_by_one = false;
         loop {
             match self.front(whole.take(), std::mem::take(&mut one_by_one)).await? {
-                Front::Burst => match self.burst().await? {
+                // On the heap, like everything that only a request at work needs.
+                Front::Burst => match Box::pin(self.burst()).await? {
                     Some(keep_alive) => {
                         self.is_used = true;
                         if !keep_alive {
@@ -465,12 +502,9 @@ impl Socket {
         }
         let ip = state.proxies.client(peer, &head);
         let request = Request { head, body: &mut scratch, ip, id: form.request_id };
-        let (response, route) = match dispatch(state, backend.router(), request) {
-            Dispatched::Answered(response, route) => (response, route),
-            Dispatched::Handler(mut ctx, step) => {
-                let result = self.complete(backend, &mut ctx, step).await?;
-                (finish(&mut ctx, result), ctx.route.name)
-            }
+        let (response, route) = match self.begin(backend, request) {
+            Begun::Answered(response, route) => (response, route),
+            Begun::Waiting(work) => work.await?,
         };
         connections.give_buffer(scratch);
         self.append(state, &response, &form);
@@ -512,52 +546,58 @@ impl Socket {
         Ok(reply.await)
     }
 
-    /// Goes on from a handler's step to its end.
-    pub(super) async fn complete<B: Backend>(
-        &mut self,
-        backend: &B,
-        ctx: &mut Ctx<'_>,
-        step: Result<Step>,
-    ) -> io::Result<Result<()>> {
-        match step {
-            Ok(Step::Done) => Ok(Ok(())),
-            Err(error) => Ok(Err(error)),
-            // On the heap: an idle connection does not hold the room for a command.
-            Ok(step) => Box::pin(self.perform(backend, ctx, step)).await,
+    /// Runs a request up to its answer, or to the first thing that takes time.
+    fn begin<'a, B: Backend>(&'a mut self, backend: &'a B, request: Request<'a>) -> Begun<'a> {
+        match begin(backend, request) {
+            Dispatched::Answered(response, route) => Begun::Answered(response, route),
+            Dispatched::Handler(ctx, step) => self.complete(backend, ctx, step),
         }
     }
 
+    /// Goes on from a handler's step to its end.
+    ///
+    /// No part of the task: a step and its command would otherwise be room that every idle connection holds.
+    pub(super) fn complete<'a, 'r: 'a, B: Backend>(
+        &'a mut self,
+        backend: &'a B,
+        mut ctx: Box<Ctx<'r>>,
+        step: Result<Step>,
+    ) -> Begun<'a> {
+        let result = match step {
+            Ok(Step::Done) => Ok(()),
+            Err(error) => Err(error),
+            Ok(step) => return Begun::Waiting(Box::pin(self.perform(backend, ctx, step))),
+        };
+        Begun::Answered(finish(&mut ctx, result), ctx.route.name)
+    }
+
     /// Carries out what a handler asks for, until it is done.
-    async fn perform<B: Backend>(
-        &mut self,
-        backend: &B,
-        ctx: &mut Ctx<'_>,
-        mut step: Step,
-    ) -> io::Result<Result<()>> {
+    async fn perform<B: Backend>(&mut self, backend: &B, mut ctx: Box<Ctx<'_>>, mut step: Step) -> Answer {
         // Earlier answers do not wait for this one.
         self.flush(backend.state()).await?;
         self.registration.begin(Phase::Work);
-        loop {
+        let result = loop {
             let next = match step {
-                Step::Done => return Ok(Ok(())),
+                Step::Done => break Ok(()),
                 Step::Submit(command, then) => {
                     let reply = backend.submit(command).await;
-                    then(ctx, reply)
+                    then(&mut ctx, reply)
                 }
                 Step::Hash(password, then) => {
                     let phc = backend.hash(password).await;
-                    phc.and_then(|phc| then(ctx, phc))
+                    phc.and_then(|phc| then(&mut ctx, phc))
                 }
                 Step::Verify(password, phc, then) => {
                     let matches = backend.verify(password, phc).await;
-                    matches.and_then(|matches| then(ctx, matches))
+                    matches.and_then(|matches| then(&mut ctx, matches))
                 }
             };
             step = match next {
                 Ok(next) => next,
-                Err(error) => return Ok(Err(error)),
+                Err(error) => break Err(error),
             };
-        }
+        };
+        Ok((finish(&mut ctx, result), ctx.route.name))
     }
 
     /// Accepts a WebSocket, or answers why not.

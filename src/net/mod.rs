@@ -13,4 +13,4 @@ mod listen;
 mod ring;
 mod server;
 
-pub use server::{serve, store_options};
+pub use server::{Started, serve, store_options};
