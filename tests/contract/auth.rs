@@ -1,4 +1,3 @@
-use crate::cases;
 use crate::support::{PASSWORD, Value, json};
 use crate::world::{USER, World, shape, success, text};
 

@@ -24,7 +24,6 @@ type Case = (&'static str, fn(&World));
 macro_rules! cases {
     ($($name:ident),* $(,)?) => { pub const CASES: &[crate::Case] = &[$((stringify!($name), $name)),*]; };
 }
-use cases;
 
 macro_rules! groups {
     ($($group:ident),* $(,)?) => {

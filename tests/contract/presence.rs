@@ -1,4 +1,3 @@
-use crate::cases;
 use crate::support::json;
 use crate::world::{World, shape};
 

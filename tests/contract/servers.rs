@@ -1,4 +1,3 @@
-use crate::cases;
 use crate::support::{Value, json};
 use crate::world::{PUBLIC_USER, World, column, shape, success, text};
 

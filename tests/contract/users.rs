@@ -1,4 +1,3 @@
-use crate::cases;
 use crate::support::{PASSWORD, Value, json};
 use crate::world::{PUBLIC_USER, USER, World, shape, success};
 
