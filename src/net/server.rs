@@ -216,10 +216,10 @@ fn seeds(
 type Ready = Sender<Result<(), String>>;
 
 fn run_core(seed: Seed, listening: TcpListener, ready: &Ready) {
-    if let Some(cpu) = seed.cpu {
-        if let Err(error) = cpu::pin(cpu) {
-            tracing::warn!(cpu, %error, "the core thread is not pinned");
-        }
+    if let Some(cpu) = seed.cpu
+        && let Err(error) = cpu::pin(cpu)
+    {
+        tracing::warn!(cpu, %error, "the core thread is not pinned");
     }
     let mut builder = io_uring_monoio::IoUring::builder();
     builder.setup_single_issuer().setup_defer_taskrun();

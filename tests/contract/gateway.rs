@@ -407,7 +407,9 @@ fn upgrades_that_are_refused() {
     let origin = |value: &str| Socket::try_connect(address, "/gateway", &[("Origin", value)]);
     assert_eq!(origin("https://evil.example").err().expect("refused").status, 403);
     origin("https://app.example.org").unwrap_or_else(|answer| panic!("{}", answer.text()));
-    Socket::try_connect(address, "/gateway?v=10&encoding=json&x", &[])
+    let offers =
+        [("Sec-WebSocket-Extensions", "permessage-deflate; x=1"), ("Sec-WebSocket-Protocol", "a, b")];
+    Socket::try_connect(address, "/gateway?v=10&encoding=json&x", &offers)
         .unwrap_or_else(|a| panic!("{}", a.text()));
     let mut http = server.http();
     let with = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")];
@@ -495,4 +497,137 @@ fn the_end_of_the_server() {
         assert_eq!((code, reason.as_str()), (4017, "Server shutdown"));
     }
     assert_eq!(w.server.wait().code(), Some(0), "{}", w.server.log());
+}
+
+#[test]
+fn every_change_is_told() {
+    let w = World::new(&[]);
+    let place = w.place();
+    let (owner, member, joiner, other) = (&place.owner, w.member(&place), w.user(), w.user());
+    let (mut mine, _) = ready(&w, &owner.token);
+    let (mut seen, _) = ready(&w, &member.token);
+    let (mut join, _) = ready(&w, &joiner.token);
+    let (mut far, _) = ready(&w, &other.token);
+    let server = format!("/servers/{}", place.id);
+    let channel = format!("/channels/{}", place.channel);
+
+    w.ok(owner, &format!("PATCH {server}"), json!({"name": "Renamed"}));
+    assert_eq!(seen.event("GUILD_UPDATE")["name"], "Renamed");
+    let made = w.ok(owner, &format!("POST {server}/channels"), json!({"name": "new"}));
+    assert_eq!(seen.event("CHANNEL_CREATE"), made);
+    let new = text(&made["id"]);
+    w.ok(owner, &format!("PATCH /channels/{new}"), json!({"topic": "t"}));
+    assert_eq!(seen.event("CHANNEL_UPDATE")["topic"], "t");
+    w.ok(owner, &format!("DELETE /channels/{new}"), Value::Null);
+    assert_eq!(seen.event("CHANNEL_DELETE"), json!({"id": new, "server_id": place.id}));
+
+    let role = w.ok(owner, &format!("POST {server}/roles"), json!({"name": "r"}));
+    assert_eq!(seen.event("GUILD_ROLE_CREATE"), json!({"guild_id": place.id, "role": role}));
+    let role = text(&role["id"]);
+    w.ok(owner, &format!("PATCH {server}/roles/{role}"), json!({"name": "s"}));
+    assert_eq!(seen.event("GUILD_ROLE_UPDATE")["role"]["name"], "s");
+    w.ok(owner, &format!("PUT {server}/members/{}/roles/{role}", member.id), Value::Null);
+    let update = seen.event("GUILD_MEMBER_UPDATE");
+    assert_eq!((&update["guild_id"], &update["user"]["id"]), (&json!(place.id), &json!(member.id)));
+    assert!(update["roles"].as_array().is_some_and(|roles| roles.contains(&json!(role))), "{update}");
+    w.ok(owner, &format!("DELETE {server}/roles/{role}"), Value::Null);
+    assert_eq!(seen.event("GUILD_ROLE_DELETE"), json!({"guild_id": place.id, "role_id": role}));
+
+    w.join(&place, &joiner);
+    let created = join.event("GUILD_CREATE");
+    assert_eq!((&created["id"], &created["member_count"]), (&json!(place.id), &json!(3)));
+    assert_eq!(created["channels"][0]["id"], *place.channel);
+    let added = seen.event("GUILD_MEMBER_ADD");
+    assert_eq!((&added["guild_id"], &added["user"]["id"]), (&json!(place.id), &json!(joiner.id)));
+    w.ok(&joiner, &format!("POST {server}/leave"), Value::Null);
+    assert_eq!(join.event("GUILD_DELETE")["id"], *place.id);
+    assert_eq!(seen.event("GUILD_MEMBER_REMOVE")["user"]["id"], *joiner.id);
+
+    let id = say(&w, &place, "pin me");
+    w.ok(owner, &format!("PUT {channel}/pins/{id}"), Value::Null);
+    assert_eq!(seen.event("MESSAGE_UPDATE")["pinned"], true);
+    w.ok(&member, &format!("POST {channel}/messages/ack"), Value::Null);
+    assert_eq!(mine.event("MESSAGE_ACK")["user_id"], *member.id);
+    let reactions = format!("{channel}/messages/{id}/reactions/%F0%9F%91%8D");
+    for line in ["PUT", "PUT", "DELETE", "DELETE"] {
+        w.ok(&member, &format!("{line} {reactions}"), Value::Null);
+    }
+    assert_eq!(mine.event("MESSAGE_REACTION_ADD")["user_id"], *member.id);
+    assert_eq!(mine.json()["t"], "MESSAGE_REACTION_REMOVE", "a repetition tells nothing");
+    seen.send(&json!({"op": 40, "d": {"channel_id": place.channel}}));
+    assert_eq!(mine.event("TYPING_START")["user_id"], *member.id);
+    seen.send(&json!({"op": 41, "d": {"channel_id": place.channel}}));
+    assert_eq!(mine.event("TYPING_STOP"), json!({"channel_id": place.channel, "user_id": member.id}));
+
+    w.ok(owner, "POST /relationships", json!({"user_id": other.id, "message": "hi"}));
+    let request = far.event("RELATIONSHIP_ADD");
+    assert_eq!((&request["status"], &request["message"]), (&json!("pending_incoming"), &json!("hi")));
+    assert_eq!(mine.event("RELATIONSHIP_ADD")["status"], "pending_outgoing");
+    w.ok(&other, &format!("PUT /relationships/{}/accept", owner.id), Value::Null);
+    assert_eq!(mine.event("RELATIONSHIP_ADD")["status"], "friend");
+    w.ok(&other, &format!("DELETE /relationships/{}", owner.id), Value::Null);
+    assert_eq!(mine.event("RELATIONSHIP_REMOVE"), json!({"user_id": other.id}));
+    let dm = w.dm(owner, &other);
+    w.message(owner, &dm, "private");
+    let message = far.event("MESSAGE_CREATE");
+    assert_eq!((&message["channel_id"], &message["server_id"]), (&json!(dm), &Value::Null));
+
+    w.ok(owner, &format!("DELETE {server}"), Value::Null);
+    assert_eq!(seen.event("GUILD_DELETE"), json!({"id": place.id, "unavailable": false}));
+}
+
+#[test]
+fn some_changes_are_told_to_few() {
+    let w = World::new(&[]);
+    let place = w.place();
+    let (owner, member, other) = (&place.owner, w.member(&place), w.user());
+    let (mut mine, _) = ready(&w, &owner.token);
+    let (mut seen, _) = ready(&w, &member.token);
+    let server = format!("/servers/{}", place.id);
+    let channel = format!("/channels/{}", place.channel);
+
+    // Reasons and join codes are for those who may see them by REST.
+    w.ok(owner, &format!("PUT {server}/bans/{}", other.id), json!({"reason": "r"}));
+    let ban = json!({"guild_id": place.id, "user_id": other.id, "reason": "r"});
+    assert_eq!(mine.event("GUILD_BAN_ADD"), ban);
+    w.ok(owner, &format!("DELETE {server}/bans/{}", other.id), Value::Null);
+    let lifted = json!({"guild_id": place.id, "user_id": other.id});
+    assert_eq!(mine.event("GUILD_BAN_REMOVE"), lifted);
+    let code = text(&w.ok(owner, &format!("POST {channel}/invites"), Value::Null)["code"]);
+    assert_eq!(mine.event("INVITE_CREATE")["invite"]["code"], *code);
+    w.ok(owner, &format!("DELETE /channels/invites/{code}"), Value::Null);
+    assert_eq!(mine.event("INVITE_DELETE"), json!({"guild_id": place.id, "code": code}));
+    let id = say(&w, &place, "fence");
+    loop {
+        let event = seen.json();
+        let name = text(&event["t"]);
+        assert!(!name.contains("BAN") && !name.contains("INVITE"), "{event}");
+        if name == "MESSAGE_CREATE" {
+            break;
+        }
+    }
+    w.ok(owner, &format!("PUT {channel}/pins/{id}"), Value::Null);
+    let pins = json!({"channel_id": place.channel, "guild_id": place.id, "pinned_message_ids": [id]});
+    assert_eq!(seen.event("CHANNEL_PINS_UPDATE"), pins);
+    w.ok(owner, "PATCH /users/@me", json!({"username": "Renamed", "email": "secret@example.org"}));
+    let user = seen.event("USER_UPDATE")["user"].clone();
+    shape(&user, "id: id, username: str, avatar_url: str?, badges: list, created_at: int");
+    // A direct message is opened for both, each seeing the other.
+    let dm = w.dm(owner, &member);
+    for (socket, recipient) in [(&mut mine, &member.id), (&mut seen, &owner.id)] {
+        let created = socket.event("CHANNEL_CREATE");
+        assert_eq!((&created["id"], &created["recipient_id"]), (&json!(dm), &json!(recipient)));
+    }
+    w.ok(owner, "POST /servers", json!({"name": "second"}));
+    assert_eq!(mine.event("GUILD_CREATE")["name"], "second");
+    assert_eq!(seen.events_until_now(), Vec::<Value>::new());
+    // Requests that are answered on the gateway itself.
+    mine.send(&json!({"op": 13, "d": {"client_version": "a.1.0-49"}}));
+    let version = mine.json();
+    assert_eq!((&version["op"], &version["d"]["compatible"]), (&json!(13), &json!(true)));
+    mine.send(&json!({"op": 22, "d": {"channel_id": "1", "sdp": "x"}}));
+    assert_eq!(mine.json()["d"]["type"], "error", "nothing is invented without a media server");
+    mine.send(&json!({"op": 13, "d": {"client_version": "a.0.1-1"}}));
+    assert_eq!(mine.json()["d"]["compatible"], false);
+    assert_eq!(mine.closed().0, 4015);
 }
