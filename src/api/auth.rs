@@ -9,12 +9,13 @@ use super::rules::{check_age, check_email, check_password, check_username};
 use super::state::State;
 use crate::config::Config;
 use crate::domain::account::{self, LoginFailed, Register};
+use crate::domain::credential::Secret;
 use crate::domain::token::{self, NewToken, TokenCreate, TokenRevoke, TokenRevokeAll, TokenTouch};
 use crate::domain::{Command, Op, Refusal, Reply, Result, Revocation, view};
 use crate::id::{TokenId, UserId};
 use crate::limits::USER_AGENT_LEN_MAX;
 use crate::store::records::{badge, tier};
-use crate::store::tables::{CREDENTIALS, TOKENS, USERS};
+use crate::store::tables::{CREDENTIALS, USERS};
 use crate::wire::json::{Array, Object};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -41,13 +42,41 @@ fn session_times(config: &Config) -> (u64, u64) {
     (config.authentication_sessions_expire_hours * HOUR_MS, threshold_hours * HOUR_MS)
 }
 
-/// The command that notes the use of a session, when that is due; to be submitted without waiting for it.
-pub fn touch_due(state: &State, principal: Principal) -> Option<Command> {
-    let snapshot = state.snapshot();
-    let record = snapshot.read().get(TOKENS, principal.token_id)?;
+/// The command that notes the use of a session, when that is due; to be submitted without waiting for it. At most
+/// once a minute for a session, also while the log has not come to it yet, or refuses.
+#[cold]
+pub fn touch(state: &State, principal: Principal) -> Option<Command> {
+    if !principal.touch_due || !state.touches.borrow_mut().note(principal.token_id, state.now_ms()) {
+        return None;
+    }
     let (life_ms, threshold_ms) = session_times(&state.config);
-    let touch = token::touch_due(principal.token_id, record, state.now_ms(), life_ms, threshold_ms)?;
+    let touch = TokenTouch { token_id: principal.token_id, life_ms, threshold_ms };
     Some(Command::new(principal.user_id, touch.into()))
+}
+
+/// Touches of a core that may still be under way: the last one in each slot.
+pub struct Touches([(TokenId, u64); TOUCH_SLOT_COUNT]);
+
+/// A touch is under way for milliseconds; a collision costs one more command.
+const TOUCH_SLOT_COUNT: usize = 256;
+
+impl Default for Touches {
+    fn default() -> Touches {
+        Touches([(TokenId(0), 0); TOUCH_SLOT_COUNT])
+    }
+}
+
+impl Touches {
+    /// False when this session was noted less than a minute ago.
+    fn note(&mut self, token_id: TokenId, now_ms: u64) -> bool {
+        // The low bits of an id count within its millisecond; those above are time.
+        let slot = &mut self.0[(token_id.0 ^ token_id.0 >> 22) as usize % TOUCH_SLOT_COUNT];
+        if slot.0 == token_id && now_ms < slot.1 + token::TOUCH_INTERVAL_MS {
+            return false;
+        }
+        *slot = (token_id, now_ms);
+        true
+    }
 }
 
 /// A fresh secret and what a session that it opens is made of.
@@ -62,7 +91,7 @@ fn new_token(ctx: &Ctx<'_>) -> (String, NewToken) {
         .map(|value| String::from_utf8_lossy(value).chars().take(USER_AGENT_LEN_MAX).collect::<String>());
     let config = &ctx.state.config;
     let token = NewToken {
-        secret_hash: hash_secret(&secret),
+        secret_hash: Secret(hash_secret(&secret)),
         ip_address: ctx.request.ip.to_string(),
         user_agent,
         life_ms: session_times(config).0,
@@ -115,7 +144,7 @@ pub fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
             let op = Register {
                 username,
                 email,
-                phc,
+                phc: Secret(phc),
                 age_verified,
                 tier: if alpha { tier::ALPHA } else { default },
                 badges: if alpha { vec![badge::ALPHA_TESTER] } else { Vec::new() },
@@ -158,7 +187,7 @@ fn login_matched(ctx: &mut Ctx<'_>, user_id: UserId, phc: String) -> Result<Step
     let user = snapshot.read().get(USERS, user_id).ok_or(Refusal::CredentialsInvalid)?;
     require_usable(user)?;
     let (secret, token) = new_token(ctx);
-    submit_as_server(TokenCreate { user_id, phc, token }, move |ctx, reply| {
+    submit_as_server(TokenCreate { user_id, phc: Secret(phc), token }, move |ctx, reply| {
         answer_new_login(ctx, &reply, &secret)
     })
 }
@@ -238,6 +267,7 @@ pub fn password_requirements(ctx: &mut Ctx<'_>) -> Result<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::authenticate::verify;
     use crate::api::fixture::{Account, PASSWORD, register, text_at};
     use crate::api::testing::Harness;
     use crate::domain::{Change, Output};
@@ -536,12 +566,19 @@ mod tests {
         let harness = Harness::default();
         let alice = register(&harness, "alice");
         let token_id = TokenId(session_of(&alice.token));
-        let principal = Principal { user_id: UserId(alice.id), token_id, tier: tier::ALPHA };
-        let due = || touch_due(&harness.state, principal);
+        let due = || {
+            let (snapshot, now_ms) = (harness.state.snapshot(), harness.state.now_ms());
+            let (principal, _) = verify(snapshot.read(), &alice.token, now_ms).unwrap();
+            assert_eq!(principal.token_id, token_id);
+            touch(&harness.state, principal)
+        };
         harness.advance(59_999);
         assert_eq!(due(), None);
         harness.advance(1);
         let command = due().unwrap();
+        assert_eq!(due(), None, "it is under way");
+        harness.advance(token::TOUCH_INTERVAL_MS);
+        assert_eq!(due(), Some(command.clone()), "it was lost");
         assert_eq!(harness.apply(&command), Ok(Reply::Changed(true)));
         assert_eq!(harness.apply(&command), Ok(Reply::Changed(false)));
         assert_eq!(due(), None);
@@ -572,13 +609,13 @@ mod tests {
         let harness = Harness::default();
         let alice = register(&harness, "alice");
         let token = NewToken {
-            secret_hash: [0; 32],
+            secret_hash: Secret([0; 32]),
             ip_address: String::new(),
             user_agent: None,
             life_ms: 1,
             count_max: 1,
         };
-        let op = TokenCreate { user_id: UserId(alice.id), phc: "an older one".into(), token };
+        let op = TokenCreate { user_id: UserId(alice.id), phc: Secret("an older one".into()), token };
         assert_eq!(harness.apply(&Command::new(UserId(0), op.into())).unwrap_err().status, 401);
         assert_eq!(me(&harness, &alice.token), 200);
     }

@@ -1,7 +1,7 @@
 //! From the `Authorization` header to a principal.
 
 use super::ctx::Principal;
-use crate::domain::{Refusal, Result, credential};
+use crate::domain::{Refusal, Result, credential, token};
 use crate::store::Read;
 use crate::store::records::ArchivedUser;
 use crate::wire::http::Head;
@@ -33,6 +33,7 @@ pub fn bearer<'r>(head: &Head<'r>) -> Result<&'r str> {
 /// 401 when it is unknown, wrong, expired or revoked.
 pub fn verify<'a>(read: Read<'a>, token: &str, now_ms: u64) -> Result<(Principal, &'a ArchivedUser)> {
     let verified = credential::verify(read, token, now_ms)?;
-    let credential::Verified { user_id, token_id, user, .. } = verified;
-    Ok((Principal { user_id, token_id, tier: user.tier }, user))
+    let credential::Verified { user_id, token_id, token, user } = verified;
+    let touch_due = token::touch_due(token, now_ms);
+    Ok((Principal { user_id, token_id, tier: user.tier, touch_due }, user))
 }

@@ -60,8 +60,8 @@ mod tests {
     use super::super::server_world::{Person, World, server_id, text_of};
     use crate::domain::Output;
     use crate::id::{ChannelId, MessageId, UserId, first_id_at};
-    use crate::store::records::{ChannelRef, Message, MessageRef};
-    use crate::store::tables::{AUTHOR_MESSAGES, MESSAGES, PINS};
+    use crate::store::records::{ChannelRef, Message, MessageRef, Nil, Reaction, ReactionSet};
+    use crate::store::tables::*;
 
     fn three() -> (World, Person, Person, Person, String, String) {
         let world = World::default();
@@ -158,7 +158,9 @@ mod tests {
             let id = MessageId(message_id);
             let store = world.harness.state.store.clone();
             let mut tx = store.begin().unwrap();
-            tx.put(MESSAGES, (channel_id, id), &Message { author_id: dave, pin, ..Message::default() });
+            let reacted = pin != 0;
+            let message = Message { author_id: dave, pin, reacted, ..Message::default() };
+            tx.put(MESSAGES, (channel_id, id), &message);
             tx.put(AUTHOR_MESSAGES, (dave, id), &ChannelRef { id: channel_id });
             tx.commit().unwrap();
         };
@@ -168,7 +170,11 @@ mod tests {
             put(here, recent + index, u64::from(index == 7) * 9);
         }
         put(elsewhere, recent + 5_000, 0);
-        world.put(PINS, (here, 9), &MessageRef { id: MessageId(recent + 7) });
+        let pinned = MessageId(recent + 7);
+        world.put(PINS, (here, 9), &MessageRef { id: pinned });
+        world.put(REACTION_SETS, pinned, &ReactionSet::default());
+        world.put(REACTIONS, (pinned, 0, UserId(1)), &Reaction::default());
+        world.put(REACTION_ORDER, (pinned, 0, 1, UserId(1)), &Nil {});
         world.ok(&alice, "PUT", &format!("{server}/bans/4"), r#"{"delete_message_days":1}"#);
         let counts: Vec<usize> = world
             .harness
@@ -185,13 +191,20 @@ mod tests {
             })
             .collect();
         assert_eq!(counts, [1_000, 300]);
-        assert!(
-            world.known().contains(&"MESSAGE_DELETE_BULK to channel channels.view|messages.read".to_string())
+        let known = world.known();
+        assert_eq!(
+            known[known.len() - 3..],
+            [
+                "MESSAGE_DELETE_BULK to channel channels.view|messages.read",
+                "CHANNEL_PINS_UPDATE to channel channels.view|messages.read",
+                "MESSAGE_DELETE_BULK to channel channels.view|messages.read",
+            ]
         );
         let snapshot = world.harness.state.snapshot();
         let read = snapshot.read();
         let left: Vec<u64> = read.scan(AUTHOR_MESSAGES, dave).map(|((_, id), _)| id.0).collect();
         assert_eq!(left, [old, recent + 5_000]);
         assert_eq!((read.len(MESSAGES), read.len(PINS)), (2, 0));
+        assert_eq!((read.len(REACTION_SETS), read.len(REACTIONS), read.len(REACTION_ORDER)), (0, 0, 0));
     }
 }

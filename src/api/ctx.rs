@@ -35,6 +35,8 @@ pub struct Principal {
     pub token_id: TokenId,
     /// A [`crate::store::records::tier`] code.
     pub tier: u8,
+    /// The last use that is stored of the session is a minute old: see [`super::auth::touch`].
+    pub touch_due: bool,
 }
 
 /// The answer as far as a handler decides it.

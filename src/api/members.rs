@@ -1,11 +1,13 @@
 //! Members of a server: list, kick, give and take roles.
 
 use super::ctx::{Ctx, Step};
+use super::presence::moment;
 use crate::domain::Result;
 use crate::domain::member::{
-    self, MemberKick, MemberRoleAdd, MemberRoleRemove, check_kick, check_role_change, status_for,
+    self, MemberKick, MemberRoleAdd, MemberRoleRemove, check_kick, check_role_change,
 };
 use crate::domain::permission::standing;
+use crate::domain::presence::shown_outside;
 use crate::id::{RoleId, ServerId, UserId};
 use crate::store::tables::MEMBERS;
 use crate::wire::json::Array;
@@ -14,8 +16,8 @@ pub fn member_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let server_id = ctx.path_server()?;
     let snapshot = ctx.snapshot();
     let read = snapshot.read();
-    let (state, viewer, now_ms) = (ctx.state, ctx.user_id(), ctx.now_ms());
-    let everyone = RoleId::from(&standing(read, server_id, viewer, now_ms)?.server.everyone_role_id);
+    let (state, viewer, moment) = (ctx.state, ctx.user_id(), moment(ctx));
+    let everyone = RoleId::from(&standing(read, server_id, viewer, moment.now_ms)?.server.everyone_role_id);
     let limit = ctx.query_int("limit", 1..=1_000, 100)? as usize;
     let after = ctx.query_id("after")?.map(UserId);
     let members = match after {
@@ -25,8 +27,7 @@ pub fn member_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     ctx.json(|out| {
         let mut list = Array::new(out);
         for ((_, user_id), record) in members.take(limit) {
-            let timeout_ms = state.config.presence_timeout_ms;
-            let shown = status_for(read, viewer, user_id, state.liveness(user_id), now_ms, timeout_ms);
+            let shown = shown_outside(read, viewer, user_id, state.liveness(user_id), moment);
             member::write_view(list.item(), read, server_id, everyone, (user_id, record), shown);
         }
     })

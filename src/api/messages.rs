@@ -208,8 +208,8 @@ fn count_chars(value: &Value<'_>) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::message_world::*;
     use super::super::testing::START_MS;
-    use super::super::world::*;
     use super::*;
     use crate::domain::permission::{CHANNELS_VIEW, MESSAGES_SEND};
     use crate::domain::{Audience, EventName, intent};

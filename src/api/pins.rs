@@ -1,10 +1,9 @@
 //! Pins.
 
 use super::ctx::{Ctx, Step};
-use crate::domain::Result;
 use crate::domain::permission::{MESSAGES_READ, access};
 use crate::domain::pin::{self, MessagePin, MessageUnpin};
-use crate::store::records::tier;
+use crate::domain::{Result, tier};
 
 pub fn pin_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let channel_id = ctx.path_channel()?;
@@ -16,7 +15,7 @@ pub fn pin_list(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn pin_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (channel_id, message_id) = (ctx.path_channel()?, ctx.path_message()?);
-    let pins_max = pins_max_of(ctx.principal().tier);
+    let pins_max = tier::pins_max(ctx.principal().tier);
     ctx.submit_success(MessagePin { channel_id, message_id, pins_max })
 }
 
@@ -25,19 +24,9 @@ pub fn pin_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
     ctx.submit_success(MessageUnpin { channel_id, message_id })
 }
 
-/// Pins per channel by tier (contract §9); those without a limit get the limit of the engine.
-fn pins_max_of(tier: u8) -> u64 {
-    match tier {
-        tier::ALPHA => 100,
-        tier::PREMIUM => 200,
-        tier::STAFF => pin::PINS_MAX,
-        _ => 50,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::world::*;
+    use super::super::message_world::*;
     use crate::domain::{EventName, intent};
     use crate::id::{ChannelId, MessageId};
 

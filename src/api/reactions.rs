@@ -6,15 +6,14 @@
 use super::ctx::{Ctx, Step};
 use crate::domain::message::message_access;
 use crate::domain::reaction::{self, ReactionAdd, ReactionRemove, normalise};
-use crate::domain::{Error, Result};
+use crate::domain::{Error, Result, tier};
 use crate::id::UserId;
-use crate::store::records::tier;
 
 pub fn reaction_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (channel_id, message_id) = (ctx.path_channel()?, ctx.path_message()?);
     match normalise(&ctx.param("emoji")) {
         Some(emoji) => {
-            let kinds_max = kinds_max_of(ctx.principal().tier);
+            let kinds_max = tier::reactions_max(ctx.principal().tier);
             ctx.submit_success(ReactionAdd { channel_id, message_id, emoji: emoji.to_string(), kinds_max })
         }
         None => {
@@ -54,20 +53,10 @@ pub fn reaction_user_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     ctx.json(|out| reaction::write_users(out, snapshot.read(), message_id, emoji, after, limit))
 }
 
-/// Different emojis per message by tier (contract §9); those without a limit get the limit of the engine.
-fn kinds_max_of(tier: u8) -> u64 {
-    match tier {
-        tier::ALPHA => 50,
-        tier::PREMIUM => 100,
-        tier::STAFF => reaction::KINDS_MAX,
-        _ => 20,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::message_world::*;
     use super::super::testing::START_MS;
-    use super::super::world::*;
     use crate::domain::{Audience, EventName, intent};
     use crate::id::{ChannelId, MessageId};
     use crate::store::records::*;

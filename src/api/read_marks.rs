@@ -72,7 +72,7 @@ fn require_readable(ctx: &Ctx<'_>, channel_id: ChannelId) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::world::*;
+    use super::super::message_world::*;
     use crate::domain::{Audience, EventName, intent};
     use crate::id::{ChannelId, MessageId, UserId};
     use crate::store::records::*;

@@ -1,7 +1,7 @@
 //! The table of routes: method, path, handler, who may call it, which bucket limits it.
 //!
 //! Router, rate limits, metric labels, the route list and the coverage test of the contract tests read this table.
-//! Paths are below `api.api_prefix`, except `root` rows. A handler's name is its operation id.
+//! Paths are below `api.api_prefix`, except `root` rows; `pipelined` is said of [`Route::pipelined`]. A handler's name is its operation id.
 
 use super::ctx::Handler;
 use super::{
@@ -55,6 +55,9 @@ pub struct Route {
     pub name: &'static str,
     /// The file it lives in.
     pub group: &'static str,
+    /// What it does before the log depends on the request alone: of several that come in one go, each may be
+    /// submitted before the earlier ones are answered. The log keeps their order.
+    pub pipelined: bool,
     pub handler: Handler,
     pub auth: Auth,
     pub bucket: Bucket,
@@ -62,11 +65,12 @@ pub struct Route {
 }
 
 macro_rules! routes {
-    ($($(#[doc = $doc:literal])+ $method:ident $($root:ident)? $path:literal => $group:ident::$handler:ident, $auth:ident, $bucket:ident;)*) => {
+    ($($(#[doc = $doc:literal])+ $method:ident $($mark:ident)? $path:literal => $group:ident::$handler:ident, $auth:ident, $bucket:ident;)*) => {
         pub const ROUTES: &[Route] = &[$(Route {
             method: Method::$method,
             path: $path,
-            root: routes!(@root $($root)?),
+            root: routes!(@root $($mark)?),
+            pipelined: routes!(@pipelined $($mark)?),
             name: stringify!($handler),
             group: stringify!($group),
             handler: $group::$handler,
@@ -76,7 +80,9 @@ macro_rules! routes {
         }),*];
     };
     (@root root) => { true };
-    (@root) => { false };
+    (@root $($other:ident)?) => { false };
+    (@pipelined pipelined) => { true };
+    (@pipelined $($other:ident)?) => { false };
 }
 
 routes! {
@@ -229,7 +235,7 @@ routes! {
     /// A page of messages, newest first.
     Get "/channels/{channel_id}/messages" => messages::message_list, User, MessagesList;
     /// Send a message to a channel.
-    Post "/channels/{channel_id}/messages" => messages::message_create, User, MessagesCreate;
+    Post pipelined "/channels/{channel_id}/messages" => messages::message_create, User, MessagesCreate;
     /// One message.
     Get "/channels/{channel_id}/messages/{message_id}" => messages::message_get, User, Default;
     /// Change the text of an own message.

@@ -95,8 +95,8 @@ pub fn server_leave(ctx: &mut Ctx<'_>) -> Result<Step> {
 mod tests {
     use super::super::server_world::{World, server_id, text_of};
     use super::super::testing::START_MS;
-    use crate::domain::server::sweep_step;
-    use crate::domain::{Command, Machine, Op, server::ServerCreate};
+    use crate::domain::sweep::Sweep;
+    use crate::domain::{Command, Op, Reply, server::ServerCreate};
     use crate::id::UserId;
     use crate::store::records::{Member, Nil};
     use crate::store::tables::{AUDIT, CHANNEL_GARBAGE, MEMBERS, SERVER_GARBAGE, USER_SERVERS};
@@ -298,18 +298,12 @@ mod tests {
         world.harness.state.set_snapshot(store.snapshot());
         world.ok(&alice, "DELETE", &server, "");
         world.refused(&alice, ("GET", &server, ""), 404, "Server not found");
-        let steps = |count_max: usize| {
-            let mut tx = store.begin().unwrap();
-            let mut machine = Machine::begin(&mut tx, START_MS, 0);
-            let removed = sweep_step(&mut machine, count_max);
-            machine.finish();
-            tx.commit().unwrap();
-            removed
+        let step = || {
+            let command = Command::new(UserId(0), Sweep { records_max: 30 }.into());
+            world.harness.apply(&command).unwrap()
         };
         // 51 members and the audit entry of the creation are left.
-        assert_eq!(steps(30), 30);
-        assert_eq!(steps(30), 22);
-        assert_eq!(steps(30), 0);
+        assert_eq!((step(), step()), (Reply::Count(2), Reply::Count(0)));
         let snapshot = store.snapshot();
         let read = snapshot.read();
         assert_eq!((read.len(MEMBERS), read.len(USER_SERVERS), read.len(SERVER_GARBAGE)), (0, 0, 0));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::address::TrustedProxies;
+use super::auth::Touches;
 use super::cors::Cors;
 use super::limiter::Limiter;
 use super::system::Pages;
@@ -57,6 +58,7 @@ pub struct State {
     snapshot: RefCell<Rc<Snapshot>>,
     /// Events that are not part of the log (typing); the core hands them on after the handler.
     ephemeral: RefCell<Vec<Event>>,
+    pub touches: RefCell<Touches>,
     /// Read once per turn.
     now: Cell<Turn>,
     /// Wakes the core's task for what a request has left to it.
@@ -89,6 +91,7 @@ impl State {
             pages: Pages::new(&config, &versions),
             snapshot: RefCell::new(Rc::new(store.snapshot())),
             ephemeral: RefCell::default(),
+            touches: RefCell::default(),
             started_ms: now.unix_ms,
             now: Cell::new(now),
             config,

@@ -15,7 +15,7 @@ pub fn typing_start(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::world::*;
+    use super::super::message_world::*;
     use crate::domain::typing::stop_event;
     use crate::domain::{Audience, EventName, intent};
     use crate::store::records::*;

@@ -3,6 +3,7 @@
 use super::ctx::{Ctx, Step};
 use super::rules::{check_email, check_password, check_username};
 use crate::domain::account::{self, AccountDelete, PasswordChange, ProfileEdit};
+use crate::domain::credential::Secret;
 use crate::domain::{Error, Refusal, Result, tier, view};
 use crate::store::tables::{CREDENTIALS, USERS};
 
@@ -58,7 +59,7 @@ pub fn me_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
             Ok(Step::Hash(
                 password,
                 Box::new(move |ctx, after| {
-                    edit.password = Some(PasswordChange { before, after });
+                    edit.password = Some(PasswordChange { before: Secret(before), after: Secret(after) });
                     ctx.submit(edit, |ctx, _| answer_me(ctx))
                 }),
             ))
@@ -82,7 +83,7 @@ pub fn me_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
             if !matched {
                 return Err(Error::invalid("password", "the password is wrong"));
             }
-            ctx.submit_success(AccountDelete { phc, grace_ms })
+            ctx.submit_success(AccountDelete { phc: Secret(phc), grace_ms })
         }),
     ))
 }
@@ -116,8 +117,8 @@ mod tests {
     use crate::config::Config;
     use crate::domain::{Audience, Change, EventName, Output, Revocation, intent};
     use crate::id::{ServerId, UserId};
-    use crate::store::records::{Member, Nil};
-    use crate::store::tables::{DELETIONS, MEMBERS, USER_SERVERS};
+    use crate::store::records::{Member, Nil, Server};
+    use crate::store::tables::{DELETIONS, MEMBERS, SERVERS, USER_SERVERS};
 
     fn patch(harness: &Harness, token: &str, body: &str) -> (u16, String) {
         harness.request("PATCH", "/users/@me", Some(token), Some(body))
@@ -162,6 +163,7 @@ mod tests {
         let (alice, bob) = (register(&harness, "alice"), register(&harness, "bob"));
         let server_id = ServerId(77);
         let mut tx = harness.state.store.begin().unwrap();
+        tx.put(SERVERS, server_id, &Server::default());
         tx.put(USER_SERVERS, (UserId(alice.id), server_id), &Nil {});
         tx.put(MEMBERS, (server_id, UserId(alice.id)), &Member::default());
         tx.commit().unwrap();

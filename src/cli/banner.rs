@@ -2,36 +2,18 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use crate::config::API_LEVEL;
-
-/// What the banner tells.
-pub struct BannerInfo<'a> {
-    /// Where REST and gateway listen, as bound.
-    pub http: SocketAddr,
-    /// `api.api_prefix`.
-    pub api_prefix: &'a str,
-    /// Where `/metrics` listens, unless it is off.
-    pub metrics: Option<SocketAddr>,
-    pub core_count: usize,
-    /// Whether core threads are bound to their cores.
-    pub pinned: bool,
-    /// io_uring features in use, in the kernel's words: `SINGLE_ISSUER`.
-    pub ring_features: &'a [&'a str],
-    pub data: &'a Path,
-    /// `store.sync`.
-    pub sync: &'a str,
-}
+use crate::net::Started;
 
 /// Prints [`text`] on stderr.
-pub fn print(info: &BannerInfo<'_>) {
+pub fn print(info: &Started<'_>) {
     eprint!("{}", text(info));
 }
 
 /// The banner, with a command to try.
 #[must_use]
-pub fn text(info: &BannerInfo<'_>) -> String {
+pub fn text(info: &Started<'_>) -> String {
     let mut out = String::new();
     let host = reachable(info.http);
     let base = format!("http://{host}{}", info.api_prefix);
@@ -71,10 +53,12 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
-    fn info() -> BannerInfo<'static> {
-        BannerInfo {
+    fn info() -> Started<'static> {
+        Started {
             http: "0.0.0.0:8000".parse().unwrap(),
             api_prefix: "/api/v1",
             metrics: Some("127.0.0.1:9600".parse().unwrap()),
@@ -106,7 +90,7 @@ mod tests {
     #[test]
     fn other_machines() {
         let http = "[::]:80".parse().unwrap();
-        let text = text(&BannerInfo { http, metrics: None, core_count: 1, pinned: false, ..info() });
+        let text = text(&Started { http, metrics: None, core_count: 1, pinned: false, ..info() });
         assert!(text.contains("ws://[::1]:80/gateway\n") && text.contains("metrics  off\n"), "{text}");
         assert!(text.contains("1 core, io_uring"), "{text}");
     }

@@ -5,20 +5,21 @@
 
 use smallvec::SmallVec;
 
+use super::credential::Secret;
 use super::error::{Error, Refusal, Result};
 use super::event::{Audience, Event, EventName, Revocation, intent};
 use super::machine::{Machine, Reply, require_system};
 use super::token::{self, NewToken};
-use super::{relationship, view};
+use super::{member, relationship, server, view};
 use crate::id::{EPOCH_MS, ServerId, UserId};
 use crate::limits::{EMAIL_LEN_MAX, RELATIONSHIP_COUNT_MAX, USERNAME_LEN_MAX};
 use crate::store::Read;
 use crate::store::records::{ArchivedUser, Credential, Nil, User, UserRef, account};
-use crate::store::tables::{CREDENTIALS, DELETIONS, MEMBERS, USER_EMAILS, USER_NAMES, USER_SERVERS, USERS};
+use crate::store::tables::{CREDENTIALS, DELETIONS, USER_EMAILS, USER_NAMES, USERS};
 use crate::wire::json::Object;
 
-/// Servers of one user that hear of a new name. Tiers end at 500 servers.
-const SERVER_COUNT_MAX: usize = 1_000;
+/// Servers of one user that hear of a new name: all that he can be in.
+const SERVER_COUNT_MAX: usize = super::tier::SERVER_COUNT_MAX as usize;
 
 /// A new account and its first login session. Only the server itself submits it.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +27,7 @@ pub struct Register {
     pub username: String,
     pub email: String,
     /// PHC string of the password hash.
-    pub phc: String,
+    pub phc: Secret<String>,
     pub age_verified: bool,
     /// A [`crate::store::records::tier`] code.
     pub tier: u8,
@@ -46,15 +47,15 @@ pub struct ProfileEdit {
 /// From one PHC string to another; the first must still be in force.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PasswordChange {
-    pub before: String,
-    pub after: String,
+    pub before: Secret<String>,
+    pub after: Secret<String>,
 }
 
 /// Freezes the acting user's account; after the grace it is purged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccountDelete {
     /// The PHC string that the given password matched.
-    pub phc: String,
+    pub phc: Secret<String>,
     pub grace_ms: u64,
 }
 
@@ -155,7 +156,7 @@ pub(super) fn register(machine: &mut Machine<'_, '_>, actor: UserId, op: &Regist
     tx.put(USERS, user_id, &user);
     tx.put(USER_NAMES, op.username.to_ascii_lowercase().as_str(), &UserRef::from(user_id));
     tx.put(USER_EMAILS, op.email.to_lowercase().as_str(), &UserRef::from(user_id));
-    tx.put(CREDENTIALS, user_id, &Credential { phc: op.phc.clone(), ..Credential::default() });
+    tx.put(CREDENTIALS, user_id, &Credential { phc: op.phc.0.clone(), ..Credential::default() });
     let token_id = token::grant(machine, user_id, &op.token);
     Ok(Reply::Token(user_id, token_id))
 }
@@ -200,8 +201,8 @@ pub(super) fn profile_edit(machine: &mut Machine<'_, '_>, actor: UserId, op: &Pr
     let mut user = acting_user(machine, actor)?;
     let credential = match &op.password {
         Some(change) => Some(Credential {
-            phc: change.after.clone(),
-            ..unchanged_credential(machine, actor, &change.before)?
+            phc: change.after.0.clone(),
+            ..unchanged_credential(machine, actor, &change.before.0)?
         }),
         None => None,
     };
@@ -224,7 +225,10 @@ pub(super) fn profile_edit(machine: &mut Machine<'_, '_>, actor: UserId, op: &Pr
     machine.tx.put(USERS, actor, &user);
     if renamed {
         emit_user_update(machine, actor);
-        emit_member_updates(machine, actor);
+        let servers: Vec<ServerId> = server::ids_of(machine.read(), actor).take(SERVER_COUNT_MAX).collect();
+        for server_id in servers {
+            member::emit_update(machine, server_id, actor);
+        }
     }
     Ok(Reply::User(actor))
 }
@@ -247,51 +251,13 @@ pub(super) fn emit_user_update(machine: &mut Machine<'_, '_>, user_id: UserId) {
     machine.emit(neighbours);
 }
 
-/// GUILD_MEMBER_UPDATE in each of his servers: the profile of a member changed.
-fn emit_member_updates(machine: &mut Machine<'_, '_>, user_id: UserId) {
-    let servers: Vec<ServerId> = machine
-        .read()
-        .scan(USER_SERVERS, user_id)
-        .take(SERVER_COUNT_MAX)
-        .map(|((_, server_id), _)| server_id)
-        .collect();
-    for server_id in servers {
-        let mut payload = Vec::new();
-        if !write_member_update(&mut payload, machine.read(), server_id, user_id) {
-            continue;
-        }
-        let members = Audience::members(server_id);
-        let event = Event::new(EventName::GuildMemberUpdate, intent::GUILD_MEMBERS, members, payload);
-        let own = Event { intent: intent::NONE, audience: Audience::user(user_id), ..event.clone() };
-        machine.emit(event.except(user_id));
-        machine.emit(own);
-    }
-}
-
-fn write_member_update(out: &mut Vec<u8>, read: Read<'_>, server_id: ServerId, user_id: UserId) -> bool {
-    let Some(member) = read.get(MEMBERS, (server_id, user_id)) else { return false };
-    let mut object = Object::new(out);
-    object.id("guild_id", server_id.0);
-    view::write_brief_user(object.key("user"), read, user_id);
-    object.opt_str("nickname", member.nickname.as_deref());
-    {
-        let mut roles = object.array("roles");
-        member.role_ids().for_each(|role| roles.id(role.0));
-    }
-    object.time("joined_at", member.joined_at.to_native());
-    if let Some(until) = member.timeout_until.as_ref() {
-        object.time("timeout_until", until.to_native());
-    }
-    true
-}
-
 pub(super) fn account_delete(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &AccountDelete,
 ) -> Result<Reply> {
     let mut user = acting_user(machine, actor)?;
-    unchanged_credential(machine, actor, &op.phc)
+    unchanged_credential(machine, actor, &op.phc.0)
         .map_err(|_| Error::invalid("password", "the password is wrong"))?;
     let due = machine.at + op.grace_ms;
     user.state = account::FROZEN;

@@ -8,14 +8,15 @@ use super::audit::{self, Action, Target};
 use super::error::{Error, Refusal, Result};
 use super::event::{Audience, Event, EventName, intent};
 use super::machine::{Machine, Reply};
-use super::member;
-use super::permission::{BANS_VIEW, CHANNELS_VIEW, MEMBERS_BAN, MESSAGES_READ, standing};
+use super::message::{self, Scope};
+use super::permission::{BANS_VIEW, MEMBERS_BAN, standing};
 use super::server::payload;
 use super::view::username;
+use super::{member, pin};
 use crate::id::{ChannelId, MessageId, ServerId, UserId, first_id_at};
 use crate::store::Read;
 use crate::store::records::{ArchivedBan, Ban, UserRef, account};
-use crate::store::tables::{AUTHOR_MESSAGES, BAN_ORDER, BANS, CHANNELS, MEMBERS, MESSAGES, PINS, USERS};
+use crate::store::tables::{AUTHOR_MESSAGES, BAN_ORDER, BANS, CHANNELS, MEMBERS, USERS};
 use crate::wire::json::{Array, Object};
 
 /// Bans in one answer: the newest.
@@ -156,9 +157,8 @@ fn remove_messages(
         }
     }
     let done = scanned < MESSAGES_SCANNED_MAX && found < MESSAGES_REMOVED_MAX;
-    for (channel_id, (_, messages)) in channels.into_iter().filter(|(_, (_, messages))| !messages.is_empty())
-    {
-        remove_in_channel(machine, server_id, ChannelId(channel_id), user_id, &messages);
+    for (channel_id, (_, messages)) in channels {
+        remove_in_channel(machine, server_id, ChannelId(channel_id), &messages);
     }
     if done { MessageId(0) } else { last }
 }
@@ -167,35 +167,27 @@ fn remove_in_channel(
     machine: &mut Machine<'_, '_>,
     server_id: ServerId,
     channel_id: ChannelId,
-    user_id: UserId,
     messages: &[MessageId],
 ) {
+    let channel = machine.read().get(CHANNELS, channel_id);
+    let Some(scope) = channel.map(|channel| Scope::of(channel_id, channel)) else { return };
+    if messages.is_empty() {
+        return;
+    }
+    let mut pins_changed = false;
     for &message_id in messages {
-        remove_message_of_banned(machine, channel_id, user_id, message_id);
+        pins_changed |=
+            message::remove(machine, channel_id, message_id).is_some_and(|removed| removed.pinned);
     }
     let payload = payload(|object| {
         object.id("channel_id", channel_id.0).id("guild_id", server_id.0);
         let mut ids = object.array("message_ids");
         messages.iter().for_each(|id| ids.id(id.0));
     });
-    let audience = Audience::Channel { server_id, channel_id, all_of: CHANNELS_VIEW | MESSAGES_READ };
-    machine.emit(Event::new(EventName::MessageDeleteBulk, intent::GUILD_MESSAGES, audience, payload));
-}
-
-/// The message itself, its place in its author's messages, and its pin.
-fn remove_message_of_banned(
-    machine: &mut Machine<'_, '_>,
-    channel_id: ChannelId,
-    user_id: UserId,
-    message_id: MessageId,
-) {
-    let pin =
-        machine.read().get(MESSAGES, (channel_id, message_id)).map_or(0, |message| message.pin.to_native());
-    if pin != 0 {
-        machine.tx.delete(PINS, (channel_id, pin));
+    machine.emit(scope.message_event(EventName::MessageDeleteBulk, payload));
+    if pins_changed {
+        pin::emit_update(machine, &scope);
     }
-    machine.tx.delete(MESSAGES, (channel_id, message_id));
-    machine.tx.delete(AUTHOR_MESSAGES, (user_id, message_id));
 }
 
 /// To members who may see bans; `reason` is left out of GUILD_BAN_REMOVE.

@@ -28,8 +28,9 @@ macro_rules! commands {
         #[derive(Clone, Debug, PartialEq)]
         pub enum Op { $($name(super::$module::$type)),* }
 
-        /// Code and name of every command, for the golden file.
-        pub const CODES: &[(u16, &str)] = &[$(($code, stringify!($name))),*];
+        /// Code and name of every command, and whether it is isolated; for the golden file.
+        pub const CODES: &[(u16, &str, bool)] =
+            &[$(($code, stringify!($name), commands!(@isolated $($isolated)?))),*];
 
         impl Op {
             pub fn code(&self) -> u16 {
@@ -114,9 +115,67 @@ commands! {
     120 Sweep(sweep::Sweep) => sweep;
 }
 
+impl Op {
+    /// Whether it is allowed in a full store: it removes more than it writes, or guards an account.
+    pub fn makes_room(&self) -> bool {
+        matches!(
+            self,
+            Op::LoginFailed(_)
+                | Op::TokenTouch(_)
+                | Op::TokenRevoke(_)
+                | Op::TokenRevokeAll(_)
+                | Op::AccountDelete(_)
+                | Op::SettingDelete(_)
+                | Op::RelationshipRemove(_)
+                | Op::ServerDelete(_)
+                | Op::MemberLeave(_)
+                | Op::MemberKick(_)
+                | Op::MemberExpire(_)
+                | Op::MemberRoleRemove(_)
+                | Op::RoleDelete(_)
+                | Op::BanDelete(_)
+                | Op::BanMessagesDelete(_)
+                | Op::ChannelDelete(_)
+                | Op::InviteDelete(_)
+                | Op::MessageDelete(_)
+                | Op::ReactionRemove(_)
+                | Op::MessageUnpin(_)
+                | Op::Sweep(_)
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::account::{AccountDelete, PasswordChange, ProfileEdit};
+    use super::super::credential::Secret;
+    use super::super::token::{NewToken, TokenCreate};
     use super::*;
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let phc = || Secret("$argon2id$".to_string());
+        let token = NewToken {
+            secret_hash: Secret([77; 32]),
+            ip_address: String::new(),
+            user_agent: None,
+            life_ms: 1,
+            count_max: 1,
+        };
+        let ops: [Op; 3] = [
+            TokenCreate { user_id: UserId(1), phc: phc(), token }.into(),
+            AccountDelete { phc: phc(), grace_ms: 1 }.into(),
+            ProfileEdit {
+                password: Some(PasswordChange { before: phc(), after: phc() }),
+                ..ProfileEdit::default()
+            }
+            .into(),
+        ];
+        for op in ops {
+            let text = format!("{:?}", Command::new(UserId(0), op));
+            assert!(!text.contains("argon2") && !text.contains("77"), "{text}");
+        }
+    }
 
     #[test]
     fn codes_are_unique_and_ascending() {

@@ -3,6 +3,8 @@
 //! Tokens are `<session id>.<43 url-safe characters>`; only the SHA-256 of the secret part is stored and it is
 //! compared in constant time. A wrong id and a wrong secret are told apart by nobody.
 
+use std::fmt;
+
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -14,6 +16,16 @@ use crate::store::tables::{TOKENS, USERS};
 
 /// The longest token of the contract: `webhook.<20 digits>.<64>`; anything longer is not looked at.
 const TOKEN_LEN_MAX: usize = 128;
+
+/// Something that must never be printed: `Debug` of a command that holds one shows nothing of it.
+#[derive(Clone, PartialEq)]
+pub struct Secret<T>(pub T);
+
+impl<T> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
 
 /// A live login session and its account.
 #[derive(Clone, Copy)]

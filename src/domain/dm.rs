@@ -5,14 +5,13 @@
 use super::error::{Error, Refusal, Result};
 use super::event::{Audience, Event, EventName, intent};
 use super::machine::{Machine, Reply};
+use super::permission::Access;
 use super::{account, relationship, setting, view};
 use crate::id::{ChannelId, MessageId, UserId};
 use crate::limits::DM_COUNT_MAX;
 use crate::store::Read;
-use crate::store::records::{
-    ArchivedMessage, Channel, ChannelRef, UserRef, account as state, channel_kind, dm_policy,
-};
-use crate::store::tables::{CHANNELS, DM_PAIRS, MESSAGES, USER_DMS, USERS};
+use crate::store::records::{ArchivedMessage, Channel, ChannelRef, UserRef, channel_kind, dm_policy};
+use crate::store::tables::{CHANNELS, DM_PAIRS, MESSAGES, USER_DMS};
 use crate::wire::json::{Array, Object};
 
 /// Opens the direct message with another user, or finds it.
@@ -51,20 +50,18 @@ pub fn admits(read: Read<'_>, author: UserId, recipient: UserId) -> Result<()> {
     }
 }
 
-/// Whether a participant may write to this channel now. Channels of servers and notes are not judged here.
+/// Whether what a user does in a channel may reach the other side of a direct message: messages, reactions, typing.
+/// Always so elsewhere.
 ///
 /// # Errors
-/// 403 as [`admits`], and when the other account is gone; 404 when there is no such channel.
-pub fn may_send(read: Read<'_>, channel_id: ChannelId, author: UserId) -> Result<()> {
-    let channel = read.get(CHANNELS, channel_id).ok_or(Refusal::ChannelNotFound)?;
-    if channel.kind != channel_kind::DM {
+/// 403 as [`admits`], and when the other account is gone.
+pub fn require_reachable(read: Read<'_>, access: &Access<'_>) -> Result<()> {
+    if access.channel.kind != channel_kind::DM {
         return Ok(());
     }
-    let recipient = channel.participant_ids().find(|&id| id != author).ok_or(Refusal::NotParticipant)?;
-    if read.get(USERS, recipient).is_none_or(|user| user.state == state::PURGED) {
-        return Err(Refusal::DmRefused.into());
-    }
-    admits(read, author, recipient)
+    let recipient = access.recipient().ok_or(Refusal::NotParticipant)?;
+    account::existing(read, recipient).map_err(|_| Refusal::DmRefused)?;
+    admits(read, access.user_id, recipient)
 }
 
 /// The newest message of a channel.

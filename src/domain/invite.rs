@@ -1,7 +1,7 @@
 //! Invites: codes that let people in.
 //!
 //! Invariant: `INVITES` and `SERVER_INVITES` name the same invites. One that is used up stays for a day, so that who
-//! came by it is told that he is a member already; one that has expired goes when the next one is created.
+//! came by it is told that he is a member already; those and expired ones go when the next one is created, or are swept.
 
 use super::audit::{self, Action, Target};
 use super::error::{Error, Refusal, Result};
@@ -58,7 +58,9 @@ pub(super) fn invite_create(
         return Ok(Reply::Changed(false));
     }
     let stored = codes(read, server_id);
-    let dead: Vec<&String> = stored.iter().filter(|code| is_prunable(read, machine.at, code)).collect();
+    let is_dead =
+        |code: &&String| read.get(INVITES, code).is_none_or(|invite| is_prunable(invite, machine.at));
+    let dead: Vec<&String> = stored.iter().filter(is_dead).collect();
     if stored.len() - dead.len() >= COUNT_MAX {
         let text = format!("A server can have at most {COUNT_MAX} invites: revoke one first");
         return Err(Error::bad_request(text));
@@ -104,8 +106,8 @@ fn codes(read: Read<'_>, server_id: ServerId) -> Vec<String> {
     read.scan(SERVER_INVITES, server_id).take(COUNT_MAX).map(|((_, code), _)| code).collect()
 }
 
-fn is_prunable(read: Read<'_>, at: u64, code: &str) -> bool {
-    let Some(invite) = read.get(INVITES, code) else { return true };
+/// Whether nobody needs it any more: expired, or used up long enough ago.
+pub(super) fn is_prunable(invite: &ArchivedInvite, at: u64) -> bool {
     let kept_until = invite.created_at.to_native().saturating_add(USED_UP_KEPT_MS);
     is_expired(invite, at) || (is_used_up(invite) && kept_until <= at)
 }
@@ -168,7 +170,7 @@ pub fn check_delete(read: Read<'_>, at: u64, actor: UserId, code: &str) -> Resul
 }
 
 /// Removes an invite. `known`: whoever follows invites is told, unless he was told when it was used up.
-fn remove(machine: &mut Machine<'_, '_>, code: &str, known: bool) {
+pub(super) fn remove(machine: &mut Machine<'_, '_>, code: &str, known: bool) {
     let Some(invite) = machine.read().get(INVITES, code) else { return };
     let (server_id, inviter_id) = (ServerId::from(&invite.server_id), UserId::from(&invite.inviter_id));
     let tell = known && !is_used_up(invite);

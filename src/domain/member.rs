@@ -9,13 +9,12 @@ use super::error::{Error, Refusal, Result};
 use super::event::{Audience, Change, Event, EventName, intent};
 use super::machine::{Machine, Reply, require_system};
 use super::permission::{MEMBERS_KICK, MEMBERS_MANAGE_ROLES, Standing, standing};
-use super::presence::{Liveness, visible_status};
 use super::server::{payload, write_guild_create};
 use super::view::{username, write_avatar_url, write_badges, write_brief_user};
 use crate::id::{RoleId, ServerId, UserId};
 use crate::store::Read;
-use crate::store::records::{ArchivedMember, Member, Nil, Server, relation, status};
-use crate::store::tables::{MEMBERS, PRESENCES, RELATIONSHIPS, ROLES, SERVERS, USER_SERVERS, USERS};
+use crate::store::records::{ArchivedMember, Member, Nil, Server, status};
+use crate::store::tables::{MEMBERS, ROLES, SERVERS, USER_SERVERS, USERS};
 use crate::wire::json::Object;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -298,25 +297,6 @@ pub fn role_ids<'a>(
     member: &'a ArchivedMember,
 ) -> impl Iterator<Item = RoleId> + 'a {
     member.role_ids().filter(move |&id| read.contains(ROLES, (server_id, id)))
-}
-
-/// The [`status`] code of a user as another sees it: offline between blocked pairs, whoever blocked.
-pub fn status_for(
-    read: Read<'_>,
-    viewer: UserId,
-    user_id: UserId,
-    live: Liveness,
-    now_ms: u64,
-    rest_timeout_ms: u64,
-) -> u8 {
-    let visible = visible_status(read.get(PRESENCES, user_id), live, now_ms, rest_timeout_ms);
-    if visible == status::OFFLINE || viewer == user_id {
-        return visible;
-    }
-    let blocks = |from: UserId, to: UserId| {
-        read.get(RELATIONSHIPS, (from, to)).is_some_and(|relationship| relationship.kind == relation::BLOCKED)
-    };
-    if blocks(viewer, user_id) || blocks(user_id, viewer) { status::OFFLINE } else { visible }
 }
 
 /// `MemberResponse`; `shown_status` is a [`status`] code.

@@ -11,11 +11,11 @@ use super::permission::{
     Access, CHANNELS_VIEW, MESSAGES_BYPASS_SLOWMODE, MESSAGES_EMBED_LINKS, MESSAGES_MANAGE, MESSAGES_READ,
     MESSAGES_SEND, access,
 };
-use super::{pin, reaction};
+use super::{dm, pin, reaction};
 use crate::id::{ChannelId, MessageId, ServerId, UserId};
 use crate::store::Read;
-use crate::store::records::{ArchivedChannel, ArchivedMessage, Message, Meta, channel_kind, relation};
-use crate::store::tables::{AUTHOR_MESSAGES, MESSAGES, PINS, RELATIONSHIPS, SLOWMODE};
+use crate::store::records::{ArchivedChannel, ArchivedMessage, Message, Meta, channel_kind};
+use crate::store::tables::{AUTHOR_MESSAGES, MESSAGES, PINS, SLOWMODE};
 use crate::wire::json::Object;
 
 /// Posts a message.
@@ -52,8 +52,8 @@ pub struct MessageDelete {
 /// A user's access to a channel he wants to write to.
 ///
 /// # Errors
-/// 404 and 403 of [`access`]; 403 without `messages.send`, during a timeout, in a direct message with a block;
-/// 400 in channels that hold no messages.
+/// 404 and 403 of [`access`]; 403 without `messages.send`, during a timeout, as [`dm::require_reachable`]; 400 in
+/// channels that hold no messages.
 pub fn posting_access<'a>(
     read: Read<'a>,
     channel_id: ChannelId,
@@ -62,31 +62,13 @@ pub fn posting_access<'a>(
 ) -> Result<Access<'a>> {
     let access = access(read, channel_id, user_id, at)?;
     access.require(MESSAGES_SEND)?;
-    dm_allowed(read, &access)?;
+    dm::require_reachable(read, &access)?;
     match access.channel.kind {
         channel_kind::VOICE | channel_kind::STAGE | channel_kind::CATEGORY => Err(Error::bad_request(
             format!("A {} channel holds no messages", channel_kind::text(access.channel.kind)),
         )),
         _ => Ok(access),
     }
-}
-
-/// Whether the two sides of a direct message may reach each other. Always true elsewhere.
-///
-/// # Errors
-/// 403 when one has blocked the other.
-pub fn dm_allowed(read: Read<'_>, access: &Access<'_>) -> Result<()> {
-    let Some(other) = Some(access).filter(|access| access.channel.is_private()).and_then(Access::recipient)
-    else {
-        return Ok(());
-    };
-    let blocks = |from, to| {
-        read.get(RELATIONSHIPS, (from, to)).is_some_and(|relationship| relationship.kind == relation::BLOCKED)
-    };
-    if blocks(access.user_id, other) || blocks(other, access.user_id) {
-        return Err(Refusal::Blocked.into());
-    }
-    Ok(())
 }
 
 /// # Errors
@@ -311,7 +293,7 @@ impl Scope {
         Event::new(name, intent, self.readers.clone(), payload)
     }
 
-    fn message_event(&self, name: EventName, payload: Vec<u8>) -> Event {
+    pub(super) fn message_event(&self, name: EventName, payload: Vec<u8>) -> Event {
         self.event(name, intent::GUILD_MESSAGES, intent::DIRECT_MESSAGES, payload)
     }
 }

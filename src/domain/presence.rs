@@ -62,13 +62,17 @@ pub fn visible_status(
 
 /// The status of `target` as `viewer` sees it: his own unmasked, that of a blocked or blocking user as offline.
 pub fn shown(read: Read<'_>, viewer: UserId, target: UserId, live: Liveness, moment: Moment) -> u8 {
-    let stored = read.get(PRESENCES, target);
     if viewer == target
-        && let Some(stored) = stored
+        && let Some(stored) = read.get(PRESENCES, target)
     {
         return stored.status;
     }
-    let visible = visible_status(stored, live, moment.now_ms, moment.rest_timeout_ms);
+    shown_outside(read, viewer, target, live, moment)
+}
+
+/// The same for lists that show everybody alike: to oneself as to others.
+pub fn shown_outside(read: Read<'_>, viewer: UserId, target: UserId, live: Liveness, moment: Moment) -> u8 {
+    let visible = visible_status(read.get(PRESENCES, target), live, moment.now_ms, moment.rest_timeout_ms);
     if visible != status::OFFLINE && relationship::blocked(read, viewer, target) {
         return status::OFFLINE;
     }

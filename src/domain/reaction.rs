@@ -3,10 +3,11 @@
 //! Invariant: an entry of a set has as many `REACTIONS` and `REACTION_ORDER` rows as its count says, and at least
 //! one. So the index of an entry that is gone has no rows, and a later entry may take it.
 
+use super::dm;
 use super::error::{Error, Result};
 use super::event::{EventName, intent};
 use super::machine::{Machine, Reply};
-use super::message::{Scope, dm_allowed, find, message_access};
+use super::message::{Scope, find, message_access};
 use super::permission::{Access, MESSAGES_ADD_REACTIONS, access};
 use crate::id::{ChannelId, MessageId, UserId};
 use crate::store::Read;
@@ -59,7 +60,7 @@ pub fn normalise(text: &str) -> Option<&'static str> {
 /// A user's access to a message he wants to react to.
 ///
 /// # Errors
-/// 404 and 403 of [`message_access`], 403 without `messages.add_reactions`, in a direct message with a block.
+/// 404 and 403 of [`message_access`], 403 without `messages.add_reactions`, as [`dm::require_reachable`].
 pub fn adding_access<'a>(
     read: Read<'a>,
     channel_id: ChannelId,
@@ -69,7 +70,7 @@ pub fn adding_access<'a>(
 ) -> Result<(Access<'a>, &'a ArchivedMessage)> {
     let (access, message) = message_access(read, channel_id, message_id, user_id, at)?;
     access.require(MESSAGES_ADD_REACTIONS)?;
-    dm_allowed(read, &access)?;
+    dm::require_reachable(read, &access)?;
     Ok((access, message))
 }
 

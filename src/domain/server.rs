@@ -142,7 +142,7 @@ pub(super) fn server_delete(
     op: &ServerDelete,
 ) -> Result<Reply> {
     require_owner(&standing(machine.read(), op.server_id, actor, machine.at)?)?;
-    remove(machine, op.server_id);
+    remove(machine, op.server_id, REMOVED_AT_ONCE_MAX);
     Ok(Reply::Done)
 }
 
@@ -153,7 +153,9 @@ pub fn require_owner(standing: &Standing<'_>) -> Result<()> {
 }
 
 /// Ends a server: nothing of it can be reached afterwards. Its audit log goes too, so there is no entry about it.
-pub(super) fn remove(machine: &mut Machine<'_, '_>, server_id: ServerId) {
+/// Of members, bans and audit entries at most `count_max` records go now, the rest with [`sweep_step`]; returns
+/// how many went.
+pub(super) fn remove(machine: &mut Machine<'_, '_>, server_id: ServerId, count_max: usize) -> usize {
     let payload = payload(|object| {
         object.id("id", server_id.0).bool("unavailable", false);
     });
@@ -166,14 +168,16 @@ pub(super) fn remove(machine: &mut Machine<'_, '_>, server_id: ServerId) {
     invite::remove_all(machine, server_id);
     machine.tx.delete_prefix(ROLES, server_id, role::COUNT_MAX + 1);
     machine.tx.delete(SERVERS, server_id);
-    if remove_leftovers(machine, server_id, REMOVED_AT_ONCE_MAX) == REMOVED_AT_ONCE_MAX {
+    let count = remove_leftovers(machine, server_id, count_max);
+    if count >= count_max {
         machine.tx.put(SERVER_GARBAGE, server_id, &Nil {});
     }
+    count
 }
 
 /// Removes at most `count_max` records of servers that are gone; returns how many went. Below `count_max` nothing
 /// is left to do.
-pub fn sweep_step(machine: &mut Machine<'_, '_>, count_max: usize) -> usize {
+pub(super) fn sweep_step(machine: &mut Machine<'_, '_>, count_max: usize) -> usize {
     let mut removed = 0;
     while removed < count_max {
         let Some((server_id, _)) = machine.read().scan(SERVER_GARBAGE, ()).next() else { break };

@@ -4,14 +4,13 @@
 //! nothing but the cursor over the invites has to be remembered.
 
 use super::error::Result;
-use super::event::{Audience, Change, Event, EventName, Revocation, intent};
+use super::event::Revocation;
 use super::machine::{Machine, Reply, require_system};
-use super::{permission, relationship, token, view};
-use crate::id::{ChannelId, MessageId, ServerId, UserId};
-use crate::store::records::{Meta, Nil, Server, User, account};
+use super::{invite, member, relationship, server, token};
+use crate::id::{ChannelId, MessageId, UserId};
+use crate::store::records::{Meta, Nil, User, account};
 use crate::store::tables::*;
 use crate::store::{Key, Record, Table};
-use crate::wire::json::Object;
 
 /// Does due work. Only the server itself submits it, again as long as the reply counts more than 0.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,9 +59,13 @@ pub(super) fn sweep(machine: &mut Machine<'_, '_>, actor: UserId, op: &Sweep) ->
         let Some(channel_id) = first(machine, CHANNEL_GARBAGE, ()) else { break };
         collect_channel(machine, channel_id, &mut budget);
     }
+    if !budget.is_spent() {
+        let count = server::sweep_step(machine, budget.0);
+        budget.take(count);
+    }
     let round_complete = !budget.is_spent() && expire_invites(machine, &mut budget);
     let due = first(machine, DELETIONS, ()).is_some_and(|(due, _)| due <= machine.at);
-    let garbage = machine.read().len(CHANNEL_GARBAGE);
+    let garbage = machine.read().len(CHANNEL_GARBAGE) + machine.read().len(SERVER_GARBAGE);
     Ok(Reply::Count(u64::from(due) + garbage + u64::from(!round_complete)))
 }
 
@@ -104,10 +107,14 @@ fn leave_servers(machine: &mut Machine<'_, '_>, user_id: UserId, budget: &mut Bu
         if budget.is_spent() {
             return false;
         }
-        let server = machine.tx.get(SERVERS, server_id).map(Server::from);
-        match server {
-            Some(server) if server.owner_id == user_id => server_remove(machine, server_id, budget),
-            Some(server) => leave_server(machine, server_id, server, user_id),
+        let owner = machine.tx.get(SERVERS, server_id).map(|server| UserId::from(&server.owner_id));
+        match owner {
+            Some(owner) if owner == user_id => {
+                let count = server::remove(machine, server_id, budget.0);
+                budget.take(count);
+            }
+            Some(_) => member::remove(machine, server_id, user_id),
+            // What is left of a server that ended: its own garbage entry takes care of the rest.
             None => {
                 machine.tx.delete(USER_SERVERS, (user_id, server_id));
             }
@@ -115,58 +122,6 @@ fn leave_servers(machine: &mut Machine<'_, '_>, user_id: UserId, budget: &mut Bu
         budget.take(3);
     }
     true
-}
-
-fn leave_server(machine: &mut Machine<'_, '_>, server_id: ServerId, server: Server, user_id: UserId) {
-    machine.tx.delete(USER_SERVERS, (user_id, server_id));
-    if !machine.tx.delete(MEMBERS, (server_id, user_id)) {
-        return;
-    }
-    let member_count = server.member_count.saturating_sub(1);
-    machine.tx.put(SERVERS, server_id, &Server { member_count, ..server });
-    machine.change(Change::MemberRemoved { server_id, user_id });
-    let mut payload = Vec::new();
-    {
-        let mut object = Object::new(&mut payload);
-        object.id("guild_id", server_id.0);
-        view::write_brief_user(object.key("user"), machine.read(), user_id);
-    }
-    let members = Audience::members(server_id);
-    machine.emit(Event::new(EventName::GuildMemberRemove, intent::GUILD_MEMBERS, members, payload));
-}
-
-/// A server without an owner goes at once; only the messages of its channels are left for later.
-fn server_remove(machine: &mut Machine<'_, '_>, server_id: ServerId, budget: &mut Budget) {
-    let mut payload = Vec::new();
-    Object::new(&mut payload).id("id", server_id.0).bool("unavailable", false);
-    let members = Audience::members(server_id);
-    machine.emit(Event::new(EventName::GuildDelete, intent::GUILDS, members, payload));
-    machine.change(Change::ServerRemoved { server_id });
-
-    let members: Vec<UserId> = machine.read().scan(MEMBERS, server_id).map(|((_, id), _)| id).collect();
-    for &user_id in &members {
-        machine.tx.delete(USER_SERVERS, (user_id, server_id));
-    }
-    let channels: Vec<ChannelId> =
-        machine.read().scan(SERVER_CHANNELS, server_id).map(|((_, id), _)| id).collect();
-    for &channel_id in &channels {
-        machine.tx.delete(CHANNELS, channel_id);
-        machine.tx.put(CHANNEL_GARBAGE, channel_id, &Nil {});
-    }
-    let codes: Vec<String> =
-        machine.read().scan(SERVER_INVITES, server_id).map(|((_, code), _)| code).collect();
-    for code in &codes {
-        machine.tx.delete(INVITES, code.as_str());
-    }
-    let tx = &mut *machine.tx;
-    tx.delete_prefix(MEMBERS, server_id, usize::MAX);
-    tx.delete_prefix(SERVER_CHANNELS, server_id, usize::MAX);
-    tx.delete_prefix(SERVER_INVITES, server_id, usize::MAX);
-    tx.delete_prefix(ROLES, server_id, usize::MAX);
-    tx.delete_prefix(BANS, server_id, usize::MAX);
-    tx.delete_prefix(AUDIT, server_id, usize::MAX);
-    tx.delete(SERVERS, server_id);
-    budget.take(2 * members.len() + 2 * channels.len() + 2 * codes.len());
 }
 
 fn end_relationships(machine: &mut Machine<'_, '_>, user_id: UserId, budget: &mut Budget) -> bool {
@@ -255,27 +210,25 @@ fn drop_reactions(machine: &mut Machine<'_, '_>, message_id: MessageId, budget: 
 
 // ------------------------------------------------------------------------------------------- invites
 
-/// Looks at the next invites and removes those that have expired; true when a round over all of them is complete.
+/// Looks at the next invites and removes those nobody needs; true when a round over all of them is complete.
 ///
-/// Expired invites are refused wherever they are used, so it is no matter how long a round takes.
+/// They are refused wherever they are used, so it is no matter how long a round takes.
 fn expire_invites(machine: &mut Machine<'_, '_>, budget: &mut Budget) -> bool {
     let after = machine.tx.get(META, INVITE_CURSOR).map_or(0, |meta| meta.value.to_native());
     let mut last = None;
-    let mut expired: Vec<(String, ServerId)> = Vec::new();
+    let mut dead: Vec<String> = Vec::new();
     let mut count = 0;
     for (code, invite) in machine.read().scan_after(INVITES, (), after).take(budget.0) {
-        let lives_ms = invite.max_age.to_native().saturating_mul(1_000);
-        let ends_at = invite.created_at.to_native().saturating_add(lives_ms);
-        if lives_ms != 0 && ends_at <= machine.at {
-            expired.push((code.clone(), ServerId::from(&invite.server_id)));
+        if invite::is_prunable(invite, machine.at) {
+            dead.push(code.clone());
         }
         last = Some(code);
         count += 1;
     }
     let complete = count < budget.0;
     budget.take(count);
-    for (code, server_id) in expired {
-        invite_remove(machine, server_id, &code);
+    for code in dead {
+        invite::remove(machine, &code, true);
     }
     let cursor = last.filter(|_| !complete).map_or(0, |code| leading_bytes(&code));
     machine.tx.put(META, INVITE_CURSOR, &Meta { value: cursor });
@@ -290,20 +243,11 @@ fn leading_bytes(code: &str) -> u64 {
     u64::from_be_bytes(bytes)
 }
 
-fn invite_remove(machine: &mut Machine<'_, '_>, server_id: ServerId, code: &str) {
-    machine.tx.delete(INVITES, code);
-    machine.tx.delete(SERVER_INVITES, (server_id, code));
-    let mut payload = Vec::new();
-    Object::new(&mut payload).id("guild_id", server_id.0).str("code", code);
-    let audience = Audience::Server { server_id, any_of: permission::INVITES_MANAGE };
-    machine.emit(Event::new(EventName::InviteDelete, intent::GUILD_INVITES, audience, payload));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::event::Output;
-    use crate::domain::{Command, Op};
+    use crate::domain::{Change, Command, EventName, Op, Output};
+    use crate::id::ServerId;
     use crate::store::records::*;
     use crate::store::{Options, Store, Sync, Tx};
 
@@ -430,6 +374,8 @@ mod tests {
                 ("servers", 1),
                 ("members", 1),
                 ("user_servers", 1),
+                ("server_garbage", 0),
+                ("server_channels", 0),
                 ("relationships", 0),
                 ("settings", 0),
                 ("presences", 0),
@@ -451,7 +397,13 @@ mod tests {
                     Output::Change(_) => None,
                 })
                 .collect();
-            let want = [EventName::GuildDelete, EventName::GuildMemberRemove, EventName::RelationshipRemove];
+            let want = [
+                // The server he owned; the one he was in, to himself and to the others.
+                EventName::GuildDelete,
+                EventName::GuildDelete,
+                EventName::GuildMemberRemove,
+                EventName::RelationshipRemove,
+            ];
             assert_eq!(names, want);
             let removed = Change::MemberRemoved { server_id: joined, user_id: GONE };
             assert!(outputs.contains(&Output::Change(removed)));
@@ -520,6 +472,19 @@ mod tests {
             world.sweep(AT + DAY_MS, records_max);
             assert_eq!(world.count()("invites"), 1, "the one without an end");
         }
+    }
+
+    #[test]
+    fn invites_that_are_used_up_stay_for_a_day() {
+        let world = World::new();
+        world.write(|tx| {
+            let invite = Invite { uses: 1, max_uses: 1, created_at: AT, ..Invite::default() };
+            tx.put(INVITES, "aaaaaaaaaaaa", &invite);
+        });
+        world.sweep(AT + DAY_MS - 1, 500);
+        assert_eq!(world.count()("invites"), 1);
+        let (outputs, _) = world.sweep(AT + DAY_MS, 500);
+        assert_eq!((world.count()("invites"), outputs.len()), (0, 0), "its end was told when it was used up");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Tiers and badges: what they allow and how they look (contract README §9, `user_features`).
 
+use super::{pin, reaction};
 use crate::store::records::{badge, tier};
 use crate::wire::json::{Array, Object};
 
@@ -68,6 +69,16 @@ pub fn server_count_max(code: u8) -> u64 {
     limits(code).servers_max.unwrap_or(SERVER_COUNT_MAX).min(SERVER_COUNT_MAX)
 }
 
+/// Different emojis that a user of this tier may bring a message to.
+pub fn reactions_max(code: u8) -> u64 {
+    limits(code).reactions_per_message_max.unwrap_or(reaction::KINDS_MAX).min(reaction::KINDS_MAX)
+}
+
+/// Pins that a user of this tier may bring a channel to.
+pub fn pins_max(code: u8) -> u64 {
+    limits(code).pins_per_channel_max.unwrap_or(pin::PINS_MAX).min(pin::PINS_MAX)
+}
+
 /// How a badge is shown: code, name for people, description, icon, colour.
 const BADGES: &[(u8, &str, &str, &str, &str)] = &[
     (badge::ALPHA_TESTER, "Alpha Tester", "Joined during the alpha", "flask", "#9b59b6"),
@@ -124,6 +135,8 @@ mod tests {
             assert_eq!(limits(code).tier, code);
         }
         assert_eq!(limits(99).tier, tier::STANDARD);
+        assert_eq!((reactions_max(tier::ALPHA), pins_max(tier::PREMIUM)), (50, 200));
+        assert_eq!((reactions_max(tier::STAFF), pins_max(tier::STAFF)), (reaction::KINDS_MAX, pin::PINS_MAX));
         for code in badge::ALPHA_TESTER..=badge::PARTNER {
             assert!(BADGES.iter().any(|badge| badge.0 == code), "{code}");
         }

@@ -3,6 +3,7 @@
 //! Invariant: `USER_TOKENS` lists exactly the tokens of a user. Expired ones are no sessions any more wherever they
 //! are looked at; they are removed when the user logs in again. Only hashes of secrets are here.
 
+use super::credential::Secret;
 use super::error::{Refusal, Result};
 use super::event::{Change, Revocation};
 use super::machine::{Machine, Reply, require_system};
@@ -21,7 +22,7 @@ const TOKEN_COUNT_MAX: usize = 10_000;
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewToken {
     /// SHA-256 of the secret part.
-    pub secret_hash: [u8; 32],
+    pub secret_hash: Secret<[u8; 32]>,
     pub ip_address: String,
     pub user_agent: Option<String>,
     pub life_ms: u64,
@@ -33,7 +34,7 @@ pub struct NewToken {
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenCreate {
     pub user_id: UserId,
-    pub phc: String,
+    pub phc: Secret<String>,
     pub token: NewToken,
 }
 
@@ -60,17 +61,9 @@ pub struct TokenRevokeAll {
     pub except: Option<TokenId>,
 }
 
-/// Whether using a session now is worth a write: its last activity is a minute old. `threshold_ms` is 0 when
-/// sessions are not extended.
-pub fn touch_due(
-    token_id: TokenId,
-    token: &ArchivedToken,
-    now_ms: u64,
-    life_ms: u64,
-    threshold_ms: u64,
-) -> Option<TokenTouch> {
-    let due = now_ms >= token.last_activity.to_native().saturating_add(TOUCH_INTERVAL_MS);
-    due.then_some(TokenTouch { token_id, life_ms, threshold_ms })
+/// Whether using a session now is worth a write: its last activity is a minute old. Asked for every request.
+pub fn touch_due(token: &ArchivedToken, now_ms: u64) -> bool {
+    now_ms >= token.last_activity.to_native().saturating_add(TOUCH_INTERVAL_MS)
 }
 
 /// Live sessions of a user, oldest first.
@@ -114,7 +107,7 @@ pub(super) fn token_create(machine: &mut Machine<'_, '_>, actor: UserId, op: &To
         return Err(Refusal::AccountLocked.into());
     }
     // The password may have been changed while this one was being compared.
-    if record.phc != op.phc.as_str() {
+    if record.phc != op.phc.0.as_str() {
         return Err(invalid.into());
     }
     if record.failures != 0 || record.locked_until != 0 {
@@ -151,7 +144,7 @@ pub(super) fn grant(machine: &mut Machine<'_, '_>, user_id: UserId, new: &NewTok
     let token_id = TokenId(machine.next_id());
     let token = Token {
         user_id,
-        secret_hash: new.secret_hash,
+        secret_hash: new.secret_hash.0,
         created_at: at,
         expires_at: at + new.life_ms,
         last_activity: at,

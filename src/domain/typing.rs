@@ -2,15 +2,16 @@
 
 use super::error::Result;
 use super::event::{Event, EventName, intent};
-use super::message::{Scope, dm_allowed};
+use super::message::Scope;
 use super::permission::{MESSAGES_SEND, access};
-use super::view;
+use super::{dm, view};
 use crate::id::{ChannelId, UserId};
 use crate::store::Read;
 use crate::store::tables::MESSAGING;
 use crate::wire::json::Object;
 
-/// TYPING_START to the other readers; `None` when the user does not want it shown or a block stands between.
+/// TYPING_START to the other readers; `None` when the user does not want it shown, or could not send the other side
+/// of a direct message anything.
 ///
 /// # Errors
 /// 404 and 403 of [`access`]; 403 without `messages.send`.
@@ -36,7 +37,7 @@ fn event(
     let access = access(read, channel_id, user_id, at)?;
     access.require(MESSAGES_SEND)?;
     let shown = read.get(MESSAGING, user_id).is_none_or(|settings| settings.typing_indicators_enabled);
-    if !shown || dm_allowed(read, &access).is_err() {
+    if !shown || dm::require_reachable(read, &access).is_err() {
         return Ok(None);
     }
     let mut payload = Vec::with_capacity(128);

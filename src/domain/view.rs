@@ -1,14 +1,29 @@
 //! JSON of things that several nouns show: users in their three forms.
 
+use std::sync::OnceLock;
+
 use crate::id::UserId;
 use crate::store::Read;
 use crate::store::records::{ArchivedUser, account, badge};
 use crate::store::tables::USERS;
 use crate::wire::json::{Array, Object, write_u64};
 
+/// `api.api_prefix`, once it was set.
+static API_PREFIX: OnceLock<String> = OnceLock::new();
+
+/// Chooses what every URL of the API in answers and events begins with (`api.api_prefix`). Called once at start,
+/// before anything is encoded; the prefix needs no JSON escapes.
+pub fn set_api_prefix(prefix: &str) {
+    let set = API_PREFIX.set(prefix.to_string());
+    assert!(set.is_ok(), "the prefix is set once");
+}
+
 /// Where a user's avatar is served: `<prefix>/avatars/users/<id>`.
 pub fn write_avatar_url(out: &mut Vec<u8>, user_id: UserId) {
-    out.extend_from_slice(b"\"/api/v1/avatars/users/");
+    let prefix = API_PREFIX.get().map_or("/api/v1", String::as_str);
+    out.push(b'"');
+    out.extend_from_slice(prefix.as_bytes());
+    out.extend_from_slice(b"/avatars/users/");
     write_u64(out, user_id.0);
     out.push(b'"');
 }

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::domain::{Command, Error, Machine, Output, Refusal, Reply};
 use crate::observe::WriterMetrics;
 use crate::runtime::clock::now_unix_ms;
 use crate::runtime::wake::Wake;
-use crate::store::{Store, Tx, WriteError};
+use crate::store::{Room, Store, Tx, WriteError};
 
 /// How the writer works.
 #[derive(Clone, Debug)]
@@ -80,16 +80,20 @@ pub fn start(
 ) -> std::io::Result<(Vec<Port>, Writer)> {
     let doorbell = Arc::new(Doorbell::new());
     let stop = Arc::new(AtomicBool::new(false));
+    let published = Arc::new(AtomicU64::new(0));
     let (mut ports, mut cores) = (Vec::new(), Vec::new());
     for wake in wakes {
         let (submit, submissions) = RingBuffer::new(options.queue_len_max);
         let (deliver, deliveries) = RingBuffer::new(DELIVERY_COUNT_MAX);
-        ports.push(Port { submissions: submit, deliveries, doorbell: doorbell.clone() });
+        let (published, doorbell) = (published.clone(), doorbell.clone());
+        let (taken, owes_ring) = (0, false);
+        ports.push(Port { submissions: submit, deliveries, published, taken, doorbell, owes_ring });
         let (overflow, replies) = (VecDeque::new(), Vec::new());
         cores.push(Core { submissions, deliver, overflow, replies, wake: wake.clone() });
     }
     let last_sync = Instant::now();
-    let mut state = Local { store, options, cores, metrics, last_sync, unsynced: false, reported: None };
+    let (unsynced, reported) = (false, None);
+    let mut state = Local { store, options, cores, published, metrics, last_sync, unsynced, reported };
     let (bell, ending) = (doorbell.clone(), stop.clone());
     let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
         bell.attach();
@@ -113,6 +117,8 @@ struct Local {
     store: Arc<Store>,
     options: Options,
     cores: Vec<Core>,
+    /// Batches that are in the rings of all cores, which may take them from then on.
+    published: Arc<AtomicU64>,
     metrics: Arc<WriterMetrics>,
     last_sync: Instant,
     unsynced: bool,
@@ -173,7 +179,11 @@ impl Local {
 
     fn process(&mut self, batch: Vec<(Origin, Command)>) {
         let begun = Instant::now();
-        match self.commit(&batch) {
+        let room = self.store.room();
+        if room != Room::Plenty {
+            self.report(WriteError::Full);
+        }
+        match self.commit(&batch, room) {
             Ok((replies, outputs)) => {
                 self.unsynced = self.options.sync_interval.is_some();
                 let refused = replies.iter().filter(|reply| reply.is_err()).count();
@@ -182,6 +192,7 @@ impl Local {
                 self.deliver(Arc::new(outputs));
             }
             Err(error) => {
+                let error = if self.store.disk_is_full() { WriteError::Full } else { error };
                 self.report(error);
                 self.metrics.failures.increment();
                 let refusal = match error {
@@ -202,10 +213,26 @@ impl Local {
     fn commit(
         &self,
         batch: &[(Origin, Command)],
+        room: Room,
     ) -> Result<(Vec<crate::domain::Result<Reply>>, Vec<Output>), WriteError> {
+        let fits = |command: &Command| match room {
+            Room::Plenty => true,
+            Room::ForDeletes => command.op.makes_room(),
+            Room::None => false,
+        };
+        if !batch.iter().any(|(_, command)| fits(command)) {
+            return Err(WriteError::Full);
+        }
         let mut tx: Tx<'_> = self.store.begin()?;
         let mut machine = Machine::begin(&mut tx, now_unix_ms(), self.options.node);
-        let replies = batch.iter().map(|(_, command)| machine.apply(command)).collect();
+        let mut replies = Vec::with_capacity(batch.len());
+        for (_, command) in batch {
+            if let Some(error) = machine.tx.error() {
+                // Nothing can be read from it any more.
+                return Err(error);
+            }
+            replies.push(if fits(command) { machine.apply(command) } else { Err(Refusal::StoreFull.into()) });
+        }
         let outputs = machine.finish();
         tx.commit()?;
         Ok((replies, outputs))
@@ -219,7 +246,6 @@ impl Local {
         }
     }
 
-    /// All cores get the batch before any core can answer for it: the rings are filled first, then they wake.
     fn deliver(&mut self, outputs: Arc<Vec<Output>>) {
         for core in &mut self.cores {
             let replies = std::mem::take(&mut core.replies);
@@ -232,22 +258,29 @@ impl Local {
     /// Moves waiting batches into the rings; true when so many still wait that no command may be taken.
     ///
     /// A batch that is answered on one core before another core has it in its ring would break the order between
-    /// an answer and the events before it. So a batch goes to all rings or to none.
+    /// an answer and the events before it. So a batch goes to all rings or to none, and is published when it is in
+    /// all of them. A core that has ended, as they do one by one in a shutdown, holds up nobody.
     fn push_overflow(&mut self) -> bool {
         let waiting = self.cores.first().map_or(0, |core| core.overflow.len());
+        let mut pushed = false;
         for _ in 0..waiting {
-            if self.cores.iter().any(|core| core.deliver.is_full()) {
+            if self.cores.iter().any(|core| core.deliver.is_full() && !core.deliver.is_abandoned()) {
                 break;
             }
             for core in &mut self.cores {
                 let delivery = core.overflow.pop_front().expect("all cores wait for the same batches");
+                if core.deliver.is_abandoned() {
+                    continue;
+                }
                 if let Err(PushError::Full(_)) = core.deliver.push(delivery) {
                     unreachable!("the ring had room and has one producer");
                 }
             }
+            self.published.fetch_add(1, Ordering::Release);
+            pushed = true;
         }
-        for core in &self.cores {
-            core.wake.signal();
+        if pushed {
+            self.cores.iter().for_each(|core| core.wake.signal());
         }
         self.cores.first().is_some_and(|core| core.overflow.len() >= OVERFLOW_COUNT_MAX)
     }
@@ -337,5 +370,29 @@ mod tests {
         }
         assert!(refused > 0);
         drop(writer);
+    }
+
+    #[test]
+    fn a_core_that_has_ended_holds_up_neither_the_others_nor_the_end() {
+        let (_folder, store) = temporary(1 << 24);
+        let wakes: Vec<_> = (0..2).map(|_| Arc::new(Wake::new().unwrap())).collect();
+        let options = Options { batch_max: 1, ..options() };
+        let (mut ports, writer) = start(Arc::new(store), options, &wakes, Arc::default()).unwrap();
+        drop(ports.pop());
+        let (mut submitted, mut answered) = (0, 0);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let count = (DELIVERY_COUNT_MAX + OVERFLOW_COUNT_MAX + 50) as u32;
+        while answered < count {
+            assert!(Instant::now() < deadline, "{submitted} {answered}");
+            if submitted < count && ports[0].submit(command(), submitted).is_ok() {
+                submitted += 1;
+            }
+            ports[0].flush();
+            answered += ports[0].next_delivery().map_or(0, |delivery| delivery.replies.len() as u32);
+        }
+        // Nobody takes these, and then nobody is left.
+        while ports[0].submit(command(), NO_REPLY).is_ok() {}
+        drop(ports);
+        writer.stop();
     }
 }

@@ -1,7 +1,7 @@
 //! A core's end of the rings to and from the writer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::thread::Thread;
 
 use rtrb::{Consumer, Producer, PushError};
@@ -50,7 +50,13 @@ impl Doorbell {
 pub struct Port {
     pub(super) submissions: Producer<Submission>,
     pub(super) deliveries: Consumer<Delivery>,
+    /// Batches that are in the rings of all cores.
+    pub(super) published: Arc<AtomicU64>,
+    /// Batches taken from this ring.
+    pub(super) taken: u64,
     pub(super) doorbell: Arc<Doorbell>,
+    /// Something was submitted that the writer was not woken for.
+    pub(super) owes_ring: bool,
 }
 
 impl Port {
@@ -58,24 +64,34 @@ impl Port {
     ///
     /// # Errors
     /// The command, when the ring is full.
+    // The command goes back by value: a box would cost every submission for the sake of the rare refusal.
+    #[allow(clippy::result_large_err)]
     pub fn submit(&mut self, command: Command, ticket: Ticket) -> Result<(), Command> {
         let pushed = self.submissions.push(Submission { command, ticket });
+        self.owes_ring |= pushed.is_ok();
         pushed.map_err(|PushError::Full(submission)| submission.command)
     }
 
     /// Wakes the writer for what was submitted since the last flush.
-    pub fn flush(&self) {
-        self.doorbell.ring();
+    pub fn flush(&mut self) {
+        if std::mem::take(&mut self.owes_ring) {
+            self.doorbell.ring();
+        }
     }
 
     /// Whether a batch waits. One load; looked at before every request.
     pub fn has_deliveries(&self) -> bool {
-        !self.deliveries.is_empty()
+        self.published.load(Ordering::Acquire) != self.taken
     }
 
-    /// The next committed batch.
+    /// The next committed batch, once every core has it in its ring: a core that answered earlier could be
+    /// overtaken by its own client, on another core that does not know of the change yet.
     pub fn next_delivery(&mut self) -> Option<Delivery> {
-        self.deliveries.pop().ok()
+        if !self.has_deliveries() {
+            return None;
+        }
+        self.taken += 1;
+        Some(self.deliveries.pop().expect("a batch is published after it is in every ring"))
     }
 }
 

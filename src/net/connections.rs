@@ -108,6 +108,11 @@ impl Connections {
         idle.for_each(|(_, entry)| self.end(entry));
     }
 
+    /// Whether a request is being worked on, or its answer written. Looks at all connections.
+    pub fn is_busy(&self) -> bool {
+        self.entries.borrow().iter().any(|(_, entry)| matches!(entry.phase, Phase::Work | Phase::Write))
+    }
+
     /// Open HTTP connections of this core.
     pub fn count(&self) -> usize {
         self.entries.borrow().len()

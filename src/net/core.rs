@@ -90,6 +90,31 @@ enum Shutdown {
 struct Waiting {
     waker: Option<Waker>,
     outcome: Option<Outcome>,
+    /// Whoever asked is gone.
+    abandoned: bool,
+}
+
+/// Somebody waits for a ticket; when he stops waiting, its place is freed at once or when the answer comes.
+struct Claim<'c> {
+    waiting: &'c RefCell<Slab<Waiting>>,
+    ticket: Ticket,
+    /// The answer was taken: the place may be somebody else's by now.
+    is_settled: Cell<bool>,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if self.is_settled.get() {
+            return;
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        let entry = &mut waiting[self.ticket as usize];
+        if entry.outcome.is_some() {
+            drop(waiting.remove(self.ticket as usize))
+        } else {
+            entry.abandoned = true
+        }
+    }
 }
 
 enum Outcome {
@@ -239,10 +264,13 @@ impl Core {
         self.read_sockets();
         self.with_cx(|cx, hub| hub.tick(cx));
         self.shut_down_step(begun.monotonic_ms);
+        // Letters leave before answers do: what a client has seen here, its next request finds known elsewhere.
+        self.act();
+        self.mailbox.borrow_mut().flush();
         self.flush();
         self.act();
         self.mailbox.borrow_mut().flush();
-        self.port.borrow().flush();
+        self.port.borrow_mut().flush();
         self.ring.borrow_mut().submit();
         self.measure(begun);
     }
@@ -271,9 +299,13 @@ impl Core {
 
     fn complete(&self, ticket: Ticket, outcome: Outcome) {
         let mut waiting = self.waiting.borrow_mut();
-        let waiting = waiting.get_mut(ticket as usize).expect("a ticket is answered once");
-        waiting.outcome = Some(outcome);
-        if let Some(waker) = waiting.waker.take() {
+        let entry = waiting.get_mut(ticket as usize).expect("a ticket is answered once");
+        if entry.abandoned {
+            waiting.remove(ticket as usize);
+            return;
+        }
+        entry.outcome = Some(outcome);
+        if let Some(waker) = entry.waker.take() {
             waker.wake();
         }
     }
@@ -477,11 +509,13 @@ impl Core {
         }
     }
 
-    /// Whether the core may end: everybody was told and is gone, or has had the time.
-    pub fn is_finished(&self) -> bool {
+    /// Whether the core may end: everybody was told and is gone, or has had the time. `is_busy`: whether requests
+    /// are under way.
+    pub fn is_finished(&self, is_busy: impl FnOnce() -> bool) -> bool {
         match self.shutdown.get() {
             Shutdown::Closed(due) => {
-                self.hub.borrow().connection_count() == 0 || self.state.now().monotonic_ms >= due
+                let gone = self.hub.borrow().connection_count() == 0 && !is_busy();
+                gone || self.state.now().monotonic_ms >= due
             }
             _ => false,
         }
@@ -505,17 +539,21 @@ impl Core {
 
     // ----------------------------------------------------------------------------------------- waiting
 
-    fn ticket(&self) -> Ticket {
-        self.waiting.borrow_mut().insert(Waiting::default()) as Ticket
+    /// A place for an answer. Dropped before the answer came, it is freed when it comes.
+    fn claim(&self) -> Claim<'_> {
+        let ticket = self.waiting.borrow_mut().insert(Waiting::default()) as Ticket;
+        Claim { waiting: &self.waiting, ticket, is_settled: Cell::new(false) }
     }
 
-    async fn outcome(&self, ticket: Ticket) -> Outcome {
+    /// The answer to a claimed ticket; its place is free afterwards.
+    async fn outcome(&self, claim: Claim<'_>) -> Outcome {
         poll_fn(|task| {
             let mut waiting = self.waiting.borrow_mut();
-            let entry = &mut waiting[ticket as usize];
+            let entry = &mut waiting[claim.ticket as usize];
             match entry.outcome.take() {
                 Some(outcome) => {
-                    waiting.remove(ticket as usize);
+                    waiting.remove(claim.ticket as usize);
+                    claim.is_settled.set(true);
                     Poll::Ready(outcome)
                 }
                 None => {
@@ -527,8 +565,10 @@ impl Core {
         .await
     }
 
-    fn give_up(&self, ticket: Ticket) {
-        self.waiting.borrow_mut().remove(ticket as usize);
+    /// Nobody will answer: nothing was submitted.
+    fn give_up(&self, claim: &Claim<'_>) {
+        self.waiting.borrow_mut().remove(claim.ticket as usize);
+        claim.is_settled.set(true);
     }
 
     /// Sends a result from a pool thread back to this core.
@@ -551,28 +591,43 @@ impl Backend for Core {
         &self.router
     }
 
-    async fn submit(&self, command: Command) -> Result<Reply> {
-        let ticket = self.ticket();
-        if self.port.borrow_mut().submit(command, ticket).is_err() {
-            self.give_up(ticket);
-            return Err(Refusal::Busy.into());
+    /// The command is in the ring when this returns; the writer is woken when the answer is first waited for, so
+    /// that commands submitted together are taken together.
+    fn submit(&self, command: Command) -> impl Future<Output = Result<Reply>> {
+        let claim = self.claim();
+        let queued = self.port.borrow_mut().submit(command, claim.ticket).is_ok();
+        if !queued {
+            self.give_up(&claim);
         }
-        self.port.borrow().flush();
-        match self.outcome(ticket).await {
-            Outcome::Reply(reply) => reply,
-            Outcome::Hashed(_) => unreachable!("the writer answers with a reply"),
+        async move {
+            if !queued {
+                return Err(Refusal::Busy.into());
+            }
+            self.port.borrow_mut().flush();
+            match self.outcome(claim).await {
+                Outcome::Reply(reply) => reply,
+                Outcome::Hashed(_) => unreachable!("the writer answers with a reply"),
+            }
         }
     }
 
+    fn submit_and_forget(&self, command: Command) {
+        let mut port = self.port.borrow_mut();
+        if port.submit(command, NO_REPLY).is_err() {
+            tracing::warn!("the use of a session was not noted: the log is full");
+        }
+        port.flush();
+    }
+
     async fn hash(&self, password: String) -> Result<String> {
-        let ticket = self.ticket();
-        let done = self.hashed_to(ticket);
+        let claim = self.claim();
+        let done = self.hashed_to(claim.ticket);
         let queued = self.pool.try_hash(password, Box::new(move |phc| done(Hashed::Phc(phc.ok()))));
         if queued.is_err() {
-            self.give_up(ticket);
+            self.give_up(&claim);
             return Err(Refusal::Busy.into());
         }
-        match self.outcome(ticket).await {
+        match self.outcome(claim).await {
             Outcome::Hashed(Hashed::Phc(Some(phc))) => Ok(phc),
             _ => Err(Refusal::Internal.into()),
         }
@@ -581,15 +636,15 @@ impl Backend for Core {
     async fn verify(&self, password: String, phc: Option<String>) -> Result<bool> {
         let known = phc.is_some();
         let phc = phc.unwrap_or_else(|| self.pool.dummy_phc().to_string());
-        let ticket = self.ticket();
-        let done = self.hashed_to(ticket);
+        let claim = self.claim();
+        let done = self.hashed_to(claim.ticket);
         let queued =
             self.pool.try_verify(password, phc, Box::new(move |matches| done(Hashed::Matches(matches))));
         if queued.is_err() {
-            self.give_up(ticket);
+            self.give_up(&claim);
             return Err(Refusal::Busy.into());
         }
-        match self.outcome(ticket).await {
+        match self.outcome(claim).await {
             Outcome::Hashed(Hashed::Matches(matches)) => Ok(matches && known),
             _ => Err(Refusal::Internal.into()),
         }

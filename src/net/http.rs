@@ -6,10 +6,13 @@
 //!
 //! The core behind is a [`Backend`], so that tests run without one.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Instant;
 
 use monoio::buf::{IoBuf, IoBufMut};
@@ -18,6 +21,8 @@ use monoio::net::TcpStream;
 
 use super::admission::{Admitted, TurnedAway};
 use super::connections::{Connections, Phase, Registration, send_now, shutdown};
+use super::ring::receive;
+use crate::api::auth::touch;
 use crate::api::dispatch::{Dispatched, NO_ROUTE, dispatch, finish, refuse, refuse_unread, write};
 use crate::api::router::Router;
 use crate::api::{Ctx, Request, Response, State, Step};
@@ -39,8 +44,10 @@ const GATEWAY_PATH: &str = "/gateway";
 pub trait Backend: 'static {
     fn state(&self) -> &State;
     fn router(&self) -> &Router;
-    /// Has the log decide a command.
+    /// Has the log decide a command. It is in the log's order when this returns, not only when it is awaited.
     fn submit(&self, command: Command) -> impl Future<Output = Result<Reply>>;
+    /// The same without waiting for the outcome; dropped when the log has no room.
+    fn submit_and_forget(&self, command: Command);
     /// The PHC string of a password.
     fn hash(&self, password: String) -> impl Future<Output = Result<String>>;
     /// Whether a password matches a PHC string.
@@ -88,8 +95,16 @@ pub async fn serve<B: Backend>(
         Ok(admitted) => admitted,
         Err(reason) => return turn_away(&*backend, &mut socket, reason).await,
     };
-    let mut connection =
-        Connection { backend, socket, peer, input: Vec::new(), at: 0, room: READ_LEN, is_used: false };
+    let mut connection = Connection {
+        backend,
+        socket,
+        peer,
+        input: Vec::new(),
+        at: 0,
+        room: READ_LEN,
+        is_used: false,
+        is_pipelining: false,
+    };
     // Errors are those of a socket whose client is gone; there is nobody to tell.
     if let Ok(Some(facts)) = connection.run().await {
         connection.hand_over(*facts, admitted);
@@ -116,7 +131,7 @@ async fn turn_away<B: Backend>(backend: &B, socket: &mut Socket, reason: TurnedA
 }
 
 /// Socket and output of a connection. Fields drop in this order: the entry before the descriptor.
-struct Socket {
+pub(super) struct Socket {
     registration: Registration,
     stream: TcpStream,
     /// Answers not written yet. Without capacity between requests.
@@ -124,9 +139,9 @@ struct Socket {
 }
 
 /// How an answer is to be written.
-struct Form {
-    request_id: u64,
-    keep_alive: bool,
+pub(super) struct Form {
+    pub(super) request_id: u64,
+    pub(super) keep_alive: bool,
     version_minor: u8,
     head_only: bool,
 }
@@ -137,7 +152,7 @@ impl Form {
 }
 
 impl Socket {
-    fn append(&mut self, state: &State, response: &Response, form: &Form) {
+    pub(super) fn append(&mut self, state: &State, response: &Response, form: &Form) {
         let connections = &self.registration.connections;
         if self.output.capacity() == 0 {
             self.output = connections.take_buffer();
@@ -201,17 +216,19 @@ impl Socket {
     }
 }
 
-struct Connection<B> {
-    backend: Rc<B>,
-    socket: Socket,
-    peer: IpAddr,
+pub(super) struct Connection<B> {
+    pub(super) backend: Rc<B>,
+    pub(super) socket: Socket,
+    pub(super) peer: IpAddr,
     /// Everything received that is not answered, from `at` on.
-    input: Vec<u8>,
-    at: usize,
+    pub(super) input: Vec<u8>,
+    pub(super) at: usize,
     /// What the next read for a head asks for; grows with clients that pipeline.
     room: usize,
     /// Has had an answer.
     is_used: bool,
+    /// Has sent several requests in one go before.
+    pub(super) is_pipelining: bool,
 }
 
 /// What the front of the input is.
@@ -222,9 +239,44 @@ enum Front {
     Body(Framing, bool),
     /// A request of this length was answered; false: the connection ends.
     Answered(usize, bool),
+    /// Several requests may be here: look at them together.
+    Burst,
     /// A request of this length became a WebSocket.
     Upgraded(usize, Box<Facts>),
     Unreadable(HttpError),
+}
+
+/// Dispatches a request, and has the use of its session noted beside it.
+pub(super) fn begin<'r, B: Backend>(backend: &'r B, request: Request<'r>) -> Dispatched<'r> {
+    let state = backend.state();
+    let dispatched = dispatch(state, backend.router(), request);
+    if let Dispatched::Handler(ctx, _) = &dispatched
+        && let Some(principal) = ctx.principal.filter(|principal| principal.touch_due)
+        && let Some(command) = touch(state, principal)
+    {
+        backend.submit_and_forget(command);
+    }
+    dispatched
+}
+
+/// An answer and its operation for the log; an error of a socket whose client is gone.
+type Answer = io::Result<(Response, &'static str)>;
+
+/// What a handler's step has come to at once.
+pub(super) enum Begun<'a> {
+    /// The answer, and the operation for the log.
+    Answered(Response, &'static str),
+    /// The same later.
+    Waiting(Pin<Box<dyn Future<Output = Answer> + 'a>>),
+}
+
+impl Begun<'_> {
+    pub(super) async fn outcome(self) -> Answer {
+        match self {
+            Begun::Answered(response, route) => Ok((response, route)),
+            Begun::Waiting(work) => work.await,
+        }
+    }
 }
 
 /// The parts of an [`Upgrade`] that come from the request.
@@ -242,8 +294,19 @@ impl<B: Backend> Connection<B> {
     async fn run(&mut self) -> io::Result<Option<Box<Facts>>> {
         // The length of a request at the front whose body has been decoded.
         let mut whole = None;
+        let mut one_by_one = false;
         loop {
-            match self.front(whole.take()).await? {
+            match self.front(whole.take(), std::mem::take(&mut one_by_one)).await? {
+                // On the heap, like everything that only a request at work needs.
+                Front::Burst => match Box::pin(self.burst()).await? {
+                    Some(keep_alive) => {
+                        self.is_used = true;
+                        if !keep_alive {
+                            break;
+                        }
+                    }
+                    None => one_by_one = true,
+                },
                 Front::Incomplete => {
                     if !self.read_head().await? {
                         return Ok(None);
@@ -284,7 +347,7 @@ impl<B: Backend> Connection<B> {
     }
 
     /// Looks at the input and answers the request there when it is whole. `whole`: its length is known.
-    async fn front(&mut self, whole: Option<usize>) -> io::Result<Front> {
+    async fn front(&mut self, whole: Option<usize>, one_by_one: bool) -> io::Result<Front> {
         let input = &self.input[self.at..];
         if input.is_empty() {
             return Ok(Front::Incomplete);
@@ -310,6 +373,11 @@ impl<B: Backend> Connection<B> {
         if body.len() as u64 > state.config.api_max_body_size {
             return Ok(Front::Unreadable(HttpError::PayloadTooLarge));
         }
+        // A decoded body no longer looks as it came: such a request is answered right here.
+        let more = whole.is_none() && (self.is_pipelining || input.len() > len);
+        if more && !one_by_one && head.method == Method::Post {
+            return Ok(Front::Burst);
+        }
         self.backend.sync();
         if head.websocket {
             return Ok(match self.socket.upgrade(state, &head, self.peer) {
@@ -319,6 +387,16 @@ impl<B: Backend> Connection<B> {
         }
         let keep_alive = self.socket.answer(&*self.backend, head, body, self.peer).await?;
         Ok(Front::Answered(len, keep_alive))
+    }
+
+    /// Takes what has arrived meanwhile, without waiting: no read is pending here.
+    pub(super) fn take_what_is_there(&mut self) {
+        self.input.drain(..self.at);
+        self.at = 0;
+        let start = self.input.len();
+        self.input.resize(start + PIPELINE_READ_LEN_MAX, 0);
+        let count = receive(self.socket.stream.as_raw_fd(), &mut self.input[start..]).unwrap_or(0);
+        self.input.truncate(start + count);
     }
 
     /// Waits for more of a head, after everything that is ready has gone out. False: the connection is at its end.
@@ -414,12 +492,7 @@ impl Socket {
     ) -> io::Result<bool> {
         let state = backend.state();
         let connections = self.registration.connections.clone();
-        let form = Form {
-            request_id: connections.next_request_id(),
-            keep_alive: head.keep_alive && !state.run.is_shutting_down(),
-            version_minor: head.version_minor,
-            head_only: head.method == Method::Head,
-        };
+        let form = self.form(state, &head);
         let started = logs_requests().then(Instant::now);
         // JSON is parsed in place, and the head stays where it is: the body needs a place of its own.
         let mut scratch = Vec::new();
@@ -429,17 +502,9 @@ impl Socket {
         }
         let ip = state.proxies.client(peer, &head);
         let request = Request { head, body: &mut scratch, ip, id: form.request_id };
-        let (response, route) = match dispatch(state, backend.router(), request) {
-            Dispatched::Answered(response, route) => (response, route),
-            Dispatched::Handler(mut ctx, step) => {
-                let result = match step {
-                    Ok(Step::Done) => Ok(()),
-                    Err(error) => Err(error),
-                    // On the heap: an idle connection does not hold the room for a command.
-                    Ok(step) => Box::pin(self.perform(backend, &mut ctx, step)).await?,
-                };
-                (finish(&mut ctx, result), ctx.route.name)
-            }
+        let (response, route) = match self.begin(backend, request) {
+            Begun::Answered(response, route) => (response, route),
+            Begun::Waiting(work) => work.await?,
         };
         connections.give_buffer(scratch);
         self.append(state, &response, &form);
@@ -450,37 +515,89 @@ impl Socket {
         Ok(form.keep_alive)
     }
 
-    /// Carries out what a handler asks for, until it is done.
-    async fn perform<B: Backend>(
+    /// How the answer to a request is to be written.
+    pub(super) fn form(&self, state: &State, head: &Head<'_>) -> Form {
+        Form {
+            request_id: self.registration.connections.next_request_id(),
+            keep_alive: head.keep_alive && !state.run.is_shutting_down(),
+            version_minor: head.version_minor,
+            head_only: head.method == Method::Head,
+        }
+    }
+
+    /// Waits for the log's answer to a command that was submitted. Earlier answers do not wait for it.
+    pub(super) async fn wait<B: Backend>(
         &mut self,
         backend: &B,
-        ctx: &mut Ctx<'_>,
-        mut step: Step,
-    ) -> io::Result<Result<()>> {
+        mut reply: Pin<Box<impl Future<Output = Result<Reply>>>>,
+    ) -> io::Result<Result<Reply>> {
+        // Often it is there already: the commands of a burst share a batch.
+        let ready = poll_fn(|task| {
+            Poll::Ready(match reply.as_mut().poll(task) {
+                Poll::Ready(reply) => Some(reply),
+                Poll::Pending => None,
+            })
+        });
+        if let Some(reply) = ready.await {
+            return Ok(reply);
+        }
+        self.flush(backend.state()).await?;
+        self.registration.begin(Phase::Work);
+        Ok(reply.await)
+    }
+
+    /// Runs a request up to its answer, or to the first thing that takes time.
+    fn begin<'a, B: Backend>(&'a mut self, backend: &'a B, request: Request<'a>) -> Begun<'a> {
+        match begin(backend, request) {
+            Dispatched::Answered(response, route) => Begun::Answered(response, route),
+            Dispatched::Handler(ctx, step) => self.complete(backend, ctx, step),
+        }
+    }
+
+    /// Goes on from a handler's step to its end.
+    ///
+    /// No part of the task: a step and its command would otherwise be room that every idle connection holds.
+    pub(super) fn complete<'a, 'r: 'a, B: Backend>(
+        &'a mut self,
+        backend: &'a B,
+        mut ctx: Box<Ctx<'r>>,
+        step: Result<Step>,
+    ) -> Begun<'a> {
+        let result = match step {
+            Ok(Step::Done) => Ok(()),
+            Err(error) => Err(error),
+            Ok(step) => return Begun::Waiting(Box::pin(self.perform(backend, ctx, step))),
+        };
+        Begun::Answered(finish(&mut ctx, result), ctx.route.name)
+    }
+
+    /// Carries out what a handler asks for, until it is done.
+    async fn perform<B: Backend>(&mut self, backend: &B, mut ctx: Box<Ctx<'_>>, mut step: Step) -> Answer {
         // Earlier answers do not wait for this one.
         self.flush(backend.state()).await?;
         self.registration.begin(Phase::Work);
-        loop {
+        let result = loop {
             let next = match step {
-                Step::Done => return Ok(Ok(())),
+                Step::Done => break Ok(()),
                 Step::Submit(command, then) => {
                     let reply = backend.submit(command).await;
-                    then(ctx, reply)
+                    then(&mut ctx, reply)
                 }
                 Step::Hash(password, then) => {
                     let phc = backend.hash(password).await;
-                    phc.and_then(|phc| then(ctx, phc))
+                    phc.and_then(|phc| then(&mut ctx, phc))
                 }
                 Step::Verify(password, phc, then) => {
                     let matches = backend.verify(password, phc).await;
-                    matches.and_then(|matches| then(ctx, matches))
+                    matches.and_then(|matches| then(&mut ctx, matches))
                 }
             };
             step = match next {
                 Ok(next) => next,
-                Err(error) => return Ok(Err(error)),
+                Err(error) => break Err(error),
             };
-        }
+        };
+        Ok((finish(&mut ctx, result), ctx.route.name))
     }
 
     /// Accepts a WebSocket, or answers why not.

@@ -33,6 +33,10 @@ impl Backend for Double {
         self.harness.apply(&command)
     }
 
+    fn submit_and_forget(&self, command: Command) {
+        self.harness.apply(&command).unwrap();
+    }
+
     async fn hash(&self, password: String) -> Result<String> {
         Ok(format!("test${password}"))
     }
@@ -239,6 +243,8 @@ fn refuses_what_is_too_large_and_shows_it() {
     check(format!("{NEGOTIATE}Expect: 100-continue\r\nContent-Length: 1025\r\n\r\n"), 413);
     check(format!("{NEGOTIATE}Content-Length: 1025\r\n\r\n{}", "x".repeat(1025)), 413);
     check(format!("{NEGOTIATE}Transfer-Encoding: chunked\r\n\r\n401\r\n{}", "x".repeat(1025)), 413);
+    let pipelined = "POST /api/v1/channels/1/messages HTTP/1.1\r\nHost: h\r\n";
+    check(format!("{pipelined}Content-Length: 1025\r\n\r\n{}", "x".repeat(1025)), 413);
     check(format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(20_000)), 431);
     check(format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(9_000)), 414);
     assert!(server.drained());
@@ -425,13 +431,16 @@ fn steps_of_a_handler_are_carried_out_after_earlier_answers() {
         let (upgraded, _keep) = mpsc::channel();
         let backend = Double { harness: Harness::with_config(config), upgraded: RefCell::new(upgraded) };
 
-        let mut slots = header_slots();
-        let head = parse_head(GET.as_bytes(), &mut slots).unwrap().unwrap();
-        let request = Request { head, body: &mut [], ip: [127, 0, 0, 1].into(), id: 1 };
-        let Dispatched::Handler(mut ctx, _) = dispatch(backend.state(), backend.router(), request) else {
-            panic!("the route is there");
+        let context = || {
+            let slots = Box::leak(Box::new(header_slots()));
+            let head = parse_head(GET.as_bytes(), slots).unwrap().unwrap();
+            let request = Request { head, body: &mut [], ip: [127, 0, 0, 1].into(), id: 1 };
+            let Dispatched::Handler(mut ctx, _) = dispatch(backend.state(), backend.router(), request) else {
+                panic!("the route is there");
+            };
+            ctx.response.body.clear();
+            ctx
         };
-        ctx.response.body.clear();
         let verify = |phc| {
             Step::Verify(
                 "p".into(),
@@ -443,17 +452,55 @@ fn steps_of_a_handler_are_carried_out_after_earlier_answers() {
             )
         };
         let step = Step::Hash("p".into(), Box::new(move |_, phc| Ok(verify(phc))));
-        assert_eq!(socket.perform(&backend, &mut ctx, step).await.unwrap(), Ok(()));
-        assert_eq!(ctx.response.body, b"1");
+        let (response, route) = socket.perform(&backend, context(), step).await.unwrap();
+        assert_eq!((response.status, &response.body[..], route), (200, &b"1"[..], "health"));
         let mut earlier = [0; 7];
         client.read_exact(&mut earlier).unwrap();
         assert_eq!(&earlier, b"earlier");
 
         let step = Step::Hash("p".into(), Box::new(|_, _| Err(Refusal::Busy.into())));
-        let refused = socket.perform(&backend, &mut ctx, step).await.unwrap();
-        assert_eq!(refused.unwrap_err().status, 503);
+        let (refused, _) = socket.perform(&backend, context(), step).await.unwrap();
+        assert_eq!(refused.status, 503);
         assert_eq!(connections.count(), 1);
         drop(socket);
         assert_eq!(connections.count(), 0);
+    });
+}
+
+#[test]
+fn use_of_a_session_is_noted_beside_the_answer() {
+    let mut runtime =
+        monoio::RuntimeBuilder::<monoio::IoUringDriver>::new().with_entries(64).build().unwrap();
+    runtime.block_on(async {
+        let listener = monoio::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = Client::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let config = Config::default();
+        let connections = Connections::new(0, 0, &config, Admission::new(&config), Default::default());
+        let registration = connections.register(stream.as_raw_fd());
+        let mut socket = Socket { registration, stream, output: Vec::new() };
+        let harness = Harness::with_config(config);
+        let account = crate::api::fixture::register(&harness, "alice");
+        let backend = Double { harness, upgraded: RefCell::new(mpsc::channel().0) };
+        let text = format!(
+            "GET /api/v1/users/@me HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\n\r\n",
+            account.token
+        );
+        let mut ask = || {
+            let mut slots = header_slots();
+            let head = parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
+            let request = Request { head, body: &mut [], ip: [127, 0, 0, 1].into(), id: 1 };
+            let Begun::Answered(response, _) = socket.begin(&backend, request) else { panic!("it waits") };
+            assert_eq!(response.status, 200);
+            let token_id = crate::id::TokenId::parse(account.token.split_once('.').unwrap().0).unwrap();
+            let snapshot = backend.harness.state.snapshot();
+            let stored = snapshot.read().get(crate::store::tables::TOKENS, token_id).unwrap();
+            stored.last_activity.to_native()
+        };
+        let first = ask();
+        backend.harness.advance(59_999);
+        assert_eq!(ask(), first);
+        backend.harness.advance(1);
+        assert_eq!(ask(), first + 60_000);
     });
 }

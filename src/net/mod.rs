@@ -5,6 +5,7 @@
 //! core thread: no fsync, no hashing, no lock, no unbounded loop.
 
 pub mod admission;
+mod burst;
 pub mod connections;
 mod core;
 pub mod http;
@@ -12,4 +13,4 @@ mod listen;
 mod ring;
 mod server;
 
-pub use server::{serve, store_options};
+pub use server::{Started, serve, store_options};

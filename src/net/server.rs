@@ -1,6 +1,7 @@
 //! Starting and stopping: store, writer, pool, one thread per core, signals.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -17,7 +18,6 @@ use crate::api::limiter::{ENTRY_COUNT, Limiter};
 use crate::api::rate_limit::new_limiter;
 use crate::api::router::Router;
 use crate::api::state::RunState;
-use crate::cli::banner::{self, BannerInfo};
 use crate::config::{Config, Loaded};
 use crate::domain::sweep::Sweep;
 use crate::domain::{Command, Reply};
@@ -66,14 +66,33 @@ struct Seed {
     started: Turn,
 }
 
-/// Runs the server until a signal stops it.
+/// What there is to say of a server that is up.
+pub struct Started<'a> {
+    /// Where REST and gateway listen, as bound.
+    pub http: SocketAddr,
+    /// `api.api_prefix`.
+    pub api_prefix: &'a str,
+    /// Where `/metrics` listens, unless it is off.
+    pub metrics: Option<SocketAddr>,
+    pub core_count: usize,
+    /// Whether core threads are bound to their cores.
+    pub pinned: bool,
+    /// io_uring features in use, in the kernel's words: `SINGLE_ISSUER`.
+    pub ring_features: &'a [&'a str],
+    pub data: &'a Path,
+    /// `store.sync`.
+    pub sync: &'a str,
+}
+
+/// Runs the server until a signal stops it; `on_started` hears when it accepts connections.
 ///
 /// # Errors
 /// One sentence that says what is wrong and what to do.
-pub fn serve(loaded: Loaded) -> Result<(), String> {
+pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<(), String> {
     let config = Arc::new(loaded.config);
     let signals = Signals::block();
     crate::wire::json::set_time_unit_ms(if config.api_timestamp_unit == "ms" { 1 } else { 1_000 });
+    crate::domain::view::set_api_prefix(&config.api_api_prefix);
     let available = cpu::available().map_err(|e| format!("cannot read the list of cores: {e}"))?;
     let core_count = match config.runtime_cores {
         0 => available.len(),
@@ -120,7 +139,7 @@ pub fn serve(loaded: Loaded) -> Result<(), String> {
     for _ in 0..core_count {
         started.recv().map_err(|_| "a core thread ended while starting".to_string())??;
     }
-    banner::print(&BannerInfo {
+    on_started(&Started {
         http: address,
         api_prefix: &config.api_api_prefix,
         metrics,
@@ -254,12 +273,12 @@ async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<
     let metrics = core.state.metrics.clone();
     let connections = Connections::new(index, started, &core.state.config, admission, metrics);
     monoio::spawn(accept(listening, core.clone(), connections.clone()));
-    monoio::spawn(tick(core.clone(), connections));
+    monoio::spawn(tick(core.clone(), connections.clone()));
     if index == 0 {
         monoio::spawn(sweep(core.clone()));
     }
     let _ = ready.send(Ok(()));
-    while !core.is_finished() {
+    while !core.is_finished(|| connections.is_busy()) {
         core.turn();
         core.wake.arm();
         if core.has_work() {

@@ -10,9 +10,11 @@ pub mod records;
 mod table;
 pub mod tables;
 
+use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use heed::types::Bytes;
@@ -41,11 +43,30 @@ pub enum Sync {
 #[derive(Clone, Debug)]
 pub struct Options {
     pub path: PathBuf,
-    /// Upper bound of the data file, bytes. Address space, not memory or disk: set it generously.
+    /// Bytes of records and indexes up to which the store grows, see [`Room`]. Address space, not memory or disk:
+    /// set it generously.
     pub map_size: usize,
     pub sync: Sync,
     /// Snapshots that may be open at once.
     pub readers_max: u32,
+}
+
+/// Address space beyond [`Options::map_size`].
+///
+/// A transaction that hits the end of the map cannot even be read any more, and deleting takes pages before it gives
+/// some back. So changes are refused long before that: the first half is for changes that make room. A batch of 1,024
+/// commands with the longest messages writes about 60 MiB.
+const RESERVE: usize = 1 << 30;
+
+/// What may still be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Anything.
+    Plenty,
+    /// What makes room: `map_size` is reached.
+    ForDeletes,
+    /// Nothing: deletes have not helped.
+    None,
 }
 
 /// Why a store could not be opened, with what to do about it.
@@ -83,10 +104,7 @@ impl Store {
         std::fs::create_dir_all(path).map_err(|e| explain("create", &e))?;
         let lock = lock(path)?;
         let mut opening = EnvOpenOptions::new().read_txn_without_tls();
-        opening
-            .map_size(page_multiple(options.map_size))
-            .max_dbs(TABLE_COUNT as u32)
-            .max_readers(options.readers_max);
+        opening.map_size(address_space(options)).max_dbs(TABLE_COUNT as u32).max_readers(options.readers_max);
         // Random access is the rule: read-ahead would only evict pages that are needed.
         let mut flags = EnvFlags::NO_READ_AHEAD;
         if options.sync == Sync::Interval {
@@ -99,6 +117,8 @@ impl Store {
             opening.open(path)
         }
         .map_err(|e| explain("open", &e))?;
+        // A process that was killed while a backup kept the reader table alive has left its snapshots in it.
+        env.clear_stale_readers().map_err(|e| explain("open", &e))?;
         let databases = create_tables(&env).map_err(|e| explain("create the tables of", &e))?;
         let store = Store { env, databases, path: path.clone(), map_size: options.map_size, _lock: lock };
         store.check_format()?;
@@ -118,7 +138,7 @@ impl Store {
             return Err(explain(&"there is none; name its folder with --data"));
         }
         let mut opening = EnvOpenOptions::new().read_txn_without_tls();
-        opening.map_size(page_multiple(options.map_size)).max_dbs(TABLE_COUNT as u32);
+        opening.map_size(address_space(options)).max_dbs(TABLE_COUNT as u32);
         // SAFETY: a read-only map; LMDB's own reader table coordinates with the writing process.
         let env = unsafe {
             opening.flags(EnvFlags::READ_ONLY | EnvFlags::NO_READ_AHEAD);
@@ -164,6 +184,38 @@ impl Store {
         let info = self.env.info();
         const PAGE_LEN: u64 = 4_096;
         ((info.last_page_number as u64 + 1) * PAGE_LEN, self.map_size as u64)
+    }
+
+    /// What may be written. One look at the environment; only near the end the pages in use are counted, as those
+    /// that deletes have freed are used again.
+    pub fn room(&self) -> Room {
+        let (file, size) = self.usage();
+        if file < size {
+            return Room::Plenty;
+        }
+        match self.used() {
+            used if used < size => Room::Plenty,
+            used if used < size + RESERVE as u64 / 2 => Room::ForDeletes,
+            _ => Room::None,
+        }
+    }
+
+    /// Whether the disk has no room to speak of. LMDB reports a write that was cut short as an I/O error.
+    pub fn disk_is_full(&self) -> bool {
+        const LEFT_MIN: u64 = 1 << 20;
+        let Ok(path) = CString::new(self.path.as_os_str().as_bytes()) else { return false };
+        // SAFETY: all zeroes is a valid statvfs, the path ends with a zero byte, the kernel fills the struct.
+        let (result, disk) = unsafe {
+            let mut disk: libc::statvfs = std::mem::zeroed();
+            (libc::statvfs(path.as_ptr(), &mut disk), disk)
+        };
+        result == 0 && disk.f_bavail * disk.f_frsize < LEFT_MIN
+    }
+
+    /// Bytes of the pages that hold something.
+    fn used(&self) -> u64 {
+        let snapshot = self.snapshot();
+        (0..TABLE_COUNT).map(|index| snapshot.read().used(index)).sum()
     }
 
     fn check_format(&self) -> Result<(), OpenError> {
@@ -215,10 +267,11 @@ fn open_tables(env: &Env<WithoutTls>) -> Result<Databases, heed::Error> {
     Ok(opened.unwrap_commit())
 }
 
-/// LMDB wants a multiple of the page size.
-fn page_multiple(len: usize) -> usize {
+/// LMDB wants a multiple of the page size. A file that a larger `map_size` has let grow keeps its reserve.
+fn address_space(options: &Options) -> usize {
     const PAGE_LEN: usize = 4_096;
-    len.next_multiple_of(PAGE_LEN)
+    let file = std::fs::metadata(options.path.join("data.mdb")).map_or(0, |data| data.len() as usize);
+    (options.map_size.max(file) + RESERVE).next_multiple_of(PAGE_LEN)
 }
 
 /// Takes the lock file of a data folder, so that a second server cannot write beside the first.
@@ -306,22 +359,30 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_full_map_fails_the_transaction_and_keeps_the_store() {
+    fn a_full_store_has_room_for_deletes_and_again_for_all_when_they_are_done() {
+        use crate::id::UserId;
+        use records::Setting;
+        use tables::SETTINGS;
+
         let (_folder, store) = temporary(1 << 20);
-        let mut tx = store.begin().unwrap();
-        let text = "x".repeat(400);
-        for index in 0..20_000u64 {
-            tx.put(
-                tables::SETTINGS,
-                (crate::id::UserId(index), "key"),
-                &records::Setting { value: text.clone(), created_at: 0, updated_at: 0 },
-            );
+        let value = "x".repeat(1_000);
+        let mut users = 0;
+        while store.room() == Room::Plenty {
+            assert!(users < 4_000, "the bound is not seen");
+            let mut tx = store.begin().unwrap();
+            for _ in 0..20 {
+                let setting = Setting { value: value.clone(), created_at: 0, updated_at: 0 };
+                tx.put(SETTINGS, (UserId(users), "key"), &setting);
+                users += 1;
+            }
+            tx.commit().unwrap();
         }
-        assert_eq!(tx.error(), Some(WriteError::Full));
-        assert_eq!(tx.commit(), Err(WriteError::Full));
-        assert_eq!(store.snapshot().read().len(tables::SETTINGS), 0);
+        assert_eq!(store.room(), Room::ForDeletes);
+        assert!(users > 500, "full after {users}");
         let mut tx = store.begin().unwrap();
-        tx.put(META, "still", &Meta { value: 1 });
+        assert_eq!(tx.delete_prefix(SETTINGS, (), 400), 400);
         tx.commit().unwrap();
+        assert_eq!(store.room(), Room::Plenty);
+        assert_eq!(store.snapshot().read().len(SETTINGS), users - 400);
     }
 }

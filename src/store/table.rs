@@ -148,6 +148,12 @@ impl<'a> Read<'a> {
         self.databases[table.index].len(self.tx).unwrap_or_else(|e| unreadable(e))
     }
 
+    /// Bytes of the pages of a table.
+    pub(super) fn used(self, index: usize) -> u64 {
+        let stat = self.databases[index].stat(self.tx).unwrap_or_else(|e| unreadable(e));
+        stat.non_free_page_size() as u64
+    }
+
     /// Keys and values of a table as bytes, for comparing and checking whole stores.
     pub fn raw(self, index: usize) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let iter = self.databases[index].iter(self.tx).unwrap_or_else(|e| unreadable(e));

@@ -7,6 +7,9 @@ use crate::id::{AuditId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId
 /// What `ROWS` says of one table.
 pub struct Row {
     pub name: &'static str,
+    /// Types of the key and the record, as they stand in the source.
+    pub key: &'static str,
+    pub record: &'static str,
     pub doc: &'static str,
     /// Whether the bytes are a valid key-value pair of this table; for checking stores that come from outside.
     pub valid: fn(&[u8]) -> bool,
@@ -20,7 +23,13 @@ macro_rules! tables {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
         enum Index { $($table),* }
         $($(#[doc = $doc])+ pub const $table: Table<$key, $record> = Table::new(Index::$table as usize);)*
-        pub const ROWS: &[Row] = &[$(Row { name: $name, doc: concat!($($doc),+), valid: valid::<$record> }),*];
+        pub const ROWS: &[Row] = &[$(Row {
+            name: $name,
+            key: stringify!($key),
+            record: stringify!($record),
+            doc: concat!($($doc),+),
+            valid: valid::<$record>,
+        }),*];
         pub const TABLE_COUNT: usize = ROWS.len();
     };
 }

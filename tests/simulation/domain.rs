@@ -1,1 +1,417 @@
 //! Commands against a model of the state.
+//!
+//! Random commands of random users, under a clock that also runs backwards, go through the machine on a real store.
+//! A simple model predicts each answer and the state after it. Then the same commands are applied to fresh stores,
+//! in the same and in other batches: the tables must be equal byte by byte, and what was made known too.
+//!
+//! `PLEXICHAT_SIM_SEEDS=400` runs more seeds, `PLEXICHAT_SIM_FIRST=7` begins with another one.
+
+mod generate;
+mod judge;
+mod model;
+mod tables;
+mod take;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plexichat::domain::command::CODES;
+use plexichat::domain::message::Page;
+use plexichat::domain::read_mark::{mark, unread_count, write_unread_counts};
+use plexichat::domain::*;
+use plexichat::id::*;
+use plexichat::store::records::*;
+use plexichat::store::tables::*;
+use plexichat::store::{Options, Read, Store, Sync};
+use plexichat::wire::json;
+
+use generate::Generator;
+use model::{Model, Want};
+
+const SEED_COUNT: u64 = 5;
+const COMMAND_COUNT: u64 = 1_500;
+const START_AT: u64 = 1_780_000_000_000;
+const NODE: u16 = 33;
+
+/// One transaction: what the clock says, and the commands.
+type Batch = (u64, Vec<Command>);
+
+struct World {
+    store: Store,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_path_buf();
+        let options = Options { path, map_size: 1 << 28, sync: Sync::Interval, readers_max: 4 };
+        World { store: Store::open(&options).unwrap(), _folder: folder }
+    }
+
+    fn replay(&self, log: &[Batch]) -> (Vec<Result<Reply>>, Vec<Output>) {
+        let (mut replies, mut outputs) = (Vec::new(), Vec::new());
+        for (now, batch) in log {
+            let mut tx = self.store.begin().unwrap();
+            let mut machine = Machine::begin(&mut tx, *now, NODE);
+            replies.extend(batch.iter().map(|command| machine.apply(command)));
+            outputs.extend(machine.finish());
+            tx.commit().unwrap();
+        }
+        (replies, outputs)
+    }
+}
+
+/// All tables as they are, for comparing.
+fn bytes(read: Read<'_>) -> Vec<Vec<(Vec<u8>, Vec<u8>)>> {
+    let row = |(key, value): (&[u8], &[u8])| (key.to_vec(), value.to_vec());
+    (0..TABLE_COUNT).map(|index| read.raw(index).map(row).collect()).collect()
+}
+
+fn assert_same_tables(a: &World, b: &World) {
+    let (a, b) = (bytes(a.store.snapshot().read()), bytes(b.store.snapshot().read()));
+    for (row, (a, b)) in ROWS.iter().zip(a.iter().zip(&b)) {
+        assert!(a == b, "table {} differs after the same commands", row.name);
+    }
+}
+
+/// How often each command was accepted and refused.
+type Coverage = BTreeMap<u16, (u64, u64)>;
+
+struct Run<'r> {
+    random: &'r mut fastrand::Rng,
+    model: Model,
+    world: World,
+    now: u64,
+    commands: u64,
+    last_id: u64,
+    log: Vec<Batch>,
+    replies: Vec<Result<Reply>>,
+    outputs: Vec<Output>,
+    coverage: Coverage,
+}
+
+impl Run<'_> {
+    fn step_clock(&mut self) {
+        let step = match self.random.u32(..100) {
+            0..70 => self.random.u64(..1_500),
+            70..90 => self.random.u64(..30_000),
+            90..97 => self.random.u64(..3_600_000),
+            97 => self.random.u64(..86_400_000 * 8),
+            _ => {
+                self.now -= self.random.u64(..600_000);
+                0
+            }
+        };
+        self.now += step;
+    }
+
+    /// Applies a batch of random commands and holds every answer against the model.
+    fn batch(&mut self) {
+        self.step_clock();
+        self.model.at = self.model.at.max(self.now);
+        let mut tx = self.world.store.begin().unwrap();
+        let mut machine = Machine::begin(&mut tx, self.now, NODE);
+        assert_eq!(machine.at, self.model.at, "time never runs backwards");
+        let mut commands = Vec::new();
+        let mut accepted = false;
+        for _ in 0..self.random.usize(1..6) {
+            let mut generator = Generator { random: self.random, count: self.commands };
+            let command = generator.command(&self.model);
+            self.commands += 1;
+            loop {
+                let want = self.model.judge(command.actor.0, &command.op);
+                let before = want.is_err().then(|| bytes(machine.read()));
+                let reply = machine.apply(&command);
+                let (code, description) =
+                    (command.op.code(), format!("command {} {command:?}", self.commands));
+                let counts = self.coverage.entry(code).or_default();
+                match (&want, &reply) {
+                    (Ok(want), Ok(reply)) => {
+                        assert!(want.fits(reply), "{description} gave {reply:?}, not {want:?}");
+                        check_id(&mut self.last_id, want, reply);
+                        counts.0 += 1;
+                        accepted = true;
+                    }
+                    (Err(statuses), Err(error)) => {
+                        assert!(
+                            statuses.contains(&error.status),
+                            "{description} gave {error:?}, not {statuses:?}"
+                        );
+                        counts.1 += 1;
+                    }
+                    _ => panic!("{description} gave {reply:?}, not {want:?}"),
+                }
+                if let Some(before) = before {
+                    assert!(before == bytes(machine.read()), "{description} was refused, but left a trace");
+                }
+                // An account is purged in steps; the model knows only the end.
+                let again = code == 120 && self.model.due_deletions() && reply != Ok(Reply::Count(0));
+                if let (Ok(reply), false) = (&reply, again) {
+                    self.model.take(command.actor.0, &command.op, reply, machine.read());
+                }
+                self.replies.push(reply);
+                commands.push(command.clone());
+                if !(again && command.actor.0 == 0) {
+                    break;
+                }
+                tables::check(machine.read());
+            }
+        }
+        let outputs = machine.finish();
+        assert!(accepted || outputs.is_empty(), "what is refused makes nothing known");
+        outputs.iter().for_each(check_output);
+        self.outputs.extend(outputs);
+        tx.commit().unwrap();
+        self.log.push((self.now, commands));
+    }
+}
+
+/// New things have greater ids than all before them.
+fn check_id(last: &mut u64, want: &Want, reply: &Reply) {
+    let id = match (want, reply) {
+        (Want::Token, Reply::Token(_, id)) => id.0,
+        // A server is joined or made.
+        (Want::NewChannel, Reply::Channel(id)) => id.0,
+        (Want::Role, Reply::Role(id)) => id.0,
+        _ => return,
+    };
+    assert!(id > *last, "ids rise");
+    *last = id;
+}
+
+fn check_output(output: &Output) {
+    let Output::Event(event) = output else { return };
+    let mut payload = event.payload.to_vec();
+    let value = json::parse(&mut payload).expect("the payload of an event is JSON");
+    assert!(value.as_object().is_some(), "the payload of an event is an object");
+    assert!(event.intent.count_ones() <= 1, "an event has one intent at most");
+    if let Audience::Users(users) = &event.audience {
+        let distinct: BTreeSet<_> = users.iter().collect();
+        assert_eq!(distinct.len(), users.len(), "{:?} goes to each user once", event.name);
+    }
+}
+
+fn run(seed: u64, coverage: &mut Coverage) {
+    struct Name(u64);
+    impl Drop for Name {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                eprintln!("failing seed: {}", self.0);
+            }
+        }
+    }
+    let _name = Name(seed);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut run = Run {
+        random: &mut random,
+        model: Model::default(),
+        world: World::new(),
+        now: START_AT,
+        commands: 0,
+        last_id: 0,
+        log: Vec::new(),
+        replies: Vec::new(),
+        outputs: Vec::new(),
+        coverage: std::mem::take(coverage),
+    };
+    while run.commands < COMMAND_COUNT {
+        run.batch();
+        if run.log.len().is_multiple_of(12) {
+            let snapshot = run.world.store.snapshot();
+            tables::check(snapshot.read());
+            compare(&run.model, snapshot.read());
+            query(run.random, &run.model, snapshot.read());
+        }
+    }
+    let snapshot = run.world.store.snapshot();
+    tables::check(snapshot.read());
+    compare(&run.model, snapshot.read());
+    let applied = snapshot.read().get(META, "applied").expect("counted").value.to_native();
+    assert_eq!(applied, run.replies.len() as u64, "every command counts, refused or not");
+    run.world.store.verify().expect("every row is a valid record");
+
+    let singly = |(now, batch): &Batch| batch.iter().map(|c| (*now, vec![c.clone()])).collect::<Vec<_>>();
+    let cut: Vec<Batch> = run.log.iter().flat_map(singly).collect();
+    for log in [&run.log, &cut] {
+        let other = World::new();
+        let (replies, outputs) = other.replay(log);
+        assert!(replies == run.replies, "the same commands get the same answers");
+        assert!(outputs == run.outputs, "the same commands make the same known");
+        assert_same_tables(&run.world, &other);
+    }
+    *coverage = run.coverage;
+}
+
+// --------------------------------------------------------------------------------- the model and the store
+
+fn compare(model: &Model, read: Read<'_>) {
+    assert_eq!(read.len(USERS), model.users.len() as u64);
+    for (id, user) in &model.users {
+        let record = read.get(USERS, UserId(*id)).expect("the user is stored");
+        let got = (record.username.as_str(), record.email.as_str(), record.state);
+        assert_eq!(got, (user.name.as_str(), user.email.as_str(), user.state), "user {id}");
+        let live =
+            token::live(read, UserId(*id), model.at).map(|(id, token)| (id.0, token.expires_at.to_native()));
+        let want = user.tokens.iter().filter(|(_, token)| token.expires_at > model.at);
+        assert!(live.eq(want.map(|(id, token)| (*id, token.expires_at))), "sessions of {id}");
+        let settings =
+            read.scan(SETTINGS, UserId(*id)).map(|((_, key), setting)| (key, setting.value.to_string()));
+        assert!(settings.eq(user.settings.clone()), "settings of {id}");
+        assert!(
+            server::ids_of(read, UserId(*id)).map(|id| id.0).eq(model.servers_of(*id)),
+            "servers of {id}"
+        );
+    }
+    let relations = read.scan(RELATIONSHIPS, ()).map(|((a, b), record)| ((a.0, b.0), record.kind));
+    assert_eq!(relations.collect::<BTreeMap<_, _>>(), model.relations);
+    assert_eq!(read.len(SERVERS), model.servers.len() as u64);
+    for (id, server) in &model.servers {
+        compare_server(model, read, ServerId(*id), server);
+    }
+    assert_eq!(read.len(CHANNELS), model.channels.len() as u64);
+    for (id, channel) in &model.channels {
+        compare_channel(model, read, ChannelId(*id), channel);
+    }
+}
+
+fn compare_server(model: &Model, read: Read<'_>, id: ServerId, server: &model::Server) {
+    let record = read.get(SERVERS, id).expect("the server is stored");
+    assert_eq!(record.name.as_str(), server.name);
+    assert_eq!(record.owner_id.0.to_native(), server.owner);
+    assert_eq!(record.member_count.to_native(), server.members.len() as u64);
+    let default = record.default_channel_id.as_ref().map(|id| id.0.to_native());
+    assert_eq!(default, server.default_channel, "default channel of {id}");
+    let roles: Vec<u64> = role::list(read, id).iter().map(|(role_id, _)| role_id.0).collect();
+    let want: Vec<u64> = server.order.iter().rev().copied().chain([server.everyone]).collect();
+    assert_eq!(roles, want, "roles of {id}, highest first");
+    for (role_id, role) in &server.roles {
+        let record = Role::from(read.get(ROLES, (id, RoleId(*role_id))).expect("the role is stored"));
+        let got = model::Role {
+            name: record.name,
+            color: record.color,
+            permissions: record.permissions,
+            hoist: record.hoist,
+            mentionable: record.mentionable,
+        };
+        assert_eq!(got, *role);
+    }
+    let members = read.scan(MEMBERS, id).map(|((_, user_id), _)| user_id.0);
+    assert!(members.eq(server.members.keys().copied()), "members of {id}");
+    for user_id in server.members.keys() {
+        let standing = permission::standing(read, id, UserId(*user_id), model.at).expect("a member");
+        assert_eq!(standing.permissions, server.bits(*user_id), "permissions of {user_id} in {id}");
+        assert_eq!(standing.top_position(read), server.top(*user_id), "highest role of {user_id} in {id}");
+    }
+    let bans = read.scan(BANS, id).map(|((_, user_id), _)| user_id.0);
+    assert!(bans.eq(server.bans.iter().copied()), "bans of {id}");
+    let owner =
+        permission::standing(read, id, UserId(server.owner), model.at).expect("the owner is a member");
+    let channels =
+        channel::visible(read, &owner, model.at).map(|(id, channel)| (id.0, channel.position.to_native()));
+    let want = model.channel_order(id.0).into_iter().map(|id| (id, model.channels[&id].position));
+    assert!(channels.eq(want), "channels of {id} in their order");
+    for (code, invite) in model.invites.iter().filter(|(_, invite)| invite.server == id.0) {
+        let uses = invite::find(read, model.at, code).ok().map(|invite| invite.uses.to_native());
+        let live = invite.expires_at.is_none_or(|at| model.at < at)
+            && (invite.max_uses == 0 || invite.uses < invite.max_uses);
+        assert_eq!(uses, live.then_some(invite.uses), "invite {code}");
+    }
+}
+
+fn compare_channel(model: &Model, read: Read<'_>, id: ChannelId, channel: &model::Channel) {
+    let record = read.get(CHANNELS, id).expect("the channel is stored");
+    assert_eq!(record.kind, channel.kind);
+    if channel.server.is_some() {
+        assert_eq!(record.name.as_str(), channel.name);
+        assert_eq!(record.category_id.as_ref().map(|id| id.0.to_native()), channel.category);
+    }
+    let messages = read.scan(MESSAGES, id);
+    let messages =
+        messages.map(|((_, id), message)| (id.0, message.author_id.0.to_native(), message.content.as_str()));
+    let want = channel.messages.iter().map(|(id, message)| (*id, message.author, message.content.as_str()));
+    assert!(messages.eq(want), "messages of {id}");
+    let pins = read.scan(PINS, id).map(|(_, message)| message.id.0.to_native());
+    assert!(pins.eq(channel.pins.iter().copied()), "pins of {id}");
+    for (message_id, message) in &channel.messages {
+        let set = read.get(REACTION_SETS, MessageId(*message_id)).map(ReactionSet::from).unwrap_or_default();
+        let got = set.entries.iter().map(|entry| (entry.emoji.as_str(), entry.count));
+        let want = message.reactions.iter().map(|(emoji, users)| (emoji.as_str(), users.len() as u64));
+        assert!(got.eq(want), "reactions of {message_id}");
+    }
+    for user in model.users.keys() {
+        assert_eq!(mark(read, UserId(*user), id).0, channel.marks.get(user).copied().unwrap_or(0));
+        assert_eq!(
+            unread_count(read, UserId(*user), id),
+            model.unread(channel, *user, u64::MAX),
+            "unread in {id}"
+        );
+    }
+}
+
+/// Random queries against what the model says.
+fn query(random: &mut fastrand::Rng, model: &Model, read: Read<'_>) {
+    let users: Vec<u64> = model.users.keys().copied().collect();
+    let user = users[random.usize(..users.len())];
+    let mut out = Vec::new();
+    write_unread_counts(&mut out, read, UserId(user), model.at);
+    let counts = json::parse(&mut out).expect("unread counts are JSON");
+    for (id, channel) in &model.channels {
+        let readable = model.access(user, *id).is_ok_and(|(_, have)| have & permission::MESSAGES_READ != 0);
+        let listed = readable && channel.kind != channel_kind::NOTES;
+        let want = Some(model.unread(channel, user, u64::MAX)).filter(|count| listed && *count > 0);
+        let got = counts.get(&id.to_string()).and_then(json::Value::as_int);
+        assert_eq!(got, want.map(i128::from), "unread messages of {user} in {id}");
+    }
+    for (id, channel) in &model.channels {
+        let Ok(access) = permission::access(read, ChannelId(*id), UserId(user), model.at) else {
+            assert!(model.access(user, *id).is_err(), "{user} may view {id}");
+            continue;
+        };
+        let ids: Vec<u64> = channel.messages.keys().copied().collect();
+        let mut place = || match random.u8(..4) {
+            0 if !ids.is_empty() => Some(ids[random.usize(..ids.len())]),
+            1 => Some([0, 1, u64::MAX, random.u64(..)][random.usize(..4)]),
+            _ => None,
+        };
+        let (before, after) = (place(), place());
+        let limit = random.usize(1..20);
+        let page = Page { before: before.map(MessageId), after: after.map(MessageId), limit };
+        let mut out = Vec::new();
+        message::write_page(&mut out, read, &access, page);
+        let list = json::parse(&mut out).expect("a page of messages is JSON");
+        let got: Vec<u64> = list
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|message| message.get("id").unwrap().as_id().unwrap())
+            .collect();
+        let want: Vec<u64> = match (before, after) {
+            (Some(before), _) => ids.iter().rev().filter(|id| **id < before).take(limit).copied().collect(),
+            (None, Some(after)) => ids.iter().filter(|id| **id > after).take(limit).copied().collect(),
+            (None, None) => ids.iter().rev().take(limit).copied().collect(),
+        };
+        assert_eq!(got, want, "{page:?} of {id}");
+    }
+}
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+#[test]
+fn the_state_is_what_the_model_says() {
+    let first = setting("PLEXICHAT_SIM_FIRST").unwrap_or(0);
+    let count = setting("PLEXICHAT_SIM_SEEDS").unwrap_or(SEED_COUNT);
+    let mut coverage = Coverage::new();
+    (first..first + count).for_each(|seed| run(seed, &mut coverage));
+    if count < SEED_COUNT {
+        return;
+    }
+    // These have nothing that could be refused.
+    const NEVER_REFUSED: [&str; 4] = ["TokenRevokeAll", "MessagingEdit", "NotesOpen", "ChannelsAck"];
+    for (code, name, _) in CODES {
+        let (accepted, refused) = coverage.get(code).copied().unwrap_or_default();
+        assert!(accepted > 0, "{name} was never accepted");
+        assert!(refused > 0 || NEVER_REFUSED.contains(name), "{name} was never refused");
+    }
+}

@@ -1,7 +1,9 @@
-//! A fixed table of counters shared by all cores: u64 key → u64 state, changed by compare-and-swap.
+//! A table of counters shared by all cores: u64 key → u64 state, changed by compare-and-swap.
 //!
-//! Owns: sets of 8 entries in two cache lines (8 key words, 8 state words; 16 bytes per entry). The memory
-//! is mapped zeroed and touched on demand. Nothing locks and nothing waits for another thread.
+//! Owns: sets of 8 entries in two cache lines (8 key words, 8 state words; 16 bytes per entry), in up to three
+//! levels, each 16 times the one before. A key that finds its set full of unexpired entries goes to the next
+//! level, which is mapped when it is first needed: a server with few callers touches little memory, however
+//! its keys are spread. Nothing locks and nothing waits for another thread.
 //!
 //! State word: `until` (38 bits, ms; the entry says nothing any more after it) and 26 bits for the
 //! algorithm. Two kinds of state are the table's own: FRESH (until 0: an entry without requests) and DEAD
@@ -13,8 +15,8 @@
 //! Why no request is lost or counted twice:
 //! - An entry is the key's only one. Its birth: choose a slot; if it is LIVE, kill it (state: what was seen
 //!   → DEAD, so a concurrent request on the victim either comes first and the kill fails, or sees DEAD);
-//!   key word → PENDING; state → FRESH; look at the 7 others; key word → LIVE. Of two births of one key, in
-//!   two slots, the one that looks later in the total order (SeqCst) sees the other: a LIVE one makes it
+//!   key word → PENDING; state → FRESH; look at the others of its sets in all levels; key word → LIVE. Of two
+//!   births of one key, in two slots, the one that looks later in the total order (SeqCst) sees the other: a LIVE one makes it
 //!   withdraw, a PENDING one it aborts. So never do both become LIVE. A thread that is preempted half way
 //!   leaves a PENDING word that anyone may abort, so nobody waits for it.
 //! - A request is one compare-and-swap of a state read while the key word stood still. States of earlier
@@ -22,9 +24,11 @@
 //!   The one thing not excluded is that two owners' states are equal in all 64 bits while a thread sleeps
 //!   between its read and its swap; then the new owner is charged one request too many.
 //!
-//! Bound: exact while no set holds more than 8 unexpired keys (filled to a quarter, 1 set in 4,000 would;
-//! to an eighth, 1 in 900,000). Beyond that, the entry of the set that expires soonest is forgotten.
+//! Bound: exact while no set of the last level holds more than 8 unexpired keys (filled to a quarter, 1 set in
+//! 4,000 would; to an eighth, 1 in 900,000). Beyond that, the entry of the set that expires soonest is forgotten.
 
+use std::ptr::NonNull;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 const WAYS: usize = 8;
@@ -71,21 +75,86 @@ struct Set {
     states: [AtomicU64; WAYS],
 }
 
+/// Sets that are mapped zeroed; a page takes memory when it is first written.
+struct Level {
+    sets: NonNull<Set>,
+    count: usize,
+}
+
+// SAFETY: an owned mapping of atomics; nothing is bound to a thread.
+unsafe impl Send for Level {}
+// SAFETY: the same; all access goes through atomics.
+unsafe impl Sync for Level {}
+
+impl Level {
+    /// # Panics
+    /// When the address space is exhausted.
+    fn new(count: usize) -> Level {
+        const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
+        const FLAGS: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a fresh anonymous mapping.
+        let memory =
+            unsafe { libc::mmap(std::ptr::null_mut(), count * size_of::<Set>(), READ_WRITE, FLAGS, -1, 0) };
+        assert!(memory != libc::MAP_FAILED, "no address space for the rate limits");
+        let sets = NonNull::new(memory.cast()).expect("a mapping is not at address 0");
+        Level { sets, count }
+    }
+
+    fn set(&self, key: u64) -> &Set {
+        // SAFETY: the index is below `count`, a power of two; mappings are page-aligned; a Set is only atomics, for
+        // which zero is a value.
+        unsafe { self.sets.add(key as usize & (self.count - 1)).as_ref() }
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours and nobody can look at it any more.
+        unsafe { libc::munmap(self.sets.as_ptr().cast(), self.count * size_of::<Set>()) };
+    }
+}
+
+const LEVEL_COUNT: usize = 3;
+/// Each level has this many times the sets of the one before.
+const LEVEL_FACTOR: usize = 16;
+
 pub struct Table {
-    sets: Box<[Set]>,
+    /// The first exists from the start, the others as soon as they are needed.
+    levels: [OnceLock<Level>; LEVEL_COUNT],
+    /// How many levels there may be: a small table is one.
+    depth: usize,
+    /// Sets of the last level.
+    set_count: usize,
 }
 
 impl Table {
     /// Room for at least `entry_count` keys, 16 bytes each of address space.
     pub fn new(entry_count: usize) -> Self {
         let set_count = entry_count.div_ceil(WAYS).next_power_of_two().min(1 << SET_BITS_MAX);
-        // SAFETY: a Set is only atomics, for which zero is a value.
-        Self { sets: unsafe { Box::<[Set]>::new_zeroed_slice(set_count).assume_init() } }
+        let depth = if set_count < LEVEL_FACTOR.pow(LEVEL_COUNT as u32) { 1 } else { LEVEL_COUNT };
+        let table = Self { levels: [const { OnceLock::new() }; LEVEL_COUNT], depth, set_count };
+        table.level(0);
+        table
     }
 
-    /// Entries there is room for.
+    /// Entries there is room for in the last level.
     pub fn capacity(&self) -> usize {
-        self.sets.len() * WAYS
+        self.set_count * WAYS
+    }
+
+    /// The level, mapped if it is not there yet. Two threads may both map one; the loser's is given back.
+    fn level(&self, index: usize) -> &Level {
+        if let Some(level) = self.levels[index].get() {
+            return level;
+        }
+        let count = self.set_count / LEVEL_FACTOR.pow((self.depth - 1 - index) as u32);
+        let _ = self.levels[index].set(Level::new(count));
+        self.levels[index].get().expect("it was set by this thread or by another")
+    }
+
+    /// The key's sets in the levels that exist.
+    fn sets(&self, key: u64) -> impl Iterator<Item = &Set> {
+        self.levels.iter().map_while(OnceLock::get).map(move |level| level.set(key))
     }
 
     /// Runs `step` on the state of `key` (until 0 if there is none) and stores what it answers, as one
@@ -93,14 +162,12 @@ impl Table {
     /// only compute. Storing a state with until 0 empties the entry. `now` is ≥ 1 and only decides which
     /// entry a new key replaces.
     pub fn update<R>(&self, key: u64, now: u64, mut step: impl FnMut(u64) -> (Option<u64>, R)) -> R {
-        let set = self.set(key);
-        let print = print(key);
         loop {
-            let Some((slot, word, state)) = set.find(print) else {
+            let Some((set, (slot, word, state))) = self.find(key) else {
                 // What changes nothing needs no entry.
                 match step(0) {
                     (None, result) => return result,
-                    (Some(_), _) => set.insert(print, now),
+                    (Some(_), _) => self.insert(key, now),
                 }
                 continue;
             };
@@ -119,11 +186,29 @@ impl Table {
 
     /// The state of `key`, if it has an entry.
     pub fn get(&self, key: u64) -> Option<u64> {
-        self.set(key).find(print(key)).map(|(_, _, state)| state)
+        self.find(key).map(|(_, (_, _, state))| state)
     }
 
-    fn set(&self, key: u64) -> &Set {
-        &self.sets[key as usize & (self.sets.len() - 1)]
+    fn find(&self, key: u64) -> Option<(&Set, (usize, u64, u64))> {
+        self.sets(key).find_map(|set| set.find(print(key)).map(|found| (set, found)))
+    }
+
+    /// Tries to give a key an entry, in the first level that has room for it. The caller looks again whether it,
+    /// or another thread, succeeded.
+    #[cold]
+    fn insert(&self, key: u64, now: u64) {
+        for index in 0..self.depth {
+            let set = self.level(index).set(key);
+            let (is_free, victim) = set.victim(now);
+            if is_free || index == self.depth - 1 {
+                return set.insert(victim, print(key), |slot| self.is_only(key, set, slot));
+            }
+        }
+    }
+
+    /// Whether no other slot of the key's sets holds the key; aborts its other births.
+    fn is_only(&self, key: u64, mine: &Set, slot: usize) -> bool {
+        self.sets(key).all(|set| set.is_without(print(key), std::ptr::eq(set, mine).then_some(slot)))
     }
 }
 
@@ -147,10 +232,10 @@ impl Set {
         None
     }
 
-    /// Tries to give a key an entry. The caller looks again whether it, or another thread, succeeded.
-    #[cold]
-    fn insert(&self, print: u64, now: u64) {
-        let (slot, word, mut state) = self.victim(now);
+    /// Tries to give a key the place of the victim. The caller looks again whether it, or another thread,
+    /// succeeded.
+    fn insert(&self, victim: (usize, u64, u64), print: u64, is_only: impl FnOnce(usize) -> bool) {
+        let (slot, word, mut state) = victim;
         let dead = UNTIL_DEAD << REST_BITS | sequence(word);
         interleave();
         // Dead under an earlier key word is not dead: then the two words do not belong together, and this
@@ -168,7 +253,7 @@ impl Set {
         }
         interleave();
         let fresh = self.states[slot].compare_exchange(state, sequence(pending), SeqCst, SeqCst);
-        if fresh.is_err() || !self.is_only(slot, print) {
+        if fresh.is_err() || !is_only(slot) {
             let _ = self.keys[slot].compare_exchange(pending, retag(pending, EMPTY), SeqCst, SeqCst);
             return;
         }
@@ -177,9 +262,9 @@ impl Set {
         let _ = self.keys[slot].compare_exchange(pending, retag(pending, LIVE), SeqCst, SeqCst);
     }
 
-    /// Whether no other slot holds the key; aborts its other births.
-    fn is_only(&self, mine: usize, print: u64) -> bool {
-        for slot in (0..WAYS).filter(|&slot| slot != mine) {
+    /// Whether no slot but `mine` holds the key; aborts its other births.
+    fn is_without(&self, print: u64, mine: Option<usize>) -> bool {
+        for slot in (0..WAYS).filter(|&slot| Some(slot) != mine) {
             loop {
                 let word = self.keys[slot].load(SeqCst);
                 if word >> PRINT_SHIFT != print || word & TAG_MASK == EMPTY {
@@ -203,8 +288,8 @@ impl Set {
     }
 
     /// The slot a new key shall have, with its words: a free or expired one, else that of an unfinished
-    /// birth, else the one expiring soonest.
-    fn victim(&self, now: u64) -> (usize, u64, u64) {
+    /// birth, else the one expiring soonest. True when nothing alive has to go for it.
+    fn victim(&self, now: u64) -> (bool, (usize, u64, u64)) {
         let mut best = (u64::MAX, (0, 0, 0));
         for slot in 0..WAYS {
             // The state first: if the key word then changes before our swap of it, the swap fails.
@@ -225,7 +310,7 @@ impl Set {
                 break;
             }
         }
-        best.1
+        (best.0 <= 1, best.1)
     }
 }
 
@@ -320,6 +405,14 @@ mod tests {
     }
 
     #[test]
+    fn a_full_set_spills_into_the_next_level_and_nothing_is_forgotten() {
+        let table = Table::new(WAYS * LEVEL_FACTOR.pow(3));
+        assert!((0..24).all(|index| take(&table, key(index), 1, 1)));
+        assert!((0..24).all(|index| !take(&table, key(index), 1, 1)));
+        assert_eq!(table.levels.iter().filter(|level| level.get().is_some()).count(), 3);
+    }
+
+    #[test]
     fn agrees_with_a_hash_map() {
         let table = Table::new(1 << 12);
         let mut model: HashMap<u64, (u64, u64)> = HashMap::new();
@@ -397,8 +490,8 @@ mod tests {
             }
         });
         let mut prints: Vec<u64> = (0..WAYS)
-            .filter(|&slot| until(table.sets[0].states[slot].load(SeqCst)) != UNTIL_DEAD)
-            .map(|slot| table.sets[0].keys[slot].load(SeqCst))
+            .filter(|&slot| until(table.level(0).set(0).states[slot].load(SeqCst)) != UNTIL_DEAD)
+            .map(|slot| table.level(0).set(0).keys[slot].load(SeqCst))
             .filter(|word| word & TAG_MASK == LIVE)
             .map(|word| word >> PRINT_SHIFT)
             .collect();

@@ -2,15 +2,17 @@
 //! direct message, notes.
 
 use super::authenticate::hash_secret;
+pub use super::fixture::payload;
+use super::fixture::{take_events, text_at};
 use super::testing::Harness;
 use crate::config::Config;
 use crate::domain::permission::{CHANNELS_VIEW, EVERYONE_DEFAULT, MESSAGES_MANAGE, MESSAGES_READ};
-use crate::domain::{Event, EventName, Output};
+use crate::domain::{Event, EventName};
 use crate::id::{ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
 use crate::store::Tx;
 use crate::store::records::*;
 use crate::store::tables::*;
-use crate::wire::json::{self, Value};
+use crate::wire::json;
 
 pub const ALICE: UserId = UserId(1);
 pub const BOB: UserId = UserId(2);
@@ -80,9 +82,7 @@ impl World {
     pub fn refused(&self, who: UserId, method: &str, path: &str, body: Option<&str>, status: u16) -> String {
         let (got, text) = self.call(who, method, path, body);
         assert_eq!(got, status, "{method} {path}: {text}");
-        let mut bytes = text.into_bytes();
-        let value = json::parse(&mut bytes).unwrap();
-        value.get("error").unwrap().get("message").unwrap().as_str().unwrap().to_string()
+        text_at(&text, &["error", "message"])
     }
 
     /// Posts a text.
@@ -94,12 +94,7 @@ impl World {
 
     /// Events since the last call.
     pub fn events(&self) -> Vec<Event> {
-        let outputs = std::mem::take(&mut *self.harness.outputs.borrow_mut());
-        let event = |output| match output {
-            Output::Event(event) => Some(event),
-            Output::Change(_) => None,
-        };
-        outputs.into_iter().filter_map(event).collect()
+        take_events(&self.harness)
     }
 
     /// Names of the events since the last call.
@@ -108,18 +103,9 @@ impl World {
     }
 }
 
-pub fn payload(event: &Event) -> String {
-    String::from_utf8(event.payload.to_vec()).unwrap()
-}
-
 /// A member of a JSON object: texts as they are, everything else as JSON.
 pub fn field(text: &str, name: &str) -> String {
-    let mut bytes = text.as_bytes().to_vec();
-    let value = json::parse(&mut bytes).unwrap();
-    match value.get(name).unwrap_or_else(|| panic!("no {name} in {text}")) {
-        Value::Str(text) => text.to_string(),
-        other => other.to_json(),
-    }
+    text_at(text, &[name])
 }
 
 /// A member of every object of a JSON list.

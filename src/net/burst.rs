@@ -1,0 +1,113 @@
+//! Requests that a client sends in one go without waiting for answers (RFC 9112 §9.3.2).
+//!
+//! Commands of `pipelined` routes are all submitted before the first answer is waited for: they share a batch, and
+//! so one fsync, and their events one send per session. Answers keep the order of the requests. Any other request
+//! ends the burst and is answered alone, after the ones before it.
+
+use std::io;
+use std::pin::Pin;
+
+use super::http::{Backend, Connection, Form, begin};
+use crate::api::ctx::{AfterCommand, Ctx, Request, Response, Step};
+use crate::api::dispatch::Dispatched;
+use crate::api::router::Found;
+use crate::domain::{Reply, Result};
+use crate::observe::log_request;
+use crate::wire::http::{BodyKind, Head, HeaderSlots, header_slots, parse_head};
+
+/// Requests looked at together. Bounds memory: 2 KiB and one body each.
+const BURST_COUNT_MAX: usize = 16;
+
+/// A request that was taken into the burst.
+struct Taken<'r, F> {
+    form: Form,
+    len: usize,
+    outcome: Outcome<'r, F>,
+}
+
+enum Outcome<'r, F> {
+    Answered(Response, &'static str),
+    Submitted(Box<Ctx<'r>>, Pin<Box<F>>, AfterCommand),
+    /// A handler that answered, refused, or wants something else first.
+    Stepped(Box<Ctx<'r>>, Result<Step>),
+}
+
+impl<B: Backend> Connection<B> {
+    /// Answers the requests at the front of the input as one burst; whether the connection goes on. `None` when
+    /// the first of them is not of a pipelined route.
+    pub(super) async fn burst(&mut self) -> io::Result<Option<bool>> {
+        if self.is_pipelining {
+            self.take_what_is_there();
+        }
+        self.backend.sync();
+        let mut slots: Vec<HeaderSlots<'_>> = (0..BURST_COUNT_MAX).map(|_| header_slots()).collect();
+        let mut bodies: Vec<Vec<u8>> = (0..BURST_COUNT_MAX).map(|_| Vec::new()).collect();
+        let (backend, input, socket) = (self.backend.clone(), &self.input, &mut self.socket);
+        let mut at = self.at;
+        let mut burst = Vec::new();
+        for (slots, body) in slots.iter_mut().zip(bodies.iter_mut()) {
+            let Some((head, len)) = whole_request(&input[at..], slots) else { break };
+            let state = backend.state();
+            // Too large a body is refused where requests are answered one by one.
+            if (len - head.framing.head_len) as u64 > state.config.api_max_body_size {
+                break;
+            }
+            let found = backend.router().find(head.method, &head.target);
+            if !matches!(found, Found::Route(route, _) if route.pipelined) {
+                break;
+            }
+            body.extend_from_slice(&input[at + head.framing.head_len..at + len]);
+            let form = socket.form(state, &head);
+            let ip = state.proxies.client(self.peer, &head);
+            let request = Request { head, body, ip, id: form.request_id };
+            let outcome = match begin(&*backend, request) {
+                Dispatched::Answered(response, route) => Outcome::Answered(response, route),
+                Dispatched::Handler(ctx, Ok(Step::Submit(command, then))) => {
+                    Outcome::Submitted(ctx, Box::pin(backend.submit(command)), then)
+                }
+                Dispatched::Handler(ctx, step) => Outcome::Stepped(ctx, step),
+            };
+            at += len;
+            let keep_alive = form.keep_alive;
+            burst.push(Taken { form, len, outcome });
+            if !keep_alive {
+                break;
+            }
+        }
+        if burst.is_empty() {
+            return Ok(None);
+        }
+        self.is_pipelining |= burst.len() > 1;
+        let mut keep_alive = true;
+        for Taken { form, len, outcome } in burst {
+            let (response, route) = match outcome {
+                Outcome::Answered(response, route) => (response, route),
+                Outcome::Submitted(mut ctx, reply, then) => {
+                    let reply: Result<Reply> = socket.wait(&*backend, reply).await?;
+                    let step = then(&mut ctx, reply);
+                    socket.complete(&*backend, ctx, step).outcome().await?
+                }
+                Outcome::Stepped(ctx, step) => socket.complete(&*backend, ctx, step).outcome().await?,
+            };
+            socket.append(backend.state(), &response, &form);
+            log_request(form.request_id, "POST", route, response.status, 0);
+            self.at += len;
+            keep_alive = form.keep_alive;
+        }
+        Ok(Some(keep_alive))
+    }
+}
+
+/// The request at the front of the input and its length, when all of it is there and its body needs no decoding.
+fn whole_request<'h, 'b: 'h>(input: &'b [u8], slots: &'h mut HeaderSlots<'b>) -> Option<(Head<'h>, usize)> {
+    if input.is_empty() {
+        return None;
+    }
+    let head = parse_head(input, slots).ok().flatten()?;
+    let len = match head.framing.body {
+        BodyKind::None => head.framing.head_len,
+        BodyKind::Sized(len) => head.framing.head_len + usize::try_from(len).ok()?,
+        BodyKind::Chunked => return None,
+    };
+    (len <= input.len() && !head.websocket).then_some((head, len))
+}

@@ -1,0 +1,354 @@
+//! What clients see and what stands on disk, as text: a change of it shows in a diff.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test golden` writes the files anew. Review their diff first: routes, errors,
+//! opcodes and events are promises to clients, codes, tables and records are promises to stores that exist.
+
+use std::fmt::{Debug, Write as _};
+use std::path::PathBuf;
+
+use plexichat::api::routes;
+use plexichat::domain::audit::ACTIONS;
+use plexichat::domain::command::CODES;
+use plexichat::domain::error::REFUSALS;
+use plexichat::domain::{EventName, intent, permission};
+use plexichat::gateway::protocol::{CLOSES, OPS};
+use plexichat::id::{ChannelId, MessageId, RoleId, ServerId, UserId};
+use plexichat::store::records::*;
+use plexichat::store::tables::ROWS;
+use plexichat::store::{Record, encode_record};
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden")).join(name)
+}
+
+/// Compares with the committed file, or writes it.
+fn check(name: &str, text: &str) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path(name), text).expect("tests/golden can be written");
+    }
+    let golden = std::fs::read_to_string(path(name)).unwrap_or_default();
+    for (index, (line, want)) in text.lines().zip(golden.lines()).enumerate() {
+        assert_eq!(line, want, "tests/golden/{name}:{}: review, then UPDATE_GOLDEN=1", index + 1);
+    }
+    assert!(text == golden, "tests/golden/{name} has other lines: review, then UPDATE_GOLDEN=1");
+}
+
+macro_rules! line {
+    ($out:expr, $($format:tt)*) => { writeln!($out, $($format)*).expect("strings take any text") };
+}
+
+#[test]
+fn every_route() {
+    check("routes.txt", &routes::listing());
+}
+
+#[test]
+fn every_fixed_refusal() {
+    let mut out = String::new();
+    for (name, status, message) in REFUSALS {
+        line!(out, "{status} {name:<28} {message}");
+    }
+    check("errors.txt", &out);
+}
+
+#[test]
+fn every_command() {
+    let mut out = String::new();
+    for (code, name, isolated) in CODES {
+        line!(out, "{code:>3} {name}{}", if *isolated { " isolated" } else { "" });
+    }
+    check("commands.txt", &out);
+}
+
+#[test]
+fn everything_of_the_gateway() {
+    let mut out = String::from("# opcodes\n");
+    for op in OPS {
+        let flags = [("sendable", op.sendable), ("early", op.early), ("object", op.object)];
+        let flags: Vec<&str> = flags.iter().filter(|flag| flag.1).map(|flag| flag.0).collect();
+        line!(out, "{}", format!("{:>2} {:<22} {}", op.code, op.name, flags.join(" ")).trim_end());
+    }
+    out.push_str("\n# close codes\n");
+    for (name, close) in CLOSES {
+        line!(out, "{} {name:<22} {}", close.code, close.reason);
+    }
+    out.push_str("\n# events\n");
+    for event in EventName::ALL {
+        line!(out, "{}", event.text());
+    }
+    out.push_str("\n# intents\n");
+    for (name, bits) in [
+        ("GUILDS", intent::GUILDS),
+        ("GUILD_MEMBERS", intent::GUILD_MEMBERS),
+        ("GUILD_BANS", intent::GUILD_BANS),
+        ("GUILD_INVITES", intent::GUILD_INVITES),
+        ("GUILD_PRESENCES", intent::GUILD_PRESENCES),
+        ("GUILD_MESSAGES", intent::GUILD_MESSAGES),
+        ("GUILD_MESSAGE_REACTIONS", intent::GUILD_MESSAGE_REACTIONS),
+        ("GUILD_MESSAGE_TYPING", intent::GUILD_MESSAGE_TYPING),
+        ("DIRECT_MESSAGES", intent::DIRECT_MESSAGES),
+        ("DIRECT_MESSAGE_REACTIONS", intent::DIRECT_MESSAGE_REACTIONS),
+        ("DIRECT_MESSAGE_TYPING", intent::DIRECT_MESSAGE_TYPING),
+        ("DEFAULT", intent::DEFAULT),
+    ] {
+        line!(out, "{bits:>5} {name}");
+    }
+    check("gateway.txt", &out);
+}
+
+#[test]
+fn every_table() {
+    let mut out = String::new();
+    for row in ROWS {
+        line!(out, "{:<16} {:<34} {:<14}{}", row.name, row.key, row.record, row.doc);
+    }
+    check("tables.txt", &out);
+}
+
+/// Numbers that stand in records.
+#[test]
+fn every_stored_code() {
+    let mut out = String::from("# permissions\n");
+    for (bit, name) in permission::NAMES.iter().enumerate() {
+        line!(out, "{bit:>3} {name}");
+    }
+    out.push_str("\n# audit actions\n");
+    for (code, name) in ACTIONS {
+        line!(out, "{code:>3} {name}");
+    }
+    let tables: [(&str, fn(u8) -> &'static str); 7] = [
+        ("accounts", account::text),
+        ("tiers", tier::text),
+        ("badges", badge::text),
+        ("relationships", relation::text),
+        ("statuses", status::text),
+        ("direct messages from", dm_policy::text),
+        ("channel kinds", channel_kind::text),
+    ];
+    for (name, text) in tables {
+        line!(out, "\n# {name}");
+        for code in (0..=u8::MAX).filter(|code| text(*code) != "unknown") {
+            line!(out, "{code:>3} {}", text(code));
+        }
+    }
+    check("codes.txt", &out);
+}
+
+// ----------------------------------------------------------------------------------------- records
+
+/// One line per record, and what the committed line of the same record says today.
+struct Records {
+    golden: Vec<(String, Vec<u8>)>,
+    out: String,
+    names: Vec<String>,
+}
+
+impl Records {
+    fn example<V>(&mut self, record: V)
+    where
+        V: Record + Debug + PartialEq + for<'a> From<&'a V::Archived>,
+    {
+        let full = std::any::type_name::<V>();
+        let name = full.rsplit("::").next().unwrap_or(full).to_string();
+        let bytes = encode_record(&record, Vec::new());
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        line!(self.out, "{name:<14} {hex}");
+        if let Some((_, stored)) = self.golden.iter().find(|(known, _)| *known == name) {
+            let (version, rest) = stored.split_first().expect("a value begins with its version");
+            assert_eq!(
+                *version,
+                V::VERSION,
+                "{name}: write a migration, keep the old line under its version"
+            );
+            let archived = rkyv::access::<V::Archived, rkyv::rancor::Error>(rest)
+                .unwrap_or_else(|error| panic!("{name}: bytes of stores that exist cannot be read: {error}"));
+            assert_eq!(
+                V::from(archived),
+                record,
+                "{name}: bytes of stores that exist mean something else now"
+            );
+        }
+        self.names.push(name);
+    }
+}
+
+fn golden_records() -> Vec<(String, Vec<u8>)> {
+    let text = std::fs::read_to_string(path("records.txt")).unwrap_or_default();
+    let byte = |hex: &[u8]| u8::from_str_radix(std::str::from_utf8(hex).unwrap(), 16).expect("hex");
+    let line = |line: &str| {
+        let (name, hex) = line.split_once(' ').expect("name and bytes");
+        (name.to_string(), hex.trim().as_bytes().chunks(2).map(byte).collect())
+    };
+    text.lines().map(line).collect()
+}
+
+const AT: u64 = 1_767_225_600_123;
+/// Ids as they are given out: high bits set, so that every byte of them shows.
+const fn number(n: u64) -> u64 {
+    0x0456_789a_bcde_f000 + n
+}
+
+fn some(text: &str) -> Option<String> {
+    Some(text.to_string())
+}
+
+#[test]
+fn one_example_of_every_record() {
+    // While the files are written anew, the old bytes may differ.
+    let updating = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let golden = if updating { Vec::new() } else { golden_records() };
+    let mut records = Records { golden, out: String::new(), names: Vec::new() };
+    account_examples(&mut records);
+    server_examples(&mut records);
+    message_examples(&mut records);
+    assert_eq!(records.names, NAMES, "every record has its example, in order");
+    check("records.txt", &records.out);
+}
+
+fn account_examples(records: &mut Records) {
+    records.example(Nil {});
+    records.example(Meta { value: number(1) });
+    records.example(UserRef { id: UserId(number(2)) });
+    records.example(ChannelRef { id: ChannelId(number(3)) });
+    records.example(MessageRef { id: MessageId(number(4)) });
+    records.example(User {
+        username: "ada".into(),
+        email: "ada.lovelace@example.com".into(),
+        created_at: AT,
+        email_verified: true,
+        age_verified: false,
+        badges: vec![badge::STAFF, badge::PARTNER],
+        tier: tier::PREMIUM,
+        state: account::FROZEN,
+        deletion_at: Some(AT + 1),
+    });
+    records.example(Credential {
+        phc: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into(),
+        failures: 3,
+        locked_until: AT,
+    });
+    records.example(Token {
+        user_id: UserId(number(2)),
+        secret_hash: std::array::from_fn(|index| index as u8),
+        created_at: AT,
+        expires_at: AT + 2,
+        last_activity: AT + 1,
+        ip_address: "2001:db8::1".into(),
+        user_agent: some("a browser"),
+    });
+    records.example(Setting { value: "{\"theme\":\"dark\"}".into(), created_at: AT, updated_at: AT + 1 });
+    records.example(Messaging {
+        read_receipts_enabled: true,
+        typing_indicators_enabled: false,
+        compact_messages_enabled: true,
+        allow_dms_from: dm_policy::FRIENDS,
+        auto_create_dms: false,
+        max_message_length: Some(2_000),
+        max_attachment_size: None,
+        max_attachments_per_message: Some(4),
+    });
+    records.example(Relationship {
+        kind: relation::PENDING_INCOMING,
+        created_at: AT,
+        message: some("we met at the fair"),
+    });
+    records.example(Presence {
+        status: status::DND,
+        custom_status: some("busy"),
+        custom_emoji: some("🎉"),
+        last_seen: AT,
+        rest_at: AT + 1,
+    });
+}
+
+fn server_examples(records: &mut Records) {
+    records.example(Server {
+        name: "Analytical Society".into(),
+        description: some("engines"),
+        icon_url: None,
+        owner_id: UserId(number(2)),
+        member_count: 300,
+        default_channel_id: Some(ChannelId(number(3))),
+        everyone_role_id: RoleId(number(5)),
+        created_at: AT,
+    });
+    records.example(Member {
+        nickname: some("Countess"),
+        joined_at: AT,
+        roles: vec![RoleId(number(6)), RoleId(number(7))],
+        timeout_until: Some(AT + 1),
+        timeout_reason: some("shouting"),
+        temporary: true,
+    });
+    records.example(Channel {
+        server_id: ServerId(number(8)),
+        kind: channel_kind::ANNOUNCEMENT,
+        name: "news".into(),
+        topic: some("what is new"),
+        position: 4,
+        category_id: Some(ChannelId(number(9))),
+        nsfw: true,
+        slowmode_seconds: 21_600,
+        read_receipts_enabled: true,
+        created_at: AT,
+        participants: vec![UserId(number(2)), UserId(number(10))],
+    });
+    records.example(Override { allow: 0x15, deny: 1 << 36 });
+    records.example(Role {
+        name: "moderator".into(),
+        color: some("#3ba55c"),
+        position: 2,
+        permissions: vec![Grant { name: "messages.*".into(), allowed: true }],
+        bits: 0x1f_ffff_ffff,
+        hoist: true,
+        mentionable: false,
+        is_default: false,
+        created_at: AT,
+    });
+    records.example(Grant { name: "members.kick".into(), allowed: false });
+    records.example(Ban {
+        reason: some("spam"),
+        banned_by: UserId(number(2)),
+        banned_at: AT,
+        order: number(11),
+    });
+    records.example(Invite {
+        id: number(12),
+        server_id: ServerId(number(8)),
+        channel_id: ChannelId(number(3)),
+        inviter_id: UserId(number(2)),
+        uses: 3,
+        max_uses: 10,
+        max_age: 86_400,
+        temporary: true,
+        created_at: AT,
+    });
+    records.example(Audit {
+        user_id: UserId(number(2)),
+        action: 12,
+        target_type: 4,
+        target_id: number(10),
+        target_name: some("charles"),
+        changes: some("{\"name\":{\"old\":\"a\",\"new\":\"b\"}}"),
+        reason: None,
+        created_at: AT,
+    });
+}
+
+fn message_examples(records: &mut Records) {
+    records.example(Message {
+        author_id: UserId(number(2)),
+        content: "Grüße, a somewhat longer text 😀".into(),
+        created_at: AT,
+        edited_at: Some(AT + 1),
+        reply_to_id: Some(MessageId(number(4))),
+        embeds: "[{\"title\":\"t\"}]".into(),
+        pin: number(13),
+        reacted: true,
+    });
+    let entry = |emoji: &str, index| ReactionEntry { emoji: emoji.into(), index, count: 2 };
+    records
+        .example(ReactionSet { entries: vec![entry("👍", 0), entry("👩\u{200d}👩\u{200d}👧", 3)] });
+    records.example(entry("🎉", 258));
+    records.example(Reaction { at: AT, order: number(14) });
+}

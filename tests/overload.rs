@@ -1,0 +1,454 @@
+//! More than the server can take: it says so, serves the others meanwhile, and comes back.
+
+#[path = "support/line.rs"]
+mod line;
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use line::Line;
+use support::http::{open, read_answer};
+use support::{Frame, PASSWORD, PATIENCE, Server, Socket, User, Value, json};
+
+/// Far above what a busy machine needs for a request, far below what a starved client would wait.
+const STARVED: Duration = Duration::from_secs(1);
+/// The longest message there can be: 4,000 characters of four bytes.
+const LONG: &str = "🐘";
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
+}
+
+/// An owner and the path of the messages of its channel.
+fn channel(server: &Server) -> (User, String) {
+    let owner = server.register("owner");
+    let mut line = Line::open(server.address()).unwrap();
+    let made = line.post("/servers", &owner.token, &json!({"name": "overload"})).unwrap().want(200);
+    let messages = format!("/channels/{}/messages", text(&made["default_channel_id"]));
+    (owner, messages)
+}
+
+fn content(index: usize) -> Value {
+    json!({"content": format!("{index} {}", LONG.repeat(3_900))})
+}
+
+/// 99 of 100 were faster.
+fn p99(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[(times.len() - 1) * 99 / 100]
+}
+
+/// Asks for the own account until `over`; how long each answer took.
+fn ask_on(address: SocketAddr, token: &str, over: &AtomicBool) -> Vec<Duration> {
+    let mut line = Line::open(address).unwrap();
+    let mut times = Vec::new();
+    while !over.load(Ordering::Relaxed) || times.is_empty() {
+        let begun = Instant::now();
+        line.get("/users/@me", token).unwrap().want(200);
+        times.push(begun.elapsed());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    times
+}
+
+#[test]
+fn a_storm_of_logins_is_refused_in_part_and_starves_nobody() {
+    let server = Server::start(&[
+        "encryption.argon2.time_cost=2",
+        "encryption.argon2.memory_kib=65536",
+        "encryption.argon2.queue_len_max=4",
+        "authentication.sessions.max_per_user=1000",
+    ]);
+    let user = server.register("stormy");
+    let address = server.address();
+    let over = AtomicBool::new(false);
+    let (statuses, asked, beats) = std::thread::scope(|scope| {
+        let (over, user) = (&over, &user);
+        let asking: Vec<_> = (0..4).map(|_| scope.spawn(|| ask_on(address, &user.token, over))).collect();
+        let mut socket = server.gateway();
+        socket.identify(&user.token);
+        let beating = scope.spawn(move || {
+            let mut times = Vec::new();
+            // 120 messages a minute are allowed.
+            while !over.load(Ordering::Relaxed) && times.len() < 100 {
+                let begun = Instant::now();
+                socket.events_until_now();
+                times.push(begun.elapsed());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            times
+        });
+        let login = move || {
+            let mut line = Line::open(address).unwrap();
+            let body = json!({"username": "stormy", "password": PASSWORD});
+            let answers = (0..3).map(|_| line.call("POST", "/auth/login", None, Some(&body)).unwrap());
+            let status = |answer: support::Answer| {
+                if answer.status == 503 {
+                    let wait = answer.header("retry-after").and_then(|text| text.parse::<u32>().ok());
+                    assert!(wait.is_some_and(|wait| wait > 0), "no Retry-After");
+                    answer.want(503);
+                }
+                answer.status
+            };
+            answers.map(status).collect::<Vec<u16>>()
+        };
+        let logins: Vec<_> = (0..30).map(|_| scope.spawn(login)).collect();
+        let statuses: Vec<u16> = logins.into_iter().flat_map(|login| login.join().unwrap()).collect();
+        over.store(true, Ordering::Relaxed);
+        let asked: Vec<Duration> = asking.into_iter().flat_map(|asking| asking.join().unwrap()).collect();
+        (statuses, asked, beating.join().unwrap())
+    });
+    let count = |wanted: u16| statuses.iter().filter(|status| **status == wanted).count();
+    assert_eq!(count(200) + count(503), statuses.len(), "{statuses:?}");
+    assert!(count(200) > 0 && count(503) > 0, "{statuses:?}");
+    let (asked, beats) = (p99(asked), p99(beats));
+    println!("{} logins, {} refused; requests {asked:?}, heartbeats {beats:?}", count(200), count(503));
+    assert!(asked < STARVED && beats < STARVED, "{asked:?} {beats:?}");
+}
+
+/// Posts long messages on four connections until each is refused; what was stored.
+fn post_until_full(server: &Server, owner: &User, messages: &str) -> Vec<String> {
+    let address = server.address();
+    std::thread::scope(|scope| {
+        let post = |worker: usize| {
+            let mut line = Line::open(address).unwrap();
+            let mut stored = Vec::new();
+            for index in 0..20_000 {
+                let answer = line.post(messages, &owner.token, &content(worker * 100_000 + index)).unwrap();
+                if answer.status == 503 {
+                    assert!(answer.header("retry-after").is_some());
+                    return (stored, text(&answer.want(503)["error"]["message"]));
+                }
+                stored.push(text(&answer.want(200)["id"]));
+            }
+            panic!("there is no end to it");
+        };
+        let posters: Vec<_> = (0..4).map(|worker| scope.spawn(move || post(worker))).collect();
+        let ended: Vec<_> = posters.into_iter().map(|poster| poster.join().unwrap()).collect();
+        assert!(ended.iter().any(|(_, why)| why.starts_with("Storage is full")), "{:?}", ended[0].1);
+        ended.into_iter().flat_map(|(stored, _)| stored).collect()
+    })
+}
+
+/// Whether every message that was stored, and was not deleted since, is there.
+fn check_stored(server: &Server, owner: &User, messages: &str, stored: &[String]) {
+    let mut line = Line::open(server.address()).unwrap();
+    let mut found = BTreeMap::new();
+    let mut after = "0".to_owned();
+    loop {
+        let path = format!("{messages}?limit=50&after={after}");
+        let page = line.get(&path, &owner.token).unwrap().want(200);
+        let Some(last) = page.as_array().and_then(|page| page.last()) else { break };
+        after = text(&last["id"]);
+        found.extend(page.as_array().unwrap().iter().map(|one| (text(&one["id"]), text(&one["content"]))));
+    }
+    for id in stored {
+        assert!(found.get(id).is_some_and(|content| content.ends_with(LONG)), "{id} is lost");
+    }
+}
+
+#[test]
+fn a_full_store_refuses_changes_reads_on_and_recovers() {
+    let folder = support::temporary_folder();
+    let small = ["store.map_size=16777216", "store.sync=interval"];
+    let mut server = Server::start_in(folder.path(), &small);
+    let (owner, messages) = channel(&server);
+    let mut stored = post_until_full(&server, &owner, &messages);
+    println!("{} messages fit", stored.len());
+    check_stored(&server, &owner, &messages, &stored);
+    let mut line = Line::open(server.address()).unwrap();
+    line.get("/users/@me", &owner.token).unwrap().want(200);
+    // What makes room is allowed, and the room can be used.
+    for id in stored.drain(..200) {
+        let path = format!("{messages}/{id}");
+        line.call("DELETE", &path, Some(&owner.token), None).unwrap().want(200);
+    }
+    for index in 0..20 {
+        let posted = line.post(&messages, &owner.token, &content(index)).unwrap().want(200);
+        stored.push(text(&posted["id"]));
+    }
+    // Full again, a kill, and the same store is still good.
+    stored.extend(post_until_full(&server, &owner, &messages));
+    server.kill();
+    let mut server = Server::start_in(folder.path(), &small);
+    check_stored(&server, &owner, &messages, &stored);
+    let mut line = Line::open(server.address()).unwrap();
+    let refused = line.post(&messages, &owner.token, &content(0)).unwrap().want(503);
+    assert!(text(&refused["error"]["message"]).starts_with("Storage is full"), "{refused}");
+    server.kill();
+    let server = Server::start_in(folder.path(), &["store.map_size=33554432"]);
+    check_stored(&server, &owner, &messages, &stored);
+    let mut line = Line::open(server.address()).unwrap();
+    for index in 0..20 {
+        line.post(&messages, &owner.token, &content(index)).unwrap().want(200);
+    }
+    assert_eq!(server.stop().code(), Some(0));
+}
+
+/// A small file system of its own, unmounted at the end.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn mount() -> Option<Disk> {
+        let disk = Disk(support::temporary_folder());
+        mount(&["-t", "tmpfs", "-o", "size=8m", "tmpfs"], disk.0.path()).then_some(disk)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).output();
+    }
+}
+
+fn mount(args: &[&str], at: &Path) -> bool {
+    let output = Command::new("mount").args(args).arg(at).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn a_full_disk_refuses_changes_reads_on_and_recovers() {
+    let Some(disk) = Disk::mount() else {
+        println!("skipped: a small tmpfs cannot be mounted here, which takes root");
+        return;
+    };
+    let server = Server::start_in(disk.0.path(), &[]);
+    let (owner, messages) = channel(&server);
+    let stored = post_until_full(&server, &owner, &messages);
+    println!("{} messages fit", stored.len());
+    check_stored(&server, &owner, &messages, &stored);
+    assert!(mount(&["-o", "remount,size=32m"], disk.0.path()));
+    let mut line = Line::open(server.address()).unwrap();
+    for index in 0..20 {
+        line.post(&messages, &owner.token, &content(index)).unwrap().want(200);
+    }
+    check_stored(&server, &owner, &messages, &stored);
+    assert_eq!(server.stop().code(), Some(0));
+}
+
+#[test]
+fn half_open_connections_time_out_and_hold_up_nobody() {
+    let server = Server::start(&["http.header_timeout_ms=4000"]);
+    let user = server.register("patient");
+    let address = server.address();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| ask_on(address, &user.token, &over));
+        let half = b"GET /api/v1/health HTTP/1.1\r\nHost: half\r\nX-Never";
+        let streams: Vec<TcpStream> = (0..open_files_max().min(10_000))
+            .map(|_| {
+                let mut stream = open(address);
+                stream.write_all(half).unwrap();
+                stream
+            })
+            .collect();
+        let count = streams.len();
+        for stream in streams {
+            let mut stream = BufReader::new(stream);
+            assert_eq!(read_answer(&mut stream, false).expect("an answer").status, 408);
+            assert_eq!(stream.read(&mut [0; 16]).unwrap_or(0), 0, "closed after the answer");
+        }
+        over.store(true, Ordering::Relaxed);
+        let asked = p99(asking.join().unwrap());
+        println!("{count} half-open connections; requests {asked:?}");
+        assert!(asked < STARVED, "{asked:?}");
+    });
+}
+
+/// Connections that this process may open, with some left for the other tests.
+fn open_files_max() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel fills the struct.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) }, 0);
+    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX).saturating_sub(500)
+}
+
+#[test]
+fn a_client_that_never_reads_is_closed_and_may_resume() {
+    const COUNT: usize = 200;
+    let server = Server::start(&["websocket.socket_send_buffer=16384"]);
+    let (owner, messages) = channel(&server);
+    let mut reader = server.gateway();
+    reader.identify(&owner.token);
+    let mut sleeper = server.gateway();
+    let ready = sleeper.identify(&owner.token);
+    let reading = std::thread::spawn(move || {
+        (0..COUNT).for_each(|_| drop(reader.event("MESSAGE_CREATE")));
+    });
+    let mut line = Line::open(server.address()).unwrap();
+    let mut times = Vec::new();
+    for index in 0..COUNT {
+        let begun = Instant::now();
+        line.post(&messages, &owner.token, &content(index)).unwrap().want(200);
+        times.push(begun.elapsed());
+    }
+    reading.join().expect("the other session gets everything");
+    assert!(p99(times) < STARVED);
+    // What the kernel had taken may still come; then the close, or the end if it did not get through.
+    loop {
+        match sleeper.frame() {
+            Frame::Text(frame) => {
+                let frame: Value = serde_json::from_str(&frame).unwrap();
+                sleeper.sequence = frame["s"].as_u64().unwrap();
+            }
+            Frame::Close(code, _) => break assert_eq!(code, 4008),
+            Frame::End => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(sleeper.sequence < COUNT as u64, "it was cut off");
+    let mut resumed = server.gateway();
+    resumed.sequence = sleeper.sequence;
+    let d = json!({"token": owner.token, "session_id": ready["session_id"], "seq": sleeper.sequence});
+    resumed.send(&json!({"op": 6, "d": d}));
+    assert_eq!(resumed.json()["t"], "RESUMED");
+    while resumed.sequence < COUNT as u64 + 1 {
+        assert_eq!(resumed.json()["t"], "MESSAGE_CREATE");
+    }
+}
+
+#[test]
+fn a_flood_of_frames_is_closed() {
+    let server = Server::start(&[]);
+    let user = server.register("flooder");
+    let mut other = server.gateway();
+    other.identify(&user.token);
+    for _ in 0..20 {
+        let mut flooder = server.gateway();
+        let beat = support::websocket::frame(0x81, br#"{"op":1,"d":null}"#, Some([1, 2, 3, 4]));
+        // The server may close before everything is written.
+        let _ = flooder.try_send(&beat.repeat(5_000));
+        let mut answers = 0;
+        loop {
+            match flooder.frame() {
+                Frame::Text(_) => answers += 1,
+                Frame::Close(code, _) => break assert_eq!(code, 4008),
+                other => panic!("{other:?} after {answers}"),
+            }
+        }
+        assert!((100..=130).contains(&answers), "{answers}");
+    }
+    other.events_until_now();
+}
+
+#[test]
+fn garbage_ends_only_its_own_connection() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let server = Server::start(&["http.header_timeout_ms=100", "http.body_timeout_ms=100"]);
+    let user = server.register("calm");
+    let mut calm = server.gateway();
+    calm.identify(&user.token);
+    let starts: [&[u8]; 5] = [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: x\r\n",
+        b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 40000\r\n\r\n",
+        b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ];
+    for round in 0..200 {
+        let garbage: Vec<u8> = (0..random.usize(1..60_000)).map(|_| random.u8(..)).collect();
+        if round % 4 == 3 {
+            let mut socket: Socket = server.gateway();
+            let _ = socket.try_send(&garbage);
+            // A length that never comes may keep it open; what else there is, is an error.
+            socket.ends_within(Duration::from_millis(20));
+        } else {
+            let mut stream = open(server.address());
+            let _ = stream.write_all(starts[random.usize(..starts.len())]);
+            let _ = stream.write_all(&garbage);
+            if random.bool() {
+                let _ = stream.read(&mut [0; 4_096]);
+            }
+        }
+        if round % 10 == 0 {
+            let mut line = Line::open(server.address()).unwrap();
+            line.get("/users/@me", &user.token).unwrap().want(200);
+        }
+    }
+    calm.events_until_now();
+}
+
+#[test]
+fn an_orderly_end_under_load_loses_nothing_that_was_acknowledged() {
+    let folder = support::temporary_folder();
+    for round in 0..3 {
+        let options = ["websocket.close_timeout_ms=1000", "store.batch_max=1"];
+        let mut server = Server::start_in(folder.path(), &options);
+        let (owner, messages) = match round {
+            0 => channel(&server),
+            _ => {
+                let mut line = Line::open(server.address()).unwrap();
+                let body = json!({"username": "owner", "password": PASSWORD});
+                let login = line.call("POST", "/auth/login", None, Some(&body)).unwrap().want(200);
+                let token = text(&login["token"]);
+                let servers = line.get("/servers", &token).unwrap().want(200);
+                let id = text(&servers[0]["default_channel_id"]);
+                let owner = User { id: String::new(), name: "owner".into(), token };
+                (owner, format!("/channels/{id}/messages"))
+            }
+        };
+        let address = server.address();
+        let mut polite = server.gateway();
+        polite.identify(&owner.token);
+        // Never answers the close, and holds up one core to the end of its patience.
+        let mut stubborn = server.gateway();
+        stubborn.identify(&owner.token);
+        let (stored, took, status) = std::thread::scope(|scope| {
+            let posters: Vec<_> = (0..6)
+                .map(|worker| {
+                    let (owner, messages) = (&owner, &messages);
+                    scope.spawn(move || post_until_gone(address, owner, messages, worker))
+                })
+                .collect();
+            let reading = scope.spawn(move || polite.closed());
+            std::thread::sleep(Duration::from_millis(300));
+            server.signal(libc::SIGTERM);
+            let begun = Instant::now();
+            let status = server.wait();
+            let took = begun.elapsed();
+            assert_eq!(reading.join().unwrap().0, 4017);
+            let stored: Vec<_> = posters.into_iter().flat_map(|poster| poster.join().unwrap()).collect();
+            (stored, took, status)
+        });
+        drop(stubborn);
+        assert_eq!(status.code(), Some(0), "{}", server.log());
+        // Grace, close time-out, and some for a busy machine.
+        assert!(took < Duration::from_millis(300 + 1_000 + 3_000), "{took:?}");
+        println!("{} acknowledged, ended in {took:?}", stored.len());
+        let server = Server::start_in(folder.path(), &[]);
+        let mut line = Line::open(server.address()).unwrap();
+        for (id, content) in stored {
+            let found = line.get(&format!("{messages}/{id}"), &owner.token).unwrap().want(200);
+            assert_eq!(found["content"], content.as_str());
+        }
+    }
+}
+
+/// Posts, on a new connection when the server ends one, until nobody listens any more.
+fn post_until_gone(
+    address: SocketAddr,
+    owner: &User,
+    messages: &str,
+    worker: usize,
+) -> Vec<(String, String)> {
+    let mut stored = Vec::new();
+    while let Ok(mut line) = Line::open(address) {
+        for index in 0.. {
+            let content = format!("{worker} {index}");
+            let Ok(answer) = line.post(messages, &owner.token, &json!({"content": content})) else { break };
+            match answer.status {
+                200 => stored.push((text(&answer.json()["id"]), content)),
+                _ => drop(answer.want(503)),
+            }
+        }
+    }
+    stored
+}

@@ -1,0 +1,362 @@
+//! What a command must be answered.
+
+use std::collections::BTreeSet;
+
+use plexichat::domain::Op;
+use plexichat::domain::permission::*;
+use plexichat::id::ChannelId;
+use plexichat::store::records::{account, channel_kind, relation};
+
+use super::model::*;
+
+impl Model {
+    /// What the command must be answered at `self.at`.
+    pub fn judge(&self, actor: u64, op: &Op) -> Result<Want, Refused> {
+        let system = || unless(actor != 0, FORBIDDEN);
+        match op {
+            Op::Register(op) => {
+                system()?;
+                self.free(Some(&op.username), Some(&op.email), 0)?;
+                Ok(Want::Token)
+            }
+            Op::ProfileEdit(op) => {
+                let user = some(self.users.get(&actor), UNKNOWN_TOKEN)?;
+                unless(user.state != account::ACTIVE, UNKNOWN_TOKEN)?;
+                unless(op.password.as_ref().is_some_and(|change| change.before.0 != user.phc), FORBIDDEN)?;
+                self.free(op.username.as_deref(), op.email.as_deref(), actor)?;
+                Ok(Want::User)
+            }
+            Op::AccountDelete(op) => {
+                let user = some(self.users.get(&actor), UNKNOWN_TOKEN)?;
+                unless(user.state != account::ACTIVE, UNKNOWN_TOKEN)?;
+                unless(user.phc != op.phc.0, BAD)?;
+                Ok(Want::Done)
+            }
+            Op::LoginFailed(op) => {
+                system()?;
+                let Ok(user) = self.existing(op.user_id.0) else { return Ok(Want::Changed(false)) };
+                let failures = if user.locked_until != 0 { 0 } else { user.failures };
+                let locked = user.locked_until > self.at || u64::from(failures) + 1 >= op.failures_max;
+                Ok(Want::Changed(locked))
+            }
+            Op::TokenCreate(op) => {
+                system()?;
+                let user = some(self.users.get(&op.user_id.0), UNKNOWN_TOKEN)?;
+                unless(user.state != account::ACTIVE, UNKNOWN_TOKEN)?;
+                unless(user.locked_until > self.at, FORBIDDEN)?;
+                unless(user.phc != op.phc.0, UNKNOWN_TOKEN)?;
+                Ok(Want::Token)
+            }
+            Op::TokenTouch(op) => {
+                let token = some(self.live_token(actor, op.token_id.0), UNKNOWN_TOKEN)?;
+                let extend = token.expires_at - self.at < op.threshold_ms;
+                Ok(Want::Changed(extend || self.at >= token.last_activity + 60_000))
+            }
+            Op::TokenRevoke(op) => {
+                some(self.live_token(actor, op.token_id.0), MISSING)?;
+                Ok(Want::Done)
+            }
+            Op::TokenRevokeAll(op) => {
+                let tokens = self.users[&actor].tokens.keys();
+                let live = tokens.filter(|id| self.live_token(actor, **id).is_some());
+                Ok(Want::Count(
+                    live.filter(|id| op.except.map(|except| except.0) != Some(**id)).count() as u64
+                ))
+            }
+            Op::SettingsPut(op) => {
+                let settings = &self.users[&actor].settings;
+                let mut after: BTreeSet<&str> = settings.keys().map(String::as_str).collect();
+                after.extend(op.entries.iter().map(|(key, _)| key.as_str()));
+                unless(after.len() > 100 && after.len() > settings.len(), BAD)?;
+                Ok(Want::Done)
+            }
+            Op::SettingDelete(op) => {
+                some(self.users[&actor].settings.get(&op.key), MISSING)?;
+                Ok(Want::Done)
+            }
+            Op::MessagingEdit(_) => Ok(Want::Done),
+            Op::FriendRequest(op) => {
+                let other = op.user_id.0;
+                unless(actor == other, BAD)?;
+                self.existing(other)?;
+                unless(self.blocked(actor, other), FORBIDDEN)?;
+                let taken = [relation::FRIEND, relation::PENDING_OUTGOING];
+                unless(
+                    self.relations.get(&(actor, other)).is_some_and(|kind| taken.contains(kind)),
+                    CONFLICT,
+                )?;
+                Ok(Want::Done)
+            }
+            Op::FriendAccept(op) => {
+                let kind = self.relations.get(&(actor, op.user_id.0));
+                unless(kind != Some(&relation::PENDING_INCOMING), MISSING)?;
+                Ok(Want::Done)
+            }
+            Op::RelationshipRemove(op) => {
+                some(self.relations.get(&(actor, op.user_id.0)), MISSING)?;
+                Ok(Want::Done)
+            }
+            Op::Block(op) => {
+                unless(actor == op.user_id.0, BAD)?;
+                self.existing(op.user_id.0)?;
+                unless(self.relations.get(&(actor, op.user_id.0)) == Some(&relation::BLOCKED), CONFLICT)?;
+                Ok(Want::Done)
+            }
+            Op::PresenceSet(op) => {
+                let user = some(self.users.get(&actor), MISSING)?;
+                unless(user.state != account::ACTIVE, MISSING)?;
+                let (status, text, emoji, rest_at) = &user.presence;
+                let same = op.status.is_none_or(|new| new == *status)
+                    && op.custom_status.as_ref().is_none_or(|new| new == text)
+                    && op.custom_emoji.as_ref().is_none_or(|new| new == emoji)
+                    && (!op.by_rest || *rest_at == self.at);
+                Ok(Want::Changed(!same))
+            }
+            Op::DmOpen(op) => {
+                let other = op.recipient_id.0;
+                unless(actor == other, BAD)?;
+                self.existing(other)?;
+                self.reaches(actor, other)?;
+                Ok(self.pairs.get(&pair(actor, other)).map_or(Want::NewChannel, |id| Want::Channel(*id)))
+            }
+            Op::NotesOpen(_) => {
+                self.existing(actor)?;
+                Ok(self.pairs.get(&(actor, actor)).map_or(Want::NewChannel, |id| Want::Channel(*id)))
+            }
+            Op::ServerCreate(op) => {
+                self.room(actor, op.server_count_max)?;
+                Ok(Want::Server)
+            }
+            Op::ServerEdit(op) => {
+                let server = self.standing(actor, op.server_id.0)?;
+                server.require(actor, SERVER_MANAGE)?;
+                if let Some(channel) = op.default_channel_id {
+                    let channel = some(self.channels.get(&channel.0), BAD)?;
+                    let fits = channel.server == Some(op.server_id.0) && channel.kind == channel_kind::TEXT;
+                    unless(!fits, BAD)?;
+                }
+                let same = op.name.as_ref().is_none_or(|name| *name == server.name)
+                    && op.description.as_ref().is_none_or(|text| Some(text) == server.description.as_ref())
+                    && op.default_channel_id.is_none_or(|id| Some(id.0) == server.default_channel);
+                Ok(Want::Changed(!same))
+            }
+            Op::ServerDelete(op) => {
+                unless(self.standing(actor, op.server_id.0)?.owner != actor, FORBIDDEN)?;
+                Ok(Want::Done)
+            }
+            Op::MemberLeave(op) => {
+                unless(self.standing(actor, op.server_id.0)?.owner == actor, FORBIDDEN)?;
+                Ok(Want::Done)
+            }
+            Op::MemberKick(op) => {
+                let server = self.kick(actor, op.server_id.0, op.user_id.0, MEMBERS_KICK)?;
+                unless(actor == op.user_id.0, FORBIDDEN)?;
+                server.require_above(actor, op.user_id.0)?;
+                Ok(Want::Done)
+            }
+            Op::MemberExpire(op) => {
+                system()?;
+                let server = self.servers.get(&op.server_id.0);
+                let member = server.and_then(|server| server.members.get(&op.user_id.0));
+                Ok(Want::Changed(member.is_some_and(|member| member.temporary && member.roles.is_empty())))
+            }
+            Op::MemberRoleAdd(op) => {
+                Ok(Want::Changed(!self.role_change(actor, op.server_id.0, op.user_id.0, op.role_id.0)?))
+            }
+            Op::MemberRoleRemove(op) => {
+                Ok(Want::Changed(self.role_change(actor, op.server_id.0, op.user_id.0, op.role_id.0)?))
+            }
+            Op::RoleCreate(op) => {
+                let server = self.standing(actor, op.server_id.0)?;
+                server.require(actor, ROLES_MANAGE)?;
+                server.require(actor, bits(&op.permissions))?;
+                Ok(Want::Role)
+            }
+            Op::RoleEdit(op) => {
+                let (server, old) = self.manageable_role(actor, op.server_id.0, op.role_id.0)?;
+                if let Some(new) = &op.permissions {
+                    server.require(actor, bits(new) & !bits(&old.permissions))?;
+                }
+                let is_default = op.role_id.0 == server.everyone;
+                let old_position = server.position(op.role_id.0);
+                let mut position = op.position.unwrap_or(old_position);
+                if !is_default {
+                    position = position.clamp(1, server.order.len() as u64);
+                }
+                unless(op.position.is_some() && position >= server.top(actor), FORBIDDEN)?;
+                let new = edited(old, op);
+                let (mut rest, same) = (new.clone(), new == *old && position == old_position);
+                rest.permissions.clone_from(&old.permissions);
+                unless(is_default && (rest != *old || position != 0), BAD)?;
+                Ok(Want::Changed(!same))
+            }
+            Op::RoleDelete(op) => {
+                let (server, _) = self.manageable_role(actor, op.server_id.0, op.role_id.0)?;
+                unless(op.role_id.0 == server.everyone, FORBIDDEN)?;
+                Ok(Want::Done)
+            }
+            Op::BanCreate(op) => {
+                let server = self.standing(actor, op.server_id.0)?;
+                self.existing(op.user_id.0)?;
+                server.require(actor, MEMBERS_BAN)?;
+                if server.members.contains_key(&op.user_id.0) {
+                    server.require_above(actor, op.user_id.0)?;
+                }
+                unless(server.bans.contains(&op.user_id.0), CONFLICT)?;
+                Ok(Want::Count(0))
+            }
+            Op::BanDelete(op) => {
+                let server = self.standing(actor, op.server_id.0)?;
+                server.require(actor, MEMBERS_BAN)?;
+                unless(!server.bans.contains(&op.user_id.0), MISSING)?;
+                Ok(Want::Done)
+            }
+            Op::BanMessagesDelete(op) => {
+                let server = self.standing(actor, op.server_id.0)?;
+                server.require(actor, MEMBERS_BAN)?;
+                unless(!server.bans.contains(&op.user_id.0), MISSING)?;
+                Ok(Want::Count(0))
+            }
+            Op::ChannelCreate(op) => {
+                self.standing(actor, op.server_id.0)?.require(actor, CHANNELS_MANAGE)?;
+                if let Some(category) = op.category_id {
+                    unless(op.kind == channel_kind::CATEGORY, BAD)?;
+                    let category = some(self.channels.get(&category.0), BAD)?;
+                    let fits =
+                        category.kind == channel_kind::CATEGORY && category.server == Some(op.server_id.0);
+                    unless(!fits, BAD)?;
+                }
+                Ok(Want::NewChannel)
+            }
+            Op::ChannelEdit(op) => {
+                let (server, channel) = self.manageable_channel(actor, op.channel_id.0)?;
+                let same = op.name.as_ref().is_none_or(|name| *name == channel.name)
+                    && op.topic.as_ref().is_none_or(|topic| Some(topic) == channel.topic.as_ref())
+                    && op.slowmode_seconds.is_none_or(|seconds| seconds == channel.slowmode)
+                    && self.moved(server, channel, op.position).is_none();
+                Ok(Want::Changed(!same))
+            }
+            Op::ChannelDelete(op) => {
+                self.manageable_channel(actor, op.channel_id.0)?;
+                Ok(Want::Done)
+            }
+            Op::InviteCreate(op) => {
+                let (_, have) = self.access(actor, op.channel_id.0)?;
+                require(have, INVITES_CREATE)?;
+                Ok(if self.invites.contains_key(&op.code) { Want::Changed(false) } else { Want::Text })
+            }
+            Op::InviteUse(op) => {
+                let invite = some(self.invites.get(&op.code), MISSING)?;
+                let server = &self.servers[&invite.server];
+                let works = invite.works(self.at);
+                // One that works no longer may have been cleared away.
+                unless(server.members.contains_key(&actor), if works { CONFLICT } else { &[404, 409] })?;
+                unless(!works, MISSING)?;
+                unless(server.bans.contains(&actor), FORBIDDEN)?;
+                self.room(actor, op.server_count_max)?;
+                Ok(Want::Server)
+            }
+            Op::InviteDelete(op) => {
+                let invite =
+                    some(self.invites.get(&op.code).filter(|invite| invite.works(self.at)), MISSING)?;
+                if invite.inviter != actor {
+                    let have = self.standing(actor, invite.server)?.bits(actor);
+                    unless(have & (INVITES_MANAGE | SERVER_MANAGE) == 0, FORBIDDEN)?;
+                }
+                Ok(Want::Done)
+            }
+            Op::MessageCreate(op) => {
+                let (channel, have) = self.access(actor, op.channel_id.0)?;
+                require(have, MESSAGES_SEND)?;
+                self.reachable(channel, actor)?;
+                let silent = [channel_kind::VOICE, channel_kind::STAGE, channel_kind::CATEGORY];
+                unless(silent.contains(&channel.kind), BAD)?;
+                if !op.embeds.is_empty() {
+                    require(have, MESSAGES_EMBED_LINKS)?;
+                }
+                if channel.slowmode != 0 && have & MESSAGES_BYPASS_SLOWMODE == 0 {
+                    let last = channel.last_post.get(&actor);
+                    unless(last.is_some_and(|last| last + channel.slowmode * 1_000 > self.at), SLOW)?;
+                }
+                Model::content(&op.content, !op.embeds.is_empty(), op.length_max)?;
+                if let Some(reply) = op.reply_to_id {
+                    self.message(channel, reply.0)?;
+                }
+                Ok(Want::Message)
+            }
+            Op::MessageEdit(op) => {
+                let (channel, _) = self.access(actor, op.channel_id.0)?;
+                let message = self.message(channel, op.message_id.0)?;
+                unless(message.author != actor, FORBIDDEN)?;
+                Model::content(&op.content, message.embeds, op.length_max)?;
+                Ok(Want::Message)
+            }
+            Op::MessageDelete(op) => {
+                let (channel, have) = self.access(actor, op.channel_id.0)?;
+                if self.message(channel, op.message_id.0)?.author != actor {
+                    require(have, MESSAGES_MANAGE)?;
+                }
+                Ok(Want::Done)
+            }
+            Op::ReactionAdd(op) => {
+                let (channel, have) = self.access(actor, op.channel_id.0)?;
+                require(have, MESSAGES_READ)?;
+                let message = self.message(channel, op.message_id.0)?;
+                require(have, MESSAGES_ADD_REACTIONS)?;
+                self.reachable(channel, actor)?;
+                match message.reactions.iter().find(|(emoji, _)| *emoji == op.emoji) {
+                    Some((_, users)) => Ok(Want::Changed(!users.contains(&actor))),
+                    None => {
+                        unless(message.reactions.len() as u64 >= op.kinds_max, BAD)?;
+                        Ok(Want::Changed(true))
+                    }
+                }
+            }
+            Op::ReactionRemove(op) => {
+                let (channel, _) = self.access(actor, op.channel_id.0)?;
+                let reactions = self.message(channel, op.message_id.0)?.reactions;
+                let mut own =
+                    reactions.iter().filter(|(emoji, users)| *emoji == op.emoji && users.contains(&actor));
+                Ok(Want::Changed(own.next().is_some()))
+            }
+            Op::MessagePin(op) => {
+                let channel = self.pin_access(actor, op.channel_id)?;
+                self.message(channel, op.message_id.0)?;
+                let pinned = channel.pins.contains(&op.message_id.0);
+                unless(!pinned && channel.pins.len() as u64 >= op.pins_max, BAD)?;
+                Ok(Want::Changed(!pinned))
+            }
+            Op::MessageUnpin(op) => {
+                let channel = self.pin_access(actor, op.channel_id)?;
+                self.message(channel, op.message_id.0)?;
+                Ok(Want::Changed(channel.pins.contains(&op.message_id.0)))
+            }
+            Op::ChannelAck(op) => {
+                let moved = self.ack(actor, op.channel_id.0, op.message_id.map(|id| id.0))?;
+                Ok(Want::Count(moved.map_or(0, |(_, count)| count)))
+            }
+            Op::ChannelsAck(_) => Ok(Want::Done),
+            Op::Sweep(_) => {
+                system()?;
+                Ok(Want::Any)
+            }
+            #[allow(unreachable_patterns, reason = "a command that is new may not be modelled yet")]
+            other => panic!("the model does not know command {}", other.code()),
+        }
+    }
+
+    fn pin_access(&self, actor: u64, channel: ChannelId) -> Result<&Channel, Refused> {
+        let (channel, have) = self.access(actor, channel.0)?;
+        if channel.server.is_some() {
+            require(have, MESSAGES_MANAGE)?;
+        }
+        Ok(channel)
+    }
+
+    /// Where a channel goes when it is asked to move; `None` when it stays.
+    pub fn moved(&self, server: u64, channel: &Channel, wanted: Option<u64>) -> Option<u64> {
+        let wanted = wanted.filter(|&wanted| wanted != channel.position)?;
+        let position = wanted.min(self.channels_of(server).count() as u64 - 1);
+        (position != channel.position).then_some(position)
+    }
+}

@@ -1,0 +1,257 @@
+//! What must hold over all tables of a store, whatever happened: indexes and records agree both ways.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plexichat::id::{ChannelId, MessageId, ServerId, UserId};
+use plexichat::store::records::*;
+use plexichat::store::tables::*;
+use plexichat::store::{Key, Read, Record, Table};
+
+/// All rows of a table, as owned records.
+fn rows<K, V>(read: Read<'_>, table: Table<K, V>) -> BTreeMap<K::Owned, V>
+where
+    K: Key,
+    K::Owned: Ord,
+    V: Record + for<'a> From<&'a V::Archived>,
+{
+    read.scan(table, ()).map(|(key, record)| (key, V::from(record))).collect()
+}
+
+fn keys<K: Key, V: Record>(read: Read<'_>, table: Table<K, V>) -> BTreeSet<K::Owned>
+where
+    K::Owned: Ord,
+{
+    read.scan(table, ()).map(|(key, _)| key).collect()
+}
+
+/// # Panics
+/// With the name of the invariant that does not hold.
+pub fn check(read: Read<'_>) {
+    accounts(read);
+    relationships(read);
+    servers(read);
+    channels(read);
+    messages(read);
+    marks(read);
+}
+
+fn accounts(read: Read<'_>) {
+    let users = rows(read, USERS);
+    let here: BTreeMap<_, _> = users.iter().filter(|(_, user)| user.state != account::PURGED).collect();
+    let names: BTreeMap<_, _> = here.iter().map(|(id, user)| (user.username.to_lowercase(), **id)).collect();
+    let emails: BTreeMap<_, _> = here.iter().map(|(id, user)| (user.email.to_lowercase(), **id)).collect();
+    assert_eq!(names.len(), here.len(), "user names are unique");
+    assert_eq!(emails.len(), here.len(), "addresses are unique");
+    let index = |table: Table<&'static str, UserRef>| {
+        rows(read, table).into_iter().map(|(name, found)| (name, found.id)).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(index(USER_NAMES), names, "USER_NAMES is the index of USERS");
+    assert_eq!(index(USER_EMAILS), emails, "USER_EMAILS is the index of USERS");
+    let ids: BTreeSet<UserId> = here.keys().map(|id| **id).collect();
+    assert_eq!(keys(read, CREDENTIALS), ids, "whoever is not purged has a credential");
+    let frozen = here.iter().filter(|(_, user)| user.state == account::FROZEN);
+    let due: BTreeSet<_> = frozen.map(|(id, user)| (user.deletion_at.expect("frozen until"), **id)).collect();
+    assert_eq!(keys(read, DELETIONS), due, "DELETIONS is the index of frozen accounts");
+    let tokens = rows(read, TOKENS);
+    let of_users: BTreeSet<_> = tokens.iter().map(|(id, token)| (token.user_id, *id)).collect();
+    assert_eq!(keys(read, USER_TOKENS), of_users, "USER_TOKENS is the index of TOKENS");
+    for (user_id, _) in of_users {
+        assert!(ids.contains(&user_id), "login sessions belong to accounts");
+    }
+    for table in [keys(read, MESSAGING), keys(read, PRESENCES)] {
+        assert!(table.is_subset(&ids), "preferences belong to accounts");
+    }
+    assert!(keys(read, SETTINGS).iter().all(|(id, _)| ids.contains(id)), "settings belong to accounts");
+}
+
+fn relationships(read: Read<'_>) {
+    let all = rows(read, RELATIONSHIPS);
+    let kind = |a, b| all.get(&(a, b)).map(|relationship| relationship.kind);
+    for ((a, b), relationship) in &all {
+        assert_ne!(a, b, "nobody relates to himself");
+        let facing = kind(*b, *a);
+        let fits = match relationship.kind {
+            relation::FRIEND => facing == Some(relation::FRIEND),
+            relation::PENDING_INCOMING => facing == Some(relation::PENDING_OUTGOING),
+            relation::PENDING_OUTGOING => facing == Some(relation::PENDING_INCOMING),
+            relation::BLOCKED => facing.is_none_or(|facing| facing == relation::BLOCKED),
+            _ => false,
+        };
+        assert!(fits, "{a} to {b} is {} but {facing:?} back", relationship.kind);
+        let state = |id| read.get(USERS, id).expect("relationships are between accounts").state;
+        assert_ne!(state(*a), account::PURGED, "purged accounts have no relationships");
+        // A block is the blocker's own.
+        assert!(state(*b) != account::PURGED || relationship.kind == relation::BLOCKED);
+    }
+}
+
+fn servers(read: Read<'_>) {
+    let servers = rows(read, SERVERS);
+    let garbage = keys(read, SERVER_GARBAGE);
+    assert!(garbage.iter().all(|id| !servers.contains_key(id)), "a server is there or garbage");
+    let known = |id: &ServerId| servers.contains_key(id) || garbage.contains(id);
+    // Of a server that ended, members and bans go in several steps.
+    let here = |id: &ServerId| servers.contains_key(id);
+    let mut members = rows(read, MEMBERS);
+    let mut bans = rows(read, BANS);
+    assert!(members.keys().chain(bans.keys()).all(|(id, _)| known(id)), "members and bans are of servers");
+    members.retain(|(id, _), _| here(id));
+    bans.retain(|(id, _), _| here(id));
+    let turned: BTreeSet<_> = members.keys().map(|(server_id, user_id)| (*user_id, *server_id)).collect();
+    let mut index = keys(read, USER_SERVERS);
+    assert!(index.iter().all(|(_, id)| known(id)), "memberships are of servers");
+    index.retain(|(_, id)| here(id));
+    assert_eq!(index, turned, "USER_SERVERS is the index of MEMBERS");
+    let ordered: BTreeMap<_, _> =
+        bans.iter().map(|((server_id, user_id), ban)| ((*server_id, ban.order), *user_id)).collect();
+    let mut order = rows(read, BAN_ORDER);
+    assert!(order.keys().all(|(id, _)| known(id)), "bans are of servers");
+    order.retain(|(id, _), _| here(id));
+    let order: BTreeMap<_, _> = order.into_iter().map(|(key, user)| (key, user.id)).collect();
+    assert_eq!(order, ordered, "BAN_ORDER is the index of BANS");
+    assert!(bans.keys().all(|key| !members.contains_key(key)), "who is banned is no member");
+    let roles = rows(read, ROLES);
+    assert!(keys(read, AUDIT).iter().all(|(id, _)| known(id)), "the audit log is of a server");
+    assert!(roles.keys().all(|(id, _)| servers.contains_key(id)), "roles are of servers");
+    for (id, server) in &servers {
+        let count = members.range((*id, UserId::MIN)..=(*id, UserId::MAX)).count();
+        assert_eq!(server.member_count, count as u64, "member_count counts MEMBERS");
+        assert!(members.contains_key(&(*id, server.owner_id)), "the owner is a member");
+        let own = || roles.iter().filter(|((server_id, _), _)| server_id == id);
+        let default: Vec<_> =
+            own().filter(|(_, role)| role.is_default).map(|((_, role_id), _)| *role_id).collect();
+        assert_eq!(default, [server.everyone_role_id], "@everyone is the one default role");
+        let mut positions: Vec<u64> = own().map(|(_, role)| role.position).collect();
+        positions.sort_unstable();
+        assert!(positions.into_iter().eq(0..own().count() as u64), "role positions are 0..n");
+        if let Some(channel_id) = server.default_channel_id {
+            let channel = read.get(CHANNELS, channel_id).expect("the default channel exists");
+            assert_eq!((channel.server(), channel.kind), (Some(*id), channel_kind::TEXT), "default channel");
+        }
+    }
+    let invites = rows(read, INVITES);
+    let of_servers: BTreeSet<_> =
+        invites.iter().map(|(code, invite)| (invite.server_id, code.clone())).collect();
+    assert_eq!(keys(read, SERVER_INVITES), of_servers, "SERVER_INVITES is the index of INVITES");
+    for invite in invites.values() {
+        let channel = read.get(CHANNELS, invite.channel_id).expect("invites lead to a channel");
+        assert_eq!(channel.server(), Some(invite.server_id), "invites lead to a channel of their server");
+    }
+}
+
+fn channels(read: Read<'_>) {
+    let channels = rows(read, CHANNELS);
+    let of_servers = channels.iter().filter(|(_, channel)| channel.server_id != ServerId(0));
+    let index: BTreeSet<_> = of_servers.clone().map(|(id, channel)| (channel.server_id, *id)).collect();
+    assert_eq!(keys(read, SERVER_CHANNELS), index, "SERVER_CHANNELS is the index of CHANNELS");
+    let mut positions = BTreeSet::new();
+    for (id, channel) in of_servers {
+        assert!(read.contains(SERVERS, channel.server_id), "a channel's server exists");
+        assert!(positions.insert((channel.server_id, channel.position)), "channel positions are distinct");
+        assert!(channel.participants.is_empty());
+        if let Some(category) = channel.category_id {
+            let category = channels.get(&category).expect("a channel's category exists");
+            assert_eq!(
+                (category.kind, category.server_id),
+                (channel_kind::CATEGORY, channel.server_id),
+                "{id}"
+            );
+            assert_ne!(channel.kind, channel_kind::CATEGORY, "categories stand in no category");
+        }
+    }
+    let mut pairs = BTreeMap::new();
+    let mut dms = BTreeMap::new();
+    for (id, channel) in channels.iter().filter(|(_, channel)| channel.server_id == ServerId(0)) {
+        match (channel.kind, &channel.participants[..]) {
+            (channel_kind::DM, [a, b]) => {
+                assert_eq!(pairs.insert((*a.min(b), *a.max(b)), *id), None, "a pair has one channel");
+                dms.extend([((*a, *id), *b), ((*b, *id), *a)]);
+            }
+            (channel_kind::NOTES, [a]) => {
+                assert_eq!(pairs.insert((*a, *a), *id), None, "a user has one notes channel");
+            }
+            other => panic!("private channel {id} is {other:?}"),
+        }
+    }
+    let stored: BTreeMap<_, _> =
+        rows(read, DM_PAIRS).into_iter().map(|(pair, channel)| (pair, channel.id)).collect();
+    assert_eq!(stored, pairs, "DM_PAIRS is the index of private channels");
+    let stored: BTreeMap<_, _> = rows(read, USER_DMS).into_iter().map(|(key, user)| (key, user.id)).collect();
+    assert_eq!(stored, dms, "USER_DMS is the index of direct messages");
+    for id in keys(read, CHANNEL_GARBAGE) {
+        assert!(!channels.contains_key(&id), "a channel is there or garbage");
+    }
+}
+
+fn messages(read: Read<'_>) {
+    let messages = rows(read, MESSAGES);
+    let garbage = keys(read, CHANNEL_GARBAGE);
+    let known = |id: ChannelId| read.contains(CHANNELS, id) || garbage.contains(&id);
+    let by_author: BTreeMap<_, _> =
+        messages.iter().map(|((channel, id), message)| ((message.author_id, *id), *channel)).collect();
+    let stored: BTreeMap<_, _> =
+        rows(read, AUTHOR_MESSAGES).into_iter().map(|(key, at)| (key, at.id)).collect();
+    assert_eq!(stored, by_author, "AUTHOR_MESSAGES is the index of MESSAGES");
+    let pinned = messages.iter().filter(|(_, message)| message.pin != 0);
+    let pinned: BTreeMap<_, _> =
+        pinned.map(|((channel, id), message)| ((*channel, message.pin), *id)).collect();
+    let mut pins: BTreeMap<_, _> =
+        rows(read, PINS).into_iter().map(|(key, message)| (key, message.id)).collect();
+    // A channel that is being removed loses its messages before its pins.
+    pins.retain(|key, id| !garbage.contains(&key.0) || messages.contains_key(&(key.0, *id)));
+    assert_eq!(pins, pinned, "PINS is the index of pinned messages");
+    let mut reacted = BTreeSet::new();
+    for ((channel_id, id), message) in &messages {
+        assert!(known(*channel_id), "messages are in channels");
+        if message.reacted {
+            reacted.insert(*id);
+        }
+    }
+    reactions(read, reacted);
+}
+
+fn reactions(read: Read<'_>, reacted: BTreeSet<MessageId>) {
+    // Of messages in a channel that is being removed they go in several steps.
+    let garbage = keys(read, CHANNEL_GARBAGE);
+    let going = |id: MessageId| garbage.iter().any(|channel| read.contains(MESSAGES, (*channel, id)));
+    let sets = rows(read, REACTION_SETS);
+    let with_set: BTreeSet<_> = sets.keys().copied().collect();
+    assert_eq!(with_set, reacted, "message.reacted says whether a set is there");
+    let mut reactions = rows(read, REACTIONS);
+    reactions.retain(|(id, _, _), _| !going(*id));
+    let ordered: BTreeSet<_> =
+        reactions.iter().map(|((id, index, user), reaction)| (*id, *index, reaction.order, *user)).collect();
+    let mut order = keys(read, REACTION_ORDER);
+    order.retain(|(id, _, _, _)| !going(*id));
+    assert_eq!(order, ordered, "REACTION_ORDER is the index of REACTIONS");
+    let mut counts = BTreeMap::new();
+    for (id, index, _) in reactions.keys() {
+        *counts.entry((*id, *index)).or_insert(0) += 1;
+    }
+    let mut claimed = BTreeMap::new();
+    for (message, set) in sets.iter().filter(|(id, _)| !going(**id)) {
+        assert!(!set.entries.is_empty(), "a set has an entry");
+        let emoji: BTreeSet<_> = set.entries.iter().map(|entry| &entry.emoji).collect();
+        assert_eq!(emoji.len(), set.entries.len(), "an emoji has one entry");
+        for entry in &set.entries {
+            assert_eq!(claimed.insert((*message, entry.index), entry.count), None, "an index has one entry");
+        }
+    }
+    assert_eq!(claimed, counts, "the counts of a set are its rows");
+}
+
+fn marks(read: Read<'_>) {
+    let marks: BTreeMap<_, _> =
+        rows(read, READ_MARKS).into_iter().map(|(key, mark)| (key, mark.id)).collect();
+    let readers: BTreeMap<_, _> = rows(read, CHANNEL_READERS)
+        .into_iter()
+        .map(|((channel, user), mark)| ((user, channel), mark.id))
+        .collect();
+    assert_eq!(marks, readers, "CHANNEL_READERS holds the same as READ_MARKS");
+    let garbage = keys(read, CHANNEL_GARBAGE);
+    for (user, channel) in marks.keys() {
+        assert!(read.contains(CHANNELS, *channel) || garbage.contains(channel), "marks are of channels");
+        let user = read.get(USERS, *user).expect("marks are of accounts");
+        assert_ne!(user.state, account::PURGED, "purged accounts have no marks");
+    }
+}

@@ -1,0 +1,409 @@
+//! What becomes of a command that was accepted.
+
+use std::collections::BTreeMap;
+
+use plexichat::domain::permission::{self, *};
+use plexichat::domain::{Op, Reply};
+use plexichat::id::{self, ChannelId, UserId};
+use plexichat::store::Read;
+use plexichat::store::records::{Grant, account, channel_kind, dm_policy, relation};
+use plexichat::store::tables::SERVERS;
+
+use super::model::*;
+
+impl Model {
+    /// Makes the change of a command that was answered with `reply`.
+    pub fn take(&mut self, actor: u64, op: &Op, reply: &Reply, read: Read<'_>) {
+        let at = self.at;
+        if *reply == Reply::Changed(false) && !matches!(op, Op::LoginFailed(_)) {
+            return;
+        }
+        match op {
+            Op::Register(op) => {
+                let Reply::Token(user_id, token_id) = reply else { unreachable!() };
+                let user = User {
+                    name: op.username.clone(),
+                    email: op.email.clone(),
+                    phc: op.phc.0.clone(),
+                    dm_policy: dm_policy::EVERYONE,
+                    ..User::default()
+                };
+                self.users.insert(user_id.0, user);
+                self.grant(user_id.0, token_id.0, &op.token);
+            }
+            Op::ProfileEdit(op) => {
+                let user = self.user(actor);
+                user.name = op.username.clone().unwrap_or(std::mem::take(&mut user.name));
+                user.email = op.email.clone().unwrap_or(std::mem::take(&mut user.email));
+                if let Some(change) = &op.password {
+                    user.phc.clone_from(&change.after.0);
+                }
+            }
+            Op::AccountDelete(op) => {
+                let user = self.user(actor);
+                (user.state, user.deletion_at) = (account::FROZEN, at + op.grace_ms);
+                user.tokens.clear();
+            }
+            Op::LoginFailed(op) => {
+                let Some(user) = self.users.get_mut(&op.user_id.0) else { return };
+                if user.state == account::PURGED || user.locked_until > at {
+                    return;
+                }
+                user.failures = if user.locked_until != 0 { 1 } else { user.failures + 1 };
+                let locked = u64::from(user.failures) >= op.failures_max;
+                user.locked_until = if locked { at + op.lockout_ms } else { 0 };
+            }
+            Op::TokenCreate(op) => {
+                let Reply::Token(user_id, token_id) = reply else { unreachable!() };
+                assert_eq!(*user_id, op.user_id);
+                let user = self.user(op.user_id.0);
+                (user.failures, user.locked_until) = (0, 0);
+                self.grant(user_id.0, token_id.0, &op.token);
+            }
+            Op::TokenTouch(op) => {
+                let token = self.user(actor).tokens.get_mut(&op.token_id.0).unwrap();
+                if token.expires_at - at < op.threshold_ms {
+                    token.expires_at = token.expires_at.max(at + op.life_ms);
+                }
+                token.last_activity = at;
+            }
+            Op::TokenRevoke(op) => drop(self.user(actor).tokens.remove(&op.token_id.0)),
+            Op::TokenRevokeAll(op) => {
+                let except = op.except.map(|id| id.0);
+                self.user(actor).tokens.retain(|id, _| Some(*id) == except);
+            }
+            Op::SettingsPut(op) => self.user(actor).settings.extend(op.entries.iter().cloned()),
+            Op::SettingDelete(op) => drop(self.user(actor).settings.remove(&op.key)),
+            Op::MessagingEdit(op) => {
+                let user = self.user(actor);
+                user.dm_policy = op.allow_dms_from.unwrap_or(user.dm_policy);
+            }
+            Op::FriendRequest(op) => {
+                let other = op.user_id.0;
+                let kinds = match self.relations.get(&(actor, other)) {
+                    Some(_) => (relation::FRIEND, relation::FRIEND),
+                    None => (relation::PENDING_OUTGOING, relation::PENDING_INCOMING),
+                };
+                self.relations.insert((actor, other), kinds.0);
+                self.relations.insert((other, actor), kinds.1);
+            }
+            Op::FriendAccept(op) => {
+                self.relations.insert((actor, op.user_id.0), relation::FRIEND);
+                self.relations.insert((op.user_id.0, actor), relation::FRIEND);
+            }
+            Op::RelationshipRemove(op) => {
+                if self.relations.remove(&(actor, op.user_id.0)) != Some(relation::BLOCKED) {
+                    self.relations.remove(&(op.user_id.0, actor));
+                }
+            }
+            Op::Block(op) => {
+                let facing = (op.user_id.0, actor);
+                if self.relations.get(&facing) != Some(&relation::BLOCKED) {
+                    self.relations.remove(&facing);
+                }
+                self.relations.insert((actor, op.user_id.0), relation::BLOCKED);
+            }
+            Op::PresenceSet(op) => {
+                let presence = &mut self.user(actor).presence;
+                presence.0 = op.status.unwrap_or(presence.0);
+                presence.1 = op.custom_status.clone().unwrap_or(presence.1.take());
+                presence.2 = op.custom_emoji.clone().unwrap_or(presence.2.take());
+                presence.3 = if op.by_rest { at } else { presence.3 };
+            }
+            Op::DmOpen(op) => {
+                self.open(reply, channel_kind::DM, actor, op.recipient_id.0);
+            }
+            Op::NotesOpen(_) => self.open(reply, channel_kind::NOTES, actor, actor),
+            Op::ServerCreate(op) => {
+                let Reply::Server(server_id) = reply else { unreachable!() };
+                let record = read.get(SERVERS, *server_id).expect("the server that was just made");
+                let everyone = record.everyone_role_id.0.to_native();
+                let general = record.default_channel_id.as_ref().map(|id| id.0.to_native());
+                let names = permission::NAMES.iter().enumerate();
+                let given = names.filter(|(bit, _)| EVERYONE_DEFAULT >> bit & 1 != 0);
+                let permissions =
+                    given.map(|(_, name)| Grant { name: name.to_string(), allowed: true }).collect();
+                let role = Role { name: "@everyone".into(), permissions, ..Role::default() };
+                let server = Server {
+                    name: op.name.clone(),
+                    description: op.description.clone(),
+                    owner: actor,
+                    everyone,
+                    default_channel: general,
+                    roles: BTreeMap::from([(everyone, role)]),
+                    members: BTreeMap::from([(actor, Member::default())]),
+                    ..Server::default()
+                };
+                self.servers.insert(server_id.0, server);
+                let channel = Channel {
+                    server: Some(server_id.0),
+                    kind: channel_kind::TEXT,
+                    name: "general".into(),
+                    ..Channel::default()
+                };
+                self.channels.insert(general.expect("a new server has a channel"), channel);
+            }
+            Op::ServerEdit(op) => {
+                let server = self.server(op.server_id.0);
+                server.name = op.name.clone().unwrap_or(std::mem::take(&mut server.name));
+                server.description = op.description.clone().or(server.description.take());
+                server.default_channel = op.default_channel_id.map(|id| id.0).or(server.default_channel);
+            }
+            Op::ServerDelete(op) => self.remove_server(op.server_id.0),
+            Op::MemberLeave(op) => drop(self.server(op.server_id.0).members.remove(&actor)),
+            Op::MemberKick(op) => drop(self.server(op.server_id.0).members.remove(&op.user_id.0)),
+            Op::MemberExpire(op) => drop(self.server(op.server_id.0).members.remove(&op.user_id.0)),
+            Op::MemberRoleAdd(op) => {
+                let members = &mut self.server(op.server_id.0).members;
+                members.get_mut(&op.user_id.0).unwrap().roles.insert(op.role_id.0);
+            }
+            Op::MemberRoleRemove(op) => {
+                let members = &mut self.server(op.server_id.0).members;
+                members.get_mut(&op.user_id.0).unwrap().roles.remove(&op.role_id.0);
+            }
+            Op::RoleCreate(op) => {
+                let Reply::Role(role_id) = reply else { unreachable!() };
+                let server = self.server(op.server_id.0);
+                // Under his own highest role: he is moved up. The owner stands above all.
+                let index = (server.top(actor).saturating_sub(1)).min(server.order.len() as u64) as usize;
+                server.order.insert(index, role_id.0);
+                let role = Role {
+                    name: op.name.clone(),
+                    color: op.color.clone(),
+                    permissions: op.permissions.clone(),
+                    hoist: op.hoist,
+                    mentionable: op.mentionable,
+                };
+                server.roles.insert(role_id.0, role);
+            }
+            Op::RoleEdit(op) => {
+                let server = self.server(op.server_id.0);
+                let role = server.roles.get_mut(&op.role_id.0).unwrap();
+                *role = edited(role, op);
+                if let Some(position) = op.position
+                    && op.role_id.0 != server.everyone
+                {
+                    let index = position.clamp(1, server.order.len() as u64) as usize - 1;
+                    server.order.retain(|id| *id != op.role_id.0);
+                    server.order.insert(index, op.role_id.0);
+                }
+            }
+            Op::RoleDelete(op) => {
+                let server = self.server(op.server_id.0);
+                server.roles.remove(&op.role_id.0);
+                server.order.retain(|id| *id != op.role_id.0);
+                for member in server.members.values_mut() {
+                    member.roles.remove(&op.role_id.0);
+                }
+            }
+            Op::BanCreate(op) => {
+                let server = self.server(op.server_id.0);
+                server.bans.insert(op.user_id.0);
+                server.members.remove(&op.user_id.0);
+                let since = at.saturating_sub(op.delete_message_days.saturating_mul(86_400_000));
+                if op.delete_message_days != 0 {
+                    self.remove_messages(op.server_id.0, op.user_id.0, id::first_id_at(since));
+                }
+            }
+            Op::BanDelete(op) => drop(self.server(op.server_id.0).bans.remove(&op.user_id.0)),
+            Op::BanMessagesDelete(op) => {
+                if let Some(first) = op.after.0.checked_add(1) {
+                    self.remove_messages(op.server_id.0, op.user_id.0, first);
+                }
+            }
+            Op::ChannelCreate(op) => {
+                let Reply::Channel(channel_id) = reply else { unreachable!() };
+                let last = self.channels_of(op.server_id.0).map(|(_, channel)| channel.position).max();
+                let channel = Channel {
+                    server: Some(op.server_id.0),
+                    kind: op.kind,
+                    name: op.name.clone(),
+                    topic: op.topic.clone(),
+                    position: last.map_or(0, |last| last + 1),
+                    category: op.category_id.map(|id| id.0),
+                    slowmode: op.slowmode_seconds,
+                    ..Channel::default()
+                };
+                self.channels.insert(channel_id.0, channel);
+            }
+            Op::ChannelEdit(op) => {
+                let server = self.channels[&op.channel_id.0].server.unwrap();
+                let moved = self.moved(server, &self.channels[&op.channel_id.0], op.position);
+                let channel = self.channel(op.channel_id);
+                channel.name = op.name.clone().unwrap_or(std::mem::take(&mut channel.name));
+                channel.topic = op.topic.clone().or(channel.topic.take());
+                channel.slowmode = op.slowmode_seconds.unwrap_or(channel.slowmode);
+                if let Some(position) = moved {
+                    let mut order = self.channel_order(server);
+                    order.retain(|id| *id != op.channel_id.0);
+                    order.insert(position as usize, op.channel_id.0);
+                    for (position, id) in order.into_iter().enumerate() {
+                        self.channel(ChannelId(id)).position = position as u64;
+                    }
+                }
+            }
+            Op::ChannelDelete(op) => {
+                let gone = self.channels.remove(&op.channel_id.0).unwrap();
+                self.invites.retain(|_, invite| invite.channel != op.channel_id.0);
+                for channel in self.channels.values_mut().filter(|c| c.category == Some(op.channel_id.0)) {
+                    channel.category = None;
+                }
+                let server = self.server(gone.server.unwrap());
+                server.default_channel = server.default_channel.filter(|id| *id != op.channel_id.0);
+            }
+            Op::InviteCreate(op) => {
+                let channel = op.channel_id.0;
+                let invite = Invite {
+                    server: self.channels[&channel].server.unwrap(),
+                    channel,
+                    inviter: actor,
+                    uses: 0,
+                    max_uses: op.max_uses,
+                    expires_at: (op.max_age != 0).then(|| at + op.max_age * 1_000),
+                    temporary: op.temporary,
+                };
+                self.invites.insert(op.code.clone(), invite);
+            }
+            Op::InviteUse(op) => {
+                let invite = self.invites.get_mut(&op.code).unwrap();
+                invite.uses += 1;
+                let (server, temporary) = (invite.server, invite.temporary);
+                self.server(server).members.insert(actor, Member { temporary, ..Member::default() });
+            }
+            Op::InviteDelete(op) => drop(self.invites.remove(&op.code)),
+            Op::MessageCreate(op) => {
+                let Reply::Message(channel_id, message_id) = reply else { unreachable!() };
+                assert_eq!(*channel_id, op.channel_id);
+                let (_, have) = self.access(actor, op.channel_id.0).unwrap();
+                let channel = self.channel(op.channel_id);
+                let message = Message {
+                    author: actor,
+                    content: op.content.clone(),
+                    embeds: !op.embeds.is_empty(),
+                    reactions: Vec::new(),
+                };
+                channel.messages.insert(message_id.0, message);
+                if channel.slowmode != 0 && have & MESSAGES_BYPASS_SLOWMODE == 0 {
+                    channel.last_post.insert(actor, at);
+                }
+            }
+            Op::MessageEdit(op) => {
+                let message = self.channel(op.channel_id).messages.get_mut(&op.message_id.0).unwrap();
+                message.content.clone_from(&op.content);
+            }
+            Op::MessageDelete(op) => self.remove_message(op.channel_id.0, op.message_id.0),
+            Op::ReactionAdd(op) => {
+                let message = self.channel(op.channel_id).messages.get_mut(&op.message_id.0).unwrap();
+                match message.reactions.iter_mut().find(|(emoji, _)| *emoji == op.emoji) {
+                    Some((_, users)) => users.push(actor),
+                    None => message.reactions.push((op.emoji.clone(), vec![actor])),
+                }
+            }
+            Op::ReactionRemove(op) => {
+                let message = self.channel(op.channel_id).messages.get_mut(&op.message_id.0).unwrap();
+                let own = message.reactions.iter_mut().find(|(emoji, _)| *emoji == op.emoji).unwrap();
+                own.1.retain(|user| *user != actor);
+                message.reactions.retain(|(_, users)| !users.is_empty());
+            }
+            Op::MessagePin(op) => self.channel(op.channel_id).pins.push(op.message_id.0),
+            Op::MessageUnpin(op) => self.channel(op.channel_id).pins.retain(|id| *id != op.message_id.0),
+            Op::ChannelAck(op) => self.mark(actor, op.channel_id, op.message_id.map(|id| id.0)),
+            Op::ChannelsAck(op) => {
+                for (channel_id, message_id) in &op.marks {
+                    self.mark(actor, *channel_id, message_id.map(|id| id.0));
+                }
+            }
+            Op::Sweep(_) => self.purge_due(),
+            #[allow(unreachable_patterns, reason = "see judge")]
+            _ => {}
+        }
+    }
+
+    fn user(&mut self, id: u64) -> &mut User {
+        self.users.get_mut(&id).expect("judge found the user")
+    }
+
+    fn server(&mut self, id: u64) -> &mut Server {
+        self.servers.get_mut(&id).expect("judge found the server")
+    }
+
+    fn channel(&mut self, id: ChannelId) -> &mut Channel {
+        self.channels.get_mut(&id.0).expect("judge found the channel")
+    }
+
+    fn grant(&mut self, user: u64, token: u64, new: &plexichat::domain::token::NewToken) {
+        let at = self.at;
+        let tokens = &mut self.user(user).tokens;
+        tokens.retain(|_, token| token.expires_at > at);
+        while tokens.len() as u64 >= new.count_max.max(1) {
+            let (_, oldest) = tokens.iter().map(|(id, token)| (token.last_activity, *id)).min().unwrap();
+            tokens.remove(&oldest);
+        }
+        tokens.insert(token, Token { expires_at: at + new.life_ms, last_activity: at });
+    }
+
+    fn open(&mut self, reply: &Reply, kind: u8, a: u64, b: u64) {
+        let Reply::Channel(channel_id) = reply else { unreachable!() };
+        let participants = if a == b { vec![a] } else { vec![a, b] };
+        self.pairs.insert(pair(a, b), channel_id.0);
+        self.channels.entry(channel_id.0).or_insert(Channel { kind, participants, ..Channel::default() });
+    }
+
+    fn mark(&mut self, actor: u64, channel: ChannelId, message: Option<u64>) {
+        if let Ok(Some((target, _))) = self.ack(actor, channel.0, message) {
+            self.channel(channel).marks.insert(actor, target);
+        }
+    }
+
+    fn remove_message(&mut self, channel: u64, message: u64) {
+        let channel = self.channel(ChannelId(channel));
+        channel.messages.remove(&message);
+        channel.pins.retain(|id| *id != message);
+    }
+
+    fn remove_messages(&mut self, server: u64, author: u64, first: u64) {
+        for channel in self.channels.values_mut().filter(|channel| channel.server == Some(server)) {
+            channel.messages.retain(|id, message| *id < first || message.author != author);
+            let messages = &channel.messages;
+            channel.pins.retain(|id| messages.contains_key(id));
+        }
+    }
+
+    fn remove_server(&mut self, server: u64) {
+        self.servers.remove(&server);
+        self.channels.retain(|_, channel| channel.server != Some(server));
+        self.invites.retain(|_, invite| invite.server != server);
+    }
+
+    /// What is left of accounts whose grace has run out.
+    fn purge_due(&mut self) {
+        let at = self.at;
+        let due =
+            self.users.iter().filter(|(_, user)| user.state == account::FROZEN && user.deletion_at <= at);
+        let due: Vec<u64> = due.map(|(id, _)| *id).collect();
+        for id in due {
+            let servers: Vec<u64> = self.servers_of(id).collect();
+            for server in servers {
+                if self.servers[&server].owner == id {
+                    self.remove_server(server);
+                } else {
+                    self.server(server).members.remove(&id);
+                }
+            }
+            // What others hold against him without an answer stays theirs: blocks.
+            let others: Vec<u64> = self.relations.keys().filter(|(a, _)| *a == id).map(|(_, b)| *b).collect();
+            for other in others {
+                self.relations.remove(&(id, other));
+                self.relations.remove(&(other, id));
+            }
+            for channel in self.channels.values_mut() {
+                channel.marks.remove(&id);
+            }
+            if let Some(notes) = self.pairs.remove(&(id, id)) {
+                self.channels.remove(&notes);
+            }
+            let name = format!("deleted_{}", UserId(id));
+            self.users.insert(id, User { name, state: account::PURGED, ..User::default() });
+        }
+    }
+}
