@@ -631,3 +631,21 @@ fn some_changes_are_told_to_few() {
     assert_eq!(mine.json()["d"]["compatible"], false);
     assert_eq!(mine.closed().0, 4015);
 }
+
+#[test]
+fn who_speaks_and_leaves_at_once_is_gone() {
+    let server = Server::start(&["http.connections_per_address_max=20"]);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    // The last words, which nobody answers, and the end arrive together; then a place that stays taken fails.
+    let mut count = 0;
+    while count < 200 {
+        let Ok(mut socket) = Socket::try_connect(server.address(), "/gateway", &[]) else {
+            assert!(Instant::now() < deadline, "the places of {count} connections stay taken");
+            std::thread::sleep(Duration::from_millis(10));
+            continue;
+        };
+        socket.frame();
+        socket.send_frame(0x8a, b"bye");
+        count += 1;
+    }
+}
