@@ -133,7 +133,7 @@ struct Buffers {
     ready: Vec<(Ready, bool)>,
     dirty: Vec<u32>,
     /// Sockets that had more to read than one turn allows.
-    again: Vec<(u32, u32)>,
+    again: Vec<(u32, u32, bool)>,
 }
 
 /// The gateway's limits that all cores share.
@@ -343,14 +343,14 @@ impl Core {
             ready.clear();
             ring.reap(ready);
         }
-        for (id, generation) in std::mem::take(again) {
-            ready.push((Ready::Read { id, generation }, true));
+        for (id, generation, is_last) in std::mem::take(again) {
+            ready.push((Ready::Read { id, generation, is_last }, true));
         }
         for (event, goes_on) in ready.drain(..) {
             match event {
-                Ready::Read { id, generation } => {
-                    if self.read_socket(id, generation, receive) {
-                        again.push((id, generation));
+                Ready::Read { id, generation, is_last } => {
+                    if self.read_socket(id, generation, is_last, receive) {
+                        again.push((id, generation, is_last));
                     }
                     let fd = self.current(id, generation);
                     if let (false, Some((fd, generation))) = (goes_on, fd) {
@@ -374,7 +374,7 @@ impl Core {
     }
 
     /// Reads what is there; true when more may wait.
-    fn read_socket(&self, id: u32, generation: u32, buffer: &mut [u8]) -> bool {
+    fn read_socket(&self, id: u32, generation: u32, is_last: bool, buffer: &mut [u8]) -> bool {
         for _ in 0..RECEIVE_COUNT_MAX {
             let Some((fd, _)) = self.current(id, generation) else { return false };
             match ring::receive(fd, buffer) {
@@ -385,7 +385,8 @@ impl Core {
                 Ok(len) => {
                     self.metrics.gateway_frames_in.increment();
                     self.with_cx(|cx, hub| hub.receive(cx, id, &mut buffer[..len]));
-                    if len < buffer.len() {
+                    // A short read has emptied the socket; of its end there may be no second word.
+                    if len < buffer.len() && !is_last {
                         return false;
                     }
                 }

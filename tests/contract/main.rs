@@ -1,17 +1,73 @@
 //! The contract, checked on the real program over real sockets.
+//!
+//! A file per group of routes; a case per route, named like its operation. What holds for every route (credentials,
+//! ids, bodies, methods) is read from the table of routes in `guards.rs`.
 
 #[path = "../support/mod.rs"]
 mod support;
 
-use support::Server;
+mod cli;
+mod gateway;
+mod guards;
+mod http_edge;
+mod rate_limits;
+mod world;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use plexichat::api::routes::ROUTES;
+use world::World;
+
+/// An operation id and what is tried with it; it must have answered 2xx afterwards.
+type Case = (&'static str, fn(&World));
+
+macro_rules! cases {
+    ($($name:ident),* $(,)?) => { pub const CASES: &[crate::Case] = &[$((stringify!($name), $name)),*]; };
+}
+
+macro_rules! groups {
+    ($($group:ident),* $(,)?) => {
+        $(
+            mod $group;
+            #[test]
+            fn $group() {
+                run(stringify!($group), $group::CASES);
+            }
+        )*
+        const GROUPS: &[&str] = &[$(stringify!($group)),*];
+    };
+}
+
+groups! {
+    system, auth, users, dms, settings, relationships, presence, servers, members, bans, roles, channels, invites,
+    messages, read_marks, pins, reactions, typing,
+}
+
+/// Every row of the table of routes belongs to a group that is tested; [`run`] looks at each row.
 #[test]
-fn smoke() {
-    let server = Server::start(&[]);
-    let user = server.register("ada");
-    let me = server.http().get("/api/v1/users/@me", Some(&user.token)).want(200);
-    assert_eq!(me["username"], "ada");
-    let mut socket = server.gateway();
-    assert_eq!(socket.identify(&user.token)["user"]["id"], *user.id);
-    assert!(server.stop().success());
+fn every_route_belongs_to_a_tested_group() {
+    for route in ROUTES {
+        assert!(GROUPS.contains(&route.group), "no cases for {} {}", route.group, route.name);
+    }
+}
+
+/// Runs the cases of a group on a server of its own, all of them, also after a failure.
+fn run(group: &str, cases: &[Case]) {
+    let rows = || ROUTES.iter().filter(|route| route.group == group);
+    for route in rows() {
+        assert!(cases.iter().any(|(name, _)| *name == route.name), "no case for {}", route.name);
+    }
+    let world = World::new(&[]);
+    let mut failed = Vec::new();
+    for (name, case) in cases {
+        assert!(rows().any(|route| route.name == *name), "{name} is no operation of {group}");
+        let passed = catch_unwind(AssertUnwindSafe(|| case(&world))).is_ok();
+        if !passed {
+            failed.push(*name);
+            continue;
+        }
+        let untried = rows().filter(|route| route.name == *name && !world.has_answered(route));
+        failed.extend(untried.map(|route| route.path));
+    }
+    assert!(failed.is_empty(), "failed: {failed:?}");
 }

@@ -181,7 +181,6 @@ impl Server {
     }
 
     /// Creates an account and returns it with its token.
-    #[must_use]
     pub fn register(&self, name: &str) -> User {
         register(&mut self.http(), name)
     }
@@ -249,7 +248,8 @@ fn wait_or_kill(child: &mut Child, patience: Duration) -> ExitStatus {
 /// The kernel counts the starting *thread* as the parent, and a test's thread ends with the test; so one thread that
 /// stays starts them all.
 fn spawn(mut command: Command) -> Child {
-    static STARTER: LazyLock<Mutex<Sender<(Command, Sender<Child>)>>> = LazyLock::new(|| {
+    type Orders = Sender<(Command, Sender<Child>)>;
+    static STARTER: LazyLock<Mutex<Orders>> = LazyLock::new(|| {
         let (sender, receiver) = channel::<(Command, Sender<Child>)>();
         std::thread::spawn(move || {
             for (mut command, reply) in receiver {

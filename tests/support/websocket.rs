@@ -184,13 +184,17 @@ impl Socket {
         }
     }
 
-    /// Reads up to the close frame and gives its code and reason.
+    /// Reads up to the close frame, answers it and gives its code and reason.
     #[track_caller]
     pub fn closed(&mut self) -> (u16, String) {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             match self.message() {
-                Frame::Close(code, reason) => return (code, reason),
+                Frame::Close(code, reason) => {
+                    // After an answer of our own the server may be gone already.
+                    let _ = self.try_send(&frame(0x88, &code.to_be_bytes(), Some([0; 4])));
+                    return (code, reason);
+                }
                 Frame::End => panic!("the connection ended without a close frame"),
                 _ => {}
             }

@@ -1,0 +1,344 @@
+//! What clients do to HTTP/1.1: in one piece, in many, wrong, slowly, or in great number.
+
+use std::io::{BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::support::http::{open, read_answer};
+use crate::support::{Answer, PASSWORD, Server, json};
+
+const NEGOTIATE: &str = r#"{"client_version":"a.1.0-49"}"#;
+
+/// Sends bytes on a fresh connection and reads answers until the server closes.
+fn exchange(server: &Server, bytes: &[u8]) -> Vec<Answer> {
+    let mut stream = open(server.address());
+    // A refusal may arrive, and the connection end, before everything is sent.
+    let _ = stream.write_all(bytes);
+    let mut reader = BufReader::new(stream);
+    let mut answers = Vec::new();
+    while let Ok(answer) = read_answer(&mut reader, false) {
+        answers.push(answer);
+    }
+    answers
+}
+
+fn statuses(server: &Server, request: &str) -> Vec<u16> {
+    exchange(server, request.as_bytes()).iter().map(|answer| answer.status).collect()
+}
+
+/// A whole request that closes the connection.
+fn closing(line: &str, headers: &str, body: &str) -> String {
+    format!("{line}\r\nHost: h\r\nConnection: close\r\n{headers}\r\n{body}")
+}
+
+fn is_error(answer: &Answer, status: u16) -> bool {
+    answer.want(status);
+    answer.header("connection") == Some("close")
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let server = Server::start(&[]);
+    let mut request = String::new();
+    for index in 0..500 {
+        let path = ["/health", "/api/v1/version", "/nope", "/api/v1/users/@me"][index % 4];
+        request.push_str(&format!("GET {path}?{index} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        if index % 50 == 0 {
+            // Password hashing takes a while; those behind wait.
+            let body = json!({"username": "nobody_here", "password": PASSWORD}).to_string();
+            request.push_str(&format!(
+                "POST /api/v1/auth/login HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            ));
+        }
+    }
+    request.push_str(&closing("GET /health HTTP/1.1", "", ""));
+    let answers = exchange(&server, request.as_bytes());
+    let got: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    let mut want = Vec::new();
+    for index in 0..500 {
+        want.push([200, 200, 404, 401][index % 4]);
+        want.extend((index % 50 == 0).then_some(401));
+    }
+    want.push(200);
+    assert_eq!(got, want);
+    let ids: Vec<u64> = answers
+        .iter()
+        .map(|answer| answer.header("x-request-id").and_then(|id| id.parse().ok()).expect("a number"))
+        .collect();
+    assert!(ids.is_sorted(), "in their order");
+}
+
+#[test]
+fn requests_in_pieces() {
+    let server = Server::start(&[]);
+    let request = closing(
+        "POST /api/v1/version/negotiate HTTP/1.1",
+        &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", NEGOTIATE.len()),
+        NEGOTIATE,
+    );
+    let mut stream = open(server.address());
+    for byte in request.as_bytes() {
+        stream.write_all(&[*byte]).expect("an open socket");
+    }
+    assert_eq!(read_answer(&mut BufReader::new(stream), false).expect("an answer").status, 200);
+}
+
+#[test]
+fn chunked_bodies() {
+    let server = Server::start(&[]);
+    let (front, back) = NEGOTIATE.split_at(7);
+    let chunked = |body: &str| {
+        closing(
+            "POST /api/v1/version/negotiate HTTP/1.1",
+            "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n",
+            body,
+        )
+    };
+    let (a, b) = (front.len(), back.len());
+    for body in [
+        format!("{a:x}\r\n{front}\r\n{b:X}\r\n{back}\r\n0\r\n\r\n"),
+        format!("00{a:x};name=\"v\"\r\n{front}\r\n{b:x}\r\n{back}\r\n000\r\nTrailer: x\r\n\r\n"),
+    ] {
+        assert_eq!(statuses(&server, &chunked(&body)), [200], "{body}");
+    }
+    for body in [
+        format!("{a:x}\n{front}\n0\n\n"),
+        format!("+{a:x}\r\n{front}\r\n0\r\n\r\n"),
+        format!("0x{a:x}\r\n{front}\r\n0\r\n\r\n"),
+        format!("-1\r\n{front}\r\n0\r\n\r\n"),
+        format!("{a:x}\r\n{front}xx\r\n0\r\n\r\n"),
+        format!("\r\n{front}\r\n0\r\n\r\n"),
+        "ffffffffffffffffff\r\n".to_owned(),
+    ] {
+        let answers = exchange(&server, chunked(&body).as_bytes());
+        assert!(answers.len() == 1 && is_error(&answers[0], 400), "{body:?}: {answers:?}");
+    }
+    // More than `api.max_body_size` in small chunks.
+    let chunk = format!("1000\r\n{}\r\n", "x".repeat(4096));
+    let answers = exchange(&server, chunked(&chunk.repeat(258)).as_bytes());
+    assert!(answers.len() == 1 && is_error(&answers[0], 413), "{answers:?}");
+}
+
+#[test]
+fn expect_continue() {
+    let server = Server::start(&[]);
+    let head = format!(
+        "POST /api/v1/version/negotiate HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
+         Expect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        NEGOTIATE.len()
+    );
+    let mut stream = open(server.address());
+    stream.write_all(head.as_bytes()).expect("an open socket");
+    let mut interim = [0; 25];
+    stream.read_exact(&mut interim).expect("an interim answer");
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(NEGOTIATE.as_bytes()).expect("an open socket");
+    let mut reader = BufReader::new(stream);
+    assert_eq!(read_answer(&mut reader, false).expect("an answer").status, 200);
+    // Too much is refused before it is sent.
+    let too_long = format!("Expect: 100-continue\r\nContent-Length: {}\r\n", 2 << 20);
+    let answers = exchange(&server, closing("POST /api/v1/auth/login HTTP/1.1", &too_long, "").as_bytes());
+    assert!(answers.len() == 1 && is_error(&answers[0], 413), "{answers:?}");
+    let unknown = closing("GET /health HTTP/1.1", "Expect: the-unexpected\r\n", "");
+    assert_eq!(statuses(&server, &unknown), [417]);
+}
+
+/// What two servers might read differently ends the connection, so nothing can be smuggled through.
+#[test]
+fn ambiguous_requests_are_refused() {
+    let server = Server::start(&[]);
+    let behind = "GET /health HTTP/1.1\r\nHost: h\r\n\r\n";
+    let post = |headers: &str| format!("POST /api/v1/auth/login HTTP/1.1\r\nHost: h\r\n{headers}\r\n");
+    let long_head = format!("GET /health HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(20_000));
+    let many_headers = format!("GET /health HTTP/1.1\r\nHost: h\r\n{}\r\n", "x: y\r\n".repeat(100));
+    let long_target = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(9_000));
+    let get = |headers: &str| format!("GET /health HTTP/1.1\r\nHost: h\r\n{headers}\r\n");
+    let cases: &[(String, u16)] = &[
+        (post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), 400),
+        (post("Content-Length: 5\r\nContent-Length: 6\r\n"), 400),
+        (post("Content-Length: +5\r\n"), 400),
+        (post("Content-Length: 5, 6\r\n"), 400),
+        (post("Content-Length: 99999999999999999999\r\n"), 400),
+        (post("Transfer-Encoding: chunked, identity\r\n"), 400),
+        (post("Transfer-Encoding: gzip\r\n"), 501),
+        (post("Content-Length: 9999999999\r\n"), 413),
+        ("GET /health HTTP/1.1\nHost: h\n\n".into(), 400),
+        ("GET /health HTTP/1.1\r\nHost: h\nX: y\r\n\r\n".into(), 400),
+        (get("X: a\r\n b\r\n"), 400),
+        (get("X : y\r\n"), 400),
+        (get("X\r\n"), 400),
+        (get(": y\r\n"), 400),
+        (get("X: a\0b\r\n"), 400),
+        (get("X: a\rb\r\n"), 400),
+        (get("Host: other\r\n"), 400),
+        ("GET /health HTTP/1.1\r\n\r\n".into(), 400),
+        ("GET /health HTTP/1.1\r\nHost: a/b\r\n\r\n".into(), 400),
+        ("GET  /health HTTP/1.1\r\nHost: h\r\n\r\n".into(), 400),
+        ("GET /health\r\n\r\n".into(), 400),
+        ("GET health HTTP/1.1\r\nHost: h\r\n\r\n".into(), 400),
+        ("GET /he%zzlth HTTP/1.1\r\nHost: h\r\n\r\n".into(), 400),
+        ("GET /health HTTP/2.0\r\nHost: h\r\n\r\n".into(), 505),
+        ("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\u{1}\u{fc}\u{3}\u{3}\r\n\r\n".into(), 400),
+        (long_head, 431),
+        (many_headers, 431),
+        (long_target, 414),
+    ];
+    for (request, want) in cases {
+        let shown = &request[..request.len().min(80)];
+        let answers = exchange(&server, format!("{request}{behind}").as_bytes());
+        assert_eq!(answers.len(), 1, "{shown:?}: {answers:?}");
+        assert!(is_error(&answers[0], *want), "{shown:?}: {answers:?}");
+    }
+    // An endless head is refused once it is too long, not when it ends.
+    let answers = exchange(&server, &[b'x'; 40_000]);
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert!([400, 414, 431].contains(&answers[0].status));
+}
+
+#[test]
+fn bodies_up_to_the_limit() {
+    let server = Server::start(&["api.max_body_size=4096", "messaging.max_message_length=100"]);
+    let post = |len: usize| {
+        let body = "x".repeat(len);
+        let headers = format!("Content-Type: application/json\r\nContent-Length: {len}\r\n");
+        statuses(&server, &closing("POST /api/v1/auth/login HTTP/1.1", &headers, &body))
+    };
+    assert_eq!(post(4096), [400]);
+    assert_eq!(post(4097), [413]);
+    // The client sees the answer although it was still sending.
+    assert_eq!(post(200_000), [413]);
+}
+
+#[test]
+fn the_end_of_a_connection() {
+    let server = Server::start(&[]);
+    let close = closing("GET /health HTTP/1.1", "", "");
+    let answers = exchange(&server, format!("{close}{close}").as_bytes());
+    assert_eq!(answers.len(), 1, "nothing is answered after `close`");
+    assert_eq!(answers[0].header("connection"), Some("close"));
+    // HTTP/1.0 closes unless asked to stay; it needs no Host.
+    let old = "GET /health HTTP/1.0\r\n\r\n";
+    assert_eq!(statuses(&server, &format!("{old}{old}")), [200]);
+    let stay = "GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+    let answers = exchange(&server, format!("{stay}{old}").as_bytes());
+    assert_eq!(answers.len(), 2);
+    assert_eq!(answers[0].header("connection").map(str::to_lowercase).as_deref(), Some("keep-alive"));
+    // A client that is done sending still gets its answers.
+    let mut stream = open(server.address());
+    stream.write_all(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n").expect("an open socket");
+    stream.shutdown(std::net::Shutdown::Write).expect("an open socket");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer and the end");
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+}
+
+#[test]
+fn forms_of_the_target() {
+    let server = Server::start(&[]);
+    for (target, want) in [
+        ("http://h/health", 200),
+        ("http://other:99/api/v1/version?x=y", 200),
+        ("/health?", 200),
+        ("/%68ealth", 200),
+        ("/health#x", 400),
+        ("//health", 404),
+        ("/api/v1/../../health", 404),
+        ("/api/v1/users/%2e%2e", 401),
+        ("/health%00", 404),
+    ] {
+        let got = statuses(&server, &closing(&format!("GET {target} HTTP/1.1"), "", ""));
+        assert_eq!(got, [want], "{target}");
+    }
+    // Empty lines before a request are what old clients leave behind.
+    let request = format!("\r\n\r\n{}", closing("GET /health HTTP/1.1", "", ""));
+    assert_eq!(statuses(&server, &request), [200]);
+}
+
+#[test]
+fn slow_clients_lose_their_connection() {
+    let server = Server::start(&[
+        "http.header_timeout_ms=300",
+        "http.body_timeout_ms=300",
+        "http.idle_timeout_ms=300",
+    ]);
+    let slow = |bytes: &str| {
+        let mut stream = open(server.address());
+        stream.write_all(bytes.as_bytes()).expect("an open socket");
+        (Instant::now(), BufReader::new(stream))
+    };
+    let body = "POST /api/v1/auth/login HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
+                Content-Length: 100\r\n\r\n{";
+    let mut waiting = [slow("GET /health HT"), slow(body)];
+    let (started, mut idle) = slow("GET /health HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(read_answer(&mut idle, false).expect("an answer").status, 200);
+    for (started, reader) in &mut waiting {
+        let answer = read_answer(reader, false).expect("an answer");
+        assert!(is_error(&answer, 408), "{answer:?}");
+        assert!(started.elapsed() >= Duration::from_millis(250), "not early");
+        assert!(started.elapsed() < Duration::from_secs(5), "not late");
+    }
+    assert_eq!(idle.read(&mut [0; 1]).expect("an orderly end"), 0, "idle: without a word");
+    assert!(started.elapsed() < Duration::from_secs(5));
+    // Bytes that trickle in do not extend the time for a head.
+    let (started, reader) = slow("GET /health HTTP/1.1\r\n");
+    let mut stream: TcpStream = reader.into_inner();
+    stream.set_read_timeout(Some(Duration::from_millis(50))).expect("an open socket");
+    let mut got = [0; 12];
+    while stream.write_all(b"x").is_ok() && stream.read(&mut got).is_err() {
+        assert!(started.elapsed() < Duration::from_secs(5), "it goes on for ever");
+    }
+    assert!(got.starts_with(b"HTTP/1.1 408") || got == [0; 12], "{got:?}");
+}
+
+#[test]
+fn half_open_connections_keep_nobody_waiting() {
+    let server = Server::start(&[]);
+    let mut silent = Vec::new();
+    for index in 0..400 {
+        let mut stream = open(server.address());
+        let start = [
+            "",
+            "G",
+            "GET /health HTTP/1.1\r\n",
+            "POST /api/v1/auth/login HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{",
+        ];
+        stream.write_all(start[index % 4].as_bytes()).expect("an open socket");
+        silent.push(stream);
+    }
+    let started = Instant::now();
+    let mut http = server.http();
+    for _ in 0..100 {
+        http.get("/health", None).want(200);
+    }
+    server.register("ada");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    drop(silent);
+    server.http().get("/health", None).want(200);
+}
+
+#[test]
+fn connections_of_an_address_are_counted() {
+    let server = Server::start(&["http.connections_per_address_max=5"]);
+    let request = b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n";
+    let mut held: Vec<TcpStream> = (0..5)
+        .map(|_| {
+            let mut stream = open(server.address());
+            stream.write_all(request).expect("an open socket");
+            let mut reader = BufReader::new(stream);
+            assert_eq!(read_answer(&mut reader, false).expect("an answer").status, 200);
+            reader.into_inner()
+        })
+        .collect();
+    let answers = exchange(&server, request);
+    assert!(answers.len() == 1 && is_error(&answers[0], 429), "{answers:?}");
+    // One that ends makes room.
+    drop(held.pop());
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let close = closing("GET /health HTTP/1.1", "", "");
+    while exchange(&server, close.as_bytes()).first().is_none_or(|answer| answer.status != 200) {
+        assert!(Instant::now() < deadline, "the place stays taken");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,116 @@
+use crate::support::{Value, json};
+use crate::world::{MESSAGE, World, column, shape, success, text};
+
+cases![message_list, message_create, message_get, message_edit, message_delete];
+
+fn message_list(w: &World) {
+    let place = w.place();
+    let path = format!("/channels/{}/messages", place.channel);
+    assert_eq!(w.get(&place.owner, &path), json!([]));
+    let ids: Vec<String> =
+        (0..6).map(|index| w.message(&place.owner, &place.channel, &index.to_string())).collect();
+    let page = |query: &str| column(&w.get(&place.owner, &format!("{path}?{query}")), "id");
+    let want = |indexes: &[usize]| -> Vec<Value> { indexes.iter().map(|&index| json!(ids[index])).collect() };
+    assert_eq!(page(""), want(&[5, 4, 3, 2, 1, 0]));
+    assert_eq!(page("limit=2"), want(&[5, 4]));
+    assert_eq!(page(&format!("before={}&limit=2", ids[4])), want(&[3, 2]));
+    assert_eq!(page(&format!("after={}&limit=2", ids[1])), want(&[2, 3]), "oldest first");
+    assert_eq!(page(&format!("after={}&before={}", ids[0], ids[2])), want(&[1, 0]), "before wins");
+    assert_eq!(page(&format!("before={}", ids[0])), want(&[]));
+    for bad in ["limit=0", "limit=101", "limit=x", "before=x", "after=-1", "limit="] {
+        w.refused(&place.owner, &format!("GET {path}?{bad}"), Value::Null, 400);
+    }
+    shape(&w.get(&w.member(&place), &path)[0], MESSAGE);
+    let voice = w.ok(
+        &place.owner,
+        &format!("POST /servers/{}/channels", place.id),
+        json!({"name": "v", "type": "voice"}),
+    );
+    assert_eq!(w.get(&place.owner, &format!("/channels/{}/messages", text(&voice["id"]))), json!([]));
+}
+
+fn message_create(w: &World) {
+    let place = w.place();
+    let line = format!("POST /channels/{}/messages", place.channel);
+    let user = &place.owner;
+    for content in ["<script>alert('x')</script>", "'; DROP TABLE users; --", "🦀\u{200d}\"\\\n\t", "a"] {
+        let message = w.ok(user, &line, json!({"content": content, "unknown": {}}));
+        shape(&message, MESSAGE);
+        assert_eq!((&message["content"], &message["author_id"]), (&json!(content), &json!(user.id)));
+        assert_eq!((&message["author_username"], &message["pinned"]), (&json!(user.name), &json!(false)));
+        assert_eq!((&message["channel_id"], &message["read"]), (&json!(place.channel), &json!(true)));
+    }
+    let long = "é".repeat(4000);
+    let first = w.ok(user, &line, json!({"content": long}));
+    assert_eq!(first["content"], *long);
+    let reply = w.ok(user, &line, json!({"content": "re", "reply_to_id": first["id"]}));
+    assert_eq!(reply["reply_to_id"], first["id"]);
+    let embed = json!({"title": "t", "description": "d"});
+    let embedded = w.ok(user, &line, json!({"embeds": [embed]}));
+    assert_eq!(embedded["embeds"][0]["title"], "t");
+    w.refused(user, &line, json!({"content": "x", "reply_to_id": "999"}), 404);
+    for bad in [
+        json!({}),
+        json!({"content": null}),
+        json!({"content": ""}),
+        json!({"content": " \n\t"}),
+        json!({"content": "é".repeat(4001)}),
+        json!({"content": 5}),
+        json!({"content": "x", "reply_to_id": "x"}),
+        json!({"content": "x", "embeds": "x"}),
+        json!({"embeds": vec![embed; 11]}),
+    ] {
+        w.refused(user, &line, bad, 400);
+    }
+    let member = w.member(&place);
+    let dm = w.dm(&member, user);
+    let message = w.message(&member, &dm, "private");
+    assert_eq!(w.get(user, &format!("/channels/{dm}/messages/{message}"))["content"], "private");
+}
+
+fn message_get(w: &World) {
+    let place = w.place();
+    let id = w.message(&place.owner, &place.channel, "one");
+    let message = w.get(&w.member(&place), &format!("/channels/{}/messages/{id}", place.channel));
+    shape(&message, MESSAGE);
+    assert_eq!((&message["id"], &message["read"]), (&json!(id), &json!(false)));
+    // The channel of the path counts.
+    let other = w.dm(&place.owner, &w.user());
+    w.refused(&place.owner, &format!("GET /channels/{other}/messages/{id}"), Value::Null, 404);
+}
+
+fn message_edit(w: &World) {
+    let place = w.place();
+    let member = w.member(&place);
+    let id = w.message(&member, &place.channel, "one");
+    let line = format!("PATCH /channels/{}/messages/{id}", place.channel);
+    let edited = w.ok(&member, &line, json!({"content": "two"}));
+    shape(&edited, MESSAGE);
+    assert_eq!(edited["content"], "two");
+    assert!(edited["edited_at"].is_u64(), "{edited}");
+    assert_eq!(w.get(&member, &format!("/channels/{}/messages/{id}", place.channel)), edited);
+    w.refused(&place.owner, &line, json!({"content": "mine"}), 403);
+    for bad in [json!({}), json!({"content": " "}), json!({"content": "é".repeat(4001)})] {
+        w.refused(&member, &line, bad, 400);
+    }
+    let unknown = format!("PATCH /channels/{}/messages/999", place.channel);
+    w.refused(&member, &unknown, json!({"content": "x"}), 404);
+}
+
+fn message_delete(w: &World) {
+    let place = w.place();
+    let (author, other) = (w.member(&place), w.member(&place));
+    let id = w.message(&author, &place.channel, "one");
+    let line = format!("DELETE /channels/{}/messages/{id}", place.channel);
+    w.refused(&other, &line, Value::Null, 403);
+    success(&w.ok(&author, &line, Value::Null));
+    for again in [&line, &format!("GET /channels/{}/messages/{id}", place.channel)] {
+        w.refused(&author, again, Value::Null, 404);
+    }
+    let id = w.message(&author, &place.channel, "two");
+    w.grant(&place, &other, &["messages.manage"]);
+    w.ok(&other, &format!("DELETE /channels/{}/messages/{id}", place.channel), Value::Null);
+    let dm = w.dm(&author, &other);
+    let id = w.message(&author, &dm, "x");
+    w.refused(&other, &format!("DELETE /channels/{dm}/messages/{id}"), Value::Null, 403);
+}
