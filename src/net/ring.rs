@@ -15,8 +15,8 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 /// What happened to a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// There is something to read, or the peer is gone.
-    Read { id: u32, generation: u32 },
+    /// There is something to read. `ended`: it is the last, the peer sends no more.
+    Read { id: u32, generation: u32, ended: bool },
     /// It takes bytes again.
     Write { id: u32, generation: u32 },
 }
@@ -103,7 +103,7 @@ impl Ring {
             }
             let (id, generation) = (data as u32, (data >> 32) as u32 & 0x7fff_ffff);
             let ready = match data & WRITE_BIT {
-                0 => Ready::Read { id, generation },
+                0 => Ready::Read { id, generation, ended: has_ended(completion.result()) },
                 _ => Ready::Write { id, generation },
             };
             out.push((ready, cqueue::more(completion.flags())));
@@ -114,6 +114,12 @@ impl Ring {
     pub fn has_completions(&mut self) -> bool {
         !self.ring.completion().is_empty() || self.ring.submission().taskrun()
     }
+}
+
+/// What a poll tells: the peer is gone, or the poll itself failed.
+fn has_ended(result: i32) -> bool {
+    let ends = libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR;
+    result < 0 || result & i32::from(ends) != 0
 }
 
 /// Reads what a socket has. `Ok(0)`: the peer is gone.
@@ -172,17 +178,24 @@ mod tests {
         let mut buffer = [0; 16];
         for _ in 0..3 {
             client.write_all(b"x").unwrap();
-            assert_eq!(reaped(&mut ring, 1), [(Ready::Read { id: 7, generation: 3 }, true)]);
+            let ready = Ready::Read { id: 7, generation: 3, ended: false };
+            assert_eq!(reaped(&mut ring, 1), [(ready, true)]);
             assert_eq!(receive(fd, &mut buffer).unwrap(), 1);
             assert_eq!(receive(fd, &mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         }
         ring.watch_write(fd, 7, 3);
         assert_eq!(reaped(&mut ring, 1), [(Ready::Write { id: 7, generation: 3 }, false)]);
+        // Data and the end of it come in one completion, or in two.
+        client.write_all(b"x").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let last = reaped(&mut ring, 1).pop();
+        assert!(matches!(last, Some((Ready::Read { ended: true, .. }, _))), "{last:?}");
         ring.unwatch(7, 3);
         ring.submit();
         let mut rest = Vec::new();
         ring.reap(&mut rest);
-        client.write_all(b"x").unwrap();
+        drop(client);
         std::thread::sleep(std::time::Duration::from_millis(20));
         assert_eq!(reaped(&mut ring, 1).len(), 0);
     }
