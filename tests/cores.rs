@@ -217,7 +217,6 @@ fn a_session_is_resumed_from_any_core() {
 }
 
 #[test]
-#[ignore = "passes once the gateway hands over the whole connection"]
 fn what_was_said_before_a_resume_is_answered_before_it() {
     let place = Place::start(&[]);
     let reader = place.join("reader");
@@ -237,7 +236,6 @@ fn what_was_said_before_a_resume_is_answered_before_it() {
 }
 
 #[test]
-#[ignore = "passes once the gateway hands over the whole connection"]
 fn a_resumed_connection_keeps_its_place_among_all() {
     let place = Place::start(&["http.connections_max=4", "websocket.max_connections_per_user=0"]);
     let reader = place.join("reader");

@@ -361,16 +361,34 @@ fn write_presence(object: &mut Object<'_>, shown_status: u8) {
 /// Members whose user name or nickname begins with `prefix` (compared without regard to case; empty = all), in the
 /// order they joined. Looks at no more than `scan_max` members, in the order of their ids.
 pub fn find(read: Read<'_>, server_id: ServerId, prefix: &str, scan_max: usize) -> Vec<UserId> {
-    let prefix = prefix.to_lowercase();
-    let begins = |name: &str| name.to_lowercase().starts_with(&prefix);
+    let mut found = Vec::new();
+    find_some(read, server_id, &prefix.to_lowercase(), None, scan_max, &mut found);
+    found.sort_unstable();
+    found.into_iter().map(|(_, user_id)| user_id).collect()
+}
+
+/// One step of [`find`]: looks at `scan_max` members behind `after` and appends time of joining and id of those who
+/// match. Returns where to go on; `None` when that was all. `prefix` is lower case.
+pub fn find_some(
+    read: Read<'_>,
+    server_id: ServerId,
+    prefix: &str,
+    after: Option<UserId>,
+    scan_max: usize,
+    found: &mut Vec<(u64, UserId)>,
+) -> Option<UserId> {
+    let begins = |name: &str| name.to_lowercase().starts_with(prefix);
     let matches = |user_id: UserId, member: &ArchivedMember| {
         prefix.is_empty() || begins(username(read, user_id)) || member.nickname.as_deref().is_some_and(begins)
     };
-    let members = read.scan(MEMBERS, server_id).take(scan_max);
-    let mut found: Vec<(u64, UserId)> = members
-        .filter(|((_, user_id), member)| matches(*user_id, member))
-        .map(|((_, user_id), member)| (member.joined_at.to_native(), user_id))
-        .collect();
-    found.sort_unstable();
-    found.into_iter().map(|(_, user_id)| user_id).collect()
+    // No user has the id 0.
+    let members = read.scan_after(MEMBERS, server_id, (server_id, after.unwrap_or(UserId(0))));
+    let mut last = None;
+    for (count, ((_, user_id), member)) in (1..=scan_max).zip(members) {
+        if matches(user_id, member) {
+            found.push((member.joined_at.to_native(), user_id));
+        }
+        last = (count == scan_max).then_some(user_id);
+    }
+    last
 }

@@ -6,10 +6,10 @@ use super::protocol::{Close, op, sendable};
 use super::session::{NONE, Session, SessionId};
 use crate::domain::credential::{require_usable, verify};
 use crate::domain::presence::PresenceSet;
-use crate::domain::{Command, EventName, intent, typing, version, view};
+use crate::domain::{Command, EventName, intent, server, typing, version, view};
 use crate::id::{ChannelId, TokenId, UserId};
 use crate::store::records::{ArchivedUser, status};
-use crate::store::tables::{PRESENCES, SERVERS, USER_SERVERS};
+use crate::store::tables::{PRESENCES, SERVERS, TOKENS, USERS};
 use crate::wire::json::{self, Array, Object, Value};
 use crate::wire::websocket::is_zlib;
 
@@ -23,45 +23,44 @@ pub struct Resume {
     pub compress: bool,
 }
 
-/// Longest nonce, in bytes, that is echoed (§5.4).
-pub(super) const NONCE_LEN_MAX: usize = 32;
-/// Servers listed in READY; the tier limits are below it.
-const SERVER_COUNT_MAX: usize = 1_000;
-
 impl Hub {
-    pub(super) fn on_binary(&mut self, cx: &Cx<'_>, id: u32, bytes: &mut [u8]) -> Option<Resume> {
-        if !is_zlib(bytes) {
-            return self.on_payload(cx, id, bytes);
-        }
+    /// One message. Steps 1 to 6 of §1.2, then the opcode.
+    pub(super) fn on_payload(
+        &mut self,
+        cx: &Cx<'_>,
+        id: u32,
+        bytes: &mut [u8],
+        binary: bool,
+    ) -> Option<Resume> {
+        let per_minute = self.settings.messages_per_minute;
+        let outcome = if !self.connections[id as usize].allow_message(cx.ms(), per_minute) {
+            Err(&Close::RATE_LIMITED)
+        } else if binary && is_zlib(bytes) {
+            self.dispatch_inflated(cx, id, bytes)
+        } else {
+            self.dispatch(cx, id, bytes)
+        };
+        outcome.unwrap_or_else(|close| {
+            self.close(cx, id, close);
+            None
+        })
+    }
+
+    fn dispatch_inflated(
+        &mut self,
+        cx: &Cx<'_>,
+        id: u32,
+        bytes: &[u8],
+    ) -> Result<Option<Resume>, &'static Close> {
         let mut inflated = std::mem::take(&mut self.inflated);
         inflated.clear();
         let complete = self.inflater.inflate_message(bytes, self.settings.inflated_len_max, &mut inflated);
-        let resume = match complete {
-            Ok(()) => self.on_payload(cx, id, &mut inflated),
-            Err(_) => {
-                self.close(cx, id, &Close::DECODE_ERROR);
-                None
-            }
+        let outcome = match complete {
+            Ok(()) => self.dispatch(cx, id, &mut inflated),
+            Err(_) => Err(&Close::DECODE_ERROR),
         };
         self.inflated = inflated;
-        resume
-    }
-
-    /// One message. Steps 1 to 6 of §1.2, then the opcode.
-    pub(super) fn on_payload(&mut self, cx: &Cx<'_>, id: u32, text: &mut [u8]) -> Option<Resume> {
-        let per_minute = self.settings.messages_per_minute;
-        let connection = &mut self.connections[id as usize];
-        if !connection.allow_message(cx.ms(), per_minute) {
-            self.close(cx, id, &Close::RATE_LIMITED);
-            return None;
-        }
-        match self.dispatch(cx, id, text) {
-            Ok(resume) => resume,
-            Err(close) => {
-                self.close(cx, id, close);
-                None
-            }
-        }
+        outcome
     }
 
     fn dispatch(&mut self, cx: &Cx<'_>, id: u32, text: &mut [u8]) -> Result<Option<Resume>, &'static Close> {
@@ -93,7 +92,7 @@ impl Hub {
             op::IDENTIFY => self.identify(cx, id, d)?,
             op::RESUME => return self.resume(cx, id, d),
             op::PRESENCE_UPDATE => self.presence(id, d),
-            op::REQUEST_GUILD_MEMBERS => self.request_members(cx, id, d),
+            op::REQUEST_GUILD_MEMBERS => self.request_members(cx, id, d)?,
             op::VERSION_CHECK => self.version_check(id, d)?,
             op::TYPING_START => self.typing(cx, id, d, true),
             op::TYPING_STOP => self.typing(cx, id, d, false),
@@ -164,8 +163,7 @@ impl Hub {
         if properties.is_some_and(|value| value.as_object().is_none()) {
             return Err(&Close::DECODE_ERROR);
         }
-        let ip = self.connections[id as usize].facts.as_ref().map(|facts| facts.ip);
-        let ip = ip.expect("a connection without a session still has its facts");
+        let ip = self.connections[id as usize].facts.ip;
         let attempt_allowed = (cx.allow)(Ask::Attempt(ip));
         let token = d.get("token").and_then(Value::as_str).unwrap_or_default();
         let Some(verified) =
@@ -174,15 +172,19 @@ impl Hub {
             (cx.allow)(Ask::Failed(ip));
             return Err(&Close::AUTHENTICATION_FAILED);
         };
-        if !attempt_allowed || !(cx.allow)(Ask::Identify(verified.token_id)) {
+        if !attempt_allowed {
             return Err(&Close::RATE_LIMITED);
         }
-        if let Some(client) = properties.and_then(|p| p.get("client_version")).and_then(Value::as_str) {
+        let client = properties.and_then(|p| p.get("client_version")).filter(|value| !value.is_null());
+        if let Some(client) = client {
             let mut text = Vec::new();
-            if !self.negotiate(client, &mut text)? {
+            if !self.negotiate(client.as_str().ok_or(&Close::DECODE_ERROR)?, &mut text)? {
                 self.send_text(id, &text);
                 return Err(&Close::VERSION_OUTDATED);
             }
+        }
+        if !(cx.allow)(Ask::Identify(verified.token_id)) {
+            return Err(&Close::RATE_LIMITED);
         }
         self.begin_session(
             cx,
@@ -217,7 +219,7 @@ impl Hub {
         connection.session = slot;
         connection.state = State::Ready;
         connection.compress = compress && self.settings.compression_enabled;
-        let facts = connection.facts.take().expect("a connection without a session still has its facts");
+        let facts = &connection.facts;
         let url = if self.settings.public_url.is_empty() {
             format!("{}://{}/gateway", if facts.secure { "wss" } else { "ws" }, facts.host)
         } else {
@@ -252,7 +254,7 @@ impl Hub {
         }
         {
             let mut guilds = Array::new(d.key("guilds"));
-            for ((_, server_id), _) in cx.read.scan(USER_SERVERS, user_id).take(SERVER_COUNT_MAX) {
+            for server_id in server::ids_of(cx.read, user_id) {
                 self.interest.add(cx.read, server_id, user_id, slot, intents);
                 let Some(server) = cx.read.get(SERVERS, server_id) else { continue };
                 guilds.object().id("id", server_id.0).str("name", &server.name).bool("unavailable", false);
@@ -262,7 +264,9 @@ impl Hub {
         d.object("application").id("id", user_id.0).u64("flags", 0);
         let stored = cx.read.get(PRESENCES, user_id);
         let own = stored.map_or(status::ONLINE, |stored| stored.status);
-        let own = if own == status::OFFLINE { status::ONLINE } else { own };
+        // The first connection of a user who left as offline brings him back (§6.5).
+        let back = own == status::OFFLINE && !cx.live.is_connected(user_id);
+        let own = if back { status::ONLINE } else { own };
         let mut presence = d.object("presence");
         presence.str("status", status::text(own));
         presence.opt_str("custom_status", stored.and_then(|stored| stored.custom_status.as_deref()));
@@ -275,11 +279,10 @@ impl Hub {
         if d.as_object().is_some_and(<[_]>::is_empty) {
             return Err(&Close::DECODE_ERROR);
         }
-        let ready = self.connections[id as usize].state == State::Ready;
-        if let (false, Some(facts)) = (ready, &self.connections[id as usize].facts) {
-            if !(cx.allow)(Ask::Attempt(facts.ip)) {
-                return Err(&Close::RATE_LIMITED);
-            }
+        let connection = &self.connections[id as usize];
+        let ready = connection.state == State::Ready;
+        if !(cx.allow)(Ask::Attempt(connection.facts.ip)) {
+            return Err(&Close::RATE_LIMITED);
         }
         let token = d.get("token").and_then(Value::as_str);
         let session_id = d.get("session_id").and_then(Value::as_str).and_then(SessionId::parse);
@@ -319,31 +322,37 @@ impl Hub {
             (Some(v), Some(session)) => v.user_id == session.user_id && v.token_id == session.token_id,
             _ => false,
         };
-        if let (None, Some(facts)) = (&verified, &self.connections[id as usize].facts) {
-            (cx.allow)(Ask::Failed(facts.ip));
+        if verified.is_none() {
+            (cx.allow)(Ask::Failed(self.connections[id as usize].facts.ip));
         }
         if !rightful || (own != NONE && own != slot) {
             return self.refuse_resume(id);
         }
         let session = session.expect("rightful sessions exist");
         let Some(seq) = resume.seq.filter(|seq| *seq <= session.seq) else {
-            self.end_session(cx, slot);
+            self.drop_session(cx, id, slot);
             return self.close(cx, id, &Close::INVALID_SEQ);
         };
-        if !session.can_replay(&self.replay, seq, self.settings.resume_len_max) {
-            self.end_session(cx, slot);
-            return self.refuse_after_end(id);
+        let (count_max, len_max) = (self.settings.resume_events_max, self.settings.resume_len_max);
+        if !session.can_replay(&self.replay, seq, count_max, len_max) {
+            self.drop_session(cx, id, slot);
+            return self.refuse_resume(id);
         }
         self.attach(cx, id, slot, seq, resume.compress);
     }
 
-    /// The connection's own session is gone: it may identify again.
-    fn refuse_after_end(&mut self, id: u32) {
-        let connection = &mut self.connections[id as usize];
-        if connection.state == State::Ready {
-            connection.state = State::Connected;
+    /// Ends the session that connection `id` could not resume. On its own connection an IDENTIFY may follow; another
+    /// one that still had it is closed.
+    fn drop_session(&mut self, cx: &Cx<'_>, id: u32, slot: u32) {
+        let attached = self.sessions[slot as usize].connection;
+        if attached != id {
+            return self.end_and_close(cx, slot, &Close::RESUMED_ELSEWHERE);
         }
-        self.refuse_resume(id);
+        self.end_session(cx, slot);
+        let connection = &mut self.connections[id as usize];
+        connection.state = State::Connected;
+        // The time to identify begins anew.
+        connection.opened_ms = cx.ms();
     }
 
     fn attach(&mut self, cx: &Cx<'_>, id: u32, slot: u32, seq: u32, compress: bool) {
@@ -351,7 +360,7 @@ impl Hub {
         if previous != NONE && previous != id {
             // The old connection must not take the session down with it: it becomes detached first.
             let close = Close::RESUMED_ELSEWHERE;
-            self.close_now(cx, previous, close.code, close.reason);
+            self.close_now(cx, previous, Some(close.code), close.reason);
         }
         let user_id = self.sessions[slot as usize].user_id;
         let connection = &mut self.connections[id as usize];
@@ -362,7 +371,6 @@ impl Hub {
         if !again {
             connection.compress = compress && self.settings.compression_enabled;
         }
-        connection.facts = None;
         let session = &mut self.sessions[slot as usize];
         session.connection = id;
         session.sent = seq.max(1);
@@ -457,8 +465,8 @@ impl Hub {
 
 /// Whether a login session and its account still hold.
 fn still_valid(cx: &Cx<'_>, token_id: TokenId, user_id: UserId) -> bool {
-    let token = cx.read.get(crate::store::tables::TOKENS, token_id);
-    let user = cx.read.get(crate::store::tables::USERS, user_id);
+    let token = cx.read.get(TOKENS, token_id);
+    let user = cx.read.get(USERS, user_id);
     token.is_some_and(|token| token.expires_at.to_native() > cx.unix_ms)
         && user.is_some_and(|user| require_usable(user).is_ok())
 }

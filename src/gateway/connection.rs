@@ -1,9 +1,9 @@
 //! One WebSocket connection: what has arrived in part, what waits to be sent, when it must have said something.
 
+use std::any::Any;
 use std::net::IpAddr;
 use std::os::fd::RawFd;
 
-use super::protocol::Close;
 use super::session::NONE;
 use crate::wire::websocket::{Data, Decoder, DeflateStream, OpCode, write_frame};
 
@@ -15,16 +15,16 @@ pub fn since(earlier: Ms, later: Ms) -> u32 {
     (later.wrapping_sub(earlier) as i32).max(0) as u32
 }
 
-/// What the upgrade request said; needed until READY.
-#[derive(Clone, Debug)]
+/// What the upgrade request said. Kept for the whole life: a connection whose session was dropped may identify again.
 pub struct Facts {
-    pub host: String,
+    pub host: Box<str>,
     /// TLS, or a trusted proxy says so.
     pub secure: bool,
     pub ip: IpAddr,
-    pub user_agent: Option<String>,
     /// The `v` of the query is none that is spoken here: the connection closes 4012 instead of HELLO.
     pub version_unknown: bool,
+    /// Dropped with the connection: the socket layer's, such as a place in one of its limits.
+    pub luggage: Box<dyn Any + Send>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,13 +56,12 @@ pub struct Connection {
     pub deflate: DeflateStream,
     /// Framed bytes that go before any further dispatch.
     pub out: Vec<u8>,
-    pub facts: Option<Box<Facts>>,
-    pub close: Option<&'static Close>,
+    pub facts: Box<Facts>,
     pub opened_ms: Ms,
     /// Last op 1, or when it was opened.
     pub beat_ms: Ms,
-    /// Last bytes received.
-    pub heard_ms: Ms,
+    /// Last protocol ping, or when it was opened.
+    pub ping_ms: Ms,
     /// When `blocked` began, or when `Closing` began.
     pub waiting_ms: Ms,
     /// Theoretical arrival time of the next allowed message (GCRA).
@@ -89,11 +88,10 @@ impl Connection {
             decoder: Decoder::new(),
             deflate: DeflateStream::default(),
             out: Vec::new(),
-            facts: Some(Box::new(facts)),
-            close: None,
+            facts: Box::new(facts),
             opened_ms: now,
             beat_ms: now,
-            heard_ms: now,
+            ping_ms: now,
             waiting_ms: now,
             allowed_ms: now,
             backlog_len: 0,
@@ -128,7 +126,8 @@ mod tests {
 
     fn connection() -> Connection {
         let ip = std::net::Ipv4Addr::LOCALHOST.into();
-        let facts = Facts { host: "x".into(), secure: false, ip, user_agent: None, version_unknown: false };
+        let facts =
+            Facts { host: "x".into(), secure: false, ip, version_unknown: false, luggage: Box::new(()) };
         Connection::new(-1, 0, facts, u32::MAX - 1_000)
     }
 

@@ -18,12 +18,22 @@ const FRIEND_COUNT_MAX: usize = 2_000;
 const SERVER_COUNT_MAX: usize = 1_000;
 
 impl Hub {
-    /// One output of a batch, in order.
-    pub fn apply(&mut self, cx: &Cx<'_>, output: &Output) {
-        match output {
-            Output::Event(event) => self.deliver(cx, event),
-            Output::Change(change) => self.change(cx, change),
+    /// The outputs of one batch. `cx.read` is the state right after it.
+    pub fn apply(&mut self, cx: &Cx<'_>, outputs: &[Output]) {
+        self.leaving.extend(outputs.iter().filter_map(|output| match output {
+            Output::Change(Change::MemberRemoved { server_id, user_id }) => {
+                Some((*server_id, Some(*user_id)))
+            }
+            Output::Change(Change::ServerRemoved { server_id }) => Some((*server_id, None)),
+            _ => None,
+        }));
+        for output in outputs {
+            match output {
+                Output::Event(event) => self.deliver(cx, event),
+                Output::Change(change) => self.change(cx, change),
+            }
         }
+        self.leaving.clear();
     }
 
     fn change(&mut self, cx: &Cx<'_>, change: &Change) {
@@ -74,11 +84,7 @@ impl Hub {
                 Object::new(&mut payload).id("user_id", user_id.0).str("message", message);
                 self.deliver_to(&[slot], EventName::SecurityLogout, payload.into());
             }
-            let id = self.sessions[slot as usize].connection;
-            self.end_session(cx, slot);
-            if id != NONE {
-                self.close(cx, id, close);
-            }
+            self.end_and_close(cx, slot, close);
         }
     }
 
@@ -98,6 +104,11 @@ impl Hub {
             self.deliver_to(&recipients, event.name, payload);
         }
         self.recipients = recipients;
+        if let (EventName::ChannelDelete, Audience::Channel { server_id, channel_id, .. }) =
+            (event.name, &event.audience)
+        {
+            self.interest.forget_channel(*server_id, *channel_id);
+        }
     }
 
     /// Hot: gives an event to sessions. 4 bytes each, and once per turn a place on the list of dirty sessions.

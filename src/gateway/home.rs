@@ -25,18 +25,27 @@ pub struct Liveboard(pub Vec<Reader>);
 
 impl Liveboard {
     pub fn get(&self, user_id: UserId) -> Liveness {
+        self.entry(user_id).map_or(Liveness::default(), decode)
+    }
+
+    /// Whether the user has a session with a connection right now.
+    pub(super) fn is_connected(&self, user_id: UserId) -> bool {
+        self.entry(user_id).is_some_and(|value| value & 4 != 0)
+    }
+
+    fn entry(&self, user_id: UserId) -> Option<u64> {
         let home = (user_id.0 % self.0.len() as u64) as usize;
-        self.0[home].get(user_id.0).map_or(Liveness::default(), decode)
+        self.0[home].get(user_id.0)
     }
 }
 
-/// Millisecond of leaving << 2 | online << 1 | 1, never 0.
-fn encode(liveness: Liveness) -> u64 {
-    liveness.gone_at_ms << 2 | u64::from(liveness.online) << 1 | 1
+/// Millisecond of leaving << 3 | connected << 2 | online << 1 | 1, never 0.
+fn encode(liveness: Liveness, connected: bool) -> u64 {
+    liveness.gone_at_ms << 3 | u64::from(connected) << 2 | u64::from(liveness.online) << 1 | 1
 }
 
 fn decode(value: u64) -> Liveness {
-    Liveness { online: value & 2 != 0, gone_at_ms: value >> 2 }
+    Liveness { online: value & 2 != 0, gone_at_ms: value >> 3 }
 }
 
 /// A live session somewhere.
@@ -55,6 +64,8 @@ struct Present {
     /// Live and detached sessions.
     session_count: u32,
     online: bool,
+    /// When the last live session was lost, Unix milliseconds.
+    left_at_ms: u64,
     /// Hash of what others were last told; 0 = offline.
     shown: u32,
 }
@@ -113,16 +124,20 @@ impl Home {
     pub fn up(&mut self, read: Read<'_>, now_ms: u64, user_id: UserId, session: Ref, new: bool) -> Effects {
         let mut effects = Effects::default();
         let present = self.users.entry(user_id).or_default();
+        let first = present.live.is_empty();
         present.live.push(session);
         present.session_count += u32::from(new);
         while self.connections_max > 0 && present.live.len() > self.connections_max {
             effects.evicted.push(present.live.remove(0));
         }
-        if !present.online {
-            present.online = true;
-            self.live.insert(user_id.0, encode(Liveness { online: true, gone_at_ms: 0 }));
+        if first {
+            let was_online = std::mem::replace(&mut present.online, true);
+            self.live.insert(user_id.0, encode(Liveness { online: true, gone_at_ms: 0 }, true));
             let offline = read.get(PRESENCES, user_id).is_some_and(|stored| stored.status == status::OFFLINE);
             effects.came_back = (new && offline).then_some(user_id);
+            if was_online {
+                return effects;
+            }
             self.announce(read, now_ms, user_id, &mut effects);
         }
         effects
@@ -131,8 +146,11 @@ impl Home {
     /// A session lost its connection. It may be resumed, so nothing is said before the grace is over.
     pub fn down(&mut self, now_ms: u64, user_id: UserId, session: Ref) {
         let Some(present) = self.users.get_mut(&user_id) else { return };
-        present.live.retain(|live| *live != session);
+        let Some(index) = present.live.iter().position(|live| *live == session) else { return };
+        present.live.remove(index);
         if present.live.is_empty() {
+            present.left_at_ms = now_ms;
+            self.live.insert(user_id.0, encode(Liveness { online: true, gone_at_ms: 0 }, false));
             self.checks.push_back((now_ms + self.offline_grace_ms, user_id));
         }
     }
@@ -168,9 +186,11 @@ impl Home {
         let mut effects = Effects::default();
         while let Some((_, user_id)) = self.checks.pop_front_if(|(due, _)| *due <= now_ms) {
             let Some(present) = self.users.get_mut(&user_id) else { continue };
-            if present.live.is_empty() && present.online {
+            // He may have been back and left again since: another check follows for that.
+            let over = present.left_at_ms + self.offline_grace_ms <= now_ms;
+            if present.live.is_empty() && present.online && over {
                 present.online = false;
-                self.live.insert(user_id.0, encode(Liveness { online: false, gone_at_ms: now_ms }));
+                self.live.insert(user_id.0, encode(Liveness { online: false, gone_at_ms: now_ms }, false));
                 self.forgets.push_back((now_ms + self.rest_timeout_ms, user_id));
                 self.announce(read, now_ms, user_id, &mut effects);
                 self.drop_if_absent(user_id);
@@ -292,12 +312,19 @@ mod tests {
         assert_eq!(statuses(&home.up(read, 0, USER, session(1), true)), ["online"]);
         assert_eq!(statuses(&home.up(read, 0, USER, session(2), true)), [""; 0]);
         assert!(board.get(USER).online);
+        assert!(board.is_connected(USER));
         home.down(1_000, USER, session(1));
         assert_eq!(statuses(&home.tick(read, 20_000)), [""; 0]);
         home.down(21_000, USER, session(2));
         assert_eq!(statuses(&home.tick(read, 30_000)), [""; 0]);
         assert_eq!(statuses(&home.up(read, 30_500, USER, session(3), false)), [""; 0]);
-        assert_eq!(statuses(&home.tick(read, 40_000)), [""; 0]);
+        home.down(39_000, USER, session(3));
+        assert!(board.get(USER).online && !board.is_connected(USER));
+        home.up(read, 39_500, USER, session(3), false);
+        home.down(45_000, USER, session(3));
+        // The check of the loss at 39 s is due, but he has left for 4 s only.
+        assert_eq!(statuses(&home.tick(read, 49_000)), [""; 0]);
+        home.up(read, 49_500, USER, session(3), false);
         home.down(50_000, USER, session(3));
         assert_eq!(statuses(&home.tick(read, 60_000)), ["offline"]);
         assert_eq!(board.get(USER), Liveness { online: false, gone_at_ms: 60_000 });

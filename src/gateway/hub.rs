@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
+use super::client::Resume;
 use super::connection::{Connection, Facts, Ms, State, since};
 use super::home::{Effects, Home, Ref};
 use super::interest::Interest;
@@ -18,13 +19,14 @@ use super::session::{NONE, Session, SessionId};
 use crate::config::Config;
 use crate::domain::version::Versions;
 use crate::domain::{Command, Event};
-use crate::id::{ChannelId, TokenId, UserId};
+use crate::id::{ChannelId, ServerId, TokenId, UserId};
 use crate::runtime::shared_map::Writer;
 use crate::runtime::wheel::Wheel;
 use crate::store::Read;
 use crate::store::tables::USER_SERVERS;
 use crate::wire::websocket::{
-    Data, Deflater, Inflater, Message, OpCode, insert_frame_header, write_close, write_ping, write_pong,
+    Control, Data, Deflater, Inflater, Message, OpCode, insert_frame_header, write_close, write_frame,
+    write_ping, write_pong,
 };
 
 /// What the gateway takes from the configuration.
@@ -132,13 +134,16 @@ pub enum Mail {
 
 /// A connection on its way to the core that holds its session.
 pub struct Adopted {
-    pub fd: RawFd,
-    pub facts: Facts,
-    pub resume: super::client::Resume,
-    pub beat_ms: Ms,
-    pub allowed_ms: Ms,
+    connection: Connection,
+    resume: Resume,
     /// Input behind the RESUME.
-    pub rest: Vec<u8>,
+    rest: Vec<u8>,
+}
+
+impl Adopted {
+    pub fn fd(&self) -> RawFd {
+        self.connection.fd
+    }
 }
 
 /// What the socket layer has to do.
@@ -205,6 +210,9 @@ pub struct Hub {
     /// One entry per connection: heartbeat, identify, ping.
     wheel: Wheel,
     due: Vec<(u32, u32)>,
+    /// Memberships that end with the batch that is being applied (`None`: everybody's): the snapshot no longer has
+    /// them, the index may still.
+    pub(super) leaving: Vec<(ServerId, Option<UserId>)>,
     closing: VecDeque<(Ms, u32, u32)>,
     stalled: VecDeque<(Ms, u32, u32)>,
     expiring: VecDeque<(Ms, u32, SessionId)>,
@@ -265,6 +273,7 @@ impl Hub {
             dirty_connections: Vec::new(),
             wheel: Wheel::new(mono_ms, WHEEL_GRANULARITY_MS, WHEEL_SLOTS),
             due: Vec::new(),
+            leaving: Vec::new(),
             closing: VecDeque::new(),
             stalled: VecDeque::new(),
             expiring: VecDeque::new(),
@@ -281,6 +290,11 @@ impl Hub {
 
     pub fn session_count(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// What is kept for sessions besides the sessions; 0 when there are none. Tests look for leaks with it.
+    pub fn residue(&self) -> usize {
+        self.interest.entry_count() + self.users.len() + self.typing.len() + self.jobs.len()
     }
 
     /// Generation of a connection, so that the socket layer recognises late completions.
@@ -301,7 +315,7 @@ impl Hub {
     /// A socket was upgraded: HELLO goes out. Returns the connection's id.
     pub fn open(&mut self, cx: &Cx<'_>, fd: RawFd, facts: Facts) -> u32 {
         let version_unknown = facts.version_unknown;
-        let id = self.insert(cx, fd, facts);
+        let id = self.insert(cx, Connection::new(fd, 0, facts, cx.ms()));
         if version_unknown {
             self.close(cx, id, &Close::INVALID_VERSION);
             return id;
@@ -312,21 +326,29 @@ impl Hub {
         id
     }
 
-    fn insert(&mut self, cx: &Cx<'_>, fd: RawFd, facts: Facts) -> u32 {
+    fn insert(&mut self, cx: &Cx<'_>, mut connection: Connection) -> u32 {
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
-        let id = self.connections.insert(Connection::new(fd, generation, facts, cx.ms())) as u32;
-        let first = self.settings.ping_interval_ms.min(self.settings.heartbeat_timeout_ms);
-        self.wheel.insert(cx.mono_ms + u64::from(first.max(1)), id, generation);
+        connection.generation = generation;
+        let id = self.connections.insert(connection) as u32;
+        let settings = &self.settings;
+        let timeouts =
+            [settings.ping_interval_ms, settings.heartbeat_timeout_ms, settings.identify_timeout_ms];
+        // An adopted connection is older than now; its first look comes a little late, never early.
+        if let Some(first) = timeouts.into_iter().filter(|timeout| *timeout > 0).min() {
+            self.wheel.insert(cx.mono_ms + u64::from(first), id, generation);
+        }
         id
     }
 
     /// A connection arrives from another core to resume a session of this one. Returns its id.
     pub fn adopt(&mut self, cx: &Cx<'_>, adopted: Adopted) -> u32 {
-        let id = self.insert(cx, adopted.fd, adopted.facts);
-        let connection = &mut self.connections[id as usize];
-        connection.beat_ms = adopted.beat_ms;
-        connection.allowed_ms = adopted.allowed_ms;
+        let mut connection = adopted.connection;
+        // What it had to send goes with it; whether the socket takes bytes is found out anew.
+        connection.dirty = false;
+        connection.blocked = false;
+        let id = self.insert(cx, connection);
+        self.mark_dirty(id);
         self.resume_here(cx, id, &adopted.resume);
         let mut rest = adopted.rest;
         self.receive(cx, id, &mut rest);
@@ -336,8 +358,9 @@ impl Hub {
     /// Bytes have arrived; they are overwritten (unmasked in place).
     pub fn receive(&mut self, cx: &Cx<'_>, id: u32, bytes: &mut [u8]) {
         let Some(connection) = self.connections.get_mut(id as usize) else { return };
-        connection.heard_ms = cx.ms();
-        connection.pinged = false;
+        if connection.state == State::Closing {
+            return;
+        }
         let mut decoder = std::mem::take(&mut connection.decoder);
         let mut input = bytes;
         // Messages are handled one by one; a message that closes or hands over ends the loop.
@@ -361,31 +384,30 @@ impl Hub {
     }
 
     /// Returns a RESUME that another core must decide.
-    fn on_message(&mut self, cx: &Cx<'_>, id: u32, message: Message<'_>) -> Option<super::client::Resume> {
+    fn on_message(&mut self, cx: &Cx<'_>, id: u32, message: Message<'_>) -> Option<Resume> {
         match message {
-            Message::Text(text) => return self.on_payload(cx, id, text),
-            Message::Binary(bytes) => return self.on_binary(cx, id, bytes),
+            Message::Text(text) => return self.on_payload(cx, id, text, false),
+            Message::Binary(bytes) => return self.on_payload(cx, id, bytes, true),
             Message::Ping(payload) => {
                 write_pong(&mut self.connections[id as usize].out, payload);
                 self.mark_dirty(id);
             }
-            Message::Pong(_) => {}
+            Message::Pong(_) => self.connections[id as usize].pinged = false,
+            // Answered with the same code, or without one (§1).
             Message::Close { code, .. } => {
-                // Answered with the same code (§1); without one RFC 6455 §5.5.1 echoes none, 1000 says the same.
-                self.close_with(cx, id, code.unwrap_or(1000), "");
+                self.drain(id);
+                self.close_now(cx, id, code, "");
             }
         }
         None
     }
 
-    fn hand_over(&mut self, id: u32, resume: super::client::Resume, rest: &[u8]) {
+    fn hand_over(&mut self, id: u32, resume: Resume, rest: &[u8]) {
         let (to, _) = resume.session_id.place(self.secret);
         let connection = self.connections.remove(id as usize);
-        let facts = *connection.facts.expect("a connection without a session still has its facts");
         self.actions.push(Action::Release { id, generation: connection.generation });
-        let (beat_ms, allowed_ms) = (connection.beat_ms, connection.allowed_ms);
-        let adopted = Adopted { fd: connection.fd, facts, resume, beat_ms, allowed_ms, rest: rest.to_vec() };
-        self.actions.push(Action::Mail { to, mail: Mail::Adopt(Box::new(adopted)) });
+        let adopted = Box::new(Adopted { connection, resume, rest: rest.to_vec() });
+        self.actions.push(Action::Mail { to, mail: Mail::Adopt(adopted) });
     }
 
     /// The socket is gone.
@@ -400,22 +422,21 @@ impl Hub {
 
     /// Closes with a reason after everything queued. The session, if any, is detached.
     pub(super) fn close(&mut self, cx: &Cx<'_>, id: u32, close: &'static Close) {
-        self.close_with(cx, id, close.code, close.reason);
-    }
-
-    fn close_with(&mut self, cx: &Cx<'_>, id: u32, code: u16, reason: &str) {
         self.drain(id);
-        self.close_now(cx, id, code, reason);
+        self.close_now(cx, id, Some(close.code), close.reason);
     }
 
     /// Closes without sending dispatches that wait: for slow consumers and sessions that were taken over.
-    pub(super) fn close_now(&mut self, cx: &Cx<'_>, id: u32, code: u16, reason: &str) {
+    pub(super) fn close_now(&mut self, cx: &Cx<'_>, id: u32, code: Option<u16>, reason: &str) {
         self.detach(cx, id);
         let Some(connection) = self.connections.get_mut(id as usize) else { return };
         if connection.state == State::Closing {
             return;
         }
-        write_close(&mut connection.out, code, reason);
+        match code {
+            Some(code) => write_close(&mut connection.out, code, reason),
+            None => write_frame(&mut connection.out, OpCode::Control(Control::Close), b""),
+        }
         connection.state = State::Closing;
         connection.close_written = true;
         connection.waiting_ms = cx.ms();
@@ -478,7 +499,17 @@ impl Hub {
         self.tell_home(cx, user_id, Mail::Down { user_id, session });
     }
 
-    /// Ends a session for good; its connection, if it has one, stays without a session.
+    /// Ends a session for good and closes its connection, if it has one.
+    pub(super) fn end_and_close(&mut self, cx: &Cx<'_>, slot: u32, close: &'static Close) {
+        let id = self.sessions[slot as usize].connection;
+        self.end_session(cx, slot);
+        if id != NONE {
+            self.close(cx, id, close);
+        }
+    }
+
+    /// Ends a session for good. Its connection, if it has one, is left without a session: the caller closes it or
+    /// lets it identify again.
     pub(super) fn end_session(&mut self, cx: &Cx<'_>, slot: u32) {
         let session = self.session_ref(slot);
         let (user_id, id) = {
@@ -493,6 +524,12 @@ impl Hub {
         for ((_, server_id), _) in cx.read.scan(USER_SERVERS, user_id) {
             self.interest.remove(server_id, slot);
         }
+        for (server_id, whose) in &self.leaving {
+            if whose.is_none_or(|whose| whose == user_id) {
+                self.interest.remove(*server_id, slot);
+            }
+        }
+        self.jobs.retain(|job| job.slot != slot);
         self.unlink(user_id, slot);
         self.sessions.remove(slot as usize);
         let live = (id != NONE).then_some(session);
@@ -539,13 +576,8 @@ impl Hub {
 
     fn evict(&mut self, cx: &Cx<'_>, evicted: Ref) {
         let same = self.sessions.contains(evicted.slot as usize) && self.session_ref(evicted.slot) == evicted;
-        if !same {
-            return;
-        }
-        let id = self.sessions[evicted.slot as usize].connection;
-        self.end_session(cx, evicted.slot);
-        if id != NONE {
-            self.close(cx, id, &Close::TOO_MANY_CONNECTIONS);
+        if same {
+            self.end_and_close(cx, evicted.slot, &Close::TOO_MANY_CONNECTIONS);
         }
     }
 
@@ -596,7 +628,14 @@ impl Hub {
         let settings =
             (self.settings.close_timeout_ms, self.settings.send_timeout_ms, self.settings.session_timeout_ms);
         let over = |entry: &mut (Ms, u32, u32), timeout| since(entry.0, now) >= timeout;
-        while let Some((_, id, generation)) = self.closing.pop_front_if(|entry| over(entry, settings.0)) {
+        // Not before the close frame had its send, however short the time.
+        let unsent = |id: u32| self.connections.get(id as usize).is_some_and(|connection| connection.dirty);
+        let mut ends = Vec::new();
+        while let Some(entry) = self.closing.pop_front_if(|entry| over(entry, settings.0) && !unsent(entry.1))
+        {
+            ends.push(entry);
+        }
+        for (_, id, generation) in ends {
             if self.generation(id) == Some(generation) {
                 self.lost(cx, id);
             }
@@ -605,6 +644,7 @@ impl Hub {
             let stalled = self.connections.get(id as usize).is_some_and(|connection| {
                 connection.generation == generation
                     && connection.blocked
+                    && connection.state != State::Closing
                     && since(connection.waiting_ms, now) >= settings.1
             });
             if stalled && settings.1 > 0 {
@@ -630,7 +670,7 @@ impl Hub {
 
     /// Whether work waits that needs no input: the core must not sleep.
     pub fn has_work(&self) -> bool {
-        !self.jobs.is_empty() || !self.dirty_sessions.is_empty() || !self.dirty_connections.is_empty()
+        self.has_runnable_job() || !self.dirty_sessions.is_empty() || !self.dirty_connections.is_empty()
     }
 
     /// Returns in how many milliseconds to look again.
@@ -656,7 +696,8 @@ impl Hub {
         {
             Some(&Close::NOT_AUTHENTICATED)
         } else if connection.pinged
-            && overdue(connection.heard_ms, settings.ping_interval_ms + settings.ping_timeout_ms)
+            && !connection.blocked
+            && overdue(connection.ping_ms, settings.ping_timeout_ms)
         {
             Some(&Close::PONG_MISSING)
         } else {
@@ -666,11 +707,16 @@ impl Hub {
             self.close(cx, id, close);
             return None;
         }
-        if !connection.pinged && overdue(connection.heard_ms, settings.ping_interval_ms) {
-            connection.pinged = true;
-            write_ping(&mut connection.out, b"");
-            wait = wait.min(settings.ping_timeout_ms);
-            self.mark_dirty(id);
+        // Behind a blocked socket a ping says nothing: there the bounds of the backlog decide.
+        if overdue(connection.ping_ms, settings.ping_interval_ms) {
+            connection.ping_ms = now;
+            let interval = [settings.ping_interval_ms, settings.ping_timeout_ms];
+            wait = interval.into_iter().filter(|ms| *ms > 0).fold(wait, u32::min);
+            if !connection.blocked && !connection.pinged {
+                connection.pinged = true;
+                write_ping(&mut connection.out, b"");
+                self.mark_dirty(id);
+            }
         }
         Some(wait)
     }
@@ -678,7 +724,7 @@ impl Hub {
     pub fn close_slow(&mut self, cx: &Cx<'_>, id: u32) {
         self.slow_consumer_count += 1;
         // What was queued ahead of the dispatches may be half a frame: its rest must go first.
-        self.close_now(cx, id, Close::SLOW_CONSUMER.code, Close::SLOW_CONSUMER.reason);
+        self.close_now(cx, id, Some(Close::SLOW_CONSUMER.code), Close::SLOW_CONSUMER.reason);
     }
 
     // ----------------------------------------------------------------------------------------- sending
@@ -743,14 +789,15 @@ impl Hub {
         if connection.state == State::Closing {
             return;
         }
-        let mut over = connection.out.len() > self.settings.send_len_max + FILL_LEN_MAX;
+        let mut over = connection.out.len() > self.settings.send_len_max.saturating_add(OUT_SPARE);
         if let Some(session) = self.sessions.get(connection.session as usize) {
             // What a RESUME replays is paced by the socket and does not count (§4).
             let from = session.sent.max(session.replay_until);
             connection.backlog_seq = connection.backlog_seq.max(from);
             for seq in connection.backlog_seq + 1..=session.seq {
                 let entry = session.handle(seq).and_then(|handle| self.replay.get(handle));
-                connection.backlog_len += entry.map_or(0, |entry| entry.payload.len() as u32);
+                let len = entry.map_or(0, |entry| entry.payload.len() as u32);
+                connection.backlog_len = connection.backlog_len.saturating_add(len);
             }
             connection.backlog_seq = session.seq;
             over |= session.seq - from > self.settings.send_events_max;
@@ -850,8 +897,12 @@ impl Hub {
     }
 }
 
-/// Bytes handed to one send at most.
+/// Bytes handed to one send, plus the frame that reaches the bound.
 pub const FILL_LEN_MAX: usize = 256 * 1024;
+
+/// What may wait in a connection's own bytes besides the backlog: the rest of one send with its last frame, which a
+/// list of members can make large.
+const OUT_SPARE: usize = 4 * FILL_LEN_MAX;
 
 pub(super) fn write_compressed(deflater: &mut Deflater, connection: &mut Connection, text: &[u8]) {
     let at = connection.out.len();

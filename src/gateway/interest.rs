@@ -144,9 +144,16 @@ impl Interest {
         collect_allowed(&place.entries, &allowed, intent, out);
     }
 
-    /// Servers with sessions, and all their entries; for metrics and tests.
-    pub fn count(&self) -> (usize, usize) {
-        (self.places.len(), self.places.values().map(|place| place.entries.len()).sum())
+    /// All entries; 0 when there are no sessions.
+    pub fn entry_count(&self) -> usize {
+        self.places.values().map(|place| place.entries.len()).sum()
+    }
+
+    /// What was computed for a channel that is gone.
+    pub fn forget_channel(&mut self, server_id: ServerId, channel_id: ChannelId) {
+        if let Some(place) = self.places.get_mut(&server_id) {
+            place.channels.remove(&channel_id);
+        }
     }
 }
 
@@ -158,7 +165,7 @@ fn wants(entry: &Entry, intent: u16) -> bool {
 fn collect_allowed(entries: &[Entry], allowed: &[bool], intent: u16, out: &mut Vec<u32>) {
     out.reserve(entries.len());
     for entry in entries {
-        if wants(entry, intent) && allowed[entry.class as usize] {
+        if wants(entry, intent) && allowed.get(entry.class as usize) == Some(&true) {
             out.push(entry.slot);
         }
     }
@@ -180,7 +187,7 @@ fn collect_personal(
     let Some(server) = read.get(SERVERS, server_id) else { return };
     for index in 0..place.entries.len() {
         let entry = place.entries[index];
-        if !wants(&entry, intent) {
+        if !wants(&entry, intent) || entry.class as usize >= place.classes.len() {
             continue;
         }
         let permissions = server_bits(place, read, server_id, entry.class as usize);
@@ -201,10 +208,44 @@ fn class_of(place: &mut Place, read: Read<'_>, server_id: ServerId, user_id: Use
     roles.sort_unstable();
     let known = place.classes.iter().position(|class| class.owner == owner && class.roles == roles);
     let index = known.unwrap_or_else(|| {
-        place.classes.push(Class { owner, roles, permissions: None });
-        place.classes.len() - 1
+        if place.classes.len() > 2 * place.entries.len() + CLASS_SPARE {
+            drop_unused_classes(place);
+        }
+        if place.classes.len() < usize::from(NO_CLASS) {
+            place.classes.push(Class { owner, roles, permissions: None });
+            return place.classes.len() - 1;
+        }
+        usize::from(NO_CLASS)
     });
-    u16::try_from(index).expect("fewer role combinations are in use than members fit a server")
+    index as u16
+}
+
+/// More than 65,535 role combinations of present sessions in one server on one core: the surplus gets no events,
+/// which is safe.
+const NO_CLASS: u16 = u16::MAX;
+
+/// Classes that may be out of use before they are dropped.
+const CLASS_SPARE: usize = 64;
+
+/// Role combinations come and go; only those of present sessions are worth keeping.
+#[cold]
+fn drop_unused_classes(place: &mut Place) {
+    let mut new_index = vec![NO_CLASS; place.classes.len()];
+    let mut kept = 0;
+    for entry in &mut place.entries {
+        let Some(index) = new_index.get_mut(entry.class as usize) else { continue };
+        if *index == NO_CLASS {
+            *index = kept;
+            kept += 1;
+        }
+        entry.class = *index;
+    }
+    let classes = std::mem::take(&mut place.classes).into_iter().zip(new_index);
+    let mut used: Vec<(u16, Class)> =
+        classes.filter(|(_, index)| *index != NO_CLASS).map(|(class, index)| (index, class)).collect();
+    used.sort_unstable_by_key(|(index, _)| *index);
+    place.classes = used.into_iter().map(|(_, class)| class).collect();
+    place.channels.clear();
 }
 
 /// Server-wide permissions of a class.
@@ -324,6 +365,21 @@ mod tests {
         assert_eq!(collected(&store, &mut interest, READERS, 0), [100, 101, 102]);
         interest.remove(SERVER, 102);
         assert_eq!(collected(&store, &mut interest, READERS, 0), [100, 101]);
+    }
+
+    #[test]
+    fn role_combinations_that_nobody_has_are_dropped() {
+        let (_folder, store, mut interest) = prepared(EVERYONE_DEFAULT);
+        for role in 1_000..1_500 {
+            change(&store, |tx| {
+                let roles = vec![RoleId(role)];
+                tx.put(MEMBERS, (SERVER, UserId(101)), &Member { roles, ..Member::default() });
+            });
+            interest.member_changed(store.snapshot().read(), SERVER, UserId(101), &[101]);
+        }
+        assert!(interest.places[&SERVER].classes.len() < 100);
+        assert_eq!(collected(&store, &mut interest, READERS, 0), [100, 101, 102]);
+        assert_eq!(collected(&store, &mut interest, Filter::Server(permission::MEMBERS_BAN), 0), [100]);
     }
 
     #[test]

@@ -1,24 +1,273 @@
 //! REQUEST_GUILD_MEMBERS (op 8): member lists in chunks, a slice per turn, so that a large server holds up nobody.
+//!
+//! A job first collects the ids of those who match, so that `chunk_count` is known, then writes chunk after chunk
+//! from the state of that moment: who has left meanwhile is missing in his chunk, never the chunk.
+//! A job goes on only while its client has taken everything so far. It costs memory for one chunk, not for the list,
+//! and a slow reader slows his own list down instead of being cut off for its length. A session that is detached
+//! keeps its jobs until it ends.
+//!
+//! Bounds: a session with more than [`JOBS_OF_SESSION_MAX`] unanswered requests is closed 4008; a core that has
+//! [`JOB_COUNT_MAX`] jobs ignores further requests.
 
 use super::hub::{Cx, Hub};
-use super::session::SessionId;
-use crate::id::{ServerId, UserId};
-use crate::wire::json::Value;
+use super::protocol::Close;
+use crate::domain::member::{MemberExpire, find_some, role_ids, write_chunk_member};
+use crate::domain::presence::{Moment, shown_outside};
+use crate::domain::{Command, EventName, intent, server};
+use crate::id::{RoleId, ServerId, UserId};
+use crate::store::Read;
+use crate::store::tables::{MEMBERS, SERVERS};
+use crate::wire::json::{Array, Object, Value};
 
-/// A list that is being sent.
-pub struct Job {
+/// Unanswered requests of one session.
+const JOBS_OF_SESSION_MAX: usize = 8;
+/// Jobs of one core.
+const JOB_COUNT_MAX: usize = 1_024;
+/// Jobs of one core that have begun and hold a list of ids: 16 bytes per member.
+const BEGUN_COUNT_MAX: usize = 32;
+/// Member records that one turn looks at: about 5 ms when each is shown.
+const RECORDS_PER_TURN: usize = 1_000;
+/// Longest `nonce` that is echoed, bytes.
+const NONCE_LEN_MAX: usize = 32;
+/// Most `user_ids` that one request may name.
+const USER_IDS_MAX: usize = 100;
+
+/// A list that is being made.
+pub(super) struct Job {
     pub slot: u32,
-    pub session_id: SessionId,
-    pub server_id: ServerId,
-    pub user_id: UserId,
+    server_id: ServerId,
+    user_id: UserId,
+    presences: bool,
+    nonce: Option<Box<str>>,
+    limit: usize,
+    /// Requested ids without a member.
+    not_found: Vec<UserId>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Lower-case beginning of a name; nothing was looked at.
+    Waiting(Box<str>),
+    Collecting {
+        prefix: Box<str>,
+        after: UserId,
+        found: Vec<(u64, UserId)>,
+    },
+    /// In the order of joining. `members` holds the objects of the chunk that is being written.
+    Writing {
+        found: Vec<(u64, UserId)>,
+        at: usize,
+        members: Vec<u8>,
+    },
 }
 
 impl Hub {
-    pub(super) fn request_members(&mut self, _cx: &Cx<'_>, _id: u32, _d: &Value<'_>) {}
-
-    pub(super) fn run_job(&mut self, _cx: &Cx<'_>) {
-        self.jobs.pop_front();
+    /// Everything but a proper request of a member with the intent is ignored (§5.4).
+    pub(super) fn request_members(
+        &mut self,
+        cx: &Cx<'_>,
+        id: u32,
+        d: &Value<'_>,
+    ) -> Result<(), &'static Close> {
+        let slot = self.connections[id as usize].session;
+        let (user_id, intents) = {
+            let session = &self.sessions[slot as usize];
+            (session.user_id, session.intents)
+        };
+        if intents & intent::GUILD_MEMBERS == 0 {
+            return Ok(());
+        }
+        let Some(job) = parse(cx.read, slot, user_id, d) else { return Ok(()) };
+        if self.jobs.iter().filter(|job| job.slot == slot).count() >= JOBS_OF_SESSION_MAX {
+            return Err(&Close::RATE_LIMITED);
+        }
+        if self.jobs.len() < JOB_COUNT_MAX {
+            self.jobs.push_back(job);
+        }
+        Ok(())
     }
 
-    pub(super) fn expire_memberships(&mut self, _cx: &Cx<'_>, _user_id: UserId) {}
+    pub(super) fn has_runnable_job(&self) -> bool {
+        self.runnable_job().is_some()
+    }
+
+    /// The first job that may go on.
+    fn runnable_job(&self) -> Option<usize> {
+        let begun = self.jobs.iter().filter(|job| !matches!(job.stage, Stage::Waiting(_))).count();
+        self.jobs.iter().position(|job| {
+            let session = &self.sessions[job.slot as usize];
+            let connection = self.connections.get(session.connection as usize);
+            let idle =
+                connection.is_some_and(|connection| !connection.blocked) && session.sent == session.seq;
+            idle && (begun < BEGUN_COUNT_MAX || !matches!(job.stage, Stage::Waiting(_)))
+        })
+    }
+
+    /// One slice of one job.
+    pub(super) fn run_job(&mut self, cx: &Cx<'_>) {
+        let Some(index) = self.runnable_job() else { return };
+        let mut job = self.jobs.remove(index).expect("it was found there");
+        let member = cx.read.contains(MEMBERS, (job.server_id, job.user_id));
+        let Some(server) = cx.read.get(SERVERS, job.server_id).filter(|_| member) else { return };
+        let everyone = RoleId::from(&server.everyone_role_id);
+        let (stage, goes_on) = match std::mem::replace(&mut job.stage, Stage::Waiting("".into())) {
+            Stage::Waiting(prefix) => (collect(cx.read, &job, prefix, None, Vec::new()), true),
+            Stage::Collecting { prefix, after, found } => {
+                (collect(cx.read, &job, prefix, Some(after), found), true)
+            }
+            Stage::Writing { found, at, members } => {
+                self.write_members(cx, &mut job, everyone, found, at, members)
+            }
+        };
+        if goes_on {
+            job.stage = stage;
+            // In its old place: requests are answered one after the other.
+            self.jobs.insert(index, job);
+        }
+    }
+
+    /// Writes members until the chunk is full or the turn's work is done; whether something is left.
+    fn write_members(
+        &mut self,
+        cx: &Cx<'_>,
+        job: &mut Job,
+        everyone: RoleId,
+        found: Vec<(u64, UserId)>,
+        mut at: usize,
+        mut members: Vec<u8>,
+    ) -> (Stage, bool) {
+        let chunk_size = self.settings.members_chunk_size.max(1);
+        let chunk_end = (at / chunk_size + 1).saturating_mul(chunk_size).min(found.len());
+        let end = chunk_end.min(at + RECORDS_PER_TURN);
+        for &(_, user_id) in &found[at..end] {
+            let Some(member) = cx.read.get(MEMBERS, (job.server_id, user_id)) else { continue };
+            if !members.is_empty() {
+                members.push(b',');
+            }
+            let rest_timeout_ms = self.home.rest_timeout_ms();
+            let moment = Moment { now_ms: cx.unix_ms, rest_timeout_ms };
+            let live = cx.live.get(user_id);
+            let shown = job.presences.then(|| shown_outside(cx.read, job.user_id, user_id, live, moment));
+            write_chunk_member(&mut members, cx.read, job.server_id, everyone, (user_id, member), shown);
+        }
+        at = end;
+        if at == chunk_end {
+            let index = at.saturating_sub(1) / chunk_size;
+            let count = found.len().div_ceil(chunk_size).max(1);
+            let payload = chunk(job, &members, index, count);
+            members = Vec::new();
+            self.deliver_to(&[job.slot], EventName::GuildMembersChunk, payload.into());
+        }
+        let goes_on = at < found.len();
+        (Stage::Writing { found, at, members }, goes_on)
+    }
+
+    /// A user's last session is gone: memberships that were to last as long end (§6.4).
+    pub(super) fn expire_memberships(&mut self, cx: &Cx<'_>, user_id: UserId) {
+        for server_id in server::ids_of(cx.read, user_id) {
+            let member = cx.read.get(MEMBERS, (server_id, user_id)).filter(|member| member.temporary);
+            if member.is_some_and(|member| role_ids(cx.read, server_id, member).next().is_none()) {
+                let op = MemberExpire { server_id, user_id };
+                self.actions.push(super::hub::Action::Submit(Command::new(UserId(0), op.into())));
+            }
+        }
+    }
+}
+
+fn collect(
+    read: Read<'_>,
+    job: &Job,
+    prefix: Box<str>,
+    after: Option<UserId>,
+    mut found: Vec<(u64, UserId)>,
+) -> Stage {
+    match find_some(read, job.server_id, &prefix, after, RECORDS_PER_TURN, &mut found) {
+        Some(after) => Stage::Collecting { prefix, after, found },
+        None => {
+            found.sort_unstable();
+            found.truncate(job.limit);
+            found.shrink_to_fit();
+            Stage::Writing { found, at: 0, members: Vec::new() }
+        }
+    }
+}
+
+/// `d` of one GUILD_MEMBERS_CHUNK. `members`: objects, separated by commas.
+fn chunk(job: &mut Job, members: &[u8], index: usize, count: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(members.len() + 128);
+    {
+        let mut object = Object::new(&mut out);
+        object.id("guild_id", job.server_id.0);
+        let list = object.key("members");
+        list.push(b'[');
+        list.extend_from_slice(members);
+        list.push(b']');
+        object.u64("chunk_index", index as u64).u64("chunk_count", count as u64);
+        {
+            // Told once, with the first chunk.
+            let mut list = Array::new(object.key("not_found"));
+            job.not_found.drain(..).for_each(|user_id| list.id(user_id.0));
+        }
+        if let Some(nonce) = &job.nonce {
+            object.str("nonce", nonce);
+        }
+    }
+    out
+}
+
+/// `None` for what is ignored.
+fn parse(read: Read<'_>, slot: u32, user_id: UserId, d: &Value<'_>) -> Option<Job> {
+    let given = |key: &str| d.get(key).filter(|value| !value.is_null());
+    let server_id = ServerId(d.get("guild_id").and_then(Value::as_id)?);
+    let member = read.contains(MEMBERS, (server_id, user_id)) && read.contains(SERVERS, server_id);
+    let limit = match given("limit") {
+        None => None,
+        Some(limit) => usize::try_from(limit.as_int()?).ok().filter(|limit| *limit > 0),
+    };
+    let nonce = given("nonce").and_then(Value::as_str).filter(|nonce| nonce.len() <= NONCE_LEN_MAX);
+    let mut job = Job {
+        slot,
+        server_id,
+        user_id,
+        presences: !matches!(d.get("presences"), Some(Value::Bool(false))),
+        nonce: nonce.map(Into::into),
+        limit: limit.unwrap_or(usize::MAX),
+        not_found: Vec::new(),
+        stage: Stage::Waiting("".into()),
+    };
+    match given("user_ids") {
+        Some(Value::Array(ids)) if !ids.is_empty() => {
+            job.stage = named(read, &mut job.not_found, server_id, ids)?
+        }
+        None | Some(Value::Array(_)) => {
+            let prefix = given("query").map_or(Some(""), Value::as_str)?;
+            job.stage = Stage::Waiting(prefix.to_lowercase().into());
+        }
+        Some(_) => return None,
+    }
+    member.then_some(job)
+}
+
+/// The members among the requested ids; the others go to `not_found`. Values that are no ids are skipped.
+fn named(
+    read: Read<'_>,
+    not_found: &mut Vec<UserId>,
+    server_id: ServerId,
+    ids: &[Value<'_>],
+) -> Option<Stage> {
+    if ids.len() > USER_IDS_MAX {
+        return None;
+    }
+    let mut ids: Vec<UserId> = ids.iter().filter_map(Value::as_id).map(UserId).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut found = Vec::new();
+    for user_id in ids {
+        match read.get(MEMBERS, (server_id, user_id)) {
+            Some(member) => found.push((member.joined_at.to_native(), user_id)),
+            None => not_found.push(user_id),
+        }
+    }
+    found.sort_unstable();
+    Some(Stage::Writing { found, at: 0, members: Vec::new() })
 }

@@ -19,7 +19,9 @@ mod members;
 pub mod protocol;
 mod replay;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use connection::Facts;
 pub use home::Liveboard;
-pub use hub::{Action, Ask, Cx, FILL_LEN_MAX, Filled, Hub, Mail};
+pub use hub::{Action, Adopted, Ask, Cx, FILL_LEN_MAX, Filled, Hub, Mail};

@@ -99,10 +99,12 @@ impl Session {
     }
 
     /// Gives an event the next number. Hot: once per delivery.
+    ///
+    /// A live session keeps what it has not sent even beyond `count_max`: there the bounds of the backlog decide.
     pub fn push(&mut self, handle: Handle, count_max: usize) {
         self.seq += 1;
         self.handles.push_back(handle);
-        if self.handles.len() > count_max {
+        while self.handles.len() > count_max && (self.first <= self.sent || self.connection == NONE) {
             self.handles.pop_front();
             self.first += 1;
         }
@@ -114,9 +116,12 @@ impl Session {
         self.handles.get(index as usize).copied()
     }
 
-    /// Whether every event after `seq` is still there, within `len_max` bytes.
-    pub fn can_replay(&self, replay: &Replay, seq: u32, len_max: usize) -> bool {
+    /// Whether every event after `seq` is still there, no more than `count_max` and within `len_max` bytes.
+    pub fn can_replay(&self, replay: &Replay, seq: u32, count_max: usize, len_max: usize) -> bool {
         let mut len = 0;
+        if (self.seq - seq.max(1)) as usize > count_max {
+            return false;
+        }
         (seq + 1..=self.seq).filter(|&number| number > 1).all(|number| {
             let entry = self.handle(number).and_then(|handle| replay.get(handle));
             len += entry.map_or(0, |entry| entry.payload.len());
@@ -171,9 +176,17 @@ mod tests {
         assert_eq!(session.handle(173), None);
         assert_eq!(session.handle(174), Some(172));
         for handle in 300..2_000 {
+            session.sent = session.seq;
             session.push(handle, 1_000);
         }
         assert_eq!(session.handle(session.seq), Some(1_999));
         assert_eq!(session.handle(session.seq - 1_000), None);
+        // Unsent ones stay while there is a connection to send them on.
+        session.sent = session.seq;
+        (0..5).for_each(|handle| session.push(handle, 2));
+        assert_eq!(session.handle(session.sent + 1), Some(0));
+        session.connection = NONE;
+        session.push(5, 2);
+        assert_eq!((session.handle(session.seq - 2), session.handle(session.seq - 1)), (None, Some(4)));
     }
 }

@@ -14,7 +14,6 @@ use std::task::{Poll, Waker};
 
 use slab::Slab;
 
-use super::admission::Admitted;
 use super::http::{Backend, Upgrade};
 use super::listen::set_option;
 use super::ring::{self, Ready, Ring};
@@ -68,8 +67,6 @@ pub struct Core {
     waiting: RefCell<Slab<Waiting>>,
     hashed: Receiver<(Ticket, Hashed)>,
     hashed_sender: Sender<(Ticket, Hashed)>,
-    /// Keeps the places of upgraded connections in `http.connections_max`, by connection.
-    admitted: RefCell<Vec<Option<Admitted>>>,
     buffers: RefCell<Buffers>,
     shutdown: Cell<Shutdown>,
     metrics: Arc<CoreMetrics>,
@@ -208,7 +205,6 @@ impl Core {
             waiting: RefCell::default(),
             hashed,
             hashed_sender,
-            admitted: RefCell::default(),
             buffers: RefCell::new(Buffers {
                 receive: vec![0; RECEIVE_LEN],
                 send: Vec::with_capacity(64 * 1024),
@@ -281,9 +277,7 @@ impl Core {
             let Some(delivery) = self.port.borrow_mut().next_delivery() else { return };
             self.state.set_snapshot(delivery.snapshot);
             self.with_cx(|cx, hub| {
-                for output in delivery.outputs.iter() {
-                    hub.apply(cx, output);
-                }
+                hub.apply(cx, &delivery.outputs);
             });
             for (ticket, reply) in delivery.replies {
                 self.complete(ticket, Outcome::Reply(reply));
@@ -314,9 +308,10 @@ impl Core {
         let Mail::Adopt(adopted) = mail else {
             return self.with_cx(|cx, hub| hub.on_mail(cx, mail));
         };
-        let fd = adopted.fd;
+        let fd = adopted.fd();
         self.with_cx(|cx, hub| {
             let id = hub.adopt(cx, *adopted);
+            // It may have gone on to yet another core.
             if let Some(generation) = hub.generation(id) {
                 self.ring.borrow_mut().watch(fd, id, generation);
             }
@@ -343,14 +338,14 @@ impl Core {
             ready.clear();
             ring.reap(ready);
         }
-        for (id, generation, is_last) in std::mem::take(again) {
-            ready.push((Ready::Read { id, generation, is_last }, true));
+        for (id, generation, ended) in std::mem::take(again) {
+            ready.push((Ready::Read { id, generation, ended }, true));
         }
         for (event, goes_on) in ready.drain(..) {
             match event {
-                Ready::Read { id, generation, is_last } => {
-                    if self.read_socket(id, generation, is_last, receive) {
-                        again.push((id, generation, is_last));
+                Ready::Read { id, generation, ended } => {
+                    if self.read_socket(id, generation, ended, receive) {
+                        again.push((id, generation, ended));
                     }
                     let fd = self.current(id, generation);
                     if let (false, Some((fd, generation))) = (goes_on, fd) {
@@ -373,8 +368,9 @@ impl Core {
         Some((hub.fd(id)?, full))
     }
 
-    /// Reads what is there; true when more may wait.
-    fn read_socket(&self, id: u32, generation: u32, is_last: bool, buffer: &mut [u8]) -> bool {
+    /// Reads what is there; true when more may wait. A peer that has ended its side is read to the end: nothing
+    /// further would tell of it.
+    fn read_socket(&self, id: u32, generation: u32, ended: bool, buffer: &mut [u8]) -> bool {
         for _ in 0..RECEIVE_COUNT_MAX {
             let Some((fd, _)) = self.current(id, generation) else { return false };
             match ring::receive(fd, buffer) {
@@ -385,8 +381,7 @@ impl Core {
                 Ok(len) => {
                     self.metrics.gateway_frames_in.increment();
                     self.with_cx(|cx, hub| hub.receive(cx, id, &mut buffer[..len]));
-                    // A short read has emptied the socket; of its end there may be no second word.
-                    if len < buffer.len() && !is_last {
+                    if len < buffer.len() && !ended {
                         return false;
                     }
                 }
@@ -459,11 +454,11 @@ impl Core {
         for action in actions {
             match action {
                 Action::Shut { id, fd, generation } => {
-                    self.forget(id, generation);
+                    self.ring.borrow_mut().unwatch(id, generation);
                     // SAFETY: the gateway owned the descriptor and has forgotten it.
                     drop(unsafe { OwnedFd::from_raw_fd(fd) });
                 }
-                Action::Release { id, generation } => self.forget(id, generation),
+                Action::Release { id, generation } => self.ring.borrow_mut().unwatch(id, generation),
                 Action::ShutWrite { fd } => {
                     // SAFETY: a descriptor that is still open; the result does not matter.
                     unsafe { libc::shutdown(fd, libc::SHUT_WR) };
@@ -479,13 +474,6 @@ impl Core {
                     }
                 }
             }
-        }
-    }
-
-    fn forget(&self, id: u32, generation: u32) {
-        self.ring.borrow_mut().unwatch(id, generation);
-        if let Some(place) = self.admitted.borrow_mut().get_mut(id as usize) {
-            *place = None;
         }
     }
 
@@ -659,22 +647,17 @@ impl Backend for Core {
         let raw = fd.as_raw_fd();
         let _ = set_option(raw, libc::SOL_SOCKET, libc::SO_SNDBUF, self.send_buffer_len);
         let facts = Facts {
-            host: upgrade.host,
+            host: upgrade.host.into(),
             secure: upgrade.is_https,
             ip: upgrade.ip,
-            user_agent: Some(upgrade.user_agent).filter(|text| !text.is_empty()),
             version_unknown: !version_is_known(&upgrade.query),
+            luggage: Box::new(upgrade.admitted),
         };
         let mut leftover = upgrade.leftover;
         self.with_cx(|cx, hub| {
             let id = hub.open(cx, fd.into_raw_fd(), facts);
             let generation = hub.generation(id).expect("the connection was just opened");
             self.ring.borrow_mut().watch(raw, id, generation);
-            let mut admitted = self.admitted.borrow_mut();
-            if admitted.len() <= id as usize {
-                admitted.resize_with(id as usize + 1, || None);
-            }
-            admitted[id as usize] = Some(upgrade.admitted);
             if !leftover.is_empty() {
                 hub.receive(cx, id, &mut leftover);
             }

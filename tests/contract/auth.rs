@@ -1,3 +1,5 @@
+//! What a client sees of auth over a real socket.
+
 use crate::support::{PASSWORD, Value, json};
 use crate::world::{USER, World, shape, success, text};
 

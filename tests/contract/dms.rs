@@ -1,3 +1,5 @@
+//! What a client sees of dms over a real socket.
+
 use crate::support::{Value, json};
 use crate::world::{World, column, shape};
 

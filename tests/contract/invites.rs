@@ -1,3 +1,5 @@
+//! What a client sees of invites over a real socket.
+
 use crate::support::{Value, json};
 use crate::world::{World, column, shape, text};
 

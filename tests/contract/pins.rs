@@ -1,3 +1,5 @@
+//! What a client sees of pins over a real socket.
+
 use crate::support::{Value, json};
 use crate::world::{MESSAGE, World, column, shape, success};
 

@@ -1,3 +1,5 @@
+//! What a client sees of presence over a real socket.
+
 use crate::support::json;
 use crate::world::{World, shape};
 

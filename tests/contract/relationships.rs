@@ -1,3 +1,5 @@
+//! What a client sees of relationships over a real socket.
+
 use crate::support::{Value, json};
 use crate::world::{World, shape, success};
 

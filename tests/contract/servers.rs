@@ -1,3 +1,5 @@
+//! What a client sees of servers over a real socket.
+
 use crate::support::{Value, json};
 use crate::world::{PUBLIC_USER, World, column, shape, success, text};
 

@@ -1,3 +1,5 @@
+//! What a client sees of users over a real socket.
+
 use crate::support::{PASSWORD, Value, json};
 use crate::world::{PUBLIC_USER, USER, World, shape, success};
 

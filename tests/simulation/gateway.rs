@@ -1,1 +1,0 @@
-//! Sessions, cores and mailboxes under simulated time.

@@ -1,0 +1,999 @@
+//! The server's outside: time, store and log, cores with their mailboxes, sockets, and what clients do.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use fastrand::Rng;
+use plexichat::config::Config;
+use plexichat::domain::account::Register;
+use plexichat::domain::channel::{ChannelCreate, ChannelDelete};
+use plexichat::domain::credential::{Secret, hash_secret};
+use plexichat::domain::invite::{InviteCreate, InviteUse};
+use plexichat::domain::member::{MemberKick, MemberLeave, MemberRoleAdd, MemberRoleRemove};
+use plexichat::domain::message::MessageCreate;
+use plexichat::domain::permission::{CHANNELS_VIEW, EVERYONE_DEFAULT, NAMES};
+use plexichat::domain::relationship::{FriendAccept, FriendRequest, RelationshipRemove};
+use plexichat::domain::role::{RoleCreate, RoleEdit};
+use plexichat::domain::server::{ServerCreate, ServerDelete};
+use plexichat::domain::token::{NewToken, TokenCreate, TokenRevoke};
+use plexichat::domain::{Change, Command, Machine, Op, Output, Reply, Result, Revocation};
+use plexichat::gateway::{Action, Ask, Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard, Mail};
+use plexichat::id::{ChannelId, RoleId, ServerId, TokenId, UserId};
+use plexichat::runtime::shared_map::shared_map;
+use plexichat::store::records::{Grant, Override, channel_kind};
+use plexichat::store::tables::{OVERRIDES, SERVERS};
+use plexichat::store::{Options, Snapshot, Store, Sync};
+use plexichat::wire::json::{self, Value};
+
+use super::client::{Client, Frame, Kind, State, frame};
+use super::model::{Around, Members, Session, expect};
+
+const START_MS: u64 = 1_800_000_000_000;
+/// Letters are under way for so long at most.
+const MAIL_DELAY_MS: u64 = 400;
+const STEPS: usize = 2_500;
+
+struct Core {
+    hub: Hub,
+    snapshot: Snapshot,
+    members: Members,
+    deliveries: VecDeque<(Arc<Vec<Output>>, Snapshot)>,
+    /// Per sender, in order; with the time until which it must have arrived.
+    inbox: Vec<VecDeque<(u64, Mail)>>,
+    turned_at: u64,
+}
+
+/// One TCP connection. Both directions are byte streams.
+struct Socket {
+    /// Core and connection; `None` while it is on its way or shut by the server.
+    place: Option<(usize, u32)>,
+    client: usize,
+    to_server: Vec<u8>,
+    to_client: Vec<u8>,
+    /// What the kernel keeps unread before it takes no more.
+    room: usize,
+    wants_write: bool,
+    /// The client has ended it.
+    dropped: bool,
+    /// The server has ended it.
+    shut: bool,
+}
+
+struct User {
+    id: UserId,
+    token: (TokenId, String),
+    online: bool,
+    /// Clients that have a session, as the clients know.
+    left_at: u64,
+}
+
+struct Place {
+    id: ServerId,
+    owner: usize,
+    everyone: RoleId,
+    role: Option<RoleId>,
+    channels: Vec<ChannelId>,
+    invite: String,
+}
+
+pub struct World {
+    rng: Rng,
+    now: u64,
+    folder: tempfile::TempDir,
+    store: Arc<Store>,
+    cores: Vec<Core>,
+    board: Liveboard,
+    sockets: Vec<Socket>,
+    clients: Vec<Client>,
+    users: Vec<User>,
+    places: Vec<Place>,
+    sessions: BTreeMap<String, Session>,
+    queue: VecDeque<Command>,
+    /// Random bytes handed to a hub: the sessions that began in the call.
+    begun: RefCell<Vec<[u8; 12]>>,
+    random: RefCell<Rng>,
+    secret_count: u64,
+    config: Config,
+    ending: bool,
+    /// How often what happened, so that a run that tests nothing is noticed.
+    counts: Counts,
+}
+
+pub type Counts = BTreeMap<String, usize>;
+
+impl World {
+    pub fn new(seed: u64) -> World {
+        let mut rng = Rng::with_seed(seed);
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            path: folder.path().into(),
+            map_size: 1 << 28,
+            sync: Sync::Interval,
+            readers_max: 4_000,
+        };
+        let store = Arc::new(Store::open(&options).unwrap());
+        let config = Config {
+            websocket_rate_limit_per_minute: 0,
+            websocket_max_connections_per_user: 3,
+            websocket_resume_buffer_events: if rng.u8(0..3) == 0 { 40 } else { 1_000 },
+            websocket_send_queue_events: if rng.u8(0..3) == 0 { 30 } else { 512 },
+            websocket_members_chunk_size: 2,
+            websocket_session_timeout_ms: 30_000,
+            ..Config::default()
+        };
+        let count = rng.usize(1..4);
+        let (writers, readers): (Vec<_>, Vec<_>) = (0..count).map(|_| shared_map(16)).unzip();
+        let cores = writers.into_iter().enumerate().map(|(index, live)| Core {
+            hub: Hub::new(index, count, &config, live, 0xabcd_1234, 1_000),
+            snapshot: store.snapshot(),
+            members: Members::default(),
+            deliveries: VecDeque::new(),
+            inbox: (0..count).map(|_| VecDeque::new()).collect(),
+            turned_at: 0,
+        });
+        let cores = cores.collect();
+        let mut world = World {
+            random: RefCell::new(rng.fork()),
+            rng,
+            now: 1_000,
+            folder,
+            store,
+            cores,
+            board: Liveboard(readers),
+            sockets: Vec::new(),
+            clients: Vec::new(),
+            users: Vec::new(),
+            places: Vec::new(),
+            sessions: BTreeMap::new(),
+            queue: VecDeque::new(),
+            begun: RefCell::default(),
+            secret_count: 0,
+            config,
+            ending: false,
+            counts: Counts::new(),
+        };
+        world.set_up();
+        world
+    }
+
+    fn set_up(&mut self) {
+        for index in 0..6 {
+            let token = self.new_token();
+            let op = Register {
+                username: format!("user{index}"),
+                email: format!("user{index}@example.org"),
+                phc: Secret("phc".into()),
+                age_verified: true,
+                tier: 0,
+                badges: Vec::new(),
+                token: token.0,
+            };
+            let Ok(Reply::Token(id, token_id)) = self.apply(UserId(0), op.into()) else {
+                panic!("no account")
+            };
+            let token = (token_id, format!("{token_id}.{}", token.1));
+            self.users.push(User { id, token, online: false, left_at: 0 });
+        }
+        for owner in [0, 1] {
+            self.make_server(owner);
+            for user in 0..6 {
+                if user != owner && self.rng.bool() {
+                    let op = InviteUse { code: self.places[owner].invite.clone(), server_count_max: 100 };
+                    self.apply(self.users[user].id, op.into()).unwrap();
+                }
+            }
+        }
+        for (user, kind) in [(0, Kind::Steady), (1, Kind::Flapper), (2, Kind::Steady)] {
+            self.clients.push(Client::new(kind, user, 65_535));
+        }
+        for _ in 0..8 {
+            let intents = if self.rng.bool() { 65_535 } else { self.rng.u16(..) };
+            self.clients.push(Client::new(Kind::Wild, self.rng.usize(3..6), intents));
+        }
+    }
+
+    fn make_server(&mut self, owner: usize) {
+        let actor = self.users[owner].id;
+        let op = ServerCreate { name: "place".into(), description: None, server_count_max: 100 };
+        let Ok(Reply::Server(id)) = self.apply(actor, op.into()) else { panic!("no server") };
+        let snapshot = self.store.snapshot();
+        let server = snapshot.read().get(SERVERS, id).unwrap();
+        let everyone = RoleId::from(&server.everyone_role_id);
+        let general = ChannelId::from(server.default_channel_id.as_ref().unwrap());
+        let grants = vec![Grant { name: "channels.view".into(), allowed: true }];
+        let op = RoleCreate {
+            server_id: id,
+            name: "role".into(),
+            color: None,
+            permissions: grants,
+            hoist: false,
+            mentionable: false,
+        };
+        let Ok(Reply::Role(role)) = self.apply(actor, op.into()) else { panic!("no role") };
+        let invite = format!("invite{}", id.0);
+        let op = InviteCreate {
+            channel_id: general,
+            code: invite.clone(),
+            max_age: 0,
+            max_uses: 0,
+            temporary: false,
+        };
+        self.apply(actor, op.into()).unwrap();
+        self.places.push(Place { id, owner, everyone, role: Some(role), channels: vec![general], invite });
+    }
+
+    fn new_token(&mut self) -> (NewToken, String) {
+        self.secret_count += 1;
+        let secret = format!("secret{}", self.secret_count);
+        let token = NewToken {
+            secret_hash: Secret(hash_secret(&secret)),
+            ip_address: "::1".into(),
+            user_agent: None,
+            life_ms: 1 << 40,
+            count_max: 100,
+        };
+        (token, secret)
+    }
+
+    // --------------------------------------------------------------------------------------------- log
+
+    /// One command as a batch of its own, at once.
+    fn apply(&mut self, actor: UserId, op: Op) -> Result<Reply> {
+        self.commit(&[Command::new(actor, op)]).pop().unwrap()
+    }
+
+    fn commit(&mut self, commands: &[Command]) -> Vec<Result<Reply>> {
+        let store = self.store.clone();
+        let mut tx = store.begin().unwrap();
+        let mut machine = Machine::begin(&mut tx, START_MS + self.now, 0);
+        let replies = commands.iter().map(|command| machine.apply(command)).collect();
+        let outputs = machine.finish();
+        tx.commit().unwrap();
+        self.hand_out(outputs);
+        replies
+    }
+
+    fn hand_out(&mut self, outputs: Vec<Output>) {
+        let outputs = Arc::new(outputs);
+        for core in &mut self.cores {
+            core.deliveries.push_back((outputs.clone(), self.store.snapshot()));
+        }
+    }
+
+    /// Takes commands as the log does: isolated ones alone. One change of a membership per batch keeps the model
+    /// simple; `member_added_and_removed_in_one_batch` has the rest.
+    fn take_batch(&mut self) {
+        let mut batch = Vec::new();
+        let count_max = self.rng.usize(1..6);
+        while let Some(next) = self.queue.front() {
+            let moves = |op: &Op| {
+                matches!(op, Op::MemberLeave(_) | Op::MemberKick(_) | Op::InviteUse(_) | Op::MemberExpire(_))
+            };
+            let full = batch.len() >= count_max
+                || (next.op.isolated() && !batch.is_empty())
+                || (moves(&next.op) && batch.iter().any(|command: &Command| moves(&command.op)));
+            if full {
+                break;
+            }
+            batch.push(self.queue.pop_front().unwrap());
+            if batch.last().unwrap().op.isolated() {
+                break;
+            }
+        }
+        if batch.is_empty() {
+            return;
+        }
+        for (command, reply) in batch.iter().zip(self.commit(&batch)) {
+            self.learn(command, reply);
+        }
+    }
+
+    fn learn(&mut self, command: &Command, reply: Result<Reply>) {
+        let Ok(reply) = reply else { return };
+        match (&command.op, reply) {
+            (Op::ChannelCreate(op), Reply::Channel(id)) => {
+                if let Some(place) = self.places.iter_mut().find(|place| place.id == op.server_id) {
+                    place.channels.push(id);
+                }
+            }
+            (Op::ChannelDelete(op), _) => {
+                for place in &mut self.places {
+                    place.channels.retain(|id| *id != op.channel_id);
+                }
+            }
+            (Op::ServerDelete(op), _) => {
+                let index = self.places.iter().position(|place| place.id == op.server_id).unwrap();
+                let owner = self.places.remove(index).owner;
+                self.make_server(owner);
+            }
+            (Op::TokenRevoke(_), _) => {
+                let token = self.new_token();
+                let user_id = command.actor;
+                let op = TokenCreate { user_id, phc: Secret("phc".into()), token: token.0 };
+                let Ok(Reply::Token(_, id)) = self.apply(UserId(0), op.into()) else { panic!("no login") };
+                let user = self.users.iter_mut().find(|user| user.id == user_id).unwrap();
+                user.token = (id, format!("{id}.{}", token.1));
+            }
+            _ => {}
+        }
+    }
+
+    /// Hides or shows a channel by an override, as an isolated change does.
+    fn change_override(&mut self) {
+        let place = &self.places[self.rng.usize(..self.places.len())];
+        let Some(&channel_id) = place.channels.get(self.rng.usize(..4)) else { return };
+        let target = match self.rng.u8(0..3) {
+            0 => (0, place.everyone.0),
+            1 => (0, place.role.map_or(1, |role| role.0)),
+            _ => (1, self.users[self.rng.usize(..6)].id.0),
+        };
+        let server_id = place.id;
+        let store = self.store.clone();
+        let mut tx = store.begin().unwrap();
+        let key = (channel_id, target.0, target.1);
+        match self.rng.u8(0..3) {
+            0 => tx.put(OVERRIDES, key, &Override { allow: 0, deny: CHANNELS_VIEW }),
+            1 => tx.put(OVERRIDES, key, &Override { allow: CHANNELS_VIEW, deny: 0 }),
+            _ => {
+                tx.delete(OVERRIDES, key);
+            }
+        }
+        tx.commit().unwrap();
+        self.hand_out(vec![Output::Change(Change::PermissionsChanged { server_id })]);
+    }
+
+    fn random_command(&mut self) {
+        let rng = &mut self.rng;
+        let user = rng.usize(..6);
+        let other = self.users[rng.usize(..6)].id;
+        let place = &self.places[rng.usize(..self.places.len())];
+        let owner = self.users[place.owner].id;
+        let server_id = place.id;
+        let channel_id = place.channels.get(rng.usize(..place.channels.len().max(1))).copied();
+        let grants = |bits: u64| -> Vec<Grant> {
+            let names = NAMES.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 != 0);
+            names.map(|(_, name)| Grant { name: name.to_string(), allowed: true }).collect()
+        };
+        let mut actor = self.users[user].id;
+        let op: Op = match rng.u8(0..100) {
+            0..60 => {
+                let Some(channel_id) = channel_id else { return };
+                let len_max = if rng.u8(..) == 0 { 2_000 } else { 40 };
+                let content = "x".repeat(rng.usize(1..len_max));
+                let reply_to_id = None;
+                MessageCreate { channel_id, content, reply_to_id, embeds: String::new(), length_max: 4_000 }
+                    .into()
+            }
+            60..67 => InviteUse { code: place.invite.clone(), server_count_max: 100 }.into(),
+            67..70 => MemberLeave { server_id }.into(),
+            70..73 => {
+                actor = owner;
+                MemberKick { server_id, user_id: other }.into()
+            }
+            73..77 => {
+                actor = owner;
+                let bits = if rng.bool() { EVERYONE_DEFAULT } else { EVERYONE_DEFAULT & !CHANNELS_VIEW };
+                RoleEdit {
+                    server_id,
+                    role_id: place.everyone,
+                    name: None,
+                    color: None,
+                    permissions: Some(grants(bits)),
+                    hoist: None,
+                    mentionable: None,
+                    position: None,
+                }
+                .into()
+            }
+            77..83 => {
+                actor = owner;
+                let Some(role_id) = place.role else { return };
+                if rng.bool() {
+                    MemberRoleAdd { server_id, user_id: other, role_id }.into()
+                } else {
+                    MemberRoleRemove { server_id, user_id: other, role_id }.into()
+                }
+            }
+            83..86 => {
+                actor = owner;
+                ChannelCreate {
+                    server_id,
+                    name: "more".into(),
+                    kind: channel_kind::TEXT,
+                    topic: None,
+                    category_id: None,
+                    nsfw: false,
+                    slowmode_seconds: 0,
+                    read_receipts_enabled: true,
+                }
+                .into()
+            }
+            86..88 => {
+                actor = owner;
+                let Some(channel_id) = channel_id.filter(|_| place.channels.len() > 1) else { return };
+                ChannelDelete { channel_id }.into()
+            }
+            88 if rng.u8(0..4) == 0 => {
+                actor = owner;
+                ServerDelete { server_id }.into()
+            }
+            88..92 => FriendRequest { user_id: other, message: None }.into(),
+            92..95 => FriendAccept { user_id: other }.into(),
+            95..97 => RelationshipRemove { user_id: other }.into(),
+            97 => {
+                let user = &self.users[rng.usize(3..6)];
+                actor = user.id;
+                let how = if rng.bool() { Revocation::LoggedOut } else { Revocation::Security };
+                TokenRevoke { token_id: user.token.0, how }.into()
+            }
+            _ => return self.change_override(),
+        };
+        // A second revocation of the same token would be refused; the first has not been applied yet.
+        let twice =
+            matches!(op, Op::TokenRevoke(_)) && self.queue.iter().any(|c| matches!(c.op, Op::TokenRevoke(_)));
+        if !twice {
+            self.queue.push_back(Command::new(actor, op));
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------- cores
+
+    fn with_hub<T>(&mut self, core: usize, work: impl FnOnce(&mut Hub, &Cx<'_>) -> T) -> T {
+        let (random, begun) = (&self.random, &self.begun);
+        let random = || {
+            let bytes: [u8; 12] = std::array::from_fn(|_| random.borrow_mut().u8(..));
+            begun.borrow_mut().push(bytes);
+            bytes
+        };
+        let allow = |_: Ask| true;
+        let Core { hub, snapshot, .. } = &mut self.cores[core];
+        let cx = Cx {
+            read: snapshot.read(),
+            unix_ms: START_MS + self.now,
+            mono_ms: self.now,
+            allow: &allow,
+            random: &random,
+            live: &self.board,
+        };
+        work(hub, &cx)
+    }
+
+    /// One turn of a core, in the order of the real one.
+    fn turn(&mut self, core: usize) {
+        let mut letters = Vec::new();
+        for from in 0..self.cores.len() {
+            let inbox = &mut self.cores[core].inbox[from];
+            let due = inbox.iter().filter(|(until, _)| *until <= self.now).count();
+            let count = self.rng.usize(due..=inbox.len());
+            letters.extend(inbox.drain(..count).map(|(_, mail)| mail));
+        }
+        while let Some((outputs, snapshot)) = self.cores[core].deliveries.pop_front() {
+            let here = &mut self.cores[core];
+            let around =
+                Around { before: here.snapshot.read(), after: snapshot.read(), at: START_MS + self.now };
+            let sessions = self.sessions.values_mut().filter(|session| session.core == core);
+            expect(&mut here.members, sessions, around, &outputs);
+            here.snapshot = snapshot;
+            self.with_hub(core, |hub, cx| hub.apply(cx, &outputs));
+        }
+        for mail in letters {
+            if let Mail::Adopt(adopted) = mail {
+                let socket = adopted.fd() as usize;
+                let id = self.with_hub(core, |hub, cx| hub.adopt(cx, *adopted));
+                self.register(core, socket, id);
+            } else {
+                self.with_hub(core, |hub, cx| hub.on_mail(cx, mail));
+            }
+        }
+        self.read_sockets(core);
+        self.with_hub(core, |hub, cx| hub.tick(cx));
+        self.flush(core);
+        self.act(core);
+        self.cores[core].turned_at = self.now;
+        self.check_presence();
+    }
+
+    /// A socket has come to a core; sessions that began meanwhile are its client's.
+    fn register(&mut self, core: usize, socket: usize, id: u32) {
+        let there = self.cores[core].hub.fd(id) == Some(socket as i32);
+        self.sockets[socket].place = there.then_some((core, id));
+        self.sockets[socket].wants_write = false;
+        self.note_begun(core, socket);
+    }
+
+    fn note_begun(&mut self, core: usize, socket: usize) {
+        for bytes in self.begun.borrow_mut().drain(..) {
+            let client = &self.clients[self.sockets[socket].client];
+            let key = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let session = Session {
+                user_id: self.users[client.user].id,
+                intents: client.intents,
+                core,
+                expected: Vec::new(),
+                received: Vec::new(),
+                matched: 0,
+                left: Default::default(),
+                channels: Default::default(),
+            };
+            self.sessions.insert(key, session);
+        }
+    }
+
+    fn read_sockets(&mut self, core: usize) {
+        for index in 0..self.sockets.len() {
+            let Some((at, id)) = self.sockets[index].place.filter(|(at, _)| *at == core) else { continue };
+            let socket = &mut self.sockets[index];
+            let len =
+                if self.rng.u8(0..3) == 0 { self.rng.usize(..=socket.to_server.len()) } else { usize::MAX };
+            let mut bytes: Vec<u8> = socket.to_server.drain(..len.min(socket.to_server.len())).collect();
+            if !bytes.is_empty() {
+                self.with_hub(at, |hub, cx| hub.receive(cx, id, &mut bytes));
+                self.note_begun(core, index);
+            }
+            let socket = &mut self.sockets[index];
+            if socket.dropped
+                && socket.to_server.is_empty()
+                && self.cores[at].hub.fd(id) == Some(index as i32)
+            {
+                self.with_hub(at, |hub, cx| hub.lost(cx, id));
+            } else if socket.wants_write && socket.room > 0 {
+                socket.wants_write = false;
+                self.cores[at].hub.writable(id);
+            }
+        }
+    }
+
+    fn flush(&mut self, core: usize) {
+        let mut dirty = Vec::new();
+        self.with_hub(core, |hub, cx| hub.take_dirty(cx, &mut dirty));
+        for id in dirty {
+            loop {
+                let len_max = if self.rng.bool() { FILL_LEN_MAX } else { self.rng.usize(1..2_000) };
+                let mut buffer = Vec::new();
+                let filled = self.cores[core].hub.fill(id, &mut buffer, len_max);
+                let Some(fd) = self.cores[core].hub.fd(id) else { break };
+                let socket = &mut self.sockets[fd as usize];
+                if !buffer.is_empty() {
+                    let taken = buffer.len().min(socket.room);
+                    socket.to_client.extend_from_slice(&buffer[..taken]);
+                    socket.room -= taken;
+                    if taken < buffer.len() {
+                        socket.wants_write = true;
+                        *self.counts.entry("partial send".into()).or_default() += 1;
+                        self.with_hub(core, |hub, cx| hub.sent(cx, id, Some(&buffer[taken..])));
+                        break;
+                    }
+                    self.with_hub(core, |hub, cx| hub.sent(cx, id, None));
+                }
+                match filled {
+                    Filled::All => break,
+                    Filled::More => {}
+                    Filled::Lost => {
+                        self.with_hub(core, |hub, cx| hub.close_slow(cx, id));
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn act(&mut self, core: usize) {
+        for action in self.cores[core].hub.take_actions() {
+            match action {
+                Action::Shut { fd, .. } => {
+                    self.sockets[fd as usize].place = None;
+                    self.sockets[fd as usize].shut = true;
+                }
+                Action::ShutWrite { fd } => self.sockets[fd as usize].shut = true,
+                Action::Release { .. } => {}
+                Action::Submit(command) => self.queue.push_back(command),
+                Action::Mail { to, mail } => {
+                    if let Mail::Adopt(adopted) = &mail {
+                        self.sockets[adopted.fd() as usize].place = None;
+                        *self.counts.entry("hand-over".into()).or_default() += 1;
+                    }
+                    let until = self.now + self.rng.u64(0..=MAIL_DELAY_MS);
+                    self.cores[to].inbox[core].push_back((until, mail));
+                }
+            }
+        }
+    }
+
+    // ----------------------------------------------------------------------------------------- clients
+
+    fn send(&mut self, client: usize, text: &str) {
+        let mask = self.rng.u32(..).to_le_bytes();
+        let socket = &mut self.sockets[self.clients[client].socket];
+        let opcode = if self.rng.bool() { 1 } else { 2 };
+        socket.to_server.extend(frame(opcode, text.as_bytes(), mask));
+    }
+
+    fn connect(&mut self, client: usize) {
+        let socket = self.sockets.len();
+        let core = self.rng.usize(..self.cores.len());
+        self.sockets.push(Socket {
+            place: None,
+            client,
+            to_server: Vec::new(),
+            to_client: Vec::new(),
+            room: if self.clients[client].kind == Kind::Wild { self.rng.usize(300..3_000) } else { 1 << 20 },
+            wants_write: false,
+            dropped: false,
+            shut: false,
+        });
+        self.clients[client].opened(socket);
+        self.clients[client].beat_at = self.now;
+        self.clients[client].compress = self.rng.u8(0..4) == 0;
+        let ip = std::net::Ipv4Addr::LOCALHOST.into();
+        let facts =
+            Facts { host: "host".into(), secure: false, ip, version_unknown: false, luggage: Box::new(()) };
+        let id = self.with_hub(core, |hub, cx| hub.open(cx, socket as i32, facts));
+        self.register(core, socket, id);
+        // Some do not wait for HELLO.
+        if self.rng.bool() {
+            self.introduce(client);
+        }
+    }
+
+    /// IDENTIFY or RESUME.
+    fn introduce(&mut self, index: usize) {
+        let client = &self.clients[index];
+        let token = self.users[client.user].token.1.clone();
+        let (compress, wild) = (client.compress, client.kind == Kind::Wild);
+        let resume = client.session.clone().filter(|_| !wild || self.rng.u8(0..5) > 0);
+        let text = match resume {
+            None => {
+                self.clients[index].state = State::Identifying;
+                let intents = self.clients[index].intents;
+                format!(
+                    "{{\"op\":2,\"d\":{{\"token\":\"{token}\",\"intents\":{intents},\"compress\":{compress}}}}}"
+                )
+            }
+            Some((id, seq)) => {
+                self.clients[index].state = State::Resuming;
+                let seq = match self.rng.u8(0..20) {
+                    0 if wild => "null".to_string(),
+                    1 if wild => (u64::from(seq) + 100_000).to_string(),
+                    2 if wild => "1".to_string(),
+                    _ => seq.to_string(),
+                };
+                let token = if wild && self.rng.u8(0..20) == 0 { "1.wrong".to_string() } else { token };
+                format!(
+                    "{{\"op\":6,\"d\":{{\"token\":\"{token}\",\"session_id\":\"{id}\",\"seq\":{seq},\"compress\":{compress}}}}}"
+                )
+            }
+        };
+        self.send(index, &text);
+    }
+
+    fn client_step(&mut self, index: usize) {
+        let (kind, state) = (self.clients[index].kind, self.clients[index].state);
+        if state == State::Offline {
+            let due = self.now >= self.clients[index].back_at;
+            if due && (self.ending || kind != Kind::Wild || self.rng.u8(0..3) == 0) {
+                self.connect(index);
+            }
+            return;
+        }
+        if self.now >= self.clients[index].beat_at + 30_000 && (kind != Kind::Wild || self.rng.u8(0..3) > 0) {
+            self.clients[index].beat_at = self.now;
+            let seq = self.clients[index].session.as_ref().map_or(0, |session| session.1);
+            self.send(index, &format!("{{\"op\":1,\"d\":{seq}}}"));
+        }
+        if kind == Kind::Wild && self.rng.u8(..) == 0 {
+            self.clients[index].asleep_until = self.now + self.rng.u64(0..25_000);
+        }
+        let asleep = self.now < self.clients[index].asleep_until;
+        let lazy = kind == Kind::Wild && !self.ending && (asleep || self.rng.u8(0..4) > 0);
+        if !lazy {
+            self.client_read(index);
+        }
+        if self.clients[index].state == State::Ready && !self.ending {
+            self.client_act(index);
+        }
+    }
+
+    fn client_act(&mut self, index: usize) {
+        let kind = self.clients[index].kind;
+        let place = &self.places[self.rng.usize(..self.places.len())];
+        let (server, channel) = (place.id, place.channels.first().copied().unwrap_or(ChannelId(1)));
+        match self.rng.u8(..) {
+            0..8 => self.send(index, &format!("{{\"op\":40,\"d\":{{\"channel_id\":\"{channel}\"}}}}")),
+            8..10 => self.send(index, &format!("{{\"op\":41,\"d\":{{\"channel_id\":{channel}}}}}")),
+            10..13 => {
+                self.send(index, &format!("{{\"op\":8,\"d\":{{\"guild_id\":\"{server}\",\"query\":\"\"}}}}"))
+            }
+            13..18 if kind == Kind::Wild => {
+                let name = ["online", "idle", "dnd", "invisible", "offline"][self.rng.usize(..5)];
+                self.send(index, &format!("{{\"op\":3,\"d\":{{\"status\":\"{name}\"}}}}"));
+            }
+            18..24 if kind != Kind::Steady => {
+                let away = if kind == Kind::Flapper { 3_000 } else { 40_000 };
+                self.leave(index, away);
+            }
+            24..26 if kind == Kind::Wild => {
+                let mask = [1, 2, 3, 4];
+                let bytes = frame(8, &1000u16.to_be_bytes(), mask);
+                self.sockets[self.clients[index].socket].to_server.extend(bytes);
+                self.leave(index, 5_000);
+            }
+            // Another connection takes the session while this one is still there.
+            26..28 if kind == Kind::Wild => {
+                let away = self.clients[index].socket;
+                self.clients[index].state = State::Offline;
+                self.connect(index);
+                self.sockets[away].client = usize::MAX;
+            }
+            _ => {}
+        }
+    }
+
+    fn leave(&mut self, index: usize, away_max: u64) {
+        let client = &mut self.clients[index];
+        self.sockets[client.socket].dropped = true;
+        client.state = State::Offline;
+        client.back_at = self.now + self.rng.u64(0..=away_max);
+    }
+
+    fn client_read(&mut self, index: usize) {
+        let socket = &mut self.sockets[self.clients[index].socket];
+        let len = if self.rng.bool() || self.ending { usize::MAX } else { self.rng.usize(..3_000) };
+        let bytes: Vec<u8> = socket.to_client.drain(..len.min(socket.to_client.len())).collect();
+        socket.room += bytes.len();
+        let ended = socket.shut && socket.to_client.is_empty();
+        self.clients[index].receive(&bytes);
+        while let Some(frame) = self.clients[index].next_frame() {
+            match frame {
+                Frame::Text(text) => self.client_receive(index, text),
+                Frame::Ping => {
+                    let pong = frame_pong();
+                    self.sockets[self.clients[index].socket].to_server.extend(pong);
+                }
+                Frame::Close(code, reason) => {
+                    self.check_close(index, code, &reason);
+                    return self.leave(index, 2_000);
+                }
+            }
+        }
+        if ended {
+            assert!(self.clients[index].kind == Kind::Wild, "closed without a close frame");
+            self.leave(index, 2_000);
+        }
+    }
+
+    fn check_close(&mut self, index: usize, code: Option<u16>, reason: &str) {
+        *self.counts.entry(format!("close {code:?} {reason}")).or_default() += 1;
+        let client = &mut self.clients[index];
+        let known = matches!(
+            (code, reason),
+            (Some(4004), "Logged out" | "Security logout")
+                | (Some(4007), "Invalid seq")
+                | (Some(4008), "Slow consumer" | "Too many connections")
+                | (Some(4009), "Session timed out" | "Session resumed elsewhere")
+                | (Some(1011), _)
+        );
+        // IDENTIFY may have been on its way when the token ended.
+        let late = (code, reason) == (Some(4004), "Authentication failed") && client.kind == Kind::Wild;
+        assert!(known || late, "closed {code:?} {reason}");
+        assert!(client.kind == Kind::Wild, "{:?} closed {code:?} {reason}", client.kind);
+        if !matches!(reason, "Slow consumer" | "Session timed out") && code != Some(1011) {
+            client.session = None;
+        }
+    }
+
+    fn client_receive(&mut self, index: usize, mut text: String) {
+        let raw = text.clone();
+        // SAFETY: the parser leaves valid text, and it is not looked at afterwards.
+        let message = json::parse(unsafe { text.as_bytes_mut() }).unwrap();
+        let op = message.get("op").and_then(Value::as_int).unwrap();
+        let what = message.get("t").and_then(Value::as_str).map_or(format!("op {op}"), str::to_string);
+        *self.counts.entry(what).or_default() += 1;
+        let client = &mut self.clients[index];
+        assert!(client.greeted || op == 10, "HELLO comes first: {raw}");
+        match op {
+            10 => {
+                assert!(!std::mem::replace(&mut client.greeted, true));
+                if client.state == State::Opening {
+                    self.introduce(index);
+                }
+                return;
+            }
+            11 => return,
+            9 => {
+                let small = self.config.websocket_resume_buffer_events < 1_000;
+                assert!(client.kind == Kind::Wild || small, "{:?} could not resume", client.kind);
+                assert_eq!(client.state, State::Resuming);
+                client.session = None;
+                return self.introduce(index);
+            }
+            0 => {}
+            op => panic!("unexpected op {op}: {raw}"),
+        }
+        let seq = message.get("s").and_then(Value::as_int).unwrap() as u32;
+        let name = message.get("t").and_then(Value::as_str).unwrap();
+        let d = &raw[raw.find(",\"d\":").unwrap() + 5..raw.len() - 1];
+        match name {
+            "READY" => {
+                assert_eq!((client.state, seq), (State::Identifying, 1));
+                let id = message.get("d").unwrap().get("session_id").and_then(Value::as_str).unwrap();
+                assert!(self.sessions.contains_key(&id[8..]));
+                client.session = Some((id.to_string(), 1));
+                client.state = State::Ready;
+            }
+            "RESUMED" => {
+                assert_eq!(client.state, State::Resuming);
+                // From here on everything behind the number it gave comes again.
+                client.session.as_mut().unwrap().1 = seq.max(1);
+                client.state = State::Ready;
+            }
+            _ => {
+                assert_eq!(client.state, State::Ready, "{raw}");
+                let (id, last) = client.session.as_mut().unwrap();
+                assert_eq!(seq, *last + 1, "{raw}");
+                *last = seq;
+                let session = self.sessions.get_mut(&id[8..]).unwrap();
+                session.receive(seq as usize, name, d);
+                if name == "PRESENCE_UPDATE" {
+                    self.check_told(d);
+                }
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------ checks
+
+    fn check_told(&self, d: &str) {
+        for user in [0, 1, 2] {
+            let offline = d.contains(&format!("\"{}\"", self.users[user].id)) && d.contains("\"offline\"");
+            assert!(!offline, "falsely offline: {d}");
+        }
+    }
+
+    /// Who was there once and stays is never shown as gone.
+    fn check_presence(&mut self) {
+        for (index, user) in self.users.iter_mut().enumerate() {
+            let online = self.board.get(user.id).online;
+            if user.online && !online {
+                assert!(index > 2 || self.ending, "user {index} was shown offline");
+                user.left_at = self.now;
+            }
+            user.online = online;
+        }
+    }
+
+    // --------------------------------------------------------------------------------------------- run
+
+    pub fn run(mut self) -> Counts {
+        for _ in 0..STEPS {
+            self.step();
+        }
+        self.settle();
+        self.check_all();
+        // Connections whose session went to another one were told so.
+        let told = |socket: &&Socket| {
+            socket.to_client.windows(25).any(|bytes| bytes == b"Session resumed elsewhere")
+        };
+        let taken_over = self.sockets.iter().filter(told).count();
+        *self.counts.entry("taken over".into()).or_default() += taken_over;
+        self.part();
+        self.counts
+    }
+
+    fn step(&mut self) {
+        match self.rng.u8(0..100) {
+            0..30 => self.random_command(),
+            30..45 => self.take_batch(),
+            45..90 => {
+                for index in 0..self.clients.len() {
+                    if self.clients[index].kind != Kind::Wild || self.rng.u8(0..4) == 0 {
+                        self.client_step(index);
+                    }
+                }
+            }
+            _ => {}
+        }
+        self.now += match self.rng.u8(..) {
+            0..3 => self.rng.u64(0..400),
+            3..200 => self.rng.u64(0..60),
+            _ => 0,
+        };
+        for core in 0..self.cores.len() {
+            // A core is never away for long.
+            if self.rng.u8(0..3) == 0 || self.now > self.cores[core].turned_at + 200 {
+                self.turn(core);
+            }
+        }
+    }
+
+    /// Everybody comes back, reads everything and stays until nothing more happens.
+    fn settle(&mut self) {
+        self.ending = true;
+        for client in &mut self.clients {
+            client.back_at = 0;
+        }
+        // Every kernel has room for what is left to say.
+        for round in 0..600 {
+            while !self.queue.is_empty() {
+                self.take_batch();
+            }
+            for index in 0..self.clients.len() {
+                self.client_step(index);
+            }
+            self.now += 50;
+            (0..self.cores.len()).for_each(|core| self.turn(core));
+            // Those who are too many for a user throw each other out for ever.
+            if round == 300 {
+                self.thin_out();
+            }
+        }
+    }
+
+    fn thin_out(&mut self) {
+        for user in 0..self.users.len() {
+            let clients: Vec<usize> =
+                (0..self.clients.len()).filter(|index| self.clients[*index].user == user).collect();
+            for index in clients.into_iter().skip(self.config.websocket_max_connections_per_user as usize) {
+                self.sockets[self.clients[index].socket].dropped = true;
+                self.clients[index].state = State::Offline;
+                self.clients[index].back_at = u64::MAX;
+            }
+        }
+    }
+
+    fn check_all(&mut self) {
+        for user in 0..self.users.len() {
+            let there = self
+                .clients
+                .iter()
+                .filter(|client| client.user == user && client.state == State::Ready)
+                .count();
+            assert!(there <= self.config.websocket_max_connections_per_user as usize);
+            let want = self
+                .clients
+                .iter()
+                .filter(|client| client.user == user && client.back_at != u64::MAX)
+                .count();
+            assert_eq!(there, want, "everybody of user {user} is back");
+            assert_eq!(self.board.get(self.users[user].id).online, there > 0, "user {user}");
+        }
+        for client in self.clients.iter().filter(|client| client.state == State::Ready) {
+            let (id, seq) = client.session.as_ref().unwrap();
+            let session = &self.sessions[&id[8..]];
+            assert_eq!(session.matched, session.expected.len(), "{:?}: something is missing", client.kind);
+            assert_eq!(session.received.len() as u32 + 1, *seq);
+        }
+    }
+
+    /// Everybody leaves; nothing is left of them.
+    fn part(&mut self) {
+        self.ending = true;
+        for socket in &mut self.sockets {
+            socket.dropped = true;
+        }
+        for client in &mut self.clients {
+            client.state = State::Offline;
+            client.back_at = u64::MAX;
+        }
+        for _ in 0..1_200 {
+            self.now += 50;
+            (0..self.cores.len()).for_each(|core| self.turn(core));
+            while !self.queue.is_empty() {
+                self.take_batch();
+            }
+        }
+        for core in &self.cores {
+            let left = (core.hub.connection_count(), core.hub.session_count(), core.hub.residue());
+            assert_eq!(left, (0, 0, 0), "connections, sessions, index entries");
+            assert!(!core.hub.has_work());
+        }
+        for user in &self.users {
+            assert!(!self.board.get(user.id).online);
+        }
+        assert!(self.folder.path().exists());
+    }
+}
+
+fn frame_pong() -> Vec<u8> {
+    frame(10, b"", [9, 9, 9, 9])
+}
