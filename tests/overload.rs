@@ -432,6 +432,16 @@ fn an_orderly_end_under_load_loses_nothing_that_was_acknowledged() {
     }
 }
 
+#[test]
+fn an_idle_server_ends_after_its_grace() {
+    let server = Server::start(&["runtime.cores=2"]);
+    let _idle = Line::open(server.address()).unwrap();
+    let begun = Instant::now();
+    assert_eq!(server.stop().code(), Some(0));
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(300 + 3_000), "{took:?}");
+}
+
 /// Posts, on a new connection when the server ends one, until nobody listens any more.
 fn post_until_gone(
     address: SocketAddr,

@@ -346,6 +346,8 @@ async fn tick(core: Rc<Core>, connections: Rc<Connections>) {
         connections.sweep(core.state.now().monotonic_ms);
         if core.state.run.is_shutting_down() {
             connections.close_idle();
+            // Nothing else may happen any more that would have the core look whether it is finished.
+            core.wake.signal();
         }
     }
 }
