@@ -346,6 +346,8 @@ async fn tick(core: Rc<Core>, connections: Rc<Connections>) {
         connections.sweep(core.state.now().monotonic_ms);
         if core.state.run.is_shutting_down() {
             connections.close_idle();
+            // The core's loop sees only when it is awake that it may end, and that time is up.
+            core.wake.signal();
         }
     }
 }
