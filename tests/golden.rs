@@ -116,7 +116,8 @@ fn every_stored_code() {
     for (code, name) in ACTIONS {
         line!(out, "{code:>3} {name}");
     }
-    let tables: [(&str, fn(u8) -> &'static str); 7] = [
+    type Text = fn(u8) -> &'static str;
+    let tables: [(&str, Text); 7] = [
         ("accounts", account::text),
         ("tiers", tier::text),
         ("badges", badge::text),

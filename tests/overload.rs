@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use line::Line;
 use support::http::{open, read_answer};
-use support::{Frame, PASSWORD, PATIENCE, Server, Socket, User, Value, json};
+use support::{Frame, PASSWORD, Server, Socket, User, Value, json};
 
 /// Far above what a busy machine needs for a request, far below what a starved client would wait.
 const STARVED: Duration = Duration::from_secs(1);

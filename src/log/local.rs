@@ -323,6 +323,7 @@ mod tests {
     use crate::domain::sweep::Sweep;
     use crate::id::UserId;
     use crate::store::tests::temporary;
+    use crate::store::{self, Sync};
 
     fn command() -> Command {
         Command::new(UserId(0), Op::Sweep(Sweep { records_max: 1 }))
@@ -374,7 +375,12 @@ mod tests {
 
     #[test]
     fn a_core_that_has_ended_holds_up_neither_the_others_nor_the_end() {
-        let (_folder, store) = temporary(1 << 24);
+        let folder = tempfile::tempdir().unwrap();
+        // Snapshots wait in the ring of the core that lives.
+        let readers_max = 2 * (DELIVERY_COUNT_MAX + OVERFLOW_COUNT_MAX) as u32;
+        let path = folder.path().to_path_buf();
+        let store = store::Options { path, map_size: 1 << 24, sync: Sync::Interval, readers_max };
+        let store = Store::open(&store).unwrap();
         let wakes: Vec<_> = (0..2).map(|_| Arc::new(Wake::new().unwrap())).collect();
         let options = Options { batch_max: 1, ..options() };
         let (mut ports, writer) = start(Arc::new(store), options, &wakes, Arc::default()).unwrap();

@@ -92,7 +92,8 @@ impl Model {
                 self.relations.insert((op.user_id.0, actor), relation::FRIEND);
             }
             Op::RelationshipRemove(op) => {
-                if self.relations.remove(&(actor, op.user_id.0)) != Some(relation::BLOCKED) {
+                let kind = self.relations.remove(&(actor, op.user_id.0));
+                if kind != Some(relation::BLOCKED) {
                     self.relations.remove(&(op.user_id.0, actor));
                 }
             }
