@@ -1,3 +1,5 @@
+//! Accounts and login sessions: who gets a token, and when it ends.
+
 use crate::support::{PASSWORD, Value, json};
 use crate::world::{USER, World, shape, success, text};
 

@@ -1,3 +1,5 @@
+//! Bans: what they end, what they keep out.
+
 use crate::support::{Value, json};
 use crate::world::{World, column, shape, success, text};
 

@@ -1,3 +1,5 @@
+//! Channels of a server, and slow mode.
+
 use crate::support::{Value, json};
 use crate::world::{World, column, shape, text};
 

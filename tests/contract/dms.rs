@@ -1,3 +1,5 @@
+//! Direct messages and the private notes: who may open them, and in which order they are listed.
+
 use crate::support::{Value, json};
 use crate::world::{World, column, shape};
 

@@ -1,3 +1,5 @@
+//! Invites: making, using, revoking them.
+
 use crate::support::{Value, json};
 use crate::world::{World, column, shape, text};
 

@@ -1,3 +1,5 @@
+//! Members of a server, and the role order among them.
+
 use crate::support::{Value, json};
 use crate::world::{World, column, shape, success, text};
 

@@ -1,3 +1,5 @@
+//! Messages: paging, what may be sent, who may change what.
+
 use crate::support::{Value, json};
 use crate::world::{MESSAGE, World, column, shape, success, text};
 

@@ -1,3 +1,5 @@
+//! Pinned messages.
+
 use crate::support::{Value, json};
 use crate::world::{MESSAGE, World, column, shape, success};
 

@@ -1,3 +1,5 @@
+//! The own status, and what others see of it.
+
 use crate::support::json;
 use crate::world::{World, shape};
 

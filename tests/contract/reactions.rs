@@ -1,3 +1,5 @@
+//! Reactions: which emojis, in which order, by whom.
+
 use crate::support::{Value, json};
 use crate::world::{World, column, shape, success};
 

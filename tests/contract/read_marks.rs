@@ -1,3 +1,5 @@
+//! Unread counts and read marks.
+
 use crate::support::{Value, json};
 use crate::world::{World, success};
 

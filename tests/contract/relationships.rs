@@ -1,3 +1,5 @@
+//! Friends, requests and blocks, seen from both sides.
+
 use crate::support::{Value, json};
 use crate::world::{World, shape, success};
 

@@ -1,3 +1,5 @@
+//! Roles: their order, what they grant, and that it acts at once.
+
 use crate::support::{Value, json};
 use crate::world::{World, column, shape, success, text};
 

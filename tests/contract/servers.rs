@@ -1,3 +1,5 @@
+//! Servers: their life, the permissions in them, their audit log.
+
 use crate::support::{Value, json};
 use crate::world::{PUBLIC_USER, World, column, shape, success, text};
 

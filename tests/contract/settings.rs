@@ -1,3 +1,5 @@
+//! Messaging preferences and the key/value settings of clients.
+
 use crate::support::{Value, json};
 use crate::world::{World, shape, success};
 

@@ -1,3 +1,5 @@
+//! What anybody may ask: banners, health, version, status, help pages.
+
 use crate::support::{Value, json};
 use crate::world::{World, shape};
 

@@ -1,3 +1,5 @@
+//! The typing signal, which is seen on the gateway only.
+
 use crate::support::{Value, json};
 use crate::world::{World, success};
 

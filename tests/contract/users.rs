@@ -1,3 +1,5 @@
+//! The own account, and what others see of one.
+
 use crate::support::{PASSWORD, Value, json};
 use crate::world::{PUBLIC_USER, USER, World, shape, success};
 
