@@ -346,7 +346,7 @@ async fn tick(core: Rc<Core>, connections: Rc<Connections>) {
         connections.sweep(core.state.now().monotonic_ms);
         if core.state.run.is_shutting_down() {
             connections.close_idle();
-            // Nothing else may happen any more that would have the core look whether it is finished.
+            // The core's loop sees only when it is awake that it may end, and that time is up.
             core.wake.signal();
         }
     }

@@ -1,4 +1,4 @@
-//! What a client sees of auth over a real socket.
+//! Accounts and login sessions: who gets a token, and when it ends.
 
 use crate::support::{PASSWORD, Value, json};
 use crate::world::{USER, World, shape, success, text};

@@ -1,4 +1,4 @@
-//! What a client sees of bans over a real socket.
+//! Bans: what they end, what they keep out.
 
 use crate::support::{Value, json};
 use crate::world::{World, column, shape, success, text};

@@ -1,4 +1,4 @@
-//! What a client sees of channels over a real socket.
+//! Channels of a server, and slow mode.
 
 use crate::support::{Value, json};
 use crate::world::{World, column, shape, text};

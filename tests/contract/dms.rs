@@ -1,4 +1,4 @@
-//! What a client sees of dms over a real socket.
+//! Direct messages and the private notes: who may open them, and in which order they are listed.
 
 use crate::support::{Value, json};
 use crate::world::{World, column, shape};

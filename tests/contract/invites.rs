@@ -1,4 +1,4 @@
-//! What a client sees of invites over a real socket.
+//! Invites: making, using, revoking them.
 
 use crate::support::{Value, json};
 use crate::world::{World, column, shape, text};

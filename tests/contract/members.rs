@@ -1,4 +1,4 @@
-//! What a client sees of members over a real socket.
+//! Members of a server, and the role order among them.
 
 use crate::support::{Value, json};
 use crate::world::{World, column, shape, success, text};

@@ -1,4 +1,4 @@
-//! What a client sees of messages over a real socket.
+//! Messages: paging, what may be sent, who may change what.
 
 use crate::support::{Value, json};
 use crate::world::{MESSAGE, World, column, shape, success, text};

@@ -1,4 +1,4 @@
-//! What a client sees of pins over a real socket.
+//! Pinned messages.
 
 use crate::support::{Value, json};
 use crate::world::{MESSAGE, World, column, shape, success};

@@ -1,4 +1,4 @@
-//! What a client sees of presence over a real socket.
+//! The own status, and what others see of it.
 
 use crate::support::json;
 use crate::world::{World, shape};

@@ -1,4 +1,4 @@
-//! What a client sees of reactions over a real socket.
+//! Reactions: which emojis, in which order, by whom.
 
 use crate::support::{Value, json};
 use crate::world::{World, column, shape, success};

@@ -1,4 +1,4 @@
-//! What a client sees of read marks over a real socket.
+//! Unread counts and read marks.
 
 use crate::support::{Value, json};
 use crate::world::{World, success};

@@ -1,4 +1,4 @@
-//! What a client sees of relationships over a real socket.
+//! Friends, requests and blocks, seen from both sides.
 
 use crate::support::{Value, json};
 use crate::world::{World, shape, success};

@@ -1,4 +1,4 @@
-//! What a client sees of roles over a real socket.
+//! Roles: their order, what they grant, and that it acts at once.
 
 use crate::support::{Value, json};
 use crate::world::{World, column, shape, success, text};

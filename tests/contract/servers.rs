@@ -1,4 +1,4 @@
-//! What a client sees of servers over a real socket.
+//! Servers: their life, the permissions in them, their audit log.
 
 use crate::support::{Value, json};
 use crate::world::{PUBLIC_USER, World, column, shape, success, text};

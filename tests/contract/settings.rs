@@ -1,4 +1,4 @@
-//! What a client sees of settings over a real socket.
+//! Messaging preferences and the key/value settings of clients.
 
 use crate::support::{Value, json};
 use crate::world::{World, shape, success};

@@ -1,4 +1,4 @@
-//! What a client sees of system over a real socket.
+//! What anybody may ask: banners, health, version, status, help pages.
 
 use crate::support::{Value, json};
 use crate::world::{World, shape};

@@ -1,4 +1,4 @@
-//! What a client sees of typing over a real socket.
+//! The typing signal, which is seen on the gateway only.
 
 use crate::support::{Value, json};
 use crate::world::{World, success};

@@ -1,4 +1,4 @@
-//! What a client sees of users over a real socket.
+//! The own account, and what others see of one.
 
 use crate::support::{PASSWORD, Value, json};
 use crate::world::{PUBLIC_USER, USER, World, shape, success};
