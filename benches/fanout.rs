@@ -137,7 +137,8 @@ impl Gateway {
     /// HELLO, IDENTIFY, READY.
     fn identify(&mut self, user: u64) {
         let ip = Ipv4Addr::LOCALHOST.into();
-        let facts = Facts { host: "x".into(), secure: false, ip, user_agent: None, version_unknown: false };
+        let (host, luggage) = ("x".into(), Box::new(()));
+        let facts = Facts { host, secure: false, ip, version_unknown: false, luggage };
         let secret = world::SECRET;
         let text = format!(r#"{{"op":2,"d":{{"token":"{user}.{secret}","properties":{{}}}}}}"#);
         let mut frame = Vec::new();
@@ -172,7 +173,7 @@ impl Gateway {
 
     fn time_event(&mut self, output: &Output) -> Duration {
         let begun = Instant::now();
-        self.with_cx(|cx, hub| hub.apply(cx, output));
+        self.with_cx(|cx, hub| hub.apply(cx, std::slice::from_ref(output)));
         let sends = self.flush();
         let elapsed = begun.elapsed();
         assert_eq!(sends, self.ids.len());

@@ -112,7 +112,7 @@ commands! {
     96 ChannelsAck(read_mark::ChannelsAck) => channels_ack;
 
     // 120– housekeeping: sweep.rs
-    120 Sweep(sweep::Sweep) => sweep;
+    120 Sweep(sweep::Sweep) => sweep, isolated;
 }
 
 impl Op {

@@ -14,7 +14,7 @@ use super::home::{Effects, Home, Ref};
 use super::interest::Interest;
 use super::members::Job;
 use super::protocol::Close;
-use super::replay::{Replay, write_dispatch_frame, write_dispatch_text};
+use super::replay::Replay;
 use super::session::{NONE, Session, SessionId};
 use crate::config::Config;
 use crate::domain::version::Versions;
@@ -25,8 +25,7 @@ use crate::runtime::wheel::Wheel;
 use crate::store::Read;
 use crate::store::tables::USER_SERVERS;
 use crate::wire::websocket::{
-    Control, Data, Deflater, Inflater, Message, OpCode, insert_frame_header, write_close, write_frame,
-    write_ping, write_pong,
+    Control, Deflater, Inflater, Message, OpCode, write_close, write_frame, write_ping, write_pong,
 };
 
 /// What the gateway takes from the configuration.
@@ -170,17 +169,6 @@ pub enum Action {
     },
 }
 
-/// What [`Hub::fill`] has left behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Filled {
-    /// Everything is in the buffer.
-    All,
-    /// The bound was reached: fill again after sending.
-    More,
-    /// An event that was not sent yet is no longer kept: close with [`Hub::close_slow`].
-    Lost,
-}
-
 pub struct Hub {
     pub(super) core: usize,
     pub(super) core_count: usize,
@@ -214,7 +202,7 @@ pub struct Hub {
     /// them, the index may still.
     pub(super) leaving: Vec<(ServerId, Option<UserId>)>,
     closing: VecDeque<(Ms, u32, u32)>,
-    stalled: VecDeque<(Ms, u32, u32)>,
+    pub(super) stalled: VecDeque<(Ms, u32, u32)>,
     expiring: VecDeque<(Ms, u32, SessionId)>,
     next_generation: u32,
     pub(super) plain: Vec<u8>,
@@ -727,152 +715,6 @@ impl Hub {
         self.close_now(cx, id, Some(Close::SLOW_CONSUMER.code), Close::SLOW_CONSUMER.reason);
     }
 
-    // ----------------------------------------------------------------------------------------- sending
-
-    pub(super) fn mark_dirty(&mut self, id: u32) {
-        let Some(connection) = self.connections.get_mut(id as usize) else { return };
-        if !connection.dirty {
-            connection.dirty = true;
-            self.dirty_connections.push(id);
-        }
-    }
-
-    /// Queues one JSON text, compressed when the connection asked for it.
-    pub(super) fn send_text(&mut self, id: u32, text: &[u8]) {
-        let Some(connection) = self.connections.get_mut(id as usize) else { return };
-        if connection.state == State::Closing {
-            return;
-        }
-        if connection.compress {
-            write_compressed(&mut self.deflater, connection, text);
-        } else {
-            connection.push_text(text);
-        }
-        self.mark_dirty(id);
-    }
-
-    /// Ids of connections with something to send, each once. Blocked ones are checked against their bounds instead.
-    pub fn take_dirty(&mut self, cx: &Cx<'_>, out: &mut Vec<u32>) {
-        out.clear();
-        for slot in std::mem::take(&mut self.dirty_sessions) {
-            let Some(session) = self.sessions.get_mut(slot as usize) else { continue };
-            if !std::mem::replace(&mut session.dirty, false) || session.connection == NONE {
-                continue;
-            }
-            let id = session.connection;
-            let connection = &mut self.connections[id as usize];
-            if connection.blocked {
-                self.check_backlog(cx, id);
-            } else if !std::mem::replace(&mut connection.dirty, true) {
-                out.push(id);
-            }
-        }
-        for id in std::mem::take(&mut self.dirty_connections) {
-            let Some(connection) = self.connections.get(id as usize) else { continue };
-            if connection.blocked {
-                self.connections[id as usize].dirty = false;
-                self.check_backlog(cx, id);
-            } else if connection.dirty {
-                out.push(id);
-            }
-        }
-        // Marked above so that nobody is listed twice; cleared for the next turn.
-        out.retain(|&id| match self.connections.get_mut(id as usize) {
-            Some(connection) => std::mem::replace(&mut connection.dirty, false),
-            None => false,
-        });
-    }
-
-    /// A connection that waits for its socket: are its bounds still kept? (§7 send_queue_*)
-    fn check_backlog(&mut self, cx: &Cx<'_>, id: u32) {
-        let connection = &mut self.connections[id as usize];
-        if connection.state == State::Closing {
-            return;
-        }
-        let mut over = connection.out.len() > self.settings.send_len_max.saturating_add(OUT_SPARE);
-        if let Some(session) = self.sessions.get(connection.session as usize) {
-            // What a RESUME replays is paced by the socket and does not count (§4).
-            let from = session.sent.max(session.replay_until);
-            connection.backlog_seq = connection.backlog_seq.max(from);
-            for seq in connection.backlog_seq + 1..=session.seq {
-                let entry = session.handle(seq).and_then(|handle| self.replay.get(handle));
-                let len = entry.map_or(0, |entry| entry.payload.len() as u32);
-                connection.backlog_len = connection.backlog_len.saturating_add(len);
-            }
-            connection.backlog_seq = session.seq;
-            over |= session.seq - from > self.settings.send_events_max;
-            over |= connection.backlog_len as usize > self.settings.send_len_max;
-        }
-        if over {
-            self.close_slow(cx, id);
-        }
-    }
-
-    /// Appends what a connection has to send, up to about `len_max` bytes. The bytes count as sent: give what the
-    /// kernel did not take back with [`Hub::sent`].
-    pub fn fill(&mut self, id: u32, out: &mut Vec<u8>, len_max: usize) -> Filled {
-        let Some(connection) = self.connections.get_mut(id as usize) else { return Filled::All };
-        if !connection.out.is_empty() {
-            out.extend_from_slice(&connection.out);
-            connection.out = Vec::new();
-        }
-        self.fill_dispatches(id, out, len_max)
-    }
-
-    /// Hot: writes the frames of all dispatches a session has not been sent yet.
-    fn fill_dispatches(&mut self, id: u32, out: &mut Vec<u8>, len_max: usize) -> Filled {
-        let connection = &mut self.connections[id as usize];
-        let Some(session) = self.sessions.get_mut(connection.session as usize) else { return Filled::All };
-        while session.sent < session.seq {
-            if out.len() >= len_max {
-                return Filled::More;
-            }
-            let next = session.sent + 1;
-            let entry = session.handle(next).and_then(|handle| self.replay.get(handle));
-            // Fell out of the ring before it was sent: a ring too small for the backlog bound. Nothing is dropped
-            // silently.
-            let Some(entry) = entry else { return Filled::Lost };
-            if connection.compress {
-                self.plain.clear();
-                write_dispatch_text(&mut self.plain, entry.name, next, &entry.payload);
-                let at = out.len();
-                self.deflater.write_frame(&mut connection.deflate, &self.plain, out);
-                insert_frame_header(out, at, OpCode::Data(Data::Binary));
-            } else {
-                write_dispatch_frame(out, entry.name, next, &entry.payload);
-            }
-            session.sent = next;
-        }
-        Filled::All
-    }
-
-    /// The kernel took `taken` bytes of what was filled; `None` when it took all.
-    pub fn sent(&mut self, cx: &Cx<'_>, id: u32, rest: Option<&[u8]>) {
-        let Some(connection) = self.connections.get_mut(id as usize) else { return };
-        match rest {
-            Some(rest) => {
-                connection.out = rest.to_vec();
-                if !connection.blocked {
-                    connection.blocked = true;
-                    connection.waiting_ms = cx.ms();
-                    connection.backlog_len = 0;
-                    connection.backlog_seq = 0;
-                    self.stalled.push_back((cx.ms(), id, connection.generation));
-                }
-            }
-            None if connection.close_written => self.actions.push(Action::ShutWrite { fd: connection.fd }),
-            None => {}
-        }
-    }
-
-    /// The socket takes bytes again.
-    pub fn writable(&mut self, id: u32) {
-        let Some(connection) = self.connections.get_mut(id as usize) else { return };
-        connection.blocked = false;
-        connection.backlog_len = 0;
-        self.mark_dirty(id);
-    }
-
     // ---------------------------------------------------------------------------------------- shutdown
 
     /// Tells every connection that the server goes (§8); `close_all` follows after the grace.
@@ -895,19 +737,6 @@ impl Hub {
             self.close(cx, id, close);
         }
     }
-}
-
-/// Bytes handed to one send, plus the frame that reaches the bound.
-pub const FILL_LEN_MAX: usize = 256 * 1024;
-
-/// What may wait in a connection's own bytes besides the backlog: the rest of one send with its last frame, which a
-/// list of members can make large.
-const OUT_SPARE: usize = 4 * FILL_LEN_MAX;
-
-pub(super) fn write_compressed(deflater: &mut Deflater, connection: &mut Connection, text: &[u8]) {
-    let at = connection.out.len();
-    deflater.write_frame(&mut connection.deflate, text, &mut connection.out);
-    insert_frame_header(&mut connection.out, at, OpCode::Data(Data::Binary));
 }
 
 fn close_for(code: u16) -> &'static Close {

@@ -18,10 +18,12 @@ mod interest;
 mod members;
 pub mod protocol;
 mod replay;
+mod send;
 mod session;
 #[cfg(test)]
 mod tests;
 
 pub use connection::Facts;
 pub use home::Liveboard;
-pub use hub::{Action, Adopted, Ask, Cx, FILL_LEN_MAX, Filled, Hub, Mail};
+pub use hub::{Action, Adopted, Ask, Cx, Hub, Mail};
+pub use send::{FILL_LEN_MAX, Filled};

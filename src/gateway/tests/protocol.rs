@@ -1,0 +1,295 @@
+//! Order of checks, framing, timers.
+
+use super::*;
+
+// ------------------------------------------------------------------------------------- §1.2, order of checks
+
+#[test]
+fn before_identify() {
+    let check = |text: &str, want: &str| {
+        let mut bench = Bench::new(|_| {});
+        let peer = bench.open();
+        bench.text(peer, text);
+        assert_eq!(bench.frames(peer), [want], "{text}");
+    };
+    for bad in [
+        "",
+        "null",
+        "[]",
+        "5",
+        "true",
+        "\"x\"",
+        "{",
+        "{}{}",
+        "{\"op\":1}x",
+        "{}",
+        "{\"op\":null}",
+        "\u{feff}{\"op\":1}",
+    ] {
+        check(bad, CLOSED_4002);
+    }
+    for unknown in [
+        "0", "5", "7", "9", "10", "11", "12", "23", "30", "31", "99", "-1", "1.5", "\"1\"", "true", "[]",
+        "50", "60",
+    ] {
+        check(&format!("{{\"op\":{unknown}}}"), "close 4001 Unknown opcode");
+    }
+    for early in [3, 4, 8, 20, 21, 22, 24, 25, 26, 40, 41] {
+        check(&format!("{{\"op\":{early}}}"), CLOSED_4003);
+        check(&format!("{{\"op\":{early},\"d\":\"bad\"}}"), CLOSED_4003);
+    }
+    for op in [2, 6, 13] {
+        for d in ["", ",\"d\":null", ",\"d\":[]", ",\"d\":5", ",\"d\":{}"] {
+            check(&format!("{{\"op\":{op}{d}}}"), CLOSED_4002);
+        }
+    }
+    for d in ["", ",\"d\":null", ",\"d\":[]", ",\"d\":\"x\"", ",\"d\":-1", ",\"d\":1e300", ",\"d\":{\"a\":1}"]
+    {
+        check(&format!("{{\"op\":1{d}}}"), "{\"op\":11}");
+    }
+    check(" {\"d\":1 , \"x\":[{}], \"op\":1.0 } ", "{\"op\":11}");
+    check("{\"op\":13,\"d\":{\"client_version\":\"nonsense\"}}", CLOSED_4002);
+    check("{\"op\":13,\"d\":{\"client_version\":5}}", CLOSED_4002);
+}
+
+#[test]
+fn identify_fields_in_order() {
+    let check = |d: &str, want: &str| {
+        let mut bench = Bench::new(|_| {});
+        let peer = bench.open();
+        let d = d.replace("GOOD", &format!("\"token\":\"{}\"", bench.users[0].2));
+        bench.text(peer, &format!("{{\"op\":2,\"d\":{d}}}"));
+        let frames = bench.frames(peer);
+        assert!(frames[0].starts_with(want), "{d}: {frames:?}");
+    };
+    for intents in ["true", "null", "\"1\"", "1.5", "1.0", "-1", "65536", "[]"] {
+        check(&format!("{{\"intents\":{intents},\"properties\":5}}"), "close 4013 Invalid intents");
+    }
+    for properties in ["5", "[]", "\"x\"", "true"] {
+        check(&format!("{{\"properties\":{properties},\"token\":\"bad\"}}"), CLOSED_4002);
+    }
+    for token in
+        ["\"token\":\"\"", "\"token\":5", "\"token\":null", "\"x\":1", "\"token\":\"Bearer 1.secret\""]
+    {
+        check(&format!("{{{token}}}"), "close 4004 Authentication failed");
+    }
+    check("{GOOD,\"properties\":{\"client_version\":\"x\"}}", CLOSED_4002);
+    check("{GOOD,\"properties\":{\"client_version\":7}}", CLOSED_4002);
+    check("{GOOD,\"properties\":null,\"intents\":0,\"shard\":\"x\",\"v\":99}", "{\"op\":0,\"t\":\"READY\"");
+    check("{GOOD,\"intents\":65535}", "{\"op\":0,\"t\":\"READY\"");
+}
+
+#[test]
+fn a_version_that_is_too_old_is_told_before_ready() {
+    let mut bench = Bench::new(|config| config.versioning_min_supported_version = "a.1.0-40".into());
+    let peer = bench.open();
+    let token = bench.users[0].2.clone();
+    bench.text(
+        peer,
+        &format!(
+            "{{\"op\":2,\"d\":{{\"token\":\"{token}\",\"properties\":{{\"client_version\":\"a.1.0-39\"}}}}}}"
+        ),
+    );
+    let frames = bench.frames(peer);
+    assert!(frames[0].starts_with("{\"op\":13,\"d\":{\"compatible\":false"), "{frames:?}");
+    assert_eq!(frames[1..], ["close 4015 Version outdated"]);
+}
+
+#[test]
+fn on_a_ready_connection() {
+    let check = |text: &str, want: &[&str]| {
+        let mut bench = Bench::new(|_| {});
+        let (peer, _) = bench.ready(0);
+        bench.text(peer, text);
+        assert_eq!(bench.frames(peer), want, "{text}");
+    };
+    check("{\"op\":2}", &["close 4005 Already authenticated"]);
+    check("{\"op\":2,\"d\":{\"intents\":true}}", &["close 4005 Already authenticated"]);
+    for op in [3, 8, 21, 25, 26, 40, 41] {
+        check(&format!("{{\"op\":{op}}}"), &[]);
+        check(&format!("{{\"op\":{op},\"d\":null}}"), &[]);
+        check(&format!("{{\"op\":{op},\"d\":{{}}}}"), &[]);
+        check(&format!("{{\"op\":{op},\"d\":{{\"guild_id\":[],\"channel_id\":true,\"status\":5}}}}"), &[]);
+        check(&format!("{{\"op\":{op},\"d\":[]}}"), &[CLOSED_4002]);
+    }
+    for op in [4, 20, 22, 24] {
+        check(&format!("{{\"op\":{op}}}"), &[CLOSED_4002]);
+        check(&format!("{{\"op\":{op},\"d\":{{}}}}"), &[CLOSED_4002]);
+    }
+    check("{\"op\":4,\"d\":{\"channel_id\":null}}", &[]);
+    check("{\"op\":20,\"d\":{\"channel_id\":\"x\"}}", &[CLOSED_4002]);
+    check("{\"op\":20,\"d\":{\"channel_id\":\"5\"}}", &[]);
+    let no_server = "{\"op\":23,\"d\":{\"type\":\"error\",\"code\":\"NO_MEDIA_SERVER\",\"message\":\"No media server is configured\",\"channel_id\":\"5\"}}";
+    check("{\"op\":22,\"d\":{\"channel_id\":5,\"sdp\":\"v=0\"}}", &[no_server]);
+    check("{\"op\":11}", &["close 4001 Unknown opcode"]);
+}
+
+// ----------------------------------------------------------------------------------------- §1, framing
+
+#[test]
+fn framing() {
+    let check = |bytes: &[u8], want: &[&str]| {
+        let mut bench = Bench::new(|_| {});
+        let peer = bench.open();
+        bench.bytes(peer, bytes);
+        // Whatever follows a close is discarded.
+        bench.text(peer, "{\"op\":1}");
+        let after = if want.last().is_some_and(|last| last.starts_with("close")) { 0 } else { 1 };
+        let frames = bench.frames(peer);
+        assert_eq!(frames[..frames.len() - after], *want);
+    };
+    check(&masked(0x89, b"abc"), &["pong abc"]);
+    check(&masked(0x88, &1000u16.to_be_bytes()), &["close 1000"]);
+    check(&masked(0x88, &4321u16.to_be_bytes()), &["close 4321"]);
+    check(&masked(0x88, b""), &["close"]);
+    check(&masked(0x88, &1005u16.to_be_bytes()), &["close 1002 Protocol error"]);
+    check(&[masked(0x88, b""), masked(0x89, b"late")].concat(), &["close"]);
+    check(&masked(0x81, b"\xff"), &["close 1007 Invalid UTF-8"]);
+    check(&masked(0x82, b"{\"op\":\"\xff\"}"), &[CLOSED_4002]);
+    check(&masked(0xc1, b"{}"), &["close 1002 Protocol error"]);
+    check(b"\x81\x02{}", &["close 1002 Protocol error"]);
+    check(&masked(0x82, b"{\"op\":1}"), &["{\"op\":11}"]);
+    check(&masked(0x82, b"\x78\x9c\x00"), &[CLOSED_4002]);
+    let announced = [&[0x81, 0xff][..], &((16u64 << 20) + 1).to_be_bytes()].concat();
+    check(&announced, &["close 1009 Frame too large"]);
+    // One object of exactly 65,536 bytes is taken, one byte more is not.
+    let padded = |len: usize| format!("{{\"op\":1,\"d\":\"{}\"}}", "x".repeat(len - 15)).into_bytes();
+    check(&masked(0x81, &padded(65_536)), &["{\"op\":11}"]);
+    check(&masked(0x81, &padded(65_537)), &[CLOSED_4002]);
+    // Fragments: reassembled, and bounded as a whole.
+    check(
+        &[masked(0x01, b"{\"op\""), masked(0x89, b""), masked(0x80, b":1}")].concat(),
+        &["pong", "{\"op\":11}"].map(|t| if t == "pong" { "pong " } else { t }),
+    );
+    let flood: Vec<u8> =
+        (0..70).flat_map(|n| masked(if n == 0 { 0x01 } else { 0x00 }, &[b'x'; 1_000])).collect();
+    check(&flood, &[CLOSED_4002]);
+}
+
+#[test]
+fn zlib_in_and_out() {
+    use std::io::Write;
+    let mut bench = Bench::new(|config| config.websocket_rate_limit_per_minute = 3);
+    let (peer, _) = bench.ready(0);
+    let zlib = |text: &[u8]| {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    };
+    bench.bytes(peer, &masked(0x82, &zlib(b"{\"op\":1}")));
+    assert_eq!(bench.frames(peer), ["{\"op\":11}"]);
+    bench.bytes(peer, &masked(0x82, &zlib(&[b' '; 262_145])));
+    assert_eq!(bench.frames(peer), [CLOSED_4002]);
+    // The rate comes before the content (§1.2).
+    let peer = bench.open();
+    for _ in 0..3 {
+        bench.text(peer, "{\"op\":1}");
+    }
+    bench.bytes(peer, &masked(0x82, b"\x78\x9cgarbage"));
+    assert_eq!(bench.frames(peer)[3..], ["close 4008 Rate limited"]);
+    for (enabled, want) in [(true, "binary"), (false, "{\"op\":11}")] {
+        let mut bench = Bench::new(|config| config.websocket_compression_enabled = enabled);
+        let peer = bench.open();
+        let token = bench.users[0].2.clone();
+        bench.text(peer, &format!("{{\"op\":2,\"d\":{{\"token\":\"{token}\",\"compress\":1}}}}"));
+        bench.frames(peer);
+        bench.text(peer, "{\"op\":1}");
+        assert_eq!(bench.frames(peer), [want]);
+    }
+}
+
+// ------------------------------------------------------------------------------------------ §3, timers
+
+#[test]
+fn timeouts() {
+    let mut bench = Bench::new(|config| config.websocket_identify_timeout_ms = 3_000);
+    let peer = bench.open();
+    bench.text(peer, "{\"op\":1}");
+    bench.frames(peer);
+    bench.wait(2_900);
+    assert_eq!(bench.frames(peer), [""; 0]);
+    bench.wait(600);
+    assert_eq!(bench.frames(peer), [CLOSED_4003]);
+
+    // Only op 1 is a sign of life.
+    let mut bench = Bench::new(|config| config.websocket_heartbeat_timeout_ms = 5_000);
+    let (peer, id) = bench.ready(0);
+    bench.wait(4_000);
+    bench.text(peer, "{\"op\":1}");
+    bench.wait(4_000);
+    bench.text(peer, "{\"op\":26}");
+    bench.bytes(peer, &masked(0x8a, b""));
+    assert_eq!(bench.frames(peer), ["{\"op\":11}"]);
+    bench.wait(1_600);
+    assert_eq!(bench.frames(peer), ["close 4009 Session timed out"]);
+    let again = bench.open();
+    bench.resume(again, 0, &id, "1");
+    assert_eq!(bench.frames(again), ["{\"op\":0,\"t\":\"RESUMED\",\"s\":1,\"d\":{}}"]);
+
+    // Pings every 20 s whatever else is sent; 20 s for the pong.
+    let mut bench = Bench::new(|_| {});
+    let (peer, _) = bench.ready(0);
+    for _ in 0..3 {
+        bench.wait(20_500);
+        bench.text(peer, "{\"op\":1}");
+        assert_eq!(bench.frames(peer), ["ping", "{\"op\":11}"]);
+        bench.bytes(peer, &masked(0x8a, b""));
+    }
+    bench.wait(20_500);
+    assert_eq!(bench.frames(peer), ["ping"]);
+    bench.wait(10_000);
+    bench.text(peer, "{\"op\":1}");
+    bench.wait(10_500);
+    let frames = bench.frames(peer);
+    assert_eq!(frames.last().unwrap(), "close 1011 No answer to ping");
+    // The handshake ends for lack of an answer.
+    bench.wait(5_500);
+    assert_eq!(bench.hubs[0].connection_count(), 0);
+}
+
+#[test]
+fn zero_turns_a_limit_off() {
+    let mut bench = Bench::new(|config| {
+        config.websocket_identify_timeout_ms = 0;
+        config.websocket_heartbeat_timeout_ms = 10_000_000;
+        config.websocket_ping_interval_ms = 0;
+        config.websocket_send_queue_bytes = 0;
+        config.websocket_send_queue_events = 0;
+        config.websocket_send_timeout_ms = 0;
+        config.websocket_max_connections_per_user = 0;
+        config.websocket_resume_buffer_events = 0;
+        config.websocket_resume_buffer_bytes = 0;
+    });
+    let (_, channel) = bench.server();
+    let idle = bench.open();
+    bench.wait(600_000);
+    assert_eq!(bench.frames(idle), [""; 0]);
+    let peers: Vec<Peer> = (0..12).map(|_| bench.ready(1).0).collect();
+    bench.room = Some(0);
+    for _ in 0..1_500 {
+        bench.post(channel, "x");
+        bench.flush(0);
+    }
+    bench.wait(60_000);
+    bench.room = None;
+    bench.with(0, |hub, _| peers.iter().for_each(|peer| hub.writable(peer.1)));
+    let frames = bench.frames(peers[11]);
+    assert!(frames.len() == 1_500 && frames.iter().all(|text| text.contains("MESSAGE_CREATE")));
+
+    // A window of 0 means that nothing can be resumed; a handshake of 0 still sends its close frame.
+    let mut bench = Bench::new(|config| {
+        config.websocket_session_timeout_ms = 0;
+        config.websocket_close_timeout_ms = 0;
+        config.websocket_ping_timeout_ms = 0;
+    });
+    let (peer, id) = bench.ready(0);
+    bench.wait(41_000);
+    bench.text(peer, "{\"op\":0}");
+    bench.wait(100);
+    assert_eq!(bench.frames(peer), ["ping", "close 4001 Unknown opcode"]);
+    bench.wait(100);
+    assert_eq!((bench.hubs[0].connection_count(), bench.hubs[0].session_count()), (0, 0));
+    let peer = bench.open();
+    bench.resume(peer, 0, &id, "1");
+    assert_eq!(bench.frames(peer), ["{\"op\":9,\"d\":false}"]);
+}
