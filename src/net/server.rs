@@ -28,6 +28,7 @@ use crate::log::{self, Port};
 use crate::observe::{self, Registry};
 use crate::runtime::clock::Turn;
 use crate::runtime::cpu;
+use crate::runtime::heap::give_back;
 use crate::runtime::mailbox::{Endpoint, mesh_on};
 use crate::runtime::shared_map::{Writer as LiveWriter, shared_map};
 use crate::runtime::wake::Wake;
@@ -39,6 +40,8 @@ const MAIL_COUNT: usize = 4_096;
 const QUEUE_LEN_MAX: usize = 8_192;
 /// How often timers, presence and time-outs are looked at when nothing else happens.
 const TICK: Duration = Duration::from_millis(100);
+/// Every so many ticks a core gives freed memory back: 3 s.
+const GIVE_BACK_TICKS: u32 = 30;
 /// How often the server looks for accounts to purge and other leftovers.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -340,10 +343,13 @@ async fn accept(listening: monoio::net::TcpListener, core: Rc<Core>, connections
 
 /// Lets time pass for the gateway and for HTTP connections.
 async fn tick(core: Rc<Core>, connections: Rc<Connections>) {
-    loop {
+    for count in 1u32.. {
         monoio::time::sleep(TICK).await;
         core.turn();
         connections.sweep(core.state.now().monotonic_ms);
+        if count.is_multiple_of(GIVE_BACK_TICKS) {
+            give_back();
+        }
         if core.state.run.is_shutting_down() {
             connections.close_idle();
             // The core's loop sees only when it is awake that it may end, and that time is up.

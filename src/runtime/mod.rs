@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod cpu;
+pub mod heap;
 pub mod mailbox;
 pub mod shared_map;
 pub mod wake;
