@@ -18,6 +18,7 @@ pub mod invites;
 pub mod limiter;
 pub mod members;
 pub mod messages;
+pub mod openapi;
 pub mod pins;
 pub mod presence;
 pub mod rate_limit;

@@ -90,6 +90,8 @@ routes! {
     Get root "/" => system::root, Public, Exempt;
     /// Liveness and readiness.
     Get root "/health" => system::health, Public, Exempt;
+    /// This description of the API.
+    Get root "/openapi.json" => system::openapi, Public, Exempt;
     /// API banner.
     Get "/" => system::api_root, Public, Default;
     /// Liveness and readiness.

@@ -23,6 +23,7 @@ pub struct Pages {
     /// The server's version, a part of `status`.
     version_info: Vec<u8>,
     capabilities: Vec<u8>,
+    openapi: Vec<u8>,
 }
 
 impl Pages {
@@ -37,7 +38,7 @@ impl Pages {
         Pages {
             root: object(|object| {
                 object.str("name", &config.application_name).str("version", &config.application_version);
-                object.str("docs", "/docs").str("api", &config.api_api_prefix).null("api_docs");
+                object.str("docs", "/openapi.json").str("api", &config.api_api_prefix).null("api_docs");
             }),
             healthy: health("healthy"),
             shutting_down: health("shutting_down"),
@@ -55,6 +56,7 @@ impl Pages {
                 write_avatars(object.object("avatars"), config);
                 object.bool("access_token_required", false);
             }),
+            openapi: super::openapi::document(config),
         }
     }
 }
@@ -126,6 +128,11 @@ pub fn capabilities(ctx: &mut Ctx<'_>) -> Result<Step> {
     fixed(ctx, |pages| &pages.capabilities)
 }
 
+pub fn openapi(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let state = ctx.state;
+    ctx.json(|out| out.extend_from_slice(&state.pages.openapi))
+}
+
 pub fn help_security_logout(ctx: &mut Ctx<'_>) -> Result<Step> {
     html(ctx, SECURITY_LOGOUT)
 }
@@ -185,7 +192,7 @@ mod tests {
         check("/health", healthy);
         check(
             "!/",
-            r#"{"name":"Plexichat","version":"a.1.0-49","docs":"/docs","api":"/api/v1","api_docs":null}"#,
+            r#"{"name":"Plexichat","version":"a.1.0-49","docs":"/openapi.json","api":"/api/v1","api_docs":null}"#,
         );
         check("/", r#"{"version":"v1","status":"online","message":"Plexichat API"}"#);
         check(

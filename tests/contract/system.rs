@@ -6,6 +6,7 @@ use crate::world::{World, shape};
 cases![
     root,
     health,
+    openapi,
     api_root,
     version,
     version_negotiate,
@@ -28,6 +29,12 @@ fn health(w: &World) {
     shape(&body, "status: str, version: str");
     assert_eq!(body["status"], "healthy");
     assert_eq!(w.anyone("GET /health", Value::Null).want(200), body);
+}
+
+fn openapi(w: &World) {
+    let body = w.root("GET", "/openapi.json").want(200);
+    assert!(body["openapi"].as_str().unwrap().starts_with("3.1."));
+    assert_eq!(body["paths"]["/api/v1/users/@me"]["get"]["operationId"], "me_get");
 }
 
 fn api_root(w: &World) {
