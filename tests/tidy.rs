@@ -343,7 +343,8 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(repository().join(path)).unwrap_or_default()
 }
 
-/// All Rust files. A module that its parent declares under `#[cfg(test)]` is for tests as a whole.
+/// All Rust files. A module that its parent declares under `#[cfg(test)]` is for tests as a whole, with all in its
+/// folder.
 fn sources() -> Vec<Source> {
     let files: Vec<String> = files().into_iter().filter(|path| path.ends_with(".rs")).collect();
     let mut for_tests = BTreeSet::new();
@@ -357,13 +358,16 @@ fn sources() -> Vec<Source> {
             if let Some((_, name)) =
                 line.code.trim().strip_suffix(';').and_then(|code| code.rsplit_once("mod "))
             {
-                for_tests.insert(format!("{folder}/{name}.rs"));
+                for_tests.insert(format!("{folder}/{name}"));
             }
         }
     }
     let is_test = |path: &str| {
         !path.starts_with("src/") && !path.starts_with("loadtest/src/")
-            || for_tests.contains(path)
+            || for_tests.iter().any(|module| {
+                let rest = path.strip_prefix(module.as_str());
+                rest.is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+            })
             || path.ends_with("_tests.rs")
     };
     files.iter().map(|path| Source::new(path, &read(path), is_test(path))).collect()
