@@ -228,7 +228,7 @@ options! {
     websocket_max_message_size "websocket.max_message_size": u64 = 64 * KIB, bytes(KIB, 16 * MIB), "Message from a client, as sent";
     websocket_max_decompressed_size "websocket.max_decompressed_size": u64 = 256 * KIB, bytes(KIB, 64 * MIB), "Message from a client, inflated";
     websocket_compression_enabled "websocket.compression_enabled": bool = true, ANY, "Grant compress (zlib-stream) in IDENTIFY";
-    websocket_permessage_deflate "websocket.permessage_deflate": bool = true, ANY, "Negotiate permessage-deflate (RFC 7692)";
+    websocket_permessage_deflate "websocket.permessage_deflate": bool = true, ANY, "Taken for files that have it: the extension may be negotiated, and is not yet";
     websocket_allowed_origins "websocket.allowed_origins": Vec<String> = &[], Rule::Origins, "Web origins that may connect; empty = all";
     websocket_public_url "websocket.public_url": String = "", Rule::WsUrl, "resume_gateway_url in READY; empty = from the Host of the request";
     websocket_ping_interval_ms "websocket.ping_interval_ms": u64 = 20_000, range(0, HOUR_MS), "Between protocol pings to a silent connection; 0 = off";

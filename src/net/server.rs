@@ -18,7 +18,7 @@ use crate::api::limiter::{ENTRY_COUNT, Limiter};
 use crate::api::rate_limit::new_limiter;
 use crate::api::router::Router;
 use crate::api::state::RunState;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, Source};
 use crate::domain::sweep::Sweep;
 use crate::domain::{Command, Reply};
 use crate::effect::password::{Params, PasswordPool};
@@ -92,6 +92,8 @@ pub struct Started<'a> {
 /// # Errors
 /// One sentence that says what is wrong and what to do.
 pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<(), String> {
+    let by_default = |key: &str| matches!(loaded.source_of(key), Source::Default);
+    let metrics_by_default = by_default("metrics.port") && by_default("metrics.host");
     let config = Arc::new(loaded.config);
     let signals = Signals::block();
     crate::wire::json::set_time_unit_ms(if config.api_timestamp_unit == "ms" { 1 } else { 1_000 });
@@ -121,16 +123,20 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     let address = listening[0].local_addr().map_err(|e| e.to_string())?;
     let seeds = seeds(&config, &store, &registry, &pool, &available, core_count)?;
     let (seeds, writer, run, wakes) = seeds;
-    let metrics =
-        match config.metrics_address() {
-            Some(address) => {
-                let bound = observe::serve_metrics(address, registry.clone());
-                Some(bound.map_err(|e| {
-                    format!("cannot listen on {address} for metrics: {e}; change metrics.port")
-                })?)
+    let metrics = match config.metrics_address() {
+        Some(address) => match observe::serve_metrics(address, registry.clone()) {
+            Ok(bound) => Some(bound),
+            // A second server on the machine: nobody asked for this port, so nobody misses it.
+            Err(error) if metrics_by_default => {
+                tracing::warn!(%address, %error, "metrics are off: set metrics.port to another port");
+                None
             }
-            None => None,
-        };
+            Err(error) => {
+                return Err(format!("cannot listen on {address} for metrics: {error}; change metrics.port"));
+            }
+        },
+        None => None,
+    };
     let (ready, started) = std::sync::mpsc::channel();
     let mut threads = Vec::new();
     for (seed, listening) in seeds.into_iter().zip(listening) {
