@@ -297,7 +297,7 @@ pub(crate) mod tests {
     pub(crate) fn temporary(map_size: usize) -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
         let options =
-            Options { path: folder.path().to_path_buf(), map_size, sync: Sync::Interval, readers_max: 16 };
+            Options { path: folder.path().to_path_buf(), map_size, sync: Sync::Interval, readers_max: 1_024 };
         let store = Store::open(&options).unwrap();
         (folder, store)
     }
