@@ -21,6 +21,7 @@ fn serve(loaded: Loaded) -> Result<(), String> {
     if let Err(error) = cli::check::raise_open_files() {
         eprintln!("the open-file limit stays as it is: {error}");
     }
+    net::hold_signals();
     let _logs = plexichat::observe::init_logs(&loaded.config);
     net::serve(loaded, cli::banner::print)
 }

@@ -13,4 +13,4 @@ mod listen;
 mod ring;
 mod server;
 
-pub use server::{Started, serve, store_options};
+pub use server::{Started, hold_signals, serve, store_options};

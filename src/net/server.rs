@@ -388,8 +388,13 @@ async fn yield_now() {
 /// SIGTERM and SIGINT, taken by the main thread instead of ending the process.
 struct Signals(libc::sigset_t);
 
+/// Holds SIGTERM and SIGINT back until the server waits for them. Call it before any thread is started, the log's
+/// included: threads inherit the mask, and a signal that finds one thread without it ends the process on the spot.
+pub fn hold_signals() {
+    let _ = Signals::block();
+}
+
 impl Signals {
-    /// Before any thread is started: threads inherit the mask.
     fn block() -> Signals {
         // SAFETY: plain system calls on a set of our own.
         unsafe {
