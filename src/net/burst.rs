@@ -6,13 +6,14 @@
 
 use std::io;
 use std::pin::Pin;
+use std::time::Instant;
 
 use super::http::{Backend, Connection, Form, begin};
 use crate::api::ctx::{AfterCommand, Ctx, Request, Response, Step};
 use crate::api::dispatch::Dispatched;
 use crate::api::router::Found;
 use crate::domain::{Reply, Result};
-use crate::observe::log_request;
+use crate::observe::{log_request, logs_requests};
 use crate::wire::http::{BodyKind, Head, HeaderSlots, header_slots, parse_head};
 
 /// Requests looked at together. Bounds memory: 2 KiB and one body each.
@@ -40,6 +41,7 @@ impl<B: Backend> Connection<B> {
             self.take_what_is_there();
         }
         self.backend.sync();
+        let started = logs_requests().then(Instant::now);
         let mut slots: Vec<HeaderSlots<'_>> = (0..BURST_COUNT_MAX).map(|_| header_slots()).collect();
         let mut bodies: Vec<Vec<u8>> = (0..BURST_COUNT_MAX).map(|_| Vec::new()).collect();
         let (backend, input, socket) = (self.backend.clone(), &self.input, &mut self.socket);
@@ -90,7 +92,10 @@ impl<B: Backend> Connection<B> {
                 Outcome::Stepped(ctx, step) => socket.complete(&*backend, ctx, step).outcome().await?,
             };
             socket.append(backend.state(), &response, &form);
-            log_request(form.request_id, "POST", route, response.status, 0);
+            if let Some(started) = started {
+                let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+                log_request(form.request_id, "POST", route, response.status, micros);
+            }
             self.at += len;
             keep_alive = form.keep_alive;
         }
@@ -106,8 +111,12 @@ fn whole_request<'h, 'b: 'h>(input: &'b [u8], slots: &'h mut HeaderSlots<'b>) ->
     let head = parse_head(input, slots).ok().flatten()?;
     let len = match head.framing.body {
         BodyKind::None => head.framing.head_len,
-        BodyKind::Sized(len) => head.framing.head_len + usize::try_from(len).ok()?,
+        // Any number may be announced: compared before it is added.
+        BodyKind::Sized(len) if len <= (input.len() - head.framing.head_len) as u64 => {
+            head.framing.head_len + len as usize
+        }
+        BodyKind::Sized(_) => return None,
         BodyKind::Chunked => return None,
     };
-    (len <= input.len() && !head.websocket).then_some((head, len))
+    (!head.websocket).then_some((head, len))
 }
