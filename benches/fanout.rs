@@ -160,7 +160,7 @@ impl Gateway {
         let mut dirty = std::mem::take(&mut self.dirty);
         let mut buffer = std::mem::take(&mut self.buffer);
         self.with_cx(|cx, hub| {
-            hub.take_dirty(cx, &mut dirty);
+            hub.take_dirty(cx, usize::MAX, &mut dirty);
             for &id in &dirty {
                 buffer.clear();
                 assert_eq!(hub.fill(id, &mut buffer, FILL_LEN_MAX), Filled::All);

@@ -380,7 +380,7 @@ impl Hub {
         let name = EventName::Resumed.text();
         self.send_text(id, format!("{{\"op\":0,\"t\":\"{name}\",\"s\":{seq},\"d\":{{}}}}").as_bytes());
         if mark {
-            self.dirty_sessions.push(slot);
+            self.dirty_sessions.push_back(slot);
         }
         if !again {
             let session = self.session_ref(slot);

@@ -120,7 +120,7 @@ impl Hub {
             session.push(handle, count_max);
             if !session.dirty && session.connection != NONE {
                 session.dirty = true;
-                self.dirty_sessions.push(slot);
+                self.dirty_sessions.push_back(slot);
             }
         }
         self.dispatch_count += slots.len() as u64;

@@ -193,7 +193,8 @@ pub struct Hub {
     /// Marks sessions that a scattered audience has met already.
     pub(super) marks: Vec<u32>,
     pub(super) mark: u32,
-    pub(super) dirty_sessions: Vec<u32>,
+    /// Longest waiting first.
+    pub(super) dirty_sessions: VecDeque<u32>,
     pub(super) dirty_connections: Vec<u32>,
     /// One entry per connection: heartbeat, identify, ping.
     wheel: Wheel,
@@ -257,7 +258,7 @@ impl Hub {
             recipients: Vec::new(),
             marks: Vec::new(),
             mark: 0,
-            dirty_sessions: Vec::new(),
+            dirty_sessions: VecDeque::new(),
             dirty_connections: Vec::new(),
             wheel: Wheel::new(mono_ms, WHEEL_GRANULARITY_MS, WHEEL_SLOTS),
             due: Vec::new(),

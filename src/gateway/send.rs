@@ -57,36 +57,44 @@ impl Hub {
         self.mark_dirty(id);
     }
 
-    /// Ids of connections with something to send, each once. Blocked ones are checked against their bounds instead.
-    pub fn take_dirty(&mut self, cx: &Cx<'_>, out: &mut Vec<u32>) {
+    /// Ids of connections with something to send: all that have something of their own (answers, close frames), then
+    /// up to `session_count_max` sessions with dispatches, longest waiting first. The others wait for the next call.
+    /// Each id comes once. Blocked connections are checked against their bounds instead.
+    pub fn take_dirty(&mut self, cx: &Cx<'_>, session_count_max: usize, out: &mut Vec<u32>) {
         out.clear();
-        for slot in std::mem::take(&mut self.dirty_sessions) {
-            let Some(session) = self.sessions.get_mut(slot as usize) else { continue };
-            if !std::mem::replace(&mut session.dirty, false) || session.connection == NONE {
-                continue;
-            }
-            let id = session.connection;
-            let connection = &mut self.connections[id as usize];
-            if connection.blocked {
-                self.check_backlog(cx, id);
-            } else if !std::mem::replace(&mut connection.dirty, true) {
-                out.push(id);
-            }
-        }
         for id in std::mem::take(&mut self.dirty_connections) {
-            let Some(connection) = self.connections.get(id as usize) else { continue };
+            let Some(connection) = self.connections.get_mut(id as usize) else { continue };
             if connection.blocked {
-                self.connections[id as usize].dirty = false;
+                connection.dirty = false;
                 self.check_backlog(cx, id);
             } else if connection.dirty {
                 out.push(id);
             }
         }
-        // Marked above so that nobody is listed twice; cleared for the next turn.
-        out.retain(|&id| match self.connections.get_mut(id as usize) {
-            Some(connection) => std::mem::replace(&mut connection.dirty, false),
-            None => false,
-        });
+        let own_count = out.len();
+        let count = self.dirty_sessions.len().min(session_count_max);
+        for _ in 0..count {
+            let slot = self.dirty_sessions.pop_front().expect("counted above");
+            let Some(session) = self.sessions.get_mut(slot as usize) else { continue };
+            let is_dirty = std::mem::replace(&mut session.dirty, false);
+            let id = session.connection;
+            // Sent with an answer already, or waiting for a RESUME.
+            if !is_dirty || id == NONE || session.sent == session.seq {
+                continue;
+            }
+            let connection = &self.connections[id as usize];
+            if connection.blocked {
+                self.check_backlog(cx, id);
+            } else if !connection.dirty {
+                out.push(id);
+            }
+        }
+        // Marked until here so that their sessions do not list them again.
+        for &id in &out[..own_count] {
+            if let Some(connection) = self.connections.get_mut(id as usize) {
+                connection.dirty = false;
+            }
+        }
     }
 
     /// A connection that waits for its socket: are its bounds still kept? (§7 send_queue_*)

@@ -7,6 +7,7 @@
 //! The ring shares its thread with monoio: completions signal an eventfd on which the core's task waits
 //! (waiting on the ring's descriptor itself hangs under DEFER_TASKRUN).
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
@@ -94,7 +95,7 @@ impl Ring {
     }
 
     /// Appends what has happened since the last call. A poll that ended is listed too: watch it again.
-    pub fn reap(&mut self, out: &mut Vec<(Ready, bool)>) {
+    pub fn reap(&mut self, out: &mut VecDeque<(Ready, bool)>) {
         let completions = self.ring.completion();
         for completion in completions {
             let data = completion.user_data();
@@ -106,7 +107,7 @@ impl Ring {
                 0 => Ready::Read { id, generation, ended: has_ended(completion.result()) },
                 _ => Ready::Write { id, generation },
             };
-            out.push((ready, cqueue::more(completion.flags())));
+            out.push_back((ready, cqueue::more(completion.flags())));
         }
     }
 
@@ -137,10 +138,12 @@ pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
 /// # Errors
 /// `WouldBlock` when it takes nothing.
 pub fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
-    // SAFETY: the bytes are ours for the call.
-    let len = unsafe {
-        libc::send(fd, bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
-    };
+    const FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    let nobody = std::ptr::null::<libc::c_void>();
+    // The plain system call: libc's `send` is a place where threads may be cancelled, and pays for that each time:
+    // 0.5 to 1 % of a fan-out.
+    // SAFETY: the bytes are ours for the call; without an address its length is not looked at.
+    let len = unsafe { libc::syscall(libc::SYS_sendto, fd, bytes.as_ptr(), bytes.len(), FLAGS, nobody, 0) };
     usize::try_from(len).map_err(|_| io::Error::last_os_error())
 }
 
@@ -153,8 +156,8 @@ mod tests {
 
     use crate::runtime::wake::Wake;
 
-    fn reaped(ring: &mut Ring, want: usize) -> Vec<(Ready, bool)> {
-        let mut out = Vec::new();
+    fn reaped(ring: &mut Ring, want: usize) -> VecDeque<(Ready, bool)> {
+        let mut out = VecDeque::new();
         for _ in 0..500 {
             ring.submit();
             ring.reap(&mut out);
@@ -189,11 +192,11 @@ mod tests {
         client.write_all(b"x").unwrap();
         client.shutdown(std::net::Shutdown::Write).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(5));
-        let last = reaped(&mut ring, 1).pop();
+        let last = reaped(&mut ring, 1).pop_back();
         assert!(matches!(last, Some((Ready::Read { ended: true, .. }, _))), "{last:?}");
         ring.unwatch(7, 3);
         ring.submit();
-        let mut rest = Vec::new();
+        let mut rest = VecDeque::new();
         ring.reap(&mut rest);
         drop(client);
         std::thread::sleep(std::time::Duration::from_millis(20));

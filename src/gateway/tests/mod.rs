@@ -216,7 +216,7 @@ impl Bench {
     /// Sends what is there; bytes that the kernel took, by connection.
     fn flush(&mut self, core: usize) -> Vec<(u32, Vec<u8>)> {
         let mut dirty = Vec::new();
-        self.with(core, |hub, cx| hub.take_dirty(cx, &mut dirty));
+        self.with(core, |hub, cx| hub.take_dirty(cx, usize::MAX, &mut dirty));
         let mut sent = Vec::new();
         for id in dirty {
             loop {

@@ -474,3 +474,35 @@ fn temporary_memberships_end_with_the_last_session() {
     let op = crate::domain::member::MemberExpire { server_id, user_id };
     assert_eq!(bench.submitted, [Command::new(UserId(0), op.into())]);
 }
+
+// ------------------------------------------------------------------------------------ portions of a flush
+
+#[test]
+fn a_wide_event_goes_out_in_portions_and_answers_go_first() {
+    let mut bench = Bench::new(|_| {});
+    let (_, channel) = bench.server();
+    let peers: Vec<Peer> = (0..5).map(|_| bench.ready(1).0).collect();
+    for &peer in &peers {
+        bench.frames(peer);
+    }
+    bench.post(channel, "wide");
+    // The last in the queue has asked something meanwhile: its answer does not wait for the others' dispatches.
+    bench.text(peers[4], "{\"op\":1}");
+    let portion = |bench: &mut Bench| {
+        let mut ids = Vec::new();
+        bench.with(0, |hub, cx| hub.take_dirty(cx, 2, &mut ids));
+        for &id in &ids {
+            let mut out = Vec::new();
+            assert_eq!(bench.hubs[0].fill(id, &mut out, FILL_LEN_MAX), Filled::All);
+            assert!(!out.is_empty(), "listed for nothing");
+        }
+        ids
+    };
+    let id = |index: usize| peers[index].1;
+    assert_eq!(portion(&mut bench), [id(4), id(0), id(1)]);
+    assert!(bench.hubs[0].has_work());
+    assert_eq!(portion(&mut bench), [id(2), id(3)]);
+    // Its dispatch went with the answer: nothing is left for it.
+    assert_eq!(portion(&mut bench), [0; 0]);
+    assert!(!bench.hubs[0].has_work());
+}

@@ -548,7 +548,8 @@ impl World {
 
     fn flush(&mut self, core: usize) {
         let mut dirty = Vec::new();
-        self.with_hub(core, |hub, cx| hub.take_dirty(cx, &mut dirty));
+        let session_count_max = if self.rng.bool() { usize::MAX } else { self.rng.usize(1..4) };
+        self.with_hub(core, |hub, cx| hub.take_dirty(cx, session_count_max, &mut dirty));
         for id in dirty {
             loop {
                 let len_max = if self.rng.bool() { FILL_LEN_MAX } else { self.rng.usize(1..2_000) };
