@@ -21,6 +21,7 @@ use heed::types::Bytes;
 use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions, WithoutTls};
 
 pub use backup::restore;
+use key::ByteOrder;
 pub use key::Key;
 use table::Databases;
 pub use table::{Read, Record, Scan, Snapshot, Table, Tx, WriteError, encode_record};
@@ -245,7 +246,8 @@ fn create_tables(env: &Env<WithoutTls>) -> Result<Databases, heed::Error> {
     let created = env.create_databases_and_commit(tx, |opener, tx| {
         let mut databases = Vec::with_capacity(TABLE_COUNT);
         for row in ROWS {
-            databases.push(opener.create_database::<Bytes, Bytes>(tx, Some(row.name))?);
+            let mut options = opener.database_options().types::<Bytes, Bytes>().key_comparator::<ByteOrder>();
+            databases.push(options.name(row.name).create(tx)?);
         }
         let databases: [_; TABLE_COUNT] = databases.try_into().expect("one database per row");
         Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(databases))
@@ -258,7 +260,8 @@ fn open_tables(env: &Env<WithoutTls>) -> Result<Databases, heed::Error> {
     let opened = env.open_databases_and_commit(tx, |opener, tx| {
         let mut databases = Vec::with_capacity(TABLE_COUNT);
         for row in ROWS {
-            let database = opener.open_database::<Bytes, Bytes>(tx, Some(row.name))?;
+            let mut options = opener.database_options().types::<Bytes, Bytes>().key_comparator::<ByteOrder>();
+            let database = options.name(row.name).open(tx)?;
             databases.push(database.ok_or(heed::Error::Mdb(heed::MdbError::NotFound))?);
         }
         let databases: [_; TABLE_COUNT] = databases.try_into().expect("one database per row");

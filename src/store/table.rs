@@ -13,10 +13,10 @@ use rkyv::api::high::{HighSerializer, HighValidator};
 use rkyv::rancor;
 use rkyv::ser::allocator::ArenaHandle;
 
-use super::key::{Key, KeyBuf, encode, prefix_end};
+use super::key::{ByteOrder, Key, KeyBuf, encode, prefix_end};
 use super::tables::TABLE_COUNT;
 
-pub(super) type Databases = [Database<'static, Bytes, Bytes>; TABLE_COUNT];
+pub(super) type Databases = [Database<'static, Bytes, Bytes, ByteOrder>; TABLE_COUNT];
 
 /// A struct that is stored as a value. `VERSION` is the first byte of the value.
 ///
@@ -186,8 +186,8 @@ pub struct Scan<'a, K, V> {
 
 enum Walk<'a> {
     Empty,
-    Forward(heed::RoRange<'a, Bytes, Bytes>),
-    Backward(heed::RoRevRange<'a, Bytes, Bytes>),
+    Forward(heed::RoRange<'a, Bytes, Bytes, ByteOrder>),
+    Backward(heed::RoRevRange<'a, Bytes, Bytes, ByteOrder>),
 }
 
 impl<'a, K: Key, V: Record> Iterator for Scan<'a, K, V> {
