@@ -80,7 +80,7 @@ const ROUND_TRIP_S: f64 = 0.1;
 const POSTS_PER_S_MAX: f64 = 25_000.0;
 
 /// The questions: key, what it is, and its default when there is one that does not follow from others.
-const KEYS: [(&str, &str); 7] = [
+const KEYS: [(&str, &str); 8] = [
     ("sessions", "gateway sessions connected at once"),
     ("posts", "messages posted per second, all servers together"),
     ("members", "sessions that a post reaches [100]"),
@@ -88,6 +88,7 @@ const KEYS: [(&str, &str); 7] = [
     ("connects", "sessions that come per second [all within 10 minutes]"),
     ("coalesced", "frames that leave in one send: 1 when posts are rare, 8 in a busy server [1]"),
     ("content", "characters of a message [100]"),
+    ("slower", "CPU time as a multiple of the costs below: your `fanout --in-flight 1` divided by 3.3 [1]"),
 ];
 
 /// What the machine is to carry.
@@ -100,6 +101,7 @@ pub struct Plan {
     connects: f64,
     coalesced: f64,
     content: f64,
+    slower: f64,
 }
 
 impl Plan {
@@ -118,7 +120,7 @@ impl Plan {
             let number = number.filter(|number| (0.0..=1e9).contains(number));
             values[index] = Some(number.ok_or_else(|| format!("`{part}`: expected a number from 0 to 1e9"))?);
         }
-        let [sessions, posts, members, reads, connects, coalesced, content] = values;
+        let [sessions, posts, members, reads, connects, coalesced, content, slower] = values;
         let (Some(sessions), Some(posts)) = (sessions, posts) else {
             return Err(format!("sessions and posts are needed; there are: {}", Plan::help()));
         };
@@ -130,6 +132,7 @@ impl Plan {
             connects: connects.unwrap_or(sessions / 600.0),
             coalesced: coalesced.unwrap_or(1.0).max(1.0),
             content: content.unwrap_or(100.0),
+            slower: slower.filter(|&times| times > 0.0).unwrap_or(1.0),
         })
     }
 
@@ -199,7 +202,7 @@ struct Needs {
 
 impl Needs {
     fn new(plan: &Plan, config: &Config) -> Needs {
-        let &Plan { sessions, posts, members, reads, connects, coalesced, content } = plan;
+        let &Plan { sessions, posts, members, reads, connects, coalesced, content, slower } = plan;
         let deliveries = posts * members;
         let sends = deliveries / coalesced;
         let every =
@@ -213,7 +216,8 @@ impl Needs {
             ("connects and identifies", connects, costs::CONNECT.value),
             ("heartbeats", heartbeats, costs::HEARTBEAT.value),
             ("pings", pings, costs::PING.value),
-        ];
+        ]
+        .map(|(name, rate, us)| (name, rate, us * slower));
         let busy = work.iter().map(|(_, rate, us)| rate * us / 1e6).sum::<f64>();
         let cores = (busy / LOAD_MAX).ceil().max(1.0);
         // A session keeps what its client has not confirmed with a heartbeat, up to the configured number.
@@ -383,7 +387,7 @@ mod tests {
     fn check(text: &str, want: Result<[f64; 7], &str>) {
         match (Plan::parse(text), want) {
             (Ok(plan), Ok(want)) => {
-                let Plan { sessions, posts, members, reads, connects, coalesced, content } = plan;
+                let Plan { sessions, posts, members, reads, connects, coalesced, content, .. } = plan;
                 assert_eq!([sessions, posts, members, reads, connects, coalesced, content], want, "{text}");
             }
             (Err(error), Err(part)) => assert!(error.contains(part), "{text}: {error}"),
@@ -423,6 +427,8 @@ mod tests {
         assert_eq!(needs.files, 1_000_256.0);
         let eight = Needs::new(&Plan { coalesced: 8.0, ..plan }, &config);
         assert!(eight.busy < needs.busy / 4.0 && eight.out_bits < needs.out_bits);
+        let slow = Needs::new(&Plan { slower: 2.0, ..plan }, &config);
+        assert!((slow.busy - 2.0 * needs.busy).abs() < 1e-9 && slow.memory[1] == needs.memory[1]);
         let nobody = Needs::new(&Plan::parse("sessions=0,posts=0").unwrap(), &config);
         assert_eq!((nobody.busy, nobody.cores), (0.0, 1.0));
         assert!(nobody.memory_len.is_finite());

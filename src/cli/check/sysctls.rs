@@ -170,6 +170,16 @@ mod tests {
     }
 
     #[test]
+    fn the_file_of_settings_says_the_same() {
+        let file = include_str!("../../../tuning/99-plexichat.conf");
+        for Row { name, value, .. } in &ROWS {
+            let line = format!("{name} = {value}");
+            assert!(file.lines().any(|have| have.trim_start_matches('#') == line), "{line}");
+        }
+        assert!(file.lines().any(|line| line == "net.core.wmem_max = 4194304"));
+    }
+
+    #[test]
     fn what_is_set_is_enough() {
         let config = Config { websocket_socket_send_buffer: 64 << 20, ..Config::default() };
         let (_folder, machine) = fake(&[]);
