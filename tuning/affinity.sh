@@ -52,7 +52,7 @@ expand() {
 # Cores to a mask of hexadecimal words of 32 bits, highest first: "0 33" to "2,00000001"
 mask() {
     printf '%s\n' "$@" | awk '
-        { digit = int($1 / 4); if (digit > top) top = digit; bits[digit] += 2 ^ ($1 % 4) }
+        { digit = int($1 / 4); if (digit > top) top = digit; bits[digit] += substr("1248", $1 % 4 + 1, 1) }
         END { for (i = top + 0; i >= 0; i--) printf "%x%s", bits[i], (i > 0 && i % 8 == 0 ? "," : ""); print "" }'
 }
 
