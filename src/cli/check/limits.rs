@@ -58,8 +58,12 @@ fn limit(resource: libc::__rlimit_resource_t) -> io::Result<libc::rlimit> {
 
 fn kernel(machine: &Machine) -> Finding {
     let release = machine.text("proc/sys/kernel/osrelease").unwrap_or_default();
-    let fits = kernel_version(&release).is_some_and(|version| version >= KERNEL_MIN);
-    let verdict = if fits { Verdict::Ok } else { Verdict::Error };
+    let verdict = match kernel_version(&release) {
+        Some(version) if version >= KERNEL_MIN => Verdict::Ok,
+        Some(_) => Verdict::Error,
+        // A sandbox may hide the file; making a ring tells what counts.
+        None => Verdict::Warning,
+    };
     let current = if release.is_empty() { "unknown".to_owned() } else { release };
     Finding::new("kernel", verdict, current)
         .wanted("6.1 or later")
@@ -211,7 +215,7 @@ mod tests {
             ("6.0", Verdict::Error),
             ("6.1.0-18", Verdict::Ok),
             ("10.0", Verdict::Ok),
-            ("?", Verdict::Error),
+            ("?", Verdict::Warning),
         ] {
             let (_folder, machine) = fake(&[("proc/sys/kernel/osrelease", release)]);
             assert_eq!(kernel(&machine).verdict, want, "{release}");

@@ -17,7 +17,7 @@ fn spread(machine: &Machine, cores: &[usize]) -> Finding {
     let finding = |verdict, current: String| {
         Finding::new("packets of the network card", verdict, current)
             .wanted(format!("spread over {} cores", cores.len()))
-            .why("one core takes all packets for the others: it is full first, and its sessions are the slow ones")
+            .why("one core takes all packets and is full first; steering them costs CPU, so look at %soft of mpstat -P ALL")
     };
     let Some(device) = default_device(machine) else {
         return finding(Verdict::Ok, "no default route".to_owned());
