@@ -7,6 +7,7 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches};
 
 use super::Command;
+use super::check::Plan;
 use crate::config::{self, Inputs};
 
 /// What the command line said.
@@ -32,10 +33,29 @@ Examples:
   plexichat config --sample > config.toml     a file with every option, to be edited
   plexichat --config config.toml config       what would be in force, and who set it
   plexichat check                             does this machine fit, and what to do if not
+  plexichat check --plan sessions=50000,posts=200,members=500
   plexichat backup /backups/monday            a copy of the running server's database
 
 Options come from the file, then the environment (PLEXICHAT_SERVER__PORT=9000), then flags; the last one wins.
 `plexichat config --help` lists all of them.";
+
+const PLAN_HELP: &str = "\
+Say what cores, memory, bandwidth and files a load needs, and what of this machine is in the way. \
+The costs it reckons with are printed; the keys are:";
+
+const CHECK_HELP: &str = "\
+A finding is one of
+  ok       nothing to do
+  hint     matters to some: read why
+  warning  limits what the machine can carry, or what survives a power cut
+  ERROR    the server does not start
+
+The configuration in force counts: give the same --config and flags as the server gets, and run it as the server's user. Nothing is changed; a few pages are written to the data folder and removed, to time a sync.
+
+`plexichat check --commands | sudo sh` does what errors and warnings need. Hints, and what takes more than a command, are comments in it. What each setting does, with measurements, is in tuning/README.md.
+
+Exit code: 0 the server can start, warnings or not; 1 it cannot; 2 wrong command line or configuration.
+--plan exits with 0 whatever it says.";
 
 /// # Errors
 /// Wrong usage, or a request for help or the version; the error prints itself.
@@ -68,7 +88,7 @@ fn command_line() -> clap::Command {
                 .arg(sample)
                 .after_long_help(format!("All options, with their defaults:\n\n{}", config::listing())),
         )
-        .subcommand(clap::Command::new("check").about("Say whether this machine fits, and what to change"))
+        .subcommand(check_command())
         .subcommand(
             clap::Command::new("backup")
                 .about("Copy the database, also while the server runs")
@@ -81,6 +101,25 @@ fn command_line() -> clap::Command {
         )
         .subcommand(clap::Command::new("routes").about("List the REST routes"));
     with_options(root).mut_subcommands(with_options)
+}
+
+fn check_command() -> clap::Command {
+    let commands = Arg::new("commands")
+        .long("commands")
+        .action(ArgAction::SetTrue)
+        .help("Print only the commands that mend it, for a root shell; nothing when all is well");
+    let plan = Arg::new("plan")
+        .long("plan")
+        .value_name("KEY=NUMBER,…")
+        .value_parser(Plan::parse)
+        .conflicts_with("commands")
+        .help("Say what cores, memory, bandwidth and files a load needs, and what of this machine is in the way")
+        .long_help(format!("{PLAN_HELP}\n\n  {}", Plan::help().replace("; ", "\n  ")));
+    clap::Command::new("check")
+        .about("Say whether this machine fits, and what to change")
+        .arg(commands)
+        .arg(plan)
+        .after_long_help(CHECK_HELP)
 }
 
 /// The flags of every command. Not clap's global ones, because of which `--set a serve --set b` would lose `a`.
@@ -113,7 +152,10 @@ fn command(matches: &ArgMatches) -> Command {
     };
     match matches.subcommand() {
         Some(("config", matches)) => Command::Config { sample: matches.get_flag("sample") },
-        Some(("check", _)) => Command::Check,
+        Some(("check", matches)) => match matches.get_one::<Plan>("plan") {
+            Some(plan) => Command::Plan(*plan),
+            None => Command::Check { commands: matches.get_flag("commands") },
+        },
         Some(("backup", matches)) => Command::Backup { folder: folder(matches) },
         Some(("restore", matches)) => Command::Restore { folder: folder(matches) },
         Some(("routes", _)) => Command::Routes,
@@ -173,7 +215,10 @@ mod tests {
         check("serve", "Serve None []");
         check("config", "Config { sample: false } None []");
         check("config --sample", "Config { sample: true } None []");
-        check("check -c a.toml", "Check Some(\"a.toml\") []");
+        check("check -c a.toml", "Check { commands: false } Some(\"a.toml\") []");
+        check("check --commands", "Check { commands: true } None []");
+        check("check --plan users=5", "ValueValidation");
+        check("check --plan sessions=1,posts=1 --commands", "ArgumentConflict");
         check("backup /b", "Backup { folder: \"/b\" } None []");
         check("restore /b", "Restore { folder: \"/b\" } None []");
         check("routes", "Routes None []");

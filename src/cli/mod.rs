@@ -29,13 +29,24 @@ pub struct Hooks {
 }
 
 /// A command with its arguments.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum Command {
     Serve,
-    Config { sample: bool },
-    Check,
-    Backup { folder: PathBuf },
-    Restore { folder: PathBuf },
+    Config {
+        sample: bool,
+    },
+    /// `commands`: print what to type instead of a table.
+    Check {
+        commands: bool,
+    },
+    /// `check --plan`: what a load needs.
+    Plan(check::Plan),
+    Backup {
+        folder: PathBuf,
+    },
+    Restore {
+        folder: PathBuf,
+    },
     Routes,
 }
 
@@ -77,7 +88,8 @@ fn run(parsed: args::Parsed, hooks: Hooks) -> ExitCode {
         eprintln!("warning: {warning}");
     }
     let result = match parsed.command {
-        Command::Check => return run_check(&loaded),
+        Command::Check { commands } => return run_check(&loaded, commands),
+        Command::Plan(plan) => return print(&plan.text(&loaded.config)),
         Command::Config { .. } => return print(&config::effective(&loaded)),
         Command::Serve => (hooks.serve)(loaded),
         Command::Backup { folder } => (hooks.backup)(&loaded, &folder),
@@ -93,10 +105,10 @@ fn run(parsed: args::Parsed, hooks: Hooks) -> ExitCode {
     }
 }
 
-fn run_check(loaded: &Loaded) -> ExitCode {
+fn run_check(loaded: &Loaded, commands: bool) -> ExitCode {
     let findings = check::run(&loaded.config);
-    let code = print(&check::table(&findings));
-    let failed = findings.iter().any(|finding| finding.verdict == check::Verdict::Fail);
+    let code = print(&if commands { check::commands(&findings) } else { check::table(&findings) });
+    let failed = findings.iter().any(|finding| finding.verdict == check::Verdict::Error);
     if failed { ExitCode::FAILURE } else { code }
 }
 

@@ -134,6 +134,63 @@ fn checks_the_machine() {
 }
 
 #[test]
+fn prints_what_mends_the_machine() {
+    let folder = temporary_folder();
+    // More than any machine has.
+    let wanting = ["check", "--commands", "--set", "websocket.socket_send_buffer=64MiB"];
+    let commands = run(folder.path(), &wanting);
+    assert_eq!(commands.status.code(), Some(0), "{}", out(&commands));
+    let text = out(&commands);
+    let live: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    for line in &live {
+        assert!(["sysctl -w ", "echo ", "for "].iter().any(|begin| line.starts_with(begin)), "{line}");
+    }
+    let max = std::fs::read_to_string("/proc/sys/net/core/wmem_max").unwrap_or_default();
+    let too_small = max.trim().parse::<u64>().is_ok_and(|max| max < 64 << 20);
+    assert_eq!(live.contains(&"sysctl -w net.core.wmem_max=67108864"), too_small, "{text}");
+    // What a shell would make of it, without doing it.
+    let script = folder.path().join("commands.sh");
+    std::fs::write(&script, &text).expect("written");
+    let parsed = std::process::Command::new("sh").arg("-n").arg(&script).output().expect("there is a shell");
+    assert!(parsed.status.success(), "{text}");
+}
+
+#[test]
+fn a_machine_that_cannot_run_it_fails_the_check() {
+    let folder = temporary_folder();
+    let refused = run(folder.path(), &["check", "--set", "store.map_size=64TiB", "--cores", "256"]);
+    let text = out(&refused);
+    // 64 TiB and 1 GiB of addresses are there on most machines, 256 cores on few: whichever, the code says the same.
+    let want = if text.contains("\nERROR ") || text.starts_with("ERROR ") { 1 } else { 0 };
+    assert_eq!(refused.status.code(), Some(want), "{text}");
+    let limited = std::process::Command::new("sh")
+        .args(["-c", "ulimit -v 8000000 && exec \"$0\" check --data \"$1\""])
+        .arg(env!("CARGO_BIN_EXE_plexichat"))
+        .arg(folder.path())
+        .env_clear()
+        .output()
+        .expect("there is a shell");
+    let text = out(&limited);
+    assert_eq!(limited.status.code(), Some(1), "{text}");
+    assert!(text.contains("ERROR   address space") && text.contains("must be mended"), "{text}");
+}
+
+#[test]
+fn plans_for_a_load() {
+    let folder = temporary_folder();
+    let planned = run(folder.path(), &["check", "--plan", "sessions=1000000,posts=1000,members=1000"]);
+    assert_eq!(planned.status.code(), Some(0), "{}", out(&planned));
+    for part in
+        ["1,000,000 sessions, 1,000 posts/s", "together", "cores ", "memory ", "network, out", "open files"]
+    {
+        assert!(out(&planned).contains(part), "{part} in\n{}", out(&planned));
+    }
+    let refused = run(folder.path(), &["check", "--plan", "sessions=many,posts=1"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(err(&refused).contains("expected a number from 0 to 1e9"), "{}", err(&refused));
+}
+
+#[test]
 fn one_server_for_a_folder_and_for_a_port() {
     let folder = temporary_folder();
     let server = Server::start_in(folder.path(), &[]);

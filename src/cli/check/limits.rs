@@ -1,0 +1,262 @@
+//! What the kernel lets this process do: its version, io_uring, open files, memory and address space.
+
+use std::io;
+
+use super::machine::size_text;
+use super::{Finding, Machine, Verdict, grade};
+use crate::config::Config;
+
+/// SINGLE_ISSUER came with 6.0, DEFER_TASKRUN with 6.1.
+const KERNEL_MIN: (u32, u32) = (6, 1);
+/// Below this even a small installation runs out.
+const OPEN_FILES_MIN: u64 = 1024;
+/// Files that are not client connections: rings, database, logs, listeners.
+pub(super) const OPEN_FILES_OWN: u64 = 256;
+const MEMLOCK_WANTED: u64 = 8 << 20;
+/// What the store maps beyond `store.map_size`, so that a full database can still be read and emptied.
+const MAP_RESERVE: u64 = 1 << 30;
+
+/// What the server itself looks at before it starts.
+pub fn to_start(machine: &Machine, config: &Config) -> Vec<Finding> {
+    vec![kernel(machine), ring(machine), open_files(config)]
+}
+
+/// The same, and what keeps it from going on.
+pub fn essential(machine: &Machine, config: &Config) -> Vec<Finding> {
+    let mut findings = to_start(machine, config);
+    findings.extend([address_space(config), memlock()]);
+    findings
+}
+
+/// Raises the soft limit of open files to the hard one, as each connection is a file.
+///
+/// # Errors
+/// The kernel refused. The limit in force is then unchanged.
+pub fn raise_open_files() -> io::Result<u64> {
+    let mut limit = limit(libc::RLIMIT_NOFILE)?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the pointer is to a live rlimit.
+    match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } {
+        0 => Ok(limit.rlim_cur),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The hard limit of open files: the one in force once the server has raised its own.
+pub fn open_files_max() -> io::Result<u64> {
+    Ok(limit(libc::RLIMIT_NOFILE)?.rlim_max)
+}
+
+fn limit(resource: libc::__rlimit_resource_t) -> io::Result<libc::rlimit> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live rlimit.
+    match unsafe { libc::getrlimit(resource, &raw mut limit) } {
+        0 => Ok(limit),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn kernel(machine: &Machine) -> Finding {
+    let release = machine.text("proc/sys/kernel/osrelease").unwrap_or_default();
+    let verdict = match kernel_version(&release) {
+        Some(version) if version >= KERNEL_MIN => Verdict::Ok,
+        Some(_) => Verdict::Error,
+        // A sandbox may hide the file; making a ring tells what counts.
+        None => Verdict::Warning,
+    };
+    let current = if release.is_empty() { "unknown".to_owned() } else { release };
+    Finding::new("kernel", verdict, current)
+        .wanted("6.1 or later")
+        .why("the cores use what io_uring learnt in 6.0 and 6.1")
+        .remedy("install a kernel of 6.1 or later, as in Debian 12, Ubuntu 24.04 or RHEL 10")
+}
+
+/// Major and minor of a release such as `6.18.44-fc`.
+fn kernel_version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+fn ring(machine: &Machine) -> Finding {
+    let made = make_ring().map_err(|error| error.raw_os_error().unwrap_or(0));
+    ring_finding(machine, made)
+}
+
+/// Of what became of a trial: the error number, if it failed.
+fn ring_finding(machine: &Machine, made: Result<(), i32>) -> Finding {
+    // proc(5): 2 is a filter, as containers and systemd units have.
+    let filtered = machine.field("proc/self/status", "Seccomp") == Some(2);
+    let disabled = machine.number("proc/sys/kernel/io_uring_disabled").unwrap_or(0);
+    let (verdict, current) = match made {
+        Ok(()) if filtered => (Verdict::Ok, "permitted by the filter".to_owned()),
+        Ok(()) => (Verdict::Ok, "permitted".to_owned()),
+        Err(errno) => (Verdict::Error, format!("refused ({})", io::Error::from_raw_os_error(errno))),
+    };
+    let finding = Finding::new("io_uring", verdict, current)
+        .wanted("SINGLE_ISSUER DEFER_TASKRUN")
+        .why("every socket of the server is read and written through it");
+    match made {
+        Ok(()) => finding,
+        Err(libc::EPERM) if disabled > 0 => finding.command("sysctl -w kernel.io_uring_disabled=0"),
+        Err(errno) => finding.remedy(ring_remedy(errno)),
+    }
+}
+
+fn ring_remedy(errno: i32) -> &'static str {
+    match errno {
+        libc::EPERM | libc::EACCES => {
+            "the container or unit forbids it: run with the seccomp profile in tuning/, or --security-opt seccomp=unconfined"
+        }
+        libc::ENOSYS => "use a kernel built with CONFIG_IO_URING, and no sandbox that hides it",
+        libc::EINVAL => "install a kernel of 6.1 or later",
+        libc::ENOMEM => "raise the memlock limit: ulimit -l unlimited",
+        _ => "see io_uring_setup(2) for this error",
+    }
+}
+
+/// Makes the smallest ring with the flags the cores use, and lets it go.
+fn make_ring() -> io::Result<()> {
+    // linux/io_uring.h: struct io_uring_params is 120 bytes, flags is its third u32.
+    const PARAMS_LEN: usize = 30;
+    const FLAGS_INDEX: usize = 2;
+    const SETUP_SINGLE_ISSUER: u32 = 1 << 12;
+    const SETUP_DEFER_TASKRUN: u32 = 1 << 13;
+    let mut params = [0u32; PARAMS_LEN];
+    params[FLAGS_INDEX] = SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN;
+    // SAFETY: the kernel reads and writes 120 bytes at the pointer, which the array has.
+    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 2_u32, params.as_mut_ptr()) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let fd = libc::c_int::try_from(fd).expect("a descriptor is an int");
+    // SAFETY: the descriptor is new, so nobody else holds it.
+    drop(unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(fd) });
+    Ok(())
+}
+
+/// The hard limit counts, because the server raises the soft one to it.
+fn open_files(config: &Config) -> Finding {
+    let wanted = config.http_connections_max + OPEN_FILES_OWN;
+    let (verdict, current) = match open_files_max() {
+        Ok(value) => (grade(value, OPEN_FILES_MIN, wanted), limit_text(value)),
+        Err(error) => (Verdict::Warning, error.to_string()),
+    };
+    Finding::new("open files (hard limit)", verdict, current)
+        .wanted(format!("{wanted} for http.connections_max"))
+        .why("a connection is a file; beyond the limit new ones are refused")
+        .remedy(format!(
+            "LimitNOFILE={wanted} in the systemd unit, --ulimit nofile={wanted} for a container, tuning/limits.conf \
+             for a login, or ulimit -Hn {wanted} as root"
+        ))
+}
+
+fn limit_text(value: u64) -> String {
+    if value == libc::RLIM_INFINITY { "unlimited".to_owned() } else { value.to_string() }
+}
+
+/// Reserves as much address space as the database will map, and gives it back.
+fn address_space(config: &Config) -> Finding {
+    let size = config.store_map_size.saturating_add(MAP_RESERVE);
+    let (verdict, current) = match reserve(size) {
+        Ok(()) => (Verdict::Ok, "enough".to_owned()),
+        Err(error) => (Verdict::Error, format!("refused ({error})")),
+    };
+    Finding::new("address space", verdict, current)
+        .wanted(format!("{}: store.map_size and 1 GiB", size_text(size)))
+        .why("the database is mapped as a whole; addresses cost no memory")
+        .remedy("ulimit -v unlimited (LimitAS=infinity in the systemd unit), or a smaller store.map_size")
+}
+
+fn reserve(size: u64) -> io::Result<()> {
+    let size = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping at a place the kernel chooses, which nothing points to and which is given back at once.
+    unsafe {
+        let start = libc::mmap(std::ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0);
+        if start == libc::MAP_FAILED || libc::munmap(start, size) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+fn memlock() -> Finding {
+    let (verdict, current) = match limit(libc::RLIMIT_MEMLOCK) {
+        Ok(limit) if limit.rlim_cur == libc::RLIM_INFINITY => (Verdict::Ok, "unlimited".to_owned()),
+        Ok(limit) if limit.rlim_cur >= MEMLOCK_WANTED => (Verdict::Ok, size_text(limit.rlim_cur)),
+        Ok(limit) => (Verdict::Hint, size_text(limit.rlim_cur)),
+        Err(error) => (Verdict::Hint, error.to_string()),
+    };
+    Finding::new("locked memory", verdict, current)
+        .wanted(format!("{} for ring buffers", size_text(MEMLOCK_WANTED)))
+        .why("older rules count the rings here; a kernel since 5.12 counts registered buffers only")
+        .remedy("LimitMEMLOCK=64M in the systemd unit, or ulimit -l unlimited")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::machine::fake;
+    use super::*;
+
+    #[test]
+    fn kernel_versions() {
+        for (release, want) in [
+            ("6.18.44-fc-v669", Some((6, 18))),
+            ("6.1", Some((6, 1))),
+            ("5.15.0-1-amd64", Some((5, 15))),
+            ("10.0-rc1", Some((10, 0))),
+            ("six", None),
+            ("", None),
+        ] {
+            assert_eq!(kernel_version(release), want, "{release}");
+        }
+        for (release, want) in [
+            ("5.19.1", Verdict::Error),
+            ("6.0", Verdict::Error),
+            ("6.1.0-18", Verdict::Ok),
+            ("10.0", Verdict::Ok),
+            ("?", Verdict::Warning),
+        ] {
+            let (_folder, machine) = fake(&[("proc/sys/kernel/osrelease", release)]);
+            assert_eq!(kernel(&machine).verdict, want, "{release}");
+        }
+        assert_eq!(kernel(&Machine::at("/nowhere")).current, "unknown");
+    }
+
+    #[test]
+    fn remedies_follow_the_cause() {
+        let (_folder, off) = fake(&[("proc/sys/kernel/io_uring_disabled", "2\n")]);
+        let finding = ring_finding(&off, Err(libc::EPERM));
+        assert_eq!((finding.verdict, finding.commands.len()), (Verdict::Error, 1));
+        assert_eq!(finding.commands, ["sysctl -w kernel.io_uring_disabled=0"]);
+        let (_folder, container) =
+            fake(&[("proc/self/status", "Name:\tx\nSeccomp:\t2\nSeccomp_filters:\t1\n")]);
+        let finding = ring_finding(&container, Err(libc::EPERM));
+        assert!(finding.remedy.contains("seccomp") && finding.commands.is_empty(), "{finding:?}");
+        assert!(ring_finding(&container, Err(libc::EINVAL)).remedy.contains("6.1"));
+        let finding = ring_finding(&container, Ok(()));
+        assert_eq!((finding.verdict, finding.current.as_str()), (Verdict::Ok, "permitted by the filter"));
+    }
+
+    #[test]
+    fn a_map_that_cannot_be_is_refused() {
+        assert!(reserve(1 << 50).is_err());
+        assert!(reserve(1 << 30).is_ok());
+        let config = Config { store_map_size: 1 << 50, ..Config::default() };
+        let finding = address_space(&config);
+        assert_eq!(finding.verdict, Verdict::Error, "{finding:?}");
+    }
+
+    #[test]
+    fn open_files_are_raised_to_the_hard_limit() {
+        let raised = raise_open_files().unwrap();
+        let now = limit(libc::RLIMIT_NOFILE).unwrap();
+        assert_eq!((now.rlim_cur, now.rlim_max), (raised, raised));
+        assert_eq!(open_files_max().unwrap(), raised);
+        let config =
+            Config { http_connections_max: raised.saturating_sub(OPEN_FILES_OWN), ..Config::default() };
+        assert_eq!(open_files(&config).verdict, Verdict::Ok);
+        let config = Config { http_connections_max: config.http_connections_max + 1, ..config };
+        assert_eq!(open_files(&config).verdict, Verdict::Warning);
+    }
+}
