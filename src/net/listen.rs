@@ -3,9 +3,15 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::FromRawFd;
+use std::time::{Duration, Instant};
 
 /// Connections the kernel may hold ready for accept; it is cut to `net.core.somaxconn`.
 const BACKLOG: i32 = 16_384;
+
+/// How long a taken port is asked for again. The kernel takes the rings of a process that has ended apart beside its
+/// end; with thousands of connections its listeners live some 100 ms longer, and a restart would find the port taken.
+const PATIENCE: Duration = Duration::from_secs(2);
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Opens one listener per core on the same port; with port 0, on one port that the system chooses.
 ///
@@ -14,12 +20,25 @@ const BACKLOG: i32 = 16_384;
 pub fn listeners(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
     if address.port() != 0 {
         // Shared ports are shared with any process of the same user; only a socket that does not share finds out.
-        drop(listener(address, false)?);
+        drop(patiently(|| listener(address, false))?);
     }
     let first = listener(address, true)?;
     let address = first.local_addr()?;
     let rest = (1..count).map(|_| listener(address, true));
     std::iter::once(Ok(first)).chain(rest).collect()
+}
+
+/// Asks again while the address is in use, for [`PATIENCE`].
+fn patiently(open: impl Fn() -> io::Result<TcpListener>) -> io::Result<TcpListener> {
+    let begun = Instant::now();
+    loop {
+        match open() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < PATIENCE => {
+                std::thread::sleep(RETRY_INTERVAL);
+            }
+            result => return result,
+        }
+    }
 }
 
 fn listener(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
@@ -82,5 +101,17 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         drop(listening);
         assert_eq!(listeners(addresses[0], 2).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_port_that_becomes_free_is_waited_for() {
+        let before = listener("127.0.0.1:0".parse().unwrap(), true).unwrap();
+        let address = before.local_addr().unwrap();
+        let ends = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            drop(before);
+        });
+        assert_eq!(listeners(address, 2).unwrap()[1].local_addr().unwrap(), address);
+        ends.join().unwrap();
     }
 }
