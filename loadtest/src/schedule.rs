@@ -139,6 +139,14 @@ mod tests {
                     "exponent {exponent} rank {rank}: {got} for {want}"
                 );
             }
+            // Pearson's chi-square over all ranks: 99 degrees of freedom exceed 148.2 once in a thousand times.
+            let chi_square: f64 = (1..=count)
+                .map(|rank| {
+                    let want = (rank as f64).powf(-exponent) / norm * draws as f64;
+                    (f64::from(seen[rank - 1]) - want).powi(2) / want
+                })
+                .sum();
+            assert!(chi_square < 148.2, "exponent {exponent}: {chi_square}");
         }
         assert_eq!(Zipf::new(1, 1.0).pick(&mut Random::new(5)), 0);
     }
