@@ -219,7 +219,7 @@ impl Engine {
         for session in mem::take(&mut self.unmuted) {
             let generation = self.sessions[session as usize].link.generation;
             let token = u64::from(generation) << 32 | u64::from(session);
-            self.handle(driver, net::Ready { token, writable: true });
+            self.handle(driver, net::Ready { token, writable: true, ended: true });
         }
     }
 
@@ -247,7 +247,7 @@ impl Engine {
                         true => self.response_bytes(driver, index, &buffer[..len]),
                         false => self.session_bytes(driver, index, &buffer[..len]),
                     }
-                    if !more {
+                    if !more && !ready.ended {
                         break;
                     }
                 }

@@ -88,6 +88,8 @@ pub struct Poll {
 pub struct Ready {
     pub token: u64,
     pub writable: bool,
+    /// The peer has ended its side, or there is an error: nothing further wakes the poll, so read up to that.
+    pub ended: bool,
 }
 
 impl Poll {
@@ -134,7 +136,8 @@ impl Poll {
         let event = self.events[index];
         // A socket with an error counts as readable only: the read says what is wrong.
         let writable = event.events & (libc::EPOLLOUT | libc::EPOLLERR) as u32 == libc::EPOLLOUT as u32;
-        Ready { token: event.u64, writable }
+        let ended = event.events & (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32 != 0;
+        Ready { token: event.u64, writable, ended }
     }
 }
 
@@ -162,11 +165,14 @@ mod tests {
         let (mut peer, from) = listener.accept().unwrap();
         assert_eq!(from.ip(), Ipv4Addr::new(127, 0, 0, 2));
         assert_eq!(poll.wait(1_000_000_000), 1);
-        assert!(poll.event(0).writable && poll.event(0).token == 7);
+        assert!(poll.event(0).writable && poll.event(0).token == 7 && !poll.event(0).ended);
         peer.write_all(b"x").unwrap();
         assert_eq!(poll.wait(1_000_000_000), 1);
         assert_eq!(stream.read(&mut [0; 8]).unwrap(), 1);
         assert_eq!(poll.wait(1_000), 0);
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(poll.wait(1_000_000_000), 1);
+        assert!(poll.event(0).ended);
         close_by_reset(&stream);
         drop(stream);
         assert!(peer.read(&mut [0; 8]).is_err(), "a reset is an error for the peer");
