@@ -156,10 +156,7 @@ pub fn work(args: &ChatArgs, mut context: Context, mut engine: Engine) -> Result
 
 /// The same order in every process, so that ranks agree.
 fn shuffle(context: &mut Context) {
-    let mut random = crate::schedule::Random::new(u64::from(context.run));
-    for i in (1..context.servers.len()).rev() {
-        context.servers.swap(i, random.below(i + 1));
-    }
+    crate::schedule::Random::new(u64::from(context.run)).shuffle(&mut context.servers);
 }
 
 pub fn conclude(results: &mut Results) -> Option<String> {

@@ -44,6 +44,9 @@ struct Storm<'a> {
 struct Churn {
     per_s: f64,
     schedule: Option<Schedule>,
+    /// Sessions in the order in which they are dropped, over and over: nobody identifies twice in a row.
+    order: Vec<u32>,
+    turn: usize,
     /// Sessions that are away: when they come back, and whether by RESUME.
     away: BinaryHeap<Reverse<(u64, u32, bool)>>,
     /// A server of each session's user.
@@ -76,7 +79,7 @@ pub fn work(args: &ConnectStormArgs, mut context: Context, mut engine: Engine) -
     if let Some(rate) = args.rate {
         opener.pace(rate / f64::from(context.count), args.arrivals, &mut context.random);
     }
-    let churn = args.churn.map(|per_s| Churn::new(per_s, args.seconds, &users, &context, &mut engine));
+    let churn = args.churn.map(|per_s| Churn::new(per_s, args.seconds, &users, &mut context, &mut engine));
     let mut storm = Storm { args, context, opener, users, stretch: None, measured: false, churn };
     engine.run(&mut storm);
     storm.opener.report(&mut engine.results);
@@ -108,6 +111,9 @@ pub fn conclude(args: &ConnectStormArgs, results: &mut Results) -> Option<String
     {
         return Some(why);
     }
+    if results.counter("churn_posts_unsent") > 0 {
+        return Some("The server fell behind the posts; take a lower --churn or smaller servers.".into());
+    }
     let drift = results.gauges.get("server_anon_drift").copied();
     match (args.drift_max, drift) {
         (Some(max), Some(drift)) if drift > max => {
@@ -119,7 +125,9 @@ pub fn conclude(args: &ConnectStormArgs, results: &mut Results) -> Option<String
 }
 
 impl Churn {
-    fn new(per_s: f64, seconds: u32, users: &[u32], context: &Context, engine: &mut Engine) -> Churn {
+    fn new(per_s: f64, seconds: u32, users: &[u32], context: &mut Context, engine: &mut Engine) -> Churn {
+        let mut order: Vec<u32> = (0..users.len() as u32).collect();
+        context.random.shuffle(&mut order);
         let mut home_of = vec![None; context.users as usize];
         for (index, server) in context.servers.iter().enumerate().rev() {
             server.members.iter().for_each(|&user| home_of[user as usize] = Some(index));
@@ -129,6 +137,8 @@ impl Churn {
         Churn {
             per_s: per_s / f64::from(context.count),
             schedule: None,
+            order,
+            turn: 0,
             away: BinaryHeap::new(),
             homes: users.iter().map(|&user| home_of[user as usize]).collect(),
             idle: engine.add_connections(CONNECTIONS).collect(),
@@ -143,12 +153,16 @@ impl Churn {
     /// Drops live sessions that are due to be dropped.
     fn drop_some(&mut self, args: &ConnectStormArgs, context: &mut Context, engine: &mut Engine) {
         let start = context.run_time_ns(0);
-        let (per_s, sessions, random) = (self.per_s, self.homes.len(), &mut context.random);
+        if self.order.is_empty() {
+            return;
+        }
+        let (per_s, random) = (self.per_s, &mut context.random);
         let schedule =
             self.schedule.get_or_insert_with(|| Schedule::new(start, per_s, Arrivals::Poisson, random));
         while schedule.due(engine.now, random).is_some() {
-            let session = random.below(sessions) as u32;
-            if sessions == 0 || engine.state(session) != State::Live {
+            let session = self.order[self.turn % self.order.len()];
+            self.turn += 1;
+            if engine.state(session) != State::Live {
                 continue;
             }
             engine.leave(session, LEAVES[random.below(LEAVES.len())]);
@@ -156,10 +170,9 @@ impl Churn {
             let away_ns = random.below(args.away_ms as usize * 1_000_000 + 1) as u64;
             let resume = random.unit() < args.resumes;
             self.away.push(Reverse((engine.now + away_ns, session, resume)));
-            if self.homes[session as usize].is_some() && self.posts.len() < POSTS_MAX {
-                self.posts.push_back((engine.now, session));
-            } else {
-                self.counts.unposted += 1;
+            match self.posts.len() < POSTS_MAX {
+                true => self.posts.push_back((engine.now, session)),
+                false => self.counts.unposted += 1,
             }
         }
     }

@@ -126,9 +126,7 @@ impl Storm<'_> {
         self.cut = true;
         let mut sessions: Vec<u32> =
             (0..self.returns.len() as u32).filter(|&s| engine.state(s) == State::Live).collect();
-        for i in (1..sessions.len()).rev() {
-            sessions.swap(i, self.context.random.below(i + 1));
-        }
+        self.context.random.shuffle(&mut sessions);
         let storm_ns = self.storm_ns();
         if let Some(rate) = self.args.resume_rate {
             let share = rate / f64::from(self.context.count);
