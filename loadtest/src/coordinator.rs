@@ -291,6 +291,7 @@ fn add_memory(results: &mut Results, launch: &Launch<'_>, snapshots: &Snapshots)
         results.gauge("server_file_bytes_per_session", per_session(finished.file_kib, before.file_kib));
         results.gauge("server_shmem_bytes_per_session", per_session(finished.shmem_kib, before.shmem_kib));
     }
+    system::add_per_session(results, &launch.common.pid, before, finished, sessions);
     // Both ends and the kernel's buffers; other programs of the machine blur it.
     results.gauge("machine_bytes_per_session", per_session(before.available_kib, finished.available_kib));
 }

@@ -15,6 +15,8 @@ use crate::stats::quote;
 pub struct User {
     pub id: String,
     pub token: String,
+    /// Name to log in with; empty in seeds of earlier versions.
+    pub name: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,6 +32,8 @@ pub struct Server {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dataset {
     pub base: String,
+    /// Password of every user; empty in seeds of earlier versions.
+    pub password: String,
     pub users: Vec<User>,
     pub servers: Vec<Server>,
 }
@@ -53,10 +57,12 @@ impl Dataset {
     }
 
     fn to_json(&self) -> String {
-        let mut out = format!("{{\"base\":{},\n\"users\":[", quote(&self.base));
+        let (base, password) = (quote(&self.base), quote(&self.password));
+        let mut out = format!("{{\"base\":{base},\n\"password\":{password},\n\"users\":[");
         for (i, user) in self.users.iter().enumerate() {
             let comma = if i > 0 { "," } else { "" };
-            let _ = write!(out, "{comma}\n{{\"id\":{},\"token\":{}}}", quote(&user.id), quote(&user.token));
+            let (id, token, name) = (quote(&user.id), quote(&user.token), quote(&user.name));
+            let _ = write!(out, "{comma}\n{{\"id\":{id},\"token\":{token},\"name\":{name}}}");
         }
         out.push_str("\n],\n\"servers\":[");
         for (i, server) in self.servers.iter().enumerate() {
@@ -80,7 +86,10 @@ impl Dataset {
         let root = simd_json::to_owned_value(&mut text).map_err(|e| e.to_string())?;
         let users = array(&root, "users")?
             .iter()
-            .map(|u| Ok(User { id: string(u, "id")?, token: string(u, "token")? }))
+            .map(|u| {
+                let name = u.get_str("name").unwrap_or_default().into();
+                Ok(User { id: string(u, "id")?, token: string(u, "token")?, name })
+            })
             .collect::<Result<Vec<_>, String>>()?;
         let index = |value: &OwnedValue| match value.as_u64() {
             Some(n) if (n as usize) < users.len() => Ok(n as u32),
@@ -101,7 +110,8 @@ impl Dataset {
         if users.is_empty() || servers.is_empty() {
             return Err("no users or no servers".into());
         }
-        Ok(Dataset { base: string(&root, "base")?, users, servers })
+        let password = root.get_str("password").unwrap_or_default().into();
+        Ok(Dataset { base: string(&root, "base")?, password, users, servers })
     }
 }
 
@@ -118,7 +128,7 @@ mod tests {
     use super::*;
 
     fn sample() -> Dataset {
-        let user = |n: u32| User { id: n.to_string(), token: format!("{n}.t\"x") };
+        let user = |n: u32| User { id: n.to_string(), token: format!("{n}.t\"x"), name: format!("u{n}") };
         let server = |owner| Server {
             id: "9".into(),
             channels: vec!["1".into(), "2".into()],
@@ -127,6 +137,7 @@ mod tests {
         };
         Dataset {
             base: "http://h".into(),
+            password: "p\"w".into(),
             users: vec![user(1), user(2)],
             servers: vec![server(0), server(1)],
         }
@@ -135,6 +146,13 @@ mod tests {
     #[test]
     fn a_data_set_comes_back() {
         assert_eq!(Dataset::from_json(sample().to_json().into_bytes()), Ok(sample()));
+    }
+
+    #[test]
+    fn seeds_without_names_are_still_read() {
+        let text = sample().to_json().replace("\"name\"", "\"n\"").replace("\"password\"", "\"p\"");
+        let data = Dataset::from_json(text.into_bytes()).unwrap();
+        assert!(data.password.is_empty() && data.users.iter().all(|u| u.name.is_empty()));
     }
 
     #[test]

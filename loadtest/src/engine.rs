@@ -48,8 +48,11 @@ pub enum Event<'a> {
         t: &'a [u8],
         text: &'a [u8],
     },
-    /// The connection is gone and not by the driver's wish. The reason is counted as an error.
-    Closed,
+    /// A probe was answered; it was due at this time.
+    Acknowledged(u64),
+    /// The connection is gone and not by the driver's wish, for this reason. It is counted as an error, unless
+    /// the driver has said that this session may end ([`Engine::expect_end`]).
+    Closed(&'a str),
 }
 
 /// A scenario, as the engine sees it.
@@ -73,6 +76,8 @@ pub struct Settings {
     /// How many source addresses take turns.
     pub sources: u32,
     pub intents: u32,
+    /// Heartbeat interval in place of the one in HELLO, in milliseconds; 0: the server's.
+    pub beat_ms: u32,
     /// Session tokens by user index.
     pub tokens: Vec<String>,
     /// Readable when another process wants this one to look (an eventfd), or -1.
@@ -92,14 +97,20 @@ pub struct Engine {
     pub(crate) sessions: Vec<Session>,
     /// Next heartbeats: time, session, generation.
     pub(crate) beats: BinaryHeap<Reverse<(u64, u32, u32)>>,
+    /// Stages of a handshake, each counted from when the session was due to be opened.
+    pub(crate) connect: Latency,
     pub(crate) upgrade: Latency,
+    pub(crate) hello: Latency,
     pub(crate) ready: Latency,
     pub(crate) resumed: Latency,
+    /// Heartbeat to acknowledgement, counted from when the beat was due.
     pub(crate) heartbeat: Latency,
     /// Connections taken over elsewhere, kept open so that it is the server who must end them.
     pub(crate) abandoned: VecDeque<(u64, TcpStream)>,
     /// Sessions that could not even start to connect; told to the driver by the loop.
     pub(crate) stillborn: Vec<u32>,
+    /// Sessions that read again: what came meanwhile does not wake the epoll.
+    pub(crate) unmuted: Vec<u32>,
     connections: Vec<Connection>,
     unsendable: Vec<u32>,
     opened: u32,
@@ -121,12 +132,15 @@ impl Engine {
             poll,
             sessions: Vec::new(),
             beats: BinaryHeap::new(),
+            connect: Latency::new(),
             upgrade: Latency::new(),
+            hello: Latency::new(),
             ready: Latency::new(),
             resumed: Latency::new(),
             heartbeat: Latency::new(),
             abandoned: VecDeque::new(),
             stillborn: Vec::new(),
+            unmuted: Vec::new(),
             connections: Vec::new(),
             unsendable: Vec::new(),
             opened: 0,
@@ -150,7 +164,7 @@ impl Engine {
             let token = HTTP_BIT | u64::from(slot.link.generation) << 32 | u64::from(connection);
             let source = net::source_of(self.opened, self.settings.sources);
             self.opened += 1;
-            let opened = net::connect(self.settings.address, source)
+            let opened = net::connect(self.settings.address, source, None)
                 .and_then(|s| slot.link.open(s, &self.poll, token));
             if let Err(e) = opened {
                 self.results.error(&format!("connect: {}", e.kind()), 1);
@@ -183,10 +197,11 @@ impl Engine {
             self.close_abandoned();
             let Some(wanted) = driver.turn(self) else { return };
             let beat = self.beats.peek().map_or(u64::MAX, |Reverse((at, ..))| *at);
-            let sleep = match self.unsendable.is_empty() && self.stillborn.is_empty() {
-                true => wanted.min(beat).saturating_sub(self.now).min(SLEEP_NS_MAX),
-                false => 0,
-            };
+            let sleep =
+                match self.unsendable.is_empty() && self.stillborn.is_empty() && self.unmuted.is_empty() {
+                    true => wanted.min(beat).saturating_sub(self.now).min(SLEEP_NS_MAX),
+                    false => 0,
+                };
             for i in 0..self.poll.wait(sleep) {
                 self.handle(driver, self.poll.event(i));
             }
@@ -199,7 +214,12 @@ impl Engine {
             driver.answered(self, connection, Answer::Lost);
         }
         for session in mem::take(&mut self.stillborn) {
-            driver.session(self, session, Event::Closed);
+            driver.session(self, session, Event::Closed("connect"));
+        }
+        for session in mem::take(&mut self.unmuted) {
+            let generation = self.sessions[session as usize].link.generation;
+            let token = u64::from(generation) << 32 | u64::from(session);
+            self.handle(driver, net::Ready { token, writable: true, ended: true });
         }
     }
 
@@ -211,6 +231,9 @@ impl Engine {
         let index = ready.token as u32;
         let generation = (ready.token >> 32) as u32 & 0x7fff_ffff;
         let is_http = ready.token & HTTP_BIT != 0;
+        if !is_http && !self.may_read(index, ready.writable) {
+            return;
+        }
         let mut buffer = mem::take(&mut self.buffer);
         if ready.writable {
             self.link(is_http, index).flush();
@@ -224,7 +247,7 @@ impl Engine {
                         true => self.response_bytes(driver, index, &buffer[..len]),
                         false => self.session_bytes(driver, index, &buffer[..len]),
                     }
-                    if !more {
+                    if !more && !ready.ended {
                         break;
                     }
                 }
@@ -281,13 +304,16 @@ impl Engine {
 
     /// Ends everything at once and hands over the figures.
     pub fn finish(mut self) -> Results {
+        self.record_unanswered_beats();
         for session in &mut self.sessions {
             if let Some(stream) = session.link.close() {
                 net::close_by_reset(&stream);
             }
         }
         let mut results = self.results;
+        results.latency("connect", self.connect);
         results.latency("upgrade", self.upgrade);
+        results.latency("hello", self.hello);
         results.latency("ready", self.ready);
         results.latency("resumed", self.resumed);
         results.latency("heartbeat", self.heartbeat);

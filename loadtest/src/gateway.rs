@@ -144,6 +144,31 @@ fn skip_value(text: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
+/// How many elements a JSON array has, and the last one. What is no array has none.
+pub fn elements(text: &[u8]) -> (usize, Option<&[u8]>) {
+    let mut at = skip_space(text, 0);
+    let (mut count, mut last) = (0, None);
+    if text.get(at) != Some(&b'[') {
+        return (0, None);
+    }
+    at = skip_space(text, at + 1);
+    while let Some(end) = skip_value(text, at) {
+        count += 1;
+        last = Some(&text[at..end]);
+        at = skip_space(text, end);
+        if text.get(at) != Some(&b',') {
+            break;
+        }
+        at = skip_space(text, at + 1);
+    }
+    (count, last)
+}
+
+/// PRESENCE_UPDATE (op 3) to a status.
+pub fn presence(out: &mut Vec<u8>, status: &str) {
+    let _ = write!(out, r#"{{"op":3,"d":{{"status":"{status}"}}}}"#);
+}
+
 /// IDENTIFY with the token and intents of a session.
 pub fn identify(out: &mut Vec<u8>, token: &str, intents: u32) {
     let _ = write!(
@@ -258,6 +283,20 @@ mod tests {
     }
 
     #[test]
+    fn elements_of_arrays() {
+        for (text, want) in [
+            ("[]", (0, None)),
+            (" [ 1 , {\"a\":[2,3]} ]", (2, Some("{\"a\":[2,3]}"))),
+            ("[\"x,y\"]", (1, Some("\"x,y\""))),
+            ("{\"a\":1}", (0, None)),
+            ("", (0, None)),
+        ] {
+            let (count, last) = elements(text.as_bytes());
+            assert_eq!((count, last.map(|l| std::str::from_utf8(l).unwrap())), want, "{text}");
+        }
+    }
+
+    #[test]
     fn markers_come_back() {
         let marker = Marker { run: 0xdead_beef, seq: 7, at_ns: u64::MAX - 1 };
         let mut body = Vec::new();
@@ -282,6 +321,7 @@ mod tests {
             |out: &mut Vec<u8>| identify(out, "1.abc", 513),
             |out: &mut Vec<u8>| resume(out, "1.abc", "00ff", 9),
             |out: &mut Vec<u8>| heartbeat(out, 3),
+            |out: &mut Vec<u8>| presence(out, "idle"),
             |out: &mut Vec<u8>| post_body(out, Marker { run: 1, seq: 2, at_ns: 3 }, 36 + 11),
         ] {
             out.clear();

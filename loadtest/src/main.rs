@@ -1,7 +1,7 @@
 //! plexichat-loadtest: measures a running chat server from outside.
 //!
 //! Layers: main → coordinator, seed, scenarios → worker → engine, session → link → net, http, ws, gateway
-//! (+ stats, schedule, shared, dataset, system).
+//! (+ stats, schedule, shared, dataset, system, kernel).
 
 mod args;
 mod coordinator;
@@ -9,6 +9,7 @@ mod dataset;
 mod engine;
 mod gateway;
 mod http;
+mod kernel;
 mod link;
 mod net;
 mod scenarios;
@@ -28,7 +29,7 @@ use clap::Parser;
 
 use args::{Cli, Command, Common, WorkerArgs};
 use coordinator::Launch;
-use scenarios::{chat, fanout, idle, posts, resume};
+use scenarios::{chat, connect_storm, fanout, heartbeat, idle, requests, resume, resume_storm, slow_readers};
 use stats::Results;
 use worker::Context;
 
@@ -90,8 +91,13 @@ fn name_of(scenario: &Command) -> (&'static str, &Common) {
         Command::Idle(a) => ("idle", &a.common),
         Command::Fanout(a) => ("fanout", &a.common),
         Command::Chat(a) => ("chat", &a.common),
+        Command::ConnectStorm(a) => ("connect-storm", &a.common),
         Command::Posts(a) => ("posts", &a.common),
+        Command::Gets(a) => ("gets", &a.common),
         Command::Resume(a) => ("resume", &a.common),
+        Command::ResumeStorm(a) => ("resume-storm", &a.common),
+        Command::SlowReaders(a) => ("slow-readers", &a.common),
+        Command::Heartbeat(a) => ("heartbeat", &a.common),
         Command::Seed(_) | Command::Worker(_) => unreachable!("main handles these"),
     }
 }
@@ -102,8 +108,13 @@ fn size_of(scenario: &Command, data: &dataset::Dataset) -> Result<(u32, u32), St
         Command::Idle(a) => idle::size(a),
         Command::Fanout(a) => fanout::size(a, data),
         Command::Chat(a) => chat::size(a),
-        Command::Posts(a) => posts::size(a),
+        Command::ConnectStorm(a) => connect_storm::size(a),
+        Command::Posts(a) => requests::posts_size(a),
+        Command::Gets(a) => requests::gets_size(a),
         Command::Resume(a) => resume::size(a, data),
+        Command::ResumeStorm(a) => resume_storm::size(a, data),
+        Command::SlowReaders(a) => slow_readers::size(a, data),
+        Command::Heartbeat(a) => heartbeat::size(a, data),
         Command::Seed(_) | Command::Worker(_) => unreachable!("main handles these"),
     }
 }
@@ -114,8 +125,13 @@ fn conclude(scenario: &Command, results: &mut Results) -> Option<String> {
         Command::Idle(_) => idle::conclude(results),
         Command::Fanout(_) => fanout::conclude(results),
         Command::Chat(_) => chat::conclude(results),
-        Command::Posts(_) => posts::conclude(results),
+        Command::ConnectStorm(a) => connect_storm::conclude(a, results),
+        Command::Posts(_) => requests::posts_conclude(results),
+        Command::Gets(_) => requests::gets_conclude(results),
         Command::Resume(_) => resume::conclude(results),
+        Command::ResumeStorm(_) => resume_storm::conclude(results),
+        Command::SlowReaders(_) => slow_readers::conclude(results),
+        Command::Heartbeat(a) => heartbeat::conclude(a, results),
         Command::Seed(_) | Command::Worker(_) => unreachable!("main handles these"),
     }
 }
@@ -133,8 +149,13 @@ fn work(worker: &WorkerArgs) -> Result<(), String> {
         Command::Idle(a) => idle::work(a, context, engine),
         Command::Fanout(a) => fanout::work(a, context, engine),
         Command::Chat(a) => chat::work(a, context, engine),
-        Command::Posts(a) => posts::work(a, context, engine),
+        Command::ConnectStorm(a) => connect_storm::work(a, context, engine),
+        Command::Posts(a) => requests::posts_work(a, context, engine),
+        Command::Gets(a) => requests::gets_work(a, context, engine),
         Command::Resume(a) => resume::work(a, context, engine),
+        Command::ResumeStorm(a) => resume_storm::work(a, context, engine),
+        Command::SlowReaders(a) => slow_readers::work(a, context, engine),
+        Command::Heartbeat(a) => heartbeat::work(a, context, engine),
         Command::Seed(_) | Command::Worker(_) => unreachable!("the first process starts scenarios only"),
     };
     print!("{}", results.to_lines());

@@ -16,8 +16,13 @@ pub fn source_of(index: u32, sources: u32) -> Option<Ipv4Addr> {
     (sources > 1).then(|| Ipv4Addr::new(127, 0, 0, (1 + index % sources) as u8))
 }
 
-/// Starts to connect. The socket becomes writable when that is done.
-pub fn connect(target: SocketAddrV4, source: Option<Ipv4Addr>) -> io::Result<TcpStream> {
+/// Starts to connect. The socket becomes writable when that is done. A `receive_buffer` of some bytes (the kernel
+/// doubles it, and has a minimum of about 2 KiB) is set before, since it decides the window that the peer is offered.
+pub fn connect(
+    target: SocketAddrV4,
+    source: Option<Ipv4Addr>,
+    receive_buffer: Option<u32>,
+) -> io::Result<TcpStream> {
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: plain integers in; the descriptor is checked and then owned by the stream.
     let stream = unsafe {
@@ -29,6 +34,9 @@ pub fn connect(target: SocketAddrV4, source: Option<Ipv4Addr>) -> io::Result<Tcp
     };
     stream.set_nodelay(true)?;
     let fd = stream.as_raw_fd();
+    if let Some(len) = receive_buffer {
+        set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, &len)?;
+    }
     if let Some(source) = source {
         // The port is chosen when connecting: 28,000 per target instead of 28,000 in all.
         set_option(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1i32)?;
@@ -80,6 +88,8 @@ pub struct Poll {
 pub struct Ready {
     pub token: u64,
     pub writable: bool,
+    /// The peer has ended its side, or there is an error: nothing further wakes the poll, so read up to that.
+    pub ended: bool,
 }
 
 impl Poll {
@@ -124,7 +134,10 @@ impl Poll {
 
     pub fn event(&self, index: usize) -> Ready {
         let event = self.events[index];
-        Ready { token: event.u64, writable: event.events & libc::EPOLLOUT as u32 != 0 }
+        // A socket with an error counts as readable only: the read says what is wrong.
+        let writable = event.events & (libc::EPOLLOUT | libc::EPOLLERR) as u32 == libc::EPOLLOUT as u32;
+        let ended = event.events & (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32 != 0;
+        Ready { token: event.u64, writable, ended }
     }
 }
 
@@ -146,17 +159,20 @@ mod tests {
     fn a_socket_connects_from_its_source_and_wakes_the_poll() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let SocketAddr::V4(target) = listener.local_addr().unwrap() else { panic!() };
-        let mut stream = connect(target, source_of(1, 2)).unwrap();
+        let mut stream = connect(target, source_of(1, 2), None).unwrap();
         let mut poll = Poll::new().unwrap();
         poll.add(stream.as_raw_fd(), 7).unwrap();
         let (mut peer, from) = listener.accept().unwrap();
         assert_eq!(from.ip(), Ipv4Addr::new(127, 0, 0, 2));
         assert_eq!(poll.wait(1_000_000_000), 1);
-        assert!(poll.event(0).writable && poll.event(0).token == 7);
+        assert!(poll.event(0).writable && poll.event(0).token == 7 && !poll.event(0).ended);
         peer.write_all(b"x").unwrap();
         assert_eq!(poll.wait(1_000_000_000), 1);
         assert_eq!(stream.read(&mut [0; 8]).unwrap(), 1);
         assert_eq!(poll.wait(1_000), 0);
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(poll.wait(1_000_000_000), 1);
+        assert!(poll.event(0).ended);
         close_by_reset(&stream);
         drop(stream);
         assert!(peer.read(&mut [0; 8]).is_err(), "a reset is an error for the peer");

@@ -28,6 +28,13 @@ impl Random {
     pub fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next_u64()) * bound as u128) >> 64) as usize
     }
+
+    /// Every order is equally likely (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for i in (1..items.len()).rev() {
+            items.swap(i, self.below(i + 1));
+        }
+    }
 }
 
 /// Chooses an index with a probability proportional to 1 / (index + 1)^exponent.
@@ -139,6 +146,14 @@ mod tests {
                     "exponent {exponent} rank {rank}: {got} for {want}"
                 );
             }
+            // Pearson's chi-square over all ranks: 99 degrees of freedom exceed 148.2 once in a thousand times.
+            let chi_square: f64 = (1..=count)
+                .map(|rank| {
+                    let want = (rank as f64).powf(-exponent) / norm * draws as f64;
+                    (f64::from(seen[rank - 1]) - want).powi(2) / want
+                })
+                .sum();
+            assert!(chi_square < 148.2, "exponent {exponent}: {chi_square}");
         }
         assert_eq!(Zipf::new(1, 1.0).pick(&mut Random::new(5)), 0);
     }
@@ -186,6 +201,11 @@ mod tests {
         let mut random = Random::new(6);
         assert!((0..1000).all(|_| random.below(3) < 3));
         assert_eq!(random.below(0), 0);
+        let mut items: Vec<u32> = (0..100).collect();
+        random.shuffle(&mut items);
+        assert!(!items.is_sorted());
+        items.sort_unstable();
+        assert_eq!(items, (0..100).collect::<Vec<u32>>());
         assert!((0..1000).all(|_| (0.0..1.0).contains(&random.unit())));
     }
 }

@@ -1,4 +1,4 @@
-//! `seed`: registers users, creates servers, lets the users join.
+//! `seed`: registers users, creates servers, lets the users join, fills channels with messages.
 //!
 //! Owns: the plan (who owns and who joins what) and the queue of requests that carries it out.
 //! Invariant: a request is repeated only when the server asked for it (429, 503) or its answer was lost;
@@ -10,7 +10,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use crate::args::{SeedArgs, Target};
 use crate::dataset::{Dataset, Server, User};
 use crate::engine::{Answer, Driver, Engine, Event, Settings};
-use crate::gateway::string_of;
+use crate::gateway::{Marker, post_body, string_of};
 use crate::http::{self, Origin};
 use crate::net::CONNECTIONS_PER_SOURCE;
 use crate::schedule::Random;
@@ -19,6 +19,8 @@ use crate::system::now_ns;
 
 /// Attempts of one request before the run is given up.
 const ATTEMPTS_MAX: u8 = 50;
+/// Messages of a seed: each waits in the queue with 16 bytes.
+const MESSAGES_MAX: u64 = 20_000_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Task {
@@ -29,6 +31,8 @@ enum Task {
     Invite(u32),
     /// Server, user.
     Join(u32, u32),
+    /// Server, number of the message.
+    Post(u32, u32),
 }
 
 /// Owner and members of each server.
@@ -82,6 +86,8 @@ struct Seeder<'a> {
     idle: Vec<u32>,
     /// What each connection is busy with.
     current: Vec<Option<(Task, u8)>>,
+    /// The name that each connection registered last.
+    names: Vec<String>,
     stage: usize,
     stage_total: usize,
     done: usize,
@@ -92,7 +98,7 @@ struct Seeder<'a> {
     problem: Option<String>,
 }
 
-const STAGES: [&str; 4] = ["users", "servers", "channels and invites", "memberships"];
+const STAGES: [&str; 5] = ["users", "servers", "channels and invites", "memberships", "messages"];
 
 impl Seeder<'_> {
     fn stage_tasks(&self, stage: usize) -> VecDeque<(Task, u8)> {
@@ -106,7 +112,7 @@ impl Seeder<'_> {
                 })
                 .collect(),
             // Member k of every server before member k + 1 of any: joins of one server do not all meet at once.
-            _ => {
+            3 => {
                 let longest = self.data.servers.iter().map(|s| s.members.len()).max().unwrap_or(0);
                 let joins = (1..longest).flat_map(|k| {
                     servers.clone().filter_map(move |s| {
@@ -114,6 +120,9 @@ impl Seeder<'_> {
                     })
                 });
                 joins.collect()
+            }
+            _ => {
+                (0..self.args.messages).flat_map(|n| servers.clone().map(move |s| Task::Post(s, n))).collect()
             }
         };
         tasks.into_iter().map(|task| (task, 0)).collect()
@@ -123,9 +132,19 @@ impl Seeder<'_> {
         self.current[connection as usize] = Some((task, attempt));
         let server = |s: u32| &self.data.servers[s as usize];
         let (user, path, body) = match task {
+            Task::Post(s, n) => {
+                let members = &server(s).members;
+                let mut body = Vec::with_capacity(self.args.content_len as usize + 16);
+                // Run 0: no scenario takes these for its own.
+                post_body(&mut body, Marker { run: 0, seq: n, at_ns: 0 }, self.args.content_len as usize);
+                let user = members[n as usize % members.len()];
+                let path = format!("/api/v1/channels/{}/messages", server(s).channels[0]);
+                (Some(user), path, String::from_utf8_lossy(&body).into_owned())
+            }
             Task::Register(user) => {
                 // A lost answer leaves the name taken, so each attempt has its own.
                 let name = format!("{}{user}_{attempt}", self.prefix);
+                self.names[connection as usize].clone_from(&name);
                 let body = format!(
                     r#"{{"username":"{name}","email":"{name}@load.example.com","password":{}}}"#,
                     quote(&self.args.password)
@@ -154,12 +173,13 @@ impl Seeder<'_> {
     }
 
     /// Takes over what a successful answer says; `None` when it lacks what it should have.
-    fn accept(&mut self, task: Task, body: &[u8]) -> Option<()> {
+    fn accept(&mut self, connection: u32, task: Task, body: &[u8]) -> Option<()> {
         let text = |key: &[u8]| string_of(body, key).map(String::from);
         match task {
             Task::Register(user) => {
                 let id = string_of(crate::gateway::value_of(body, b"user")?, b"id")?.to_string();
-                self.data.users[user as usize] = User { id, token: text(b"token")? };
+                let name = self.names[connection as usize].clone();
+                self.data.users[user as usize] = User { id, token: text(b"token")?, name };
             }
             Task::CreateServer(s) => {
                 let server = &mut self.data.servers[s as usize];
@@ -168,7 +188,7 @@ impl Seeder<'_> {
             }
             Task::CreateChannel(s, _) => self.data.servers[s as usize].channels.push(text(b"id")?),
             Task::Invite(s) => self.invites[s as usize] = text(b"code")?,
-            Task::Join(..) => {}
+            Task::Join(..) | Task::Post(..) => {}
         }
         Some(())
     }
@@ -220,7 +240,7 @@ impl Driver for Seeder<'_> {
         self.idle.push(connection);
         let Some((task, attempt)) = self.current[connection as usize].take() else { return };
         match answer {
-            Answer::Reply { status: 200..300, body, .. } => match self.accept(task, body) {
+            Answer::Reply { status: 200..300, body, .. } => match self.accept(connection, task, body) {
                 Some(()) => self.done += 1,
                 None => self.problem = Some(format!("{task:?}: the answer lacks a field: {}", excerpt(body))),
             },
@@ -287,18 +307,29 @@ fn run_prefix(run: u32) -> String {
 pub fn run(args: &SeedArgs, run: u32) -> Result<(), String> {
     let target = Target::parse(&args.base, args.allow_remote)?;
     let servers = plan(args)?;
+    let messages = u64::from(args.messages) * u64::from(args.servers);
+    if messages > MESSAGES_MAX {
+        return Err(format!(
+            "{messages} messages in all are more than {MESSAGES_MAX}; take fewer --messages."
+        ));
+    }
     let connections = args.concurrency.min(args.users.max(args.servers));
     let mut engine = Engine::new(Settings {
         address: target.address,
         origin: Origin { host: target.host, bypass: args.bypass.clone() },
         sources: connections.div_ceil(CONNECTIONS_PER_SOURCE),
         intents: 0,
+        beat_ms: 0,
         tokens: Vec::new(),
         wake_fd: -1,
         random: Random::new(u64::from(run)),
     })?;
-    let data =
-        Dataset { base: args.base.clone(), users: vec![User::default(); args.users as usize], servers };
+    let data = Dataset {
+        base: args.base.clone(),
+        password: args.password.clone(),
+        users: vec![User::default(); args.users as usize],
+        servers,
+    };
     let now = now_ns();
     let mut seeder = Seeder {
         args,
@@ -309,6 +340,7 @@ pub fn run(args: &SeedArgs, run: u32) -> Result<(), String> {
         later: BinaryHeap::new(),
         idle: engine.add_connections(connections).collect(),
         current: vec![None; connections as usize],
+        names: vec![String::new(); connections as usize],
         stage: 0,
         stage_total: 0,
         done: 0,

@@ -9,13 +9,16 @@ use crate::engine::{Driver, Engine, Event};
 use crate::gateway;
 use crate::link::Link;
 use crate::net;
+use crate::system::now_ns;
 use crate::ws;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum State {
     #[default]
     Closed,
-    /// Connecting, or waiting for the 101.
+    /// Waiting for the TCP handshake.
+    Connecting,
+    /// Waiting for the 101.
     Upgrading,
     /// Waiting for HELLO.
     Greeting,
@@ -24,7 +27,7 @@ pub enum State {
     Live,
 }
 
-/// One client. About 130 bytes, so that tens of thousands fit a process.
+/// One client. About 140 bytes, so that tens of thousands fit a process.
 #[derive(Default)]
 pub struct Session {
     pub link: Link,
@@ -35,9 +38,18 @@ pub struct Session {
     heartbeat_ms: u32,
     /// Number of the last event.
     pub seq: u64,
-    opened_ns: u64,
-    /// When the unanswered heartbeat was sent; 0: none.
+    /// When it was due to be opened.
+    due_ns: u64,
+    /// When the oldest unanswered heartbeat was due; 0: none.
     beat_ns: u64,
+    /// The unanswered heartbeat is a probe of the driver.
+    probing: bool,
+    /// Does not read.
+    muted: bool,
+    /// Its end is no error.
+    may_end: bool,
+    /// Bytes of its receive buffer; 0: the kernel's choice.
+    receive_buffer: u32,
     id: Box<str>,
 }
 
@@ -48,8 +60,10 @@ pub enum Leave {
     Reset,
     /// TCP end without a close frame.
     End,
-    /// Close frame, then TCP end.
+    /// Close frame 4000, as a client that means to come back sends, then TCP end.
     CloseFrame,
+    /// Close frame 1000, then TCP end.
+    Close,
     /// Stays connected, but never reads again: the server must cope with a resume on a second connection.
     Abandon,
 }
@@ -65,15 +79,16 @@ impl Engine {
         self.sessions[session as usize].state
     }
 
-    /// Connects a closed session; with `resume` it goes on where it was.
-    pub fn open_session(&mut self, session: u32, resume: bool) {
+    /// Connects a closed session; with `resume` it goes on where it was. Its latencies count from `due_ns`.
+    pub fn open_session(&mut self, session: u32, resume: bool, due_ns: u64) {
         let source = self.next_source();
-        let now = self.now;
         let s = &mut self.sessions[session as usize];
         assert_eq!(s.state, State::Closed, "a session has one connection");
-        (s.state, s.resuming, s.opened_ns, s.beat_ns) = (State::Upgrading, resume, now, 0);
+        (s.state, s.resuming, s.due_ns) = (State::Connecting, resume, due_ns);
+        (s.beat_ns, s.probing, s.muted) = (0, false, false);
         let token = u64::from(s.link.generation) << 32 | u64::from(session);
-        let opened = net::connect(self.settings.address, source)
+        let buffer = Some(s.receive_buffer).filter(|len| *len > 0);
+        let opened = net::connect(self.settings.address, source, buffer)
             .and_then(|stream| s.link.open(stream, &self.poll, token));
         match opened {
             Ok(()) => s.link.send(|out| ws::write_upgrade(out, "/gateway", &self.settings.origin.host)),
@@ -91,8 +106,13 @@ impl Engine {
         let now = self.now;
         let s = &mut self.sessions[session as usize];
         s.state = State::Closed;
-        if how == Leave::CloseFrame {
-            s.link.send(|out| ws::write_frame(out, ws::CLOSE, &4000u16.to_be_bytes()));
+        let code = match how {
+            Leave::CloseFrame => Some(4000u16),
+            Leave::Close => Some(1000),
+            Leave::Reset | Leave::End | Leave::Abandon => None,
+        };
+        if let Some(code) = code {
+            s.link.send(|out| ws::write_frame(out, ws::CLOSE, &code.to_be_bytes()));
         }
         match (s.link.close(), how) {
             (Some(stream), Leave::Abandon) => self.abandoned.push_back((now, stream)),
@@ -118,15 +138,78 @@ impl Engine {
             if s.link.generation != generation {
                 continue;
             }
+            self.beats.push(Reverse((at + u64::from(s.heartbeat_ms) * 1_000_000, index, generation)));
+            if s.probing {
+                // A probe is a heartbeat, and acknowledgements carry no number: one at a time.
+                continue;
+            }
+            // The oldest one counts: a server that stalls is charged from the first beat it missed.
             if s.beat_ns != 0 {
                 self.results.count("heartbeats_unanswered", 1);
+            } else if !s.muted {
+                s.beat_ns = at;
             }
-            s.beat_ns = self.now;
             let mut text = Vec::with_capacity(40);
             gateway::heartbeat(&mut text, s.seq);
             s.link.send(|out| ws::write_frame(out, ws::TEXT, &text));
-            self.beats.push(Reverse((at + u64::from(s.heartbeat_ms) * 1_000_000, index, generation)));
         }
+    }
+
+    /// A beat that never was answered has waited at least until now.
+    pub(crate) fn record_unanswered_beats(&mut self) {
+        for s in &self.sessions {
+            if s.state == State::Live && s.beat_ns != 0 && !s.probing && !s.muted {
+                self.heartbeat.record(self.now.saturating_sub(s.beat_ns));
+            }
+        }
+    }
+
+    /// Sends a message and a heartbeat after it; the driver is told when that is acknowledged. The server takes both
+    /// in order, so the time is an upper bound for the message. False when the session is not live or already
+    /// waits for an acknowledgement: nothing was sent.
+    pub fn probe(&mut self, session: u32, due_ns: u64, message: &[u8]) -> bool {
+        let s = &mut self.sessions[session as usize];
+        if s.state != State::Live || s.beat_ns != 0 || s.muted {
+            return false;
+        }
+        (s.beat_ns, s.probing) = (due_ns, true);
+        let mut beat = Vec::with_capacity(40);
+        gateway::heartbeat(&mut beat, s.seq);
+        s.link.send(|out| {
+            ws::write_frame(out, ws::TEXT, message);
+            ws::write_frame(out, ws::TEXT, &beat);
+        });
+        true
+    }
+
+    /// Says that this session's end is no error.
+    pub fn expect_end(&mut self, session: u32) {
+        self.sessions[session as usize].may_end = true;
+    }
+
+    /// Bytes of the session's receive buffer from its next connection on.
+    pub fn set_receive_buffer(&mut self, session: u32, len: u32) {
+        self.sessions[session as usize].receive_buffer = len;
+    }
+
+    /// Makes a session stop reading, or read again. It goes on sending heartbeats.
+    pub fn mute(&mut self, session: u32, muted: bool) {
+        let s = &mut self.sessions[session as usize];
+        (s.muted, s.beat_ns, s.probing) = (muted, 0, false);
+        if !muted {
+            self.unmuted.push(session);
+        }
+    }
+
+    /// Takes note that a session's socket has something to say; false when it does not read now.
+    pub(crate) fn may_read(&mut self, index: u32, writable: bool) -> bool {
+        let s = &mut self.sessions[index as usize];
+        if writable && s.state == State::Connecting {
+            s.state = State::Upgrading;
+            // The turn began before the wait.
+            self.connect.record(now_ns().saturating_sub(s.due_ns));
+        }
+        !s.muted
     }
 
     pub(crate) fn session_bytes(&mut self, driver: &mut impl Driver, index: u32, data: &[u8]) {
@@ -135,7 +218,7 @@ impl Engine {
         let joined = link.join(data);
         let bytes = joined.as_deref().unwrap_or(data);
         let mut at = 0;
-        if self.sessions[index as usize].state == State::Upgrading {
+        if matches!(self.sessions[index as usize].state, State::Connecting | State::Upgrading) {
             match ws::read_upgrade(bytes) {
                 Ok(Some(len)) => at = len,
                 Ok(None) => return self.sessions[index as usize].link.keep(joined, data, 0),
@@ -143,7 +226,7 @@ impl Engine {
             }
             let s = &mut self.sessions[index as usize];
             s.state = State::Greeting;
-            self.upgrade.record(self.now - s.opened_ns);
+            self.upgrade.record(self.now.saturating_sub(s.due_ns));
         }
         loop {
             match ws::next_frame(&bytes[at..]) {
@@ -191,9 +274,11 @@ impl Engine {
             10 => self.hello(driver, index, text),
             11 => {
                 let s = &mut self.sessions[index as usize];
-                if s.beat_ns != 0 {
-                    self.heartbeat.record(self.now - s.beat_ns);
-                    s.beat_ns = 0;
+                let due_ns = std::mem::take(&mut s.beat_ns);
+                if std::mem::take(&mut s.probing) {
+                    driver.session(self, index, Event::Acknowledged(due_ns));
+                } else if due_ns != 0 {
+                    self.heartbeat.record(self.now.saturating_sub(due_ns));
                 }
             }
             9 => driver.session(self, index, Event::Refused),
@@ -209,10 +294,15 @@ impl Engine {
         let Some(interval_ms) = interval else {
             return self.session_failed(driver, index, "HELLO without heartbeat_interval");
         };
+        let interval_ms = match self.settings.beat_ms {
+            0 => interval_ms,
+            ms => u64::from(ms),
+        };
         // A first beat at a random point keeps the beats of many sessions apart.
         let first = self.now + (self.settings.random.unit() * interval_ms as f64 * 1e6) as u64;
         let s = &mut self.sessions[index as usize];
         (s.state, s.heartbeat_ms) = (State::Joining, interval_ms as u32);
+        self.hello.record(self.now.saturating_sub(s.due_ns));
         let token = &self.settings.tokens[s.user as usize];
         let mut message = Vec::with_capacity(200);
         match s.resuming {
@@ -231,11 +321,11 @@ impl Engine {
             b"READY" if joining => {
                 let id = gateway::value_of(text, b"d").and_then(|d| gateway::string_of(d, b"session_id"));
                 s.id = id.unwrap_or_default().into();
-                self.ready.record(now - s.opened_ns);
+                self.ready.record(now.saturating_sub(s.due_ns));
                 (1, Event::Ready)
             }
             b"RESUMED" if joining => {
-                self.resumed.record(now - s.opened_ns);
+                self.resumed.record(now.saturating_sub(s.due_ns));
                 (s.seq, Event::Resumed)
             }
             _ => (s.seq + 1, Event::Dispatch { t, text }),
@@ -254,12 +344,14 @@ impl Engine {
         let s = &mut self.sessions[index as usize];
         let when = match s.state {
             State::Closed => return,
-            State::Upgrading | State::Greeting | State::Joining => "before READY",
+            State::Connecting | State::Upgrading | State::Greeting | State::Joining => "before READY",
             State::Live => "session",
         };
         s.state = State::Closed;
         s.link.close();
-        self.results.error(&format!("{when}: {why}"), 1);
-        driver.session(self, index, Event::Closed);
+        if !s.may_end {
+            self.results.error(&format!("{when}: {why}"), 1);
+        }
+        driver.session(self, index, Event::Closed(why));
     }
 }

@@ -48,7 +48,8 @@ impl Latency {
         Some(())
     }
 
-    fn at(&self, percentile: f64) -> u64 {
+    /// Nanoseconds that so many percent of the values do not exceed.
+    pub fn at(&self, percentile: f64) -> u64 {
         self.0.value_at_percentile(percentile).min(self.0.max())
     }
 }

@@ -4,6 +4,9 @@
 
 use std::fs;
 
+use crate::kernel::{Kernel, kernel};
+use crate::stats::Results;
+
 /// Monotonic nanoseconds; the same clock for all processes of a machine.
 pub fn now_ns() -> u64 {
     let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -50,16 +53,27 @@ fn cpu_ticks(stat: &str) -> u64 {
     after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
-/// Resident memory in KiB.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// Memory in KiB.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
     /// Heap, stacks: nothing but this process has it.
     pub anon_kib: u64,
     /// Mapped files, such as the store; the kernel may take it back.
     pub file_kib: u64,
     pub shmem_kib: u64,
+    /// Page tables of the processes.
+    pub tables_kib: u64,
     /// MemAvailable of the machine: both ends, kernel buffers included.
     pub available_kib: u64,
+    /// Of the machine.
+    pub kernel: Kernel,
+}
+
+impl Memory {
+    /// Resident size: VmRSS.
+    pub fn rss_kib(&self) -> u64 {
+        self.anon_kib + self.file_kib + self.shmem_kib
+    }
 }
 
 /// Memory of `pids` together, and of the machine.
@@ -70,12 +84,35 @@ pub fn memory(pids: &[u32]) -> Memory {
         sum.anon_kib += field_kib(&status, "RssAnon:");
         sum.file_kib += field_kib(&status, "RssFile:");
         sum.shmem_kib += field_kib(&status, "RssShmem:");
+        sum.tables_kib += field_kib(&status, "VmPTE:");
     }
     sum.available_kib = field_kib(&fs::read_to_string("/proc/meminfo").unwrap_or_default(), "MemAvailable:");
+    sum.kernel = kernel();
     sum
 }
 
-fn field_kib(text: &str, name: &str) -> u64 {
+/// Adds what a session costs, user and kernel, between two moments with `sessions` sessions opened in between.
+pub fn add_per_session(results: &mut Results, pids: &[u32], before: &Memory, after: &Memory, sessions: u64) {
+    let per_session = |after: u64, before: u64| (after as f64 - before as f64) * 1024.0 / sessions as f64;
+    results
+        .gauge("machine_slab_bytes_per_session", per_session(after.kernel.slab_kib, before.kernel.slab_kib));
+    results.gauge(
+        "machine_tables_bytes_per_session",
+        per_session(after.kernel.tables_kib, before.kernel.tables_kib),
+    );
+    if pids.is_empty() {
+        return;
+    }
+    let slabs = crate::kernel::server_bytes(&before.kernel, &after.kernel, sessions) / sessions as f64;
+    let kernel = slabs + per_session(after.tables_kib, before.tables_kib);
+    let rss = per_session(after.rss_kib(), before.rss_kib());
+    results.gauge("server_rss_bytes_per_session", rss);
+    results.gauge("server_kernel_bytes_per_session", kernel);
+    results.gauge("server_total_bytes_per_session", rss + kernel);
+}
+
+/// A field such as `VmRSS:    1234 kB`; 0 when it is not there.
+pub fn field_kib(text: &str, name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|rest| rest.split_whitespace().next()).and_then(|n| n.parse().ok()).unwrap_or(0)
 }

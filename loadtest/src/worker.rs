@@ -11,7 +11,7 @@ use crate::dataset::{Dataset, Server, User};
 use crate::engine::{Engine, Settings};
 use crate::http::Origin;
 use crate::net::CONNECTIONS_PER_SOURCE;
-use crate::schedule::Random;
+use crate::schedule::{Arrivals, Random, Schedule};
 use crate::shared::{RUNNING, STOPPING, Shared, Worker};
 use crate::stats::Results;
 use crate::system;
@@ -25,6 +25,9 @@ pub struct Context {
     pub shared: &'static Shared,
     pub servers: Vec<Server>,
     pub users: u32,
+    /// Names of the users by index, and the password of all; empty when the seed has none.
+    pub names: Vec<String>,
+    pub password: String,
     pub random: Random,
     /// Processes whose CPU time is the server's.
     pub pids: Vec<u32>,
@@ -44,6 +47,7 @@ impl Context {
             origin: Origin { host: target.host, bypass: common.bypass.clone() },
             sources: common.sources.unwrap_or(total.div_ceil(CONNECTIONS_PER_SOURCE)),
             intents: common.intents,
+            beat_ms: 0,
             tokens: data.users.iter().map(|User { token, .. }| token.clone()).collect(),
             // Only the first process waits for the others.
             wake_fd: if args.index == 0 { args.wake_fd } else { -1 },
@@ -58,6 +62,8 @@ impl Context {
             shared,
             servers: data.servers,
             users: data.users.len() as u32,
+            names: data.users.into_iter().map(|user| user.name).collect(),
+            password: data.password,
             random,
             pids: common.pid.clone(),
             wake_fd: args.wake_fd,
@@ -120,6 +126,8 @@ pub struct Opener {
     window: u32,
     settled: Vec<bool>,
     was_ready: Vec<bool>,
+    /// When sessions are due, if they do not wait for one another.
+    pace: Option<Schedule>,
     first_ns: u64,
     last_ns: u64,
     pub ready: u64,
@@ -143,6 +151,7 @@ impl Opener {
             window: concurrency.div_ceil(context.count),
             settled: vec![false; total],
             was_ready: vec![false; total],
+            pace: None,
             first_ns: engine.now,
             last_ns: engine.now,
             ready: 0,
@@ -151,16 +160,34 @@ impl Opener {
         }
     }
 
-    /// Opens what may be opened now; says so in the shared memory when all are settled.
-    pub fn turn(&mut self, engine: &mut Engine, me: &Worker) {
-        while self.next < self.total && self.pending < self.window {
+    /// Makes it open sessions at a rate, in sessions per second of this process, however many are under way.
+    pub fn pace(&mut self, rate: f64, arrivals: Arrivals, random: &mut Random) {
+        self.pace = Some(Schedule::new(self.first_ns, rate, arrivals, random));
+    }
+
+    /// When the next session is due: now, unless there is a pace.
+    fn due(&mut self, engine: &Engine, random: &mut Random) -> Option<u64> {
+        match &mut self.pace {
+            Some(schedule) => schedule.due(engine.now, random),
+            None => (self.pending < self.window).then_some(engine.now),
+        }
+    }
+
+    /// Opens what may be opened now; says so in the shared memory when all are settled. Gives the time of the next
+    /// wanted turn.
+    pub fn turn(&mut self, engine: &mut Engine, me: &Worker, random: &mut Random) -> u64 {
+        while self.next < self.total {
+            let Some(due_ns) = self.due(engine, random) else {
+                return self.pace.as_ref().map_or(u64::MAX, Schedule::next_ns);
+            };
             self.pending += 1;
             self.next += 1;
-            engine.open_session(self.next - 1, false);
+            engine.open_session(self.next - 1, false, due_ns);
         }
         if self.next == self.total && self.pending == 0 {
             me.opened.store(1, Release);
         }
+        u64::MAX
     }
 
     pub fn joined(&mut self, engine: &Engine, session: u32, me: &Worker) {

@@ -11,6 +11,8 @@ use fake::Fault;
 use simd_json::OwnedValue;
 use simd_json::prelude::*;
 
+const SEED: &str = "--users 12 --servers 3 --channels 2";
+
 struct Run {
     dir: PathBuf,
 }
@@ -21,9 +23,11 @@ impl Run {
         let dir = std::env::temp_dir().join(format!("plexichat-loadtest-{}-{name}", std::process::id()));
         let run = Run { dir };
         let base = fake::start(fault);
-        let out =
-            run.tool(&format!("seed --base {base} --users 12 --servers 3 --channels 2 --out {}", run.dir()));
+        let messages = if fault == Fault::RefusesPosts { 0 } else { 2 };
+        let seed = format!("seed --base {base} {SEED} --messages {messages} --out {}", run.dir());
+        let out = run.tool(&seed);
         assert!(out.status.success(), "{}", text(&out));
+        assert_eq!(text(&out).contains("6 messages in"), messages > 0, "{}", text(&out));
         run
     }
 
@@ -93,7 +97,10 @@ fn idle_opens_and_holds_over_processes() {
     let json = run.measured(&format!("idle --sessions 20 --hold 1 --processes 2 --sources 2 --pid {pid}"));
     assert_eq!((counter(&json, "sessions_ready"), samples(&json, "ready")), (20, 20));
     assert!(samples(&json, "heartbeat") >= 20);
-    assert!(json["gauges"].get("server_anon_bytes_per_session").is_some());
+    for unit in ["anon", "rss", "kernel", "total"] {
+        assert!(json["gauges"].get(&*format!("server_{unit}_bytes_per_session")).is_some(), "{unit}: {json}");
+    }
+    assert!(["connect", "upgrade", "hello"].iter().all(|stage| samples(&json, stage) == 20), "{json}");
 }
 
 #[test]
@@ -119,9 +126,118 @@ fn posts_and_chat_measure() {
     let json = run.measured("chat --rate 300 --seconds 1 --warmup 0 --sessions 3 --connections 8");
     assert!((200..400).contains(&counter(&json, "operations")), "{json}");
     assert!(
-        ["post", "history", "typing", "reaction", "presence"].iter().all(|kind| samples(&json, kind) > 0)
+        ["post", "history", "typing", "reaction", "unreaction", "presence_gateway", "me"]
+            .iter()
+            .all(|kind| samples(&json, kind) > 0)
     );
     assert!(samples(&json, "delivery") > 0);
+    let json =
+        run.measured("chat --rate 200 --seconds 1 --warmup 0 --connections 4 --mix presence=1 --zipf 0");
+    assert_eq!(samples(&json, "presence"), counter(&json, "operations"), "without sessions, over REST");
+}
+
+#[test]
+fn requests_keep_a_rate() {
+    let run = Run::seeded("rates", Fault::Nothing);
+    for (line, count) in [
+        ("posts --rate 200 --seconds 1 --warmup 0 --connections 4 --arrivals even --processes 2", "posts"),
+        ("gets --rate 200 --seconds 1 --warmup 0 --connections 4 --arrivals even", "gets"),
+    ] {
+        let json = run.measured(line);
+        assert!((195..=201).contains(&counter(&json, count)), "{line}: {json}");
+    }
+    let json = run.measured("gets --seconds 1 --warmup 0 --connections 2 --paths /users/@me,/channels/{channel}/messages?limit=50");
+    let (me, page) = (samples(&json, "/users/@me"), samples(&json, "/channels/{channel}/messages?limit=50"));
+    assert!(me > 10 && me.abs_diff(page) <= 4, "{json}");
+    let (out, json) = run.scenario("gets --paths /nowhere --seconds 1 --warmup 0");
+    assert!(!out.status.success() && json["errors"].get_u64("get: HTTP 404").is_some(), "{json}");
+}
+
+#[test]
+fn a_connect_storm_and_its_churn_add_up() {
+    let run = Run::seeded("storm", Fault::Nothing);
+    let json = run.measured("connect-storm --sessions 24 --rate 100 --processes 2");
+    assert_eq!((counter(&json, "sessions_ready"), samples(&json, "ready")), (24, 24));
+    let pid = std::process::id();
+    let json = run.measured(&format!(
+        "connect-storm --sessions 24 --churn 60 --seconds 2 --away-ms 100 --processes 2 --pid {pid}"
+    ));
+    let (resumed, identified) = (counter(&json, "churn_resumed"), counter(&json, "churn_identified"));
+    assert!(resumed > 0 && identified > 0, "{json}");
+    assert_eq!(counter(&json, "churn_dropped"), resumed + identified, "{json}");
+    assert_eq!(counter(&json, "churn_posts"), counter(&json, "churn_dropped"), "{json}");
+    assert!(json["gauges"].get("server_anon_drift").is_some(), "{json}");
+    let line = "connect-storm --sessions 4 --churn 20 --seconds 1 --drift-max 0.1";
+    let (out, _) = run.scenario(line);
+    assert!(!out.status.success() && text(&out).contains("--pid"), "{}", text(&out));
+    let run = Run::seeded("storm-refused", Fault::RefusesResume);
+    let (out, json) = run.scenario("connect-storm --sessions 8 --churn 40 --seconds 1 --away-ms 50");
+    assert!(!out.status.success() && json["errors"].get_u64("resumes refused").is_some(), "{json}");
+}
+
+#[test]
+fn a_resume_storm_brings_everybody_back() {
+    let run = Run::seeded("cut", Fault::Nothing);
+    for options in ["", "--resume-rate 50", "--processes 2 --concurrency 2"] {
+        let line = format!("resume-storm --rate 100 --away-ms 300 --sessions 12 {options}");
+        let json = run.measured(line.trim_end());
+        assert_eq!(counter(&json, "deliveries"), counter(&json, "messages_stored") * 12, "{options}");
+        assert_eq!((counter(&json, "sessions_left"), counter(&json, "sessions_resumed")), (12, 12));
+        assert_eq!((samples(&json, "resumed"), samples(&json, "caught_up")), (12, 12), "{options}");
+        // About thirty posts while they were away.
+        assert!(counter(&json, "events_replayed") >= 12 * 20, "{options}: {json}");
+    }
+}
+
+#[test]
+fn a_resume_storm_notices_loss_repeats_and_refusals() {
+    for (fault, error) in [
+        (Fault::LosesOnResume, "messages missing"),
+        (Fault::RepeatsOnResume, "messages repeated"),
+        (Fault::RefusesResume, "resumes refused or sessions lost"),
+    ] {
+        let run = Run::seeded(&format!("cut-{}", error.replace(' ', "-")), fault);
+        let (out, json) = run.scenario("resume-storm --rate 100 --away-ms 200 --catch-up 1");
+        assert!(!out.status.success(), "{error}");
+        assert!(json["errors"].get_u64(error).is_some(), "{error}: {json}");
+    }
+}
+
+#[test]
+fn slow_readers_are_closed_and_come_back() {
+    let run = Run::seeded("slow", Fault::Nothing);
+    let line = "slow-readers --sessions 8 --slow 0.25 --rate 300 --seconds 3 --content-len 4000";
+    let json = run.measured(line);
+    assert_eq!((counter(&json, "healthy_sessions"), counter(&json, "slow_sessions")), (6, 2));
+    assert_eq!((counter(&json, "slow_sessions_closed"), counter(&json, "slow_sessions_resumed")), (2, 2));
+    assert_eq!(counter(&json, "deliveries"), counter(&json, "messages_stored") * 8);
+    let (before, during) = (samples(&json, "delivery_before"), samples(&json, "delivery_during"));
+    assert_eq!(before + during, counter(&json, "messages_stored") * 6);
+    assert!(before.abs_diff(during) <= 12, "{json}");
+    let run = Run::seeded("slow-hurts", Fault::LosesWhenSlow);
+    let (out, json) = run.scenario(&format!("{line} --catch-up 1"));
+    assert!(!out.status.success() && json["errors"].get_u64("messages missing").is_some(), "{json}");
+}
+
+#[test]
+fn heartbeats_are_timed_under_other_load() {
+    let run = Run::seeded("beats", Fault::Nothing);
+    let line = "heartbeat --sessions 6 --beat-ms 50 --seconds 1 --warmup 0 --connections 2";
+    for (during, latency) in
+        [("none", None), ("login-storm", Some("login")), ("history-scan", Some("history_page"))]
+    {
+        let json = run.measured(&format!("{line} --during {during} --processes 2"));
+        assert!((60..=140).contains(&samples(&json, "heartbeat")), "{during}: {json}");
+        assert!(latency.is_none_or(|name| samples(&json, name) > 10), "{during}: {json}");
+    }
+    // 130 messages are a full page and a short one.
+    let json = run.measured(&format!("{line} --during history-scan --rate 100 --arrivals even"));
+    let (read, pages) = (counter(&json, "messages_read"), samples(&json, "history_page"));
+    assert!(read.abs_diff(pages * 65) <= 200, "{json}");
+    let (out, _) = run.scenario(&format!("{line} --p99-max-ms 0.0001"));
+    assert!(!out.status.success() && text(&out).contains("--p99-max-ms"), "{}", text(&out));
+    let out = run.tool(&format!("heartbeat {} --sessions 12 --during login-storm", run.dir()));
+    assert!(!out.status.success() && text(&out).contains("fewer --sessions"), "{}", text(&out));
 }
 
 #[test]

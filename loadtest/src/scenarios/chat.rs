@@ -6,28 +6,32 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
-use super::{count_refusal, nothing};
+use super::{Window, add_cpu_per, count_refusal, nothing};
 use crate::args::ChatArgs;
 use crate::engine::{Answer, Driver, Engine, Event};
-use crate::gateway::{Marker, post_body, string_of};
+use crate::gateway::{Marker, post_body, presence, string_of};
 use crate::schedule::{Schedule, Zipf, weighted};
 use crate::stats::{Latency, Results};
-use crate::worker::{Context, Opener, Stretch};
+use crate::worker::{Context, Opener};
 
 /// Operations in the order of --mix.
-const KINDS: [&str; 5] = ["post", "history", "typing", "reaction", "presence"];
+const KINDS: [&str; 7] = ["post", "history", "typing", "reaction", "presence", "unreaction", "me"];
 const POST: usize = 0;
 const HISTORY: usize = 1;
 const TYPING: usize = 2;
 const REACTION: usize = 3;
 const PRESENCE: usize = 4;
+const UNREACTION: usize = 5;
+const ME: usize = 6;
+/// Sessions that are asked for a free one when a presence update is due.
+const TRIES_MAX: usize = 8;
 
 /// 👍 ❤ 😂 🎉 👀, percent-encoded.
 const EMOJIS: [&str; 5] =
     ["%F0%9F%91%8D", "%E2%9D%A4%EF%B8%8F", "%F0%9F%98%82", "%F0%9F%8E%89", "%F0%9F%91%80"];
 const STATUSES: [&str; 3] = ["online", "idle", "dnd"];
 
-/// Messages of a server that may get reactions.
+/// Messages of a server that may get reactions, and reactions that may be taken back.
 const RECENT_MAX: usize = 16;
 /// Operations waiting for a free connection, in seconds of the rate; beyond, the server has lost the race.
 const BACKLOG_S: f64 = 10.0;
@@ -42,8 +46,13 @@ struct Operation {
     at_ns: u64,
 }
 
+/// A reaction that somebody made: user, channel index, message id, emoji.
+type Reaction = (u32, usize, Box<str>, &'static str);
+
 struct Chat<'a> {
     args: &'a ChatArgs,
+    weights: [u32; KINDS.len()],
+    window: Window,
     context: Context,
     opener: Opener,
     schedule: Option<Schedule>,
@@ -54,12 +63,13 @@ struct Chat<'a> {
     backlog: VecDeque<Operation>,
     /// Latest messages of each server: channel index and id.
     recent: Vec<VecDeque<(usize, Box<str>)>>,
+    reactions: Vec<VecDeque<Reaction>>,
     latencies: [Latency; KINDS.len()],
+    /// Presence updates that went through a session.
+    presence_gateway: Latency,
     delivery: Latency,
     counts: Counts,
     hint: usize,
-    stretch: Option<Stretch>,
-    measured: bool,
     body: Vec<u8>,
 }
 
@@ -72,23 +82,44 @@ struct Counts {
 }
 
 pub fn size(args: &ChatArgs) -> Result<(u32, u32), String> {
-    if args.mix.len() != KINDS.len() || args.mix.iter().sum::<u32>() == 0 {
-        return Err(format!("--mix takes {} weights, for {}.", KINDS.len(), KINDS.join(",")));
+    parse_mix(&args.mix)?;
+    if !(0.0..=10.0).contains(&args.zipf) {
+        return Err("--zipf must be 0 to 10.".into());
     }
-    if !(args.rate > 0.0 && args.rate <= 1e7 && (0.0..=10.0).contains(&args.zipf)) {
-        return Err("--rate must be above 0 and --zipf 0 to 10.".into());
+    Ok((args.sessions, args.load.connections))
+}
+
+/// Weights by kind: `post=3,me=1`, or numbers in the order of [`KINDS`], of which later ones may be left out.
+fn parse_mix(mix: &str) -> Result<[u32; KINDS.len()], String> {
+    let problem = || {
+        format!("--mix {mix}: give kind=weight,… or up to {} weights, of {}.", KINDS.len(), KINDS.join(","))
+    };
+    let mut weights = [0; KINDS.len()];
+    for (i, part) in mix.split(',').enumerate() {
+        let (kind, weight) = match part.split_once('=') {
+            Some((name, weight)) => (KINDS.iter().position(|kind| *kind == name), weight),
+            None => (Some(i), part),
+        };
+        let weight = weight.parse().ok().filter(|weight| *weight <= 1_000_000).ok_or_else(problem)?;
+        *kind.and_then(|kind| weights.get_mut(kind)).ok_or_else(problem)? = weight;
     }
-    Ok((args.sessions, args.connections))
+    if weights.iter().sum::<u32>() == 0 {
+        return Err(problem());
+    }
+    Ok(weights)
 }
 
 pub fn work(args: &ChatArgs, mut context: Context, mut engine: Engine) -> Results {
     let users = context.share(args.sessions).map(|i| i % context.users);
     let opener = Opener::new(&mut engine, &context, users, args.common.concurrency);
-    let connections = context.share(args.connections).len().max(1);
+    let connections = context.share(args.load.connections).len().max(1);
     // Rank and position differ: otherwise the busiest servers would all have the earliest owners.
     shuffle(&mut context);
     let mut chat = Chat {
         args,
+        // Checked by `size`.
+        weights: parse_mix(&args.mix).unwrap_or([1; KINDS.len()]),
+        window: Window::new(&args.load),
         opener,
         schedule: None,
         zipf: Zipf::new(context.servers.len(), args.zipf),
@@ -97,43 +128,39 @@ pub fn work(args: &ChatArgs, mut context: Context, mut engine: Engine) -> Result
         current: vec![Operation::default(); connections],
         backlog: VecDeque::new(),
         recent: vec![VecDeque::new(); context.servers.len()],
+        reactions: vec![VecDeque::new(); context.servers.len()],
         latencies: std::array::from_fn(|_| Latency::new()),
+        presence_gateway: Latency::new(),
         delivery: Latency::new(),
         counts: Counts::default(),
         hint: 0,
-        stretch: None,
-        measured: false,
         body: Vec::new(),
         context,
     };
     engine.run(&mut chat);
     let results = &mut engine.results;
     chat.opener.report(results);
-    let answered: u64 = chat.latencies.iter().map(Latency::count).sum();
+    let requests: u64 = chat.latencies.iter().map(Latency::count).sum();
+    let answered = requests + chat.presence_gateway.count();
     results.count("operations", answered);
     results.count("operations_unsent", chat.counts.unsent);
     results.count("deliveries", chat.counts.deliveries);
-    results.gauge("operations_per_s", answered as f64 / f64::from(args.seconds.max(1)));
+    results.gauge("operations_per_s", answered as f64 / f64::from(args.load.seconds));
     for (name, latency) in KINDS.into_iter().zip(chat.latencies) {
         results.latency(name, latency);
     }
+    results.latency("presence_gateway", chat.presence_gateway);
     results.latency("delivery", chat.delivery);
     engine.finish()
 }
 
 /// The same order in every process, so that ranks agree.
 fn shuffle(context: &mut Context) {
-    let mut random = crate::schedule::Random::new(u64::from(context.run));
-    for i in (1..context.servers.len()).rev() {
-        context.servers.swap(i, random.below(i + 1));
-    }
+    crate::schedule::Random::new(u64::from(context.run)).shuffle(&mut context.servers);
 }
 
 pub fn conclude(results: &mut Results) -> Option<String> {
-    let operations = results.counter("operations");
-    if let Some(cpu) = results.gauges.get("server_cpu_s").copied().filter(|_| operations > 0) {
-        results.gauge("server_cpu_us_per_operation", cpu * 1e6 / operations as f64);
-    }
+    add_cpu_per(results, "operations", "server_cpu_us_per_operation");
     if results.counter("operations_unsent") > 0 {
         return Some("The server fell behind the rate by more than 10 s; take a lower --rate.".into());
     }
@@ -141,18 +168,13 @@ pub fn conclude(results: &mut Results) -> Option<String> {
 }
 
 impl Chat<'_> {
-    fn window(&self) -> (u64, u64) {
-        let start = self.context.run_time_ns(self.args.warmup);
-        (start, self.context.run_time_ns(self.args.warmup + self.args.seconds))
-    }
-
     /// Turns due times into operations.
     fn fill_backlog(&mut self, now: u64) {
         let random = &mut self.context.random;
         let rate = self.args.rate / f64::from(self.context.count);
         let start = self.context.shared.run_start_ns.load(Relaxed);
         let schedule =
-            self.schedule.get_or_insert_with(|| Schedule::new(start, rate, self.args.arrivals, random));
+            self.schedule.get_or_insert_with(|| Schedule::new(start, rate, self.args.load.arrivals, random));
         while let Some(at_ns) = schedule.due(now, random) {
             if self.backlog.len() as f64 > rate * BACKLOG_S + 100.0 {
                 self.counts.unsent += 1;
@@ -160,60 +182,77 @@ impl Chat<'_> {
             }
             let server = self.zipf.pick(random);
             let channel = random.below(self.context.servers[server].channels.len());
-            let kind = weighted(&self.args.mix, random);
+            let kind = weighted(&self.weights, random);
             self.backlog.push_back(Operation { kind, server, channel, at_ns });
+        }
+    }
+
+    /// Sends what waits. Presence updates need no connection of their own when there are sessions.
+    fn send_due(&mut self, engine: &mut Engine) {
+        while let Some(&operation) = self.backlog.front() {
+            if operation.kind == PRESENCE && self.presence(engine, operation.at_ns) {
+                self.backlog.pop_front();
+                continue;
+            }
+            let Some(connection) = self.idle.pop() else { return };
+            self.backlog.pop_front();
+            self.send(engine, connection, operation);
         }
     }
 
     fn send(&mut self, engine: &mut Engine, connection: u32, mut operation: Operation) {
         let random = &mut self.context.random;
         let server = &self.context.servers[operation.server];
-        let user = server.members[random.below(server.members.len())];
+        let mut user = server.members[random.below(server.members.len())];
         self.body.clear();
-        let target = match self.recent[operation.server].len() {
-            _ if operation.kind != REACTION => None,
-            // Nothing to react to yet: read instead.
-            0 => {
-                operation.kind = HISTORY;
-                None
-            }
-            n => Some(&self.recent[operation.server][random.below(n)]),
-        };
         let channel = &server.channels[operation.channel];
-        let (method, path) = match (operation.kind, target) {
-            (REACTION, Some((channel, message))) => {
-                let channel = &server.channels[*channel];
+        let recent = &self.recent[operation.server];
+        let (method, path) = match operation.kind {
+            REACTION if !recent.is_empty() => {
+                let (channel, message) = &recent[random.below(recent.len())];
                 let emoji = EMOJIS[random.below(EMOJIS.len())];
-                ("PUT", format!("/api/v1/channels/{channel}/messages/{message}/reactions/{emoji}"))
+                let made = &mut self.reactions[operation.server];
+                made.truncate(RECENT_MAX - 1);
+                made.push_front((user, *channel, message.clone(), emoji));
+                ("PUT", reaction_path(&server.channels[*channel], message, emoji))
             }
-            (POST, _) => {
+            UNREACTION if !self.reactions[operation.server].is_empty() => {
+                let made = self.reactions[operation.server].pop_back();
+                let (who, channel, message, emoji) = made.expect("not empty");
+                user = who;
+                ("DELETE", reaction_path(&server.channels[channel], &message, emoji))
+            }
+            POST => {
                 let marker = Marker { run: self.context.run, seq: self.counts.seq, at_ns: operation.at_ns };
                 self.counts.seq += 1;
                 post_body(&mut self.body, marker, self.args.content_len as usize);
                 ("POST", format!("/api/v1/channels/{channel}/messages"))
             }
-            (TYPING, _) => ("POST", format!("/api/v1/channels/{channel}/typing")),
-            (PRESENCE, _) => {
+            TYPING => ("POST", format!("/api/v1/channels/{channel}/typing")),
+            PRESENCE => {
                 let status = STATUSES[random.below(STATUSES.len())];
                 self.body.extend_from_slice(format!(r#"{{"status":"{status}"}}"#).as_bytes());
                 ("PUT", "/api/v1/users/@me/presence".to_string())
             }
-            _ => ("GET", format!("/api/v1/channels/{channel}/messages?limit=50")),
+            ME => ("GET", "/api/v1/users/@me".to_string()),
+            // A read, or a reaction where there is nothing to react to or to take back yet.
+            _ => {
+                operation.kind = HISTORY;
+                ("GET", format!("/api/v1/channels/{channel}/messages?limit=50"))
+            }
         };
         self.current[connection as usize] = operation;
         engine.request_as(user, connection, method, &path, &self.body);
     }
 
-    /// The first process measures the server's CPU time over the measured seconds.
-    fn measure(&mut self, engine: &mut Engine, start: u64, end: u64) {
-        if self.context.index > 0 || engine.now < start {
-            return;
-        }
-        let stretch = self.stretch.get_or_insert_with(|| Stretch::start(engine.now, &self.context));
-        if engine.now >= end && !self.measured {
-            self.measured = true;
-            stretch.end(engine.now, &self.context, &mut engine.results);
-        }
+    /// Updates the presence through a session that waits for nothing. False when none was found.
+    fn presence(&mut self, engine: &mut Engine, at_ns: u64) -> bool {
+        let sessions = self.context.share(self.args.sessions).len();
+        let random = &mut self.context.random;
+        self.body.clear();
+        presence(&mut self.body, STATUSES[random.below(STATUSES.len())]);
+        let tries = if sessions > 0 { TRIES_MAX } else { 0 };
+        (0..tries).any(|_| engine.probe(random.below(sessions) as u32, at_ns, &self.body))
     }
 
     fn drain(&mut self, engine: &mut Engine, end: u64) {
@@ -225,7 +264,7 @@ impl Chat<'_> {
     }
 
     fn received(&mut self, engine: &Engine, text: &[u8]) {
-        let (start, end) = self.window();
+        let (start, end) = self.window.bounds(&self.context);
         let marker = Marker::find(text, &mut self.hint).filter(|m| m.run == self.context.run);
         if let Some(marker) = marker.filter(|m| (start..end).contains(&m.at_ns)) {
             self.delivery.record(engine.now.saturating_sub(marker.at_ns));
@@ -239,7 +278,7 @@ impl Driver for Chat<'_> {
     fn answered(&mut self, engine: &mut Engine, connection: u32, answer: Answer<'_>) {
         self.idle.push(connection);
         let operation = self.current[connection as usize];
-        let (start, end) = self.window();
+        let (start, end) = self.window.bounds(&self.context);
         match answer {
             Answer::Reply { status: 200, body, .. } => {
                 if (start..end).contains(&operation.at_ns) {
@@ -256,39 +295,67 @@ impl Driver for Chat<'_> {
             Answer::Reply { status, .. } => count_refusal(engine, KINDS[operation.kind], status),
             Answer::Lost => {}
         }
+        self.send_due(engine);
     }
 
     fn session(&mut self, engine: &mut Engine, session: u32, event: Event<'_>) {
         match event {
             Event::Dispatch { t: b"MESSAGE_CREATE", text } => self.received(engine, text),
             Event::Ready => self.opener.joined(engine, session, self.context.me()),
-            Event::Closed => self.opener.closed(session, self.context.me()),
+            Event::Closed(_) => self.opener.closed(session, self.context.me()),
+            Event::Acknowledged(due_ns) => {
+                let (start, end) = self.window.bounds(&self.context);
+                if (start..end).contains(&due_ns) {
+                    self.presence_gateway.record(engine.now.saturating_sub(due_ns));
+                }
+            }
             Event::Dispatch { .. } | Event::Resumed | Event::Refused => {}
         }
     }
 
     fn turn(&mut self, engine: &mut Engine) -> Option<u64> {
         let me = self.context.me();
-        self.opener.turn(engine, me);
+        self.opener.turn(engine, me, &mut self.context.random);
         if self.context.stopping() {
             return None;
         }
         if !self.context.running() {
             return Some(engine.now + 1_000_000);
         }
-        let (start, end) = self.window();
-        self.measure(engine, start, end);
+        self.window.measure(engine, &self.context);
+        let (_, end) = self.window.bounds(&self.context);
         if engine.now < end {
             self.fill_backlog(engine.now);
         } else {
             self.drain(engine, end);
         }
-        while let Some(&connection) = self.idle.last() {
-            let Some(operation) = self.backlog.pop_front() else { break };
-            self.idle.pop();
-            self.send(engine, connection, operation);
-        }
+        self.send_due(engine);
         let next = self.schedule.as_ref().map_or(u64::MAX, Schedule::next_ns);
         Some(if engine.now < end { next } else { u64::MAX })
+    }
+}
+
+fn reaction_path(channel: &str, message: &str, emoji: &str) -> String {
+    format!("/api/v1/channels/{channel}/messages/{message}/reactions/{emoji}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mixes() {
+        for (mix, want) in [
+            ("1,2,3,4,5,6,7", Some([1, 2, 3, 4, 5, 6, 7])),
+            ("30,30,20,15,5", Some([30, 30, 20, 15, 5, 0, 0])),
+            ("me=2,post=1", Some([1, 0, 0, 0, 0, 0, 2])),
+            ("0,0", None),
+            ("1,2,3,4,5,6,7,8", None),
+            ("post=-1", None),
+            ("dance=1", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_mix(mix).ok(), want, "{mix}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::{count_refusal, nothing};
+use super::{audience_len, audience_users, count_refusal, nothing};
 use crate::args::FanoutArgs;
 use crate::dataset::Dataset;
 use crate::engine::{Answer, Driver, Engine, Event};
@@ -16,9 +16,6 @@ use crate::worker::{Context, Opener, Stretch};
 
 /// A post that has not reached everyone after this long without any progress never will.
 const STALL_NS: u64 = 5_000_000_000;
-
-/// Live sessions a user may have by default; a further one closes the oldest.
-const SESSIONS_PER_USER: u32 = 5;
 
 struct Fanout<'a> {
     args: &'a FanoutArgs,
@@ -51,23 +48,12 @@ struct Poster {
 }
 
 pub fn size(args: &FanoutArgs, data: &Dataset) -> Result<(u32, u32), String> {
-    let server = super::server(data, args.server)?;
-    let members = server.members.len() as u32;
-    let sessions = args.sessions.unwrap_or(members);
-    if sessions > members * SESSIONS_PER_USER {
-        return Err(format!(
-            "Server {} has {members} members, enough for {} sessions; seed with more --members-per-server.",
-            args.server,
-            members * SESSIONS_PER_USER
-        ));
-    }
-    Ok((sessions, args.in_flight))
+    Ok((audience_len(&args.audience, data)?, args.in_flight))
 }
 
 pub fn work(args: &FanoutArgs, context: Context, mut engine: Engine) -> Results {
-    let server = context.servers[args.server].clone();
-    let sessions = args.sessions.unwrap_or(server.members.len() as u32);
-    let users = context.share(sessions).map(|i| server.members[i as usize % server.members.len()]);
+    let server = context.servers[args.audience.server].clone();
+    let users = audience_users(&args.audience, &context).into_iter();
     let opener = Opener::new(&mut engine, &context, users, args.common.concurrency);
     let poster = (context.index == 0).then(|| Poster {
         path: format!("/api/v1/channels/{}/messages", server.channels[0]),
@@ -260,14 +246,14 @@ impl Driver for Fanout<'_> {
         match event {
             Event::Dispatch { t, text } => self.received(engine, t, text),
             Event::Ready => self.opener.joined(engine, session, self.context.me()),
-            Event::Closed => self.opener.closed(session, self.context.me()),
-            Event::Resumed | Event::Refused => {}
+            Event::Closed(_) => self.opener.closed(session, self.context.me()),
+            Event::Acknowledged(_) | Event::Resumed | Event::Refused => {}
         }
     }
 
     fn turn(&mut self, engine: &mut Engine) -> Option<u64> {
         let me = self.context.me();
-        self.opener.turn(engine, me);
+        self.opener.turn(engine, me, &mut self.context.random);
         if self.context.stopping() {
             return None;
         }

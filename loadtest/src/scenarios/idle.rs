@@ -39,15 +39,15 @@ impl Driver for Idle {
     fn session(&mut self, engine: &mut Engine, session: u32, event: Event<'_>) {
         match event {
             Event::Ready => self.opener.joined(engine, session, self.context.me()),
-            Event::Closed => self.opener.closed(session, self.context.me()),
+            Event::Closed(_) => self.opener.closed(session, self.context.me()),
             Event::Dispatch { .. } => self.events += 1,
-            Event::Resumed | Event::Refused => {}
+            Event::Acknowledged(_) | Event::Resumed | Event::Refused => {}
         }
     }
 
     fn turn(&mut self, engine: &mut Engine) -> Option<u64> {
         let me = self.context.me();
-        self.opener.turn(engine, me);
+        self.opener.turn(engine, me, &mut self.context.random);
         if self.context.running() && engine.now >= self.context.run_time_ns(self.hold_s) {
             me.finished.store(1, Release);
         }

@@ -4,9 +4,10 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::frame::FrameHeader;
@@ -22,6 +23,10 @@ pub enum Fault {
     LosesOnResume,
     /// A resumed session gets the last event it has seen once more.
     RepeatsOnResume,
+    /// A RESUME is refused (op 9).
+    RefusesResume,
+    /// When a session does not read, the event after is lost for all.
+    LosesWhenSlow,
     /// Every post is refused.
     RefusesPosts,
     /// Sessions are closed with 4008 instead of READY.
@@ -39,6 +44,8 @@ struct State {
     next_id: u64,
     requests: u64,
     sessions: HashMap<String, Session>,
+    /// The next event goes to nobody.
+    loses_next: bool,
 }
 
 impl State {
@@ -51,8 +58,12 @@ impl State {
         let Some(session) = self.sessions.get_mut(session_id) else { return };
         let s = session.log.len() + 1;
         session.log.push(format!(r#"{{"op":0,"t":"{t}","s":{s},"d":{d}}}"#));
-        if let Some(stream) = &mut session.stream {
-            send(stream, OpCode::Data(Data::Text), session.log[s - 1].as_bytes());
+        let Some(stream) = &mut session.stream else { return };
+        if !send(stream, OpCode::Data(Data::Text), session.log[s - 1].as_bytes()) {
+            // Gone, or so slow that it has to resume.
+            let _ = stream.shutdown(Shutdown::Both);
+            session.stream = None;
+            self.loses_next = self.fault == Fault::LosesWhenSlow;
         }
     }
 }
@@ -61,7 +72,13 @@ impl State {
 pub fn start(fault: Fault) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    let state = Arc::new(Mutex::new(State { fault, next_id: 1000, requests: 0, sessions: HashMap::new() }));
+    let state = Arc::new(Mutex::new(State {
+        fault,
+        next_id: 1000,
+        requests: 0,
+        sessions: HashMap::new(),
+        loses_next: false,
+    }));
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let state = Arc::clone(&state);
@@ -122,17 +139,30 @@ fn answer(state: &mut State, method: &str, path: &str, body: &str) -> (u16, Stri
         ("POST", ["channels", channel, "messages"]) => {
             let content = body.split('"').nth(3).unwrap_or("");
             let message = format!(r#"{{"id":"{id}","channel_id":"{channel}","content":"{content}"}}"#);
-            let sessions: Vec<String> = state.sessions.keys().cloned().collect();
+            let lost = std::mem::take(&mut state.loses_next);
+            let sessions: Vec<String> = state.sessions.keys().filter(|_| !lost).cloned().collect();
             for session in sessions {
                 state.dispatch(&session, "MESSAGE_CREATE", &message);
             }
             message
         }
-        ("GET", ["channels", _, "messages", ..]) => "[]".into(),
-        ("POST" | "PUT", _) => r#"{"success":true}"#.into(),
+        ("GET", ["channels", _, "messages", query]) => history(query),
+        ("GET", ["users", "@me"]) => format!(r#"{{"id":"{id}"}}"#),
+        ("POST", ["auth", "login"]) if !body.contains(r#""password":"Load-Test-Passw0rd!""#) => {
+            return (401, r#"{"error":{"code":401,"message":"no"}}"#.into());
+        }
+        ("POST" | "PUT" | "DELETE", _) => r#"{"success":true}"#.into(),
         _ => return (404, r#"{"error":{"code":404,"message":"no"}}"#.into()),
     };
     (200, answer)
+}
+
+/// A page of a channel that has 130 messages with ids 1 to 130, oldest first; nothing for other pages.
+fn history(query: &str) -> String {
+    let after: Option<u64> = query.split("after=").nth(1).and_then(|n| n.parse().ok());
+    let ids = after.map_or(0..0, |after| after + 1..131.min(after + 101));
+    let page: Vec<String> = ids.map(|id| format!(r#"{{"author":{{"id":"7"}},"id":"{id}"}}"#)).collect();
+    format!("[{}]", page.join(","))
 }
 
 /// One gateway connection.
@@ -142,6 +172,7 @@ fn gateway(mut stream: TcpStream, head: &str, mut input: Vec<u8>, state: &Mutex<
         "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {key}\r\n\r\n"
     );
     stream.write_all(upgrade.as_bytes()).ok()?;
+    stream.set_write_timeout(Some(Duration::from_millis(20))).ok()?;
     send(&mut stream, OpCode::Data(Data::Text), br#"{"op":10,"d":{"heartbeat_interval":300}}"#);
     loop {
         let (opcode, text) = receive(&mut stream, &mut input)?;
@@ -166,6 +197,10 @@ fn gateway(mut stream: TcpStream, head: &str, mut input: Vec<u8>, state: &Mutex<
             let session_id = text.split(r#""session_id":""#).nth(1)?.split('"').next()?;
             let seq: usize = text.split(r#""seq":"#).nth(1)?.trim_end_matches('}').parse().ok()?;
             let fault = state.fault;
+            if fault == Fault::RefusesResume {
+                send(&mut stream, OpCode::Data(Data::Text), br#"{"op":9,"d":false}"#);
+                continue;
+            }
             let session = state.sessions.get_mut(session_id)?;
             let resumed = format!(r#"{{"op":0,"t":"RESUMED","s":{seq},"d":{{}}}}"#);
             send(&mut stream, OpCode::Data(Data::Text), resumed.as_bytes());
@@ -182,12 +217,12 @@ fn gateway(mut stream: TcpStream, head: &str, mut input: Vec<u8>, state: &Mutex<
     }
 }
 
-fn send(stream: &mut TcpStream, opcode: OpCode, payload: &[u8]) {
+/// False when the peer has left or does not read.
+fn send(stream: &mut TcpStream, opcode: OpCode, payload: &[u8]) -> bool {
     let mut frame = Vec::new();
     FrameHeader { opcode, ..FrameHeader::default() }.format(payload.len() as u64, &mut frame).unwrap();
     frame.extend_from_slice(payload);
-    // A peer that has left is no concern of the others.
-    let _ = stream.write_all(&frame);
+    stream.write_all(&frame).is_ok()
 }
 
 /// One masked frame shorter than 64 KiB.

@@ -1,0 +1,285 @@
+//! `resume-storm`: all sessions lose their connection at once, miss some events, and want to be back together,
+//! as after a network cut. Each must then have seen every event exactly once and in order.
+//!
+//! Every latency counts from the moment a session wanted to be back, whether or not the load generator or the
+//! server let it wait.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::{Acquire, Release};
+
+use super::poster::{self, Poster};
+use super::track::{self, Tracks};
+use super::{audience_len, audience_users, nothing};
+use crate::args::ResumeStormArgs;
+use crate::dataset::Dataset;
+use crate::engine::{Answer, Driver, Engine, Event};
+use crate::schedule::{Arrivals, Schedule};
+use crate::session::{Leave, State};
+use crate::stats::{Latency, Results};
+use crate::worker::{Context, Opener};
+
+/// Failed attempts to come back before a session counts as lost.
+const ATTEMPTS_MAX: u32 = 50;
+/// A failed attempt is repeated after this long.
+const RETRY_NS: u64 = 200_000_000;
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// What is known of a session after the cut.
+#[derive(Clone, Copy, Default)]
+struct Return {
+    /// When it wanted to be back.
+    due_ns: u64,
+    resumed_ns: u64,
+    /// When the last event it had missed arrived.
+    caught_up_ns: u64,
+}
+
+struct Storm<'a> {
+    args: &'a ResumeStormArgs,
+    context: Context,
+    opener: Opener,
+    tracks: Tracks,
+    returns: Vec<Return>,
+    /// Sessions to open: not before, and which.
+    queue: VecDeque<(u64, u32)>,
+    cut: bool,
+    /// Handshakes under way, and how many may be.
+    pending: u32,
+    window: u32,
+    /// At a rate: when the sessions want to be back.
+    schedule: Option<Schedule>,
+    counts: Counts,
+    done_ns: u64,
+    checked_ns: u64,
+    poster: Option<Poster>,
+}
+
+#[derive(Default)]
+struct Counts {
+    lost_connection: u64,
+    resumed: u64,
+    last_resumed_ns: u64,
+    replayed: u64,
+    invalid: u64,
+}
+
+pub fn size(args: &ResumeStormArgs, data: &Dataset) -> Result<(u32, u32), String> {
+    poster::check(args.rate, f64::from(args.away_ms) / 1000.0 + 2.0)?;
+    Ok((audience_len(&args.audience, data)?, poster::CONNECTIONS))
+}
+
+pub fn work(args: &ResumeStormArgs, context: Context, mut engine: Engine) -> Results {
+    let users = audience_users(&args.audience, &context);
+    let server = &context.servers[args.audience.server];
+    let poster = Poster::new(&mut engine, &context, server, args.rate, args.content_len);
+    let tracks = Tracks::new(users.len());
+    let returns = vec![Return::default(); users.len()];
+    let opener = Opener::new(&mut engine, &context, users.into_iter(), args.common.concurrency);
+    let mut storm = Storm {
+        args,
+        opener,
+        tracks,
+        returns,
+        queue: VecDeque::new(),
+        cut: false,
+        pending: 0,
+        window: args.common.concurrency.div_ceil(context.count),
+        schedule: None,
+        counts: Counts::default(),
+        done_ns: 0,
+        checked_ns: 0,
+        poster,
+        context,
+    };
+    engine.run(&mut storm);
+    storm.report(&mut engine);
+    engine.finish()
+}
+
+pub fn conclude(results: &mut Results) -> Option<String> {
+    if track::faults(results) > 0 {
+        return Some(
+            "The server lost, repeated or reordered events, or refused to resume. (A refusal is legitimate when \
+             --rate times --away-ms exceeds its resume buffer of 1,000 events.)"
+                .into(),
+        );
+    }
+    if results.counter("sessions_failed") > 0 {
+        return Some("Not all sessions became READY, so not all were tested; see the errors above.".into());
+    }
+    nothing(results, "sessions_resumed", "No session was resumed; see the errors above.").or_else(|| {
+        nothing(results, "events_replayed", "No event was missed; take a higher --rate or --away-ms.")
+    })
+}
+
+impl Storm<'_> {
+    fn cut_ns(&self) -> u64 {
+        self.context.run_time_ns(1)
+    }
+
+    fn storm_ns(&self) -> u64 {
+        self.cut_ns() + u64::from(self.args.away_ms) * 1_000_000
+    }
+
+    /// All connections end at once. The sessions queue up in random order.
+    fn cut_all(&mut self, engine: &mut Engine) {
+        self.cut = true;
+        let mut sessions: Vec<u32> =
+            (0..self.returns.len() as u32).filter(|&s| engine.state(s) == State::Live).collect();
+        self.context.random.shuffle(&mut sessions);
+        let storm_ns = self.storm_ns();
+        if let Some(rate) = self.args.resume_rate {
+            let share = rate / f64::from(self.context.count);
+            self.schedule = Some(Schedule::new(storm_ns, share, Arrivals::Even, &mut self.context.random));
+        }
+        for session in sessions {
+            engine.leave(session, Leave::Reset);
+            self.counts.lost_connection += 1;
+            self.queue.push_back((storm_ns, session));
+        }
+    }
+
+    /// Opens what may be opened now: at a rate whatever is under way, else so many at a time.
+    fn bring_back(&mut self, engine: &mut Engine) {
+        while let Some(&(not_before, session)) = self.queue.front().filter(|(at, _)| *at <= engine.now) {
+            let first = self.returns[session as usize].due_ns == 0;
+            let due_ns = match &mut self.schedule {
+                Some(schedule) if first => schedule.due(engine.now, &mut self.context.random),
+                _ => (self.pending < self.window).then_some(not_before),
+            };
+            let Some(due_ns) = due_ns else { return };
+            self.queue.pop_front();
+            let back = &mut self.returns[session as usize];
+            if first {
+                back.due_ns = due_ns;
+            }
+            self.pending += 1;
+            engine.open_session(session, true, back.due_ns);
+        }
+    }
+
+    fn received(&mut self, engine: &Engine, session: u32, text: &[u8]) {
+        let Some(marker) = self.tracks.received(&self.context, session, text) else { return };
+        let back = &mut self.returns[session as usize];
+        if back.resumed_ns > 0 && marker.at_ns < back.resumed_ns {
+            self.counts.replayed += 1;
+            back.caught_up_ns = engine.now;
+        }
+    }
+
+    fn resumed(&mut self, engine: &Engine, session: u32) {
+        self.pending = self.pending.saturating_sub(1);
+        self.tracks.sessions[session as usize].attempts = 0;
+        let back = &mut self.returns[session as usize];
+        if back.resumed_ns == 0 {
+            (back.resumed_ns, back.caught_up_ns) = (engine.now, engine.now);
+            self.counts.resumed += 1;
+            self.counts.last_resumed_ns = engine.now;
+        }
+    }
+
+    /// A connection ended by itself before or after RESUMED, or a resume was refused.
+    fn ended(&mut self, engine: &mut Engine, session: u32, refused: bool) {
+        if self.returns[session as usize].resumed_ns == 0 && self.cut {
+            self.pending = self.pending.saturating_sub(1);
+        }
+        let track = &mut self.tracks.sessions[session as usize];
+        track.attempts += 1;
+        if refused {
+            self.counts.invalid += 1;
+            engine.leave(session, Leave::Reset);
+        }
+        if refused || track.attempts > ATTEMPTS_MAX {
+            self.tracks.lose(session);
+            return;
+        }
+        self.queue.push_back((engine.now + RETRY_NS, session));
+    }
+
+    /// After the last post: waits until everyone is back and has everything, but not for ever.
+    fn catch_up(&mut self, engine: &Engine) {
+        if self.done_ns == 0 {
+            self.done_ns = engine.now;
+        }
+        if engine.now < self.checked_ns + 100_000_000 {
+            return;
+        }
+        self.checked_ns = engine.now;
+        let tracks = &self.tracks.sessions;
+        let back = (0..tracks.len()).all(|s| engine.state(s as u32) == State::Live || tracks[s].lost);
+        if (back && self.tracks.missing(&self.context) == 0)
+            || engine.now > self.done_ns + u64::from(self.args.catch_up) * SECOND_NS
+        {
+            self.context.me().finished.store(1, Release);
+        }
+    }
+
+    fn report(self, engine: &mut Engine) {
+        self.opener.report(&mut engine.results);
+        self.tracks.report(&self.context, engine);
+        let seconds = self.counts.last_resumed_ns.saturating_sub(self.storm_ns()) as f64 / 1e9;
+        let mut caught_up = Latency::new();
+        for back in self.returns.iter().filter(|back| back.resumed_ns > 0) {
+            caught_up.record(back.caught_up_ns.saturating_sub(back.due_ns));
+        }
+        let results = &mut engine.results;
+        results.count("sessions_left", self.counts.lost_connection);
+        results.count("sessions_resumed", self.counts.resumed);
+        results.count("events_replayed", self.counts.replayed);
+        results.count("invalid_sessions", self.counts.invalid);
+        if seconds > 0.0 {
+            results.gauge("resumes_per_s", self.counts.resumed as f64 / seconds);
+        }
+        results.latency("caught_up", caught_up);
+        if let Some(poster) = self.poster {
+            poster.report(engine);
+        }
+    }
+}
+
+impl Driver for Storm<'_> {
+    fn answered(&mut self, engine: &mut Engine, connection: u32, answer: Answer<'_>) {
+        if let Some(poster) = &mut self.poster {
+            poster.answered(&self.context, engine, connection, &answer);
+        }
+    }
+
+    fn session(&mut self, engine: &mut Engine, session: u32, event: Event<'_>) {
+        match event {
+            Event::Dispatch { t: b"MESSAGE_CREATE", text } => self.received(engine, session, text),
+            Event::Dispatch { .. } | Event::Acknowledged(_) => {}
+            Event::Ready => self.opener.joined(engine, session, self.context.me()),
+            Event::Resumed => self.resumed(engine, session),
+            Event::Refused => self.ended(engine, session, true),
+            // One that never was READY has nothing to resume.
+            Event::Closed(_) if !self.opener.was_ready(session) => {
+                self.opener.closed(session, self.context.me());
+                self.tracks.sessions[session as usize].lost = true;
+            }
+            Event::Closed(_) => self.ended(engine, session, false),
+        }
+    }
+
+    fn turn(&mut self, engine: &mut Engine) -> Option<u64> {
+        let me = self.context.me();
+        self.opener.turn(engine, me, &mut self.context.random);
+        if self.context.stopping() {
+            return None;
+        }
+        if self.context.running() {
+            if !self.cut && engine.now >= self.cut_ns() {
+                self.cut_all(engine);
+            }
+            let end = self.storm_ns() + SECOND_NS;
+            if let Some(poster) = &mut self.poster {
+                poster.turn(end, &mut self.context, engine);
+            }
+            self.bring_back(engine);
+            if self.cut && self.context.shared.posting_done.load(Acquire) == 1 {
+                self.catch_up(engine);
+            }
+        }
+        let post = self.poster.as_ref().map_or(u64::MAX, Poster::next_ns);
+        Some(post.clamp(engine.now, engine.now + 1_000_000))
+    }
+}

@@ -1,0 +1,154 @@
+//! What each session has seen of a run's posts: everything once, in order, or a fault.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+use crate::engine::Engine;
+use crate::gateway::{Marker, string_of, value_of};
+use crate::shared::{FATES, Fate};
+use crate::stats::Results;
+use crate::worker::Context;
+
+/// Errors that mean that a promise was broken.
+pub const FAULTS: [&str; 6] = [
+    "messages missing",
+    "messages repeated",
+    "messages out of order",
+    "messages seen though refused",
+    "resumes refused or sessions lost",
+    "event numbers with a gap or repeat",
+];
+
+/// What one session has seen.
+#[derive(Default)]
+pub struct Track {
+    /// A bit per post.
+    seen: Vec<u64>,
+    last_id: u64,
+    /// Failed attempts to come back in a row.
+    pub attempts: u32,
+    /// Could not be resumed: what it missed is lost.
+    pub lost: bool,
+}
+
+impl Track {
+    /// Notes a post; false when it had been seen before.
+    fn note(&mut self, seq: u32) -> bool {
+        let word = seq as usize / 64;
+        if self.seen.len() <= word {
+            self.seen.resize(word + 1, 0);
+        }
+        let bit = 1 << (seq % 64);
+        let fresh = self.seen[word] & bit == 0;
+        self.seen[word] |= bit;
+        fresh
+    }
+
+    fn has(&self, seq: u32) -> bool {
+        self.seen.get(seq as usize / 64).is_some_and(|word| word & (1 << (seq % 64)) != 0)
+    }
+}
+
+/// All sessions of a process.
+#[derive(Default)]
+pub struct Tracks {
+    pub sessions: Vec<Track>,
+    pub deliveries: u64,
+    repeated: u64,
+    unordered: u64,
+    pub refused: u64,
+    hint: usize,
+}
+
+impl Tracks {
+    pub fn new(sessions: usize) -> Tracks {
+        Tracks { sessions: (0..sessions).map(|_| Track::default()).collect(), ..Tracks::default() }
+    }
+
+    /// Notes a MESSAGE_CREATE; gives the marker of a post of this run.
+    pub fn received(&mut self, context: &Context, session: u32, text: &[u8]) -> Option<Marker> {
+        let marker = Marker::find(text, &mut self.hint).filter(|m| m.run == context.run)?;
+        self.deliveries += 1;
+        context.me().deliveries.store(self.deliveries, Relaxed);
+        let track = &mut self.sessions[session as usize];
+        if marker.seq as usize >= FATES || !track.note(marker.seq) {
+            self.repeated += 1;
+        }
+        let id = value_of(text, b"d").and_then(|d| string_of(d, b"id")).and_then(|id| id.parse().ok());
+        let id: u64 = id.unwrap_or(0);
+        if id <= track.last_id {
+            self.unordered += 1;
+        }
+        track.last_id = id;
+        Some(marker)
+    }
+
+    /// Gives a session up: what it missed is not counted as missing.
+    pub fn lose(&mut self, session: u32) {
+        self.sessions[session as usize].lost = true;
+        self.refused += 1;
+    }
+
+    /// Stored messages that sessions lack.
+    pub fn missing(&self, context: &Context) -> u64 {
+        let posted = context.shared.posted.load(Acquire);
+        let stored: Vec<u32> = (0..posted).filter(|&seq| context.shared.fate(seq) == Fate::Stored).collect();
+        let lacks = |track: &Track| stored.iter().filter(|&&seq| !track.has(seq)).count() as u64;
+        self.sessions.iter().filter(|t| !t.lost).map(lacks).sum()
+    }
+
+    /// Refused messages that sessions have seen all the same.
+    fn phantoms(&self, context: &Context) -> u64 {
+        let posted = context.shared.posted.load(Acquire);
+        let refused: Vec<u32> = (0..posted).filter(|&seq| context.shared.fate(seq) == Fate::None).collect();
+        let sees = |track: &Track| refused.iter().filter(|&&seq| track.has(seq)).count() as u64;
+        self.sessions.iter().map(sees).sum()
+    }
+
+    /// Counts the deliveries and the faults.
+    pub fn report(&self, context: &Context, engine: &mut Engine) {
+        let results = &mut engine.results;
+        results.count("deliveries", self.deliveries);
+        for (name, n) in [
+            (FAULTS[0], self.missing(context)),
+            (FAULTS[1], self.repeated),
+            (FAULTS[2], self.unordered),
+            (FAULTS[3], self.phantoms(context)),
+            (FAULTS[4], self.refused),
+        ] {
+            if n > 0 {
+                results.error(name, n);
+            }
+        }
+    }
+}
+
+/// How many faults there were.
+pub fn faults(results: &Results) -> u64 {
+    FAULTS.iter().filter_map(|name| results.errors.get(*name)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tracks_note_each_post_once() {
+        let mut track = Track::default();
+        for seq in [0, 63, 64, 1000] {
+            assert!(!track.has(seq));
+            assert!(track.note(seq));
+            assert!(track.has(seq));
+            assert!(!track.note(seq), "a repeat");
+        }
+        assert!(!track.has(999) && !track.has(100_000));
+    }
+
+    #[test]
+    fn every_fault_counts() {
+        let mut results = Results::default();
+        assert_eq!(faults(&results), 0);
+        FAULTS.iter().for_each(|name| results.error(name, 2));
+        results.error("something else", 1);
+        assert_eq!(faults(&results), 12);
+    }
+}
