@@ -6,10 +6,9 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use slab::Slab;
 
 use super::client::Resume;
-use super::connection::{Connection, Facts, Ms, State, since};
+use super::connection::{Connection, Facts, Hosts, Ms, State, since};
 use super::home::{Effects, Home, Ref};
 use super::interest::Interest;
 use super::members::Job;
@@ -20,6 +19,7 @@ use crate::config::Config;
 use crate::domain::version::Versions;
 use crate::domain::{Command, Event};
 use crate::id::{ChannelId, ServerId, TokenId, UserId};
+use crate::runtime::paged::PagedSlab;
 use crate::runtime::shared_map::Writer;
 use crate::runtime::wheel::Wheel;
 use crate::store::Read;
@@ -152,6 +152,8 @@ pub enum Action {
         id: u32,
         generation: u32,
         fd: RawFd,
+        /// Of its [`Facts`].
+        ticket: u32,
     },
     /// The close frame is out: shut the writing side, go on reading.
     ShutWrite {
@@ -174,8 +176,9 @@ pub struct Hub {
     pub(super) core_count: usize,
     pub(super) versions: Versions,
     pub(super) settings: Settings,
-    pub(super) connections: Slab<Connection>,
-    pub(super) sessions: Slab<Session>,
+    pub(super) connections: PagedSlab<Connection>,
+    pub(super) sessions: PagedSlab<Session>,
+    hosts: Hosts,
     /// First session of a user on this core; the others follow by `next_of_user`.
     pub(super) users: FxHashMap<UserId, u32>,
     pub(super) interest: Interest,
@@ -242,8 +245,9 @@ impl Hub {
             versions,
             replay: Replay::new(settings.replay_len_max),
             settings,
-            connections: Slab::new(),
-            sessions: Slab::new(),
+            connections: PagedSlab::default(),
+            sessions: PagedSlab::default(),
+            hosts: Hosts::default(),
             users: FxHashMap::default(),
             interest: Interest::default(),
             home,
@@ -301,9 +305,10 @@ impl Hub {
     // ------------------------------------------------------------------------------------- connections
 
     /// A socket was upgraded: HELLO goes out. Returns the connection's id.
-    pub fn open(&mut self, cx: &Cx<'_>, fd: RawFd, facts: Facts) -> u32 {
+    pub fn open(&mut self, cx: &Cx<'_>, fd: RawFd, mut facts: Facts) -> u32 {
         let version_unknown = facts.version_unknown;
-        let id = self.insert(cx, Connection::new(fd, 0, facts, cx.ms()));
+        let host = self.hosts.share(std::mem::take(&mut facts.host), facts.secure);
+        let id = self.insert(cx, Connection::new(fd, &facts, host, cx.ms()));
         if version_unknown {
             self.close(cx, id, &Close::INVALID_VERSION);
             return id;
@@ -334,7 +339,7 @@ impl Hub {
         let mut connection = adopted.connection;
         // What it had to send goes with it; whether the socket takes bytes is found out anew.
         connection.dirty = false;
-        connection.blocked = false;
+        connection.unblock();
         let id = self.insert(cx, connection);
         self.mark_dirty(id);
         self.resume_here(cx, id, &adopted.resume);
@@ -349,7 +354,7 @@ impl Hub {
         if connection.state == State::Closing {
             return;
         }
-        let mut decoder = std::mem::take(&mut connection.decoder);
+        let mut decoder = connection.take_decoder();
         let mut input = bytes;
         // Messages are handled one by one; a message that closes or hands over ends the loop.
         loop {
@@ -367,7 +372,7 @@ impl Hub {
             }
         }
         if let Some(connection) = self.connections.get_mut(id as usize) {
-            connection.decoder = decoder;
+            connection.put_decoder(decoder);
         }
     }
 
@@ -377,7 +382,7 @@ impl Hub {
             Message::Text(text) => return self.on_payload(cx, id, text, false),
             Message::Binary(bytes) => return self.on_payload(cx, id, bytes, true),
             Message::Ping(payload) => {
-                write_pong(&mut self.connections[id as usize].out, payload);
+                write_pong(self.connections[id as usize].out(), payload);
                 self.mark_dirty(id);
             }
             Message::Pong(_) => self.connections[id as usize].pinged = false,
@@ -405,7 +410,8 @@ impl Hub {
         }
         self.detach(cx, id);
         let connection = self.connections.remove(id as usize);
-        self.actions.push(Action::Shut { id, generation: connection.generation, fd: connection.fd });
+        let Connection { generation, fd, ticket, .. } = connection;
+        self.actions.push(Action::Shut { id, generation, fd, ticket });
     }
 
     /// Closes with a reason after everything queued. The session, if any, is detached.
@@ -422,12 +428,10 @@ impl Hub {
             return;
         }
         match code {
-            Some(code) => write_close(&mut connection.out, code, reason),
-            None => write_frame(&mut connection.out, OpCode::Control(Control::Close), b""),
+            Some(code) => write_close(connection.out(), code, reason),
+            None => write_frame(connection.out(), OpCode::Control(Control::Close), b""),
         }
         connection.state = State::Closing;
-        connection.close_written = true;
-        connection.waiting_ms = cx.ms();
         self.closing.push_back((cx.ms(), id, connection.generation));
         self.mark_dirty(id);
     }
@@ -435,9 +439,11 @@ impl Hub {
     /// Moves all dispatches that wait into the connection's own bytes.
     pub(super) fn drain(&mut self, id: u32) {
         let Some(connection) = self.connections.get_mut(id as usize) else { return };
-        let mut out = std::mem::take(&mut connection.out);
+        let mut out = connection.take_out();
         self.fill_dispatches(id, &mut out, usize::MAX);
-        self.connections[id as usize].out = out;
+        if !out.is_empty() {
+            *self.connections[id as usize].out() = out;
+        }
     }
 
     // ---------------------------------------------------------------------------------------- sessions
@@ -633,7 +639,7 @@ impl Hub {
                 connection.generation == generation
                     && connection.blocked
                     && connection.state != State::Closing
-                    && since(connection.waiting_ms, now) >= settings.1
+                    && connection.in_flight().is_some_and(|busy| since(busy.blocked_ms, now) >= settings.1)
             });
             if stalled && settings.1 > 0 {
                 self.close_slow(cx, id);
@@ -702,7 +708,7 @@ impl Hub {
             wait = interval.into_iter().filter(|ms| *ms > 0).fold(wait, u32::min);
             if !connection.blocked && !connection.pinged {
                 connection.pinged = true;
-                write_ping(&mut connection.out, b"");
+                write_ping(connection.out(), b"");
                 self.mark_dirty(id);
             }
         }

@@ -329,6 +329,7 @@ fn build(seed: Seed, ring: Ring) -> Core {
         wake: seed.wake,
         pool: seed.pool,
         board: seed.board,
+        admission: seed.admission,
     })
 }
 
