@@ -212,7 +212,9 @@ impl Hub {
         let slot = self.sessions.next_index() as u32;
         let session_id = SessionId::new((cx.random)(), self.core, slot, self.secret);
         let mut session = Session::new(session_id, user_id, token_id, intents, id);
-        session.next_of_user = self.users.insert(user_id, slot).unwrap_or(NONE);
+        let sessions = &self.sessions;
+        let before = self.users.insert(user_id, slot, |slot| sessions[slot as usize].user_id);
+        session.next_of_user = before.unwrap_or(NONE);
         self.sessions.insert(session);
         let connection = &mut self.connections[id as usize];
         connection.session = slot;

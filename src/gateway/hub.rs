@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::by_user::ByUser;
 use super::client::Resume;
 use super::connection::{Connection, Facts, Hosts, Ms, State, since};
 use super::home::{Effects, Home, Ref};
@@ -180,7 +181,7 @@ pub struct Hub {
     pub(super) sessions: PagedSlab<Session>,
     hosts: Hosts,
     /// First session of a user on this core; the others follow by `next_of_user`.
-    pub(super) users: FxHashMap<UserId, u32>,
+    pub(super) users: ByUser,
     pub(super) interest: Interest,
     pub(super) replay: Replay,
     pub(super) home: Home,
@@ -248,7 +249,7 @@ impl Hub {
             connections: PagedSlab::default(),
             sessions: PagedSlab::default(),
             hosts: Hosts::default(),
-            users: FxHashMap::default(),
+            users: ByUser::default(),
             interest: Interest::default(),
             home,
             jobs: VecDeque::new(),
@@ -462,7 +463,8 @@ impl Hub {
     /// Slots of a user's sessions on this core.
     pub(super) fn slots_of(&self, user_id: UserId) -> smallvec::SmallVec<[u32; 6]> {
         let mut slots = smallvec::SmallVec::new();
-        let mut slot = self.users.get(&user_id).copied().unwrap_or(NONE);
+        let first = self.users.get(user_id, |slot| self.sessions[slot as usize].user_id);
+        let mut slot = first.unwrap_or(NONE);
         while slot != NONE {
             slots.push(slot);
             slot = self.sessions[slot as usize].next_of_user;
@@ -532,13 +534,15 @@ impl Hub {
 
     fn unlink(&mut self, user_id: UserId, slot: u32) {
         let next = self.sessions[slot as usize].next_of_user;
-        let first = self.users[&user_id];
+        let sessions = &self.sessions;
+        let user_of = |slot: u32| sessions[slot as usize].user_id;
+        let first = self.users.get(user_id, user_of).expect("a session is linked to its user");
         if first == slot {
             if next == NONE {
-                self.users.remove(&user_id)
+                self.users.remove(user_id, user_of);
             } else {
-                self.users.insert(user_id, next)
-            };
+                self.users.insert(user_id, next, user_of);
+            }
             return;
         }
         let mut at = first;

@@ -9,6 +9,7 @@
 //! and about a byte per recipient; its frame is written into the core's send buffer right before the one send that a
 //! session gets per turn.
 
+mod by_user;
 mod client;
 mod connection;
 mod deliver;
