@@ -137,8 +137,7 @@ impl Gateway {
     /// HELLO, IDENTIFY, READY.
     fn identify(&mut self, user: u64) {
         let ip = Ipv4Addr::LOCALHOST.into();
-        let (host, luggage) = ("x".into(), Box::new(()));
-        let facts = Facts { host, secure: false, ip, version_unknown: false, luggage };
+        let facts = Facts { host: "x".into(), secure: false, ip, version_unknown: false, ticket: 0 };
         let secret = world::SECRET;
         let text = format!(r#"{{"op":2,"d":{{"token":"{user}.{secret}","properties":{{}}}}}}"#);
         let mut frame = Vec::new();

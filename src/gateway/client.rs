@@ -163,7 +163,7 @@ impl Hub {
         if properties.is_some_and(|value| value.as_object().is_none()) {
             return Err(&Close::DECODE_ERROR);
         }
-        let ip = self.connections[id as usize].facts.ip;
+        let ip = self.connections[id as usize].ip();
         let attempt_allowed = (cx.allow)(Ask::Attempt(ip));
         let token = d.get("token").and_then(Value::as_str).unwrap_or_default();
         let Some(verified) =
@@ -209,19 +209,20 @@ impl Hub {
         intents: u16,
         compress: bool,
     ) {
-        let entry = self.sessions.vacant_entry();
-        let slot = entry.key() as u32;
+        let slot = self.sessions.next_index() as u32;
         let session_id = SessionId::new((cx.random)(), self.core, slot, self.secret);
         let mut session = Session::new(session_id, user_id, token_id, intents, id);
-        session.next_of_user = self.users.insert(user_id, slot).unwrap_or(NONE);
-        entry.insert(session);
+        let sessions = &self.sessions;
+        let before = self.users.insert(user_id, slot, |slot| sessions[slot as usize].user_id);
+        session.next_of_user = before.unwrap_or(NONE);
+        self.sessions.insert(session);
         let connection = &mut self.connections[id as usize];
         connection.session = slot;
         connection.state = State::Ready;
         connection.compress = compress && self.settings.compression_enabled;
-        let facts = &connection.facts;
+        let host = &connection.host;
         let url = if self.settings.public_url.is_empty() {
-            format!("{}://{}/gateway", if facts.secure { "wss" } else { "ws" }, facts.host)
+            format!("{}://{}/gateway", if host.secure { "wss" } else { "ws" }, host.text)
         } else {
             self.settings.public_url.clone()
         };
@@ -281,7 +282,7 @@ impl Hub {
         }
         let connection = &self.connections[id as usize];
         let ready = connection.state == State::Ready;
-        if !(cx.allow)(Ask::Attempt(connection.facts.ip)) {
+        if !(cx.allow)(Ask::Attempt(connection.ip())) {
             return Err(&Close::RATE_LIMITED);
         }
         let token = d.get("token").and_then(Value::as_str);
@@ -323,7 +324,7 @@ impl Hub {
             _ => false,
         };
         if verified.is_none() {
-            (cx.allow)(Ask::Failed(self.connections[id as usize].facts.ip));
+            (cx.allow)(Ask::Failed(self.connections[id as usize].ip()));
         }
         if !rightful || (own != NONE && own != slot) {
             return self.refuse_resume(id);

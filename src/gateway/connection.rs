@@ -1,10 +1,11 @@
 //! One WebSocket connection: what has arrived in part, what waits to be sent, when it must have said something.
 
-use std::any::Any;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::RawFd;
+use std::sync::Arc;
 
 use super::session::NONE;
+use crate::runtime::paged::PagedSlab;
 use crate::wire::websocket::{Data, Decoder, DeflateStream, OpCode, write_frame};
 
 /// Core time in milliseconds, wrapping after 49 days; only differences of up to 24 days are taken.
@@ -23,8 +24,39 @@ pub struct Facts {
     pub ip: IpAddr,
     /// The `v` of the query is none that is spoken here: the connection closes 4012 instead of HELLO.
     pub version_unknown: bool,
-    /// Dropped with the connection: the socket layer's, such as a place in one of its limits.
-    pub luggage: Box<dyn Any + Send>,
+    /// The socket layer's own, such as a place in one of its limits: given back with [`Action::Shut`].
+    ///
+    /// [`Action::Shut`]: super::Action::Shut
+    pub ticket: u32,
+}
+
+/// How clients reach the server: what READY's `resume_gateway_url` is made of.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Host {
+    pub text: Box<str>,
+    pub secure: bool,
+}
+
+/// The hosts that were named last. There are few, so the connections of one share its text.
+#[derive(Default)]
+pub struct Hosts {
+    recent: Vec<Arc<Host>>,
+}
+
+/// A server has a handful of names. Clients that make up more have their text to themselves.
+const HOST_COUNT_MAX: usize = 8;
+
+impl Hosts {
+    pub fn share(&mut self, text: Box<str>, secure: bool) -> Arc<Host> {
+        let host = Host { text, secure };
+        if let Some(known) = self.recent.iter().find(|known| ***known == host) {
+            return known.clone();
+        }
+        let host = Arc::new(host);
+        self.recent.truncate(HOST_COUNT_MAX - 1);
+        self.recent.insert(0, host.clone());
+        host
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +69,28 @@ pub enum State {
     Closing,
 }
 
+/// Most of the time a client is silent and has been sent everything: then this and its [`Session`] are all there is
+/// of it. What it has in flight is in `busy`.
+///
+/// [`Session`]: super::session::Session
 pub struct Connection {
+    busy: Option<Box<Busy>>,
+    pub host: Arc<Host>,
     pub fd: RawFd,
     /// Tells this connection from an earlier one in the same slot.
     pub generation: u32,
     pub session: u32,
+    pub opened_ms: Ms,
+    /// Last op 1, or when it was opened.
+    pub beat_ms: Ms,
+    /// Last protocol ping, or when it was opened.
+    pub ping_ms: Ms,
+    /// Theoretical arrival time of the next allowed message (GCRA).
+    pub allowed_ms: Ms,
+    /// As in [`Facts`].
+    pub ticket: u32,
+    /// The client's, v4 as mapped.
+    ip: Ipv6Addr,
     pub state: State,
     /// On the list of connections with something to send.
     pub dirty: bool,
@@ -49,54 +98,114 @@ pub struct Connection {
     pub blocked: bool,
     /// A protocol ping is unanswered.
     pub pinged: bool,
-    /// A close frame is in `out` or sent.
-    pub close_written: bool,
     pub compress: bool,
-    pub decoder: Decoder,
-    pub deflate: DeflateStream,
+}
+
+/// What a connection has in flight.
+#[derive(Default)]
+pub struct Busy {
     /// Framed bytes that go before any further dispatch.
     pub out: Vec<u8>,
-    pub facts: Box<Facts>,
-    pub opened_ms: Ms,
-    /// Last op 1, or when it was opened.
-    pub beat_ms: Ms,
-    /// Last protocol ping, or when it was opened.
-    pub ping_ms: Ms,
-    /// When `blocked` began, or when `Closing` began.
-    pub waiting_ms: Ms,
-    /// Theoretical arrival time of the next allowed message (GCRA).
-    pub allowed_ms: Ms,
+    /// A message that has arrived in part.
+    decoder: Decoder,
+    /// The compressed stream, if it is one.
+    pub deflate: DeflateStream,
+    /// When `blocked` began.
+    pub blocked_ms: Ms,
     /// Unsent bytes of dispatches behind a blocked socket, counted up to `backlog_seq`.
     pub backlog_len: u32,
     pub backlog_seq: u32,
 }
 
-const _: () = assert!(size_of::<Connection>() <= 120);
+// Paid by every idle session.
+const _: () = assert!(PagedSlab::<Connection>::ENTRY_LEN <= 72);
 
 impl Connection {
-    pub fn new(fd: RawFd, generation: u32, facts: Facts, now: Ms) -> Connection {
+    /// `host` is that of `facts`, shared.
+    pub fn new(fd: RawFd, facts: &Facts, host: Arc<Host>, now: Ms) -> Connection {
+        let ip = match facts.ip {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
         Connection {
+            busy: None,
+            host,
             fd,
-            generation,
+            generation: 0,
             session: NONE,
+            opened_ms: now,
+            beat_ms: now,
+            ping_ms: now,
+            allowed_ms: now,
+            ticket: facts.ticket,
+            ip,
             state: State::Connected,
             dirty: false,
             blocked: false,
             pinged: false,
-            close_written: false,
             compress: false,
-            decoder: Decoder::new(),
-            deflate: DeflateStream::default(),
-            out: Vec::new(),
-            facts: Box::new(facts),
-            opened_ms: now,
-            beat_ms: now,
-            ping_ms: now,
-            waiting_ms: now,
-            allowed_ms: now,
-            backlog_len: 0,
-            backlog_seq: 0,
         }
+    }
+
+    pub fn ip(&self) -> IpAddr {
+        self.ip.to_canonical()
+    }
+
+    /// What it has in flight, to be added to.
+    pub fn busy(&mut self) -> &mut Busy {
+        self.busy.get_or_insert_default()
+    }
+
+    /// What it has in flight, if anything.
+    pub fn in_flight(&self) -> Option<&Busy> {
+        self.busy.as_deref()
+    }
+
+    /// Framed bytes that go before any further dispatch, to be added to.
+    pub fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.busy().out
+    }
+
+    /// Takes the framed bytes out.
+    pub fn take_out(&mut self) -> Vec<u8> {
+        let Some(busy) = &mut self.busy else { return Vec::new() };
+        let out = std::mem::take(&mut busy.out);
+        self.settle();
+        out
+    }
+
+    /// Takes the decoder; give it back with [`Connection::put_decoder`].
+    pub fn take_decoder(&mut self) -> Decoder {
+        self.busy.as_mut().map_or_else(Decoder::new, |busy| std::mem::take(&mut busy.decoder))
+    }
+
+    pub fn put_decoder(&mut self, decoder: Decoder) {
+        if !decoder.is_idle() {
+            self.busy().decoder = decoder;
+        } else {
+            self.settle();
+        }
+    }
+
+    /// Gives back what holds nothing any more.
+    pub fn settle(&mut self) {
+        let is_over = |busy: &Busy| busy.out.is_empty() && busy.decoder.is_idle() && busy.deflate.is_unused();
+        if !self.blocked && self.busy.as_deref().is_some_and(is_over) {
+            self.busy = None;
+        }
+    }
+
+    /// The socket takes no more.
+    pub fn block(&mut self, now: Ms) {
+        self.blocked = true;
+        let busy = self.busy();
+        (busy.blocked_ms, busy.backlog_len, busy.backlog_seq) = (now, 0, 0);
+    }
+
+    /// The socket takes bytes again.
+    pub fn unblock(&mut self) {
+        self.blocked = false;
+        self.settle();
     }
 
     /// Takes one message from the inbound allowance: `per_minute` messages at once, refilled evenly; 0 = no limit.
@@ -116,7 +225,7 @@ impl Connection {
 
     /// Appends a text frame that is sent before further dispatches.
     pub fn push_text(&mut self, text: &[u8]) {
-        write_frame(&mut self.out, OpCode::Data(Data::Text), text);
+        write_frame(self.out(), OpCode::Data(Data::Text), text);
     }
 }
 
@@ -126,9 +235,9 @@ mod tests {
 
     fn connection() -> Connection {
         let ip = std::net::Ipv4Addr::LOCALHOST.into();
-        let facts =
-            Facts { host: "x".into(), secure: false, ip, version_unknown: false, luggage: Box::new(()) };
-        Connection::new(-1, 0, facts, u32::MAX - 1_000)
+        let facts = Facts { host: "x".into(), secure: false, ip, version_unknown: false, ticket: 0 };
+        let host = Hosts::default().share(facts.host.clone(), facts.secure);
+        Connection::new(-1, &facts, host, u32::MAX - 1_000)
     }
 
     #[test]
@@ -145,6 +254,35 @@ mod tests {
         assert!((0..120).all(|_| connection.allow_message(now, 120)));
         assert!(!connection.allow_message(now, 120));
         assert!(connection.allow_message(now, 0));
+    }
+
+    #[test]
+    fn hosts_are_shared_and_few_are_remembered() {
+        let mut hosts = Hosts::default();
+        let first = hosts.share("a".into(), true);
+        assert!(Arc::ptr_eq(&first, &hosts.share("a".into(), true)));
+        assert!(!hosts.share("a".into(), false).secure);
+        for index in 0..2 * HOST_COUNT_MAX {
+            assert_eq!(*hosts.share(index.to_string().into(), true).text, *index.to_string());
+        }
+        assert_eq!(hosts.recent.len(), HOST_COUNT_MAX);
+        assert_eq!(&*first.text, "a");
+    }
+
+    #[test]
+    fn what_is_in_flight_is_gone_when_it_is_over() {
+        let mut connection = connection();
+        connection.push_text(b"x");
+        connection.block(7);
+        assert_eq!(connection.take_out().len(), 3);
+        assert_eq!(connection.in_flight().map(|busy| busy.blocked_ms), Some(7));
+        connection.unblock();
+        assert!(connection.in_flight().is_none());
+        let mut decoder = connection.take_decoder();
+        assert!(decoder.next_message(&mut &mut [0x81][..], 100).unwrap().is_none());
+        connection.put_decoder(decoder);
+        assert!(connection.take_out().is_empty());
+        assert!(connection.in_flight().is_some() && !connection.take_decoder().is_idle());
     }
 
     #[test]

@@ -181,7 +181,7 @@ impl Hub {
             self.interest.collect(cx.read, server_id, Filter::Server(0), gate, user_of, out);
         }
         self.mark = self.mark.wrapping_add(1);
-        self.marks.resize(self.sessions.capacity().max(self.marks.len()), self.mark.wrapping_sub(1));
+        self.marks.resize(self.sessions.index_end().max(self.marks.len()), self.mark.wrapping_sub(1));
         let (sessions, marks, mark) = (&self.sessions, &mut self.marks, self.mark);
         out.retain(|&slot| {
             let first = std::mem::replace(&mut marks[slot as usize], mark) != mark;

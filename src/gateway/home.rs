@@ -7,12 +7,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-use smallvec::SmallVec;
-
+use super::by_user::ByUser;
 use crate::domain::presence::{Liveness, visible_status};
 use crate::domain::{Audience, Event, EventName, intent};
 use crate::id::UserId;
+use crate::runtime::paged::PagedSlab;
 use crate::runtime::shared_map::{Reader, Writer};
 use crate::store::Read;
 use crate::store::records::status;
@@ -57,17 +56,65 @@ pub struct Ref {
     pub generation: u16,
 }
 
-#[derive(Default)]
+/// A user who has sessions, or of whom others were told something. Whether he is online is in the live map.
 struct Present {
-    /// Live sessions, oldest READY first.
-    live: SmallVec<[Ref; 1]>,
-    /// Live and detached sessions.
-    session_count: u32,
-    online: bool,
-    /// When the last live session was lost, Unix milliseconds.
-    left_at_ms: u64,
+    user_id: UserId,
+    live: Live,
     /// Hash of what others were last told; 0 = offline.
     shown: u32,
+    /// Live and detached sessions.
+    session_count: u16,
+    /// His entries in [`Home::checks`]: each loss of his last live session adds one, and only the last decides.
+    check_count: u16,
+}
+
+// Paid by every user with a session.
+const _: () = assert!(PagedSlab::<Present>::ENTRY_LEN <= 32);
+
+/// Live sessions of a user, oldest READY first. Nearly all have one.
+#[allow(clippy::box_collection, reason = "a thin pointer keeps the usual case small")]
+enum Live {
+    None,
+    One(Ref),
+    More(Box<Vec<Ref>>),
+}
+
+impl Live {
+    fn refs(&self) -> &[Ref] {
+        match self {
+            Live::None => &[],
+            Live::One(one) => std::slice::from_ref(one),
+            Live::More(all) => all,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Live::None)
+    }
+
+    fn push(&mut self, session: Ref) {
+        match self {
+            Live::None => *self = Live::One(session),
+            Live::One(one) => *self = Live::More(Box::new(vec![*one, session])),
+            Live::More(all) => all.push(session),
+        }
+    }
+
+    fn remove(&mut self, index: usize) -> Ref {
+        match self {
+            Live::More(all) => {
+                let gone = all.remove(index);
+                if let [one] = all[..] {
+                    *self = Live::One(one);
+                }
+                gone
+            }
+            _ => match std::mem::replace(self, Live::None) {
+                Live::One(one) if index == 0 => one,
+                _ => unreachable!("the index was found in `refs`"),
+            },
+        }
+    }
 }
 
 /// What others are told of a user.
@@ -78,7 +125,8 @@ struct Shown<'a> {
 }
 
 pub struct Home {
-    users: FxHashMap<UserId, Present>,
+    present: PagedSlab<Present>,
+    users: ByUser,
     /// Users to look at again, by time: after the grace, and when a status set over REST lapses.
     checks: VecDeque<(u64, UserId)>,
     lapses: VecDeque<(u64, UserId)>,
@@ -105,7 +153,8 @@ pub struct Effects {
 impl Home {
     pub fn new(live: Writer, offline_grace_ms: u64, rest_timeout_ms: u64, connections_max: usize) -> Home {
         Home {
-            users: FxHashMap::default(),
+            present: PagedSlab::default(),
+            users: ByUser::default(),
             checks: VecDeque::new(),
             lapses: VecDeque::new(),
             forgets: VecDeque::new(),
@@ -123,16 +172,17 @@ impl Home {
     /// A session became live: by IDENTIFY (`new`) or by RESUME.
     pub fn up(&mut self, read: Read<'_>, now_ms: u64, user_id: UserId, session: Ref, new: bool) -> Effects {
         let mut effects = Effects::default();
-        let present = self.users.entry(user_id).or_default();
+        let connections_max = self.connections_max;
+        let present = self.get_or_insert(user_id);
         let first = present.live.is_empty();
         present.live.push(session);
-        present.session_count += u32::from(new);
-        while self.connections_max > 0 && present.live.len() > self.connections_max {
+        present.session_count = present.session_count.saturating_add(u16::from(new));
+        while connections_max > 0 && present.live.refs().len() > connections_max {
             effects.evicted.push(present.live.remove(0));
         }
         if first {
-            let was_online = std::mem::replace(&mut present.online, true);
-            self.live.insert(user_id.0, encode(Liveness { online: true, gone_at_ms: 0 }, true));
+            let before = self.live.insert(user_id.0, encode(Liveness { online: true, gone_at_ms: 0 }, true));
+            let was_online = before.is_some_and(|value| decode(value).online);
             let offline = read.get(PRESENCES, user_id).is_some_and(|stored| stored.status == status::OFFLINE);
             effects.came_back = (new && offline).then_some(user_id);
             if was_online {
@@ -145,11 +195,11 @@ impl Home {
 
     /// A session lost its connection. It may be resumed, so nothing is said before the grace is over.
     pub fn down(&mut self, now_ms: u64, user_id: UserId, session: Ref) {
-        let Some(present) = self.users.get_mut(&user_id) else { return };
-        let Some(index) = present.live.iter().position(|live| *live == session) else { return };
+        let Some(present) = self.get_mut(user_id) else { return };
+        let Some(index) = present.live.refs().iter().position(|live| *live == session) else { return };
         present.live.remove(index);
         if present.live.is_empty() {
-            present.left_at_ms = now_ms;
+            present.check_count = present.check_count.saturating_add(1);
             self.live.insert(user_id.0, encode(Liveness { online: true, gone_at_ms: 0 }, false));
             self.checks.push_back((now_ms + self.offline_grace_ms, user_id));
         }
@@ -161,7 +211,7 @@ impl Home {
         if let Some(session) = session {
             self.down(now_ms, user_id, session);
         }
-        let Some(present) = self.users.get_mut(&user_id) else { return effects };
+        let Some(present) = self.get_mut(user_id) else { return effects };
         present.session_count = present.session_count.saturating_sub(1);
         if present.session_count == 0 {
             effects.gone.push(user_id);
@@ -185,11 +235,11 @@ impl Home {
     pub fn tick(&mut self, read: Read<'_>, now_ms: u64) -> Effects {
         let mut effects = Effects::default();
         while let Some((_, user_id)) = self.checks.pop_front_if(|(due, _)| *due <= now_ms) {
-            let Some(present) = self.users.get_mut(&user_id) else { continue };
+            let Some(present) = self.get_mut(user_id) else { continue };
+            present.check_count = present.check_count.saturating_sub(1);
             // He may have been back and left again since: another check follows for that.
-            let over = present.left_at_ms + self.offline_grace_ms <= now_ms;
-            if present.live.is_empty() && present.online && over {
-                present.online = false;
+            let over = present.live.is_empty() && present.check_count == 0;
+            if over && self.is_online(user_id) {
                 self.live.insert(user_id.0, encode(Liveness { online: false, gone_at_ms: now_ms }, false));
                 self.forgets.push_back((now_ms + self.rest_timeout_ms, user_id));
                 self.announce(read, now_ms, user_id, &mut effects);
@@ -211,12 +261,39 @@ impl Home {
     }
 
     fn drop_if_absent(&mut self, user_id: UserId) {
-        let absent = |present: &Present| {
-            present.session_count == 0 && present.live.is_empty() && !present.online && present.shown == 0
-        };
-        if self.users.get(&user_id).is_some_and(absent) {
-            self.users.remove(&user_id);
+        let user_of = |index: u32| self.present[index as usize].user_id;
+        let Some(index) = self.users.get(user_id, user_of) else { return };
+        let present = &self.present[index as usize];
+        let is_known = present.session_count > 0 || !present.live.is_empty() || present.shown != 0;
+        if !is_known && !self.is_online(user_id) {
+            self.users.remove(user_id, user_of);
+            self.present.remove(index as usize);
         }
+    }
+
+    fn is_online(&self, user_id: UserId) -> bool {
+        self.live.get(user_id.0).is_some_and(|value| decode(value).online)
+    }
+
+    fn get_mut(&mut self, user_id: UserId) -> Option<&mut Present> {
+        let present = &self.present;
+        let index = self.users.get(user_id, |index| present[index as usize].user_id)?;
+        self.present.get_mut(index as usize)
+    }
+
+    fn get_or_insert(&mut self, user_id: UserId) -> &mut Present {
+        let present = &self.present;
+        let user_of = |index: u32| present[index as usize].user_id;
+        let index = self.users.get(user_id, user_of).unwrap_or_else(|| {
+            let index = present.next_index() as u32;
+            self.users.insert(user_id, index, user_of);
+            index
+        });
+        if !self.present.contains(index as usize) {
+            let live = Live::None;
+            self.present.insert(Present { user_id, live, shown: 0, session_count: 0, check_count: 0 });
+        }
+        &mut self.present[index as usize]
     }
 
     /// Tells others when what they may see is not what they were last told.
@@ -224,7 +301,7 @@ impl Home {
         let liveness = self.live.get(user_id.0).map_or(Liveness::default(), decode);
         let shown = shown(read, now_ms, user_id, liveness, self.rest_timeout_ms);
         let hash = hash(&shown);
-        let present = self.users.entry(user_id).or_default();
+        let present = self.get_or_insert(user_id);
         if present.shown == hash {
             self.drop_if_absent(user_id);
             return;
@@ -330,7 +407,7 @@ mod tests {
         assert_eq!(board.get(USER), Liveness { online: false, gone_at_ms: 60_000 });
         assert!(home.ended(60_000, USER, None).gone.is_empty());
         assert_eq!(home.ended(60_000, USER, None).gone, [USER]);
-        assert!(home.users.is_empty());
+        assert!(home.users.len() == 0 && home.present.is_empty());
         home.tick(read, 400_000);
         assert_eq!(board.get(USER), Liveness::default());
     }
@@ -366,6 +443,6 @@ mod tests {
         assert_eq!(statuses(&home.stored(stored.snapshot().read(), 1_000_000, USER)), ["idle"]);
         assert_eq!(statuses(&home.tick(stored.snapshot().read(), 1_299_999)), [""; 0]);
         assert_eq!(statuses(&home.tick(stored.snapshot().read(), 1_300_000)), ["offline"]);
-        assert!(home.users.is_empty());
+        assert!(home.users.len() == 0 && home.present.is_empty());
     }
 }

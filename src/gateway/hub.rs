@@ -6,10 +6,10 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use slab::Slab;
 
+use super::by_user::ByUser;
 use super::client::Resume;
-use super::connection::{Connection, Facts, Ms, State, since};
+use super::connection::{Connection, Facts, Hosts, Ms, State, since};
 use super::home::{Effects, Home, Ref};
 use super::interest::Interest;
 use super::members::Job;
@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::domain::version::Versions;
 use crate::domain::{Command, Event};
 use crate::id::{ChannelId, ServerId, TokenId, UserId};
+use crate::runtime::paged::PagedSlab;
 use crate::runtime::shared_map::Writer;
 use crate::runtime::wheel::Wheel;
 use crate::store::Read;
@@ -152,6 +153,8 @@ pub enum Action {
         id: u32,
         generation: u32,
         fd: RawFd,
+        /// Of its [`Facts`].
+        ticket: u32,
     },
     /// The close frame is out: shut the writing side, go on reading.
     ShutWrite {
@@ -174,10 +177,11 @@ pub struct Hub {
     pub(super) core_count: usize,
     pub(super) versions: Versions,
     pub(super) settings: Settings,
-    pub(super) connections: Slab<Connection>,
-    pub(super) sessions: Slab<Session>,
+    pub(super) connections: PagedSlab<Connection>,
+    pub(super) sessions: PagedSlab<Session>,
+    hosts: Hosts,
     /// First session of a user on this core; the others follow by `next_of_user`.
-    pub(super) users: FxHashMap<UserId, u32>,
+    pub(super) users: ByUser,
     pub(super) interest: Interest,
     pub(super) replay: Replay,
     pub(super) home: Home,
@@ -243,9 +247,10 @@ impl Hub {
             versions,
             replay: Replay::new(settings.replay_len_max),
             settings,
-            connections: Slab::new(),
-            sessions: Slab::new(),
-            users: FxHashMap::default(),
+            connections: PagedSlab::default(),
+            sessions: PagedSlab::default(),
+            hosts: Hosts::default(),
+            users: ByUser::default(),
             interest: Interest::default(),
             home,
             jobs: VecDeque::new(),
@@ -302,9 +307,10 @@ impl Hub {
     // ------------------------------------------------------------------------------------- connections
 
     /// A socket was upgraded: HELLO goes out. Returns the connection's id.
-    pub fn open(&mut self, cx: &Cx<'_>, fd: RawFd, facts: Facts) -> u32 {
+    pub fn open(&mut self, cx: &Cx<'_>, fd: RawFd, mut facts: Facts) -> u32 {
         let version_unknown = facts.version_unknown;
-        let id = self.insert(cx, Connection::new(fd, 0, facts, cx.ms()));
+        let host = self.hosts.share(std::mem::take(&mut facts.host), facts.secure);
+        let id = self.insert(cx, Connection::new(fd, &facts, host, cx.ms()));
         if version_unknown {
             self.close(cx, id, &Close::INVALID_VERSION);
             return id;
@@ -335,7 +341,7 @@ impl Hub {
         let mut connection = adopted.connection;
         // What it had to send goes with it; whether the socket takes bytes is found out anew.
         connection.dirty = false;
-        connection.blocked = false;
+        connection.unblock();
         let id = self.insert(cx, connection);
         self.mark_dirty(id);
         self.resume_here(cx, id, &adopted.resume);
@@ -350,7 +356,7 @@ impl Hub {
         if connection.state == State::Closing {
             return;
         }
-        let mut decoder = std::mem::take(&mut connection.decoder);
+        let mut decoder = connection.take_decoder();
         let mut input = bytes;
         // Messages are handled one by one; a message that closes or hands over ends the loop.
         loop {
@@ -368,7 +374,7 @@ impl Hub {
             }
         }
         if let Some(connection) = self.connections.get_mut(id as usize) {
-            connection.decoder = decoder;
+            connection.put_decoder(decoder);
         }
     }
 
@@ -378,7 +384,7 @@ impl Hub {
             Message::Text(text) => return self.on_payload(cx, id, text, false),
             Message::Binary(bytes) => return self.on_payload(cx, id, bytes, true),
             Message::Ping(payload) => {
-                write_pong(&mut self.connections[id as usize].out, payload);
+                write_pong(self.connections[id as usize].out(), payload);
                 self.mark_dirty(id);
             }
             Message::Pong(_) => self.connections[id as usize].pinged = false,
@@ -406,7 +412,8 @@ impl Hub {
         }
         self.detach(cx, id);
         let connection = self.connections.remove(id as usize);
-        self.actions.push(Action::Shut { id, generation: connection.generation, fd: connection.fd });
+        let Connection { generation, fd, ticket, .. } = connection;
+        self.actions.push(Action::Shut { id, generation, fd, ticket });
     }
 
     /// Closes with a reason after everything queued. The session, if any, is detached.
@@ -423,12 +430,10 @@ impl Hub {
             return;
         }
         match code {
-            Some(code) => write_close(&mut connection.out, code, reason),
-            None => write_frame(&mut connection.out, OpCode::Control(Control::Close), b""),
+            Some(code) => write_close(connection.out(), code, reason),
+            None => write_frame(connection.out(), OpCode::Control(Control::Close), b""),
         }
         connection.state = State::Closing;
-        connection.close_written = true;
-        connection.waiting_ms = cx.ms();
         self.closing.push_back((cx.ms(), id, connection.generation));
         self.mark_dirty(id);
     }
@@ -436,9 +441,11 @@ impl Hub {
     /// Moves all dispatches that wait into the connection's own bytes.
     pub(super) fn drain(&mut self, id: u32) {
         let Some(connection) = self.connections.get_mut(id as usize) else { return };
-        let mut out = std::mem::take(&mut connection.out);
+        let mut out = connection.take_out();
         self.fill_dispatches(id, &mut out, usize::MAX);
-        self.connections[id as usize].out = out;
+        if !out.is_empty() {
+            *self.connections[id as usize].out() = out;
+        }
     }
 
     // ---------------------------------------------------------------------------------------- sessions
@@ -457,7 +464,8 @@ impl Hub {
     /// Slots of a user's sessions on this core.
     pub(super) fn slots_of(&self, user_id: UserId) -> smallvec::SmallVec<[u32; 6]> {
         let mut slots = smallvec::SmallVec::new();
-        let mut slot = self.users.get(&user_id).copied().unwrap_or(NONE);
+        let first = self.users.get(user_id, |slot| self.sessions[slot as usize].user_id);
+        let mut slot = first.unwrap_or(NONE);
         while slot != NONE {
             slots.push(slot);
             slot = self.sessions[slot as usize].next_of_user;
@@ -527,13 +535,15 @@ impl Hub {
 
     fn unlink(&mut self, user_id: UserId, slot: u32) {
         let next = self.sessions[slot as usize].next_of_user;
-        let first = self.users[&user_id];
+        let sessions = &self.sessions;
+        let user_of = |slot: u32| sessions[slot as usize].user_id;
+        let first = self.users.get(user_id, user_of).expect("a session is linked to its user");
         if first == slot {
             if next == NONE {
-                self.users.remove(&user_id)
+                self.users.remove(user_id, user_of);
             } else {
-                self.users.insert(user_id, next)
-            };
+                self.users.insert(user_id, next, user_of);
+            }
             return;
         }
         let mut at = first;
@@ -634,7 +644,7 @@ impl Hub {
                 connection.generation == generation
                     && connection.blocked
                     && connection.state != State::Closing
-                    && since(connection.waiting_ms, now) >= settings.1
+                    && connection.in_flight().is_some_and(|busy| since(busy.blocked_ms, now) >= settings.1)
             });
             if stalled && settings.1 > 0 {
                 self.close_slow(cx, id);
@@ -703,7 +713,7 @@ impl Hub {
             wait = interval.into_iter().filter(|ms| *ms > 0).fold(wait, u32::min);
             if !connection.blocked && !connection.pinged {
                 connection.pinged = true;
-                write_ping(&mut connection.out, b"");
+                write_ping(connection.out(), b"");
                 self.mark_dirty(id);
             }
         }

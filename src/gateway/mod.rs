@@ -6,9 +6,10 @@
 //! [`Hub::fill`]; everything that concerns other cores goes through [`Mail`].
 //!
 //! Cost of an event: encoded once per process; per core one pass over the sessions of its audience (8 bytes each)
-//! and 4 bytes per recipient; its frame is written into the core's send buffer right before the one send that a
+//! and about a byte per recipient; its frame is written into the core's send buffer right before the one send that a
 //! session gets per turn.
 
+mod by_user;
 mod client;
 mod connection;
 mod deliver;
@@ -22,6 +23,7 @@ mod send;
 mod session;
 #[cfg(test)]
 mod tests;
+mod trail;
 
 pub use connection::Facts;
 pub use home::Liveboard;

@@ -3,7 +3,7 @@
 //! A dispatch is written into the send buffer right before its send; a session that cannot keep up holds numbers, not
 //! bytes. Past its bounds (§7) it is closed and may resume.
 
-use super::connection::{Connection, State};
+use super::connection::{Busy, Connection, State};
 use super::hub::Action;
 use super::hub::{Cx, Hub};
 use super::replay::{write_dispatch_frame, write_dispatch_text};
@@ -29,9 +29,10 @@ pub const FILL_LEN_MAX: usize = 256 * 1024;
 const OUT_SPARE: usize = 4 * FILL_LEN_MAX;
 
 pub(super) fn write_compressed(deflater: &mut Deflater, connection: &mut Connection, text: &[u8]) {
-    let at = connection.out.len();
-    deflater.write_frame(&mut connection.deflate, text, &mut connection.out);
-    insert_frame_header(&mut connection.out, at, OpCode::Data(Data::Binary));
+    let Busy { out, deflate, .. } = connection.busy();
+    let at = out.len();
+    deflater.write_frame(deflate, text, out);
+    insert_frame_header(out, at, OpCode::Data(Data::Binary));
 }
 
 impl Hub {
@@ -103,19 +104,19 @@ impl Hub {
         if connection.state == State::Closing {
             return;
         }
-        let mut over = connection.out.len() > self.settings.send_len_max.saturating_add(OUT_SPARE);
-        if let Some(session) = self.sessions.get(connection.session as usize) {
+        let slot = connection.session as usize;
+        let busy = connection.busy();
+        let mut over = busy.out.len() > self.settings.send_len_max.saturating_add(OUT_SPARE);
+        if let Some(session) = self.sessions.get(slot) {
             // What a RESUME replays is paced by the socket and does not count (§4).
             let from = session.sent.max(session.replay_until);
-            connection.backlog_seq = connection.backlog_seq.max(from);
-            for seq in connection.backlog_seq + 1..=session.seq {
-                let entry = session.handle(seq).and_then(|handle| self.replay.get(handle));
-                let len = entry.map_or(0, |entry| entry.payload.len() as u32);
-                connection.backlog_len = connection.backlog_len.saturating_add(len);
+            for handle in session.after(busy.backlog_seq.max(from)) {
+                let len = self.replay.get(handle).map_or(0, |entry| entry.payload.len() as u32);
+                busy.backlog_len = busy.backlog_len.saturating_add(len);
             }
-            connection.backlog_seq = session.seq;
+            busy.backlog_seq = session.seq;
             over |= session.seq - from > self.settings.send_events_max;
-            over |= connection.backlog_len as usize > self.settings.send_len_max;
+            over |= busy.backlog_len as usize > self.settings.send_len_max;
         }
         if over {
             self.close_slow(cx, id);
@@ -126,10 +127,7 @@ impl Hub {
     /// kernel did not take back with [`Hub::sent`].
     pub fn fill(&mut self, id: u32, out: &mut Vec<u8>, len_max: usize) -> Filled {
         let Some(connection) = self.connections.get_mut(id as usize) else { return Filled::All };
-        if !connection.out.is_empty() {
-            out.extend_from_slice(&connection.out);
-            connection.out = Vec::new();
-        }
+        out.extend_from_slice(&connection.take_out());
         self.fill_dispatches(id, out, len_max)
     }
 
@@ -137,12 +135,13 @@ impl Hub {
     pub(super) fn fill_dispatches(&mut self, id: u32, out: &mut Vec<u8>, len_max: usize) -> Filled {
         let connection = &mut self.connections[id as usize];
         let Some(session) = self.sessions.get_mut(connection.session as usize) else { return Filled::All };
+        let mut handles = session.trail.newest(session.unsent_kept());
         while session.sent < session.seq {
             if out.len() >= len_max {
                 return Filled::More;
             }
             let next = session.sent + 1;
-            let entry = session.handle(next).and_then(|handle| self.replay.get(handle));
+            let entry = handles.next().and_then(|handle| self.replay.get(handle));
             // Fell out of the ring before it was sent: a ring too small for the backlog bound. Nothing is dropped
             // silently.
             let Some(entry) = entry else { return Filled::Lost };
@@ -150,7 +149,7 @@ impl Hub {
                 self.plain.clear();
                 write_dispatch_text(&mut self.plain, entry.name, next, &entry.payload);
                 let at = out.len();
-                self.deflater.write_frame(&mut connection.deflate, &self.plain, out);
+                self.deflater.write_frame(&mut connection.busy().deflate, &self.plain, out);
                 insert_frame_header(out, at, OpCode::Data(Data::Binary));
             } else {
                 write_dispatch_frame(out, entry.name, next, &entry.payload);
@@ -165,16 +164,15 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(id as usize) else { return };
         match rest {
             Some(rest) => {
-                connection.out = rest.to_vec();
+                *connection.out() = rest.to_vec();
                 if !connection.blocked {
-                    connection.blocked = true;
-                    connection.waiting_ms = cx.ms();
-                    connection.backlog_len = 0;
-                    connection.backlog_seq = 0;
+                    connection.block(cx.ms());
                     self.stalled.push_back((cx.ms(), id, connection.generation));
                 }
             }
-            None if connection.close_written => self.actions.push(Action::ShutWrite { fd: connection.fd }),
+            None if connection.state == State::Closing => {
+                self.actions.push(Action::ShutWrite { fd: connection.fd })
+            }
             None => {}
         }
     }
@@ -182,8 +180,7 @@ impl Hub {
     /// The socket takes bytes again.
     pub fn writable(&mut self, id: u32) {
         let Some(connection) = self.connections.get_mut(id as usize) else { return };
-        connection.blocked = false;
-        connection.backlog_len = 0;
+        connection.unblock();
         self.mark_dirty(id);
     }
 }

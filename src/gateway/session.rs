@@ -1,9 +1,9 @@
 //! One gateway session: identity, numbering, and what a RESUME needs.
 
-use std::collections::VecDeque;
-
 use super::replay::{Handle, Replay};
+use super::trail::{Handles, Trail};
 use crate::id::{TokenId, UserId};
+use crate::runtime::paged::PagedSlab;
 
 /// No slot.
 pub const NONE: u32 = u32::MAX;
@@ -66,11 +66,12 @@ pub struct Session {
     pub seq: u32,
     /// Last number that was written towards the client.
     pub sent: u32,
-    /// Number of the first handle.
+    /// Number of the oldest event that is kept.
     first: u32,
     /// Numbers up to here are a replay and do not count as backlog.
     pub replay_until: u32,
-    handles: VecDeque<Handle>,
+    /// The events from `first` to `seq`.
+    pub trail: Trail,
     pub intents: u16,
     /// On the list of sessions with something to send.
     pub dirty: bool,
@@ -92,7 +93,7 @@ impl Session {
             sent: 1,
             first: 2,
             replay_until: 0,
-            handles: VecDeque::new(),
+            trail: Trail::default(),
             intents,
             dirty: false,
         }
@@ -103,30 +104,42 @@ impl Session {
     /// A live session keeps what it has not sent even beyond `count_max`: there the bounds of the backlog decide.
     pub fn push(&mut self, handle: Handle, count_max: usize) {
         self.seq += 1;
-        self.handles.push_back(handle);
-        while self.handles.len() > count_max && (self.first <= self.sent || self.connection == NONE) {
-            self.handles.pop_front();
+        self.trail.push(handle);
+        while self.kept() as usize > count_max && (self.first <= self.sent || self.connection == NONE) {
+            self.trail.pop_front();
             self.first += 1;
         }
     }
 
-    /// The event that has number `seq`; `None` when it is no longer kept.
-    pub fn handle(&self, seq: u32) -> Option<Handle> {
-        let index = seq.checked_sub(self.first)?;
-        self.handles.get(index as usize).copied()
+    /// How many events are kept.
+    fn kept(&self) -> u32 {
+        self.seq + 1 - self.first
+    }
+
+    /// The events after number `seq`, oldest first; none when some of them are no longer kept.
+    pub fn after(&self, seq: u32) -> Handles<'_> {
+        let count = self.seq.saturating_sub(seq);
+        self.trail.newest(if count <= self.kept() { count } else { 0 })
+    }
+
+    /// How many of the newest events are to be sent; 0 when one of them is no longer kept.
+    pub fn unsent_kept(&self) -> u32 {
+        if self.first <= self.sent + 1 { self.seq - self.sent } else { 0 }
     }
 
     /// Whether every event after `seq` is still there, no more than `count_max` and within `len_max` bytes.
     pub fn can_replay(&self, replay: &Replay, seq: u32, count_max: usize, len_max: usize) -> bool {
+        // READY has number 1 and is never replayed.
+        let seq = seq.max(1);
+        let count = (self.seq - seq) as usize;
         let mut len = 0;
-        if (self.seq - seq.max(1)) as usize > count_max {
-            return false;
-        }
-        (seq + 1..=self.seq).filter(|&number| number > 1).all(|number| {
-            let entry = self.handle(number).and_then(|handle| replay.get(handle));
-            len += entry.map_or(0, |entry| entry.payload.len());
-            entry.is_some() && len <= len_max
-        })
+        count <= count_max
+            && self.first <= seq + 1
+            && self.after(seq).all(|handle| {
+                let entry = replay.get(handle);
+                len += entry.map_or(0, |entry| entry.payload.len());
+                entry.is_some() && len <= len_max
+            })
     }
 
     /// The client says it has received everything up to `seq`.
@@ -135,17 +148,16 @@ impl Session {
             return;
         }
         let keep_from = seq.saturating_sub(CONFIRMED_KEPT);
-        while self.first <= keep_from && !self.handles.is_empty() {
-            self.handles.pop_front();
+        while self.first <= keep_from && self.kept() > 0 {
+            self.trail.pop_front();
             self.first += 1;
         }
-        if self.handles.capacity() > 4 * self.handles.len().max(16) {
-            self.handles.shrink_to(2 * self.handles.len());
-        }
+        self.trail.shrink();
     }
 }
 
-const _: () = assert!(size_of::<Session>() <= 112);
+// Paid by every session.
+const _: () = assert!(PagedSlab::<Session>::ENTRY_LEN <= 96);
 
 #[cfg(test)]
 mod tests {
@@ -162,6 +174,11 @@ mod tests {
         }
     }
 
+    /// The event with number `seq`, if it is kept.
+    fn handle(session: &Session, seq: u32) -> Option<Handle> {
+        session.after(seq - 1).next()
+    }
+
     #[test]
     fn numbering_and_trimming() {
         let mut session = Session::new(SessionId([0; 16]), UserId(1), TokenId(1), 0, 0);
@@ -169,24 +186,24 @@ mod tests {
             session.push(handle, 1_000);
         }
         assert_eq!(session.seq, 301);
-        assert_eq!(session.handle(2), Some(0));
-        assert_eq!(session.handle(1), None);
+        assert_eq!(handle(&session, 2), Some(0));
+        assert_eq!(handle(&session, 1), None);
         session.sent = 301;
         session.confirm(301);
-        assert_eq!(session.handle(173), None);
-        assert_eq!(session.handle(174), Some(172));
+        assert_eq!(handle(&session, 173), None);
+        assert_eq!(handle(&session, 174), Some(172));
         for handle in 300..2_000 {
             session.sent = session.seq;
             session.push(handle, 1_000);
         }
-        assert_eq!(session.handle(session.seq), Some(1_999));
-        assert_eq!(session.handle(session.seq - 1_000), None);
+        assert_eq!(handle(&session, session.seq), Some(1_999));
+        assert_eq!(handle(&session, session.seq - 1_000), None);
         // Unsent ones stay while there is a connection to send them on.
         session.sent = session.seq;
         (0..5).for_each(|handle| session.push(handle, 2));
-        assert_eq!(session.handle(session.sent + 1), Some(0));
+        assert_eq!(handle(&session, session.sent + 1), Some(0));
         session.connection = NONE;
         session.push(5, 2);
-        assert_eq!((session.handle(session.seq - 2), session.handle(session.seq - 1)), (None, Some(4)));
+        assert_eq!((handle(&session, session.seq - 2), handle(&session, session.seq - 1)), (None, Some(4)));
     }
 }

@@ -1,7 +1,7 @@
 //! How many connections there may be, in all and from one address, counted over all cores.
 //!
-//! Invariant: every admitted connection is counted exactly until its [`Admitted`] is dropped, also when it goes from
-//! HTTP to the gateway.
+//! Invariant: every admitted connection is counted exactly until its [`Admitted`] is dropped, or what it became by
+//! [`Admitted::keep`] is given to [`Admission::leave`]: a gateway connection carries its place as a number.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -36,9 +36,37 @@ pub enum TurnedAway {
 /// A connection's place; dropping it frees the place.
 #[derive(Debug)]
 pub struct Admitted {
-    admission: Arc<Admission>,
+    /// `None` once it is kept as a number.
+    admission: Option<Arc<Admission>>,
+    place: Place,
+}
+
+/// Where a connection is counted, besides the total.
+#[derive(Clone, Copy, Debug)]
+struct Place {
     /// `None` for trusted proxies, which stand for many clients.
     counter: Option<u16>,
+}
+
+/// The ticket of a place without a counter.
+const NO_COUNTER: u32 = u32::MAX;
+
+impl Place {
+    fn ticket(self) -> u32 {
+        self.counter.map_or(NO_COUNTER, u32::from)
+    }
+
+    fn from_ticket(ticket: u32) -> Place {
+        Place { counter: u16::try_from(ticket).ok() }
+    }
+}
+
+impl Admitted {
+    /// Turns the place into a number, and no longer frees it: that is up to [`Admission::leave`].
+    pub fn keep(mut self) -> u32 {
+        self.admission = None;
+        self.place.ticket()
+    }
 }
 
 impl Admission {
@@ -71,7 +99,19 @@ impl Admission {
             self.total.fetch_sub(1, Ordering::Relaxed);
             return Err(TurnedAway::TooManyOfAddress);
         }
-        Ok(Admitted { admission: self.clone(), counter })
+        Ok(Admitted { admission: Some(self.clone()), place: Place { counter } })
+    }
+
+    /// Frees the place of a connection that was kept. `ticket` is its [`Admitted::keep`], once.
+    pub fn leave(&self, ticket: u32) {
+        self.free(Place::from_ticket(ticket));
+    }
+
+    fn free(&self, place: Place) {
+        if let Some(index) = place.counter {
+            self.counters[usize::from(index)].fetch_sub(1, Ordering::Relaxed);
+        }
+        self.total.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn counter_of(&self, address: IpAddr) -> u16 {
@@ -85,10 +125,9 @@ impl Admission {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        if let Some(index) = self.counter {
-            self.admission.counters[usize::from(index)].fetch_sub(1, Ordering::Relaxed);
+        if let Some(admission) = &self.admission {
+            admission.free(self.place);
         }
-        self.admission.total.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -110,11 +149,19 @@ mod tests {
         let first = admit("1.1.1.1", false).unwrap();
         let _second = admit("::ffff:1.1.1.1", false).unwrap();
         assert_eq!(admit("1.1.1.1", false).unwrap_err(), TurnedAway::TooManyOfAddress);
-        let _proxied = admit("1.1.1.1", true).unwrap();
+        let proxied = admit("1.1.1.1", true).unwrap();
         drop(first);
-        let _third = admit("1.1.1.1", false).unwrap();
+        let third = admit("1.1.1.1", false).unwrap();
         let _fourth = admit("2001:db8::1", true).unwrap();
         assert_eq!(admit("9.9.9.9", false).unwrap_err(), TurnedAway::Full);
         assert_eq!(admission.count(), 4);
+        // Kept as numbers they stay counted until they leave.
+        let (third, proxied) = (third.keep(), proxied.keep());
+        assert_eq!(admission.count(), 4);
+        admission.leave(proxied);
+        assert_eq!(admit("1.1.1.1", false).unwrap_err(), TurnedAway::TooManyOfAddress);
+        admission.leave(third);
+        assert_eq!(admission.count(), 2);
+        assert!(admit("1.1.1.1", false).is_ok());
     }
 }

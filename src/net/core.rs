@@ -15,6 +15,7 @@ use std::task::{Poll, Waker};
 
 use slab::Slab;
 
+use super::admission::Admission;
 use super::http::{Backend, Upgrade};
 use super::listen::set_option;
 use super::ring::{self, Ready, Ring};
@@ -55,6 +56,7 @@ pub struct Parts {
     pub wake: Arc<Wake>,
     pub pool: Arc<PasswordPool>,
     pub board: Liveboard,
+    pub admission: Arc<Admission>,
 }
 
 pub struct Core {
@@ -68,6 +70,7 @@ pub struct Core {
     pub wake: Arc<Wake>,
     pool: Arc<PasswordPool>,
     board: Liveboard,
+    admission: Arc<Admission>,
     allowance: Allowance,
     /// Requests that wait for the writer or for a hash.
     waiting: RefCell<Slab<Waiting>>,
@@ -216,6 +219,7 @@ impl Core {
             wake: parts.wake,
             pool: parts.pool,
             board: parts.board,
+            admission: parts.admission,
             waiting: RefCell::default(),
             hashed,
             hashed_sender,
@@ -468,8 +472,9 @@ impl Core {
         let actions = self.hub.borrow_mut().take_actions();
         for action in actions {
             match action {
-                Action::Shut { id, fd, generation } => {
+                Action::Shut { id, fd, generation, ticket } => {
                     self.ring.borrow_mut().unwatch(id, generation);
+                    self.admission.leave(ticket);
                     // SAFETY: the gateway owned the descriptor and has forgotten it.
                     drop(unsafe { OwnedFd::from_raw_fd(fd) });
                 }
@@ -666,7 +671,7 @@ impl Backend for Core {
             secure: upgrade.is_https,
             ip: upgrade.ip,
             version_unknown: !version_is_known(&upgrade.query),
-            luggage: Box::new(upgrade.admitted),
+            ticket: upgrade.admitted.keep(),
         };
         let mut leftover = upgrade.leftover;
         self.with_cx(|cx, hub| {

@@ -40,7 +40,7 @@ const MAIL_COUNT: usize = 4_096;
 const QUEUE_LEN_MAX: usize = 8_192;
 /// How often timers, presence and time-outs are looked at when nothing else happens.
 const TICK: Duration = Duration::from_millis(100);
-/// Every so many ticks a core gives freed memory back: 3 s.
+/// Every so many ticks a core gives freed memory back, and the first of them pages of the data file: 3 s.
 const GIVE_BACK_TICKS: u32 = 30;
 /// How often the server looks for accounts to purge and other leftovers.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
@@ -329,6 +329,7 @@ fn build(seed: Seed, ring: Ring) -> Core {
         wake: seed.wake,
         pool: seed.pool,
         board: seed.board,
+        admission: seed.admission,
     })
 }
 
@@ -355,6 +356,9 @@ async fn tick(core: Rc<Core>, connections: Rc<Connections>) {
         connections.sweep(core.state.now().monotonic_ms);
         if count.is_multiple_of(GIVE_BACK_TICKS) {
             give_back();
+            if core.index == 0 {
+                core.state.store.release();
+            }
         }
         if core.state.run.is_shutting_down() {
             connections.close_idle();

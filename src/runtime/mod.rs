@@ -8,6 +8,7 @@ pub mod clock;
 pub mod cpu;
 pub mod heap;
 pub mod mailbox;
+pub mod paged;
 pub mod shared_map;
 pub mod wake;
 pub mod wheel;

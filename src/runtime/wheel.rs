@@ -1,6 +1,6 @@
 //! A hashed timer wheel for millions of coarse deadlines (heartbeats, resume windows, typing).
 //!
-//! Owns: entries of 16 bytes in one vector, linked into a ring of slots by index; freed entries are reused.
+//! Owns: entries of 16 bytes, linked into a ring of slots by index; freed entries are reused.
 //! Invariants:
 //! - An entry fires once, never before its deadline, and at most one granularity plus the caller's own
 //!   delay after it. Within one [`Wheel::advance`] the order is unspecified.
@@ -10,7 +10,9 @@
 //!
 //! Insert is O(1). Advance visits each slot passed; an entry further away than one round
 //! (slots × granularity) is looked at once per round.
-//! Memory: 16 bytes per entry (the vector doubles, so up to 32 reserved) and 4 per slot.
+//! Memory: 16 bytes per entry and 4 per slot.
+
+use super::paged::PagedVec;
 
 /// `u32::MAX` ends a list.
 const NONE: u32 = u32::MAX;
@@ -33,7 +35,7 @@ pub struct Wheel {
     /// Everything up to and including this tick has fired.
     tick: u32,
     slots: Box<[u32]>,
-    entries: Vec<Entry>,
+    entries: PagedVec<Entry>,
     free: u32,
     count: usize,
 }
@@ -48,7 +50,7 @@ impl Wheel {
             origin_ms: now_ms,
             tick: 0,
             slots: vec![NONE; slot_count.max(1).next_power_of_two()].into_boxed_slice(),
-            entries: Vec::new(),
+            entries: PagedVec::default(),
             free: NONE,
             count: 0,
         }

@@ -6,6 +6,7 @@
 
 mod backup;
 pub mod key;
+mod map;
 pub mod records;
 mod table;
 pub mod tables;
@@ -23,6 +24,7 @@ use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions, WithoutTls};
 pub use backup::restore;
 use key::ByteOrder;
 pub use key::Key;
+use map::Map;
 use table::Databases;
 pub use table::{Read, Record, Scan, Snapshot, Table, Tx, WriteError, encode_record};
 use tables::{META, ROWS, TABLE_COUNT};
@@ -88,6 +90,8 @@ pub struct Store {
     databases: Databases,
     path: PathBuf,
     map_size: usize,
+    /// The data file in memory.
+    map: Option<Map>,
     /// Held as long as the store is open.
     _lock: File,
 }
@@ -121,7 +125,9 @@ impl Store {
         // A process that was killed while a backup kept the reader table alive has left its snapshots in it.
         env.clear_stale_readers().map_err(|e| explain("open", &e))?;
         let databases = create_tables(&env).map_err(|e| explain("create the tables of", &e))?;
-        let store = Store { env, databases, path: path.clone(), map_size: options.map_size, _lock: lock };
+        let map = Map::find(&path.join("data.mdb"));
+        let store =
+            Store { env, databases, path: path.clone(), map_size: options.map_size, map, _lock: lock };
         store.check_format()?;
         Ok(store)
     }
@@ -148,7 +154,8 @@ impl Store {
         .map_err(|e| explain(&e))?;
         let databases = open_tables(&env).map_err(|e| explain(&e))?;
         let no_lock = File::open(path.join("data.mdb")).map_err(|e| explain(&e))?;
-        let store = Store { env, databases, path: path.clone(), map_size: options.map_size, _lock: no_lock };
+        let map_size = options.map_size;
+        let store = Store { env, databases, path: path.clone(), map_size, map: None, _lock: no_lock };
         let format = store.snapshot().read().get(META, "format").map(|meta| meta.value.to_native());
         if format == Some(FORMAT) { Ok(store) } else { Err(explain(&"it has another format")) }
     }
@@ -178,6 +185,14 @@ impl Store {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Lets go of pages of the data file that this process has mapped in, 64 MiB per call in turn. They stay in the
+    /// kernel's page cache, and those in use come back by themselves. Call it every few seconds.
+    pub fn release(&self) {
+        if let Some(map) = &self.map {
+            map.release(self.usage().0 as usize);
+        }
     }
 
     /// Bytes of the data file that hold pages, and the bytes it may grow to.

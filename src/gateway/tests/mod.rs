@@ -1,7 +1,6 @@
 //! A core's gateway without sockets: what clients send, what they get, how time passes.
 
 use std::cell::Cell;
-use std::sync::Arc;
 
 use super::connection::Facts;
 use super::home::Liveboard;
@@ -156,8 +155,7 @@ impl Bench {
 
     fn open_on(&mut self, core: usize) -> Peer {
         let ip = std::net::Ipv4Addr::LOCALHOST.into();
-        let facts =
-            Facts { host: "h".into(), secure: true, ip, version_unknown: false, luggage: Box::new(()) };
+        let facts = Facts { host: "h".into(), secure: true, ip, version_unknown: false, ticket: 0 };
         (core, self.with(core, |hub, cx| hub.open(cx, 100, facts)))
     }
 

@@ -311,27 +311,20 @@ fn shutdown_and_unknown_versions() {
         assert_eq!(frames[1..], ["{\"op\":7,\"d\":null}", "close 4017 Server shutdown"]);
     }
     let ip = std::net::Ipv4Addr::LOCALHOST.into();
-    let facts = Facts { host: "h".into(), secure: false, ip, version_unknown: true, luggage: Box::new(()) };
+    let facts = Facts { host: "h".into(), secure: false, ip, version_unknown: true, ticket: 0 };
     let id = bench.with(0, |hub, cx| hub.open(cx, 9, facts));
     assert_eq!(bench.frames((0, id)), ["close 4012 Invalid API version"]);
 }
 
 #[test]
-fn luggage_lives_as_long_as_its_connection() {
+fn a_ticket_is_given_back_with_its_socket() {
     let mut bench = Bench::new(|_| {});
-    let luggage = Arc::new(());
     let ip = std::net::Ipv4Addr::LOCALHOST.into();
-    let facts = Facts {
-        host: "h".into(),
-        secure: false,
-        ip,
-        version_unknown: false,
-        luggage: Box::new(luggage.clone()),
-    };
+    let facts = Facts { host: "h".into(), secure: false, ip, version_unknown: false, ticket: 77 };
     let id = bench.with(0, |hub, cx| hub.open(cx, 9, facts));
-    assert_eq!(Arc::strong_count(&luggage), 2);
-    bench.lose((0, id));
-    assert_eq!(Arc::strong_count(&luggage), 1);
+    bench.with(0, |hub, cx| hub.lost(cx, id));
+    let actions = bench.hubs[0].take_actions();
+    assert!(matches!(actions[..], [Action::Shut { fd: 9, ticket: 77, .. }]));
 }
 
 // ------------------------------------------------------------------------------------ presence, typing

@@ -37,6 +37,13 @@ pub struct DeflateStream {
     history: Option<Box<History>>,
 }
 
+impl DeflateStream {
+    /// No frame was written yet: the stream holds nothing.
+    pub fn is_unused(&self) -> bool {
+        self.history.is_none()
+    }
+}
+
 /// The last plain bytes of a stream.
 struct History {
     len: u16,

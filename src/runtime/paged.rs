@@ -1,0 +1,238 @@
+//! Long-lived state in pages that never move: a vector that grows without copying, and a slab on top of it.
+//!
+//! A `Vec` that doubles copies everything it holds, leaves the old memory behind in the allocator, and may reserve
+//! twice what it uses. A page is allocated whole and filled in order, so it takes memory as it is filled.
+//! Cost: one more load per access, of a table that stays in the cache (24 bytes per 1,024 entries).
+
+use std::ops::{Index, IndexMut};
+
+/// Entries per page: 64 KiB of 64-byte entries.
+const PAGE_COUNT: usize = 1 << PAGE_SHIFT;
+const PAGE_SHIFT: u32 = 10;
+
+/// A vector that only grows.
+pub struct PagedVec<T> {
+    /// All full but the last; each was allocated with its final capacity.
+    pages: Vec<Vec<T>>,
+}
+
+impl<T> Default for PagedVec<T> {
+    fn default() -> Self {
+        Self { pages: Vec::new() }
+    }
+}
+
+impl<T> PagedVec<T> {
+    pub fn len(&self) -> usize {
+        self.pages.last().map_or(0, |last| (self.pages.len() - 1) * PAGE_COUNT + last.len())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+
+    pub fn push(&mut self, value: T) {
+        if self.pages.last().is_none_or(|last| last.len() == PAGE_COUNT) {
+            self.pages.push(Vec::with_capacity(PAGE_COUNT));
+        }
+        self.pages.last_mut().expect("there is one with room").push(value);
+    }
+
+    pub fn get(&self, index: usize) -> Option<&T> {
+        self.pages.get(index >> PAGE_SHIFT)?.get(index & (PAGE_COUNT - 1))
+    }
+
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        self.pages.get_mut(index >> PAGE_SHIFT)?.get_mut(index & (PAGE_COUNT - 1))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.pages.iter().flatten()
+    }
+}
+
+impl<T> Index<usize> for PagedVec<T> {
+    type Output = T;
+
+    fn index(&self, index: usize) -> &T {
+        &self.pages[index >> PAGE_SHIFT][index & (PAGE_COUNT - 1)]
+    }
+}
+
+impl<T> IndexMut<usize> for PagedVec<T> {
+    fn index_mut(&mut self, index: usize) -> &mut T {
+        &mut self.pages[index >> PAGE_SHIFT][index & (PAGE_COUNT - 1)]
+    }
+}
+
+enum Slot<T> {
+    /// The next free slot, or `NONE`.
+    Free(u32),
+    Used(T),
+}
+
+const NONE: u32 = u32::MAX;
+
+/// Values by small index; the index of a removed value is given out again, last freed first.
+///
+/// An entry is as large as its value when that has a spare bit pattern, such as a `bool` or a `Box` in it.
+pub struct PagedSlab<T> {
+    slots: PagedVec<Slot<T>>,
+    free: u32,
+    count: usize,
+}
+
+impl<T> Default for PagedSlab<T> {
+    fn default() -> Self {
+        Self { slots: PagedVec::default(), free: NONE, count: 0 }
+    }
+}
+
+impl<T> PagedSlab<T> {
+    /// Bytes per entry.
+    pub const ENTRY_LEN: usize = size_of::<Slot<T>>();
+
+    /// Values present.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Every index given out so far is below this.
+    pub fn index_end(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The index that the next [`PagedSlab::insert`] gives.
+    pub fn next_index(&self) -> usize {
+        if self.free == NONE { self.slots.len() } else { self.free as usize }
+    }
+
+    pub fn insert(&mut self, value: T) -> usize {
+        let index = self.next_index();
+        if self.free == NONE {
+            assert!(index < NONE as usize, "indexes are 32 bits");
+            self.slots.push(Slot::Used(value));
+        } else {
+            let Slot::Free(next) = std::mem::replace(&mut self.slots[index], Slot::Used(value)) else {
+                unreachable!("the list holds free slots only");
+            };
+            self.free = next;
+        }
+        self.count += 1;
+        index
+    }
+
+    /// # Panics
+    /// When there is none.
+    pub fn remove(&mut self, index: usize) -> T {
+        let slot = &mut self.slots[index];
+        assert!(matches!(slot, Slot::Used(_)), "a value is removed once");
+        let Slot::Used(value) = std::mem::replace(slot, Slot::Free(self.free)) else {
+            unreachable!("checked above");
+        };
+        self.free = index as u32;
+        self.count -= 1;
+        value
+    }
+
+    pub fn contains(&self, index: usize) -> bool {
+        self.get(index).is_some()
+    }
+
+    pub fn get(&self, index: usize) -> Option<&T> {
+        match self.slots.get(index)? {
+            Slot::Used(value) => Some(value),
+            Slot::Free(_) => None,
+        }
+    }
+
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        match self.slots.get_mut(index)? {
+            Slot::Used(value) => Some(value),
+            Slot::Free(_) => None,
+        }
+    }
+
+    /// With their indexes, in rising order.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| match slot {
+            Slot::Used(value) => Some((index, value)),
+            Slot::Free(_) => None,
+        })
+    }
+}
+
+impl<T> Index<usize> for PagedSlab<T> {
+    type Output = T;
+
+    fn index(&self, index: usize) -> &T {
+        self.get(index).expect("the index is in use")
+    }
+}
+
+impl<T> IndexMut<usize> for PagedSlab<T> {
+    fn index_mut(&mut self, index: usize) -> &mut T {
+        self.get_mut(index).expect("the index is in use")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn agrees_with_a_sorted_map() {
+        for seed in 0..20 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut slab = PagedSlab::default();
+            let mut model = BTreeMap::new();
+            for value in 0..5_000u64 {
+                // Grows at first, then comes and goes.
+                if random.u32(0..5_000) as u64 > value / 2 || model.is_empty() {
+                    let index = slab.next_index();
+                    assert_eq!(slab.insert(Box::new(value)), index);
+                    assert_eq!(model.insert(index, value), None, "seed {seed}");
+                } else {
+                    let index = *model.keys().nth(random.usize(0..model.len())).unwrap();
+                    assert_eq!(*slab.remove(index), model.remove(&index).unwrap());
+                    assert!(!slab.contains(index));
+                }
+            }
+            assert_eq!((slab.len(), slab.is_empty()), (model.len(), model.is_empty()));
+            assert!(slab.iter().map(|(index, value)| (index, **value)).eq(model.clone()));
+            for index in 0..slab.index_end() + 2_000 {
+                assert_eq!(slab.get(index).map(|value| **value), model.get(&index).copied());
+                if let Some(value) = slab.get_mut(index) {
+                    **value += 1;
+                    assert_eq!(*slab[index], model[&index] + 1);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_never_move_and_indexes_are_used_again() {
+        let mut slab = PagedSlab::default();
+        let first = slab.insert(0u64);
+        let address = &raw const slab[first];
+        (1..10_000).for_each(|value| assert_eq!(slab.insert(value), value as usize));
+        assert_eq!(&raw const slab[first], address);
+        (100..200).for_each(|index| assert_eq!(slab.remove(index), index as u64));
+        (100..200).rev().for_each(|index| assert_eq!(slab.insert(0), index));
+        assert_eq!((slab.index_end(), slab.next_index()), (10_000, 10_000));
+    }
+
+    #[test]
+    #[should_panic(expected = "a value is removed once")]
+    fn removing_twice_is_a_mistake() {
+        let mut slab = PagedSlab::default();
+        let index = slab.insert(true);
+        slab.remove(index);
+        slab.remove(index);
+    }
+}
