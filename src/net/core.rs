@@ -29,6 +29,7 @@ use crate::log::{NO_REPLY, Port, Ticket};
 use crate::observe::CoreMetrics;
 use crate::runtime::clock::Turn;
 use crate::runtime::mailbox::Endpoint;
+use crate::runtime::random::Random;
 use crate::runtime::wake::Wake;
 use crate::store::Snapshot;
 
@@ -63,6 +64,7 @@ pub struct Core {
     pool: Arc<PasswordPool>,
     board: Liveboard,
     allowance: Allowance,
+    random: RefCell<Random>,
     /// Requests that wait for the writer or for a hash.
     waiting: RefCell<Slab<Waiting>>,
     hashed: Receiver<(Ticket, Hashed)>,
@@ -202,6 +204,7 @@ impl Core {
             wake: parts.wake,
             pool: parts.pool,
             board: parts.board,
+            random: RefCell::default(),
             waiting: RefCell::default(),
             hashed,
             hashed_sender,
@@ -222,11 +225,7 @@ impl Core {
         let snapshot: Rc<Snapshot> = self.state.snapshot();
         let now = self.state.now();
         let allow = |ask: Ask| self.allowance.ask(now, ask);
-        let random = || {
-            let mut bytes = [0; 12];
-            getrandom::fill(&mut bytes).expect("the kernel has random bytes");
-            bytes
-        };
+        let random = || self.random.borrow_mut().piece();
         let cx = Cx {
             read: snapshot.read(),
             unix_ms: now.unix_ms,
