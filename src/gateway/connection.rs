@@ -99,6 +99,11 @@ impl Connection {
         }
     }
 
+    /// Bytes it holds on the heap, without the luggage and what the codec keeps of a message that is not whole.
+    pub fn heap_len(&self) -> usize {
+        self.out.capacity() + size_of::<Facts>() + self.facts.host.len() + self.deflate.heap_len()
+    }
+
     /// Takes one message from the inbound allowance: `per_minute` messages at once, refilled evenly; 0 = no limit.
     pub fn allow_message(&mut self, now: Ms, per_minute: u32) -> bool {
         if per_minute == 0 {

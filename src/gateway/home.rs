@@ -116,6 +116,12 @@ impl Home {
         }
     }
 
+    /// Bytes of users and of the times to look at them again.
+    pub fn state_len(&self) -> usize {
+        let queued = self.checks.capacity() + self.lapses.capacity() + self.forgets.capacity();
+        super::survey::map_len::<UserId, Present>(self.users.capacity()) + queued * size_of::<(u64, UserId)>()
+    }
+
     pub fn rest_timeout_ms(&self) -> u64 {
         self.rest_timeout_ms
     }

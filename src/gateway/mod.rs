@@ -20,6 +20,7 @@ pub mod protocol;
 mod replay;
 mod send;
 mod session;
+mod survey;
 #[cfg(test)]
 mod tests;
 

@@ -303,6 +303,7 @@ async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<
 
 fn build(seed: Seed, ring: Ring) -> Core {
     let metrics = seed.registry.cores[seed.index].clone();
+    metrics.thread_id.set(observe::thread_id());
     let board = seed.board.clone();
     let core_count = seed.mailbox.count();
     let hub =
@@ -328,6 +329,7 @@ fn build(seed: Seed, ring: Ring) -> Core {
         mailbox: seed.mailbox,
         wake: seed.wake,
         pool: seed.pool,
+        hashing: seed.registry.hash.clone(),
         board: seed.board,
     })
 }

@@ -1,7 +1,7 @@
 //! Random bytes of the kernel, fetched many at a time.
 //!
-//! A call of getrandom(2) costs a core 0.3 to 1 µs whether it asks for 12 bytes or for 1,000; in a storm of IDENTIFYs
-//! that is once per session. A core therefore keeps what one call gives and hands it out in pieces.
+//! One call of getrandom(2) for 12 bytes takes 240 ns, one for 1,020 bytes 1,906 ns, or 22 ns for each 12 (EPYC,
+//! Linux 6.18). A core therefore keeps what one call gives and hands it out in pieces.
 //! Invariants: a byte is handed out once, and overwritten in the pool in the same moment, so that what a session id was
 //! made of is not found here later. The bytes are the kernel's own, not stretched: as unpredictable as a call for each.
 

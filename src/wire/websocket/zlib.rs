@@ -37,6 +37,13 @@ pub struct DeflateStream {
     history: Option<Box<History>>,
 }
 
+impl DeflateStream {
+    /// Bytes it holds on the heap.
+    pub fn heap_len(&self) -> usize {
+        self.history.as_ref().map_or(0, |_| size_of::<History>())
+    }
+}
+
 /// The last plain bytes of a stream.
 struct History {
     len: u16,
