@@ -432,6 +432,7 @@ impl Hub {
 
     /// Closes with a reason after everything queued. The session, if any, is detached.
     pub(super) fn close(&mut self, cx: &Cx<'_>, id: u32, close: &'static Close) {
+        self.work.rate_limited += u64::from(close.reason == Close::RATE_LIMITED.reason);
         self.drain(id);
         self.close_now(cx, id, Some(close.code), close.reason);
     }

@@ -244,8 +244,9 @@ impl Core {
 
     /// Everything that is there to do right now.
     ///
-    /// Measured as it goes: eight readings of the clock (20 ns each) where two were needed anyway, and about forty
-    /// counters that only this thread writes.
+    /// Measured as it goes, once per part and never per event: 199 ns per turn, where two looks at both clocks and two
+    /// counters are 88 ns (`cargo bench --bench turn`, EPYC); a look at a clock is 21 ns. With 1,000 or 10 sessions
+    /// in a fan-out no difference was to be seen in CPU per delivery.
     pub fn turn(&self) {
         let (begun, begun_ns) = Turn::now_with_ns();
         self.state.set_now(begun);

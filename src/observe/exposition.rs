@@ -67,7 +67,13 @@ const CORE_NUMBERS: &[CoreNumber] = &[
     ("dispatches_out", "Dispatches given to sessions", None, MetricType::Counter, |core| {
         core.dispatches_out.value()
     }),
-    ("sends_out", "Sends that carried dispatches", None, MetricType::Counter, |core| core.sends_out.value()),
+    (
+        "sends_out",
+        "Sends to gateway clients; send_frames has those with dispatches",
+        None,
+        MetricType::Counter,
+        |core| core.sends_out.value(),
+    ),
     ("in", "Read from clients", Some(Unit::Bytes), MetricType::Counter, |core| core.bytes_in.value()),
     ("out", "Written to clients", Some(Unit::Bytes), MetricType::Counter, |core| core.bytes_out.value()),
     (

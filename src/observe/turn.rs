@@ -76,6 +76,8 @@ pub struct HubWork {
     pub identifies: u64,
     pub resumes: u64,
     pub slow_consumers: u64,
+    /// Connections closed for their rate.
+    pub rate_limited: u64,
     /// The event with the most recipients.
     pub largest: Largest,
 }
@@ -221,6 +223,7 @@ impl Watch {
         metrics.identifies.add(work.hub.identifies);
         metrics.resumes.add(work.hub.resumes);
         metrics.slow_consumer_closes.add(work.hub.slow_consumers);
+        metrics.rate_limited.add(work.hub.rate_limited);
         if took_ns >= self.slow_ns {
             self.log_turn(turn, took_ns);
         }

@@ -32,6 +32,19 @@ fn work_is_counted_until_it_is_taken() {
 }
 
 #[test]
+fn connections_closed_for_their_rate_are_counted() {
+    let mut bench = Bench::new(|_| {});
+    let (peer, _) = bench.ready(0);
+    bench.lose(peer);
+    bench.allowed = false;
+    let peer = bench.open();
+    let token = bench.users[0].2.clone();
+    bench.text(peer, &format!("{{\"op\":2,\"d\":{{\"token\":\"{token}\"}}}}"));
+    assert_eq!(bench.frames(peer), ["close 4008 Rate limited"]);
+    assert_eq!(bench.hubs[0].work.rate_limited, 1);
+}
+
+#[test]
 fn an_event_without_a_recipient_is_no_work() {
     let mut bench = Bench::new(|_| {});
     let (_, channel) = bench.server();
