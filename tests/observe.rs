@@ -200,7 +200,9 @@ fn metrics_of_what_happened(world: &World) {
     // The account, the server, the messages.
     assert!(sum("plexichat_command_seconds_count") >= 42.0);
     assert!(sum("plexichat_http_handler_seconds_count") >= 42.0);
-    assert_eq!(sum("plexichat_writer_apply_seconds_count"), sum("plexichat_writer_commit_seconds_count"));
+    let (applied, committed) =
+        (sum("plexichat_writer_apply_seconds_count"), sum("plexichat_writer_commit_seconds_count"));
+    assert!(committed >= 42.0 && (applied - committed).abs() <= 1.0, "one may be under way");
     assert!(sum("plexichat_writer_queue_commands_count") >= 42.0);
     assert!(sum("plexichat_slow_turns_total") >= 1.0 && sum("plexichat_slow_handlers_total") >= 1.0);
     let (turns, phases) = (sum("plexichat_turn_seconds_sum"), sum("plexichat_turn_phase_seconds_total"));
