@@ -1,10 +1,12 @@
 //! What clients see and what stands on disk, as text: a change of it shows in a diff.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test golden` writes the files anew. Review their diff first: routes, errors,
-//! opcodes and events are promises to clients, codes, tables and records are promises to stores that exist.
+//! opcodes and events are promises to clients, codes, tables and records are promises to stores that exist, metrics
+//! are promises to whoever watches.
 
 use std::fmt::{Debug, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use plexichat::api::routes;
 use plexichat::domain::audit::ACTIONS;
@@ -13,6 +15,7 @@ use plexichat::domain::error::REFUSALS;
 use plexichat::domain::{EventName, intent, permission};
 use plexichat::gateway::protocol::{CLOSES, OPS};
 use plexichat::id::{ChannelId, MessageId, RoleId, ServerId, UserId};
+use plexichat::observe::{Registry, encode};
 use plexichat::store::records::*;
 use plexichat::store::tables::ROWS;
 use plexichat::store::{Record, encode_record};
@@ -40,6 +43,19 @@ macro_rules! line {
 #[test]
 fn every_route() {
     check("routes.txt", &routes::listing());
+}
+
+/// Dashboards and alarms are built on these names.
+#[test]
+fn every_metric() {
+    let text = encode(&Arc::new(Registry::new(1)));
+    // Samples by name and labels; the buckets of a histogram are left out.
+    let names = text.lines().filter(|line| !line.contains("_bucket{") && *line != "# EOF");
+    let names = names.map(|line| match line.starts_with('#') {
+        true => line,
+        false => line.rsplit_once(' ').expect("a sample has a value").0,
+    });
+    check("metrics.txt", &names.map(|line| format!("{line}\n")).collect::<String>());
 }
 
 #[test]

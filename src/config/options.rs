@@ -110,7 +110,7 @@ options! {
 
     logging_level "logging.level": String = "INFO", choice(LEVELS), "Least severity that is logged";
     logging_format "logging.format": String = "text", choice(&["text", "json"]), "Lines on stderr for people or for machines";
-    logging_slow_turn_ms "logging.slow_turn_ms": u64 = 50, range(0, 60_000), "Warn when a turn of a core's loop takes longer; 0 = off";
+    logging_slow_turn_ms "logging.slow_turn_ms": u64 = 50, range(0, 60_000), "Warn when a turn of a core's loop, or a request handler, takes longer; 0 = off";
 
     metrics_enabled "metrics.enabled": bool = true, ANY, "Serve GET /metrics for Prometheus";
     metrics_host "metrics.host": String = "127.0.0.1", Rule::Address, "Address of /metrics; beyond loopback needs metrics.allow_public";

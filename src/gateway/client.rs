@@ -231,6 +231,7 @@ impl Hub {
         ready.push(b'}');
         self.send_text(id, &ready);
         self.dispatch_count += 1;
+        self.work.identifies += 1;
         let session = self.session_ref(slot);
         self.tell_home(cx, user_id, Mail::Up { user_id, session, new: true });
     }
@@ -373,6 +374,8 @@ impl Hub {
             connection.compress = compress && self.settings.compression_enabled;
         }
         let session = &mut self.sessions[slot as usize];
+        self.detached_count -= usize::from(session.connection == NONE);
+        self.work.resumes += 1;
         session.connection = id;
         session.sent = seq.max(1);
         session.replay_until = session.seq;

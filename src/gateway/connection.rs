@@ -208,6 +208,12 @@ impl Connection {
         self.settle();
     }
 
+    /// Bytes it holds on the heap, without what the codec keeps of a message that is not whole.
+    pub fn heap_len(&self) -> usize {
+        let of = |busy: &Busy| size_of::<Busy>() + busy.out.capacity() + busy.deflate.heap_len();
+        self.busy.as_deref().map_or(0, of)
+    }
+
     /// Takes one message from the inbound allowance: `per_minute` messages at once, refilled evenly; 0 = no limit.
     pub fn allow_message(&mut self, now: Ms, per_minute: u32) -> bool {
         if per_minute == 0 {

@@ -7,7 +7,7 @@ use super::session::NONE;
 use crate::domain::presence::visible_status;
 use crate::domain::relationship;
 use crate::domain::{Audience, Change, Event, EventName, Output, Revocation, intent};
-use crate::id::{TokenId, UserId};
+use crate::id::{ServerId, TokenId, UserId};
 use crate::store::records::status;
 use crate::store::tables::{PRESENCES, USER_SERVERS};
 use crate::wire::json::Object;
@@ -102,6 +102,8 @@ impl Hub {
                 None => event.payload.clone(),
             };
             self.deliver_to(&recipients, event.name, payload);
+            let server_id = || server_of(&event.audience).map_or(0, |server_id| server_id.0);
+            self.work.largest.offer(event.name.text(), server_id, recipients.len());
         }
         self.recipients = recipients;
         if let (EventName::ChannelDelete, Audience::Channel { server_id, channel_id, .. }) =
@@ -123,6 +125,7 @@ impl Hub {
                 self.dirty_sessions.push_back(slot);
             }
         }
+        self.work.events += 1;
         self.dispatch_count += slots.len() as u64;
     }
 
@@ -202,5 +205,12 @@ impl Hub {
         out.extend_from_slice(status::text(shown).as_bytes());
         out.extend_from_slice(b"\"}}");
         out
+    }
+}
+
+fn server_of(audience: &Audience) -> Option<ServerId> {
+    match audience {
+        Audience::Server { server_id, .. } | Audience::Channel { server_id, .. } => Some(*server_id),
+        Audience::Users(_) | Audience::Acquaintances(_) | Audience::Neighbours(_) => None,
     }
 }

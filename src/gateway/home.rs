@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::by_user::ByUser;
+use super::survey::map_len;
 use crate::domain::presence::{Liveness, visible_status};
 use crate::domain::{Audience, Event, EventName, intent};
 use crate::id::UserId;
@@ -163,6 +164,14 @@ impl Home {
             rest_timeout_ms,
             connections_max,
         }
+    }
+
+    /// Bytes of users and of the times to look at them again.
+    pub fn state_len(&self) -> usize {
+        let queued = self.checks.capacity() + self.lapses.capacity() + self.forgets.capacity();
+        self.present.index_end() * PagedSlab::<Present>::ENTRY_LEN
+            + map_len::<u32, ()>(self.users.len())
+            + queued * size_of::<(u64, UserId)>()
     }
 
     pub fn rest_timeout_ms(&self) -> u64 {

@@ -16,10 +16,12 @@ use super::members::Job;
 use super::protocol::Close;
 use super::replay::Replay;
 use super::session::{NONE, Session, SessionId};
+use super::survey::Survey;
 use crate::config::Config;
 use crate::domain::version::Versions;
 use crate::domain::{Command, Event};
 use crate::id::{ChannelId, ServerId, TokenId, UserId};
+use crate::observe::HubWork;
 use crate::runtime::paged::PagedSlab;
 use crate::runtime::shared_map::Writer;
 use crate::runtime::wheel::Wheel;
@@ -201,19 +203,26 @@ pub struct Hub {
     pub(super) dirty_sessions: VecDeque<u32>,
     pub(super) dirty_connections: Vec<u32>,
     /// One entry per connection: heartbeat, identify, ping.
-    wheel: Wheel,
+    pub(super) wheel: Wheel,
     due: Vec<(u32, u32)>,
     /// Memberships that end with the batch that is being applied (`None`: everybody's): the snapshot no longer has
     /// them, the index may still.
     pub(super) leaving: Vec<(ServerId, Option<UserId>)>,
-    closing: VecDeque<(Ms, u32, u32)>,
+    pub(super) closing: VecDeque<(Ms, u32, u32)>,
     pub(super) stalled: VecDeque<(Ms, u32, u32)>,
-    expiring: VecDeque<(Ms, u32, SessionId)>,
+    pub(super) expiring: VecDeque<(Ms, u32, SessionId)>,
     next_generation: u32,
     pub(super) plain: Vec<u8>,
     /// Dispatches given out, for metrics.
     pub dispatch_count: u64,
     pub slow_consumer_count: u64,
+    /// What was done since the socket layer last took it, for metrics and the log.
+    pub work: HubWork,
+    /// Frames of dispatches written by `fill`.
+    pub frame_count: u64,
+    /// Sessions without a connection.
+    pub(super) detached_count: usize,
+    pub(super) survey: Survey,
 }
 
 const WHEEL_GRANULARITY_MS: u64 = 250;
@@ -275,6 +284,10 @@ impl Hub {
             plain: Vec::new(),
             dispatch_count: 0,
             slow_consumer_count: 0,
+            work: HubWork::default(),
+            frame_count: 0,
+            detached_count: 0,
+            survey: Survey::default(),
         }
     }
 
@@ -284,6 +297,11 @@ impl Hub {
 
     pub fn session_count(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Sessions that wait for RESUME.
+    pub fn detached_count(&self) -> usize {
+        self.detached_count
     }
 
     /// What is kept for sessions besides the sessions; 0 when there are none. Tests look for leaks with it.
@@ -326,6 +344,7 @@ impl Hub {
         let generation = self.next_generation;
         connection.generation = generation;
         let id = self.connections.insert(connection) as u32;
+        self.work.opened += 1;
         let settings = &self.settings;
         let timeouts =
             [settings.ping_interval_ms, settings.heartbeat_timeout_ms, settings.identify_timeout_ms];
@@ -380,6 +399,7 @@ impl Hub {
 
     /// Returns a RESUME that another core must decide.
     fn on_message(&mut self, cx: &Cx<'_>, id: u32, message: Message<'_>) -> Option<Resume> {
+        self.work.messages += 1;
         match message {
             Message::Text(text) => return self.on_payload(cx, id, text, false),
             Message::Binary(bytes) => return self.on_payload(cx, id, bytes, true),
@@ -400,6 +420,7 @@ impl Hub {
     fn hand_over(&mut self, id: u32, resume: Resume, rest: &[u8]) {
         let (to, _) = resume.session_id.place(self.secret);
         let connection = self.connections.remove(id as usize);
+        self.work.closed += 1;
         self.actions.push(Action::Release { id, generation: connection.generation });
         let adopted = Box::new(Adopted { connection, resume, rest: rest.to_vec() });
         self.actions.push(Action::Mail { to, mail: Mail::Adopt(adopted) });
@@ -412,12 +433,14 @@ impl Hub {
         }
         self.detach(cx, id);
         let connection = self.connections.remove(id as usize);
+        self.work.closed += 1;
         let Connection { generation, fd, ticket, .. } = connection;
         self.actions.push(Action::Shut { id, generation, fd, ticket });
     }
 
     /// Closes with a reason after everything queued. The session, if any, is detached.
     pub(super) fn close(&mut self, cx: &Cx<'_>, id: u32, close: &'static Close) {
+        self.work.rate_limited += u64::from(close.reason == Close::RATE_LIMITED.reason);
         self.drain(id);
         self.close_now(cx, id, Some(close.code), close.reason);
     }
@@ -489,6 +512,7 @@ impl Hub {
         let session = &mut self.sessions[slot as usize];
         session.connection = NONE;
         session.detached_ms = cx.ms();
+        self.detached_count += 1;
         let (user_id, session_id) = (session.user_id, session.id);
         self.expiring.push_back((cx.ms(), slot, session_id));
         self.stop_typing(cx, slot);
@@ -517,6 +541,8 @@ impl Hub {
             self.drain(id);
             self.connections[id as usize].session = NONE;
             self.stop_typing(cx, slot);
+        } else {
+            self.detached_count -= 1;
         }
         for ((_, server_id), _) in cx.read.scan(USER_SERVERS, user_id) {
             self.interest.remove(server_id, slot);

@@ -57,6 +57,8 @@ struct Masks {
 #[derive(Debug, Default)]
 pub struct Interest {
     places: FxHashMap<ServerId, Place>,
+    /// Entries of all places.
+    entry_count: usize,
 }
 
 /// Who of a server is asked for.
@@ -73,6 +75,7 @@ impl Interest {
         let place = self.places.entry(server_id).or_default();
         let class = class_of(place, read, server_id, user_id);
         place.entries.push(Entry { slot, class, intents });
+        self.entry_count += 1;
         bits(intents).for_each(|bit| place.wanted[bit] += 1);
     }
 
@@ -80,6 +83,7 @@ impl Interest {
         let Some(place) = self.places.get_mut(&server_id) else { return };
         if let Some(index) = place.entries.iter().position(|entry| entry.slot == slot) {
             let gone = place.entries.swap_remove(index);
+            self.entry_count -= 1;
             bits(gone.intents).for_each(|bit| place.wanted[bit] -= 1);
         }
         if place.entries.is_empty() {
@@ -89,7 +93,8 @@ impl Interest {
 
     /// Forgets a server; its sessions stay.
     pub fn remove_server(&mut self, server_id: ServerId) {
-        self.places.remove(&server_id);
+        let gone = self.places.remove(&server_id);
+        self.entry_count -= gone.map_or(0, |place| place.entries.len());
     }
 
     /// Roles or overrides changed: what was computed no longer holds.
@@ -151,7 +156,15 @@ impl Interest {
 
     /// All entries; 0 when there are no sessions.
     pub fn entry_count(&self) -> usize {
-        self.places.values().map(|place| place.entries.len()).sum()
+        let count = self.places.values().map(|place| place.entries.len()).sum();
+        debug_assert_eq!(self.entry_count, count);
+        count
+    }
+
+    /// Bytes of servers and entries, without what is computed per class and channel.
+    pub fn state_len(&self) -> usize {
+        super::survey::map_len::<ServerId, Place>(self.places.capacity())
+            + self.entry_count * size_of::<Entry>()
     }
 
     /// What was computed for a channel that is gone.
@@ -397,7 +410,11 @@ mod tests {
         let (_folder, store, mut interest) = prepared(EVERYONE_DEFAULT);
         assert_eq!(collected(&store, &mut interest, Filter::Server(0), 1 << 1), [101]);
         assert_eq!(collected(&store, &mut interest, Filter::Server(permission::MEMBERS_BAN), 0), [100]);
+        assert_eq!(interest.entry_count(), 3);
+        interest.remove(SERVER, 101);
+        assert_eq!(interest.entry_count(), 2);
         interest.remove_server(SERVER);
+        assert_eq!(interest.entry_count(), 0);
         assert_eq!(collected(&store, &mut interest, Filter::Server(0), 0), [0; 0]);
     }
 

@@ -21,6 +21,7 @@ pub mod protocol;
 mod replay;
 mod send;
 mod session;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod trail;

@@ -34,6 +34,11 @@ impl Replay {
         Replay { entries: VecDeque::new(), base: 0, len: 0, len_max }
     }
 
+    /// Bytes it holds, with the bookkeeping; at most `len_max` and one event.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     pub fn push(&mut self, name: EventName, payload: Arc<[u8]>) -> Handle {
         self.len += payload.len() + ENTRY_LEN;
         self.entries.push_back(Entry { name, payload });

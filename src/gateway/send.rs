@@ -155,6 +155,7 @@ impl Hub {
                 write_dispatch_frame(out, entry.name, next, &entry.payload);
             }
             session.sent = next;
+            self.frame_count += 1;
         }
         Filled::All
     }

@@ -99,6 +99,11 @@ impl Session {
         }
     }
 
+    /// Bytes it holds on the heap.
+    pub fn heap_len(&self) -> usize {
+        self.trail.heap_len()
+    }
+
     /// Gives an event the next number. Hot: once per delivery.
     ///
     /// A live session keeps what it has not sent even beyond `count_max`: there the bounds of the backlog decide.

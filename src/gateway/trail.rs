@@ -18,6 +18,11 @@ pub struct Trail {
 const MORE: u8 = 0x80;
 
 impl Trail {
+    /// Bytes it holds on the heap.
+    pub fn heap_len(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Hot: once per delivery.
     pub fn push(&mut self, handle: Handle) {
         if self.bytes.len() + 5 > self.bytes.capacity() {

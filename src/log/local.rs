@@ -156,6 +156,11 @@ impl Local {
     /// Takes commands from all cores in turn. An isolated command ends the batch before it, or is one alone.
     fn take_batch(&mut self) -> Vec<(Origin, Command)> {
         let mut batch = Vec::new();
+        let waiting: usize = self.cores.iter().map(|core| core.submissions.slots()).sum();
+        self.metrics.queue_len.set(waiting as u64);
+        if waiting > 0 {
+            self.metrics.queue_lens.record(waiting as u64);
+        }
         let mut progress = true;
         while progress && batch.len() < self.options.batch_max {
             progress = false;
@@ -178,7 +183,6 @@ impl Local {
     }
 
     fn process(&mut self, batch: Vec<(Origin, Command)>) {
-        let begun = Instant::now();
         let room = self.store.room();
         if room != Room::Plenty {
             self.report(WriteError::Full);
@@ -207,7 +211,6 @@ impl Local {
         self.metrics.batches.increment();
         self.metrics.commands.add(batch.len() as u64);
         self.metrics.batch_len.record(batch.len() as u64);
-        self.metrics.commit_ns.record(begun.elapsed().as_nanos() as u64);
     }
 
     fn commit(
@@ -223,6 +226,7 @@ impl Local {
         if !batch.iter().any(|(_, command)| fits(command)) {
             return Err(WriteError::Full);
         }
+        let begun = Instant::now();
         let mut tx: Tx<'_> = self.store.begin()?;
         let mut machine = Machine::begin(&mut tx, now_unix_ms(), self.options.node);
         let mut replies = Vec::with_capacity(batch.len());
@@ -234,7 +238,11 @@ impl Local {
             replies.push(if fits(command) { machine.apply(command) } else { Err(Refusal::StoreFull.into()) });
         }
         let outputs = machine.finish();
-        tx.commit()?;
+        let applied = Instant::now();
+        self.metrics.apply_ns.record((applied - begun).as_nanos() as u64);
+        let committed = tx.commit();
+        self.metrics.commit_ns.record(applied.elapsed().as_nanos() as u64);
+        committed?;
         Ok((replies, outputs))
     }
 
@@ -282,13 +290,18 @@ impl Local {
         if pushed {
             self.cores.iter().for_each(|core| core.wake.signal());
         }
+        let left = self.cores.first().map_or(0, |core| core.overflow.len());
+        self.metrics.delivery_backlog.set(left as u64);
         self.cores.first().is_some_and(|core| core.overflow.len() >= OVERFLOW_COUNT_MAX)
     }
 
     fn sync_if_due(&mut self, stopping: bool) {
         let Some(interval) = self.options.sync_interval else { return };
         if self.unsynced && (stopping || self.last_sync.elapsed() >= interval) {
-            match self.store.sync() {
+            let begun = Instant::now();
+            let synced = self.store.sync();
+            self.metrics.sync_ns.record(begun.elapsed().as_nanos() as u64);
+            match synced {
                 Ok(()) => self.unsynced = false,
                 Err(error) => tracing::error!(%error, "the store could not be synced to disk"),
             }

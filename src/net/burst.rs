@@ -8,7 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::time::Instant;
 
-use super::http::{Backend, Connection, Form, begin};
+use super::http::{Backend, Connection, Form, begin, resume};
 use crate::api::ctx::{AfterCommand, Ctx, Request, Response, Step};
 use crate::api::dispatch::Dispatched;
 use crate::api::router::Found;
@@ -86,7 +86,7 @@ impl<B: Backend> Connection<B> {
                 Outcome::Answered(response, route) => (response, route),
                 Outcome::Submitted(mut ctx, reply, then) => {
                     let reply: Result<Reply> = socket.wait(&*backend, reply).await?;
-                    let step = then(&mut ctx, reply);
+                    let step = resume(&*backend, &mut ctx, |ctx| then(ctx, reply));
                     socket.complete(&*backend, ctx, step).outcome().await?
                 }
                 Outcome::Stepped(ctx, step) => socket.complete(&*backend, ctx, step).outcome().await?,

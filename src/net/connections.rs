@@ -113,6 +113,11 @@ impl Connections {
         self.entries.borrow().iter().any(|(_, entry)| matches!(entry.phase, Phase::Work | Phase::Write))
     }
 
+    /// So many bytes came from a client.
+    pub fn count_in(&self, len: usize) {
+        self.metrics.bytes_in.add(len as u64);
+    }
+
     /// Open HTTP connections of this core.
     pub fn count(&self) -> usize {
         self.entries.borrow().len()

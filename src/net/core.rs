@@ -28,9 +28,10 @@ use crate::effect::password::PasswordPool;
 use crate::gateway::protocol::Close;
 use crate::gateway::{Action, Ask, Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard, Mail};
 use crate::log::{NO_REPLY, Port, Ticket};
-use crate::observe::CoreMetrics;
-use crate::runtime::clock::Turn;
+use crate::observe::{self, CoreMetrics, HashMetrics, HubWork, Phase, Watch, Work};
+use crate::runtime::clock::{Turn, monotonic_ns};
 use crate::runtime::mailbox::Endpoint;
+use crate::runtime::random::Random;
 use crate::runtime::wake::Wake;
 use crate::store::Snapshot;
 
@@ -55,12 +56,12 @@ pub struct Parts {
     pub mailbox: Endpoint<Mail>,
     pub wake: Arc<Wake>,
     pub pool: Arc<PasswordPool>,
+    pub hashing: Arc<HashMetrics>,
     pub board: Liveboard,
     pub admission: Arc<Admission>,
 }
 
 pub struct Core {
-    pub index: usize,
     pub state: State,
     router: Arc<Router>,
     hub: RefCell<Hub>,
@@ -72,6 +73,7 @@ pub struct Core {
     board: Liveboard,
     admission: Arc<Admission>,
     allowance: Allowance,
+    random: RefCell<Random>,
     /// Requests that wait for the writer or for a hash.
     waiting: RefCell<Slab<Waiting>>,
     hashed: Receiver<(Ticket, Hashed)>,
@@ -79,7 +81,8 @@ pub struct Core {
     buffers: RefCell<Buffers>,
     shutdown: Cell<Shutdown>,
     metrics: Arc<CoreMetrics>,
-    turn_slow_ms: u64,
+    watch: Watch,
+    hashing: Arc<HashMetrics>,
     send_buffer_len: i32,
 }
 
@@ -94,6 +97,8 @@ enum Shutdown {
 
 #[derive(Default)]
 struct Waiting {
+    /// When it was handed over.
+    begun_ns: u64,
     waker: Option<Waker>,
     outcome: Option<Outcome>,
     /// Whoever asked is gone.
@@ -207,9 +212,10 @@ impl Core {
         let config = parts.state.config.clone();
         let (hashed_sender, hashed) = std::sync::mpsc::channel();
         Core {
-            index: parts.index,
             allowance: Allowance::new(parts.state.limiter.clone(), &config),
             metrics: parts.state.metrics.clone(),
+            watch: Watch::new(parts.index, config.logging_slow_turn_ms, parts.state.metrics.clone()),
+            hashing: parts.hashing,
             state: parts.state,
             router: parts.router,
             hub: RefCell::new(parts.hub),
@@ -220,6 +226,7 @@ impl Core {
             pool: parts.pool,
             board: parts.board,
             admission: parts.admission,
+            random: RefCell::default(),
             waiting: RefCell::default(),
             hashed,
             hashed_sender,
@@ -231,7 +238,6 @@ impl Core {
                 again: Vec::new(),
             }),
             shutdown: Cell::new(Shutdown::No),
-            turn_slow_ms: config.logging_slow_turn_ms,
             send_buffer_len: config.websocket_socket_send_buffer as i32,
         }
     }
@@ -240,11 +246,7 @@ impl Core {
         let snapshot: Rc<Snapshot> = self.state.snapshot();
         let now = self.state.now();
         let allow = |ask: Ask| self.allowance.ask(now, ask);
-        let random = || {
-            let mut bytes = [0; 12];
-            getrandom::fill(&mut bytes).expect("the kernel has random bytes");
-            bytes
-        };
+        let random = || self.random.borrow_mut().piece();
         let cx = Cx {
             read: snapshot.read(),
             unix_ms: now.unix_ms,
@@ -259,14 +261,21 @@ impl Core {
     // -------------------------------------------------------------------------------------------- turn
 
     /// Everything that is there to do right now.
+    ///
+    /// Measured as it goes, once per part and never per event: 199 ns per turn, where two looks at both clocks and two
+    /// counters are 88 ns (`cargo bench --bench turn`, EPYC); a look at a clock is 21 ns. With 1,000 or 10 sessions
+    /// in a fan-out no difference was to be seen in CPU per delivery.
     pub fn turn(&self) {
-        let begun = Turn::now();
+        let (begun, begun_ns) = Turn::now_with_ns();
         self.state.set_now(begun);
+        let mut turn = self.watch.begin(begun_ns);
         // Letters are taken before batches and handled after them: what a letter speaks of was committed before
         // it was written, so its batch is in the ring by now.
         let mut letters = Vec::new();
         self.mailbox.borrow_mut().drain(|_, mail| letters.push(mail));
-        self.take_deliveries();
+        turn.work.letters = letters.len() as u64;
+        self.take_deliveries(&mut turn.work);
+        turn.lap(Phase::Apply, monotonic_ns());
         for mail in letters {
             self.on_mail(mail);
         }
@@ -275,28 +284,40 @@ impl Core {
             self.with_cx(|cx, hub| hub.broadcast(cx, event));
         }
         self.take_hashed();
-        self.read_sockets();
+        turn.lap(Phase::Mail, monotonic_ns());
+        self.read_sockets(&mut turn.work);
+        turn.lap(Phase::Sockets, monotonic_ns());
         self.with_cx(|cx, hub| hub.tick(cx));
         self.shut_down_step(begun.monotonic_ms);
+        turn.lap(Phase::Tick, monotonic_ns());
         // Letters leave before answers do: what a client has seen here, its next request finds known elsewhere.
         self.act();
         self.mailbox.borrow_mut().flush();
-        self.flush();
+        turn.lap(Phase::Act, monotonic_ns());
+        self.flush(&mut turn.work);
+        turn.lap(Phase::Send, monotonic_ns());
         self.act();
-        self.mailbox.borrow_mut().flush();
+        let backlog = self.mailbox.borrow_mut().flush();
+        self.metrics.mail_backlog.set(backlog as u64);
         self.port.borrow_mut().flush();
         self.ring.borrow_mut().submit();
-        self.measure(begun);
+        turn.lap(Phase::Act, monotonic_ns());
+        self.measure(&mut turn);
     }
 
     /// Takes committed batches: events to sessions, answers to requests.
-    fn take_deliveries(&self) {
+    fn take_deliveries(&self, work: &mut Work) {
         loop {
             let Some(delivery) = self.port.borrow_mut().next_delivery() else { return };
+            work.batches += 1;
+            work.replies += delivery.replies.len() as u64;
             self.state.set_snapshot(delivery.snapshot);
             self.with_cx(|cx, hub| {
                 hub.apply(cx, &delivery.outputs);
             });
+            if !delivery.replies.is_empty() {
+                self.measure_replies(&delivery.replies);
+            }
             for (ticket, reply) in delivery.replies {
                 self.complete(ticket, Outcome::Reply(reply));
             }
@@ -347,7 +368,7 @@ impl Core {
 
     // ----------------------------------------------------------------------------------------- sockets
 
-    fn read_sockets(&self) {
+    fn read_sockets(&self, work: &mut Work) {
         let mut buffers = self.buffers.borrow_mut();
         let Buffers { receive, ready, again, .. } = &mut *buffers;
         {
@@ -362,7 +383,7 @@ impl Core {
             let (event, goes_on) = ready.pop_front().expect("counted above");
             match event {
                 Ready::Read { id, generation, ended } => {
-                    if self.read_socket(id, generation, ended, receive) {
+                    if self.read_socket(id, generation, ended, receive, work) {
                         again.push((id, generation, ended));
                     }
                     let fd = self.current(id, generation);
@@ -388,7 +409,7 @@ impl Core {
 
     /// Reads what is there; true when more may wait. A peer that has ended its side is read to the end: nothing
     /// further would tell of it.
-    fn read_socket(&self, id: u32, generation: u32, ended: bool, buffer: &mut [u8]) -> bool {
+    fn read_socket(&self, id: u32, generation: u32, ended: bool, buffer: &mut [u8], work: &mut Work) -> bool {
         for _ in 0..RECEIVE_COUNT_MAX {
             let Some((fd, _)) = self.current(id, generation) else { return false };
             match ring::receive(fd, buffer) {
@@ -397,7 +418,8 @@ impl Core {
                     return false;
                 }
                 Ok(len) => {
-                    self.metrics.gateway_frames_in.increment();
+                    work.reads += 1;
+                    work.bytes_in += len as u64;
                     self.with_cx(|cx, hub| hub.receive(cx, id, &mut buffer[..len]));
                     if len < buffer.len() && !ended {
                         return false;
@@ -416,7 +438,7 @@ impl Core {
 
     /// One send for every connection that has something; of many sessions with dispatches only as many as keep the
     /// turn short, the next ones follow in the next turn.
-    fn flush(&self) {
+    fn flush(&self, work: &mut Work) {
         let mut buffers = self.buffers.borrow_mut();
         let Buffers { send, dirty, .. } = &mut *buffers;
         let mut sends = 0;
@@ -427,8 +449,8 @@ impl Core {
                 self.flush_connection(cx, hub, id, send, &mut sends, &mut bytes);
             }
         });
-        self.metrics.sends_out.add(sends);
-        self.metrics.bytes_out.add(bytes);
+        work.sends += sends;
+        work.bytes_out += bytes;
     }
 
     fn flush_connection(
@@ -443,9 +465,13 @@ impl Core {
         loop {
             buffer.clear();
             let filled = hub.fill(id, buffer, FILL_LEN_MAX);
+            let frames = std::mem::take(&mut hub.frame_count);
             let Some(fd) = hub.fd(id) else { return };
             if !buffer.is_empty() {
                 *sends += 1;
+                if frames > 0 {
+                    self.metrics.frames_per_send.record(frames);
+                }
                 let taken = match ring::send(fd, buffer) {
                     Ok(taken) => taken,
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
@@ -530,19 +556,32 @@ impl Core {
         }
     }
 
-    fn measure(&self, begun: Turn) {
+    // --------------------------------------------------------------------------------------- measuring
+
+    fn measure(&self, turn: &mut observe::Turn) {
         let mut hub = self.hub.borrow_mut();
         let metrics = &self.metrics;
         metrics.gateway_connections.set(hub.connection_count() as u64);
         metrics.gateway_sessions.set(hub.session_count() as u64);
-        metrics.dispatches_out.add(std::mem::take(&mut hub.dispatch_count));
-        metrics.slow_consumer_closes.add(std::mem::take(&mut hub.slow_consumer_count));
-        metrics.turn_count.increment();
-        let took = Turn::now().monotonic_ms - begun.monotonic_ms;
-        metrics.turn_ns.record(took * 1_000_000);
-        if self.turn_slow_ms > 0 && took >= self.turn_slow_ms {
-            metrics.slow_turns.increment();
-            tracing::warn!(core = self.index, took_ms = took, "slow turn");
+        metrics.gateway_detached.set(hub.detached_count() as u64);
+        if turn.samples {
+            metrics.gateway_state_len.set(hub.state_len() as u64);
+            metrics.gateway_replay_len.set(hub.replay_len() as u64);
+        }
+        turn.work.hub = HubWork {
+            dispatches: std::mem::take(&mut hub.dispatch_count),
+            slow_consumers: std::mem::take(&mut hub.slow_consumer_count),
+            ..std::mem::take(&mut hub.work)
+        };
+        self.watch.end(turn);
+    }
+
+    /// How long commands took, from the ring to the writer to their answer here. One look at the clock per batch.
+    fn measure_replies(&self, replies: &[(Ticket, Result<Reply>)]) {
+        let (now_ns, waiting) = (monotonic_ns(), self.waiting.borrow());
+        for (ticket, _) in replies {
+            let begun_ns = waiting[*ticket as usize].begun_ns;
+            self.metrics.command_ns.record(now_ns.saturating_sub(begun_ns));
         }
     }
 
@@ -550,7 +589,8 @@ impl Core {
 
     /// A place for an answer. Dropped before the answer came, it is freed when it comes.
     fn claim(&self) -> Claim<'_> {
-        let ticket = self.waiting.borrow_mut().insert(Waiting::default()) as Ticket;
+        let waiting = Waiting { begun_ns: monotonic_ns(), ..Waiting::default() };
+        let ticket = self.waiting.borrow_mut().insert(waiting) as Ticket;
         Claim { waiting: &self.waiting, ticket, is_settled: Cell::new(false) }
     }
 
@@ -580,10 +620,22 @@ impl Core {
         claim.is_settled.set(true);
     }
 
+    /// Whether the pool has taken a password.
+    fn queued(&self, claim: &Claim<'_>, is_queued: bool) -> Result<()> {
+        if is_queued {
+            self.hashing.queued.add_shared(1);
+            return Ok(());
+        }
+        self.hashing.refused.add_shared(1);
+        self.give_up(claim);
+        Err(Refusal::Busy.into())
+    }
+
     /// Sends a result from a pool thread back to this core.
     fn hashed_to(&self, ticket: Ticket) -> impl FnOnce(Hashed) + Send + use<> {
-        let (sender, wake) = (self.hashed_sender.clone(), self.wake.clone());
+        let (sender, wake, hashing) = (self.hashed_sender.clone(), self.wake.clone(), self.hashing.clone());
         move |hashed| {
+            hashing.done.add_shared(1);
             // A core that has ended no longer listens.
             let _ = sender.send((ticket, hashed));
             wake.signal();
@@ -632,10 +684,7 @@ impl Backend for Core {
         let claim = self.claim();
         let done = self.hashed_to(claim.ticket);
         let queued = self.pool.try_hash(password, Box::new(move |phc| done(Hashed::Phc(phc.ok()))));
-        if queued.is_err() {
-            self.give_up(&claim);
-            return Err(Refusal::Busy.into());
-        }
+        self.queued(&claim, queued.is_ok())?;
         match self.outcome(claim).await {
             Outcome::Hashed(Hashed::Phc(Some(phc))) => Ok(phc),
             _ => Err(Refusal::Internal.into()),
@@ -649,10 +698,7 @@ impl Backend for Core {
         let done = self.hashed_to(claim.ticket);
         let queued =
             self.pool.try_verify(password, phc, Box::new(move |matches| done(Hashed::Matches(matches))));
-        if queued.is_err() {
-            self.give_up(&claim);
-            return Err(Refusal::Busy.into());
-        }
+        self.queued(&claim, queued.is_ok())?;
         match self.outcome(claim).await {
             Outcome::Hashed(Hashed::Matches(matches)) => Ok(matches && known),
             _ => Err(Refusal::Internal.into()),
@@ -661,6 +707,10 @@ impl Backend for Core {
 
     fn sync(&self) {
         if self.port.borrow().has_deliveries() { self.turn() } else { self.state.set_now(Turn::now()) }
+    }
+
+    fn handled(&self, request_id: u64, route: &'static str, begun_ns: u64) {
+        self.watch.handled(request_id, route, begun_ns, monotonic_ns());
     }
 
     fn upgrade(&self, fd: OwnedFd, upgrade: Upgrade) {

@@ -32,6 +32,7 @@ use crate::limits::{
     TURNED_AWAY_COUNT_MAX,
 };
 use crate::observe::{log_request, logs_requests};
+use crate::runtime::clock::monotonic_ns;
 use crate::wire::http::{
     BodyDecoder, BodyKind, CONTINUE, Framing, Head, HttpError, Method, ResponseOptions, header_slots,
     parse_head, switching_protocols, websocket_key,
@@ -54,6 +55,8 @@ pub trait Backend: 'static {
     fn verify(&self, password: String, phc: Option<String>) -> impl Future<Output = Result<bool>>;
     /// Brings the core's clock and snapshot up to date; called before each request.
     fn sync(&self);
+    /// A handler, or its part after a wait, has run since `begun_ns` on the monotonic clock, and held up the core.
+    fn handled(&self, request_id: u64, route: &'static str, begun_ns: u64);
     /// Takes over a socket that has become a WebSocket. The 101 has been sent.
     fn upgrade(&self, fd: OwnedFd, upgrade: Upgrade);
 }
@@ -195,6 +198,7 @@ impl Socket {
         let (start, end) = (buffer.len(), buffer.capacity());
         let (result, slice) = self.stream.read(buffer.slice_mut(start..end)).await;
         *input = slice.into_inner();
+        self.registration.connections.count_in(*result.as_ref().unwrap_or(&0));
         result
     }
 
@@ -249,7 +253,13 @@ enum Front {
 /// Dispatches a request, and has the use of its session noted beside it.
 pub(super) fn begin<'r, B: Backend>(backend: &'r B, request: Request<'r>) -> Dispatched<'r> {
     let state = backend.state();
+    let (begun_ns, request_id) = (monotonic_ns(), request.id);
     let dispatched = dispatch(state, backend.router(), request);
+    let route = match &dispatched {
+        Dispatched::Answered(_, route) => route,
+        Dispatched::Handler(ctx, _) => ctx.route.name,
+    };
+    backend.handled(request_id, route, begun_ns);
     if let Dispatched::Handler(ctx, _) = &dispatched
         && let Some(principal) = ctx.principal.filter(|principal| principal.touch_due)
         && let Some(command) = touch(state, principal)
@@ -257,6 +267,18 @@ pub(super) fn begin<'r, B: Backend>(backend: &'r B, request: Request<'r>) -> Dis
         backend.submit_and_forget(command);
     }
     dispatched
+}
+
+/// Runs the part of a handler that follows a wait.
+pub(super) fn resume<'r, B: Backend, T>(
+    backend: &B,
+    ctx: &mut Ctx<'r>,
+    part: impl FnOnce(&mut Ctx<'r>) -> T,
+) -> T {
+    let begun_ns = monotonic_ns();
+    let step = part(ctx);
+    backend.handled(ctx.request.id, ctx.route.name, begun_ns);
+    step
 }
 
 /// An answer and its operation for the log; an error of a socket whose client is gone.
@@ -397,6 +419,7 @@ impl<B: Backend> Connection<B> {
         self.input.resize(start + PIPELINE_READ_LEN_MAX, 0);
         let count = receive(self.socket.stream.as_raw_fd(), &mut self.input[start..]).unwrap_or(0);
         self.input.truncate(start + count);
+        self.socket.registration.connections.count_in(count);
     }
 
     /// Waits for more of a head, after everything that is ready has gone out. False: the connection is at its end.
@@ -581,15 +604,15 @@ impl Socket {
                 Step::Done => break Ok(()),
                 Step::Submit(command, then) => {
                     let reply = backend.submit(command).await;
-                    then(&mut ctx, reply)
+                    resume(backend, &mut ctx, |ctx| then(ctx, reply))
                 }
                 Step::Hash(password, then) => {
                     let phc = backend.hash(password).await;
-                    phc.and_then(|phc| then(&mut ctx, phc))
+                    phc.and_then(|phc| resume(backend, &mut ctx, |ctx| then(ctx, phc)))
                 }
                 Step::Verify(password, phc, then) => {
                     let matches = backend.verify(password, phc).await;
-                    matches.and_then(|matches| then(&mut ctx, matches))
+                    matches.and_then(|matches| resume(backend, &mut ctx, |ctx| then(ctx, matches)))
                 }
             };
             step = match next {

@@ -47,6 +47,8 @@ impl Backend for Double {
 
     fn sync(&self) {}
 
+    fn handled(&self, _: u64, _: &'static str, _: u64) {}
+
     fn upgrade(&self, fd: OwnedFd, upgrade: Upgrade) {
         let seen = (upgrade.leftover, upgrade.query, upgrade.host, upgrade.user_agent);
         self.upgraded.borrow().send((fd, seen)).unwrap();

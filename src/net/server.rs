@@ -282,7 +282,7 @@ async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<
     let metrics = core.state.metrics.clone();
     let connections = Connections::new(index, started, &core.state.config, admission, metrics);
     monoio::spawn(accept(listening, core.clone(), connections.clone()));
-    monoio::spawn(tick(core.clone(), connections.clone()));
+    monoio::spawn(tick(index, core.clone(), connections.clone()));
     if index == 0 {
         monoio::spawn(sweep(core.clone()));
     }
@@ -303,6 +303,7 @@ async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<
 
 fn build(seed: Seed, ring: Ring) -> Core {
     let metrics = seed.registry.cores[seed.index].clone();
+    metrics.thread_id.set(observe::thread_id());
     let board = seed.board.clone();
     let core_count = seed.mailbox.count();
     let hub =
@@ -328,6 +329,7 @@ fn build(seed: Seed, ring: Ring) -> Core {
         mailbox: seed.mailbox,
         wake: seed.wake,
         pool: seed.pool,
+        hashing: seed.registry.hash.clone(),
         board: seed.board,
         admission: seed.admission,
     })
@@ -349,14 +351,15 @@ async fn accept(listening: monoio::net::TcpListener, core: Rc<Core>, connections
 }
 
 /// Lets time pass for the gateway and for HTTP connections.
-async fn tick(core: Rc<Core>, connections: Rc<Connections>) {
+async fn tick(index: usize, core: Rc<Core>, connections: Rc<Connections>) {
     for count in 1u32.. {
         monoio::time::sleep(TICK).await;
         core.turn();
         connections.sweep(core.state.now().monotonic_ms);
         if count.is_multiple_of(GIVE_BACK_TICKS) {
             give_back();
-            if core.index == 0 {
+            // One core is enough: the mapping is the process's.
+            if index == 0 {
                 core.state.store.release();
             }
         }

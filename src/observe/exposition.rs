@@ -9,6 +9,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{self, Unit};
 
 use super::metrics::{CoreMetrics, HashMetrics, Histogram, Registry, WriterMetrics};
+use super::thread::Times;
+use super::turn::Phase;
 
 /// Of what [`encode`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -28,13 +30,51 @@ const CORE_NUMBERS: &[CoreNumber] = &[
     ("gateway_sessions", "Gateway sessions, live and detached", None, MetricType::Gauge, |core| {
         core.gateway_sessions.value()
     }),
+    (
+        "gateway_sessions_detached",
+        "Gateway sessions without a connection, which wait for RESUME",
+        None,
+        MetricType::Gauge,
+        |core| core.gateway_detached.value(),
+    ),
+    (
+        "gateway_state",
+        "Connections, sessions and who is in which server, as the gateway counts it",
+        Some(Unit::Bytes),
+        MetricType::Gauge,
+        |core| core.gateway_state_len.value(),
+    ),
+    (
+        "gateway_session",
+        "gateway_state_bytes by session; 0 without sessions",
+        Some(Unit::Bytes),
+        MetricType::Gauge,
+        |core| core.gateway_state_len.value().checked_div(core.gateway_sessions.value()).unwrap_or(0),
+    ),
+    ("gateway_replay", "Events kept for RESUME", Some(Unit::Bytes), MetricType::Gauge, |core| {
+        core.gateway_replay_len.value()
+    }),
+    ("gateway_identifies", "Gateway sessions begun", None, MetricType::Counter, |core| {
+        core.identifies.value()
+    }),
+    ("gateway_resumes", "Gateway sessions resumed", None, MetricType::Counter, |core| core.resumes.value()),
     ("gateway_frames_in", "Messages received from gateway clients", None, MetricType::Counter, |core| {
         core.gateway_frames_in.value()
+    }),
+    ("events", "Events that had a recipient on the core", None, MetricType::Counter, |core| {
+        core.events.value()
     }),
     ("dispatches_out", "Dispatches given to sessions", None, MetricType::Counter, |core| {
         core.dispatches_out.value()
     }),
-    ("sends_out", "Sends that carried dispatches", None, MetricType::Counter, |core| core.sends_out.value()),
+    (
+        "sends_out",
+        "Sends to gateway clients; send_frames has those with dispatches",
+        None,
+        MetricType::Counter,
+        |core| core.sends_out.value(),
+    ),
+    ("in", "Read from clients", Some(Unit::Bytes), MetricType::Counter, |core| core.bytes_in.value()),
     ("out", "Written to clients", Some(Unit::Bytes), MetricType::Counter, |core| core.bytes_out.value()),
     (
         "slow_consumer_closes",
@@ -50,6 +90,62 @@ const CORE_NUMBERS: &[CoreNumber] = &[
     ("slow_turns", "Turns longer than logging.slow_turn_ms", None, MetricType::Counter, |core| {
         core.slow_turns.value()
     }),
+    (
+        "slow_handlers",
+        "Request handlers that held up the core longer than logging.slow_turn_ms",
+        None,
+        MetricType::Counter,
+        |core| core.slow_handlers.value(),
+    ),
+    (
+        "mail_backlog",
+        "Letters that wait because the ring to another core is full",
+        None,
+        MetricType::Gauge,
+        |core| core.mail_backlog.value(),
+    ),
+];
+
+/// A histogram of one core, by the unit its values are in.
+type CoreHistogram =
+    (&'static str, &'static str, Option<Unit>, fn(&CoreMetrics, MetricEncoder<'_>) -> fmt::Result);
+
+const CORE_HISTOGRAMS: &[CoreHistogram] = &[
+    ("turn", "Time of a turn of the core loop, without waiting", Some(Unit::Seconds), |core, encoder| {
+        histogram(encoder, &core.turn_ns, NANOSECONDS)
+    }),
+    (
+        "http_handler",
+        "Time of a request handler, or of its part after a wait",
+        Some(Unit::Seconds),
+        |core, encoder| histogram(encoder, &core.handler_ns, NANOSECONDS),
+    ),
+    (
+        "command",
+        "From handing a command to the writer to having its answer",
+        Some(Unit::Seconds),
+        |core, encoder| histogram(encoder, &core.command_ns, NANOSECONDS),
+    ),
+    ("send_frames", "Frames that left in one send", None, |core, encoder| {
+        histogram(encoder, &core.frames_per_send, 1.0)
+    }),
+    (
+        "turn_batches",
+        "Committed batches in the ring to the core, when there were any",
+        None,
+        |core, encoder| histogram(encoder, &core.turn_batches, 1.0),
+    ),
+    ("turn_letters", "Letters in the rings from other cores, when there were any", None, |core, encoder| {
+        histogram(encoder, &core.turn_letters, 1.0)
+    }),
+];
+
+/// Nanoseconds of a core's thread, as the kernel counts them.
+type ThreadTime = (&'static str, &'static str, fn(Times) -> u64);
+
+const THREAD_TIMES: &[ThreadTime] = &[
+    ("core_busy", "Time of the core's thread on a processor", |times| times.busy_ns),
+    ("core_queued", "Time of the core's thread waiting for a processor", |times| times.queued_ns),
 ];
 
 type Number<T> = (&'static str, &'static str, MetricType, fn(&T) -> u64);
@@ -64,6 +160,37 @@ const WRITER_NUMBERS: &[Number<WriterMetrics>] = &[
     ("writer_queue", "Commands waiting when the last batch was taken", MetricType::Gauge, |writer| {
         writer.queue_len.value()
     }),
+    (
+        "writer_delivery_backlog",
+        "Batches that wait because the ring to some core is full",
+        MetricType::Gauge,
+        |writer| writer.delivery_backlog.value(),
+    ),
+];
+
+/// A histogram of the writer.
+type WriterHistogram =
+    (&'static str, &'static str, Option<Unit>, fn(&WriterMetrics, MetricEncoder<'_>) -> fmt::Result);
+
+const WRITER_HISTOGRAMS: &[WriterHistogram] = &[
+    ("writer_batch_commands", "Commands in one transaction", None, |writer, encoder| {
+        histogram(encoder, &writer.batch_len, 1.0)
+    }),
+    ("writer_queue_commands", "Commands waiting when a batch was taken", None, |writer, encoder| {
+        histogram(encoder, &writer.queue_lens, 1.0)
+    }),
+    ("writer_apply", "Applying the commands of a transaction", Some(Unit::Seconds), |writer, encoder| {
+        histogram(encoder, &writer.apply_ns, NANOSECONDS)
+    }),
+    ("writer_commit", "Commit of a transaction with its sync", Some(Unit::Seconds), |writer, encoder| {
+        histogram(encoder, &writer.commit_ns, NANOSECONDS)
+    }),
+    (
+        "writer_sync",
+        "Sync on its own, with store.sync = \"interval\"",
+        Some(Unit::Seconds),
+        |writer, encoder| histogram(encoder, &writer.sync_ns, NANOSECONDS),
+    ),
 ];
 
 const HASH_NUMBERS: &[Number<HashMetrics>] = &[
@@ -98,16 +225,13 @@ impl Collector for ServerCollector {
         self.core_numbers(&mut encoder)?;
         self.http_requests(&mut encoder)?;
         self.core_histograms(&mut encoder)?;
+        self.turn_phases(&mut encoder)?;
+        self.thread_times(&mut encoder)?;
         let writer = &self.0.writer;
         numbers(&mut encoder, WRITER_NUMBERS, writer)?;
-        let help = "Commands in one transaction";
-        let batch_len =
-            encoder.encode_descriptor("writer_batch_commands", help, None, MetricType::Histogram)?;
-        histogram(batch_len, &writer.batch_len, 1.0)?;
-        let help = "Commit of a transaction with its sync";
-        let commit =
-            encoder.encode_descriptor("writer_commit", help, Some(&Unit::Seconds), MetricType::Histogram)?;
-        histogram(commit, &writer.commit_ns, NANOSECONDS)?;
+        for (name, help, unit, encode) in WRITER_HISTOGRAMS {
+            encode(writer, encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Histogram)?)?;
+        }
         numbers(&mut encoder, HASH_NUMBERS, &self.0.hash)
     }
 }
@@ -142,18 +266,39 @@ impl ServerCollector {
     }
 
     fn core_histograms(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Time of a turn of the core loop, without waiting";
-        let mut family =
-            encoder.encode_descriptor("turn", help, Some(&Unit::Seconds), MetricType::Histogram)?;
-        for (index, core) in self.cores() {
-            let labels = [("core", index.as_str())];
-            histogram(family.encode_family(&labels)?, &core.turn_ns, NANOSECONDS)?;
+        for (name, help, unit, encode) in CORE_HISTOGRAMS {
+            let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Histogram)?;
+            for (index, core) in self.cores() {
+                encode(core, family.encode_family(&[("core", index.as_str())])?)?;
+            }
         }
-        let help = "Frames that left in one send";
-        let mut family = encoder.encode_descriptor("send_frames", help, None, MetricType::Histogram)?;
+        Ok(())
+    }
+
+    fn turn_phases(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Time of turns by what the core did";
+        let mut family =
+            encoder.encode_descriptor("turn_phase", help, Some(&Unit::Seconds), MetricType::Counter)?;
         for (index, core) in self.cores() {
-            let labels = [("core", index.as_str())];
-            histogram(family.encode_family(&labels)?, &core.frames_per_send, 1.0)?;
+            for (phase, counter) in Phase::ALL.iter().zip(&core.phase_ns) {
+                let labels = [("core", index.as_str()), ("phase", phase.text())];
+                seconds(family.encode_family(&labels)?, counter.value())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Busy time over wall time is the utilisation of the core's loop.
+    fn thread_times(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let cores = self.cores().map(|(index, core)| (index, Times::of(core.thread_id.value())));
+        let cores: Vec<(String, Option<Times>)> = cores.collect();
+        for (name, help, value) in THREAD_TIMES {
+            let mut family =
+                encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Counter)?;
+            for (index, times) in &cores {
+                let Some(times) = times else { continue };
+                seconds(family.encode_family(&[("core", index.as_str())])?, value(*times))?;
+            }
         }
         Ok(())
     }
@@ -171,6 +316,15 @@ fn number(mut encoder: MetricEncoder<'_>, kind: MetricType, value: u64) -> fmt::
         MetricType::Counter => encoder.encode_counter::<[(&str, &str); 0], _, u64>(&value, None),
         _ => encoder.encode_gauge(&value),
     }
+}
+
+/// A counter of nanoseconds.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "2^53 ns are 104 days; beyond it only the last digits are lost"
+)]
+fn seconds(mut encoder: MetricEncoder<'_>, value_ns: u64) -> fmt::Result {
+    encoder.encode_counter::<[(&str, &str); 0], _, u64>(&(value_ns as f64 * NANOSECONDS), None)
 }
 
 /// `scale` turns the histogram's unit into the metric's base unit. The labels are already in the encoder.

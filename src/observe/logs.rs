@@ -82,7 +82,7 @@ pub fn log_request(request_id: u64, method: &str, route: &str, status: u16, micr
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
 
@@ -100,16 +100,25 @@ mod tests {
         }
     }
 
+    /// What `work` logs on this thread, WARN and above.
+    pub fn captured(format: &str, work: impl FnOnce()) -> String {
+        written("WARN", format, work)
+    }
+
     fn logged(level: &str, format: &str) -> String {
+        written(level, format, || {
+            log_request(7, "GET", "message_list", 200, 41);
+            tracing::warn!("odd");
+        })
+    }
+
+    fn written(level: &str, format: &str, work: impl FnOnce()) -> String {
         let config =
             Config { logging_level: level.into(), logging_format: format.into(), ..Config::default() };
         let lines = Lines::default();
         let mut dispatch = None;
         let guard = start(&config, lines.clone(), false, |made| dispatch = Some(made));
-        tracing::dispatcher::with_default(&dispatch.unwrap(), || {
-            log_request(7, "GET", "message_list", 200, 41);
-            tracing::warn!("odd");
-        });
+        tracing::dispatcher::with_default(&dispatch.unwrap(), work);
         assert_eq!(guard.dropped_lines(), 0);
         drop(guard);
         let bytes = lines.0.lock().unwrap().clone();

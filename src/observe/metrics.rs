@@ -106,7 +106,7 @@ pub type TurnHistogram = Histogram<1024, 18>;
 pub type CommitHistogram = Histogram<65_536, 18>;
 /// 1 doubling to 65,536 commands.
 pub type BatchHistogram = Histogram<1, 17>;
-/// 1 doubling to 1,024 frames.
+/// 1 doubling to 1,024 frames, or whatever waited together.
 pub type CoalescingHistogram = Histogram<1, 11>;
 
 /// One core's counters, written by that core only.
@@ -115,20 +115,41 @@ pub type CoalescingHistogram = Histogram<1, 11>;
 pub struct CoreMetrics {
     /// Answered requests by status class: 1xx at index 0.
     pub http_requests: [Counter; 5],
+    /// The core's thread, [`super::thread::thread_id`]; 0 before it runs.
+    pub thread_id: Gauge,
+    /// Time of a request handler, or of its part after a wait.
+    pub handler_ns: TurnHistogram,
+    /// Parts of handlers above `logging.slow_turn_ms`.
+    pub slow_handlers: Counter,
+    /// From handing a command to the writer to having its answer.
+    pub command_ns: CommitHistogram,
     /// Open connections that speak HTTP.
     pub http_connections: Gauge,
     /// Open gateway connections.
     pub gateway_connections: Gauge,
     /// Gateway sessions, live and detached.
     pub gateway_sessions: Gauge,
+    /// Those of them without a connection, which wait for RESUME.
+    pub gateway_detached: Gauge,
+    /// Connections, sessions and who is where: bytes as the gateway counts them.
+    pub gateway_state_len: Gauge,
+    /// Events kept for RESUME, bytes.
+    pub gateway_replay_len: Gauge,
+    /// Sessions begun and resumed.
+    pub identifies: Counter,
+    pub resumes: Counter,
     /// Messages received from gateway clients.
     pub gateway_frames_in: Counter,
+    /// Events that had a recipient on this core.
+    pub events: Counter,
     /// Dispatches given to sessions.
     pub dispatches_out: Counter,
     /// `send` calls that carried them; dispatches over sends is the coalescing factor.
     pub sends_out: Counter,
     /// Frames in one send.
     pub frames_per_send: CoalescingHistogram,
+    /// Bytes read from clients, HTTP and gateway.
+    pub bytes_in: Counter,
     /// Bytes written to clients, HTTP and gateway.
     pub bytes_out: Counter,
     /// Sessions closed 4008 because their client did not read.
@@ -139,6 +160,14 @@ pub struct CoreMetrics {
     pub turn_count: Counter,
     /// Time of a turn without the wait for events.
     pub turn_ns: TurnHistogram,
+    /// The same by part of the turn, in the order of `Phase::ALL`.
+    pub phase_ns: [Counter; 6],
+    /// Batches that waited when a turn took them; turns that found none do not count.
+    pub turn_batches: CoalescingHistogram,
+    /// Letters of other cores that waited; turns that found none do not count.
+    pub turn_letters: BatchHistogram,
+    /// Letters that found the ring to another core full.
+    pub mail_backlog: Gauge,
     /// Turns above `logging.slow_turn_ms`.
     pub slow_turns: Counter,
 }
@@ -166,10 +195,18 @@ pub struct WriterMetrics {
     pub failures: Counter,
     /// Commands in one batch.
     pub batch_len: BatchHistogram,
+    /// Time to apply the commands of one batch.
+    pub apply_ns: CommitHistogram,
     /// Commit with its sync.
     pub commit_ns: CommitHistogram,
+    /// Sync on its own, when commits are not synced one by one.
+    pub sync_ns: CommitHistogram,
     /// Commands waiting when the last batch was taken.
     pub queue_len: Gauge,
+    /// The same of all batches.
+    pub queue_lens: BatchHistogram,
+    /// Batches that found the ring to some core full.
+    pub delivery_backlog: Gauge,
 }
 
 /// Password hashing; cores and hashing threads both write, with [`Counter::add_shared`].

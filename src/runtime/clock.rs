@@ -17,14 +17,26 @@ pub fn monotonic_ms() -> u64 {
     read_ms(libc::CLOCK_MONOTONIC)
 }
 
+/// Nanoseconds on the clock of [`monotonic_ms`]: for measuring how long something took. One vDSO call.
+pub fn monotonic_ns() -> u64 {
+    let (seconds, nanoseconds) = read(libc::CLOCK_MONOTONIC);
+    seconds * 1_000_000_000 + nanoseconds
+}
+
 fn read_ms(clock: libc::clockid_t) -> u64 {
+    let (seconds, nanoseconds) = read(clock);
+    seconds * 1000 + nanoseconds / 1_000_000
+}
+
+/// Seconds, and the nanoseconds of the second.
+fn read(clock: libc::clockid_t) -> (u64, u64) {
     // SAFETY: timespec is two integers, for which zero is a value.
     let mut time: libc::timespec = unsafe { mem::zeroed() };
     // SAFETY: `time` is writable; both clocks exist on every Linux, so the call cannot fail.
     let status = unsafe { libc::clock_gettime(clock, &mut time) };
     debug_assert_eq!(status, 0, "clock_gettime");
     // A wall clock before 1970 reads as 0: wrong either way, but without a panic.
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1000 + time.tv_nsec as u64 / 1_000_000
+    (u64::try_from(time.tv_sec).unwrap_or(0), time.tv_nsec as u64)
 }
 
 /// One reading of both clocks: "now" for everything a core does in one turn of its loop.
@@ -40,6 +52,12 @@ impl Turn {
     /// Reads both clocks (two vDSO calls, about 40 ns).
     pub fn now() -> Self {
         Self { unix_ms: now_unix_ms(), monotonic_ms: monotonic_ms() }
+    }
+
+    /// The same, and the monotonic reading in nanoseconds, which costs nothing more.
+    pub fn now_with_ns() -> (Self, u64) {
+        let nanoseconds = monotonic_ns();
+        (Self { unix_ms: now_unix_ms(), monotonic_ms: nanoseconds / 1_000_000 }, nanoseconds)
     }
 
     /// The turn `ms` later, for tests and simulations.
@@ -59,6 +77,10 @@ mod tests {
         let second = Turn::now();
         assert!(first.unix_ms > 1_700_000_000_000, "later than 2023");
         assert!(second.monotonic_ms >= first.monotonic_ms);
+        let (third, nanoseconds) = Turn::now_with_ns();
+        assert!(third.monotonic_ms >= second.monotonic_ms);
+        assert_eq!(third.monotonic_ms, nanoseconds / 1_000_000);
+        assert!(monotonic_ns() >= nanoseconds);
         assert_eq!(first.after(5).unix_ms, first.unix_ms + 5);
         assert_eq!(first.after(5).monotonic_ms, first.monotonic_ms + 5);
     }

@@ -1,4 +1,5 @@
-//! What a thread per core needs besides its ring: pinning, time, waking, mailboxes, timers, shared lookups.
+//! What a thread per core needs besides its ring: pinning, time, random bytes, waking, mailboxes, timers, shared
+//! lookups.
 //!
 //! Owns: how cores find each other and how long they may sleep.
 //! Invariant: nothing here knows a protocol, a record or a socket, and no call made by a core thread
@@ -9,6 +10,7 @@ pub mod cpu;
 pub mod heap;
 pub mod mailbox;
 pub mod paged;
+pub mod random;
 pub mod shared_map;
 pub mod wake;
 pub mod wheel;

@@ -214,6 +214,9 @@ impl Bench {
     /// Sends what is there; bytes that the kernel took, by connection.
     fn flush(&mut self, core: usize) -> Vec<(u32, Vec<u8>)> {
         let mut dirty = Vec::new();
+        let hub = &self.hubs[core];
+        let detached = hub.sessions.iter().filter(|(_, session)| session.connection == u32::MAX).count();
+        assert_eq!(hub.detached_count(), detached);
         self.with(core, |hub, cx| hub.take_dirty(cx, usize::MAX, &mut dirty));
         let mut sent = Vec::new();
         for id in dirty {
@@ -309,3 +312,4 @@ fn shown(mut bytes: &[u8]) -> Vec<String> {
 
 mod protocol;
 mod sessions;
+mod work;

@@ -42,6 +42,11 @@ impl DeflateStream {
     pub fn is_unused(&self) -> bool {
         self.history.is_none()
     }
+
+    /// Bytes it holds on the heap.
+    pub fn heap_len(&self) -> usize {
+        self.history.as_ref().map_or(0, |_| size_of::<History>())
+    }
 }
 
 /// The last plain bytes of a stream.
