@@ -564,9 +564,9 @@ impl Core {
         metrics.gateway_connections.set(hub.connection_count() as u64);
         metrics.gateway_sessions.set(hub.session_count() as u64);
         metrics.gateway_detached.set(hub.detached_count() as u64);
+        metrics.gateway_replay_len.set(hub.replay_len() as u64);
         if turn.samples {
             metrics.gateway_state_len.set(hub.state_len() as u64);
-            metrics.gateway_replay_len.set(hub.replay_len() as u64);
         }
         turn.work.hub = HubWork {
             dispatches: std::mem::take(&mut hub.dispatch_count),
