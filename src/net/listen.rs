@@ -28,7 +28,7 @@ pub fn listeners(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListene
     std::iter::once(Ok(first)).chain(rest).collect()
 }
 
-/// Asks again while the address is in use, for [`PATIENCE`].
+/// Asks again while the address is in use, for [`PATIENCE`]. Blocks: for the main thread, before the cores start.
 fn patiently(open: impl Fn() -> io::Result<TcpListener>) -> io::Result<TcpListener> {
     let begun = Instant::now();
     loop {
