@@ -54,6 +54,8 @@ pub struct Worker {
     pub deliveries: AtomicU64,
     /// Requests answered.
     pub answers: AtomicU64,
+    /// Errors of any kind.
+    pub errors: AtomicU64,
 }
 
 /// A post on its way to all sessions.

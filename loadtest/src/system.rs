@@ -80,6 +80,11 @@ fn field_kib(text: &str, name: &str) -> u64 {
     line.and_then(|rest| rest.split_whitespace().next()).and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
+/// MemTotal of the machine.
+pub fn memory_total_kib() -> u64 {
+    field_kib(&fs::read_to_string("/proc/meminfo").unwrap_or_default(), "MemTotal:")
+}
+
 /// The pids that cannot be read, so that a mistyped one is named instead of counted as zero.
 pub fn missing(pids: &[u32]) -> Vec<u32> {
     pids.iter().copied().filter(|pid| fs::metadata(format!("/proc/{pid}/stat")).is_err()).collect()

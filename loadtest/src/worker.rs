@@ -39,7 +39,7 @@ impl Context {
         let data = Dataset::load(&common.dir)?;
         let target = Target::parse(common.base.as_deref().unwrap_or(&data.base), common.allow_remote)?;
         let random = Random::new(u64::from(args.run) << 8 | u64::from(args.index));
-        let engine = Engine::new(Settings {
+        let mut engine = Engine::new(Settings {
             address: target.address,
             origin: Origin { host: target.host, bypass: common.bypass.clone() },
             sources: common.sources.unwrap_or(total.div_ceil(CONNECTIONS_PER_SOURCE)),
@@ -50,7 +50,9 @@ impl Context {
             random: random.clone(),
         })?;
         let shared = Shared::map(args.shared_fd).map_err(|e| format!("shared memory: {e}"))?;
-        shared.workers(args.count)[args.index as usize].pid.store(std::process::id(), Relaxed);
+        let me = &shared.workers(args.count)[args.index as usize];
+        me.pid.store(std::process::id(), Relaxed);
+        engine.results.show_errors(&me.errors);
         let context = Context {
             index: args.index,
             count: args.count,
