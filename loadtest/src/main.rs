@@ -93,7 +93,7 @@ fn lead(scenario: &Command, run: u32, arguments: &[String]) -> Result<(), String
         errors: results.errors,
         series: outcome.series,
     };
-    publish(report, common)
+    publish(report.stored(), common)
 }
 
 /// Prints a report and writes it where it was asked for.

@@ -25,6 +25,7 @@ pub struct Plan {
 pub struct Progress {
     plan: Plan,
     terminal: bool,
+    next_ns: u64,
     last: Sample,
     load_start_ns: Option<u64>,
     moved_ns: u64,
@@ -34,12 +35,19 @@ impl Progress {
     /// `first` is the sample before anything has happened.
     pub fn new(plan: Plan, first: Sample) -> Progress {
         let moved_ns = first.at_ns;
-        Progress { plan, terminal: stderr().is_terminal(), last: first, load_start_ns: None, moved_ns }
+        Progress {
+            plan,
+            terminal: stderr().is_terminal(),
+            next_ns: moved_ns + INTERVAL_NS,
+            last: first,
+            load_start_ns: None,
+            moved_ns,
+        }
     }
 
     /// Whether it is time for another line.
     pub fn due(&self, at_ns: u64) -> bool {
-        at_ns >= self.last.at_ns + INTERVAL_NS
+        at_ns >= self.next_ns
     }
 
     pub fn load_starts(&mut self, at_ns: u64) {
@@ -63,7 +71,7 @@ impl Progress {
         if counts(&sample) != counts(&self.last) || self.load_start_ns.is_some() {
             self.moved_ns = sample.at_ns;
         }
-        self.last = sample;
+        (self.last, self.next_ns) = (sample, (sample.at_ns / INTERVAL_NS + 1) * INTERVAL_NS);
         match sample.at_ns - self.moved_ns > self.plan.patience_s * 1_000_000_000 {
             true => Err(format!(
                 "Nothing moved for {} s: {} of {} sessions are READY; is the server alive?",

@@ -173,7 +173,8 @@ pub fn bytes(bytes: f64) -> String {
 /// A number with a decimal prefix: `12.3 k`.
 pub fn si(value: f64) -> String {
     match value.abs() {
-        a if a < 9_999.5 => digits(value),
+        a if a < 999.5 => digits(value),
+        a if a < 9_999.5 => count(value.round()),
         a if a < 999_500.0 => format!("{} k", digits(value / 1e3)),
         a if a < 999.5e6 => format!("{} M", digits(value / 1e6)),
         _ => format!("{} G", digits(value / 1e9)),
@@ -261,7 +262,7 @@ mod tests {
             (Unit::Seconds, 75.0, "75 s"),
             (Unit::Milliseconds, 0.25, "250 µs"),
             (Unit::PerSecond, 123_456.0, "123 k/s"),
-            (Unit::PerSecond, 9_876.0, "9876/s"),
+            (Unit::PerSecond, 9_876.0, "9,876/s"),
             (Unit::PerSecond, 2_500_000.0, "2.5 M/s"),
             (Unit::Bytes, 113.4, "113 B"),
             (Unit::Bytes, -2048.0, "-2 KiB"),

@@ -12,6 +12,7 @@ use super::{Report, text};
 const STYLE: &str = include_str!("style.css");
 /// Figures shown large.
 const TILES_MAX: usize = 6;
+const OPENING: &str = "sessions_opened";
 
 /// The page of one run.
 pub fn page(report: &Report) -> String {
@@ -86,16 +87,21 @@ fn legend(body: &mut String, lines: &[Line]) {
 
 /// The few figures that matter most for this kind of run.
 fn tiles(body: &mut String, report: &Report) {
-    let mut tiles: Vec<(String, String)> = figures::ranked(report.gauges.iter())
+    let judged = |name: &str| figures::better(name, true) != figures::Better::Neither;
+    let worth: Vec<(&String, &f64)> =
+        figures::ranked(report.gauges.iter()).into_iter().filter(|(name, _)| judged(name)).collect();
+    // How sessions were opened is the subject only where there is no other.
+    let opening = worth.iter().all(|(name, _)| !name.ends_with("_per_s") || name.starts_with(OPENING));
+    let mut tiles: Vec<(String, String)> = worth
         .into_iter()
-        .filter(|(name, _)| figures::better(name, true) != figures::Better::Neither)
+        .filter(|(name, _)| opening || !name.starts_with(OPENING))
         .map(|(name, v)| (figures::label(name), figures::value(figures::unit(name), *v)))
         .take(TILES_MAX - 3)
         .collect();
     for (name, d) in figures::ranked_latencies(report.latencies.iter()).into_iter().take(2) {
         let shown = |percentile: &str| figures::duration(d.named(percentile).unwrap_or_default());
         tiles.push((format!("{name}, median"), shown("p50")));
-        tiles.push((format!("{name}, 99 %"), shown("p99")));
+        tiles.push((format!("{name}, 99th percentile"), shown("p99")));
     }
     tiles.truncate(TILES_MAX - 1);
     tiles.push(("errors".into(), figures::count(report.errors.values().sum::<u64>() as f64)));

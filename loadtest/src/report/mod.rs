@@ -57,6 +57,12 @@ impl Report {
         json::read(text).map_err(|e| format!("{}: {e}", path.display()))
     }
 
+    /// The report as its file holds it, so that what is shown now is what will be shown later.
+    #[must_use]
+    pub fn stored(&self) -> Report {
+        json::read(self.to_json().into_bytes()).expect("a report reads what it writes")
+    }
+
     /// The file for tools, described in the README.
     pub fn to_json(&self) -> String {
         write::json(self)

@@ -11,6 +11,9 @@ const LINEAR_MAX: f64 = 8.0;
 /// Lines a plot may have before it is hard to read; as many colours exist.
 const LINES_MAX: usize = 6;
 
+/// Latencies of the gateway itself: drawn apart, because they say little about the load.
+const SESSION_LATENCIES: [&str; 6] = ["connect", "upgrade", "hello", "ready", "resumed", "heartbeat"];
+
 /// A plot, or why there is none.
 pub enum Figure {
     Plot(Plot),
@@ -29,12 +32,20 @@ struct Timeline {
     server: bool,
 }
 
-const TIMELINES: [Timeline; 4] = [
+const TIMELINES: [Timeline; 5] = [
     Timeline {
-        title: "Deliveries and answers over time",
-        note: "Events that sessions received, and requests the server answered.",
+        title: "Deliveries over time",
+        note: "Events that sessions received.",
+        unit: "deliveries per second",
+        columns: &[("deliveries_per_s", "deliveries")],
+        divisor: 1.0,
+        server: false,
+    },
+    Timeline {
+        title: "Answers and errors over time",
+        note: "Requests that the server answered with success, and errors of any kind.",
         unit: "per second",
-        columns: &[("deliveries_per_s", "deliveries"), ("answers_per_s", "answers")],
+        columns: &[("answers_per_s", "answers"), ("errors_per_s", "errors")],
         divisor: 1.0,
         server: false,
     },
@@ -70,19 +81,18 @@ const TIMELINES: [Timeline; 4] = [
 
 /// All plots of one run.
 pub fn of(report: &Report) -> Vec<Figure> {
-    let latencies = figures::ranked_latencies(report.latencies.iter());
     let mut plots = Vec::new();
-    for (i, group) in latencies.chunks(LINES_MAX).enumerate() {
-        let lines: Vec<(String, &Distribution)> =
-            group.iter().map(|(name, d)| (name.to_string(), *d)).collect();
-        let title = if i == 0 { "Latency by percentile" } else { "Latency by percentile, further kinds" };
-        plots.push(Figure::Plot(by_percentile(title.into(), &lines)));
+    let (of_sessions, of_load): (Vec<_>, Vec<_>) = figures::ranked_latencies(report.latencies.iter())
+        .into_iter()
+        .map(|(name, d)| (name.clone(), d))
+        .partition(|(name, _)| SESSION_LATENCIES.contains(&name.as_str()));
+    for (title, group) in [("", of_load), (" of opening and keeping sessions", of_sessions)] {
+        for lines in group.chunks(LINES_MAX) {
+            plots.push(Figure::Plot(by_percentile(format!("Latency{title} by percentile"), lines)));
+            plots.push(Figure::Plot(histogram(format!("Histogram of latency{title}"), lines)));
+        }
     }
-    if let Some(group) = latencies.chunks(LINES_MAX).next() {
-        let lines: Vec<(String, &Distribution)> =
-            group.iter().map(|(name, d)| (name.to_string(), *d)).collect();
-        plots.push(Figure::Plot(histogram(&lines)));
-    } else {
+    if plots.is_empty() {
         let why = "No latency was measured.".into();
         plots.push(Figure::Missing { title: "Latency by percentile".into(), why });
     }
@@ -168,7 +178,7 @@ fn step_up(value: f64) -> f64 {
 }
 
 /// The share of samples in each bucket, as steps.
-fn histogram(distributions: &[(String, &Distribution)]) -> Plot {
+fn histogram(title: String, distributions: &[(String, &Distribution)]) -> Plot {
     let (min, max) = distributions.iter().fold((f64::INFINITY, 1.0f64), |(min, max), (_, d)| {
         (min.min(d.min.max(1.0)), max.max(d.max.max(1.0)))
     });
@@ -191,7 +201,7 @@ fn histogram(distributions: &[(String, &Distribution)]) -> Plot {
         lines.push(Line { filled: true, ..line(label, i, points) });
     }
     Plot {
-        title: "Latency histogram".into(),
+        title,
         note: "Share of samples by latency, in steps of 12 %.".into(),
         x: Axis {
             label: "latency".into(),
@@ -218,11 +228,11 @@ fn line(label: &str, color: usize, points: Vec<(f64, f64)>) -> Line {
 
 fn over_time(timeline: &Timeline, report: &Report) -> Option<Figure> {
     let missing = |why: &str| Some(Figure::Missing { title: timeline.title.into(), why: why.into() });
+    if timeline.server && report.environment.server_processes.is_empty() {
+        return missing("Not recorded: no process of the server was named with --pid.");
+    }
     if report.series.t_s.is_empty() {
         return missing("The run ended before anything was recorded.");
-    }
-    if timeline.server && report.series.points(timeline.columns[0].0).is_none() {
-        return missing("Not recorded: no process of the server was named with --pid.");
     }
     let lines: Vec<Line> = timeline
         .columns
@@ -323,6 +333,7 @@ mod tests {
         assert!(empty.len() >= 4 && titles(&empty).iter().all(|(_, drawn)| !drawn), "{:?}", titles(&empty));
         let mut without_pid = sample();
         without_pid.series.columns.retain(|name, _| !name.starts_with("server_"));
+        without_pid.environment.server_processes.clear();
         let drawn = of(&without_pid);
         assert!(titles(&drawn).contains(&("Server memory over time", false)), "{:?}", titles(&drawn));
     }

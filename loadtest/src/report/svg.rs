@@ -66,9 +66,8 @@ pub const SIZES: [Size; 2] = [
 /// Width of a character of the labels; digits of most fonts are narrower.
 const CHAR_WIDTH: f64 = 7.0;
 const TICK_GAP: f64 = 14.0;
-
-/// At most this far left a percentile is drawn, so that the plot begins at the median's neighbourhood.
-const PERCENTILE_MIN: f64 = 0.0;
+/// Between two ticks of a vertical axis.
+const TICK_HEIGHT: f64 = 36.0;
 
 impl Axis {
     /// Where a value is, from 0 to 1.
@@ -88,7 +87,12 @@ impl Axis {
 
     /// The most ticks whose labels fit side by side (`horizontal`) or above each other.
     fn ticks(&self, len: f64, horizontal: bool) -> Vec<(f64, String)> {
-        let mut count = (len / if horizontal { 70.0 } else { 36.0 }) as usize;
+        let room = match (horizontal, self.scale) {
+            (true, _) => 70.0,
+            (false, Scale::Log) => 20.0,
+            (false, _) => TICK_HEIGHT,
+        };
+        let mut count = (len / room) as usize;
         loop {
             let ticks: Vec<(f64, String)> = self
                 .candidates(count.max(1))
@@ -116,7 +120,7 @@ impl Axis {
     fn rounded(&self, len: f64) -> f64 {
         match self.scale {
             Scale::Linear => {
-                let step = linear_step(self.max, (len / 36.0) as usize);
+                let step = linear_step(self.max, (len / TICK_HEIGHT) as usize);
                 (self.max / step - 1e-9).ceil() * step
             }
             Scale::Log | Scale::Percentile => self.max,
@@ -129,7 +133,7 @@ impl Scale {
         match self {
             Scale::Linear => value,
             Scale::Log => value.max(1e-9).log10(),
-            Scale::Percentile => -((100.0 - value.clamp(PERCENTILE_MIN, 100.0 - 1e-9)) / 100.0).log10(),
+            Scale::Percentile => -((100.0 - value.clamp(0.0, 100.0 - 1e-9)) / 100.0).log10(),
         }
     }
 }
@@ -164,14 +168,17 @@ pub fn log_ticks(min: f64, max: f64, count: usize) -> Vec<f64> {
     choices.iter().find(|ticks| ticks.len() <= count).unwrap_or(&choices[4]).clone()
 }
 
-/// 50, 90, 99, 99.9, … up to `max`; from 0 if there is room.
+/// 90, 99, 99.9, … up to `max`, at most `count` of them; with 50 and 0 if there is room.
 pub fn percentile_ticks(max: f64, count: usize) -> Vec<f64> {
     let nines = (1..=9).map(|n| 100.0 - 100.0 / 10f64.powi(n)).take_while(|p| *p <= max + 1e-9);
     let all: Vec<f64> = [0.0, 50.0].into_iter().chain(nines).collect();
     match all.len() {
         n if n <= count => all,
         n if n == count + 1 => all[1..].to_vec(),
-        _ => all[2..].to_vec(),
+        n => {
+            let every = (n - 2).div_ceil(count.max(1)).max(1);
+            all[2..].iter().copied().step_by(every).collect()
+        }
     }
 }
 
@@ -334,6 +341,8 @@ mod tests {
         assert_eq!(percentile_ticks(99.95, 9), [0.0, 50.0, 90.0, 99.0, 99.9]);
         assert_eq!(percentile_ticks(99.95, 4), [50.0, 90.0, 99.0, 99.9]);
         assert_eq!(percentile_ticks(99.95, 3), [90.0, 99.0, 99.9]);
+        assert_eq!(percentile_ticks(99.95, 2), [90.0, 99.9]);
+        assert_eq!(percentile_ticks(20.0, 1), [50.0]);
     }
 
     fn axis(scale: Scale, min: f64, max: f64) -> Axis {
