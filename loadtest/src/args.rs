@@ -55,6 +55,9 @@ pub struct CompareArgs {
     /// Exit with 1 when B is worse than A by more than so many percent in any figure
     #[arg(long, value_name = "PCT", value_parser = percent)]
     pub tolerance: Option<f64>,
+    /// Look only at figures whose line contains one of these, such as "per second,p99" [default: all]
+    #[arg(long, value_name = "TEXT", value_delimiter = ',')]
+    pub only: Vec<String>,
 }
 
 #[derive(Subcommand, Debug)]

@@ -225,8 +225,7 @@ impl<'a> Watch<'a> {
             self.recorder.add(sample);
         }
         if report {
-            let states = self.shared.workers(self.processes);
-            self.progress.report(sample, states.iter().map(|w| w.failed.load(Relaxed)).sum())?;
+            self.progress.report(sample, self.shared.workers(self.processes))?;
         }
         Ok(())
     }

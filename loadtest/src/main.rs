@@ -132,7 +132,7 @@ fn render(args: &ReportArgs) -> Result<(), String> {
 fn compare(args: &CompareArgs) -> ExitCode {
     let side_by_side = || -> Result<Vec<String>, String> {
         let (a, b) = (Report::load(&args.a)?, Report::load(&args.b)?);
-        let comparison = Comparison::new(&a, &b)?;
+        let comparison = Comparison::new(&a, &b, &args.only)?;
         print!("{}", comparison.to_text());
         if let Some(path) = &args.html {
             report::save(path, &report::compare::page(&comparison, &a, &b))?;

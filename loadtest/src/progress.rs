@@ -4,9 +4,11 @@
 //! gets plain lines.
 
 use std::io::{IsTerminal, Write, stderr};
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::report::Sample;
-use crate::report::figures::{count, si};
+use crate::report::figures::{count, duration, si};
+use crate::shared::{Times, Worker};
 
 const INTERVAL_NS: u64 = 1_000_000_000;
 /// Columns of a terminal that does not say.
@@ -55,8 +57,9 @@ impl Progress {
     }
 
     /// Prints a line; an error when nothing has moved for too long.
-    pub fn report(&mut self, sample: Sample, failed: u64) -> Result<(), String> {
-        let line = self.line(&sample, failed);
+    pub fn report(&mut self, sample: Sample, workers: &[Worker]) -> Result<(), String> {
+        let failed = workers.iter().map(|w| w.failed.load(Relaxed)).sum();
+        let line = self.line(&sample, failed, Times::at(workers, 99.0));
         match self.terminal {
             true => {
                 let shown: String = line.chars().take(columns().saturating_sub(1)).collect();
@@ -88,7 +91,7 @@ impl Progress {
         }
     }
 
-    fn line(&self, now: &Sample, failed: u64) -> String {
+    fn line(&self, now: &Sample, failed: u64, p99_ns: Option<u64>) -> String {
         let last = &self.last;
         let seconds = (now.at_ns - last.at_ns).max(1) as f64 / 1e9;
         let rate = |now: u64, last: u64| si(now.saturating_sub(last) as f64 / seconds);
@@ -108,8 +111,9 @@ impl Progress {
                 0 => format!(" of {s}  ending"),
                 left => format!(" of {s}  {left} left"),
             });
+        let p99 = p99_ns.map_or(String::new(), |ns| format!("p99 {}  ", duration(ns as f64 / 1e3)));
         format!(
-            "{elapsed:4} s{remaining}  {sessions} sessions  {} answers/s  {} deliveries/s  {errors} errors",
+            "{elapsed:4} s{remaining}  {sessions} sessions  {} answers/s  {} deliveries/s  {p99}{errors} errors",
             rate(now.answers, last.answers),
             rate(now.deliveries, last.deliveries)
         )
@@ -147,30 +151,30 @@ mod tests {
     fn lines_say_where_the_run_is() {
         let mut progress = progress(Some(10));
         assert_eq!(
-            progress.line(&at(2, 1000), 3),
+            progress.line(&at(2, 1000), 3, None),
             "   2 s  opening  1,000 of 2,000 sessions  500/s  3 failed  100 errors"
         );
         progress.load_starts(2_000_000_000);
         progress.last = at(5, 1000);
-        let line = progress.line(&at(6, 1500), 0);
+        let line = progress.line(&at(6, 1500), 0, Some(25_000_000));
         assert_eq!(
             line,
-            "   4 s of 10  6 left  1,500 sessions  500 answers/s  500 k deliveries/s  150 errors"
+            "   4 s of 10  6 left  1,500 sessions  500 answers/s  500 k deliveries/s  p99 25 ms  150 errors"
         );
-        assert!(progress.line(&at(13, 1500), 0).contains("ending"));
+        assert!(progress.line(&at(13, 1500), 0, None).contains("ending"));
         progress.plan.seconds = None;
-        assert!(progress.line(&at(6, 1500), 0).starts_with("   4 s  1,500 sessions"));
+        assert!(progress.line(&at(6, 1500), 0, None).starts_with("   4 s  1,500 sessions"));
     }
 
     #[test]
     fn only_an_opening_that_hangs_is_an_error() {
         let mut hangs = progress(None);
-        assert!(hangs.report(at(1, 7), 0).is_ok());
-        assert!(hangs.report(at(6, 7), 0).is_ok());
-        assert!(hangs.report(at(7, 7), 0).unwrap_err().contains("7 of 2000"));
+        assert!(hangs.report(at(1, 7), &[]).is_ok());
+        assert!(hangs.report(at(6, 7), &[]).is_ok());
+        assert!(hangs.report(at(7, 7), &[]).unwrap_err().contains("7 of 2000"));
         let mut runs = progress(None);
         runs.load_starts(1);
-        assert!(runs.report(at(50, 0), 0).is_ok());
+        assert!(runs.report(at(50, 0), &[]).is_ok());
         assert!(runs.due(51_000_000_000) && !runs.due(50_999_999_999));
     }
 }

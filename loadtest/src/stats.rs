@@ -6,35 +6,59 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::BufRead;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hdrhistogram::Histogram;
+
+use crate::shared::Times;
 
 /// Longest time told apart: ten minutes. Longer ones count as that.
 const TIME_NS_MAX: u64 = 600_000_000_000;
 /// Times are told apart to three digits, and from one microsecond on.
 const TIME_NS_MIN: u64 = 1_000;
 
+/// Where this process shows the latency its scenario is about. One per process, as its results are.
+static SHOWN: OnceLock<&'static Times> = OnceLock::new();
+
+/// From now on, latencies made with [`Latency::shown`] are seen by the process that reports progress.
+pub fn show_times(times: &'static Times) {
+    let _ = SHOWN.set(times);
+}
+
 /// A histogram of nanoseconds.
 #[derive(Clone, Debug)]
-pub struct Latency(Histogram<u64>);
+pub struct Latency {
+    histogram: Histogram<u64>,
+    /// Also counted here, while the run is on.
+    times: Option<&'static Times>,
+}
 
 impl Latency {
     pub fn new() -> Latency {
-        Latency(Histogram::new_with_bounds(TIME_NS_MIN, TIME_NS_MAX, 3).expect("bounds are in range"))
+        let histogram = Histogram::new_with_bounds(TIME_NS_MIN, TIME_NS_MAX, 3).expect("bounds are in range");
+        Latency { histogram, times: None }
+    }
+
+    /// A latency that the scenario is about: people see it grow.
+    pub fn shown() -> Latency {
+        Latency { times: SHOWN.get().copied(), ..Latency::new() }
     }
 
     pub fn record(&mut self, ns: u64) {
-        self.0.saturating_record(ns.max(1));
+        self.histogram.saturating_record(ns.max(1));
+        if let Some(times) = self.times {
+            times.record(ns);
+        }
     }
 
     pub fn count(&self) -> u64 {
-        self.0.len()
+        self.histogram.len()
     }
 
     /// Values and counts as text, for the pipe between processes.
     fn write(&self, out: &mut String) {
-        for step in self.0.iter_recorded() {
+        for step in self.histogram.iter_recorded() {
             let _ = write!(out, " {}:{}", step.value_iterated_to(), step.count_at_value());
         }
     }
@@ -42,18 +66,18 @@ impl Latency {
     fn add(&mut self, text: &str) -> Option<()> {
         for pair in text.split_ascii_whitespace() {
             let (value, count) = pair.split_once(':')?;
-            self.0.saturating_record_n(value.parse().ok()?, count.parse().ok()?);
+            self.histogram.saturating_record_n(value.parse().ok()?, count.parse().ok()?);
         }
         Some(())
     }
 
     /// Nanoseconds that so many percent of the values do not exceed.
     pub fn at(&self, percentile: f64) -> u64 {
-        self.0.value_at_percentile(percentile).min(self.0.max())
+        self.histogram.value_at_percentile(percentile).min(self.histogram.max())
     }
 
     pub fn histogram(&self) -> &Histogram<u64> {
-        &self.0
+        &self.histogram
     }
 }
 

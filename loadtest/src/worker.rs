@@ -13,7 +13,7 @@ use crate::http::Origin;
 use crate::net::CONNECTIONS_PER_SOURCE;
 use crate::schedule::Random;
 use crate::shared::{RUNNING, STOPPING, Shared, Worker};
-use crate::stats::Results;
+use crate::stats::{self, Results};
 use crate::system;
 
 /// What a scenario knows about its process.
@@ -53,6 +53,7 @@ impl Context {
         let me = &shared.workers(args.count)[args.index as usize];
         me.pid.store(std::process::id(), Relaxed);
         engine.results.show_errors(&me.errors);
+        stats::show_times(&me.times);
         let context = Context {
             index: args.index,
             count: args.count,

@@ -15,6 +15,9 @@ use super::{Report, html, plots};
 /// Samples beyond a percentile below which it is shown, but not judged.
 const BEYOND_MIN: f64 = 10.0;
 
+/// Figures shown large.
+const TILES_MAX: usize = 6;
+
 /// What became of a figure from A to B.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Change {
@@ -93,8 +96,9 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// The error is a sentence: other scenarios have other figures.
-    pub fn new(a: &Report, b: &Report) -> Result<Comparison, String> {
+    /// Of the figures whose label contains one of `only`, or all if that is empty. The error is a sentence: other
+    /// scenarios have other figures.
+    pub fn new(a: &Report, b: &Report, only: &[String]) -> Result<Comparison, String> {
         if a.scenario != b.scenario {
             return Err(format!(
                 "A is a run of `{}`, B of `{}`; compare runs of one scenario.",
@@ -102,7 +106,12 @@ impl Comparison {
                 one_line(&b.scenario)
             ));
         }
-        Ok(Comparison { rows: rows(a, b), warnings: warnings(a, b) })
+        let mut rows = rows(a, b);
+        rows.retain(|row| only.is_empty() || only.iter().any(|text| row.label.contains(text.as_str())));
+        if rows.is_empty() {
+            return Err(format!("No figure of both runs contains {only:?}; take words of the table."));
+        }
+        Ok(Comparison { rows, warnings: warnings(a, b) })
     }
 
     /// Figures in which B is worse than A by more than `tolerance` (a share, 0.1 for 10 %), and a B that failed.
@@ -139,20 +148,18 @@ pub fn page(comparison: &Comparison, a: &Report, b: &Report) -> String {
         let line = format!("{name}: {} · {} · {}{verdict}", e.started_at, e.target, e.command);
         let _ = writeln!(body, "<p class=\"dim\">{}</p>", escape(&line));
     }
-    for warning in &comparison.warnings {
-        let _ = writeln!(body, "<p class=\"box bad\">{}</p>", escape(warning));
+    if !comparison.warnings.is_empty() {
+        let warnings = escape(&comparison.warnings.join("\n"));
+        let _ = writeln!(body, "<p class=\"box bad\"><b>The runs differ:</b>\n{warnings}</p>");
     }
+    tiles(&mut body, &comparison.rows);
     html::figures_section(&mut body, plots::of_both(a, b));
     body.push_str("<h2>Figures</h2>\n<p class=\"note\">Percentiles with fewer than ten samples beyond them are not judged.</p>\n");
     body.push_str(
         "<div class=\"scroll\"><table>\n<tr><th></th><th>A</th><th>B</th><th>B/A</th><th></th></tr>\n",
     );
     for row in &comparison.rows {
-        let class = match row.change() {
-            Change::Better => "good",
-            Change::Worse => "bad",
-            Change::Same | Change::Unjudged => "",
-        };
+        let class = class(row.change());
         let mut cells = row.cells();
         let last = cells.pop().unwrap_or_default();
         let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
@@ -160,6 +167,33 @@ pub fn page(comparison: &Comparison, a: &Report, b: &Report) -> String {
     }
     body.push_str("</table></div>\n");
     html::document(&format!("{}: A and B – plexichat-loadtest", a.scenario), &body)
+}
+
+/// The figures that matter most, and what became of them.
+fn tiles(body: &mut String, rows: &[Row]) {
+    body.push_str("<ul class=\"tiles\">\n");
+    let worth = |row: &&Row| row.better != Better::Neither && !row.label.starts_with("sessions opened");
+    for row in rows.iter().filter(worth).take(TILES_MAX) {
+        let value = |v| escape(&figures::value(row.unit, v));
+        let percent = row.ratio().map_or("new".into(), |ratio| format!("{:+.1} %", (ratio - 1.0) * 100.0));
+        let _ = writeln!(
+            body,
+            "<li><b class=\"{}\">{percent}</b><span>{}</span><span>{} → {}</span></li>",
+            class(row.change()),
+            escape(&row.label),
+            value(row.a),
+            value(row.b)
+        );
+    }
+    body.push_str("</ul>\n");
+}
+
+fn class(change: Change) -> &'static str {
+    match change {
+        Change::Better => "good",
+        Change::Worse => "bad",
+        Change::Same | Change::Unjudged => "",
+    }
 }
 
 fn rows(a: &Report, b: &Report) -> Vec<Row> {
@@ -203,7 +237,7 @@ fn latency_rows(name: &str, a: &Report, b: &Report) -> Vec<Row> {
         better: if judged { Better::Less } else { Better::Neither },
     };
     let enough = |percentile: f64| of_a.beyond(percentile).min(of_b.beyond(percentile)) >= BEYOND_MIN - 1e-6;
-    let mut rows = vec![row("mean", true)];
+    let mut rows = vec![row("mean", enough(50.0))];
     rows.extend(NAMED.iter().map(|(which, percentile)| row(which, enough(*percentile))));
     // One sample decides it.
     rows.push(row("max", false));
@@ -277,10 +311,13 @@ mod tests {
 
     #[test]
     fn the_same_run_is_no_regression() {
-        let comparison = Comparison::new(&sample(), &sample()).unwrap();
+        let comparison = Comparison::new(&sample(), &sample(), &[]).unwrap();
         assert!(comparison.warnings.is_empty(), "{:?}", comparison.warnings);
         assert!(comparison.regressions(0.0).is_empty());
         assert!(comparison.to_text().contains("deliveries per second"));
+        let some = Comparison::new(&sample(), &sample(), &["p99".into()]).unwrap();
+        assert_eq!(some.rows.len(), 3, "p99, p99.9, p99.99");
+        assert!(Comparison::new(&sample(), &sample(), &["nothing".into()]).is_err());
     }
 
     #[test]
@@ -293,7 +330,7 @@ mod tests {
         b.parameters.insert("in-flight".into(), "8".into());
         b.environment.cores = 4;
         b.environment.server_processes.clear();
-        let comparison = Comparison::new(&sample(), &b).unwrap();
+        let comparison = Comparison::new(&sample(), &b, &[]).unwrap();
         let regressions = comparison.regressions(0.1).join("; ");
         assert!(
             regressions.contains("deliveries per second: 0.666") && regressions.contains("failed runs"),
@@ -315,23 +352,24 @@ mod tests {
             report
         };
         let judged = |count: u64| {
-            let comparison = Comparison::new(&with(count), &with(count * 2)).unwrap();
+            let comparison = Comparison::new(&with(count), &with(count * 2), &[]).unwrap();
             let rows = comparison.rows.into_iter().filter(|row| row.better == Better::Less);
             rows.filter_map(|row| row.label.strip_prefix("delivery ").map(String::from)).collect::<Vec<_>>()
         };
         assert_eq!(judged(1000), ["mean", "p50", "p75", "p90", "p95", "p99"]);
-        assert_eq!(judged(10), ["mean"]);
+        assert_eq!(judged(20), ["mean", "p50"]);
+        assert!(judged(10).is_empty());
     }
 
     #[test]
     fn other_scenarios_are_refused_and_pages_escaped() {
         let other = Report { scenario: "chat".into(), ..sample() };
-        assert!(Comparison::new(&sample(), &other).unwrap_err().contains("one scenario"));
+        assert!(Comparison::new(&sample(), &other, &[]).unwrap_err().contains("one scenario"));
         let mut bad = sample();
         bad.problem = Some("<script>".into());
         bad.parameters.insert("<script>".into(), "<script>".into());
         bad.environment.command = "<script>".into();
-        let page = page(&Comparison::new(&sample(), &bad).unwrap(), &sample(), &bad);
+        let page = page(&Comparison::new(&sample(), &bad, &[]).unwrap(), &sample(), &bad);
         assert!(!page.contains("<script") && page.contains("&lt;script&gt;") && page.contains("<svg"));
     }
 }

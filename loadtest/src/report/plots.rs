@@ -106,7 +106,9 @@ pub fn of_both(a: &Report, b: &Report) -> Vec<Figure> {
     for (name, of_a) in figures::ranked_latencies(a.latencies.iter()) {
         if let Some(of_b) = b.latencies.get(name) {
             let lines = [("A".to_string(), of_a), ("B".to_string(), of_b)];
-            plots.push(Figure::Plot(by_percentile(format!("Latency of {name} by percentile"), &lines)));
+            let mut plot = by_percentile(format!("Latency of {name} by percentile"), &lines);
+            plot.lines[1].dashed = true;
+            plots.push(Figure::Plot(plot));
         }
     }
     for timeline in &TIMELINES {
@@ -259,7 +261,7 @@ fn column_of_both(timeline: &Timeline, column: &str, label: &str, a: &Report, b:
     if of_a.iter().chain(&of_b).all(|(_, value)| *value == 0.0) {
         return None;
     }
-    let lines = vec![line("A", 0, of_a), line("B", 1, of_b)];
+    let lines = vec![line("A", 0, of_a), Line { dashed: true, ..line("B", 1, of_b) }];
     let title = format!("{}: {label}", timeline.title);
     Some(Figure::Plot(plot_over_time(timeline, title, lines, None)))
 }

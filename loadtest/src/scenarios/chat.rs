@@ -97,7 +97,7 @@ pub fn work(args: &ChatArgs, mut context: Context, mut engine: Engine) -> Result
         current: vec![Operation::default(); connections],
         backlog: VecDeque::new(),
         recent: vec![VecDeque::new(); context.servers.len()],
-        latencies: std::array::from_fn(|_| Latency::new()),
+        latencies: std::array::from_fn(|_| Latency::shown()),
         delivery: Latency::new(),
         counts: Counts::default(),
         hint: 0,

@@ -49,7 +49,7 @@ pub fn work(args: &PostsArgs, context: Context, mut engine: Engine) -> Results {
         context,
         waiting: (0..lines.len() as u32).map(|line| (0, line)).collect(),
         lines,
-        latency: Latency::new(),
+        latency: Latency::shown(),
         answers: 0,
         seq: 0,
         stretch: None,

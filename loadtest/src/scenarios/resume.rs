@@ -129,7 +129,7 @@ pub fn work(args: &ResumeArgs, context: Context, mut engine: Engine) -> Results 
         dropped: 0,
         resumed: 0,
         deliveries: 0,
-        delivery: Latency::new(),
+        delivery: Latency::shown(),
         faults: Faults::default(),
         hint: 0,
         done_ns: 0,
