@@ -95,7 +95,7 @@ impl Progress {
         let last = &self.last;
         let seconds = (now.at_ns - last.at_ns).max(1) as f64 / 1e9;
         let rate = |now: u64, last: u64| si(now.saturating_sub(last) as f64 / seconds);
-        let whole = |ns: u64| ns / 1_000_000_000;
+        let whole = |ns: u64| (ns + INTERVAL_NS / 2) / INTERVAL_NS;
         let (sessions, errors) = (count(now.sessions as f64), count(now.errors as f64));
         let Some(start_ns) = self.load_start_ns else {
             let wanted = count(self.plan.sessions as f64);
@@ -106,17 +106,25 @@ impl Progress {
             );
         };
         let elapsed = whole(now.at_ns.saturating_sub(start_ns));
-        let remaining =
-            self.plan.seconds.map(u64::from).map_or(String::new(), |s| match s.saturating_sub(elapsed) {
-                0 => format!(" of {s}  ending"),
-                left => format!(" of {s}  {left} left"),
-            });
-        let p99 = p99_ns.map_or(String::new(), |ns| format!("p99 {}  ", duration(ns as f64 / 1e3)));
-        format!(
-            "{elapsed:4} s{remaining}  {sessions} sessions  {} answers/s  {} deliveries/s  {p99}{errors} errors",
-            rate(now.answers, last.answers),
-            rate(now.deliveries, last.deliveries)
-        )
+        let mut line = format!("{elapsed:4} s");
+        if let Some(seconds) = self.plan.seconds.map(u64::from) {
+            line += &match seconds.saturating_sub(elapsed) {
+                0 => format!(" of {seconds}  ending"),
+                left => format!(" of {seconds}  {left} left"),
+            };
+        }
+        // A scenario without sessions, requests or events need not say so each second.
+        let parts = [
+            (self.plan.sessions, format!("{sessions} sessions")),
+            (now.answers, format!("{} answers/s", rate(now.answers, last.answers))),
+            (now.deliveries, format!("{} deliveries/s", rate(now.deliveries, last.deliveries))),
+            (p99_ns.unwrap_or(0), format!("p99 {}", duration(p99_ns.unwrap_or(0) as f64 / 1e3))),
+            (1, format!("{errors} errors")),
+        ];
+        for (_, part) in parts.iter().filter(|(total, _)| *total > 0) {
+            line += &format!("  {part}");
+        }
+        line
     }
 }
 
@@ -162,7 +170,13 @@ mod tests {
             "   4 s of 10  6 left  1,500 sessions  500 answers/s  500 k deliveries/s  p99 25 ms  150 errors"
         );
         assert!(progress.line(&at(13, 1500), 0, None).contains("ending"));
-        progress.plan.seconds = None;
+        let idle = Sample { at_ns: 14_000_000_000, ..at(5, 1000) };
+        progress.plan.sessions = 0;
+        assert_eq!(
+            progress.line(&Sample { answers: 0, deliveries: 0, ..idle }, 0, None),
+            "  12 s of 10  ending  100 errors"
+        );
+        progress.plan = Plan { sessions: 2000, seconds: None, patience_s: 5 };
         assert!(progress.line(&at(6, 1500), 0, None).starts_with("   4 s  1,500 sessions"));
     }
 

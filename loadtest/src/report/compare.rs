@@ -15,6 +15,8 @@ use super::{Report, html, plots};
 /// Samples beyond a percentile below which it is shown, but not judged.
 const BEYOND_MIN: f64 = 10.0;
 
+const FAILED: &str = "failed runs";
+
 /// Figures shown large.
 const TILES_MAX: usize = 6;
 
@@ -107,8 +109,10 @@ impl Comparison {
             ));
         }
         let mut rows = rows(a, b);
-        rows.retain(|row| only.is_empty() || only.iter().any(|text| row.label.contains(text.as_str())));
-        if rows.is_empty() {
+        let wanted = |label: &str| only.is_empty() || only.iter().any(|text| label.contains(text.as_str()));
+        // A run that failed has failed, whichever figures are looked at.
+        rows.retain(|row| wanted(&row.label) || row.label == FAILED);
+        if !rows.iter().any(|row| wanted(&row.label)) {
             return Err(format!("No figure of both runs contains {only:?}; take words of the table."));
         }
         Ok(Comparison { rows, warnings: warnings(a, b) })
@@ -172,7 +176,14 @@ pub fn page(comparison: &Comparison, a: &Report, b: &Report) -> String {
 /// The figures that matter most, and what became of them.
 fn tiles(body: &mut String, rows: &[Row]) {
     body.push_str("<ul class=\"tiles\">\n");
-    let worth = |row: &&Row| row.better != Better::Neither && !row.label.starts_with("sessions opened");
+    // Of latencies, the median and the 99th percentile.
+    let worth = |row: &&Row| match row.unit {
+        _ if row.better == Better::Neither || row.label.starts_with("sessions opened") => false,
+        Unit::Microseconds => {
+            [" p50", " p99"].iter().any(|p| row.label.ends_with(p)) || row.label.contains(" per ")
+        }
+        _ => true,
+    };
     for row in rows.iter().filter(worth).take(TILES_MAX) {
         let value = |v| escape(&figures::value(row.unit, v));
         let percent = row.ratio().map_or("new".into(), |ratio| format!("{:+.1} %", (ratio - 1.0) * 100.0));
@@ -223,7 +234,7 @@ fn rows(a: &Report, b: &Report) -> Vec<Row> {
     }
     rows.push(count("errors", sum(a), sum(b), Better::Less));
     let failed = |report: &Report| f64::from(u8::from(report.problem.is_some()));
-    rows.push(count("failed runs", failed(a), failed(b), Better::Less));
+    rows.push(count(FAILED, failed(a), failed(b), Better::Less));
     rows
 }
 
@@ -316,7 +327,8 @@ mod tests {
         assert!(comparison.regressions(0.0).is_empty());
         assert!(comparison.to_text().contains("deliveries per second"));
         let some = Comparison::new(&sample(), &sample(), &["p99".into()]).unwrap();
-        assert_eq!(some.rows.len(), 3, "p99, p99.9, p99.99");
+        assert_eq!(some.rows.len(), 4, "p99, p99.9, p99.99, and whether a run failed");
+        assert!(some.rows.iter().all(|row| row.label == FAILED || row.label.contains("p99")));
         assert!(Comparison::new(&sample(), &sample(), &["nothing".into()]).is_err());
     }
 

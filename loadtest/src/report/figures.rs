@@ -57,8 +57,10 @@ const RANKS: [&str; 12] = [
 ];
 
 /// The latencies worth the most.
-const LATENCY_RANKS: [&str; 8] =
-    ["delivery", "delivery_to_all", "caught_up", "post", "get", "heartbeat", "resumed", "ready"];
+const LATENCY_RANKS: [&str; 5] = ["delivery", "delivery_to_all", "caught_up", "post", "get"];
+
+/// Latencies of the gateway itself: they come last and are drawn apart, because they say little about the load.
+pub const SESSION_LATENCIES: [&str; 6] = ["heartbeat", "resumed", "ready", "hello", "upgrade", "connect"];
 
 /// The unit of a figure.
 pub fn unit(name: &str) -> Unit {
@@ -128,9 +130,11 @@ pub fn ranked<'a, T>(names: impl Iterator<Item = (&'a String, T)>) -> Vec<(&'a S
 
 /// Latencies in the order people want to see them.
 pub fn ranked_latencies<'a, T>(names: impl Iterator<Item = (&'a String, T)>) -> Vec<(&'a String, T)> {
+    let place = |list: &[&str], name: &str| list.iter().position(|known| *known == name);
     let mut all: Vec<(&String, T)> = names.collect();
-    all.sort_by_key(|(name, _)| {
-        LATENCY_RANKS.iter().position(|rank| name == rank).unwrap_or(LATENCY_RANKS.len())
+    all.sort_by_key(|(name, _)| match place(&SESSION_LATENCIES, name) {
+        Some(place) => LATENCY_RANKS.len() + 1 + place,
+        None => place(&LATENCY_RANKS, name).unwrap_or(LATENCY_RANKS.len()),
     });
     all
 }
@@ -285,9 +289,9 @@ mod tests {
         let order: Vec<&str> =
             ranked(names.iter().map(|n| (n, ()))).into_iter().map(|(n, ())| n.as_str()).collect();
         assert_eq!(order, ["deliveries_per_s", "server_cpu_us_per_post", "server_cpu_s", "client_cpu_cores"]);
-        let names = ["upgrade", "ready", "delivery"].map(String::from);
+        let names = ["upgrade", "ready", "history", "delivery"].map(String::from);
         let order: Vec<&str> =
             ranked_latencies(names.iter().map(|n| (n, ()))).into_iter().map(|(n, ())| n.as_str()).collect();
-        assert_eq!(order, ["delivery", "ready", "upgrade"]);
+        assert_eq!(order, ["delivery", "history", "ready", "upgrade"]);
     }
 }

@@ -11,8 +11,7 @@ const LINEAR_MAX: f64 = 8.0;
 /// Lines a plot may have before it is hard to read; as many colours exist.
 const LINES_MAX: usize = 6;
 
-/// Latencies of the gateway itself: drawn apart, because they say little about the load.
-const SESSION_LATENCIES: [&str; 6] = ["connect", "upgrade", "hello", "ready", "resumed", "heartbeat"];
+const UNNAMED: &str = "The server was not recorded: none of its processes was named with --pid.";
 
 /// A plot, or why there is none.
 pub enum Figure {
@@ -85,7 +84,7 @@ pub fn of(report: &Report) -> Vec<Figure> {
     let (of_sessions, of_load): (Vec<_>, Vec<_>) = figures::ranked_latencies(report.latencies.iter())
         .into_iter()
         .map(|(name, d)| (name.clone(), d))
-        .partition(|(name, _)| SESSION_LATENCIES.contains(&name.as_str()));
+        .partition(|(name, _)| figures::SESSION_LATENCIES.contains(&name.as_str()));
     for (title, group) in [("", of_load), (" of opening and keeping sessions", of_sessions)] {
         for lines in group.chunks(LINES_MAX) {
             plots.push(Figure::Plot(by_percentile(format!("Latency{title} by percentile"), lines)));
@@ -230,9 +229,6 @@ fn line(label: &str, color: usize, points: Vec<(f64, f64)>) -> Line {
 
 fn over_time(timeline: &Timeline, report: &Report) -> Option<Figure> {
     let missing = |why: &str| Some(Figure::Missing { title: timeline.title.into(), why: why.into() });
-    if timeline.server && report.environment.server_processes.is_empty() {
-        return missing("Not recorded: no process of the server was named with --pid.");
-    }
     if report.series.t_s.is_empty() {
         return missing("The run ended before anything was recorded.");
     }
@@ -243,11 +239,16 @@ fn over_time(timeline: &Timeline, report: &Report) -> Option<Figure> {
         .filter_map(|(i, (column, label))| Some(line(label, i, report.series.points(column)?)))
         .filter(|line| line.points.iter().any(|(_, value)| *value > 0.0))
         .collect();
+    let unnamed = timeline.server && report.environment.server_processes.is_empty();
     // A scenario without sessions has nothing to say about them.
     if lines.is_empty() {
-        return None;
+        return unnamed.then(|| missing(UNNAMED)).flatten();
     }
-    Some(Figure::Plot(plot_over_time(timeline, timeline.title.into(), lines, report.series.load_start_s)))
+    let mut plot = plot_over_time(timeline, timeline.title.into(), lines, report.series.load_start_s);
+    if unnamed {
+        plot.note = UNNAMED.into();
+    }
+    Some(Figure::Plot(plot))
 }
 
 fn column_of_both(timeline: &Timeline, column: &str, label: &str, a: &Report, b: &Report) -> Option<Figure> {
