@@ -293,38 +293,6 @@ pub struct WorkerArgs {
     pub command: Vec<String>,
 }
 
-/// A number of percent.
-fn percent(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(n) if (0.0..=1e6).contains(&n) => Ok(n),
-        _ => Err("give a number of percent from 0 on".into()),
-    }
-}
-
-/// Options that say nothing about the load, or are shown elsewhere. Secrets are left out too.
-const NO_PARAMETERS: [&str; 7] = ["dir", "base", "pid", "json", "html", "allow-remote", "help"];
-
-/// The options of a scenario as they are in effect, defaults included, by their names.
-pub fn parameters(arguments: &[String]) -> BTreeMap<String, String> {
-    let mut cli = Cli::command();
-    let line = std::iter::once("plexichat-loadtest").chain(arguments.iter().map(String::as_str));
-    let Ok(matches) = cli.try_get_matches_from_mut(line) else { return BTreeMap::new() };
-    let Some((name, given)) = matches.subcommand() else { return BTreeMap::new() };
-    let mut out = BTreeMap::new();
-    for argument in cli.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments) {
-        let id = argument.get_id().as_str();
-        let name = argument.get_long().unwrap_or(id);
-        if NO_PARAMETERS.contains(&name) || SECRETS.contains(&name) {
-            continue;
-        }
-        if let Ok(Some(values)) = given.try_get_raw(id) {
-            let values: Vec<String> = values.map(|value| value.to_string_lossy().into_owned()).collect();
-            out.insert(name.to_string(), values.join(","));
-        }
-    }
-    out
-}
-
 /// Where the server listens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
@@ -360,6 +328,38 @@ impl Target {
         }
         Ok(Target { address, host: host.to_string() })
     }
+}
+
+/// A number of percent.
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(n) if (0.0..=1e6).contains(&n) => Ok(n),
+        _ => Err("give a number of percent from 0 on".into()),
+    }
+}
+
+/// Options that say nothing about the load, or are shown elsewhere. Secrets are left out too.
+const NO_PARAMETERS: [&str; 7] = ["dir", "base", "pid", "json", "html", "allow-remote", "help"];
+
+/// The options of a scenario as they are in effect, defaults included, by their names.
+pub fn parameters(arguments: &[String]) -> BTreeMap<String, String> {
+    let mut cli = Cli::command();
+    let line = std::iter::once("plexichat-loadtest").chain(arguments.iter().map(String::as_str));
+    let Ok(matches) = cli.try_get_matches_from_mut(line) else { return BTreeMap::new() };
+    let Some((name, given)) = matches.subcommand() else { return BTreeMap::new() };
+    let mut out = BTreeMap::new();
+    for argument in cli.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments) {
+        let id = argument.get_id().as_str();
+        let name = argument.get_long().unwrap_or(id);
+        if NO_PARAMETERS.contains(&name) || SECRETS.contains(&name) {
+            continue;
+        }
+        if let Ok(Some(values)) = given.try_get_raw(id) {
+            let values: Vec<String> = values.map(|value| value.to_string_lossy().into_owned()).collect();
+            out.insert(name.to_string(), values.join(","));
+        }
+    }
+    out
 }
 
 #[cfg(test)]

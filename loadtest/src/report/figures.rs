@@ -37,16 +37,26 @@ const UNITS: [(&str, Unit); 7] = [
     ("count", Unit::Count),
 ];
 
-/// Counts of what should not happen.
-const FAULTS: [&str; 7] = ["failed", "dropped", "unanswered", "unsent", "lost", "missing", "repeated"];
+/// Counts of what should not happen have one of these in their name.
+const FAULTS: [&str; 9] = [
+    "failed",
+    "sessions_dropped",
+    "unanswered",
+    "unsent",
+    "lost",
+    "missing",
+    "repeated",
+    "refused",
+    "invalid",
+];
 
 /// The figures worth the most, best first; a name may be the beginning of several.
 const RANKS: [&str; 12] = [
     "deliveries_per_s",
     "operations_per_s",
-    "gets_per_s",
+    "requests_per_s",
     "posts_per_s",
-    "sessions_resumed_per_s",
+    "resumes_per_s",
     "server_cpu_s_per_",
     "server_cpu_us_per_",
     "server_total_bytes_per_session",
@@ -57,7 +67,7 @@ const RANKS: [&str; 12] = [
 ];
 
 /// The latencies worth the most.
-const LATENCY_RANKS: [&str; 5] = ["delivery", "delivery_to_all", "caught_up", "post", "get"];
+const LATENCY_RANKS: [&str; 5] = ["delivery", "delivery_to_all", "delivery_during", "caught_up", "post"];
 
 /// Latencies of the gateway itself: they come last and are drawn apart, because they say little about the load.
 pub const SESSION_LATENCIES: [&str; 6] = ["heartbeat", "resumed", "ready", "hello", "upgrade", "connect"];
@@ -79,14 +89,14 @@ pub fn label(name: &str) -> String {
     let unit = unit(name);
     let is_unit =
         |word: &str| unit != Unit::PerSecond && UNITS.iter().any(|(u, of)| *u == word && *of == unit);
-    let words = name.split('_').filter(|word| !is_unit(word)).map(|word| match word {
-        "cpu" if unit == Unit::Seconds && !name.contains("_per_") => "CPU time",
-        "cpu" => "CPU",
-        "anon" => "anonymous memory",
-        "file" => "file memory",
-        "rss" => "resident memory",
-        "shmem" => "shared memory",
-        word => word,
+    let words = name.split('_').filter_map(|word| match word {
+        word if is_unit(word) => matches!(unit, Unit::Bytes | Unit::Kib).then_some("memory"),
+        "cpu" if unit == Unit::Seconds && !name.contains("_per_") => Some("CPU time"),
+        "cpu" => Some("CPU"),
+        "anon" => Some("anonymous"),
+        "rss" => Some("resident"),
+        "shmem" => Some("shared"),
+        word => Some(word),
     });
     let label = words.collect::<Vec<_>>().join(" ");
     match label.strip_suffix(" per s") {
@@ -241,6 +251,8 @@ mod tests {
             ),
             ("server_anon_kib_finished", Unit::Kib, "server anonymous memory finished", Better::Less),
             ("server_anon_kib_before", Unit::Kib, "server anonymous memory before", Better::Neither),
+            ("machine_bytes_per_session", Unit::Bytes, "machine memory per session", Better::Less),
+            ("churn_dropped", Unit::Count, "churn dropped", Better::Neither),
             ("measured_s", Unit::Seconds, "measured", Better::Neither),
             ("posts", Unit::Count, "posts", Better::Neither),
             ("sessions_failed", Unit::Count, "sessions failed", Better::Less),
