@@ -84,6 +84,10 @@ fn measure(launch: &Launch<'_>, arguments: &[String], outcome: &mut Outcome) -> 
         }
     }
     watched?;
+    let ended = system::missing(&launch.common.pid);
+    if !ended.is_empty() {
+        return Err(format!("The server's process {ended:?} ended during the run; see its log."));
+    }
     add_memory(&mut outcome.results, launch, &snapshots);
     Ok(())
 }

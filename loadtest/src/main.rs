@@ -72,7 +72,8 @@ fn lead(scenario: &Command, run: u32, arguments: &[String]) -> Result<(), String
     let launch = Launch { common, run, sessions, connections, seconds: seconds_of(scenario), memory };
     let environment = Environment::now(arguments, base, &common.pid);
     let mut outcome = coordinator::run(&launch, arguments);
-    let problem = outcome.problem.or_else(|| conclude(scenario, &mut outcome.results));
+    let concluded = conclude(scenario, &mut outcome.results);
+    let problem = outcome.problem.or(concluded);
     let mut parameters = args::parameters(arguments);
     let sizes = [
         ("sessions", sessions),

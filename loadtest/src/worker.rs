@@ -230,7 +230,8 @@ impl Stretch {
         let seconds = (now - self.start_ns) as f64 / 1e9;
         let client = system::cpu_seconds(&context.client_pids()) - self.client_cpu;
         results.gauge("client_cpu_cores", client / seconds.max(1e-9));
-        if !context.pids.is_empty() {
+        // What has ended took its CPU time with it.
+        if !context.pids.is_empty() && system::missing(&context.pids).is_empty() {
             let server = system::cpu_seconds(&context.pids) - self.server_cpu;
             results.gauge("server_cpu_s", server);
             results.gauge("server_cpu_cores", server / seconds.max(1e-9));

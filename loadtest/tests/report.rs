@@ -186,3 +186,18 @@ fn a_failed_run_is_reported_too() {
         assert!(html.contains(text), "{text}");
     }
 }
+
+#[test]
+fn a_server_that_ends_during_the_run_fails_it() {
+    let run = Run::seeded("ended", Fault::Nothing);
+    let mut server = Command::new("sleep").arg("1").spawn().unwrap();
+    let (code, out) = run.code(&format!(
+        "posts DIR --connections 1 --seconds 2 --warmup 0 --pid {} --json DIR/a.json",
+        server.id()
+    ));
+    server.wait().unwrap();
+    assert!(code == 1 && stderr(&out).contains("ended during the run"), "{}", stderr(&out));
+    let json = run.json("a.json");
+    assert!(json["counters"].get_u64("posts").is_some_and(|posts| posts > 0), "{json}");
+    assert!(json["gauges"].get("server_cpu_s").is_none(), "nothing is known of its CPU time: {json}");
+}

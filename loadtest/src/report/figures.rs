@@ -195,6 +195,11 @@ pub fn si(value: f64) -> String {
     }
 }
 
+/// The same for an axis: the prefix begins at 1 k, so that neighbours have the same.
+pub fn tick(value: f64) -> String {
+    if (1e3..1e4).contains(&value.abs()) { format!("{} k", digits(value / 1e3)) } else { si(value) }
+}
+
 /// Whole numbers in groups of three, others with three digits.
 pub fn count(value: f64) -> String {
     if value.fract() != 0.0 || value.abs() >= 1e15 {
@@ -292,6 +297,12 @@ mod tests {
         ] {
             assert_eq!(value(unit, number), want);
         }
+    }
+
+    #[test]
+    fn ticks_of_an_axis_have_one_prefix() {
+        let ticks = [0.0, 500.0, 1500.0, 5000.0, 10_000.0].map(tick);
+        assert_eq!(ticks, ["0", "500", "1.5 k", "5 k", "10 k"]);
     }
 
     #[test]
