@@ -3,11 +3,13 @@
 //! Owns: names, defaults and ranges of all options, and what a target address may be.
 //! Invariant: nothing is connected to here; a target outside this machine is refused unless asked for.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, SocketAddrV4, ToSocketAddrs};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::report::SECRETS;
 use crate::schedule::Arrivals;
 
 /// Measures a running chat server from outside.
@@ -18,7 +20,44 @@ use crate::schedule::Arrivals;
 #[command(name = "plexichat-loadtest", version)]
 pub struct Cli {
     #[command(subcommand)]
-    pub command: Command,
+    pub task: Task,
+}
+
+/// To load a server, or to look at what came of it.
+#[derive(Subcommand, Debug)]
+pub enum Task {
+    #[command(flatten)]
+    Load(Command),
+    /// Draw the page of an earlier run from its JSON
+    Report(ReportArgs),
+    /// Put two runs of one scenario side by side: A is the base, B what is judged
+    Compare(CompareArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct ReportArgs {
+    /// File written with --json
+    pub file: PathBuf,
+    /// Write the page to this file [default: print the summary]
+    #[arg(long)]
+    pub html: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct CompareArgs {
+    /// File written with --json
+    pub a: PathBuf,
+    /// File written with --json
+    pub b: PathBuf,
+    /// Write a page with the plots of both to this file
+    #[arg(long)]
+    pub html: Option<PathBuf>,
+    /// Exit with 1 when B is worse than A by more than so many percent in any figure
+    #[arg(long, value_name = "PCT", value_parser = percent)]
+    pub tolerance: Option<f64>,
+    /// Look only at figures whose line contains one of these, such as "per second,p99" [default: all]
+    #[arg(long, value_name = "TEXT", value_delimiter = ',')]
+    pub only: Vec<String>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -107,6 +146,9 @@ pub struct Common {
     /// Write the results to this file as JSON
     #[arg(long)]
     pub json: Option<PathBuf>,
+    /// Write the results to this file as a page with plots
+    #[arg(long)]
+    pub html: Option<PathBuf>,
     /// Processes [default: one per 15,000 sessions]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub processes: Option<u32>,
@@ -452,10 +494,40 @@ impl Target {
     }
 }
 
+/// A number of percent.
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(n) if (0.0..=1e6).contains(&n) => Ok(n),
+        _ => Err("give a number of percent from 0 on".into()),
+    }
+}
+
+/// Options that say nothing about the load, or are shown elsewhere. Secrets are left out too.
+const NO_PARAMETERS: [&str; 7] = ["dir", "base", "pid", "json", "html", "allow-remote", "help"];
+
+/// The options of a scenario as they are in effect, defaults included, by their names.
+pub fn parameters(arguments: &[String]) -> BTreeMap<String, String> {
+    let mut cli = Cli::command();
+    let line = std::iter::once("plexichat-loadtest").chain(arguments.iter().map(String::as_str));
+    let Ok(matches) = cli.try_get_matches_from_mut(line) else { return BTreeMap::new() };
+    let Some((name, given)) = matches.subcommand() else { return BTreeMap::new() };
+    let mut out = BTreeMap::new();
+    for argument in cli.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments) {
+        let id = argument.get_id().as_str();
+        let name = argument.get_long().unwrap_or(id);
+        if NO_PARAMETERS.contains(&name) || SECRETS.contains(&name) {
+            continue;
+        }
+        if let Ok(Some(values)) = given.try_get_raw(id) {
+            let values: Vec<String> = values.map(|value| value.to_string_lossy().into_owned()).collect();
+            out.insert(name.to_string(), values.join(","));
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -483,11 +555,15 @@ mod tests {
 
     #[test]
     fn lists_and_limits() {
-        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
-        let Command::Idle(idle) = parse("x idle dir --sessions 5 --pid 1,2").unwrap().command else {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.task);
+        let Task::Load(Command::Idle(idle)) = parse("x idle dir --sessions 5 --pid 1,2").unwrap() else {
             panic!()
         };
         assert_eq!((idle.common.pid, idle.sessions), (vec![1, 2], 5));
+        let Task::Load(Command::Chat(chat)) = parse("x chat dir --rate 10 --mix 1,2,3,4,5").unwrap() else {
+            panic!()
+        };
+        assert_eq!(chat.mix, "1,2,3,4,5");
         for bad in [
             "x idle dir",
             "x idle dir --sessions 0",
@@ -500,5 +576,30 @@ mod tests {
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+    }
+    #[test]
+    fn results_have_options_of_their_own() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        let Task::Compare(compare) = parse("x compare a b --tolerance 7.5").unwrap().task else { panic!() };
+        assert_eq!((compare.tolerance, compare.html), (Some(7.5), None));
+        for bad in
+            ["x compare a", "x compare a b --tolerance -1", "x compare a b --tolerance NaN", "x report"]
+        {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn parameters_hold_defaults_and_no_secret() {
+        let line = "fanout dir --posts 5 --pid 1 --bypass s3cret --json f --html g --sources 2";
+        let got = parameters(&line.split(' ').map(String::from).collect::<Vec<_>>());
+        for (name, want) in [("posts", "5"), ("in-flight", "1"), ("sources", "2"), ("content-len", "100")] {
+            assert_eq!(got.get(name).map(String::as_str), Some(want), "{name} in {got:?}");
+        }
+        for name in ["dir", "pid", "json", "html", "bypass", "base", "help", "seconds"] {
+            assert!(!got.contains_key(name), "{name} in {got:?}");
+        }
+        assert!(!format!("{got:?}").contains("s3cret"));
+        assert!(parameters(&["nothing".into()]).is_empty());
     }
 }

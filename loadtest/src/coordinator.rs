@@ -1,8 +1,9 @@
 //! Runs a scenario in one or more child processes and puts their results together.
 //!
-//! Owns: starting, watching and ending the processes, the phases of a run, progress on stderr.
+//! Owns: starting, watching and ending the processes, the phases of a run, what is sampled meanwhile.
 //! Invariant: no process outlives the run; a run in which nothing moves ends by itself.
 
+use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
@@ -11,9 +12,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::args::Common;
+use crate::progress::{Plan, Progress};
+use crate::report::{Recorder, Sample, Series};
 use crate::shared::{OPENING, RUNNING, STOPPING, Shared};
 use crate::stats::Results;
 use crate::system::{self, Memory, now_ns};
+use crate::usage::Usage;
 
 /// Sessions one process takes by default: leaves room under a limit of 20,000 open files.
 const SESSIONS_PER_PROCESS: u32 = 15_000;
@@ -26,6 +30,8 @@ pub struct Launch<'a> {
     pub sessions: u32,
     /// HTTP connections of the busiest process.
     pub connections: u32,
+    /// Seconds from the end of opening to the end of the load, if they are known.
+    pub seconds: Option<u32>,
     /// Report memory per session: it only means something when nothing else goes on.
     pub memory: bool,
 }
@@ -38,9 +44,27 @@ struct Snapshots {
     finished: Memory,
 }
 
-/// Runs to the end. The error is a sentence about why nothing could be measured.
-pub fn run(launch: &Launch<'_>, arguments: &[String]) -> Result<Results, String> {
+/// What came of a run.
+#[derive(Default)]
+pub struct Outcome {
+    pub results: Results,
+    pub series: Series,
+    pub duration_s: f64,
+    pub processes: u32,
+    /// A sentence about why nothing could be measured.
+    pub problem: Option<String>,
+}
+
+/// Runs to the end.
+pub fn run(launch: &Launch<'_>, arguments: &[String]) -> Outcome {
     let processes = launch.common.processes.unwrap_or(launch.sessions.div_ceil(SESSIONS_PER_PROCESS).max(1));
+    let mut outcome = Outcome { processes, ..Outcome::default() };
+    outcome.problem = measure(launch, arguments, &mut outcome).err();
+    outcome
+}
+
+fn measure(launch: &Launch<'_>, arguments: &[String], outcome: &mut Outcome) -> Result<(), String> {
+    let processes = outcome.processes;
     check_limits(launch, processes)?;
     let mut snapshots = Snapshots { before: system::memory(&launch.common.pid), ..Snapshots::default() };
     let (shared, shared_fd) = Shared::create().map_err(|e| format!("shared memory: {e}"))?;
@@ -49,22 +73,23 @@ pub fn run(launch: &Launch<'_>, arguments: &[String]) -> Result<Results, String>
     for index in 0..processes {
         workers.push(Process::start(index, processes, launch.run, &shared_fd, &wake_fd, arguments)?);
     }
-    let watched = watch(launch, shared, &mut workers, processes, &mut snapshots);
+    let mut watch = Watch::new(launch, shared, processes);
+    let watched = watch.until_done(&mut workers, &mut snapshots);
+    (outcome.series, outcome.duration_s) = watch.finish();
     shared.phase.store(STOPPING, Release);
-    let mut results = Results::default();
     for worker in workers {
-        let outcome = worker.collect(&mut results);
+        let collected = worker.collect(&mut outcome.results);
         if watched.is_ok() {
-            outcome?;
+            collected?;
         }
     }
-    match watched {
-        Err(why) => Err(with_errors(why, &results)),
-        Ok(()) => {
-            add_memory(&mut results, launch, &snapshots);
-            Ok(results)
-        }
+    watched?;
+    let ended = system::missing(&launch.common.pid);
+    if !ended.is_empty() {
+        return Err(format!("The server's process {ended:?} ended during the run; see its log."));
     }
+    add_memory(&mut outcome.results, launch, &snapshots);
+    Ok(())
 }
 
 fn check_limits(launch: &Launch<'_>, processes: u32) -> Result<(), String> {
@@ -135,128 +160,111 @@ impl Process {
     }
 }
 
-/// Leads the processes through the phases; returns when the load is over.
-fn watch(
-    launch: &Launch<'_>,
-    shared: &Shared,
-    workers: &mut [Process],
+/// Leads the processes through the phases and looks at what they do.
+struct Watch<'a> {
+    launch: &'a Launch<'a>,
+    shared: &'static Shared,
     processes: u32,
-    snapshots: &mut Snapshots,
-) -> Result<(), String> {
-    let mut progress = Progress::new(launch);
-    loop {
-        thread::sleep(Duration::from_millis(5));
-        for worker in workers.iter_mut() {
-            if let Ok(Some(status)) = worker.child.try_wait() {
-                return Err(format!("A process of the load generator ended early ({status})."));
-            }
-        }
-        let states = shared.workers(processes);
-        if shared.phase() == OPENING && states.iter().all(|w| w.opened.load(Acquire) == 1) {
-            let ready: u64 = states.iter().map(|w| w.ready.load(Relaxed)).sum();
-            if launch.sessions > 0 && ready == 0 {
-                return Err("No session became READY; see the errors below and the server's log.".into());
-            }
-            snapshots.opened = system::memory(&launch.common.pid);
-            shared.run_start_ns.store(now_ns(), Release);
-            shared.phase.store(RUNNING, Release);
-        }
-        if shared.phase() == RUNNING && states.iter().all(|w| w.finished.load(Acquire) == 1) {
-            snapshots.finished = system::memory(&launch.common.pid);
-            return Ok(());
-        }
-        progress.report(shared, processes)?;
-    }
-}
-
-#[derive(Clone, Copy, Default, PartialEq)]
-struct Totals {
-    ready: u64,
-    failed: u64,
-    deliveries: u64,
-    answers: u64,
-}
-
-/// Prints a line each second and notices when nothing moves.
-struct Progress {
-    sessions: u64,
-    patience_ns: u64,
     started_ns: u64,
-    reported_ns: u64,
-    moved_ns: u64,
-    last: Totals,
+    recorder: Recorder,
+    progress: Progress,
 }
 
-impl Progress {
-    fn new(launch: &Launch<'_>) -> Progress {
-        let now = now_ns();
-        Progress {
+impl<'a> Watch<'a> {
+    fn new(launch: &'a Launch<'a>, shared: &'static Shared, processes: u32) -> Watch<'a> {
+        let plan = Plan {
             sessions: u64::from(launch.sessions),
-            patience_ns: u64::from(launch.common.patience.max(1)) * 1_000_000_000,
-            started_ns: now,
-            reported_ns: now,
-            moved_ns: now,
-            last: Totals::default(),
+            seconds: launch.seconds,
+            patience_s: u64::from(launch.common.patience.max(1)),
+        };
+        let started_ns = now_ns();
+        let first = sample(launch, shared, processes, started_ns);
+        let (recorder, progress) = (Recorder::new(first), Progress::new(plan, first));
+        Watch { launch, shared, processes, started_ns, recorder, progress }
+    }
+
+    /// Returns when the load is over.
+    fn until_done(&mut self, workers: &mut [Process], snapshots: &mut Snapshots) -> Result<(), String> {
+        loop {
+            thread::sleep(Duration::from_millis(5));
+            for worker in workers.iter_mut() {
+                if let Ok(Some(status)) = worker.child.try_wait() {
+                    return Err(format!("A process of the load generator ended early ({status})."));
+                }
+            }
+            let states = self.shared.workers(self.processes);
+            if self.shared.phase() == OPENING && states.iter().all(|w| w.opened.load(Acquire) == 1) {
+                let ready: u64 = states.iter().map(|w| w.ready.load(Relaxed)).sum();
+                if self.launch.sessions > 0 && ready == 0 {
+                    return Err("No session became READY; see the errors and the server's log.".into());
+                }
+                snapshots.opened = system::memory(&self.launch.common.pid);
+                self.start_load();
+            }
+            if self.shared.phase() == RUNNING && states.iter().all(|w| w.finished.load(Acquire) == 1) {
+                snapshots.finished = system::memory(&self.launch.common.pid);
+                return Ok(());
+            }
+            self.look()?;
         }
     }
 
-    fn report(&mut self, shared: &Shared, processes: u32) -> Result<(), String> {
+    fn start_load(&mut self) {
         let now = now_ns();
-        if now < self.reported_ns + 1_000_000_000 {
+        self.shared.run_start_ns.store(now, Release);
+        self.shared.phase.store(RUNNING, Release);
+        self.recorder.load_starts(now - self.started_ns);
+        self.progress.load_starts(now - self.started_ns);
+    }
+
+    /// Takes a sample when one is due, for the series or for people.
+    fn look(&mut self) -> Result<(), String> {
+        let at_ns = now_ns() - self.started_ns;
+        let (record, report) = (self.recorder.due(at_ns), self.progress.due(at_ns));
+        if !record && !report {
             return Ok(());
         }
-        let totals = shared.workers(processes).iter().fold(Totals::default(), |t, w| Totals {
-            ready: t.ready + w.ready.load(Relaxed),
-            failed: t.failed + w.failed.load(Relaxed),
-            deliveries: t.deliveries + w.deliveries.load(Relaxed),
-            answers: t.answers + w.answers.load(Relaxed),
-        });
-        let seconds = (now - self.reported_ns) as f64 / 1e9;
-        let rate = |new: u64, old: u64| new.saturating_sub(old) as f64 / seconds;
-        let age = (now - self.started_ns) / 1_000_000_000;
-        let opening = shared.phase() == OPENING;
-        if opening {
-            eprintln!(
-                "{age:4} s  opening: {}/{} sessions ({:.0}/s), {} failed",
-                totals.ready,
-                self.sessions,
-                rate(totals.ready, self.last.ready),
-                totals.failed
-            );
-        } else {
-            eprintln!(
-                "{age:4} s  running: {} sessions, {:.0} answers/s, {:.0} deliveries/s",
-                totals.ready,
-                rate(totals.answers, self.last.answers),
-                rate(totals.deliveries, self.last.deliveries)
-            );
+        let sample = sample(self.launch, self.shared, self.processes, self.started_ns);
+        if record {
+            self.recorder.add(sample);
         }
-        // Only opening can hang: the load itself is limited in time.
-        if totals != self.last || !opening {
-            self.moved_ns = now;
+        if report {
+            self.progress.report(sample, self.shared.workers(self.processes))?;
         }
-        (self.last, self.reported_ns) = (totals, now);
-        match now - self.moved_ns > self.patience_ns {
-            true => Err(format!(
-                "Nothing moved for {} s: {} of {} sessions are READY; is the server alive?",
-                self.patience_ns / 1_000_000_000,
-                totals.ready,
-                self.sessions
-            )),
-            false => Ok(()),
-        }
+        Ok(())
+    }
+
+    /// The series, and how many seconds it covers.
+    fn finish(self) -> (Series, f64) {
+        self.progress.finish();
+        let last = sample(self.launch, self.shared, self.processes, self.started_ns);
+        (self.recorder.finish(last), last.at_ns as f64 / 1e9)
     }
 }
 
-/// Appends what went wrong, and what to do about the causes that are known.
-fn with_errors(why: String, results: &Results) -> String {
-    let errors: Vec<String> =
-        results.errors.iter().map(|(text, n)| format!("\n  error: {text}: {n}")).collect();
-    format!("{why}{}{}", errors.join(""), advice(results).map(|a| format!("\n{a}")).unwrap_or_default())
+/// Where everybody is now.
+fn sample(launch: &Launch<'_>, shared: &Shared, processes: u32, started_ns: u64) -> Sample {
+    let states = shared.workers(processes);
+    let mut sum = Sample {
+        server: (!launch.common.pid.is_empty()).then(|| Usage::of(&launch.common.pid)),
+        ..Sample::default()
+    };
+    // A worker that has not said its id yet is too young to have used anything.
+    let clients = states.iter().map(|w| w.pid.load(Relaxed)).filter(|pid| *pid != 0);
+    sum.client = Usage::of(&clients.chain([std::process::id()]).collect::<Vec<_>>());
+    for worker in states {
+        sum.sessions += worker.ready.load(Relaxed);
+        sum.deliveries += worker.deliveries.load(Relaxed);
+        sum.answers += worker.answers.load(Relaxed);
+        sum.errors += worker.errors.load(Relaxed);
+    }
+    // Last, so that the time is that of the counts.
+    sum.at_ns = now_ns() - started_ns;
+    sum
 }
 
 /// A sentence for errors whose usual cause is known.
-pub fn advice(results: &Results) -> Option<&'static str> {
+pub fn advice(errors: &BTreeMap<String, u64>) -> Option<&'static str> {
     const ADVICE: [(&str, &str); 6] = [
         (
             "4008",
@@ -271,7 +279,7 @@ pub fn advice(results: &Results) -> Option<&'static str> {
         ("refused", "The server does not listen there: start it, or give its address with --base."),
         ("not available", "No free source ports: give --sources 4."),
     ];
-    let found = |needle: &str| results.errors.keys().any(|text| text.contains(needle));
+    let found = |needle: &str| errors.keys().any(|text| text.contains(needle));
     ADVICE.iter().find(|(needle, _)| found(needle)).map(|(_, advice)| *advice)
 }
 

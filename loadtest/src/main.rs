@@ -1,7 +1,7 @@
 //! plexichat-loadtest: measures a running chat server from outside.
 //!
 //! Layers: main → coordinator, seed, scenarios → worker → engine, session → link → net, http, ws, gateway
-//! (+ stats, schedule, shared, dataset, system, kernel).
+//! (+ stats, schedule, shared, dataset, system, kernel, usage); main → coordinator → progress → report.
 
 mod args;
 mod coordinator;
@@ -12,6 +12,8 @@ mod http;
 mod kernel;
 mod link;
 mod net;
+mod progress;
+mod report;
 mod scenarios;
 mod schedule;
 mod seed;
@@ -19,16 +21,18 @@ mod session;
 mod shared;
 mod stats;
 mod system;
+mod usage;
 mod worker;
 mod ws;
 
-use std::fs;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command, Common, WorkerArgs};
+use args::{Cli, Command, Common, CompareArgs, ReportArgs, Task, WorkerArgs};
 use coordinator::Launch;
+use report::compare::Comparison;
+use report::{Environment, Report};
 use scenarios::{chat, connect_storm, fanout, heartbeat, idle, requests, resume, resume_storm, slow_readers};
 use stats::Results;
 use worker::Context;
@@ -40,49 +44,126 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     // Differs from run to run and fits a marker.
     let run = (system::now_ns() >> 10) as u32 ^ std::process::id() << 16;
-    let outcome = match Cli::parse().command {
-        Command::Seed(seed) => seed::run(&seed, run),
-        Command::Worker(worker) => work(&worker),
-        scenario => lead(&scenario, run, &arguments),
+    let outcome = match Cli::parse().task {
+        Task::Load(Command::Seed(seed)) => seed::run(&seed, run),
+        Task::Load(Command::Worker(worker)) => work(&worker),
+        Task::Load(scenario) => lead(&scenario, run, &arguments),
+        Task::Report(args) => render(&args),
+        Task::Compare(args) => return compare(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("plexichat-loadtest: {problem}");
-            ExitCode::FAILURE
-        }
+        Err(problem) => complain(&problem, ExitCode::FAILURE),
     }
+}
+
+fn complain(problem: &str, code: ExitCode) -> ExitCode {
+    eprintln!("plexichat-loadtest: {problem}");
+    code
 }
 
 /// Runs a scenario and reports it.
 fn lead(scenario: &Command, run: u32, arguments: &[String]) -> Result<(), String> {
     let (name, common) = name_of(scenario);
     let data = dataset::Dataset::load(&common.dir)?;
-    args::Target::parse(common.base.as_deref().unwrap_or(&data.base), common.allow_remote)?;
+    let base = common.base.as_deref().unwrap_or(&data.base);
+    args::Target::parse(base, common.allow_remote)?;
     let (sessions, connections) = size_of(scenario, &data)?;
     let memory = matches!(scenario, Command::Idle(_));
-    let launch = Launch { common, run, sessions, connections, memory };
-    let (results, problem) = match coordinator::run(&launch, arguments) {
-        Err(problem) => (Results::default(), Some(problem)),
-        Ok(mut results) => {
-            let problem = conclude(scenario, &mut results);
-            println!("{name}: {} users, {} servers", data.users.len(), data.servers.len());
-            print!("{}", results.to_text());
-            (results, problem)
-        }
+    let launch = Launch { common, run, sessions, connections, seconds: seconds_of(scenario), memory };
+    let environment = Environment::now(arguments, base, &common.pid);
+    let mut outcome = coordinator::run(&launch, arguments);
+    let concluded = conclude(scenario, &mut outcome.results);
+    let problem = outcome.problem.or(concluded);
+    let mut parameters = args::parameters(arguments);
+    let sizes = [
+        ("sessions", sessions),
+        ("processes", outcome.processes),
+        ("users", data.users.len() as u32),
+        ("servers", data.servers.len() as u32),
+    ];
+    parameters.extend(sizes.map(|(name, n)| (name.to_string(), n.to_string())));
+    let results = outcome.results;
+    let report = Report {
+        scenario: name.into(),
+        problem,
+        environment: Environment { duration_s: outcome.duration_s, ..environment },
+        parameters,
+        latencies: results.latencies.iter().map(|(name, latency)| (name.clone(), latency.into())).collect(),
+        counters: results.counters,
+        gauges: results.gauges,
+        errors: results.errors,
+        series: outcome.series,
     };
+    publish(report.stored(), common)
+}
+
+/// Prints a report and writes it where it was asked for.
+fn publish(report: Report, common: &Common) -> Result<(), String> {
+    print!("{}", report.to_text());
     if let Some(path) = &common.json {
-        fs::write(path, results.to_json(name, arguments, problem.as_deref()))
-            .map_err(|e| format!("{}: {e}; choose a file that can be written.", path.display()))?;
+        report::save(path, &report.to_json())?;
     }
-    let advice = coordinator::advice(&results).map(|a| format!("\n{a}")).unwrap_or_default();
-    match problem {
+    if let Some(path) = &common.html {
+        report::save(path, &report.to_html())?;
+    }
+    let advice = coordinator::advice(&report.errors).map(|a| format!("\n{a}")).unwrap_or_default();
+    match report.problem {
         Some(problem) => Err(problem + &advice),
         None if advice.is_empty() => Ok(()),
         None => {
             eprintln!("plexichat-loadtest: some requests failed.{advice}");
             Ok(())
         }
+    }
+}
+
+/// Shows the results of an earlier run.
+fn render(args: &ReportArgs) -> Result<(), String> {
+    let report = Report::load(&args.file)?;
+    match &args.html {
+        Some(path) => report::save(path, &report.to_html()),
+        None => {
+            print!("{}", report.to_text());
+            Ok(())
+        }
+    }
+}
+
+/// Puts two runs side by side. Exits with 1 for a regression, and with 2 when nothing could be compared.
+fn compare(args: &CompareArgs) -> ExitCode {
+    let side_by_side = || -> Result<Vec<String>, String> {
+        let (a, b) = (Report::load(&args.a)?, Report::load(&args.b)?);
+        let comparison = Comparison::new(&a, &b, &args.only)?;
+        print!("{}", comparison.to_text());
+        if let Some(path) = &args.html {
+            report::save(path, &report::compare::page(&comparison, &a, &b))?;
+        }
+        Ok(args.tolerance.map_or(Vec::new(), |percent| comparison.regressions(percent / 100.0)))
+    };
+    match side_by_side() {
+        Err(problem) => complain(&problem, ExitCode::from(2)),
+        Ok(regressions) if regressions.is_empty() => ExitCode::SUCCESS,
+        Ok(regressions) => {
+            let percent = args.tolerance.unwrap_or_default();
+            let list = regressions.join("\n  ");
+            complain(&format!("B is worse than A by more than {percent} %:\n  {list}"), ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Seconds of load after opening, where the scenario ends by time.
+fn seconds_of(scenario: &Command) -> Option<u32> {
+    match scenario {
+        Command::Idle(a) => Some(a.hold),
+        Command::Fanout(a) => a.seconds.or_else(|| a.posts.is_none().then_some(10)),
+        Command::Chat(a) => Some(a.load.warmup + a.load.seconds),
+        Command::Posts(a) => Some(a.load.warmup + a.load.seconds),
+        Command::Gets(a) => Some(a.load.warmup + a.load.seconds),
+        Command::Heartbeat(a) => Some(a.load.warmup + a.load.seconds),
+        Command::Resume(a) => Some(a.seconds),
+        Command::ConnectStorm(a) => a.churn.map(|_| a.seconds),
+        _ => None,
     }
 }
 
@@ -139,7 +220,9 @@ fn conclude(scenario: &Command, results: &mut Results) -> Option<String> {
 /// Does one process's share of a scenario; its results go to stdout.
 fn work(worker: &WorkerArgs) -> Result<(), String> {
     let line = ["plexichat-loadtest".to_string()].into_iter().chain(worker.command.iter().cloned());
-    let scenario = Cli::try_parse_from(line).map_err(|e| e.to_string())?.command;
+    let Task::Load(scenario) = Cli::try_parse_from(line).map_err(|e| e.to_string())?.task else {
+        return Err("the first process starts scenarios only".into());
+    };
     let (_, common) = name_of(&scenario);
     let data = dataset::Dataset::load(&common.dir)?;
     let (sessions, connections) = size_of(&scenario, &data)?;

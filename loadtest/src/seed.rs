@@ -362,11 +362,13 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::args::{Cli, Command};
+    use crate::args::{Cli, Command, Task};
 
     fn args(line: &str) -> SeedArgs {
         let line = format!("x seed --base http://127.0.0.1 --out /tmp {line}");
-        let Command::Seed(args) = Cli::try_parse_from(line.split(' ')).unwrap().command else { panic!() };
+        let Task::Load(Command::Seed(args)) = Cli::try_parse_from(line.split(' ')).unwrap().task else {
+            panic!()
+        };
         args
     }
 

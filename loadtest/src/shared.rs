@@ -54,6 +54,52 @@ pub struct Worker {
     pub deliveries: AtomicU64,
     /// Requests answered.
     pub answers: AtomicU64,
+    /// Errors of any kind.
+    pub errors: AtomicU64,
+    /// The latency the scenario is about, so far.
+    pub times: Times,
+}
+
+/// Eight buckets for each doubling, from 1 µs to 18 minutes: exact to 12 %.
+const TIMES_LEN: usize = 240;
+
+/// Counts of times, for a look while the run is on.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Times([AtomicU32; TIMES_LEN]);
+
+impl Default for Times {
+    fn default() -> Times {
+        Times(std::array::from_fn(|_| AtomicU32::new(0)))
+    }
+}
+
+impl Times {
+    pub fn record(&self, ns: u64) {
+        self.0[Times::index(ns)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The three bits below the highest one choose among the buckets of its doubling.
+    fn index(ns: u64) -> usize {
+        let doubling = ns.max(1024).ilog2() as usize;
+        let eighth = (ns.max(1024) >> (doubling - 3)) as usize & 7;
+        ((doubling - 10) * 8 + eighth).min(TIMES_LEN - 1)
+    }
+
+    /// Nanoseconds that so many percent of the times of all workers do not exceed, rounded up to the end of a bucket.
+    pub fn at(workers: &[Worker], percentile: f64) -> Option<u64> {
+        let count =
+            |i: usize| workers.iter().map(|w| u64::from(w.times.0[i].load(Ordering::Relaxed))).sum::<u64>();
+        let counts: Vec<u64> = (0..TIMES_LEN).map(count).collect();
+        let total: u64 = counts.iter().sum();
+        let wanted = (total as f64 * percentile / 100.0).ceil().max(1.0) as u64;
+        let mut sum = 0;
+        let found = counts.iter().position(|n| {
+            sum += n;
+            sum >= wanted
+        })?;
+        Some((9 + found as u64 % 8) << (found / 8 + 7))
+    }
 }
 
 /// A post on its way to all sessions.
@@ -201,6 +247,23 @@ mod tests {
         for fate in [Fate::None, Fate::Unknown, Fate::Stored] {
             shared.set_fate(9, fate);
             assert_eq!(shared.fate(9), fate);
+        }
+    }
+
+    #[test]
+    fn times_are_seen_by_others() {
+        let (shared, _fd) = Shared::create().unwrap();
+        let workers = shared.workers(2);
+        assert_eq!(Times::at(workers, 99.0), None);
+        for ms in 1..=1000 {
+            workers[ms as usize % 2].times.record(ms * 1_000_000);
+        }
+        for (percentile, want_ms) in [(50.0, 500.0), (99.0, 990.0), (100.0, 1000.0), (0.0, 1.0)] {
+            let got_ms = Times::at(workers, percentile).unwrap() as f64 / 1e6;
+            assert!(got_ms >= want_ms && got_ms <= want_ms * 1.13, "{percentile}: {got_ms}");
+        }
+        for ns in [0, 1, 1023, u64::MAX] {
+            workers[0].times.record(ns);
         }
     }
 }

@@ -1,41 +1,64 @@
 //! What a run found out: counters, gauges, errors by text, latency histograms.
 //!
-//! Owns: merging the results of several processes, and their two forms: text for people, JSON for tools.
-//! Invariant: times are nanoseconds inside; only printing converts them.
+//! Owns: merging the results of several processes, and the lines in which they travel.
+//! Invariant: times are nanoseconds; `report` converts them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::BufRead;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hdrhistogram::Histogram;
+
+use crate::shared::Times;
 
 /// Longest time told apart: ten minutes. Longer ones count as that.
 const TIME_NS_MAX: u64 = 600_000_000_000;
 /// Times are told apart to three digits, and from one microsecond on.
 const TIME_NS_MIN: u64 = 1_000;
 
-const PERCENTILES: [(&str, f64); 4] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9)];
+/// Where this process shows the latency its scenario is about. One per process, as its results are.
+static SHOWN: OnceLock<&'static Times> = OnceLock::new();
+
+/// From now on, latencies made with [`Latency::shown`] are seen by the process that reports progress.
+pub fn show_times(times: &'static Times) {
+    let _ = SHOWN.set(times);
+}
 
 /// A histogram of nanoseconds.
 #[derive(Clone, Debug)]
-pub struct Latency(Histogram<u64>);
+pub struct Latency {
+    histogram: Histogram<u64>,
+    /// Also counted here, while the run is on.
+    times: Option<&'static Times>,
+}
 
 impl Latency {
     pub fn new() -> Latency {
-        Latency(Histogram::new_with_bounds(TIME_NS_MIN, TIME_NS_MAX, 3).expect("bounds are in range"))
+        let histogram = Histogram::new_with_bounds(TIME_NS_MIN, TIME_NS_MAX, 3).expect("bounds are in range");
+        Latency { histogram, times: None }
+    }
+
+    /// A latency that the scenario is about: people see it grow.
+    pub fn shown() -> Latency {
+        Latency { times: SHOWN.get().copied(), ..Latency::new() }
     }
 
     pub fn record(&mut self, ns: u64) {
-        self.0.saturating_record(ns.max(1));
+        self.histogram.saturating_record(ns.max(1));
+        if let Some(times) = self.times {
+            times.record(ns);
+        }
     }
 
     pub fn count(&self) -> u64 {
-        self.0.len()
+        self.histogram.len()
     }
 
     /// Values and counts as text, for the pipe between processes.
     fn write(&self, out: &mut String) {
-        for step in self.0.iter_recorded() {
+        for step in self.histogram.iter_recorded() {
             let _ = write!(out, " {}:{}", step.value_iterated_to(), step.count_at_value());
         }
     }
@@ -43,14 +66,18 @@ impl Latency {
     fn add(&mut self, text: &str) -> Option<()> {
         for pair in text.split_ascii_whitespace() {
             let (value, count) = pair.split_once(':')?;
-            self.0.saturating_record_n(value.parse().ok()?, count.parse().ok()?);
+            self.histogram.saturating_record_n(value.parse().ok()?, count.parse().ok()?);
         }
         Some(())
     }
 
     /// Nanoseconds that so many percent of the values do not exceed.
     pub fn at(&self, percentile: f64) -> u64 {
-        self.0.value_at_percentile(percentile).min(self.0.max())
+        self.histogram.value_at_percentile(percentile).min(self.histogram.max())
+    }
+
+    pub fn histogram(&self) -> &Histogram<u64> {
+        &self.histogram
     }
 }
 
@@ -61,9 +88,16 @@ pub struct Results {
     pub gauges: BTreeMap<String, f64>,
     pub errors: BTreeMap<String, u64>,
     pub latencies: BTreeMap<String, Latency>,
+    /// Where others see the number of errors grow.
+    error_total: Option<&'static AtomicU64>,
 }
 
 impl Results {
+    /// Lets other processes see how many errors there are so far.
+    pub fn show_errors(&mut self, total: &'static AtomicU64) {
+        self.error_total = Some(total);
+    }
+
     pub fn count(&mut self, name: &str, n: u64) {
         *self.counters.entry(name.to_string()).or_default() += n;
     }
@@ -74,6 +108,9 @@ impl Results {
 
     pub fn error(&mut self, text: &str, n: u64) {
         *self.errors.entry(text.to_string()).or_default() += n;
+        if let Some(total) = self.error_total {
+            total.fetch_add(n, Ordering::Relaxed);
+        }
     }
 
     /// Keeps a histogram that holds anything.
@@ -132,66 +169,6 @@ impl Results {
         }
         Some(())
     }
-
-    /// The summary for people.
-    pub fn to_text(&self) -> String {
-        let mut out = String::new();
-        for (name, n) in &self.counters {
-            let _ = writeln!(out, "  {name:<34} {n}");
-        }
-        for (name, value) in &self.gauges {
-            let _ = writeln!(out, "  {name:<34} {}", round(*value));
-        }
-        for (name, latency) in &self.latencies {
-            let _ = write!(out, "  {name:<20} n={:<9}", latency.count());
-            for (label, percentile) in PERCENTILES {
-                let _ = write!(out, " {label} {:<8}", duration(latency.at(percentile)));
-            }
-            let _ = writeln!(out, " max {}", duration(latency.0.max()));
-        }
-        for (text, n) in &self.errors {
-            let _ = writeln!(out, "  error: {text}: {n}");
-        }
-        out
-    }
-
-    /// The results as one JSON object; latencies in microseconds.
-    pub fn to_json(&self, scenario: &str, arguments: &[String], problem: Option<&str>) -> String {
-        let mut out = String::from("{\n");
-        let _ = writeln!(out, "\"scenario\":{},", quote(scenario));
-        let _ = writeln!(out, "\"version\":{},", quote(env!("CARGO_PKG_VERSION")));
-        let _ = writeln!(out, "\"arguments\":{},", quote(&arguments.join(" ")));
-        let _ = writeln!(out, "\"ok\":{},", problem.is_none());
-        let _ = writeln!(out, "\"problem\":{},", problem.map_or("null".into(), quote));
-        object(&mut out, "counters", self.counters.iter().map(|(k, n)| (k, n.to_string())));
-        object(&mut out, "gauges", self.gauges.iter().map(|(k, v)| (k, json_number(*v))));
-        object(&mut out, "errors", self.errors.iter().map(|(k, n)| (k, n.to_string())));
-        object(&mut out, "latencies_us", self.latencies.iter().map(|(k, l)| (k, latency_json(l))));
-        out.truncate(out.trim_end_matches(",\n").len());
-        out.push_str("\n}\n");
-        out
-    }
-}
-
-fn object<'a>(out: &mut String, name: &str, fields: impl Iterator<Item = (&'a String, String)>) {
-    let fields: Vec<String> = fields.map(|(key, value)| format!("{}:{value}", quote(key))).collect();
-    let _ = writeln!(out, "{}:{{{}}},", quote(name), fields.join(","));
-}
-
-fn latency_json(latency: &Latency) -> String {
-    let us = |ns: u64| json_number(ns as f64 / 1e3);
-    let mut fields = vec![
-        format!("\"count\":{}", latency.count()),
-        format!("\"mean\":{}", json_number(latency.0.mean() / 1e3)),
-    ];
-    fields.extend(PERCENTILES.iter().map(|&(label, p)| format!("{}:{}", quote(label), us(latency.at(p)))));
-    fields.push(format!("\"max\":{}", us(latency.0.max())));
-    format!("{{{}}}", fields.join(","))
-}
-
-/// JSON has no NaN and no infinity.
-fn json_number(value: f64) -> String {
-    if value.is_finite() { format!("{}", (value * 1e3).round() / 1e3) } else { "null".into() }
 }
 
 /// A JSON string.
@@ -209,19 +186,6 @@ pub fn quote(text: &str) -> String {
     }
     out.push('"');
     out
-}
-
-fn round(value: f64) -> String {
-    if value.abs() >= 100.0 { format!("{value:.0}") } else { format!("{value:.3}") }
-}
-
-/// Nanoseconds with the unit that suits them.
-fn duration(ns: u64) -> String {
-    match ns {
-        0..1_000_000 => format!("{:.0}us", ns as f64 / 1e3),
-        1_000_000..10_000_000_000 => format!("{:.2}ms", ns as f64 / 1e6),
-        _ => format!("{:.1}s", ns as f64 / 1e9),
-    }
 }
 
 #[cfg(test)]
@@ -267,20 +231,21 @@ mod tests {
     }
 
     #[test]
-    fn json_is_json() {
-        for (results, problem) in [(sample(), Some("a \"b\"")), (Results::default(), None)] {
-            let json = results.to_json("posts", &["posts".into(), "dir".into()], problem);
-            simd_json::to_owned_value(&mut json.clone().into_bytes())
-                .unwrap_or_else(|e| panic!("{e}: {json}"));
-        }
-        assert_eq!(json_number(f64::NAN), "null");
+    fn errors_are_seen_as_they_happen() {
+        static TOTAL: AtomicU64 = AtomicU64::new(0);
+        let mut results = Results::default();
+        results.error("before", 5);
+        results.show_errors(&TOTAL);
+        results.error("a", 2);
+        results.error("b", 1);
+        assert_eq!(TOTAL.load(Ordering::Relaxed), 3);
     }
 
     #[test]
-    fn durations() {
-        for (ns, want) in [(1_500, "2us"), (2_500_000, "2.50ms"), (12_000_000_000, "12.0s")] {
-            assert_eq!(duration(ns), want);
+    fn quotes_are_json() {
+        for text in ["", "a\"b\\c", "\u{1}\n", "é👍</script>"] {
+            let value = simd_json::to_owned_value(&mut quote(text).into_bytes()).unwrap();
+            assert_eq!(value, simd_json::OwnedValue::from(text));
         }
-        assert!(sample().to_text().contains("p99.9"));
     }
 }

@@ -117,9 +117,22 @@ pub fn field_kib(text: &str, name: &str) -> u64 {
     line.and_then(|rest| rest.split_whitespace().next()).and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
-/// The pids that cannot be read, so that a mistyped one is named instead of counted as zero.
+/// MemTotal of the machine.
+pub fn memory_total_kib() -> u64 {
+    field_kib(&fs::read_to_string("/proc/meminfo").unwrap_or_default(), "MemTotal:")
+}
+
+/// The pids that cannot be read, or have ended and wait for their parent, so that a mistyped or dead one is named
+/// instead of counted as zero.
 pub fn missing(pids: &[u32]) -> Vec<u32> {
-    pids.iter().copied().filter(|pid| fs::metadata(format!("/proc/{pid}/stat")).is_err()).collect()
+    let runs = |pid: &u32| has_state(&fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default());
+    pids.iter().copied().filter(|pid| !runs(pid)).collect()
+}
+
+/// Whether a /proc/PID/stat line is of a process that has not ended: its state is neither Z nor X (proc(5), field 3).
+fn has_state(stat: &str) -> bool {
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    after_name.split_whitespace().next().is_some_and(|state| !["Z", "X", "x"].contains(&state))
 }
 
 #[cfg(test)]
@@ -131,6 +144,7 @@ mod tests {
         let line = "12 (a) b (c)) S 1 12 12 0 -1 4194560 100 0 0 0 250 50 9 9 20 0 1 0 5 6 7";
         assert_eq!(cpu_ticks(line), 300);
         assert_eq!(cpu_ticks(""), 0);
+        assert!(has_state(line) && !has_state(&line.replace(") S", ") Z")) && !has_state(""));
     }
 
     #[test]

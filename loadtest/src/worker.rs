@@ -13,7 +13,7 @@ use crate::http::Origin;
 use crate::net::CONNECTIONS_PER_SOURCE;
 use crate::schedule::{Arrivals, Random, Schedule};
 use crate::shared::{RUNNING, STOPPING, Shared, Worker};
-use crate::stats::Results;
+use crate::stats::{self, Results};
 use crate::system;
 
 /// What a scenario knows about its process.
@@ -42,7 +42,7 @@ impl Context {
         let data = Dataset::load(&common.dir)?;
         let target = Target::parse(common.base.as_deref().unwrap_or(&data.base), common.allow_remote)?;
         let random = Random::new(u64::from(args.run) << 8 | u64::from(args.index));
-        let engine = Engine::new(Settings {
+        let mut engine = Engine::new(Settings {
             address: target.address,
             origin: Origin { host: target.host, bypass: common.bypass.clone() },
             sources: common.sources.unwrap_or(total.div_ceil(CONNECTIONS_PER_SOURCE)),
@@ -54,7 +54,10 @@ impl Context {
             random: random.clone(),
         })?;
         let shared = Shared::map(args.shared_fd).map_err(|e| format!("shared memory: {e}"))?;
-        shared.workers(args.count)[args.index as usize].pid.store(std::process::id(), Relaxed);
+        let me = &shared.workers(args.count)[args.index as usize];
+        me.pid.store(std::process::id(), Relaxed);
+        engine.results.show_errors(&me.errors);
+        stats::show_times(&me.times);
         let context = Context {
             index: args.index,
             count: args.count,
@@ -254,7 +257,8 @@ impl Stretch {
         let seconds = (now - self.start_ns) as f64 / 1e9;
         let client = system::cpu_seconds(&context.client_pids()) - self.client_cpu;
         results.gauge("client_cpu_cores", client / seconds.max(1e-9));
-        if !context.pids.is_empty() {
+        // What has ended took its CPU time with it.
+        if !context.pids.is_empty() && system::missing(&context.pids).is_empty() {
             let server = system::cpu_seconds(&context.pids) - self.server_cpu;
             results.gauge("server_cpu_s", server);
             results.gauge("server_cpu_cores", server / seconds.max(1e-9));

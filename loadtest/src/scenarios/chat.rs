@@ -129,7 +129,7 @@ pub fn work(args: &ChatArgs, mut context: Context, mut engine: Engine) -> Result
         backlog: VecDeque::new(),
         recent: vec![VecDeque::new(); context.servers.len()],
         reactions: vec![VecDeque::new(); context.servers.len()],
-        latencies: std::array::from_fn(|_| Latency::new()),
+        latencies: std::array::from_fn(|_| Latency::shown()),
         presence_gateway: Latency::new(),
         delivery: Latency::new(),
         counts: Counts::default(),

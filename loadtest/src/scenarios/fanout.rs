@@ -73,7 +73,7 @@ pub fn work(args: &FanoutArgs, context: Context, mut engine: Engine) -> Results 
     if poster.is_some() {
         context.shared.first_measured.store(u32::MAX, Release);
     }
-    let (delivery, all) = (Latency::new(), Latency::new());
+    let (delivery, all) = (Latency::shown(), Latency::new());
     let mut fanout =
         Fanout { args, context, opener, hint: 0, deliveries: 0, measured: 0, delivery, all, poster };
     engine.run(&mut fanout);

@@ -160,7 +160,7 @@ impl Heartbeat<'_> {
         let (start, end) = self.window.bounds(&self.context);
         if engine.now >= start && !self.begun {
             self.begun = true;
-            engine.heartbeat = Latency::new();
+            engine.heartbeat = Latency::shown();
         }
         if engine.now >= end && self.beats.is_none() {
             self.beats = Some(std::mem::replace(&mut engine.heartbeat, Latency::new()));

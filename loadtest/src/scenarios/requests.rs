@@ -72,7 +72,7 @@ fn run(kind: Kind<'_>, load: &Load, rate: Option<f64>, context: Context, mut eng
         context,
         window: Window::new(load),
         lanes,
-        latencies: vec![Latency::new(); paths],
+        latencies: vec![Latency::shown(); paths],
         answers: 0,
         seq: 0,
         body: Vec::new(),

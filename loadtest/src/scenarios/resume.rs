@@ -61,7 +61,7 @@ pub fn work(args: &ResumeArgs, context: Context, mut engine: Engine) -> Results 
         drops_per_s: drops,
         dropped: 0,
         resumed: 0,
-        delivery: Latency::new(),
+        delivery: Latency::shown(),
         done_ns: 0,
         checked_ns: 0,
         poster,

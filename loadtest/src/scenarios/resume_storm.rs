@@ -218,7 +218,7 @@ impl Storm<'_> {
         self.opener.report(&mut engine.results);
         self.tracks.report(&self.context, engine);
         let seconds = self.counts.last_resumed_ns.saturating_sub(self.storm_ns()) as f64 / 1e9;
-        let mut caught_up = Latency::new();
+        let mut caught_up = Latency::shown();
         for back in self.returns.iter().filter(|back| back.resumed_ns > 0) {
             caught_up.record(back.caught_up_ns.saturating_sub(back.due_ns));
         }
