@@ -2,6 +2,8 @@
 //!
 //! The folder is made below `TMPDIR` (`/tmp`): point it at the disk to be measured. On a tmpfs a sync costs nothing.
 
+pub mod gateway;
+
 use std::time::{Duration, Instant};
 
 use criterion::{Bencher, Criterion};
