@@ -12,6 +12,7 @@
 mod client;
 mod connection;
 mod deliver;
+mod entries;
 mod home;
 mod hub;
 mod interest;

@@ -271,9 +271,11 @@ impl Core {
         self.measure(begun);
     }
 
-    /// Takes committed batches: events to sessions, answers to requests.
+    /// Takes committed batches: events to sessions, answers to requests. What is published meanwhile waits for the
+    /// next turn: a writer that is faster than this core must not keep it from sending.
     fn take_deliveries(&self) {
-        loop {
+        let count = self.port.borrow().delivery_count();
+        for _ in 0..count {
             let Some(delivery) = self.port.borrow_mut().next_delivery() else { return };
             self.state.set_snapshot(delivery.snapshot);
             self.with_cx(|cx, hub| {

@@ -309,5 +309,6 @@ fn shown(mut bytes: &[u8]) -> Vec<String> {
     out
 }
 
+mod bounds;
 mod protocol;
 mod sessions;
