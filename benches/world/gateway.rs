@@ -2,6 +2,7 @@
 //! have written them, as far as sessions look at them.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plexichat::config::Config;
@@ -10,7 +11,7 @@ use plexichat::domain::permission::EVERYONE_DEFAULT;
 use plexichat::domain::{Audience, Command, Event, EventName, Machine, Op, Output, Reply, intent};
 use plexichat::gateway::{Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard};
 use plexichat::id::{ChannelId, RoleId, ServerId, TokenId, UserId};
-use plexichat::runtime::shared_map::shared_map;
+use plexichat::runtime::shared_map::{Writer, shared_map};
 use plexichat::store::records::{Channel, Member, Nil, Role, Server, Token, User, channel_kind};
 use plexichat::store::tables::{
     CHANNELS, MEMBERS, ROLES, SERVER_CHANNELS, SERVERS, TOKENS, USER_SERVERS, USERS,
@@ -119,34 +120,56 @@ pub struct Gateway {
     /// Connections in the order of identifying.
     pub ids: Vec<u32>,
     pub mono_ms: u64,
-    store: Store,
+    stock: Arc<Stock>,
     snapshot: Snapshot,
     live: Liveboard,
     dirty: Vec<u32>,
     buffer: Vec<u8>,
+}
+
+/// The records, in a folder that goes with them.
+pub struct Stock {
+    store: Store,
     _folder: TempDir,
+}
+
+impl Stock {
+    pub fn new(shape: Shape) -> Stock {
+        let (folder, store) = temporary_store(Sync::Interval);
+        shape.prepare(&store);
+        Stock { store, _folder: folder }
+    }
 }
 
 impl Gateway {
     /// `change` the configuration that is meant for benches: a client keeps 128 dispatches unconfirmed.
     pub fn new(shape: Shape, change: impl FnOnce(&mut Config)) -> Gateway {
-        let (folder, store) = temporary_store(Sync::Interval);
-        shape.prepare(&store);
         let (writer, reader) = shared_map(1);
+        Gateway::on_core(0, 1, writer, Liveboard(vec![reader]), Arc::new(Stock::new(shape)), change)
+    }
+
+    /// One core of several over the same store.
+    pub fn on_core(
+        core: usize,
+        core_count: usize,
+        writer: Writer,
+        live: Liveboard,
+        stock: Arc<Stock>,
+        change: impl FnOnce(&mut Config),
+    ) -> Gateway {
         // What a client keeps unconfirmed between two heartbeats.
         let mut config = Config { websocket_resume_buffer_events: 128, ..Config::default() };
         config.websocket_rate_limit_per_minute = 0;
         change(&mut config);
         Gateway {
-            hub: Hub::new(0, 1, &config, writer, 42, 0),
+            hub: Hub::new(core, core_count, &config, writer, 42, 0),
             ids: Vec::new(),
             mono_ms: 1_000,
-            snapshot: store.snapshot(),
-            store,
-            live: Liveboard(vec![reader]),
+            snapshot: stock.store.snapshot(),
+            stock,
+            live,
             dirty: Vec::new(),
             buffer: Vec::with_capacity(FILL_LEN_MAX),
-            _folder: folder,
         }
     }
 
@@ -251,21 +274,21 @@ impl Gateway {
 
     /// A batch of one command, committed; the hub has the new snapshot. Returns what it makes known.
     pub fn commit(&mut self, actor: UserId, op: Op) -> (Reply, Vec<Output>) {
-        let mut tx = self.store.begin().expect("nobody else writes");
+        let mut tx = self.stock.store.begin().expect("nobody else writes");
         let mut machine = Machine::begin(&mut tx, START_MS + self.mono_ms, 0);
         let reply = machine.apply(&Command::new(actor, op)).expect("a valid command");
         let outputs = machine.finish();
         tx.commit().expect("there is room");
-        self.snapshot = self.store.snapshot();
+        self.snapshot = self.stock.store.snapshot();
         (reply, outputs)
     }
 
     /// Records written past the rules.
     pub fn write(&mut self, change: impl FnOnce(&mut Tx<'_>)) {
-        let mut tx = self.store.begin().expect("nobody else writes");
+        let mut tx = self.stock.store.begin().expect("nobody else writes");
         change(&mut tx);
         tx.commit().expect("there is room");
-        self.snapshot = self.store.snapshot();
+        self.snapshot = self.stock.store.snapshot();
     }
 }
 

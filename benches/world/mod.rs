@@ -3,7 +3,9 @@
 //! The folder is made below `TMPDIR` (`/tmp`): point it at the disk to be measured. On a tmpfs a sync costs nothing.
 
 pub mod gateway;
+pub mod service;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Bencher, Criterion};
@@ -26,11 +28,11 @@ pub const START_MS: u64 = 1_767_225_600_000;
 pub const SECRET: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 
 pub struct World {
-    pub store: Store,
+    pub store: Arc<Store>,
     /// The first one owns the server; all are members.
     pub users: Vec<UserId>,
-    /// The first user's login token.
-    pub token: String,
+    /// Their login tokens.
+    pub tokens: Vec<String>,
     pub server_id: ServerId,
     pub channel_id: ChannelId,
     /// Oldest first, authors in turn.
@@ -44,15 +46,13 @@ impl World {
         let mut tx = store.begin().expect("an empty store takes a transaction");
         let mut machine = Machine::begin(&mut tx, START_MS, 0);
         let mut apply = |actor, op: Op| machine.apply(&Command::new(actor, op)).expect("a valid command");
-        let mut token = String::new();
+        let mut tokens = Vec::new();
         let mut users = Vec::new();
         for index in 0..user_count {
             let Reply::Token(user_id, token_id) = apply(UserId(0), register(index).into()) else {
                 unreachable!("registering gives a token")
             };
-            if index == 0 {
-                token = format!("{}.{SECRET}", token_id.0);
-            }
+            tokens.push(format!("{}.{SECRET}", token_id.0));
             users.push(user_id);
         }
         let create = ServerCreate { name: "Bench".into(), description: None, server_count_max: 10 };
@@ -81,7 +81,7 @@ impl World {
         let messages = messages.collect();
         drop(machine.finish());
         tx.commit().expect("there is room");
-        World { store, users, token, server_id, channel_id, messages, _folder: folder }
+        World { store: Arc::new(store), users, tokens, server_id, channel_id, messages, _folder: folder }
     }
 
     /// Time to apply the commands in one transaction that is not committed.
