@@ -115,8 +115,9 @@ fn fan_out(cores: &[usize], sessions: u64, events: usize, message: &Output) -> D
 
 fn serve(cores: &[usize], world: &world::World, requests: u64) -> Duration {
     let shared = Shared::new();
-    race(cores, |_, start| {
-        let mut service = Service::new(&shared, world);
+    race(cores, |index, start| {
+        // At the same moment the cores serve different users.
+        let mut service = Service::new(&shared, world, index * world.users.len() / cores.len());
         start.wait();
         (0..requests / cores.len() as u64).for_each(|_| service.me());
     })
