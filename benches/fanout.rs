@@ -4,7 +4,7 @@
 //! Reference: a delivery costs 3.8 µs in the kernel; what is measured here should stay below a tenth of that also
 //! when the sessions no longer fit the caches. Memory: below 1 KiB beside the 4 KiB of the kernel for a socket.
 //!
-//! `PLEXICHAT_BENCH_SESSIONS=1000000` measures the memory of so many sessions instead of 100,000.
+//! `PLEXICHAT_BENCH_SESSIONS=1000000` measures the memory of so many sessions instead of 100,000, and their fan-out.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -12,7 +12,8 @@ use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use mimalloc::MiMalloc;
-use world::gateway::{Gateway, Shape, message};
+use plexichat::id::ServerId;
+use world::gateway::{Gateway, Shape, message, small_event};
 
 #[allow(dead_code, reason = "each bench uses its part")]
 mod world;
@@ -50,7 +51,7 @@ static ALLOCATOR: Counting = Counting;
 fn fanout(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("fan-out, per delivery");
     let counts: &[u64] = if world::is_test() { &[1_000] } else { &[1_000, 10_000, 100_000] };
-    for &count in counts {
+    for count in counts.iter().copied().chain(asked().filter(|count| *count > 100_000)) {
         let mut gateway = Gateway::new(Shape::one(count), |_| ());
         (1..=count).for_each(|user| gateway.identify(user));
         let output = message();
@@ -69,24 +70,38 @@ fn resident() -> usize {
     kib.unwrap_or(0) * 1024
 }
 
+/// How many sessions the environment asks for.
+fn asked() -> Option<u64> {
+    std::env::var("PLEXICHAT_BENCH_SESSIONS").ok()?.parse().ok()
+}
+
 fn memory(_: &mut Criterion) {
-    let asked = std::env::var("PLEXICHAT_BENCH_SESSIONS").ok().and_then(|text| text.parse().ok());
-    let count: u64 = asked.unwrap_or(if world::is_test() { 1_000 } else { 100_000 });
+    let count: u64 = asked().unwrap_or(if world::is_test() { 1_000 } else { 100_000 });
     const MEMBERS: u64 = 1_000;
+    const HANDLES: usize = 128;
     let mut gateway = Gateway::new(Shape::new(count, MEMBERS), |_| ());
     gateway.ids.reserve(count as usize);
     let before = (IN_USE.load(Relaxed), resident());
     let begun = Instant::now();
     (1..=count).for_each(|user| gateway.identify(user));
     let each = begun.elapsed() / count as u32;
-    let (in_use, resident) = (IN_USE.load(Relaxed) - before.0, resident().saturating_sub(before.1));
     assert_eq!(gateway.hub.session_count() as u64, count);
-    println!(
-        "memory of {count} identified sessions in servers of {MEMBERS}: {} bytes each allocated, {} resident; \
-         {each:?} per IDENTIFY\n",
-        in_use as u64 / count,
-        resident as u64 / count,
-    );
+    let report = |what: &str| {
+        let in_use = (IN_USE.load(Relaxed) - before.0) as u64 / count;
+        let resident = resident().saturating_sub(before.1) as u64 / count;
+        println!("{what}: {in_use} bytes each allocated, {resident} resident");
+    };
+    println!("{count} sessions in servers of {MEMBERS}, {each:?} per IDENTIFY");
+    report("identified");
+    // With audiences, and as many handles for RESUME as a client leaves unconfirmed.
+    for _ in 0..HANDLES {
+        for first in (0..count).step_by(MEMBERS as usize) {
+            gateway.apply(&[small_event(ServerId((1 << 40) + first / MEMBERS))]);
+        }
+        gateway.flush();
+    }
+    report("after 128 dispatches");
+    println!();
 }
 
 criterion_group! { name = benches; config = world::config(); targets = memory, fanout }

@@ -336,7 +336,7 @@ fn resume(missed: u64) -> Figure {
     let ready = gateway.last_sent();
     let session = ready.split("\"session_id\":\"").nth(1).expect("READY names it")[..32].to_string();
     lose_all(&mut gateway);
-    let output = small_event();
+    let output = small_event(SERVER);
     (0..missed).for_each(|_| gateway.apply(std::slice::from_ref(&output)));
     let id = gateway.open();
     let token = format!("1.{}", world::SECRET);
@@ -352,7 +352,7 @@ fn resume(missed: u64) -> Figure {
 fn one_session(count: u64) -> Figure {
     let mut gateway = Gateway::new(Shape::one(1), |_| ());
     gateway.identify(1);
-    let outputs: Vec<Output> = (0..count).map(|_| small_event()).collect();
+    let outputs: Vec<Output> = (0..count).map(|_| small_event(SERVER)).collect();
     let took = time(|| {
         gateway.apply(&outputs);
         gateway.flush();
@@ -369,7 +369,7 @@ fn one_blocked(count: u64) -> Figure {
     });
     gateway.identify(1);
     let id = gateway.ids[0];
-    let output = small_event();
+    let output = small_event(SERVER);
     gateway.apply(std::slice::from_ref(&output));
     let mut dirty = Vec::new();
     let mut buffer = Vec::new();

@@ -311,8 +311,8 @@ pub fn message() -> Output {
     Output::Event(event)
 }
 
-/// An event of a few bytes for the members of the first server.
-pub fn small_event() -> Output {
+/// An event of a few bytes for the members of a server.
+pub fn small_event(server_id: ServerId) -> Output {
     let payload = br#"{"id":"1"}"#.to_vec();
-    Output::Event(Event::new(EventName::GuildUpdate, intent::GUILDS, Audience::members(SERVER), payload))
+    Output::Event(Event::new(EventName::GuildUpdate, intent::GUILDS, Audience::members(server_id), payload))
 }
