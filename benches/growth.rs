@@ -11,8 +11,8 @@ use plexichat::domain::role::RoleEdit;
 use plexichat::domain::{Change, Output};
 use plexichat::gateway::{FILL_LEN_MAX, Filled};
 use plexichat::id::{RoleId, UserId};
-use plexichat::store::records::{Grant, Member, Override};
-use plexichat::store::tables::{MEMBERS, OVERRIDES};
+use plexichat::store::records::{Grant, Member, Override, Relationship, relation};
+use plexichat::store::tables::{MEMBERS, OVERRIDES, RELATIONSHIPS};
 use world::gateway::{ALL_INTENTS, CHANNEL, EVERYONE, Gateway, SERVER, Shape, message, small_event};
 
 #[allow(dead_code, reason = "each bench uses its part")]
@@ -181,9 +181,18 @@ fn all_come(count: u64) -> Figure {
     Figure::new(time(|| (1..=count).for_each(|user| gateway.identify(user))), count)
 }
 
-/// Everybody tells everybody who came before him.
+/// Everybody tells everybody who came before him. Each has four friends: whether one has blocked the other is looked
+/// up for every delivery.
 fn all_come_presences(count: u64) -> Figure {
     let mut gateway = Gateway::new(Shape::one(count), |_| ());
+    gateway.write(|tx| {
+        for (user, step) in (1..=count).flat_map(|user| [(user, 1), (user, 7)]) {
+            let (user_id, other) = (UserId(user), UserId((user - 1 + step) % count + 1));
+            let friend = Relationship { kind: relation::FRIEND, ..Relationship::default() };
+            tx.put(RELATIONSHIPS, (user_id, other), &friend);
+            tx.put(RELATIONSHIPS, (other, user_id), &friend);
+        }
+    });
     let mut turn = Duration::ZERO;
     let total = time(|| {
         for user in 1..=count {
