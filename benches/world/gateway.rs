@@ -106,7 +106,9 @@ impl Shape {
 
     fn put_member(&self, tx: &mut Tx<'_>, server_id: ServerId, user: u64) {
         let roles = if self.roles_differ { vec![RoleId((1 << 41) + user)] } else { Vec::new() };
-        tx.put(MEMBERS, (server_id, UserId(user)), &Member { roles, ..Member::default() });
+        // Not in the order of the ids: lists of members must sort.
+        let joined_at = START_MS + user.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 1_000_000;
+        tx.put(MEMBERS, (server_id, UserId(user)), &Member { roles, joined_at, ..Member::default() });
         tx.put(USER_SERVERS, (UserId(user), server_id), &Nil {});
     }
 }
