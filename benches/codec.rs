@@ -6,17 +6,11 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use plexichat::domain::message_view::{Viewer, Writer};
-use plexichat::id::MessageId;
-use plexichat::store::Read;
-use plexichat::store::records::ArchivedMessage;
-use plexichat::store::tables::MESSAGES;
 use plexichat::wire::http::{
     BodyDecoder, ResponseHead, ResponseOptions, header_slots, http_date, parse_head,
 };
 use plexichat::wire::json;
-use plexichat::wire::websocket::{
-    Data, Decoder, DeflateStream, Deflater, OpCode, apply_mask, write_frame_header,
-};
+use plexichat::wire::websocket::{Decoder, DeflateStream, Deflater, apply_mask};
 
 #[allow(dead_code, reason = "each bench uses its part")]
 mod world;
@@ -26,25 +20,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const MINIMAL: &[u8] =
     b"GET /api/v1/users/@me HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer 1.abc\r\n\r\n";
-const BROWSER: &[u8] = b"GET /api/v1/channels/123456789012345678/messages?limit=50 HTTP/1.1\r\n\
-    Host: chat.example.com\r\n\
-    User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
-    Accept: application/json, text/plain, */*\r\n\
-    Accept-Language: en-US,en;q=0.5\r\n\
-    Accept-Encoding: gzip, deflate, br, zstd\r\n\
-    Authorization: Bearer 123456789012345678.0123456789abcdefghijklmnopqrstuvwxyzABCDEFG\r\n\
-    Origin: https://app.example.com\r\n\
-    Connection: keep-alive\r\n\
-    Referer: https://app.example.com/\r\n\
-    Sec-Fetch-Dest: empty\r\n\
-    Sec-Fetch-Mode: cors\r\n\
-    Sec-Fetch-Site: same-site\r\n\
-    Priority: u=0\r\n\r\n";
-
 /// Reference: a whole keep-alive request costs 5.6 µs of CPU, almost all of it in the kernel; a head may be a tenth.
 fn http(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("http");
-    for (name, head) in [("head minimal", MINIMAL), ("head browser", BROWSER)] {
+    for (name, head) in [("head minimal", MINIMAL), ("head browser", world::BROWSER)] {
         group.throughput(Throughput::Bytes(head.len() as u64));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
@@ -83,16 +62,6 @@ fn http(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A text frame as a client sends it. The key is 0: unmasking works as with any other, and leaves the frame as it is.
-fn client_frame(payload: &[u8]) -> Vec<u8> {
-    let mut frame = Vec::new();
-    write_frame_header(&mut frame, OpCode::Data(Data::Text), payload.len());
-    frame[1] |= 0x80;
-    frame.extend_from_slice(&[0; 4]);
-    frame.extend_from_slice(payload);
-    frame
-}
-
 /// Reference: unmasking at memory speed (64 KiB in 1.1 µs); a delivery costs 3.8 µs in the kernel, so a frame may
 /// take a few percent of that. Deflate is paid by sessions that asked for it only.
 fn websocket(criterion: &mut Criterion) {
@@ -106,7 +75,7 @@ fn websocket(criterion: &mut Criterion) {
         ("text 64 KiB", large.as_bytes()),
     ];
     for (name, payload) in cases {
-        let mut frame = client_frame(payload);
+        let mut frame = world::gateway::client_frame(payload);
         group.throughput(Throughput::Bytes(frame.len() as u64));
         group.bench_function(format!("decode {name}"), |bencher| {
             let mut decoder = Decoder::new();
@@ -131,10 +100,6 @@ fn websocket(criterion: &mut Criterion) {
         });
     });
     group.finish();
-}
-
-fn page<'a>(read: Read<'a>, world: &world::World) -> impl Iterator<Item = (MessageId, &'a ArchivedMessage)> {
-    read.scan_rev(MESSAGES, world.channel_id).take(50).map(|((_, id), message)| (id, message))
 }
 
 /// Reference: a page of 50 messages to JSON in 13 µs by hand, 15–20 µs by generic serialisers (without reading it).
@@ -164,7 +129,7 @@ fn json(criterion: &mut Criterion) {
     let mut out = Vec::new();
     group.throughput(Throughput::Elements(1));
     group.bench_function("write a message", |bencher| {
-        let (id, message) = page(snapshot.read(), &world).next().expect("there are some");
+        let (id, message) = world.page(snapshot.read()).next().expect("there are some");
         bencher.iter(|| {
             out.clear();
             Writer::new(&mut out, snapshot.read(), world.channel_id, viewer).message(id, black_box(message));
@@ -174,8 +139,7 @@ fn json(criterion: &mut Criterion) {
     group.bench_function("read and write a page of 50", |bencher| {
         bencher.iter(|| {
             out.clear();
-            let read = snapshot.read();
-            Writer::new(&mut out, read, world.channel_id, viewer).list(page(read, &world));
+            world.write_page(&mut out);
         });
     });
     group.finish();

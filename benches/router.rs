@@ -69,7 +69,7 @@ fn token(criterion: &mut Criterion) {
     let world = world::World::new(1_000, 0);
     let snapshot = world.store.snapshot();
     criterion.bench_function("token verify", |bencher| {
-        bencher.iter(|| verify(snapshot.read(), black_box(&world.token), world::START_MS).is_ok());
+        bencher.iter(|| verify(snapshot.read(), black_box(&world.tokens[0]), world::START_MS).is_ok());
     });
 }
 

@@ -2,6 +2,10 @@
 //!
 //! The folder is made below `TMPDIR` (`/tmp`): point it at the disk to be measured. On a tmpfs a sync costs nothing.
 
+pub mod gateway;
+pub mod service;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Bencher, Criterion};
@@ -9,13 +13,14 @@ use plexichat::domain::account::Register;
 use plexichat::domain::credential::{Secret, hash_secret};
 use plexichat::domain::invite::{InviteCreate, InviteUse};
 use plexichat::domain::message::MessageCreate;
+use plexichat::domain::message_view::{Viewer, Writer};
 use plexichat::domain::server::ServerCreate;
 use plexichat::domain::token::NewToken;
 use plexichat::domain::{Command, Machine, Op, Output, Reply};
 use plexichat::id::{ChannelId, MessageId, ServerId, UserId};
-use plexichat::store::records::tier;
-use plexichat::store::tables::SERVERS;
-use plexichat::store::{Options, Store, Sync};
+use plexichat::store::records::{ArchivedMessage, tier};
+use plexichat::store::tables::{MESSAGES, SERVERS};
+use plexichat::store::{Options, Read, Store, Sync};
 use tempfile::TempDir;
 
 /// 2026-01-01T00:00:00Z.
@@ -24,11 +29,11 @@ pub const START_MS: u64 = 1_767_225_600_000;
 pub const SECRET: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 
 pub struct World {
-    pub store: Store,
+    pub store: Arc<Store>,
     /// The first one owns the server; all are members.
     pub users: Vec<UserId>,
-    /// The first user's login token.
-    pub token: String,
+    /// Their login tokens.
+    pub tokens: Vec<String>,
     pub server_id: ServerId,
     pub channel_id: ChannelId,
     /// Oldest first, authors in turn.
@@ -42,15 +47,13 @@ impl World {
         let mut tx = store.begin().expect("an empty store takes a transaction");
         let mut machine = Machine::begin(&mut tx, START_MS, 0);
         let mut apply = |actor, op: Op| machine.apply(&Command::new(actor, op)).expect("a valid command");
-        let mut token = String::new();
+        let mut tokens = Vec::new();
         let mut users = Vec::new();
         for index in 0..user_count {
             let Reply::Token(user_id, token_id) = apply(UserId(0), register(index).into()) else {
                 unreachable!("registering gives a token")
             };
-            if index == 0 {
-                token = format!("{}.{SECRET}", token_id.0);
-            }
+            tokens.push(format!("{}.{SECRET}", token_id.0));
             users.push(user_id);
         }
         let create = ServerCreate { name: "Bench".into(), description: None, server_count_max: 10 };
@@ -79,7 +82,7 @@ impl World {
         let messages = messages.collect();
         drop(machine.finish());
         tx.commit().expect("there is room");
-        World { store, users, token, server_id, channel_id, messages, _folder: folder }
+        World { store: Arc::new(store), users, tokens, server_id, channel_id, messages, _folder: folder }
     }
 
     /// Time to apply the commands in one transaction that is not committed.
@@ -93,6 +96,22 @@ impl World {
         begun.elapsed()
     }
 
+    /// The newest 50 messages, newest first.
+    pub fn page<'a>(
+        &self,
+        read: Read<'a>,
+    ) -> impl Iterator<Item = (MessageId, &'a ArchivedMessage)> + use<'a> {
+        read.scan_rev(MESSAGES, self.channel_id).take(50).map(|((_, id), message)| (id, message))
+    }
+
+    /// The same as the first user gets them.
+    pub fn write_page(&self, out: &mut Vec<u8>) {
+        let snapshot = self.store.snapshot();
+        let viewer = Viewer::User { user_id: self.users[0], receipts: true };
+        let mut writer = Writer::new(out, snapshot.read(), self.channel_id, viewer);
+        writer.list(self.page(snapshot.read()));
+    }
+
     /// What a message of the first user makes known.
     pub fn message_output(&self) -> Output {
         let mut tx = self.store.begin().expect("nobody else writes");
@@ -103,6 +122,22 @@ impl World {
         machine.finish().pop().expect("a message makes an event")
     }
 }
+
+/// What a browser sends before a page of messages.
+pub const BROWSER: &[u8] = b"GET /api/v1/channels/123456789012345678/messages?limit=50 HTTP/1.1\r\n\
+    Host: chat.example.com\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
+    Accept: application/json, text/plain, */*\r\n\
+    Accept-Language: en-US,en;q=0.5\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\n\
+    Authorization: Bearer 123456789012345678.0123456789abcdefghijklmnopqrstuvwxyzABCDEFG\r\n\
+    Origin: https://app.example.com\r\n\
+    Connection: keep-alive\r\n\
+    Referer: https://app.example.com/\r\n\
+    Sec-Fetch-Dest: empty\r\n\
+    Sec-Fetch-Mode: cors\r\n\
+    Sec-Fetch-Site: same-site\r\n\
+    Priority: u=0\r\n\r\n";
 
 /// An empty store of at most 8 GiB.
 pub fn temporary_store(sync: Sync) -> (TempDir, Store) {

@@ -212,6 +212,9 @@ fn apply_timeout(permissions: u64, member: &ArchivedMember, at: u64) -> u64 {
     if running && permissions & ADMINISTRATOR == 0 { permissions & !TIMEOUT_MASK } else { permissions }
 }
 
+/// Kind of an override that is for a role.
+const ROLE: u8 = 0;
+
 /// Role and member overrides of a channel on top of server-wide permissions.
 ///
 /// `user_id` is `None` for permissions of a set of roles alone.
@@ -226,7 +229,6 @@ pub fn with_overrides(
     if permissions & ADMINISTRATOR != 0 {
         return permissions;
     }
-    const ROLE: u8 = 0;
     let (mut role_allow, mut role_deny, mut member_allow, mut member_deny) = (0, 0, 0, 0);
     for ((_, kind, target), item) in read.scan(OVERRIDES, channel_id) {
         if kind == ROLE && (target == everyone.0 || roles.contains(&RoleId(target))) {
@@ -237,7 +239,48 @@ pub fn with_overrides(
             member_deny |= item.deny.to_native();
         }
     }
-    ((permissions & !role_deny | role_allow) & !member_deny) | member_allow
+    overridden(overridden(permissions, role_allow, role_deny), member_allow, member_deny)
+}
+
+/// What an override leaves of permissions: what it allows wins.
+pub fn overridden(permissions: u64, allow: u64, deny: u64) -> u64 {
+    permissions & !deny | allow
+}
+
+/// The overrides of one channel, for whoever asks about many sets of roles.
+#[derive(Debug, Default)]
+pub struct Overrides {
+    /// Role, allowed, denied; sorted.
+    roles: Vec<(RoleId, u64, u64)>,
+    /// Member, allowed, denied; sorted. They come on top of those of the roles, but for the owner and administrators.
+    pub members: Vec<(UserId, u64, u64)>,
+}
+
+impl Overrides {
+    pub fn of(read: Read<'_>, channel_id: ChannelId) -> Overrides {
+        let mut overrides = Overrides::default();
+        for ((_, kind, target), item) in read.scan(OVERRIDES, channel_id) {
+            let (allow, deny) = (item.allow.to_native(), item.deny.to_native());
+            match kind {
+                ROLE => overrides.roles.push((RoleId(target), allow, deny)),
+                _ => overrides.members.push((UserId(target), allow, deny)),
+            }
+        }
+        overrides
+    }
+
+    /// As [`with_overrides`] without a member.
+    pub fn apply_roles(&self, everyone: RoleId, roles: &[RoleId], permissions: u64) -> u64 {
+        if permissions & ADMINISTRATOR != 0 || self.roles.is_empty() {
+            return permissions;
+        }
+        let found = roles.iter().chain([&everyone]).filter_map(|role| {
+            let index = self.roles.binary_search_by_key(role, |(role, ..)| *role).ok()?;
+            Some(self.roles[index])
+        });
+        let (allow, deny) = found.fold((0, 0), |(allow, deny), item| (allow | item.1, deny | item.2));
+        overridden(permissions, allow, deny)
+    }
 }
 
 /// A user's access to a channel of any kind.

@@ -45,7 +45,18 @@ fn kind(read: Read<'_>, of: UserId, to: UserId) -> Option<u8> {
 
 /// Whether one of the two has blocked the other.
 pub fn blocked(read: Read<'_>, a: UserId, b: UserId) -> bool {
-    kind(read, a, b) == Some(relation::BLOCKED) || kind(read, b, a) == Some(relation::BLOCKED)
+    has_blocked(read, a, b) || has_blocked(read, b, a)
+}
+
+/// Whether the first has blocked the second.
+pub fn has_blocked(read: Read<'_>, of: UserId, to: UserId) -> bool {
+    kind(read, of, to) == Some(relation::BLOCKED)
+}
+
+/// All relationships of a user, as codes of [`relation`], in order of the others' ids; there are at most
+/// [`RELATIONSHIP_COUNT_MAX`].
+pub fn kinds(read: Read<'_>, user_id: UserId) -> Vec<(UserId, u8)> {
+    read.scan(RELATIONSHIPS, user_id).map(|((_, other), relationship)| (other, relationship.kind)).collect()
 }
 
 pub fn are_friends(read: Read<'_>, a: UserId, b: UserId) -> bool {

@@ -8,7 +8,7 @@ use crate::domain::presence::visible_status;
 use crate::domain::relationship;
 use crate::domain::{Audience, Change, Event, EventName, Output, Revocation, intent};
 use crate::id::{ServerId, TokenId, UserId};
-use crate::store::records::status;
+use crate::store::records::{relation, status};
 use crate::store::tables::{PRESENCES, USER_SERVERS};
 use crate::wire::json::Object;
 
@@ -163,7 +163,7 @@ impl Hub {
 
     /// Friends and members of shared servers, once each, without blocked pairs (§6.5).
     ///
-    /// Grows with the friends of the user plus the sessions on this core in his servers; two look-ups per recipient.
+    /// Grows with the friends of the user plus the sessions on this core in his servers; one look-up per recipient.
     fn collect_acquaintances(
         &mut self,
         cx: &Cx<'_>,
@@ -175,8 +175,11 @@ impl Hub {
         if self.sessions.is_empty() {
             return;
         }
-        for other in relationship::friends(cx.read, user_id).take(FRIEND_COUNT_MAX).filter(|_| with_friends) {
-            self.collect_user(other, gate, out);
+        // What he thinks of others is read once; what each of them thinks of him is looked up.
+        let own = relationship::kinds(cx.read, user_id);
+        let friends = own.iter().filter(|(_, kind)| with_friends && *kind == relation::FRIEND);
+        for (other, _) in friends.take(FRIEND_COUNT_MAX) {
+            self.collect_user(*other, gate, out);
         }
         for ((_, server_id), _) in cx.read.scan(USER_SERVERS, user_id).take(SERVER_COUNT_MAX) {
             let sessions = &self.sessions;
@@ -189,11 +192,12 @@ impl Hub {
         out.retain(|&slot| {
             let first = std::mem::replace(&mut marks[slot as usize], mark) != mark;
             let other = sessions[slot as usize].user_id;
-            let friend = || relationship::are_friends(cx.read, user_id, other);
-            first
-                && other != user_id
-                && !relationship::blocked(cx.read, user_id, other)
-                && (with_friends || !friend())
+            let known = own.binary_search_by_key(&other, |(other, _)| *other);
+            let excluded = known.is_ok_and(|index| {
+                let kind = own[index].1;
+                kind == relation::BLOCKED || (kind == relation::FRIEND && !with_friends)
+            });
+            first && other != user_id && !excluded && !relationship::has_blocked(cx.read, other, user_id)
         });
     }
 

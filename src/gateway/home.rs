@@ -240,10 +240,17 @@ impl Home {
         effects
     }
 
-    /// Looks at users whose time has come.
-    pub fn tick(&mut self, read: Read<'_>, now_ms: u64) -> Effects {
+    /// Whether somebody's time has come.
+    pub fn has_due(&self, now_ms: u64) -> bool {
+        let lists = [&self.checks, &self.lapses, &self.forgets];
+        lists.into_iter().any(|list| list.front().is_some_and(|(due, _)| *due <= now_ms))
+    }
+
+    /// Looks at users whose time has come, `count_max` of each kind at most.
+    pub fn tick(&mut self, read: Read<'_>, now_ms: u64, count_max: usize) -> Effects {
         let mut effects = Effects::default();
-        while let Some((_, user_id)) = self.checks.pop_front_if(|(due, _)| *due <= now_ms) {
+        for _ in 0..count_max {
+            let Some((_, user_id)) = self.checks.pop_front_if(|(due, _)| *due <= now_ms) else { break };
             let Some(present) = self.get_mut(user_id) else { continue };
             present.check_count = present.check_count.saturating_sub(1);
             // He may have been back and left again since: another check follows for that.
@@ -255,12 +262,14 @@ impl Home {
                 self.drop_if_absent(user_id);
             }
         }
-        while let Some((_, user_id)) = self.lapses.pop_front_if(|(due, _)| *due <= now_ms) {
+        for _ in 0..count_max {
+            let Some((_, user_id)) = self.lapses.pop_front_if(|(due, _)| *due <= now_ms) else { break };
             self.announce(read, now_ms, user_id, &mut effects);
             self.drop_if_absent(user_id);
         }
         // Once a status set over REST could no longer be younger than the leaving, the time of leaving is moot.
-        while let Some((_, user_id)) = self.forgets.pop_front_if(|(due, _)| *due <= now_ms) {
+        for _ in 0..count_max {
+            let Some((_, user_id)) = self.forgets.pop_front_if(|(due, _)| *due <= now_ms) else { break };
             let gone = self.live.get(user_id.0).map(decode);
             if gone.is_some_and(|live| !live.online && live.gone_at_ms + self.rest_timeout_ms <= now_ms) {
                 self.live.remove(user_id.0);
@@ -400,24 +409,24 @@ mod tests {
         assert!(board.get(USER).online);
         assert!(board.is_connected(USER));
         home.down(1_000, USER, session(1));
-        assert_eq!(statuses(&home.tick(read, 20_000)), [""; 0]);
+        assert_eq!(statuses(&home.tick(read, 20_000, 9)), [""; 0]);
         home.down(21_000, USER, session(2));
-        assert_eq!(statuses(&home.tick(read, 30_000)), [""; 0]);
+        assert_eq!(statuses(&home.tick(read, 30_000, 9)), [""; 0]);
         assert_eq!(statuses(&home.up(read, 30_500, USER, session(3), false)), [""; 0]);
         home.down(39_000, USER, session(3));
         assert!(board.get(USER).online && !board.is_connected(USER));
         home.up(read, 39_500, USER, session(3), false);
         home.down(45_000, USER, session(3));
         // The check of the loss at 39 s is due, but he has left for 4 s only.
-        assert_eq!(statuses(&home.tick(read, 49_000)), [""; 0]);
+        assert_eq!(statuses(&home.tick(read, 49_000, 9)), [""; 0]);
         home.up(read, 49_500, USER, session(3), false);
         home.down(50_000, USER, session(3));
-        assert_eq!(statuses(&home.tick(read, 60_000)), ["offline"]);
+        assert_eq!(statuses(&home.tick(read, 60_000, 9)), ["offline"]);
         assert_eq!(board.get(USER), Liveness { online: false, gone_at_ms: 60_000 });
         assert!(home.ended(60_000, USER, None).gone.is_empty());
         assert_eq!(home.ended(60_000, USER, None).gone, [USER]);
         assert!(home.users.len() == 0 && home.present.is_empty());
-        home.tick(read, 400_000);
+        home.tick(read, 400_000, 9);
         assert_eq!(board.get(USER), Liveness::default());
     }
 
@@ -450,8 +459,8 @@ mod tests {
         let (mut home, _) = home();
         store(&stored, status::IDLE, 1_000_000);
         assert_eq!(statuses(&home.stored(stored.snapshot().read(), 1_000_000, USER)), ["idle"]);
-        assert_eq!(statuses(&home.tick(stored.snapshot().read(), 1_299_999)), [""; 0]);
-        assert_eq!(statuses(&home.tick(stored.snapshot().read(), 1_300_000)), ["offline"]);
+        assert_eq!(statuses(&home.tick(stored.snapshot().read(), 1_299_999, 9)), [""; 0]);
+        assert_eq!(statuses(&home.tick(stored.snapshot().read(), 1_300_000, 9)), ["offline"]);
         assert!(home.users.len() == 0 && home.present.is_empty());
     }
 }

@@ -13,6 +13,7 @@ mod by_user;
 mod client;
 mod connection;
 mod deliver;
+mod entries;
 mod home;
 mod hub;
 mod interest;

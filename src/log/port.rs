@@ -84,6 +84,11 @@ impl Port {
         self.published.load(Ordering::Acquire) != self.taken
     }
 
+    /// How many batches wait.
+    pub fn delivery_count(&self) -> u64 {
+        self.published.load(Ordering::Acquire) - self.taken
+    }
+
     /// The next committed batch, once every core has it in its ring: a core that answered earlier could be
     /// overtaken by its own client, on another core that does not know of the change yet.
     pub fn next_delivery(&mut self) -> Option<Delivery> {

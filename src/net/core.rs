@@ -305,9 +305,11 @@ impl Core {
         self.measure(&mut turn);
     }
 
-    /// Takes committed batches: events to sessions, answers to requests.
+    /// Takes committed batches: events to sessions, answers to requests. What is published meanwhile waits for the
+    /// next turn: a writer that is faster than this core must not keep it from sending.
     fn take_deliveries(&self, work: &mut Work) {
-        loop {
+        let count = self.port.borrow().delivery_count();
+        for _ in 0..count {
             let Some(delivery) = self.port.borrow_mut().next_delivery() else { return };
             work.batches += 1;
             work.replies += delivery.replies.len() as u64;

@@ -310,6 +310,7 @@ fn shown(mut bytes: &[u8]) -> Vec<String> {
     out
 }
 
+mod bounds;
 mod protocol;
 mod sessions;
 mod work;

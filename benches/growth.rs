@@ -1,0 +1,398 @@
+//! How costs grow: each part of the gateway's work at three sizes, time per unit. A cost that is linear in all shows
+//! the same figure in each column; one that is quadratic shows the figure growing with the column.
+//!
+//! `cargo bench --bench growth [-- NAME]` prints the table of `benches/README.md`; the name selects rows.
+
+use std::time::{Duration, Instant};
+
+use plexichat::domain::invite::{InviteCreate, InviteUse};
+use plexichat::domain::member::MemberLeave;
+use plexichat::domain::role::RoleEdit;
+use plexichat::domain::{Change, Output};
+use plexichat::gateway::{FILL_LEN_MAX, Filled};
+use plexichat::id::{RoleId, UserId};
+use plexichat::store::records::{Grant, Member, Override, Relationship, relation};
+use plexichat::store::tables::{MEMBERS, OVERRIDES, RELATIONSHIPS};
+use world::gateway::{ALL_INTENTS, CHANNEL, EVERYONE, Gateway, SERVER, Shape, message, small_event};
+
+#[allow(dead_code, reason = "each bench uses its part")]
+mod world;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What was measured at one size.
+struct Figure {
+    /// Time per unit of the row.
+    each: Duration,
+    /// Longest stretch in which the core could do nothing else, without the sends; zero where a row has no turns.
+    turn: Duration,
+}
+
+impl Figure {
+    fn new(total: Duration, count: u64) -> Figure {
+        Figure { each: total.div_f64(count as f64), turn: Duration::ZERO }
+    }
+
+    fn turn(self, turn: Duration) -> Figure {
+        Figure { turn, ..self }
+    }
+}
+
+struct Row {
+    name: &'static str,
+    /// What the columns are.
+    size: &'static str,
+    sizes: [u64; 3],
+    unit: &'static str,
+    run: fn(u64) -> Figure,
+}
+
+const ONLINE: [u64; 3] = [1_500, 15_000, 60_000];
+
+#[rustfmt::skip]
+const ROWS: &[Row] = &[
+    Row { name: "identify, by sessions in the server", size: "sessions", sizes: ONLINE, unit: "IDENTIFY", run: identify },
+    Row { name: "identify, by absent members", size: "members", sizes: [1_000, 10_000, 100_000], unit: "IDENTIFY", run: identify_absent },
+    Row { name: "identify, by servers of the user", size: "servers", sizes: [1, 20, 200], unit: "server", run: identify_servers },
+    Row { name: "identify, each a combination of roles of his own", size: "sessions", sizes: [1_500, 6_000, 24_000], unit: "IDENTIFY", run: identify_roles },
+    Row { name: "message", size: "sessions", sizes: ONLINE, unit: "delivery", run: fan_out },
+    Row { name: "message in a channel with a member's override", size: "sessions", sizes: ONLINE, unit: "delivery", run: fan_out_personal },
+    Row { name: "all come, nobody asked for presences", size: "sessions", sizes: ONLINE, unit: "IDENTIFY", run: all_come },
+    Row { name: "all come, all asked for presences", size: "sessions", sizes: [300, 1_000, 3_000], unit: "delivery", run: all_come_presences },
+    Row { name: "join and leave, by members", size: "members", sizes: [1_000, 10_000, 100_000], unit: "join and leave", run: join },
+    Row { name: "role of a member changed", size: "sessions", sizes: ONLINE, unit: "change", run: member_role },
+    Row { name: "role edited, then a message", size: "sessions", sizes: ONLINE, unit: "session", run: role_edit },
+    Row { name: "role edited, then a message, all roles differ", size: "sessions", sizes: [1_500, 6_000, 24_000], unit: "session", run: role_edit_roles },
+    Row { name: "all sockets lost at once", size: "sessions", sizes: ONLINE, unit: "session", run: all_lost },
+    Row { name: "all sessions end", size: "sessions", sizes: ONLINE, unit: "session", run: all_end },
+    Row { name: "all sessions end, by servers", size: "servers", sizes: [1, 20, 200], unit: "session and server", run: all_end_servers },
+    Row { name: "member list (op 8)", size: "members", sizes: [1_000, 10_000, 100_000], unit: "member", run: member_list },
+    Row { name: "resume", size: "missed events", sizes: [100, 1_000, 10_000], unit: "event", run: resume },
+    Row { name: "events of one turn to one session", size: "events", sizes: [100, 1_000, 10_000], unit: "event", run: one_session },
+    Row { name: "events to a blocked session, a turn each", size: "events", sizes: [100, 1_000, 10_000], unit: "event", run: one_blocked },
+];
+
+fn main() {
+    let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    let test = world::is_test();
+    println!("| what | per | sizes | time per unit | longest turn |");
+    println!("|---|---|---|---|---|");
+    for row in ROWS.iter().filter(|row| filter.as_ref().is_none_or(|filter| row.name.contains(filter))) {
+        let figures = row.sizes.map(|size| match test {
+            true => (row.run)(size.min(30)),
+            false => best(row, size),
+        });
+        let sizes = row.sizes.map(grouped).join(" / ");
+        let each = figures.iter().map(|figure| text(figure.each)).collect::<Vec<_>>().join(" / ");
+        let turns = figures.iter().map(|figure| text(figure.turn)).collect::<Vec<_>>().join(" / ");
+        let turns = if figures.iter().all(|figure| figure.turn.is_zero()) { "–" } else { &turns };
+        println!("| {} | {} | {sizes} {} | {each} | {turns} |", row.name, row.unit, row.size);
+    }
+}
+
+/// The best of three: what disturbs only adds.
+fn best(row: &Row, size: u64) -> Figure {
+    let begun = Instant::now();
+    let mut best = (row.run)(size);
+    for _ in 0..2 {
+        if begun.elapsed() > Duration::from_secs(10) {
+            break;
+        }
+        let figure = (row.run)(size);
+        best.each = best.each.min(figure.each);
+        best.turn = best.turn.min(figure.turn);
+    }
+    best
+}
+
+fn grouped(number: u64) -> String {
+    if number < 1_000 { number.to_string() } else { format!("{},{:03}", number / 1_000, number % 1_000) }
+}
+
+fn text(time: Duration) -> String {
+    let ns = time.as_secs_f64() * 1e9;
+    match ns {
+        0.0..1e3 => format!("{ns:.0} ns"),
+        1e3..1e5 => format!("{:.1} µs", ns / 1e3),
+        1e5..1e6 => format!("{:.0} µs", ns / 1e3),
+        1e6..1e8 => format!("{:.1} ms", ns / 1e6),
+        _ => format!("{:.0} ms", ns / 1e6),
+    }
+}
+
+/// A server with `count` sessions that did not ask for presences.
+fn crowd(shape: Shape) -> Gateway {
+    let mut gateway = Gateway::new(shape, |_| ());
+    (1..=shape.users).for_each(|user| gateway.identify(user));
+    gateway
+}
+
+fn time(work: impl FnOnce()) -> Duration {
+    let begun = Instant::now();
+    work();
+    begun.elapsed()
+}
+
+/// The last hundred of them.
+fn identify(count: u64) -> Figure {
+    let last = count.min(100);
+    let mut gateway = Gateway::new(Shape::one(count), |_| ());
+    (1..=count - last).for_each(|user| gateway.identify(user));
+    Figure::new(time(|| (count - last + 1..=count).for_each(|user| gateway.identify(user))), last)
+}
+
+fn identify_absent(absent: u64) -> Figure {
+    let mut gateway = Gateway::new(Shape { absent, ..Shape::one(100) }, |_| ());
+    let figure = Figure::new(time(|| (1..=100).for_each(|user| gateway.identify(user))), 100);
+    assert!(gateway.last_sent().len() < 1_000, "READY lists no members");
+    figure
+}
+
+fn identify_servers(servers: u64) -> Figure {
+    let mut gateway = Gateway::new(Shape { servers, ..Shape::one(100) }, |_| ());
+    Figure::new(time(|| (1..=100).for_each(|user| gateway.identify(user))), 100 * servers)
+}
+
+fn identify_roles(count: u64) -> Figure {
+    let mut gateway = Gateway::new(Shape { roles_differ: true, ..Shape::one(count) }, |_| ());
+    Figure::new(time(|| (1..=count).for_each(|user| gateway.identify(user))), count)
+}
+
+fn time_events(gateway: &mut Gateway, count: u64) -> Figure {
+    let output = message();
+    gateway.time_event(&output);
+    let best = (0..5).map(|_| gateway.time_event(&output)).min().expect("five times");
+    Figure::new(best, count).turn(best)
+}
+
+fn fan_out(count: u64) -> Figure {
+    time_events(&mut crowd(Shape::one(count)), count)
+}
+
+fn fan_out_personal(count: u64) -> Figure {
+    let mut gateway = crowd(Shape::one(count));
+    gateway.write(|tx| tx.put(OVERRIDES, (CHANNEL, 1, 2), &Override { allow: 1 << 40, deny: 0 }));
+    time_events(&mut gateway, count)
+}
+
+fn all_come(count: u64) -> Figure {
+    let mut gateway = Gateway::new(Shape::one(count), |_| ());
+    Figure::new(time(|| (1..=count).for_each(|user| gateway.identify(user))), count)
+}
+
+/// Everybody tells everybody who came before him. Each has four friends: whether one has blocked the other is looked
+/// up for every delivery.
+fn all_come_presences(count: u64) -> Figure {
+    let mut gateway = Gateway::new(Shape::one(count), |_| ());
+    gateway.write(|tx| {
+        for (user, step) in (1..=count).flat_map(|user| [(user, 1), (user, 7)]) {
+            let (user_id, other) = (UserId(user), UserId((user - 1 + step) % count + 1));
+            let friend = Relationship { kind: relation::FRIEND, ..Relationship::default() };
+            tx.put(RELATIONSHIPS, (user_id, other), &friend);
+            tx.put(RELATIONSHIPS, (other, user_id), &friend);
+        }
+    });
+    let mut turn = Duration::ZERO;
+    let total = time(|| {
+        for user in 1..=count {
+            turn = turn.max(time(|| gateway.identify_with(user, ALL_INTENTS)));
+        }
+    });
+    let deliveries = count * (count - 1) / 2;
+    assert_eq!(gateway.hub.dispatch_count, deliveries + count);
+    Figure::new(total, deliveries).turn(turn)
+}
+
+/// Commands, commits without sync, and the gateway's part with 1,500 sessions that did not ask for members.
+fn join(members: u64) -> Figure {
+    const COUNT: u64 = 50;
+    let online = members.min(1_500);
+    let shape = Shape { absent: members - online, ..Shape::one(online) };
+    let mut gateway = crowd(shape);
+    let code = "join".to_string();
+    let invite =
+        InviteCreate { channel_id: CHANNEL, code: code.clone(), max_age: 0, max_uses: 0, temporary: false };
+    gateway.commit(UserId(1), invite.into());
+    let work = |gateway: &mut Gateway| {
+        let user_id = UserId(2);
+        let (_, left) = gateway.commit(user_id, MemberLeave { server_id: SERVER }.into());
+        gateway.apply(&left);
+        let (_, joined) =
+            gateway.commit(user_id, InviteUse { code: code.clone(), server_count_max: 10 }.into());
+        gateway.apply(&joined);
+        gateway.flush();
+    };
+    work(&mut gateway);
+    Figure::new(time(|| (0..COUNT).for_each(|_| work(&mut gateway))), COUNT)
+}
+
+/// A bot gives roles to one member after the other.
+fn member_role(count: u64) -> Figure {
+    const COUNT: u64 = 1_000;
+    let mut gateway = crowd(Shape::one(count));
+    gateway.write(|tx| {
+        for user in 1..=count {
+            let roles = vec![RoleId((1 << 41) + user % 100)];
+            tx.put(MEMBERS, (SERVER, UserId(user)), &Member { roles, ..Member::default() });
+        }
+    });
+    let users = (0..COUNT).map(|index| 1 + index * 7919 % count);
+    let change =
+        |user| Output::Change(Change::MemberRolesChanged { server_id: SERVER, user_id: UserId(user) });
+    let changes: Vec<Output> = users.map(change).collect();
+    Figure::new(time(|| gateway.apply(&changes)), COUNT)
+}
+
+/// From the command to the frames of the next message.
+fn time_role_edit(mut gateway: Gateway, count: u64) -> Figure {
+    let output = message();
+    gateway.time_event(&output);
+    let begun = Instant::now();
+    let grants = ["channels.view", "messages.read", "messages.send"];
+    let permissions = grants.map(|name| Grant { name: name.to_string(), allowed: true }).to_vec();
+    let edit = RoleEdit {
+        server_id: SERVER,
+        role_id: EVERYONE,
+        name: None,
+        color: None,
+        permissions: Some(permissions),
+        hoist: None,
+        mentionable: None,
+        position: None,
+    };
+    let (_, outputs) = gateway.commit(UserId(1), edit.into());
+    gateway.apply(&outputs);
+    gateway.flush();
+    gateway.time_event(&output);
+    let took = begun.elapsed();
+    Figure::new(took, count).turn(took)
+}
+
+fn role_edit(count: u64) -> Figure {
+    time_role_edit(crowd(Shape::one(count)), count)
+}
+
+fn role_edit_roles(count: u64) -> Figure {
+    time_role_edit(crowd(Shape { roles_differ: true, ..Shape::one(count) }), count)
+}
+
+fn lose_all(gateway: &mut Gateway) {
+    for id in std::mem::take(&mut gateway.ids) {
+        gateway.with_cx(|cx, hub| hub.lost(cx, id));
+    }
+    drop(gateway.hub.take_actions());
+}
+
+fn all_lost(count: u64) -> Figure {
+    let mut gateway = crowd(Shape::one(count));
+    Figure::new(time(|| lose_all(&mut gateway)), count)
+}
+
+/// From the end of their windows; everybody is shown offline first, which nobody asked for.
+fn time_end(mut gateway: Gateway, unit_count: u64) -> Figure {
+    lose_all(&mut gateway);
+    gateway.mono_ms += 30_000;
+    while gateway.hub.has_work() {
+        gateway.tick();
+    }
+    let mut turn = gateway.tick();
+    gateway.mono_ms += 60_000;
+    let mut total = Duration::ZERO;
+    while gateway.hub.session_count() > 0 {
+        let took = gateway.tick();
+        total += took;
+        turn = turn.max(took);
+    }
+    assert_eq!(gateway.hub.residue(), 0);
+    Figure::new(total, unit_count).turn(turn)
+}
+
+fn all_end(count: u64) -> Figure {
+    time_end(crowd(Shape::one(count)), count)
+}
+
+/// 1,500 sessions.
+fn all_end_servers(servers: u64) -> Figure {
+    const COUNT: u64 = 1_500;
+    time_end(crowd(Shape { servers, ..Shape::one(COUNT) }), COUNT * servers)
+}
+
+fn member_list(members: u64) -> Figure {
+    let online = members.min(10);
+    let mut gateway = Gateway::new(Shape { absent: members - online, ..Shape::one(online) }, |_| ());
+    gateway.identify_with(1, ALL_INTENTS);
+    let id = gateway.ids[0];
+    let server_id = SERVER.0;
+    gateway.say(id, &format!(r#"{{"op":8,"d":{{"guild_id":"{server_id}","query":""}}}}"#));
+    let before = gateway.hub.dispatch_count;
+    let (mut total, mut turn) = (Duration::ZERO, Duration::ZERO);
+    while gateway.hub.has_work() {
+        let took = time(|| {
+            gateway.tick();
+            gateway.flush();
+        });
+        total += took;
+        turn = turn.max(took);
+    }
+    assert_eq!(gateway.hub.dispatch_count - before, members.div_ceil(1_000));
+    Figure::new(total, members).turn(turn)
+}
+
+fn resume(missed: u64) -> Figure {
+    let mut gateway = Gateway::new(Shape::one(1), |config| config.websocket_resume_buffer_events = 10_000);
+    gateway.identify(1);
+    let ready = gateway.last_sent();
+    let session = ready.split("\"session_id\":\"").nth(1).expect("READY names it")[..32].to_string();
+    lose_all(&mut gateway);
+    let output = small_event(SERVER);
+    (0..missed).for_each(|_| gateway.apply(std::slice::from_ref(&output)));
+    let id = gateway.open();
+    let token = format!("1.{}", world::SECRET);
+    let took = time(|| {
+        gateway.say(id, &format!(r#"{{"op":6,"d":{{"token":"{token}","session_id":"{session}","seq":1}}}}"#));
+        gateway.flush();
+    });
+    let sent = gateway.last_sent();
+    assert!(sent.contains(&format!("\"s\":{},", missed + 1)), "it ends with the last one");
+    Figure::new(took, missed).turn(took)
+}
+
+fn one_session(count: u64) -> Figure {
+    let mut gateway = Gateway::new(Shape::one(1), |_| ());
+    gateway.identify(1);
+    let outputs: Vec<Output> = (0..count).map(|_| small_event(SERVER)).collect();
+    let took = time(|| {
+        gateway.apply(&outputs);
+        gateway.flush();
+    });
+    Figure::new(took, count).turn(took)
+}
+
+/// The socket takes nothing; the bounds of the backlog are off.
+fn one_blocked(count: u64) -> Figure {
+    let mut gateway = Gateway::new(Shape::one(1), |config| {
+        config.websocket_send_queue_events = 0;
+        config.websocket_send_queue_bytes = 0;
+        config.websocket_resume_buffer_events = 100_000;
+    });
+    gateway.identify(1);
+    let id = gateway.ids[0];
+    let output = small_event(SERVER);
+    gateway.apply(std::slice::from_ref(&output));
+    let mut dirty = Vec::new();
+    let mut buffer = Vec::new();
+    gateway.with_cx(|cx, hub| {
+        hub.take_dirty(cx, &mut dirty);
+        assert_eq!(hub.fill(id, &mut buffer, FILL_LEN_MAX), Filled::All);
+        hub.sent(cx, id, Some(&buffer));
+    });
+    let took = time(|| {
+        for _ in 0..count {
+            gateway.apply(std::slice::from_ref(&output));
+            gateway.with_cx(|cx, hub| hub.take_dirty(cx, &mut dirty));
+        }
+    });
+    assert_eq!(gateway.hub.slow_consumer_count, 0);
+    Figure::new(took, count)
+}
