@@ -73,13 +73,21 @@ pub enum State {
 /// of it. What it has in flight is in `busy`.
 ///
 /// [`Session`]: super::session::Session
+// In this order: what a delivery touches comes first.
+#[repr(C)]
 pub struct Connection {
     busy: Option<Box<Busy>>,
-    pub host: Arc<Host>,
     pub fd: RawFd,
+    pub session: u32,
     /// Tells this connection from an earlier one in the same slot.
     pub generation: u32,
-    pub session: u32,
+    pub state: State,
+    /// On the list of connections with something to send.
+    pub dirty: bool,
+    /// The kernel took less than it was given; waits for the socket to become writable.
+    pub blocked: bool,
+    pub compress: bool,
+    pub host: Arc<Host>,
     pub opened_ms: Ms,
     /// Last op 1, or when it was opened.
     pub beat_ms: Ms,
@@ -89,16 +97,10 @@ pub struct Connection {
     pub allowed_ms: Ms,
     /// As in [`Facts`].
     pub ticket: u32,
-    /// The client's, v4 as mapped.
-    ip: Ipv6Addr,
-    pub state: State,
-    /// On the list of connections with something to send.
-    pub dirty: bool,
-    /// The kernel took less than it was given; waits for the socket to become writable.
-    pub blocked: bool,
     /// A protocol ping is unanswered.
     pub pinged: bool,
-    pub compress: bool,
+    /// The client's, v4 as mapped.
+    ip: Ipv6Addr,
 }
 
 /// What a connection has in flight.

@@ -113,7 +113,7 @@ impl Hub {
         }
     }
 
-    /// Hot: gives an event to sessions. 4 bytes each, and once per turn a place on the list of dirty sessions.
+    /// Hot: gives an event to sessions. About a byte each, and once per turn a place on the list of dirty sessions.
     pub(super) fn deliver_to(&mut self, slots: &[u32], name: EventName, payload: std::sync::Arc<[u8]>) {
         let handle = self.replay.push(name, payload);
         let count_max = self.settings.resume_events_max;

@@ -1,6 +1,6 @@
 //! Recent events of a core, shared by all its sessions.
 //!
-//! A session keeps a 4-byte handle per event it was sent; the bytes are here once. When the ring is over its bound
+//! A session keeps a handle per event it was sent (see [`super::trail`]); the bytes are here once. When the ring is over its bound
 //! the oldest events go; a session that would need them cannot resume (§4), which is correct, only slower.
 
 use std::collections::VecDeque;

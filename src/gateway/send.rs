@@ -127,7 +127,9 @@ impl Hub {
     /// kernel did not take back with [`Hub::sent`].
     pub fn fill(&mut self, id: u32, out: &mut Vec<u8>, len_max: usize) -> Filled {
         let Some(connection) = self.connections.get_mut(id as usize) else { return Filled::All };
-        out.extend_from_slice(&connection.take_out());
+        if connection.in_flight().is_some() {
+            out.extend_from_slice(&connection.take_out());
+        }
         self.fill_dispatches(id, out, len_max)
     }
 

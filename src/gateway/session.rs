@@ -52,29 +52,31 @@ impl SessionId {
 }
 
 /// Live (with a connection) or detached (waiting for RESUME).
+// In this order: what a delivery touches comes first.
+#[repr(C)]
 pub struct Session {
-    pub id: SessionId,
-    pub user_id: UserId,
-    pub token_id: TokenId,
-    /// Next session of the same user on this core.
-    pub next_of_user: u32,
-    /// Its connection, or [`NONE`] while detached.
-    pub connection: u32,
-    /// When it was detached, core milliseconds.
-    pub detached_ms: u32,
+    /// The events from `first` to `seq`.
+    pub trail: Trail,
     /// Last number given out; READY had 1.
     pub seq: u32,
     /// Last number that was written towards the client.
     pub sent: u32,
     /// Number of the oldest event that is kept.
     first: u32,
-    /// Numbers up to here are a replay and do not count as backlog.
-    pub replay_until: u32,
-    /// The events from `first` to `seq`.
-    pub trail: Trail,
-    pub intents: u16,
+    /// Its connection, or [`NONE`] while detached.
+    pub connection: u32,
     /// On the list of sessions with something to send.
     pub dirty: bool,
+    pub intents: u16,
+    /// Numbers up to here are a replay and do not count as backlog.
+    pub replay_until: u32,
+    /// When it was detached, core milliseconds.
+    pub detached_ms: u32,
+    /// Next session of the same user on this core.
+    pub next_of_user: u32,
+    pub user_id: UserId,
+    pub token_id: TokenId,
+    pub id: SessionId,
 }
 
 /// Handles kept although the client has confirmed them with a heartbeat: it may still resume a little earlier.

@@ -25,7 +25,7 @@ impl Trail {
 
     /// Hot: once per delivery.
     pub fn push(&mut self, handle: Handle) {
-        if self.bytes.len() + 5 > self.bytes.capacity() {
+        if self.bytes.len() == self.bytes.capacity() {
             self.make_room();
         }
         let mut distance = handle.wrapping_sub(self.last);
@@ -49,8 +49,10 @@ impl Trail {
 
     /// Forgets the oldest. There must be one.
     pub fn pop_front(&mut self) {
-        let len = self.bytes[self.head as usize..].iter().position(|byte| byte & MORE == 0);
-        self.head += len.expect("there is an oldest") as u32 + 1;
+        while self.bytes[self.head as usize] & MORE != 0 {
+            self.head += 1;
+        }
+        self.head += 1;
         if self.head as usize == self.bytes.len() {
             self.bytes.clear();
             self.head = 0;

@@ -12,12 +12,12 @@
 //! (slots × granularity) is looked at once per round.
 //! Memory: 16 bytes per entry and 4 per slot.
 
-use super::paged::PagedVec;
+use super::paged::Pages;
 
 /// `u32::MAX` ends a list.
 const NONE: u32 = u32::MAX;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Entry {
     key: u32,
     tag: u32,
@@ -35,8 +35,10 @@ pub struct Wheel {
     /// Everything up to and including this tick has fired.
     tick: u32,
     slots: Box<[u32]>,
-    entries: PagedVec<Entry>,
+    entries: Pages<Entry>,
     free: u32,
+    /// Entries from here on were never used.
+    end: u32,
     count: usize,
 }
 
@@ -50,8 +52,9 @@ impl Wheel {
             origin_ms: now_ms,
             tick: 0,
             slots: vec![NONE; slot_count.max(1).next_power_of_two()].into_boxed_slice(),
-            entries: PagedVec::default(),
+            entries: Pages::default(),
             free: NONE,
+            end: 0,
             count: 0,
         }
     }
@@ -71,16 +74,19 @@ impl Wheel {
         let tick = self.tick_of(deadline_ms);
         let index = match self.free {
             NONE => {
-                assert!(self.entries.len() < NONE as usize, "indexes are 32 bits");
-                self.entries.push(Entry { key, tag, tick, next: NONE });
-                self.entries.len() as u32 - 1
+                assert!(self.end < NONE, "indexes are 32 bits");
+                if self.end as usize == self.entries.len() {
+                    self.entries.grow();
+                }
+                self.end += 1;
+                self.end - 1
             }
             index => {
                 self.free = self.entries[index as usize].next;
-                self.entries[index as usize] = Entry { key, tag, tick, next: NONE };
                 index
             }
         };
+        self.entries[index as usize] = Entry { key, tag, tick, next: NONE };
         self.count += 1;
         self.link(index);
     }
