@@ -383,14 +383,14 @@ fn one_blocked(count: u64) -> Figure {
     let mut dirty = Vec::new();
     let mut buffer = Vec::new();
     gateway.with_cx(|cx, hub| {
-        hub.take_dirty(cx, &mut dirty);
+        hub.take_dirty(cx, usize::MAX, &mut dirty);
         assert_eq!(hub.fill(id, &mut buffer, FILL_LEN_MAX), Filled::All);
         hub.sent(cx, id, Some(&buffer));
     });
     let took = time(|| {
         for _ in 0..count {
             gateway.apply(std::slice::from_ref(&output));
-            gateway.with_cx(|cx, hub| hub.take_dirty(cx, &mut dirty));
+            gateway.with_cx(|cx, hub| hub.take_dirty(cx, usize::MAX, &mut dirty));
         }
     });
     assert_eq!(gateway.hub.slow_consumer_count, 0);
