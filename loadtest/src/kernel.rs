@@ -2,7 +2,8 @@
 //!
 //! On loopback one machine holds both ends of a connection, and the kernel does not say which end a slab object
 //! belongs to. So the growth of all slabs is taken, the objects that only the load generator makes (its epoll items)
-//! are taken off, the rest is halved, and what only a server on io_uring makes is added to its half.
+//! are taken off, the rest is halved, and what only a server on io_uring makes is added to its half. Whoever lists the
+//! descriptors in /proc meanwhile, such as a monitor, leaves an inode for each there: those are taken off too.
 //!
 //! Sources: proc(5) for meminfo and status, slabinfo(5).
 
@@ -16,6 +17,9 @@ const EPOLL_ITEM_LEN: u64 = 200;
 const EPOLL_SLABS: [&str; 2] = ["eventpoll_epi", "eventpoll_pwq"];
 /// Slab of requests under way in io_uring, which the load generator does not use.
 const RING_SLAB: &str = "io_kiocb";
+/// Slab of what somebody has looked at in /proc, and the directory entry that comes with each (Linux 6.x on 64 bits).
+const LOOK_SLAB: &str = "proc_inode_cache";
+const DENTRY_LEN: u64 = 192;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Kernel {
@@ -28,6 +32,7 @@ pub struct Kernel {
     /// Active objects of the named slab, and the length of one; `None` where it cannot be read or does not exist.
     epoll: [Option<(u64, u64)>; 2],
     ring: Option<(u64, u64)>,
+    looks: Option<(u64, u64)>,
 }
 
 /// As the kernel reports it now.
@@ -41,6 +46,7 @@ pub fn kernel() -> Kernel {
         buffers_kib: tcp_pages(&read("/proc/net/sockstat")) * 4,
         epoll: EPOLL_SLABS.map(|name| slab(&slabinfo, name)),
         ring: slab(&slabinfo, RING_SLAB),
+        looks: slab(&slabinfo, LOOK_SLAB).map(|(count, len)| (count, len + DENTRY_LEN)),
     }
 }
 
@@ -78,8 +84,9 @@ pub fn server_bytes(before: &Kernel, after: &Kernel, sessions: u64) -> f64 {
     // Newer kernels merge slabs of one size, so that one may be missing: then the fixed cost is taken.
     let epoll = epoll.unwrap_or((sessions * EPOLL_ITEM_LEN) as f64);
     let ring = growth(before.ring, after.ring, u64::MAX).unwrap_or(0.0);
+    let looks = growth(before.looks, after.looks, u64::MAX).unwrap_or(0.0);
     let buffers = (after.buffers_kib as f64 - before.buffers_kib as f64) * 1024.0;
-    (slabs + buffers - epoll - ring) / 2.0 + ring
+    (slabs + buffers - epoll - ring - looks) / 2.0 + ring
 }
 
 #[cfg(test)]
@@ -116,6 +123,10 @@ mod tests {
             ..Kernel::default()
         };
         assert_eq!(server_bytes(&before, &after, 1024), 1024.0 * (3000.0 + 256.0));
+        // A monitor has listed all descriptors of the server: 1,024 bytes each.
+        let watched = Kernel { slab_kib: after.slab_kib + 1024, looks: Some((2048, 1024)), ..after.clone() };
+        let unwatched = Kernel { looks: Some((1024, 1024)), ..before.clone() };
+        assert_eq!(server_bytes(&unwatched, &watched, 1024), 1024.0 * (3000.0 + 256.0));
         let blind = |kernel: Kernel| Kernel { epoll: [None; 2], ring: None, ..kernel };
         assert_eq!(server_bytes(&blind(before), &blind(after), 1024), 1024.0 * (3000.0 + 128.0));
     }
