@@ -7,7 +7,7 @@ use std::collections::BinaryHeap;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
 use super::poster::{self, Poster};
-use super::track::{self, Tracks};
+use super::track::{self, CatchUp, Tracks};
 use super::{audience_len, audience_users, nothing};
 use crate::args::ResumeArgs;
 use crate::dataset::Dataset;
@@ -33,8 +33,7 @@ struct Resume<'a> {
     dropped: u64,
     resumed: u64,
     delivery: Latency,
-    done_ns: u64,
-    checked_ns: u64,
+    catch_up: CatchUp,
     poster: Option<Poster>,
 }
 
@@ -62,8 +61,7 @@ pub fn work(args: &ResumeArgs, context: Context, mut engine: Engine) -> Results 
         dropped: 0,
         resumed: 0,
         delivery: Latency::shown(),
-        done_ns: 0,
-        checked_ns: 0,
+        catch_up: CatchUp::default(),
         poster,
     };
     engine.run(&mut resume);
@@ -139,18 +137,7 @@ impl Resume<'_> {
 
     /// After the last post: waits until everyone is back and has everything, but not for ever.
     fn catch_up(&mut self, engine: &Engine) {
-        if self.done_ns == 0 {
-            self.done_ns = engine.now;
-        }
-        if engine.now < self.checked_ns + 200_000_000 {
-            return;
-        }
-        self.checked_ns = engine.now;
-        let tracks = &self.tracks.sessions;
-        let back = (0..tracks.len()).all(|s| engine.state(s as u32) == State::Live || tracks[s].lost);
-        if (back && self.tracks.missing(&self.context) == 0)
-            || engine.now > self.done_ns + u64::from(self.args.catch_up) * 1_000_000_000
-        {
+        if self.catch_up.is_over(engine, &self.tracks, &self.context, self.args.catch_up) {
             self.context.me().finished.store(1, Release);
         }
     }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
 use super::poster::{self, Poster};
-use super::track::{self, Tracks};
+use super::track::{self, CatchUp, Tracks};
 use super::{audience_len, audience_users, nothing};
 use crate::args::ResumeStormArgs;
 use crate::dataset::Dataset;
@@ -49,8 +49,7 @@ struct Storm<'a> {
     /// At a rate: when the sessions want to be back.
     schedule: Option<Schedule>,
     counts: Counts,
-    done_ns: u64,
-    checked_ns: u64,
+    catch_up: CatchUp,
     poster: Option<Poster>,
 }
 
@@ -86,8 +85,7 @@ pub fn work(args: &ResumeStormArgs, context: Context, mut engine: Engine) -> Res
         window: args.common.concurrency.div_ceil(context.count),
         schedule: None,
         counts: Counts::default(),
-        done_ns: 0,
-        checked_ns: 0,
+        catch_up: CatchUp::default(),
         poster,
         context,
     };
@@ -198,18 +196,7 @@ impl Storm<'_> {
 
     /// After the last post: waits until everyone is back and has everything, but not for ever.
     fn catch_up(&mut self, engine: &Engine) {
-        if self.done_ns == 0 {
-            self.done_ns = engine.now;
-        }
-        if engine.now < self.checked_ns + 100_000_000 {
-            return;
-        }
-        self.checked_ns = engine.now;
-        let tracks = &self.tracks.sessions;
-        let back = (0..tracks.len()).all(|s| engine.state(s as u32) == State::Live || tracks[s].lost);
-        if (back && self.tracks.missing(&self.context) == 0)
-            || engine.now > self.done_ns + u64::from(self.args.catch_up) * SECOND_NS
-        {
+        if self.catch_up.is_over(engine, &self.tracks, &self.context, self.args.catch_up) {
             self.context.me().finished.store(1, Release);
         }
     }

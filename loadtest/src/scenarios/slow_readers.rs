@@ -8,19 +8,18 @@ use std::collections::BinaryHeap;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
 use super::poster::{self, Poster};
-use super::track::{self, Tracks};
+use super::track::{self, CatchUp, Tracks};
 use super::trend::Trend;
 use super::{audience_len, audience_users, nothing};
 use crate::args::SlowReadersArgs;
 use crate::dataset::Dataset;
 use crate::engine::{Answer, Driver, Engine, Event};
-use crate::session::{Leave, State};
+use crate::session::Leave;
 use crate::stats::{Latency, Results};
 use crate::worker::{Context, Opener};
 
 /// Failed attempts to come back before a session counts as lost.
 const ATTEMPTS_MAX: u32 = 50;
-const SECOND_NS: u64 = 1_000_000_000;
 /// How often the server's memory is looked at.
 const SAMPLE_NS: u64 = 100_000_000;
 
@@ -44,8 +43,7 @@ struct Slow<'a> {
     during: Latency,
     resumed: u64,
     refused: u64,
-    done_ns: u64,
-    checked_ns: u64,
+    catch_up: CatchUp,
     trend: Trend,
     poster: Option<Poster>,
 }
@@ -82,8 +80,7 @@ pub fn work(args: &SlowReadersArgs, context: Context, mut engine: Engine) -> Res
         during: Latency::shown(),
         resumed: 0,
         refused: 0,
-        done_ns: 0,
-        checked_ns: 0,
+        catch_up: CatchUp::default(),
         trend: Trend::new(pids, SAMPLE_NS),
         poster,
         context,
@@ -189,18 +186,7 @@ impl Slow<'_> {
     }
 
     fn catch_up(&mut self, engine: &Engine) {
-        if self.done_ns == 0 {
-            self.done_ns = engine.now;
-        }
-        if engine.now < self.checked_ns + 100_000_000 {
-            return;
-        }
-        self.checked_ns = engine.now;
-        let tracks = &self.tracks.sessions;
-        let back = (0..tracks.len()).all(|s| engine.state(s as u32) == State::Live || tracks[s].lost);
-        if (back && self.tracks.missing(&self.context) == 0)
-            || engine.now > self.done_ns + u64::from(self.args.catch_up) * SECOND_NS
-        {
+        if self.catch_up.is_over(engine, &self.tracks, &self.context, self.args.catch_up) {
             self.context.me().finished.store(1, Release);
         }
     }

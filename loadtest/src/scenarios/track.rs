@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use crate::engine::Engine;
 use crate::gateway::{Marker, string_of, value_of};
+use crate::session::State;
 use crate::shared::{FATES, Fate};
 use crate::stats::Results;
 use crate::worker::Context;
@@ -45,6 +46,33 @@ impl Track {
 
     fn has(&self, seq: u32) -> bool {
         self.seen.get(seq as usize / 64).is_some_and(|word| word & (1 << (seq % 64)) != 0)
+    }
+}
+
+/// After the last post: until everyone is back and has everything, but not for ever.
+#[derive(Default)]
+pub struct CatchUp {
+    begun_ns: u64,
+    checked_ns: u64,
+}
+
+/// Looking at all posts of all sessions takes its time.
+const CHECK_INTERVAL_NS: u64 = 100_000_000;
+
+impl CatchUp {
+    /// Begins with the first call; takes `seconds` at most.
+    pub fn is_over(&mut self, engine: &Engine, tracks: &Tracks, context: &Context, seconds: u32) -> bool {
+        if self.begun_ns == 0 {
+            self.begun_ns = engine.now;
+        }
+        if engine.now < self.checked_ns + CHECK_INTERVAL_NS {
+            return false;
+        }
+        self.checked_ns = engine.now;
+        let mut sessions = (0..).zip(&tracks.sessions);
+        let back = sessions.all(|(session, track)| engine.state(session) == State::Live || track.lost);
+        let late = engine.now > self.begun_ns + u64::from(seconds) * 1_000_000_000;
+        late || (back && tracks.missing(context) == 0)
     }
 }
 
