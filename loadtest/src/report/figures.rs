@@ -90,6 +90,7 @@ pub fn label(name: &str) -> String {
     let is_unit =
         |word: &str| unit != Unit::PerSecond && UNITS.iter().any(|(u, of)| *u == word && *of == unit);
     let words = name.split('_').filter_map(|word| match word {
+        "bytes" if name.starts_with("received_") => Some("bytes"),
         word if is_unit(word) => matches!(unit, Unit::Bytes | Unit::Kib).then_some("memory"),
         "cpu" if unit == Unit::Seconds && !name.contains("_per_") => Some("CPU time"),
         "cpu" => Some("CPU"),
