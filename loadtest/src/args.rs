@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::peer::Peer;
 use crate::report::SECRETS;
 use crate::schedule::Arrivals;
 
@@ -135,11 +136,15 @@ pub struct SeedArgs {
 /// Options of every scenario.
 #[derive(Args, Debug)]
 pub struct Common {
-    /// Folder written by `seed`
-    pub dir: PathBuf,
+    /// Folder written by `seed`; not read with --peer plain
+    #[arg(required_unless_present = "peer")]
+    pub dir: Option<PathBuf>,
     /// Server [default: the one that was seeded]
     #[arg(long)]
     pub base: Option<String>,
+    /// What the server speaks; plain is for fanout, idle, connect-storm and gets, and needs --base
+    #[arg(long, value_enum, default_value = "plexichat")]
+    pub peer: Peer,
     /// Process ids whose CPU time and memory count as the server's (add ksoftirqd/0 to be fair)
     #[arg(long, value_delimiter = ',')]
     pub pid: Vec<u32>,
@@ -260,8 +265,8 @@ pub struct FanoutArgs {
     /// Posts before the measurement
     #[arg(long, default_value_t = 10)]
     pub warmup: u32,
-    /// Characters of a message
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(36..=4000))]
+    /// Characters of a message, at most 4000; with --peer plain the bytes of the whole message, at least 37
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(36..=65_536))]
     pub content_len: u32,
 }
 

@@ -48,6 +48,17 @@ impl Dataset {
             .map_err(|e| format!("{}: {e}; choose a folder that can be written.", dir.display()))
     }
 
+    /// Stands in for a seed where nothing can be seeded: one user without a token, one server without names.
+    pub fn plain(base: &str) -> Dataset {
+        let server = Server { channels: vec![String::new()], members: vec![0], ..Server::default() };
+        Dataset {
+            base: base.into(),
+            users: vec![User::default()],
+            servers: vec![server],
+            ..Dataset::default()
+        }
+    }
+
     pub fn load(dir: &Path) -> Result<Dataset, String> {
         let path = dir.join("seed.json");
         let text = fs::read(&path).map_err(|e| {

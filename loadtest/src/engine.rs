@@ -12,6 +12,7 @@ use std::net::{SocketAddrV4, TcpStream};
 use crate::http::{self, Origin};
 use crate::link::{Link, Received};
 use crate::net::{self, Poll};
+use crate::peer::Peer;
 use crate::schedule::Random;
 use crate::session::Session;
 use crate::stats::{Latency, Results};
@@ -43,7 +44,7 @@ pub enum Event<'a> {
     Resumed,
     /// RESUME was refused (op 9); the driver decides what to do with the open connection.
     Refused,
-    /// A numbered event: its name and the whole message.
+    /// A numbered event: its name and the whole message. From a plain peer any message, without number and name.
     Dispatch {
         t: &'a [u8],
         text: &'a [u8],
@@ -75,6 +76,7 @@ pub struct Settings {
     pub origin: Origin,
     /// How many source addresses take turns.
     pub sources: u32,
+    pub peer: Peer,
     pub intents: u32,
     /// Heartbeat interval in place of the one in HELLO, in milliseconds; 0: the server's.
     pub beat_ms: u32,

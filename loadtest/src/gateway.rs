@@ -235,14 +235,19 @@ impl Marker {
 /// The JSON body of a measured post: the marker, then filler up to `content_len` characters.
 pub fn post_body(out: &mut Vec<u8>, marker: Marker, content_len: usize) {
     out.extend_from_slice(br#"{"content":""#);
+    marked_text(out, marker, content_len);
+    out.extend_from_slice(br#""}"#);
+}
+
+/// The marker, then filler up to `len` characters.
+pub fn marked_text(out: &mut Vec<u8>, marker: Marker, len: usize) {
     marker.write(out);
     let filler = b" the quick brown fox jumps over the lazy dog";
-    out.extend(filler.iter().cycle().take(content_len.saturating_sub(Marker::LEN)));
+    out.extend(filler.iter().cycle().take(len.saturating_sub(Marker::LEN)));
     // A blank at the end might be trimmed by a server; the text must come back as sent.
     if out.last() == Some(&b' ') {
         *out.last_mut().expect("just written") = b'.';
     }
-    out.extend_from_slice(br#""}"#);
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! plexichat-loadtest: measures a running chat server from outside.
 //!
 //! Layers: main → coordinator, seed, scenarios → worker → engine, session → link → net, http, ws, gateway
-//! (+ stats, schedule, shared, dataset, system, kernel, usage); main → coordinator → progress → report.
+//! (+ peer, stats, schedule, shared, dataset, system, kernel, usage); main → coordinator → progress → report.
 
 mod args;
 mod coordinator;
@@ -12,6 +12,7 @@ mod http;
 mod kernel;
 mod link;
 mod net;
+mod peer;
 mod progress;
 mod report;
 mod scenarios;
@@ -25,12 +26,14 @@ mod usage;
 mod worker;
 mod ws;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use args::{Cli, Command, Common, CompareArgs, ReportArgs, Task, WorkerArgs};
 use coordinator::Launch;
+use peer::Peer;
 use report::compare::Comparison;
 use report::{Environment, Report};
 use scenarios::{chat, connect_storm, fanout, heartbeat, idle, requests, resume, resume_storm, slow_readers};
@@ -65,7 +68,8 @@ fn complain(problem: &str, code: ExitCode) -> ExitCode {
 /// Runs a scenario and reports it.
 fn lead(scenario: &Command, run: u32, arguments: &[String]) -> Result<(), String> {
     let (name, common) = name_of(scenario);
-    let data = dataset::Dataset::load(&common.dir)?;
+    check_peer(scenario, common)?;
+    let data = worker::dataset(common)?;
     let base = common.base.as_deref().unwrap_or(&data.base);
     args::Target::parse(base, common.allow_remote)?;
     let (sessions, connections) = size_of(scenario, &data)?;
@@ -75,14 +79,7 @@ fn lead(scenario: &Command, run: u32, arguments: &[String]) -> Result<(), String
     let mut outcome = coordinator::run(&launch, arguments);
     let concluded = conclude(scenario, &mut outcome.results);
     let problem = outcome.problem.or(concluded);
-    let mut parameters = args::parameters(arguments);
-    let sizes = [
-        ("sessions", sessions),
-        ("processes", outcome.processes),
-        ("users", data.users.len() as u32),
-        ("servers", data.servers.len() as u32),
-    ];
-    parameters.extend(sizes.map(|(name, n)| (name.to_string(), n.to_string())));
+    let parameters = parameters(common.peer, arguments, sessions, outcome.processes, &data);
     let results = outcome.results;
     let report = Report {
         scenario: name.into(),
@@ -96,6 +93,48 @@ fn lead(scenario: &Command, run: u32, arguments: &[String]) -> Result<(), String
         series: outcome.series,
     };
     publish(report.stored(), common)
+}
+
+/// A plain peer has no users, no history and no resume.
+fn check_peer(scenario: &Command, common: &Common) -> Result<(), String> {
+    let plain = matches!(
+        scenario,
+        Command::Idle(_) | Command::Fanout(_) | Command::ConnectStorm(_) | Command::Gets(_)
+    );
+    match common.peer {
+        Peer::Plain if !plain => Err(
+            "--peer plain is for fanout, idle, connect-storm and gets; the others need the Plexichat API."
+                .into(),
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// The options in effect and the size of the run. What means nothing to a plain peer is left out.
+fn parameters(
+    peer: Peer,
+    arguments: &[String],
+    sessions: u32,
+    processes: u32,
+    data: &dataset::Dataset,
+) -> BTreeMap<String, String> {
+    let mut parameters = args::parameters(arguments);
+    let mut set = |name: &str, value: String| parameters.insert(name.to_string(), value);
+    set("sessions", sessions.to_string());
+    set("processes", processes.to_string());
+    match peer {
+        Peer::Plexichat => {
+            set("users", data.users.len().to_string());
+            set("servers", data.servers.len().to_string());
+        }
+        Peer::Plain => {
+            ["intents", "server"].iter().for_each(|name| drop(parameters.remove(*name)));
+            if parameters.contains_key("content-len") {
+                parameters.insert("content-len-of".into(), "whole message".into());
+            }
+        }
+    }
+    parameters
 }
 
 /// Prints a report and writes it where it was asked for.
@@ -224,7 +263,7 @@ fn work(worker: &WorkerArgs) -> Result<(), String> {
         return Err("the first process starts scenarios only".into());
     };
     let (_, common) = name_of(&scenario);
-    let data = dataset::Dataset::load(&common.dir)?;
+    let data = worker::dataset(common)?;
     let (sessions, connections) = size_of(&scenario, &data)?;
     drop(data);
     let (context, engine) = Context::new(worker, common, sessions + connections)?;

@@ -13,6 +13,7 @@ use crate::engine::{Answer, Driver, Engine, Event, Settings};
 use crate::gateway::{Marker, post_body, string_of};
 use crate::http::{self, Origin};
 use crate::net::CONNECTIONS_PER_SOURCE;
+use crate::peer::Peer;
 use crate::schedule::Random;
 use crate::stats::quote;
 use crate::system::now_ns;
@@ -318,6 +319,7 @@ pub fn run(args: &SeedArgs, run: u32) -> Result<(), String> {
         address: target.address,
         origin: Origin { host: target.host, bypass: args.bypass.clone() },
         sources: connections.div_ceil(CONNECTIONS_PER_SOURCE),
+        peer: Peer::Plexichat,
         intents: 0,
         beat_ms: 0,
         tokens: Vec::new(),

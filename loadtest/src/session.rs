@@ -9,6 +9,7 @@ use crate::engine::{Driver, Engine, Event};
 use crate::gateway;
 use crate::link::Link;
 use crate::net;
+use crate::peer::Peer;
 use crate::system::now_ns;
 use crate::ws;
 
@@ -20,7 +21,7 @@ pub enum State {
     Connecting,
     /// Waiting for the 101.
     Upgrading,
-    /// Waiting for HELLO.
+    /// Waiting for HELLO. A plain peer sends none: its sessions are live at the 101.
     Greeting,
     /// Waiting for READY or RESUMED.
     Joining,
@@ -46,6 +47,8 @@ pub struct Session {
     probing: bool,
     /// Does not read.
     muted: bool,
+    /// Posts to a plain peer and receives nothing. Its handshake is not measured.
+    publisher: bool,
     /// Its end is no error.
     may_end: bool,
     /// Bytes of its receive buffer; 0: the kernel's choice.
@@ -75,6 +78,12 @@ impl Engine {
         self.sessions.len() as u32 - 1
     }
 
+    /// Adds a closed session that posts with [`Engine::send_text`]; gives its index.
+    pub fn add_publisher(&mut self) -> u32 {
+        self.sessions.push(Session { publisher: true, ..Session::default() });
+        self.sessions.len() as u32 - 1
+    }
+
     pub fn state(&self, session: u32) -> State {
         self.sessions[session as usize].state
     }
@@ -91,7 +100,10 @@ impl Engine {
         let opened = net::connect(self.settings.address, source, buffer)
             .and_then(|stream| s.link.open(stream, &self.poll, token));
         match opened {
-            Ok(()) => s.link.send(|out| ws::write_upgrade(out, "/gateway", &self.settings.origin.host)),
+            Ok(()) => {
+                let path = self.settings.peer.session_path(s.publisher);
+                s.link.send(|out| ws::write_upgrade(out, path, &self.settings.origin.host));
+            }
             Err(e) => {
                 s.state = State::Closed;
                 s.link.close();
@@ -182,6 +194,16 @@ impl Engine {
         true
     }
 
+    /// Sends a message. False when the session is not live: nothing was sent.
+    pub fn send_text(&mut self, session: u32, text: &[u8]) -> bool {
+        let s = &mut self.sessions[session as usize];
+        let live = s.state == State::Live;
+        if live {
+            s.link.send(|out| ws::write_frame(out, ws::TEXT, text));
+        }
+        live
+    }
+
     /// Says that this session's end is no error.
     pub fn expect_end(&mut self, session: u32) {
         self.sessions[session as usize].may_end = true;
@@ -206,8 +228,10 @@ impl Engine {
         let s = &mut self.sessions[index as usize];
         if writable && s.state == State::Connecting {
             s.state = State::Upgrading;
-            // The turn began before the wait.
-            self.connect.record(now_ns().saturating_sub(s.due_ns));
+            if !s.publisher {
+                // The turn began before the wait.
+                self.connect.record(now_ns().saturating_sub(s.due_ns));
+            }
         }
         !s.muted
     }
@@ -224,11 +248,12 @@ impl Engine {
                 Ok(None) => return self.sessions[index as usize].link.keep(joined, data, 0),
                 Err(why) => return self.session_failed(driver, index, &why),
             }
-            let s = &mut self.sessions[index as usize];
-            s.state = State::Greeting;
-            self.upgrade.record(self.now.saturating_sub(s.due_ns));
+            self.upgraded(driver, index);
         }
         loop {
+            if self.sessions[index as usize].link.generation != generation {
+                return;
+            }
             match ws::next_frame(&bytes[at..]) {
                 Ok(Some(frame)) => {
                     let payload = &bytes[at + frame.payload.start..at + frame.payload.end];
@@ -238,12 +263,27 @@ impl Engine {
                 Ok(None) => break,
                 Err(why) => return self.session_failed(driver, index, why),
             }
-            if self.sessions[index as usize].link.generation != generation {
-                return;
-            }
         }
         if at < bytes.len() {
             self.sessions[index as usize].link.keep(joined, data, at);
+        }
+    }
+
+    fn upgraded(&mut self, driver: &mut impl Driver, index: u32) {
+        let s = &mut self.sessions[index as usize];
+        let age = self.now.saturating_sub(s.due_ns);
+        if !s.publisher {
+            self.upgrade.record(age);
+        }
+        match self.settings.peer {
+            Peer::Plexichat => s.state = State::Greeting,
+            Peer::Plain => {
+                s.state = State::Live;
+                if !s.publisher {
+                    self.ready.record(age);
+                }
+                driver.session(self, index, Event::Ready);
+            }
         }
     }
 
@@ -266,6 +306,9 @@ impl Engine {
     }
 
     fn message(&mut self, driver: &mut impl Driver, index: u32, text: &[u8]) {
+        if self.settings.peer == Peer::Plain {
+            return driver.session(self, index, Event::Dispatch { t: b"", text });
+        }
         let Some(head) = gateway::head(text) else {
             return self.session_failed(driver, index, "message that is no gateway object");
         };

@@ -11,10 +11,21 @@ use crate::dataset::{Dataset, Server, User};
 use crate::engine::{Engine, Settings};
 use crate::http::Origin;
 use crate::net::CONNECTIONS_PER_SOURCE;
+use crate::peer::Peer;
 use crate::schedule::{Arrivals, Random, Schedule};
 use crate::shared::{RUNNING, STOPPING, Shared, Worker};
 use crate::stats::{self, Results};
 use crate::system;
+
+/// The users and servers of a run.
+pub fn dataset(common: &Common) -> Result<Dataset, String> {
+    match (common.peer, &common.dir, &common.base) {
+        (Peer::Plexichat, Some(dir), _) => Dataset::load(dir),
+        (Peer::Plexichat, None, _) => Err("Give the folder that `plexichat-loadtest seed` wrote.".into()),
+        (Peer::Plain, _, Some(base)) => Ok(Dataset::plain(base)),
+        (Peer::Plain, _, None) => Err("--peer plain needs --base, such as http://127.0.0.1:9001.".into()),
+    }
+}
 
 /// What a scenario knows about its process.
 pub struct Context {
@@ -39,13 +50,14 @@ impl Context {
     pub fn new(args: &WorkerArgs, common: &Common, total: u32) -> Result<(Context, Engine), String> {
         system::set_up_worker();
         system::raise_file_limit();
-        let data = Dataset::load(&common.dir)?;
+        let data = dataset(common)?;
         let target = Target::parse(common.base.as_deref().unwrap_or(&data.base), common.allow_remote)?;
         let random = Random::new(u64::from(args.run) << 8 | u64::from(args.index));
         let mut engine = Engine::new(Settings {
             address: target.address,
             origin: Origin { host: target.host, bypass: common.bypass.clone() },
             sources: common.sources.unwrap_or(total.div_ceil(CONNECTIONS_PER_SOURCE)),
+            peer: common.peer,
             intents: common.intents,
             beat_ms: 0,
             tokens: data.users.iter().map(|User { token, .. }| token.clone()).collect(),

@@ -90,6 +90,7 @@ pub fn label(name: &str) -> String {
     let is_unit =
         |word: &str| unit != Unit::PerSecond && UNITS.iter().any(|(u, of)| *u == word && *of == unit);
     let words = name.split('_').filter_map(|word| match word {
+        "bytes" if name.starts_with("received_") => Some("bytes"),
         word if is_unit(word) => matches!(unit, Unit::Bytes | Unit::Kib).then_some("memory"),
         "cpu" if unit == Unit::Seconds && !name.contains("_per_") => Some("CPU time"),
         "cpu" => Some("CPU"),
@@ -122,6 +123,7 @@ pub fn better(name: &str, per_work: bool) -> Better {
             }
         }
         Unit::Seconds if name == "measured_s" => Better::Neither,
+        Unit::Bytes if name == "received_bytes" => Better::Neither,
         _ => Better::Less,
     }
 }
@@ -256,6 +258,8 @@ mod tests {
             ),
             ("server_anon_kib_finished", Unit::Kib, "server anonymous memory finished", Better::Less),
             ("server_anon_kib_before", Unit::Kib, "server anonymous memory before", Better::Neither),
+            ("received_bytes_per_delivery", Unit::Bytes, "received bytes per delivery", Better::Less),
+            ("received_bytes", Unit::Bytes, "received bytes", Better::Neither),
             ("machine_bytes_per_session", Unit::Bytes, "machine memory per session", Better::Less),
             ("churn_dropped", Unit::Count, "churn dropped", Better::Neither),
             ("measured_s", Unit::Seconds, "measured", Better::Neither),

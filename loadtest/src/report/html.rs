@@ -17,7 +17,7 @@ const OPENING: &str = "sessions_opened";
 /// The page of one run.
 pub fn page(report: &Report) -> String {
     let e = &report.environment;
-    let mut body = format!("<h1>{}</h1>\n", escape(&report.scenario));
+    let mut body = format!("<h1>{}</h1>\n", escape(&report.title()));
     let _ = writeln!(
         body,
         "<p class=\"dim\">{} · {} · {}</p>",
@@ -34,7 +34,7 @@ pub fn page(report: &Report) -> String {
     all_figures(&mut body, report);
     errors(&mut body, report);
     environment(&mut body, report);
-    let title = format!("{} – plexichat-loadtest", report.scenario);
+    let title = format!("{} – plexichat-loadtest", report.title());
     document(&title, &body)
 }
 

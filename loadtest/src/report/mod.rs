@@ -63,6 +63,14 @@ impl Report {
         json::read(self.to_json().into_bytes()).expect("a report reads what it writes")
     }
 
+    /// The scenario, and what was loaded if it was no Plexichat server.
+    pub fn title(&self) -> String {
+        match self.parameters.get("peer").filter(|peer| *peer != "plexichat") {
+            Some(peer) => format!("{} (peer={peer})", self.scenario),
+            None => self.scenario.clone(),
+        }
+    }
+
     /// The file for tools, described in the README.
     pub fn to_json(&self) -> String {
         write::json(self)

@@ -15,7 +15,7 @@ const SIZES: [(&str, &str); 4] =
 pub fn summary(report: &Report) -> String {
     let mut out = String::new();
     let size: Vec<String> = SIZES.iter().filter_map(|(one, many)| size(report, one, many)).collect();
-    let _ = writeln!(out, "{} on {}: {}", report.scenario, report.environment.target, size.join(", "));
+    let _ = writeln!(out, "{} on {}: {}", report.title(), report.environment.target, size.join(", "));
     section(
         &mut out,
         figures::ranked(report.gauges.iter())

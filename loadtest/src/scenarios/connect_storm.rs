@@ -11,6 +11,7 @@ use super::{count_refusal, nothing};
 use crate::args::ConnectStormArgs;
 use crate::engine::{Answer, Driver, Engine, Event};
 use crate::gateway::{Marker, post_body};
+use crate::peer::Peer;
 use crate::schedule::{Arrivals, Schedule};
 use crate::session::{Leave, State};
 use crate::stats::{Latency, Results};
@@ -70,6 +71,9 @@ struct Counts {
 }
 
 pub fn size(args: &ConnectStormArgs) -> Result<(u32, u32), String> {
+    if args.common.peer == Peer::Plain && args.churn.is_some() {
+        return Err("--churn resumes sessions, which --peer plain cannot; leave it out.".into());
+    }
     Ok((args.sessions, if args.churn.is_some() { CONNECTIONS } else { 0 }))
 }
 

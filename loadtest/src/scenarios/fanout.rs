@@ -1,15 +1,18 @@
 //! `fanout`: posts to one server, timed until they arrive in each of its sessions.
 //!
 //! The first process posts; all of them receive. A post is under way until every session that was READY
-//! when it was sent has it, which is what --in-flight counts.
+//! when it was sent has it, which is what --in-flight counts. A plain peer is posted to by text frames over one more
+//! WebSocket, which receives nothing.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::{audience_len, audience_users, count_refusal, nothing};
+use super::{audience_len, audience_users, count_refusal, nothing, server};
 use crate::args::FanoutArgs;
 use crate::dataset::Dataset;
 use crate::engine::{Answer, Driver, Engine, Event};
-use crate::gateway::{Marker, post_body};
+use crate::gateway::Marker;
+use crate::peer::Peer;
+use crate::session::State;
 use crate::shared::SLOTS;
 use crate::stats::{Latency, Results};
 use crate::worker::{Context, Opener, Stretch};
@@ -24,6 +27,8 @@ struct Fanout<'a> {
     hint: usize,
     deliveries: u64,
     measured: u64,
+    /// Bytes of the messages of measured deliveries, without frame headers.
+    received_bytes: u64,
     delivery: Latency,
     all: Latency,
     poster: Option<Poster>,
@@ -31,11 +36,7 @@ struct Fanout<'a> {
 
 /// The posting half, in the first process only.
 struct Poster {
-    path: String,
-    members: Vec<u32>,
-    idle: Vec<u32>,
-    /// What each connection posted last: number and time.
-    sent: Vec<(u32, u64)>,
+    way: Way,
     next_seq: u32,
     abandoned: u64,
     answers: u64,
@@ -47,19 +48,38 @@ struct Poster {
     body: Vec<u8>,
 }
 
+/// How a post gets to the server.
+enum Way {
+    /// As a request over an idle connection.
+    Requests {
+        path: String,
+        members: Vec<u32>,
+        idle: Vec<u32>,
+        /// What each connection posted last: number and time.
+        sent: Vec<(u32, u64)>,
+    },
+    /// As a text frame of this session. Nothing answers it.
+    Frames { publisher: u32 },
+}
+
 pub fn size(args: &FanoutArgs, data: &Dataset) -> Result<(u32, u32), String> {
-    Ok((audience_len(&args.audience, data)?, args.in_flight))
+    let len = args.common.peer.content_len();
+    if !len.contains(&args.content_len) {
+        return Err(format!("--content-len: from {} to {} with this --peer.", len.start(), len.end()));
+    }
+    server(data, args.audience.server)?;
+    match (args.common.peer, args.audience.sessions) {
+        (Peer::Plexichat, _) => Ok((audience_len(&args.audience, data)?, args.in_flight)),
+        (Peer::Plain, Some(sessions)) => Ok((sessions, 1)),
+        (Peer::Plain, None) => Err("--peer plain has no members to count: give --sessions.".into()),
+    }
 }
 
 pub fn work(args: &FanoutArgs, context: Context, mut engine: Engine) -> Results {
-    let server = context.servers[args.audience.server].clone();
     let users = audience_users(&args.audience, &context).into_iter();
     let opener = Opener::new(&mut engine, &context, users, args.common.concurrency);
     let poster = (context.index == 0).then(|| Poster {
-        path: format!("/api/v1/channels/{}/messages", server.channels[0]),
-        members: server.members,
-        idle: engine.add_connections(args.in_flight).collect(),
-        sent: vec![(0, 0); args.in_flight as usize],
+        way: Way::new(args, &context, &mut engine),
         next_seq: 0,
         abandoned: 0,
         answers: 0,
@@ -74,11 +94,22 @@ pub fn work(args: &FanoutArgs, context: Context, mut engine: Engine) -> Results 
         context.shared.first_measured.store(u32::MAX, Release);
     }
     let (delivery, all) = (Latency::shown(), Latency::new());
-    let mut fanout =
-        Fanout { args, context, opener, hint: 0, deliveries: 0, measured: 0, delivery, all, poster };
+    let mut fanout = Fanout {
+        args,
+        context,
+        opener,
+        hint: 0,
+        deliveries: 0,
+        measured: 0,
+        received_bytes: 0,
+        delivery,
+        all,
+        poster,
+    };
     engine.run(&mut fanout);
     fanout.opener.report(&mut engine.results);
     engine.results.count("deliveries", fanout.measured);
+    engine.results.count("received_bytes", fanout.received_bytes);
     engine.results.latency("delivery", fanout.delivery);
     engine.results.latency("delivery_to_all", fanout.all);
     if let Some(poster) = fanout.poster {
@@ -98,12 +129,16 @@ pub fn conclude(results: &mut Results) -> Option<String> {
     if let Some(cpu) = cpu.filter(|_| deliveries > 0.0) {
         results.gauge("server_cpu_s_per_million_deliveries", cpu * 1e6 / deliveries);
     }
+    if deliveries > 0.0 {
+        let received = results.counter("received_bytes") as f64;
+        results.gauge("received_bytes_per_delivery", received / deliveries);
+    }
     nothing(results, "deliveries", "No message reached a session; see the errors above.")
 }
 
 impl Fanout<'_> {
     fn received(&mut self, engine: &mut Engine, t: &[u8], text: &[u8]) {
-        if t != b"MESSAGE_CREATE" {
+        if t != self.args.common.peer.post_event() {
             return;
         }
         let Some(marker) = Marker::find(text, &mut self.hint).filter(|m| m.run == self.context.run) else {
@@ -115,6 +150,7 @@ impl Fanout<'_> {
         self.context.me().deliveries.store(self.deliveries, Relaxed);
         if measured {
             self.measured += 1;
+            self.received_bytes += text.len() as u64;
             self.delivery.record(age);
         }
         if self.context.shared.delivered(marker.seq, engine.now) {
@@ -122,6 +158,69 @@ impl Fanout<'_> {
                 self.all.record(age);
             }
             self.context.wake_first();
+        }
+    }
+}
+
+impl Way {
+    fn new(args: &FanoutArgs, context: &Context, engine: &mut Engine) -> Way {
+        match args.common.peer {
+            Peer::Plexichat => {
+                let server = &context.servers[args.audience.server];
+                Way::Requests {
+                    path: format!("/api/v1/channels/{}/messages", server.channels[0]),
+                    members: server.members.clone(),
+                    idle: engine.add_connections(args.in_flight).collect(),
+                    sent: vec![(0, 0); args.in_flight as usize],
+                }
+            }
+            Peer::Plain => {
+                let publisher = engine.add_publisher();
+                engine.open_session(publisher, false, engine.now);
+                Way::Frames { publisher }
+            }
+        }
+    }
+
+    /// Whether this session is the way, and no receiver.
+    fn is(&self, session: u32) -> bool {
+        matches!(self, Way::Frames { publisher } if *publisher == session)
+    }
+
+    /// Not while the WebSocket to post over is being opened.
+    fn settled(&self, engine: &Engine) -> bool {
+        match self {
+            Way::Requests { .. } => true,
+            Way::Frames { publisher } => matches!(engine.state(*publisher), State::Live | State::Closed),
+        }
+    }
+
+    /// Whether a post could be sent now.
+    fn free(&self, engine: &Engine) -> bool {
+        match self {
+            Way::Requests { idle, .. } => !idle.is_empty(),
+            Way::Frames { publisher } => engine.state(*publisher) == State::Live,
+        }
+    }
+
+    /// Whether every post was answered, if posts are.
+    fn quiet(&self) -> bool {
+        match self {
+            Way::Requests { idle, sent, .. } => idle.len() == sent.len(),
+            Way::Frames { .. } => true,
+        }
+    }
+
+    /// Sends a post; only when the way is free.
+    fn send(&mut self, engine: &mut Engine, seq: u32, at_ns: u64, body: &[u8]) {
+        match self {
+            Way::Requests { path, members, idle, sent } => {
+                let connection = idle.pop().expect("the way is free");
+                sent[connection as usize] = (seq, at_ns);
+                let author = members[seq as usize % members.len()];
+                engine.request_as(author, connection, "POST", path, body);
+            }
+            Way::Frames { publisher } => assert!(engine.send_text(*publisher, body), "the way is free"),
         }
     }
 }
@@ -139,7 +238,7 @@ impl Poster {
         }
         if self.stretch.is_none() {
             // The warm-up must be over everywhere before anything is measured.
-            if in_flight(self) > 0 || self.idle.len() < self.sent.len() {
+            if in_flight(self) > 0 || !self.way.quiet() {
                 return;
             }
             shared.first_measured.store(self.next_seq, Release);
@@ -158,7 +257,7 @@ impl Poster {
                     return;
                 }
             }
-        } else if !self.ended && in_flight(self) == 0 && self.idle.len() == self.sent.len() {
+        } else if !self.ended && in_flight(self) == 0 && self.way.quiet() {
             self.end(context, engine);
         }
     }
@@ -167,26 +266,28 @@ impl Poster {
         self.next_seq.saturating_sub(context.shared.first_measured.load(Relaxed))
     }
 
-    /// Posts over an idle connection; false when there is none.
+    /// Posts; false when it cannot now.
     fn post(&mut self, args: &FanoutArgs, context: &Context, engine: &mut Engine) -> bool {
-        let Some(connection) = self.idle.pop() else { return false };
+        if !self.way.free(engine) {
+            return false;
+        }
         let seq = self.next_seq;
         self.next_seq += 1;
         if context.shared.begin_post(seq, context.live_sessions()) {
             self.abandoned += 1;
         }
         let at_ns = crate::system::now_ns();
-        self.sent[connection as usize] = (seq, at_ns);
         self.body.clear();
-        post_body(&mut self.body, Marker { run: context.run, seq, at_ns }, args.content_len as usize);
-        let author = self.members[seq as usize % self.members.len()];
-        engine.request_as(author, connection, "POST", &self.path, &self.body);
+        let marker = Marker { run: context.run, seq, at_ns };
+        args.common.peer.write_post(&mut self.body, marker, args.content_len as usize);
+        self.way.send(engine, seq, at_ns, &self.body);
         true
     }
 
     fn answered(&mut self, context: &Context, engine: &mut Engine, connection: u32, answer: Answer<'_>) {
-        self.idle.push(connection);
-        let (seq, at_ns) = self.sent[connection as usize];
+        let Way::Requests { idle, sent, .. } = &mut self.way else { return };
+        idle.push(connection);
+        let (seq, at_ns) = sent[connection as usize];
         if let Answer::Reply { status: 200, .. } = answer {
             self.answers += 1;
             context.me().answers.store(self.answers, Relaxed);
@@ -225,13 +326,13 @@ impl Poster {
 
     fn end(&mut self, context: &Context, engine: &mut Engine) {
         self.ended = true;
+        context.shared.posting_done.store(1, Release);
         let Some(stretch) = &self.stretch else { return };
         let until_now = stretch.end(engine.now, context, &mut engine.results);
         let last_ns = context.shared.last_completion_ns.load(Acquire);
         let seconds = last_ns.checked_sub(stretch.start_ns).map_or(until_now, |ns| ns as f64 / 1e9);
         engine.results.gauge("measured_s", seconds);
         engine.results.count("posts", u64::from(self.measured_posts(context)));
-        context.shared.posting_done.store(1, Release);
     }
 }
 
@@ -243,6 +344,13 @@ impl Driver for Fanout<'_> {
     }
 
     fn session(&mut self, engine: &mut Engine, session: u32, event: Event<'_>) {
+        if let Some(poster) = self.poster.as_mut().filter(|poster| poster.way.is(session)) {
+            // Nothing more can be posted.
+            if matches!(event, Event::Closed(_)) && !poster.ended {
+                poster.end(&self.context, engine);
+            }
+            return;
+        }
         match event {
             Event::Dispatch { t, text } => self.received(engine, t, text),
             Event::Ready => self.opener.joined(engine, session, self.context.me()),
@@ -253,9 +361,12 @@ impl Driver for Fanout<'_> {
 
     fn turn(&mut self, engine: &mut Engine) -> Option<u64> {
         let me = self.context.me();
-        self.opener.turn(engine, me, &mut self.context.random);
         if self.context.stopping() {
             return None;
+        }
+        // Whoever waits for sessions to open waits for the way to post too.
+        if self.poster.as_ref().is_none_or(|poster| poster.way.settled(engine)) {
+            self.opener.turn(engine, me, &mut self.context.random);
         }
         if self.context.running() {
             if let Some(poster) = self.poster.as_mut().filter(|p| !p.ended) {

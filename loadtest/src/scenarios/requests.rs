@@ -7,6 +7,7 @@ use super::{Window, add_cpu_per, count_refusal, nothing};
 use crate::args::{GetsArgs, Load, PostsArgs};
 use crate::engine::{Answer, Driver, Engine, Event};
 use crate::gateway::{Marker, post_body};
+use crate::peer::Peer;
 use crate::stats::{Latency, Results};
 use crate::worker::Context;
 
@@ -43,6 +44,9 @@ pub fn posts_size(args: &PostsArgs) -> Result<(u32, u32), String> {
 }
 
 pub fn gets_size(args: &GetsArgs) -> Result<(u32, u32), String> {
+    if args.common.peer == Peer::Plain && args.paths.iter().any(|path| path.contains('{')) {
+        return Err("--peer plain has no servers and channels: give --paths without {…}, such as /.".into());
+    }
     let bad = |path: &&String| !path.starts_with('/') || !path.bytes().all(|b| b.is_ascii_graphic());
     match args.paths.iter().find(bad) {
         Some(path) => Err(format!("--paths: {path:?} does not begin with / or holds more than plain ASCII.")),
@@ -139,7 +143,8 @@ impl Requests<'_> {
             Kind::Get { paths } => {
                 line.path = self.seq as usize % paths.len();
                 let path = paths[line.path].replace("{channel}", channel).replace("{server}", &server.id);
-                engine.request_as(line.user, lane, "GET", &format!("/api/v1{path}"), b"");
+                let path = format!("{}{path}", engine.settings.peer.api_prefix());
+                engine.request_as(line.user, lane, "GET", &path, b"");
             }
         }
         self.seq = self.seq.wrapping_add(1);
