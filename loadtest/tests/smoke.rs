@@ -31,6 +31,13 @@ impl Run {
         run
     }
 
+    /// A folder for results, and nothing seeded.
+    fn unseeded(name: &str) -> Run {
+        let dir = std::env::temp_dir().join(format!("plexichat-loadtest-{}-{name}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        Run { dir }
+    }
+
     fn dir(&self) -> &str {
         self.dir.to_str().unwrap()
     }
@@ -39,11 +46,12 @@ impl Run {
         Command::new(env!("CARGO_BIN_EXE_plexichat-loadtest")).args(line.split(' ')).output().unwrap()
     }
 
-    /// Runs a scenario; gives its exit and its JSON.
+    /// Runs a scenario, over what was seeded unless the peer is plain; gives its exit and its JSON.
     fn scenario(&self, line: &str) -> (Output, OwnedValue) {
         let (name, options) = line.split_once(' ').unwrap();
         let json = self.dir.join("out.json");
-        let out = self.tool(&format!("{name} {} {options} --json {}", self.dir(), json.display()));
+        let dir = if options.contains("--peer plain") { String::new() } else { format!("{} ", self.dir()) };
+        let out = self.tool(&format!("{name} {dir}{options} --json {}", json.display()));
         let mut bytes = fs::read(json).unwrap_or_else(|e| panic!("{e}: {}", text(&out)));
         (out, simd_json::to_owned_value(&mut bytes).unwrap())
     }
@@ -69,6 +77,10 @@ fn text(out: &Output) -> String {
 
 fn counter(json: &OwnedValue, name: &str) -> u64 {
     json["counters"].get_u64(name).unwrap_or_else(|| panic!("no {name} in {json}"))
+}
+
+fn gauge(json: &OwnedValue, name: &str) -> f64 {
+    json["gauges"].get(name).and_then(|v| v.cast_f64()).unwrap_or_else(|| panic!("no {name} in {json}"))
 }
 
 fn samples(json: &OwnedValue, name: &str) -> u64 {
@@ -115,6 +127,75 @@ fn fanout_counts_every_delivery() {
         assert_eq!((counter(&json, "posts"), samples(&json, "post")), (posts, posts), "{options}");
         assert_eq!(counter(&json, "deliveries"), posts * sessions, "{options}");
         assert_eq!(samples(&json, "delivery_to_all"), posts, "{options}");
+        let len = gauge(&json, "received_bytes_per_delivery");
+        assert!(len > 100.0 && len < 300.0, "an event is more than its content: {json}");
+        assert_eq!(json["parameters"]["peer"].as_str(), Some("plexichat"));
+    }
+}
+
+#[test]
+fn plain_peers_are_measured_without_a_seed() {
+    let run = Run::unseeded("plain");
+    let pid = std::process::id();
+    for (options, posts, sessions, len) in [
+        ("--posts 50 --sessions 4", 50, 4, 100),
+        ("--posts 40 --in-flight 8 --sessions 10 --content-len 37", 40, 10, 37),
+        ("--posts 30 --in-flight 4 --sessions 9 --processes 3 --content-len 6000", 30, 9, 6000),
+    ] {
+        let base = fake::plain::start(Fault::Nothing);
+        let json = run.measured(&format!("fanout --peer plain --base {base} {options} --pid {pid}"));
+        assert_eq!((counter(&json, "posts"), counter(&json, "deliveries")), (posts, posts * sessions));
+        assert_eq!(counter(&json, "sessions_ready"), sessions, "the one that posts is none of them");
+        assert_eq!((samples(&json, "ready"), samples(&json, "delivery_to_all")), (sessions, posts));
+        assert_eq!(gauge(&json, "received_bytes_per_delivery"), f64::from(len), "{options}");
+        assert!(json["gauges"].get("server_cpu_s_per_million_deliveries").is_some(), "{json}");
+        let parameters = &json["parameters"];
+        assert_eq!(parameters["peer"].as_str(), Some("plain"));
+        assert_eq!(parameters["content-len-of"].as_str(), Some("whole message"));
+        assert!(parameters.get("users").is_none(), "nobody was seeded: {parameters}");
+    }
+    let base = fake::plain::start(Fault::Nothing);
+    let line =
+        |options: &str| run.measured(&options.replace("PLAIN", &format!("--peer plain --base {base}")));
+    let json = line(&format!("idle PLAIN --sessions 20 --hold 0 --processes 2 --pid {pid}"));
+    assert_eq!((counter(&json, "sessions_ready"), samples(&json, "ready")), (20, 20));
+    assert!(json["gauges"].get("server_total_bytes_per_session").is_some(), "{json}");
+    let json = line("connect-storm PLAIN --sessions 24 --rate 100");
+    assert!(["connect", "upgrade", "ready"].iter().all(|stage| samples(&json, stage) == 24), "{json}");
+    assert!(json["latencies_us"].get("hello").is_none(), "a plain peer says nothing first: {json}");
+    let json = line("gets PLAIN --paths / --connections 2 --seconds 1 --warmup 0");
+    assert!(
+        counter(&json, "gets") > 10 && json["errors"].as_object().is_some_and(|e| e.is_empty()),
+        "{json}"
+    );
+}
+
+#[test]
+fn plain_peers_that_fail_are_noticed() {
+    let run = Run::unseeded("plain-fails");
+    for (fault, error, ok) in [
+        (Fault::LosesAPost, "post that did not reach every session", true),
+        (Fault::RefusesPosts, "before READY: upgrade answered HTTP 403", false),
+    ] {
+        let base = fake::plain::start(fault);
+        let (out, json) = run.scenario(&format!("fanout --peer plain --base {base} --sessions 4 --posts 30"));
+        assert_eq!((out.status.success(), json["errors"].get_u64(error)), (ok, Some(1)), "{json}");
+    }
+    let base = "--base http://127.0.0.1:1";
+    for (line, want) in [
+        ("fanout --peer plain --sessions 2", "needs --base"),
+        ("fanout --peer plain BASE", "give --sessions"),
+        ("fanout --peer plain BASE --sessions 2 --content-len 36", "from 37"),
+        ("fanout --peer plexichat BASE", "seed"),
+        ("fanout DIR --peer plexichat --content-len 4001", "to 4000"),
+        ("connect-storm --peer plain BASE --sessions 2 --churn 1", "--churn"),
+        ("gets --peer plain BASE", "--paths"),
+        ("posts --peer plain BASE", "Plexichat API"),
+    ] {
+        let dir = if line.contains("DIR") { Some(Run::seeded("plain-limits", Fault::Nothing)) } else { None };
+        let line = line.replace("BASE", base).replace("DIR", dir.as_ref().map_or("", |run| run.dir()));
+        let out = run.tool(&line);
+        assert!(!out.status.success() && text(&out).contains(want), "{line}: {}", text(&out));
     }
 }
 

@@ -123,6 +123,7 @@ pub fn better(name: &str, per_work: bool) -> Better {
             }
         }
         Unit::Seconds if name == "measured_s" => Better::Neither,
+        Unit::Bytes if name == "received_bytes" => Better::Neither,
         _ => Better::Less,
     }
 }
@@ -257,6 +258,8 @@ mod tests {
             ),
             ("server_anon_kib_finished", Unit::Kib, "server anonymous memory finished", Better::Less),
             ("server_anon_kib_before", Unit::Kib, "server anonymous memory before", Better::Neither),
+            ("received_bytes_per_delivery", Unit::Bytes, "received bytes per delivery", Better::Less),
+            ("received_bytes", Unit::Bytes, "received bytes", Better::Neither),
             ("machine_bytes_per_session", Unit::Bytes, "machine memory per session", Better::Less),
             ("churn_dropped", Unit::Count, "churn dropped", Better::Neither),
             ("measured_s", Unit::Seconds, "measured", Better::Neither),

@@ -2,6 +2,8 @@
 //!
 //! Invariant: everything happens under one lock, so its order of events is trivially right unless a fault is asked for.
 
+pub mod plain;
+
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -27,7 +29,9 @@ pub enum Fault {
     RefusesResume,
     /// When a session does not read, the event after is lost for all.
     LosesWhenSlow,
-    /// Every post is refused.
+    /// A post does not reach one of the sessions (plain).
+    LosesAPost,
+    /// Every post is refused; plain: the connection to post over.
     RefusesPosts,
     /// Sessions are closed with 4008 instead of READY.
     RefusesSessions,
@@ -93,23 +97,16 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut input = Vec::new();
     loop {
-        let head_len = loop {
-            if let Some(i) = input.windows(4).position(|w| w == b"\r\n\r\n") {
-                break i + 4;
-            }
-            read_more(&mut stream, &mut input)?;
-        };
-        let head = String::from_utf8_lossy(&input[..head_len]).into_owned();
+        let head = read_head(&mut stream, &mut input)?;
         if head.starts_with("GET /gateway ") {
-            input.drain(..head_len);
             return gateway(stream, &head, input, state);
         }
         let len: usize = header(&head, "content-length").and_then(|v| v.parse().ok()).unwrap_or(0);
-        while input.len() < head_len + len {
+        while input.len() < len {
             read_more(&mut stream, &mut input)?;
         }
-        let body = String::from_utf8_lossy(&input[head_len..head_len + len]).into_owned();
-        input.drain(..head_len + len);
+        let body = String::from_utf8_lossy(&input[..len]).into_owned();
+        input.drain(..len);
         let mut words = head.split(' ');
         let (method, path) = (words.next()?, words.next()?);
         let (status, answer) = answer(&mut state.lock().unwrap(), method, path, &body);
@@ -167,11 +164,7 @@ fn history(query: &str) -> String {
 
 /// One gateway connection.
 fn gateway(mut stream: TcpStream, head: &str, mut input: Vec<u8>, state: &Mutex<State>) -> Option<()> {
-    let key = derive_accept_key(header(head, "sec-websocket-key")?.as_bytes());
-    let upgrade = format!(
-        "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {key}\r\n\r\n"
-    );
-    stream.write_all(upgrade.as_bytes()).ok()?;
+    accept(&mut stream, head)?;
     stream.set_write_timeout(Some(Duration::from_millis(20))).ok()?;
     send(&mut stream, OpCode::Data(Data::Text), br#"{"op":10,"d":{"heartbeat_interval":300}}"#);
     loop {
@@ -214,6 +207,26 @@ fn gateway(mut stream: TcpStream, head: &str, mut input: Vec<u8>, state: &Mutex<
             }
             session.stream = stream.try_clone().ok();
         }
+    }
+}
+
+/// Answers an upgrade.
+fn accept(stream: &mut TcpStream, head: &str) -> Option<()> {
+    let key = derive_accept_key(header(head, "sec-websocket-key")?.as_bytes());
+    let upgrade = format!(
+        "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {key}\r\n\r\n"
+    );
+    stream.write_all(upgrade.as_bytes()).ok()
+}
+
+/// The head of a request, taken from the input.
+fn read_head(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<String> {
+    loop {
+        if let Some(i) = input.windows(4).position(|w| w == b"\r\n\r\n") {
+            let head: Vec<u8> = input.drain(..i + 4).collect();
+            return Some(String::from_utf8_lossy(&head).into_owned());
+        }
+        read_more(stream, input)?;
     }
 }
 
