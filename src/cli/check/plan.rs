@@ -29,21 +29,23 @@ const fn cost(name: &'static str, value: f64, unit: &'static str, source: &'stat
 pub mod costs {
     use super::{Cost, cost};
 
-    // 3.3 µs per delivery at one frame a send and 0.67 at eight give 3.0 for the send and 0.3 for each frame.
-    pub const SEND: Cost = cost("send", 3.0, "µs", "fanout --in-flight 1 and 8");
-    pub const FRAME: Cost = cost("frame in a send", 0.3, "µs", "fanout --in-flight 1 and 8");
-    pub const POST: Cost = cost("post, writer included", 15.0, "µs", "posts --connections 64");
-    pub const READ: Cost = cost("GET", 5.3, "µs", "GET /users/@me on kept connections");
-    pub const CONNECT: Cost = cost("connect and identify", 44.0, "µs", "idle --sessions 15000");
+    // 4.66 µs per delivery at one frame a send and 0.86 at eight give 4.35 for the send and 0.31 for each frame.
+    pub const SEND: Cost = cost("send", 4.35, "µs", "fanout --in-flight 1 and 8");
+    pub const FRAME: Cost = cost("frame in a send", 0.31, "µs", "fanout --in-flight 1 and 8");
+    // 10 µs where 256 clients post as fast as they can: the fuller the batch, the cheaper.
+    pub const POST: Cost = cost("post, writer included", 32.0, "µs", "posts --rate 20000");
+    pub const READ: Cost = cost("GET", 7.1, "µs", "GET /users/@me on kept connections");
+    pub const CONNECT: Cost = cost("connect and identify", 32.0, "µs", "idle --sessions 15000");
     // An idle core wakes for each: 23 µs at 8,000 a second, 14 at 32,000.
     pub const HEARTBEAT: Cost = cost("heartbeat", 14.0, "µs", "idle, websocket.heartbeat_interval_ms=250");
     pub const PING: Cost = cost("ping and pong", 6.0, "µs", "idle, websocket.ping_interval_ms=1000");
-    pub const PAGE: Cost = cost("GET of 50 messages", 31.0, "µs", "chat --mix 0,100,0,0,0 --rate 15000");
-    pub const SESSION_USER: Cost = cost("session, in the server", 800.0, "bytes", "idle --sessions 15000");
+    pub const PAGE: Cost =
+        cost("GET of 50 messages", 19.0, "µs", "GET messages?limit=50 on kept connections");
+    pub const SESSION_USER: Cost = cost("session, in the server", 360.0, "bytes", "idle --sessions 15000");
     pub const SESSION_KERNEL: Cost =
-        cost("session, in the kernel", 3_994.0, "bytes", "idle --sessions 15000");
+        cost("session, in the kernel", 3_963.0, "bytes", "idle --sessions 15000");
     pub const PROCESS: Cost = cost("server without sessions", 16.0 * 1_048_576.0, "bytes", "RSS after start");
-    pub const HANDLE: Cost = cost("event kept for RESUME", 4.0, "bytes", "by construction");
+    pub const HANDLE: Cost = cost("event kept for RESUME", 2.1, "bytes", "cargo bench --bench fanout");
     pub const IN_FLIGHT: Cost =
         cost("send not yet acknowledged", 1_280.0, "bytes", "estimate: skb and its data");
     pub const MESSAGE_FRAME: Cost =
@@ -92,7 +94,7 @@ const KEYS: [(&str, &str); 9] = [
     ("connects", "sessions that come per second [all within 10 minutes]"),
     ("coalesced", "frames that leave in one send: 1 when posts are rare, 8 in a busy server [1]"),
     ("content", "characters of a message [100]"),
-    ("slower", "CPU time as a multiple of the costs below: your `fanout --in-flight 1` divided by 3.3 [1]"),
+    ("slower", "CPU time as a multiple of the costs below: your `fanout --in-flight 1` divided by 4.66 [1]"),
 ];
 
 /// What the machine is to carry.
