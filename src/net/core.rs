@@ -175,16 +175,16 @@ impl Allowance {
             caps: Vec::new(),
         };
         let attempts = config.websocket_identify_per_ip_per_minute;
-        let burst = config.websocket_identify_burst;
+        let (burst, interval_ms) = (config.websocket_identify_burst, config.websocket_identify_interval_ms);
         Allowance {
             limiter,
             attempt: bucket(Algorithm::SlidingWindow, attempts, 0, 60_000),
-            // One more each interval; the bucket holds the burst.
+            // One more each interval; the bucket holds the burst. Either at 0 turns it off.
             identify: bucket(
                 Algorithm::TokenBucket,
-                burst.min(1),
+                burst.min(interval_ms).min(1),
                 burst.saturating_sub(1),
-                config.websocket_identify_interval_ms,
+                interval_ms,
             ),
         }
     }
