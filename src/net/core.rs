@@ -768,3 +768,30 @@ impl Sleep {
         let _ = self.stream.readable(false).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::rate_limit::new_limiter;
+    use crate::id::TokenId;
+
+    /// How many of 1,000 IDENTIFYs with one token, all in the same millisecond, may go on.
+    fn admitted(burst: u64, interval_ms: u64) -> usize {
+        let config = Config {
+            websocket_identify_burst: burst,
+            websocket_identify_interval_ms: interval_ms,
+            ..Config::default()
+        };
+        let now = Turn { unix_ms: 1_700_000_000_000, monotonic_ms: 1_000 };
+        let allowance = Allowance::new(new_limiter(&config, 1 << 12, now), &config);
+        (0..1_000).filter(|_| allowance.ask(now, Ask::Identify(TokenId(1)))).count()
+    }
+
+    #[test]
+    fn identifies_in_a_row_are_limited_unless_either_number_is_0() {
+        assert_eq!(admitted(5, 5_000), 5);
+        assert_eq!(admitted(1, 5_000), 1);
+        assert_eq!(admitted(0, 5_000), 1_000);
+        assert_eq!(admitted(5, 0), 1_000);
+    }
+}
