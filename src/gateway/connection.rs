@@ -16,7 +16,8 @@ pub fn since(earlier: Ms, later: Ms) -> u32 {
     (later.wrapping_sub(earlier) as i32).max(0) as u32
 }
 
-/// What the upgrade request said. Kept for the whole life: a connection whose session was dropped may identify again.
+/// What the upgrade request said. What IDENTIFY needs of it is kept as long as the connection: one whose session was
+/// dropped may identify again.
 pub struct Facts {
     pub host: Box<str>,
     /// TLS, or a trusted proxy says so.
