@@ -7,6 +7,7 @@ pub mod plain;
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -62,10 +63,9 @@ impl State {
         let Some(session) = self.sessions.get_mut(session_id) else { return };
         let s = session.log.len() + 1;
         session.log.push(format!(r#"{{"op":0,"t":"{t}","s":{s},"d":{d}}}"#));
-        let Some(stream) = &mut session.stream else { return };
-        if !send(stream, OpCode::Data(Data::Text), session.log[s - 1].as_bytes()) {
+        let Some(stream) = &session.stream else { return };
+        if !send_at_once(stream, session.log[s - 1].as_bytes()) {
             // Gone, or so slow that it has to resume.
-            let _ = stream.shutdown(Shutdown::Both);
             session.stream = None;
             self.loses_next = self.fault == Fault::LosesWhenSlow;
         }
@@ -165,7 +165,8 @@ fn history(query: &str) -> String {
 /// One gateway connection.
 fn gateway(mut stream: TcpStream, head: &str, mut input: Vec<u8>, state: &Mutex<State>) -> Option<()> {
     accept(&mut stream, head)?;
-    stream.set_write_timeout(Some(Duration::from_millis(20))).ok()?;
+    // Only for a client that never reads again: one that is held up for a while is no fault of the tool.
+    stream.set_write_timeout(Some(Duration::from_secs(20))).ok()?;
     send(&mut stream, OpCode::Data(Data::Text), br#"{"op":10,"d":{"heartbeat_interval":300}}"#);
     loop {
         let (opcode, text) = receive(&mut stream, &mut input)?;
@@ -175,7 +176,7 @@ fn gateway(mut stream: TcpStream, head: &str, mut input: Vec<u8>, state: &Mutex<
         let text = String::from_utf8(text).ok()?;
         let mut state = state.lock().unwrap();
         if text.starts_with(r#"{"op":1,"#) {
-            send(&mut stream, OpCode::Data(Data::Text), br#"{"op":11}"#);
+            send_at_once(&stream, br#"{"op":11}"#);
         } else if text.starts_with(r#"{"op":2,"#) {
             if state.fault == Fault::RefusesSessions {
                 let close = tungstenite::protocol::frame::coding::Control::Close;
@@ -230,12 +231,34 @@ fn read_head(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<String> {
     }
 }
 
-/// False when the peer has left or does not read.
-fn send(stream: &mut TcpStream, opcode: OpCode, payload: &[u8]) -> bool {
+fn frame(opcode: OpCode, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     FrameHeader { opcode, ..FrameHeader::default() }.format(payload.len() as u64, &mut frame).unwrap();
     frame.extend_from_slice(payload);
-    stream.write_all(&frame).is_ok()
+    frame
+}
+
+/// Waits until the peer has room. False when it has left or does not read; the connection has ended then, as what
+/// follows half a frame would be taken for its other half.
+fn send(stream: &mut TcpStream, opcode: OpCode, payload: &[u8]) -> bool {
+    let sent = stream.write_all(&frame(opcode, payload)).is_ok();
+    if !sent {
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+    sent
+}
+
+/// The same without waiting: whether a peer reads is told by the room in its socket, not by a time.
+fn send_at_once(stream: &TcpStream, payload: &[u8]) -> bool {
+    let frame = frame(OpCode::Data(Data::Text), payload);
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the frame and the stream are ours for the call.
+    let taken = unsafe { libc::send(stream.as_raw_fd(), frame.as_ptr().cast(), frame.len(), flags) };
+    let sent = usize::try_from(taken).is_ok_and(|taken| taken == frame.len());
+    if !sent {
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+    sent
 }
 
 /// One masked frame shorter than 64 KiB.
