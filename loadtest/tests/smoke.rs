@@ -5,7 +5,9 @@ mod fake;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use fake::Fault;
 use simd_json::OwnedValue;
@@ -232,6 +234,44 @@ fn requests_keep_a_rate() {
     assert!(me > 10 && me.abs_diff(page) <= 4, "{json}");
     let (out, json) = run.scenario("gets --paths /nowhere --seconds 1 --warmup 0");
     assert!(!out.status.success() && json["errors"].get_u64("get: HTTP 404").is_some(), "{json}");
+}
+
+/// What was due while the tool itself stood still over the end of the load is sent all the same, and counts as late.
+#[test]
+fn a_standstill_of_the_tool_leaves_nothing_out() {
+    let run = Run::seeded("standstill", Fault::Nothing);
+    for (line, name) in [
+        ("posts --rate 200 --seconds 2 --warmup 0 --connections 4 --arrivals even", "posts"),
+        ("chat --rate 200 --seconds 2 --warmup 0 --connections 4 --arrivals even --mix me=1", "operations"),
+    ] {
+        let json = run.dir.join("out.json");
+        let line = line.replacen(' ', &format!(" {} ", run.dir()), 1);
+        let line = format!("{line} --json {}", json.display());
+        let tool = Command::new(env!("CARGO_BIN_EXE_plexichat-loadtest"))
+            .args(line.split(' '))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        thread::sleep(Duration::from_millis(1_500));
+        signal_children(tool.id(), libc::SIGSTOP);
+        thread::sleep(Duration::from_millis(1_000));
+        signal_children(tool.id(), libc::SIGCONT);
+        let out = tool.wait_with_output().unwrap();
+        assert!(out.status.success(), "{}", text(&out));
+        let json = simd_json::to_owned_value(&mut fs::read(json).unwrap()).unwrap();
+        assert!((399..=401).contains(&counter(&json, name)), "{json}");
+    }
+}
+
+/// The processes that make the load.
+fn signal_children(pid: u32, signal: i32) {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    assert!(!children.trim().is_empty());
+    for child in children.split_ascii_whitespace() {
+        // SAFETY: takes numbers only; a child is not reaped before the tool ends.
+        assert_eq!(unsafe { libc::kill(child.parse().unwrap(), signal) }, 0);
+    }
 }
 
 #[test]

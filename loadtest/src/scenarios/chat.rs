@@ -168,14 +168,14 @@ pub fn conclude(results: &mut Results) -> Option<String> {
 }
 
 impl Chat<'_> {
-    /// Turns due times into operations.
-    fn fill_backlog(&mut self, now: u64) {
+    /// Turns due times before `end` into operations, also when this process comes to it later.
+    fn fill_backlog(&mut self, now: u64, end: u64) {
         let random = &mut self.context.random;
         let rate = self.args.rate / f64::from(self.context.count);
         let start = self.context.shared.run_start_ns.load(Relaxed);
         let schedule =
             self.schedule.get_or_insert_with(|| Schedule::new(start, rate, self.args.load.arrivals, random));
-        while let Some(at_ns) = schedule.due(now, random) {
+        while let Some(at_ns) = schedule.due(now.min(end - 1), random) {
             if self.backlog.len() as f64 > rate * BACKLOG_S + 100.0 {
                 self.counts.unsent += 1;
                 continue;
@@ -324,9 +324,8 @@ impl Driver for Chat<'_> {
         }
         self.window.measure(engine, &self.context);
         let (_, end) = self.window.bounds(&self.context);
-        if engine.now < end {
-            self.fill_backlog(engine.now);
-        } else {
+        self.fill_backlog(engine.now, end);
+        if engine.now >= end {
             self.drain(engine, end);
         }
         self.send_due(engine);

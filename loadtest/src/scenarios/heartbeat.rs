@@ -110,7 +110,7 @@ impl Heartbeat<'_> {
     fn send_due(&mut self, engine: &mut Engine) {
         let (_, end) = self.window.bounds(&self.context);
         let Some(lanes) = self.lanes.as_mut().filter(|_| engine.now < end) else { return };
-        lanes.fill(engine.now, &mut self.context);
+        lanes.fill(engine.now, end, &mut self.context);
         while let Some((lane, _)) = lanes.next(engine.now) {
             match self.args.during {
                 During::HistoryScan => {

@@ -57,13 +57,14 @@ impl Lanes {
         self.rate.is_none()
     }
 
-    /// Collects what has become due. Call it while the load is on.
-    pub fn fill(&mut self, now: u64, context: &mut Context) {
+    /// Collects what has become due before `end`. Call it after the end too: this process may have stood still, and
+    /// what was due meanwhile counts like everything else.
+    pub fn fill(&mut self, now: u64, end: u64, context: &mut Context) {
         let Some(rate) = self.rate else { return };
         let start = context.run_time_ns(0);
         let random = &mut context.random;
         let schedule = self.schedule.get_or_insert_with(|| Schedule::new(start, rate, self.arrivals, random));
-        while let Some(at_ns) = schedule.due(now, random) {
+        while let Some(at_ns) = schedule.due(now.min(end - 1), random) {
             match (self.backlog.len() as f64) < rate * BACKLOG_S + 100.0 {
                 true => self.backlog.push_back(at_ns),
                 false => self.unsent += 1,

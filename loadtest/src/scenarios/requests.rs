@@ -153,11 +153,10 @@ impl Requests<'_> {
     /// Sends what is due. After the end only what was due before it.
     fn send_due(&mut self, engine: &mut Engine) {
         let (_, end) = self.window.bounds(&self.context);
-        if engine.now < end {
-            self.lanes.fill(engine.now, &mut self.context);
-        } else if self.lanes.is_closed_loop() {
+        if engine.now >= end && self.lanes.is_closed_loop() {
             return;
         }
+        self.lanes.fill(engine.now, end, &mut self.context);
         while let Some((lane, due_ns)) = self.lanes.next(engine.now) {
             self.send(engine, lane, due_ns);
         }
