@@ -1,5 +1,7 @@
 //! From the `Authorization` header to a principal.
 
+use memchr::{memchr, memchr2};
+
 use super::ctx::Principal;
 use crate::domain::{Refusal, Result, credential, token};
 use crate::store::Read;
@@ -17,14 +19,15 @@ pub fn bearer<'r>(head: &Head<'r>) -> Result<&'r str> {
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(Refusal::Unauthorized.into());
     };
-    let text = std::str::from_utf8(value).map_err(|_| Refusal::Unauthorized)?;
-    let (scheme, token) = text.trim().split_once(' ').ok_or(Refusal::Unauthorized)?;
-    let token = token.trim();
-    let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("bot");
-    if !known || token.is_empty() || token.contains([',', ' ']) {
+    // Bytes, as this runs for every request: `str` looks for characters several times slower.
+    let text = value.trim_ascii();
+    let blank = memchr(b' ', text).ok_or(Refusal::Unauthorized)?;
+    let (scheme, token) = (&text[..blank], text[blank..].trim_ascii());
+    let known = scheme.eq_ignore_ascii_case(b"bearer") || scheme.eq_ignore_ascii_case(b"bot");
+    if !known || token.is_empty() || memchr2(b',', b' ', token).is_some() {
         return Err(Refusal::Unauthorized.into());
     }
-    Ok(token)
+    std::str::from_utf8(token).map_err(|_| Refusal::Unauthorized.into())
 }
 
 /// Whose live login session a token is, whatever the state of the account.
@@ -36,4 +39,35 @@ pub fn verify<'a>(read: Read<'a>, token: &str, now_ms: u64) -> Result<(Principal
     let credential::Verified { user_id, token_id, token, user } = verified;
     let touch_due = token::touch_due(token, now_ms);
     Ok((Principal { user_id, token_id, tier: user.tier, touch_due }, user))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::http::{header_slots, parse_head};
+
+    fn check(headers: &str, want: Option<&str>) {
+        let text = format!("GET / HTTP/1.1\r\nhost: h\r\n{headers}\r\n");
+        let mut slots = header_slots();
+        let head = parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
+        assert_eq!(bearer(&head).ok(), want, "{headers:?}");
+    }
+
+    #[test]
+    fn tokens_are_found_in_their_header() {
+        check("Authorization: Bearer 1.abc\r\n", Some("1.abc"));
+        check("authorization: bOT   1.abc  \r\n", Some("1.abc"));
+        for refused in [
+            "",
+            "Authorization: Bearer\r\n",
+            "Authorization: Bearer \r\n",
+            "Authorization: 1.abc\r\n",
+            "Authorization: Basic 1.abc\r\n",
+            "Authorization: Bearer 1.abc 2.abc\r\n",
+            "Authorization: Bearer 1.abc,2.abc\r\n",
+            "Authorization: Bearer 1.abc\r\nAuthorization: Bearer 1.abc\r\n",
+        ] {
+            check(refused, None);
+        }
+    }
 }

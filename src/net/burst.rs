@@ -14,6 +14,7 @@ use crate::api::dispatch::Dispatched;
 use crate::api::router::Found;
 use crate::domain::{Reply, Result};
 use crate::observe::{log_request, logs_requests};
+use crate::runtime::clock::monotonic_ns;
 use crate::wire::http::{BodyKind, Head, HeaderSlots, header_slots, parse_head};
 
 /// Requests looked at together. Bounds memory: 2 KiB and one body each.
@@ -62,7 +63,7 @@ impl<B: Backend> Connection<B> {
             let form = socket.form(state, &head);
             let ip = state.proxies.client(self.peer, &head);
             let request = Request { head, body, ip, id: form.request_id };
-            let outcome = match begin(&*backend, request) {
+            let outcome = match begin(&*backend, request, monotonic_ns()) {
                 Dispatched::Answered(response, route) => Outcome::Answered(response, route),
                 Dispatched::Handler(ctx, Ok(Step::Submit(command, then))) => {
                     Outcome::Submitted(ctx, Box::pin(backend.submit(command)), then)

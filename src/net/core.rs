@@ -707,8 +707,14 @@ impl Backend for Core {
         }
     }
 
-    fn sync(&self) {
-        if self.port.borrow().has_deliveries() { self.turn() } else { self.state.set_now(Turn::now()) }
+    fn sync(&self) -> u64 {
+        if self.port.borrow().has_deliveries() {
+            self.turn();
+            return monotonic_ns();
+        }
+        let (now, now_ns) = Turn::now_with_ns();
+        self.state.set_now(now);
+        now_ns
     }
 
     fn handled(&self, request_id: u64, route: &'static str, begun_ns: u64) {

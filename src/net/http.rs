@@ -53,8 +53,9 @@ pub trait Backend: 'static {
     fn hash(&self, password: String) -> impl Future<Output = Result<String>>;
     /// Whether a password matches a PHC string.
     fn verify(&self, password: String, phc: Option<String>) -> impl Future<Output = Result<bool>>;
-    /// Brings the core's clock and snapshot up to date; called before each request.
-    fn sync(&self);
+    /// Brings the core's clock and snapshot up to date; called before each request. Gives the monotonic time, in
+    /// nanoseconds: the clock is read for both anyway.
+    fn sync(&self) -> u64;
     /// A handler, or its part after a wait, has run since `begun_ns` on the monotonic clock, and held up the core.
     fn handled(&self, request_id: u64, route: &'static str, begun_ns: u64);
     /// Takes over a socket that has become a WebSocket. The 101 has been sent.
@@ -250,10 +251,10 @@ enum Front {
     Unreadable(HttpError),
 }
 
-/// Dispatches a request, and has the use of its session noted beside it.
-pub(super) fn begin<'r, B: Backend>(backend: &'r B, request: Request<'r>) -> Dispatched<'r> {
+/// Dispatches a request that was taken up at `begun_ns`, and has the use of its session noted beside it.
+pub(super) fn begin<'r, B: Backend>(backend: &'r B, request: Request<'r>, begun_ns: u64) -> Dispatched<'r> {
     let state = backend.state();
-    let (begun_ns, request_id) = (monotonic_ns(), request.id);
+    let request_id = request.id;
     let dispatched = dispatch(state, backend.router(), request);
     let route = match &dispatched {
         Dispatched::Answered(_, route) => route,
@@ -400,14 +401,14 @@ impl<B: Backend> Connection<B> {
         if more && !one_by_one && head.method == Method::Post {
             return Ok(Front::Burst);
         }
-        self.backend.sync();
+        let begun_ns = self.backend.sync();
         if head.websocket {
             return Ok(match self.socket.upgrade(state, &head, self.peer) {
                 Some(facts) => Front::Upgraded(len, facts),
                 None => Front::Answered(len, false),
             });
         }
-        let keep_alive = self.socket.answer(&*self.backend, head, body, self.peer).await?;
+        let keep_alive = self.socket.answer(&*self.backend, head, body, self.peer, begun_ns).await?;
         Ok(Front::Answered(len, keep_alive))
     }
 
@@ -512,6 +513,7 @@ impl Socket {
         head: Head<'_>,
         body: &[u8],
         peer: IpAddr,
+        begun_ns: u64,
     ) -> io::Result<bool> {
         let state = backend.state();
         let connections = self.registration.connections.clone();
@@ -525,7 +527,7 @@ impl Socket {
         }
         let ip = state.proxies.client(peer, &head);
         let request = Request { head, body: &mut scratch, ip, id: form.request_id };
-        let (response, route) = match self.begin(backend, request) {
+        let (response, route) = match self.begin(backend, request, begun_ns) {
             Begun::Answered(response, route) => (response, route),
             Begun::Waiting(work) => work.await?,
         };
@@ -570,8 +572,8 @@ impl Socket {
     }
 
     /// Runs a request up to its answer, or to the first thing that takes time.
-    fn begin<'a, B: Backend>(&'a mut self, backend: &'a B, request: Request<'a>) -> Begun<'a> {
-        match begin(backend, request) {
+    fn begin<'a, B: Backend>(&'a mut self, backend: &'a B, request: Request<'a>, begun_ns: u64) -> Begun<'a> {
+        match begin(backend, request, begun_ns) {
             Dispatched::Answered(response, route) => Begun::Answered(response, route),
             Dispatched::Handler(ctx, step) => self.complete(backend, ctx, step),
         }

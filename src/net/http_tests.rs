@@ -45,7 +45,9 @@ impl Backend for Double {
         Ok(phc == Some(format!("test${password}")))
     }
 
-    fn sync(&self) {}
+    fn sync(&self) -> u64 {
+        0
+    }
 
     fn handled(&self, _: u64, _: &'static str, _: u64) {}
 
@@ -496,7 +498,7 @@ fn use_of_a_session_is_noted_beside_the_answer() {
             let mut slots = header_slots();
             let head = parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
             let request = Request { head, body: &mut [], ip: [127, 0, 0, 1].into(), id: 1 };
-            let Begun::Answered(response, _) = socket.begin(&backend, request) else { panic!("it waits") };
+            let Begun::Answered(response, _) = socket.begin(&backend, request, 0) else { panic!("it waits") };
             assert_eq!(response.status, 200);
             let token_id = crate::id::TokenId::parse(account.token.split_once('.').unwrap().0).unwrap();
             let snapshot = backend.harness.state.snapshot();
