@@ -58,6 +58,7 @@ const ROWS: &[Row] = &[
     Row { name: "identify, each a combination of roles of his own", size: "sessions", sizes: [1_500, 6_000, 24_000], unit: "IDENTIFY", run: identify_roles },
     Row { name: "message", size: "sessions", sizes: ONLINE, unit: "delivery", run: fan_out },
     Row { name: "message in a channel with a member's override", size: "sessions", sizes: ONLINE, unit: "delivery", run: fan_out_personal },
+    Row { name: "a batch of 256 messages, without their frames", size: "sessions", sizes: ONLINE, unit: "delivery", run: batch },
     Row { name: "all come, nobody asked for presences", size: "sessions", sizes: ONLINE, unit: "IDENTIFY", run: all_come },
     Row { name: "all come, all asked for presences", size: "sessions", sizes: [300, 1_000, 3_000], unit: "delivery", run: all_come_presences },
     Row { name: "join and leave, by members", size: "members", sizes: [1_000, 10_000, 100_000], unit: "join and leave", run: join },
@@ -174,6 +175,16 @@ fn fan_out_personal(count: u64) -> Figure {
     let mut gateway = crowd(Shape::one(count));
     gateway.write(|tx| tx.put(OVERRIDES, (CHANNEL, 1, 2), &Override { allow: 1 << 40, deny: 0 }));
     time_events(&mut gateway, count)
+}
+
+/// What a batch of the writer's costs in the turn that takes it; frames and sends are divided over later turns.
+fn batch(count: u64) -> Figure {
+    const LEN: u64 = 256;
+    let mut gateway = crowd(Shape::one(count));
+    let outputs: Vec<Output> = (0..LEN).map(|_| message()).collect();
+    let took = time(|| gateway.apply(&outputs));
+    assert_eq!(gateway.hub.dispatch_count, count * (LEN + 1), "each of them, and READY");
+    Figure::new(took, count * LEN).turn(took)
 }
 
 fn all_come(count: u64) -> Figure {

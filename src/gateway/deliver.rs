@@ -3,6 +3,7 @@
 use super::hub::{Cx, Hub};
 use super::interest::Filter;
 use super::protocol::Close;
+use super::replay::Handle;
 use super::session::NONE;
 use crate::domain::presence::visible_status;
 use crate::domain::relationship;
@@ -27,11 +28,21 @@ impl Hub {
             Output::Change(Change::ServerRemoved { server_id }) => Some((*server_id, None)),
             _ => None,
         }));
-        for output in outputs {
-            match output {
-                Output::Event(event) => self.deliver(cx, event),
-                Output::Change(change) => self.change(cx, change),
-            }
+        let mut rest = outputs;
+        while let [first, behind @ ..] = rest {
+            rest = match first {
+                Output::Change(change) => {
+                    self.change(cx, change);
+                    behind
+                }
+                Output::Event(event) => {
+                    let more =
+                        behind.iter().map_while(|output| event_of(output).filter(|next| is_row(event, next)));
+                    let count = more.clone().count();
+                    self.deliver(cx, event, more);
+                    &behind[count..]
+                }
+            };
         }
         self.leaving.clear();
     }
@@ -88,8 +99,13 @@ impl Hub {
         }
     }
 
-    /// An event to every session of this core that is meant.
-    pub(super) fn deliver(&mut self, cx: &Cx<'_>, event: &Event) {
+    /// An event to every session of this core that is meant, and those `more` that [`is_row`] puts in a row with it.
+    pub(super) fn deliver<'e>(
+        &mut self,
+        cx: &Cx<'_>,
+        event: &'e Event,
+        more: impl Iterator<Item = &'e Event>,
+    ) {
         let mut recipients = std::mem::take(&mut self.recipients);
         recipients.clear();
         self.collect(cx, event, &mut recipients);
@@ -101,7 +117,9 @@ impl Hub {
                 Some(user_id) => self.with_presence(cx, &event.payload, user_id).into(),
                 None => event.payload.clone(),
             };
-            self.deliver_to(&recipients, event.name, payload);
+            let first = self.replay.push(event.name, payload);
+            let more = more.map(|event| self.replay.push(event.name, event.payload.clone())).count() as u32;
+            self.hand_out(&recipients, first, 1 + more);
             let server_id = || server_of(&event.audience).map_or(0, |server_id| server_id.0);
             self.work.largest.offer(event.name.text(), server_id, recipients.len());
         }
@@ -113,20 +131,26 @@ impl Hub {
         }
     }
 
-    /// Hot: gives an event to sessions. About a byte each, and once per turn a place on the list of dirty sessions.
+    /// One event to sessions that are known.
     pub(super) fn deliver_to(&mut self, slots: &[u32], name: EventName, payload: std::sync::Arc<[u8]>) {
         let handle = self.replay.push(name, payload);
+        self.hand_out(slots, handle, 1);
+    }
+
+    /// Hot: gives `count` events in a row to sessions. About a byte per session and event, and once per turn a place on
+    /// the list of dirty sessions.
+    fn hand_out(&mut self, slots: &[u32], first: Handle, count: u32) {
         let count_max = self.settings.resume_events_max;
         for &slot in slots {
             let session = &mut self.sessions[slot as usize];
-            session.push(handle, count_max);
+            session.push(first, count, count_max);
             if !session.dirty && session.connection != NONE {
                 session.dirty = true;
                 self.dirty_sessions.push_back(slot);
             }
         }
-        self.work.events += 1;
-        self.dispatch_count += slots.len() as u64;
+        self.work.events += u64::from(count);
+        self.dispatch_count += u64::from(count) * slots.len() as u64;
     }
 
     fn collect(&mut self, cx: &Cx<'_>, event: &Event, out: &mut Vec<u32>) {
@@ -210,6 +234,25 @@ impl Hub {
         out.extend_from_slice(b"\"}}");
         out
     }
+}
+
+fn event_of(output: &Output) -> Option<&Event> {
+    match output {
+        Output::Event(event) => Some(event),
+        Output::Change(_) => None,
+    }
+}
+
+/// Whether two events, one right behind the other in a batch, go to the same sessions: then who gets them is found
+/// out once, and each session is looked at once. A batch of 256 messages to a channel that 15,000 see would otherwise
+/// keep all others of the core waiting for 28 ms (`cargo bench --bench growth`).
+fn is_row(event: &Event, next: &Event) -> bool {
+    // A channel that is gone is forgotten after its event, and a presence is looked up for each.
+    let alone = |event: &Event| event.name == EventName::ChannelDelete || event.presence_of.is_some();
+    event.audience == next.audience
+        && (event.intent, event.except) == (next.intent, next.except)
+        && !alone(event)
+        && !alone(next)
 }
 
 fn server_of(audience: &Audience) -> Option<ServerId> {

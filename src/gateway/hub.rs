@@ -599,7 +599,7 @@ impl Hub {
     /// Something from another core, or from this one to itself.
     pub fn on_mail(&mut self, cx: &Cx<'_>, mail: Mail) {
         match mail {
-            Mail::Event(event) => self.deliver(cx, &event),
+            Mail::Event(event) => self.deliver(cx, &event, std::iter::empty()),
             Mail::Up { user_id, session, new } => {
                 let effects = self.home.up(cx.read, cx.unix_ms, user_id, session, new);
                 self.carry_out(cx, effects);
@@ -646,7 +646,7 @@ impl Hub {
         for to in (0..self.core_count).filter(|to| *to != self.core) {
             self.actions.push(Action::Mail { to, mail: Mail::Event(event.clone()) });
         }
-        self.deliver(cx, &event);
+        self.deliver(cx, &event, std::iter::empty());
     }
 
     // ------------------------------------------------------------------------------------------ timers

@@ -106,12 +106,15 @@ impl Session {
         self.trail.heap_len()
     }
 
-    /// Gives an event the next number. Hot: once per delivery.
+    /// Gives `count` events in a row the next numbers. Hot: once per delivery.
     ///
     /// A live session keeps what it has not sent even beyond `count_max`: there the bounds of the backlog decide.
-    pub fn push(&mut self, handle: Handle, count_max: usize) {
-        self.seq += 1;
-        self.trail.push(handle);
+    pub fn push(&mut self, first: Handle, count: u32, count_max: usize) {
+        self.seq += count;
+        self.trail.push(first);
+        if count > 1 {
+            self.trail.push_next(count - 1);
+        }
         while self.kept() as usize > count_max && (self.first <= self.sent || self.connection == NONE) {
             self.trail.pop_front();
             self.first += 1;
@@ -190,7 +193,7 @@ mod tests {
     fn numbering_and_trimming() {
         let mut session = Session::new(SessionId([0; 16]), UserId(1), TokenId(1), 0, 0);
         for handle in 0..300 {
-            session.push(handle, 1_000);
+            session.push(handle, 1, 1_000);
         }
         assert_eq!(session.seq, 301);
         assert_eq!(handle(&session, 2), Some(0));
@@ -201,16 +204,16 @@ mod tests {
         assert_eq!(handle(&session, 174), Some(172));
         for handle in 300..2_000 {
             session.sent = session.seq;
-            session.push(handle, 1_000);
+            session.push(handle, 1, 1_000);
         }
         assert_eq!(handle(&session, session.seq), Some(1_999));
         assert_eq!(handle(&session, session.seq - 1_000), None);
         // Unsent ones stay while there is a connection to send them on.
         session.sent = session.seq;
-        (0..5).for_each(|handle| session.push(handle, 2));
+        (0..5).for_each(|handle| session.push(handle, 1, 2));
         assert_eq!(handle(&session, session.sent + 1), Some(0));
         session.connection = NONE;
-        session.push(5, 2);
+        session.push(5, 1, 2);
         assert_eq!((handle(&session, session.seq - 2), handle(&session, session.seq - 1)), (None, Some(4)));
     }
 }

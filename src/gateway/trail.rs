@@ -37,6 +37,15 @@ impl Trail {
         self.bytes.push(distance as u8);
     }
 
+    /// The `count` handles behind the newest.
+    pub fn push_next(&mut self, count: u32) {
+        if self.bytes.len() + count as usize > self.bytes.capacity() {
+            self.make_room();
+        }
+        self.bytes.resize(self.bytes.len() + count as usize, 1);
+        self.last = self.last.wrapping_add(count);
+    }
+
     /// Uses the place of what is gone before it asks for more.
     #[cold]
     fn make_room(&mut self) {
@@ -126,7 +135,16 @@ mod tests {
             let mut model = VecDeque::new();
             let mut handle = random.u32(..);
             for _ in 0..2_000 {
-                match random.u32(0..10) {
+                match random.u32(0..11) {
+                    10 => {
+                        let count = random.u32(1..300);
+                        if model.is_empty() {
+                            continue;
+                        }
+                        trail.push_next(count);
+                        model.extend((1..=count).map(|step| handle.wrapping_add(step)));
+                        handle = handle.wrapping_add(count);
+                    }
                     0..=5 => {
                         let bits = random.u32(0..=31);
                         handle = handle.wrapping_add(random.u32(..=u32::MAX >> bits));

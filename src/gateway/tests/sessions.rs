@@ -2,6 +2,12 @@
 
 use super::*;
 
+use crate::domain::channel::ChannelCreate;
+use crate::domain::permission::CHANNELS_VIEW;
+use crate::domain::server::ServerEdit;
+use crate::store::records::{Override, channel_kind};
+use crate::store::tables::OVERRIDES;
+
 // ------------------------------------------------------------------------------------------ §4, RESUME
 
 #[test]
@@ -498,4 +504,69 @@ fn a_wide_event_goes_out_in_portions_and_answers_go_first() {
     // Its dispatch went with the answer: nothing is left for it.
     assert_eq!(portion(&mut bench), [0; 0]);
     assert!(!bench.hubs[0].has_work());
+}
+
+/// Events in a row to the same sessions are handed out together; what a client sees is as if each came alone.
+#[test]
+fn a_batch_arrives_in_its_order() {
+    let mut bench = Bench::new(|_| {});
+    let (server_id, channel) = bench.server();
+    let op = ChannelCreate {
+        server_id,
+        name: "other".into(),
+        kind: channel_kind::TEXT,
+        topic: None,
+        category_id: None,
+        nsfw: false,
+        slowmode_seconds: 0,
+        read_receipts_enabled: false,
+    };
+    let Reply::Channel(other) = bench.apply(bench.users[0].0, op.into()) else { panic!("no channel") };
+    // Not for Bob's eyes: an override (1) of a member.
+    let mut tx = bench.store.begin().unwrap();
+    let deny = Override { allow: 0, deny: CHANNELS_VIEW };
+    tx.put(OVERRIDES, (other, 1, bench.users[1].0.0), &deny);
+    tx.commit().unwrap();
+    bench.snapshot = bench.store.snapshot();
+    let (ann, _) = bench.ready(0);
+    let (bob, session) = bench.ready(1);
+    let post = |channel_id, content: &str| {
+        let (content, embeds) = (content.to_string(), String::new());
+        MessageCreate { channel_id, content, reply_to_id: None, embeds, length_max: 100 }.into()
+    };
+    let ops: Vec<Op> = vec![
+        post(channel, "a1"),
+        post(channel, "a2"),
+        post(other, "b1"),
+        post(channel, "a3"),
+        ServerEdit { server_id, name: Some("new".into()), description: None, default_channel_id: None }
+            .into(),
+        post(channel, "a4"),
+        post(channel, "a5"),
+        post(channel, "a6"),
+    ];
+    let author = bench.users[0].0;
+    bench.apply_all(ops.into_iter().map(|op| Command::new(author, op)).collect());
+    let seen = |frames: Vec<String>| -> Vec<String> {
+        let short = |text: String| {
+            let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let content = value["d"]["content"].as_str().or(value["t"].as_str()).unwrap().to_string();
+            format!("{} {content}", value["s"])
+        };
+        frames.into_iter().map(short).collect()
+    };
+    assert_eq!(bench.hubs[0].work.events, 8);
+    let sent = bench.flush(0);
+    let of = |peer: Peer| -> Vec<u8> {
+        sent.iter().filter(|(id, _)| *id == peer.1).flat_map(|(_, bytes)| bytes.clone()).collect()
+    };
+    let for_ann = ["2 a1", "3 a2", "4 b1", "5 a3", "6 GUILD_UPDATE", "7 a4", "8 a5", "9 a6"];
+    let for_bob = ["2 a1", "3 a2", "4 a3", "5 GUILD_UPDATE", "6 a4", "7 a5", "8 a6"];
+    assert_eq!(seen(shown(&of(ann))), for_ann);
+    assert_eq!(seen(shown(&of(bob))), for_bob);
+    bench.lose(bob);
+    let bob = bench.open();
+    bench.resume(bob, 1, &session, "3");
+    // RESUMED comes first.
+    assert_eq!(seen(bench.frames(bob))[1..], for_bob[2..]);
 }
