@@ -733,10 +733,12 @@ impl Hub {
 
     /// Whether work waits that needs no input: the core must not sleep.
     pub fn has_work(&self) -> bool {
-        self.overdue
-            || self.has_runnable_job()
-            || !self.dirty_sessions.is_empty()
-            || !self.dirty_connections.is_empty()
+        self.overdue || self.has_runnable_job() || self.has_dirty()
+    }
+
+    /// Whether something waits to be sent.
+    pub fn has_dirty(&self) -> bool {
+        !self.dirty_sessions.is_empty() || !self.dirty_connections.is_empty()
     }
 
     /// Returns in how many milliseconds to look again.

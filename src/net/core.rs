@@ -44,6 +44,11 @@ const READ_SOCKET_COUNT_MAX: usize = 256;
 /// Sessions that get their dispatches per turn; at 4 to 6 µs a send, about a millisecond. One event for 10,000 sessions
 /// would otherwise keep requests and heartbeats of everybody waiting for 50.
 const FLUSH_SESSION_COUNT_MAX: usize = 256;
+/// Bytes after which a turn sends no further dispatches: one to two milliseconds of copying. A burst of 256 messages is
+/// 220 KB for each session.
+const FLUSH_LEN_MAX: u64 = 1024 * 1024;
+/// Sessions sent to before the bytes are looked at.
+const FLUSH_PORTION: usize = 16;
 
 /// What a core is built from.
 pub struct Parts {
@@ -446,9 +451,14 @@ impl Core {
         let mut sends = 0;
         let mut bytes = 0;
         self.with_cx(|cx, hub| {
-            hub.take_dirty(cx, FLUSH_SESSION_COUNT_MAX, dirty);
-            for id in dirty.drain(..) {
-                self.flush_connection(cx, hub, id, send, &mut sends, &mut bytes);
+            for _ in 0..FLUSH_SESSION_COUNT_MAX / FLUSH_PORTION {
+                hub.take_dirty(cx, FLUSH_PORTION, dirty);
+                for id in dirty.drain(..) {
+                    self.flush_connection(cx, hub, id, send, &mut sends, &mut bytes);
+                }
+                if bytes >= FLUSH_LEN_MAX || !hub.has_dirty() {
+                    break;
+                }
             }
         });
         work.sends += sends;
