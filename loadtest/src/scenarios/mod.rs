@@ -11,6 +11,7 @@ pub mod resume;
 pub mod resume_storm;
 pub mod slow_readers;
 
+mod followers;
 mod lanes;
 mod poster;
 mod track;

@@ -4,28 +4,24 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::Ordering::{Acquire, Release};
 
-use super::poster::{self, Poster};
-use super::track::{self, CatchUp, Tracks};
-use super::{audience_len, audience_users, nothing};
+use super::followers::{Followers, News};
+use super::{audience_len, nothing, poster, track};
 use crate::args::ResumeArgs;
 use crate::dataset::Dataset;
 use crate::engine::{Answer, Driver, Engine, Event};
 use crate::schedule::{Arrivals, Schedule};
 use crate::session::{Leave, State};
 use crate::stats::{Latency, Results};
-use crate::worker::{Context, Opener};
+use crate::worker::Context;
 
-/// Failed attempts to come back before a session counts as lost.
-const ATTEMPTS_MAX: u32 = 50;
+/// A failed attempt to come back is repeated after this long.
+const RETRY_NS: u64 = 200_000_000;
 const LEAVES: [Leave; 4] = [Leave::Reset, Leave::End, Leave::CloseFrame, Leave::Abandon];
 
 struct Resume<'a> {
     args: &'a ResumeArgs,
-    context: Context,
-    opener: Opener,
-    tracks: Tracks,
+    followers: Followers,
     /// Sessions that are away: when they come back.
     away: BinaryHeap<Reverse<(u64, u32)>>,
     drops: Option<Schedule>,
@@ -33,8 +29,6 @@ struct Resume<'a> {
     dropped: u64,
     resumed: u64,
     delivery: Latency,
-    catch_up: CatchUp,
-    poster: Option<Poster>,
 }
 
 pub fn size(args: &ResumeArgs, data: &Dataset) -> Result<(u32, u32), String> {
@@ -43,26 +37,26 @@ pub fn size(args: &ResumeArgs, data: &Dataset) -> Result<(u32, u32), String> {
 }
 
 pub fn work(args: &ResumeArgs, context: Context, mut engine: Engine) -> Results {
-    let users = audience_users(&args.audience, &context);
     let server = &context.servers[args.audience.server];
     let sessions = args.audience.sessions.unwrap_or(server.members.len() as u32);
-    let poster = Poster::new(&mut engine, &context, server, args.rate, args.content_len);
-    let tracks = Tracks::new(users.len());
-    let opener = Opener::new(&mut engine, &context, users.into_iter(), args.common.concurrency);
     let drops = args.drops.unwrap_or(f64::from(sessions) / 10.0) / f64::from(context.count);
+    let concurrency = args.common.concurrency;
     let mut resume = Resume {
         args,
-        context,
-        opener,
-        tracks,
+        followers: Followers::new(
+            &mut engine,
+            context,
+            &args.audience,
+            concurrency,
+            args.rate,
+            args.content_len,
+        ),
         away: BinaryHeap::new(),
         drops: None,
         drops_per_s: drops,
         dropped: 0,
         resumed: 0,
         delivery: Latency::shown(),
-        catch_up: CatchUp::default(),
-        poster,
     };
     engine.run(&mut resume);
     resume.report(&mut engine);
@@ -88,12 +82,12 @@ pub fn conclude(results: &mut Results) -> Option<String> {
 impl Resume<'_> {
     /// Drops sessions that are live, in one of the ways in which connections end.
     fn drop_some(&mut self, engine: &mut Engine) {
-        let sessions = self.tracks.sessions.len();
+        let sessions = self.followers.len() as usize;
         if self.drops_per_s <= 0.0 || sessions == 0 {
             return;
         }
-        let start = self.context.run_time_ns(0);
-        let random = &mut self.context.random;
+        let start = self.followers.context.run_time_ns(0);
+        let random = &mut self.followers.context.random;
         let rate = self.drops_per_s;
         let drops = self.drops.get_or_insert_with(|| Schedule::new(start, rate, Arrivals::Poisson, random));
         while drops.due(engine.now, random).is_some() {
@@ -121,87 +115,44 @@ impl Resume<'_> {
         }
     }
 
-    /// A connection ended by itself, or a resume was refused.
-    fn ended(&mut self, engine: &mut Engine, session: u32, refused: bool) {
-        let track = &mut self.tracks.sessions[session as usize];
-        track.attempts += 1;
-        if refused || track.attempts > ATTEMPTS_MAX {
-            if refused {
-                engine.leave(session, Leave::Reset);
-            }
-            self.tracks.lose(session);
-            return;
-        }
-        self.away.push(Reverse((engine.now + 200_000_000, session)));
-    }
-
-    /// After the last post: waits until everyone is back and has everything, but not for ever.
-    fn catch_up(&mut self, engine: &Engine) {
-        if self.catch_up.is_over(engine, &self.tracks, &self.context, self.args.catch_up) {
-            self.context.me().finished.store(1, Release);
-        }
-    }
-
     fn report(self, engine: &mut Engine) {
-        self.opener.report(&mut engine.results);
-        self.tracks.report(&self.context, engine);
         engine.results.count("sessions_left", self.dropped);
         engine.results.count("sessions_resumed", self.resumed);
         engine.results.latency("delivery_replay_included", self.delivery);
-        if let Some(poster) = self.poster {
-            poster.report(engine);
-        }
+        self.followers.report(engine);
     }
 }
 
 impl Driver for Resume<'_> {
     fn answered(&mut self, engine: &mut Engine, connection: u32, answer: Answer<'_>) {
-        if let Some(poster) = &mut self.poster {
-            poster.answered(&self.context, engine, connection, &answer);
-        }
+        self.followers.answered(engine, connection, &answer);
     }
 
     fn session(&mut self, engine: &mut Engine, session: u32, event: Event<'_>) {
-        match event {
-            Event::Dispatch { t: b"MESSAGE_CREATE", text } => {
-                if let Some(marker) = self.tracks.received(&self.context, session, text) {
-                    self.delivery.record(engine.now.saturating_sub(marker.at_ns));
-                }
+        match self.followers.session(engine, session, event) {
+            Some(News::Post(marker)) => self.delivery.record(engine.now.saturating_sub(marker.at_ns)),
+            Some(News::Resumed) => self.resumed += 1,
+            Some(News::Refused) => self.followers.lose(engine, session),
+            Some(News::Cut(_)) if self.followers.may_return(session) => {
+                self.away.push(Reverse((engine.now + RETRY_NS, session)));
             }
-            Event::Dispatch { .. } | Event::Acknowledged(_) => {}
-            Event::Ready => self.opener.joined(engine, session, self.context.me()),
-            Event::Resumed => {
-                self.resumed += 1;
-                self.tracks.sessions[session as usize].attempts = 0;
-            }
-            Event::Refused => self.ended(engine, session, true),
-            // One that never was READY has nothing to resume.
-            Event::Closed(_) if !self.opener.was_ready(session) => {
-                self.opener.closed(session, self.context.me());
-                self.tracks.sessions[session as usize].lost = true;
-            }
-            Event::Closed(_) => self.ended(engine, session, false),
+            Some(News::Cut(_)) | None => {}
         }
     }
 
     fn turn(&mut self, engine: &mut Engine) -> Option<u64> {
-        let me = self.context.me();
-        self.opener.turn(engine, me, &mut self.context.random);
-        if self.context.stopping() {
+        if !self.followers.turn(engine) {
             return None;
         }
-        if self.context.running() {
-            let end = self.context.run_time_ns(self.args.seconds);
-            if let Some(poster) = &mut self.poster {
-                poster.turn(end, &mut self.context, engine);
-            }
-            match self.context.shared.posting_done.load(Acquire) {
-                0 => self.drop_some(engine),
-                _ => self.catch_up(engine),
+        if self.followers.context.running() {
+            let end = self.followers.context.run_time_ns(self.args.seconds);
+            self.followers.post(engine, end);
+            match self.followers.is_posted() {
+                false => self.drop_some(engine),
+                true => self.followers.catch_up(engine, self.args.catch_up),
             }
         }
         self.bring_back(engine);
-        let post = self.poster.as_ref().map_or(u64::MAX, Poster::next_ns);
-        Some(post.clamp(engine.now, engine.now + 1_000_000))
+        Some(self.followers.next_ns(engine.now, 1_000_000))
     }
 }

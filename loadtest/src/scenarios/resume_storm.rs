@@ -5,21 +5,18 @@
 //! server let it wait.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering::{Acquire, Release};
 
-use super::poster::{self, Poster};
-use super::track::{self, CatchUp, Tracks};
-use super::{audience_len, audience_users, nothing};
+use super::followers::{Followers, News};
+use super::{audience_len, nothing, poster, track};
 use crate::args::ResumeStormArgs;
 use crate::dataset::Dataset;
 use crate::engine::{Answer, Driver, Engine, Event};
+use crate::gateway::Marker;
 use crate::schedule::{Arrivals, Schedule};
 use crate::session::{Leave, State};
 use crate::stats::{Latency, Results};
-use crate::worker::{Context, Opener};
+use crate::worker::Context;
 
-/// Failed attempts to come back before a session counts as lost.
-const ATTEMPTS_MAX: u32 = 50;
 /// A failed attempt is repeated after this long.
 const RETRY_NS: u64 = 200_000_000;
 const SECOND_NS: u64 = 1_000_000_000;
@@ -36,9 +33,7 @@ struct Return {
 
 struct Storm<'a> {
     args: &'a ResumeStormArgs,
-    context: Context,
-    opener: Opener,
-    tracks: Tracks,
+    followers: Followers,
     returns: Vec<Return>,
     /// Sessions to open: not before, and which.
     queue: VecDeque<(u64, u32)>,
@@ -49,8 +44,6 @@ struct Storm<'a> {
     /// At a rate: when the sessions want to be back.
     schedule: Option<Schedule>,
     counts: Counts,
-    catch_up: CatchUp,
-    poster: Option<Poster>,
 }
 
 #[derive(Default)]
@@ -68,26 +61,20 @@ pub fn size(args: &ResumeStormArgs, data: &Dataset) -> Result<(u32, u32), String
 }
 
 pub fn work(args: &ResumeStormArgs, context: Context, mut engine: Engine) -> Results {
-    let users = audience_users(&args.audience, &context);
-    let server = &context.servers[args.audience.server];
-    let poster = Poster::new(&mut engine, &context, server, args.rate, args.content_len);
-    let tracks = Tracks::new(users.len());
-    let returns = vec![Return::default(); users.len()];
-    let opener = Opener::new(&mut engine, &context, users.into_iter(), args.common.concurrency);
+    let concurrency = args.common.concurrency;
+    let window = concurrency.div_ceil(context.count);
+    let followers =
+        Followers::new(&mut engine, context, &args.audience, concurrency, args.rate, args.content_len);
     let mut storm = Storm {
         args,
-        opener,
-        tracks,
-        returns,
+        returns: vec![Return::default(); followers.len() as usize],
+        followers,
         queue: VecDeque::new(),
         cut: false,
         pending: 0,
-        window: args.common.concurrency.div_ceil(context.count),
+        window,
         schedule: None,
         counts: Counts::default(),
-        catch_up: CatchUp::default(),
-        poster,
-        context,
     };
     engine.run(&mut storm);
     storm.report(&mut engine);
@@ -112,7 +99,7 @@ pub fn conclude(results: &mut Results) -> Option<String> {
 
 impl Storm<'_> {
     fn cut_ns(&self) -> u64 {
-        self.context.run_time_ns(1)
+        self.followers.context.run_time_ns(1)
     }
 
     fn storm_ns(&self) -> u64 {
@@ -124,11 +111,12 @@ impl Storm<'_> {
         self.cut = true;
         let mut sessions: Vec<u32> =
             (0..self.returns.len() as u32).filter(|&s| engine.state(s) == State::Live).collect();
-        self.context.random.shuffle(&mut sessions);
+        self.followers.context.random.shuffle(&mut sessions);
         let storm_ns = self.storm_ns();
         if let Some(rate) = self.args.resume_rate {
-            let share = rate / f64::from(self.context.count);
-            self.schedule = Some(Schedule::new(storm_ns, share, Arrivals::Even, &mut self.context.random));
+            let share = rate / f64::from(self.followers.context.count);
+            self.schedule =
+                Some(Schedule::new(storm_ns, share, Arrivals::Even, &mut self.followers.context.random));
         }
         for session in sessions {
             engine.leave(session, Leave::Reset);
@@ -142,7 +130,7 @@ impl Storm<'_> {
         while let Some(&(not_before, session)) = self.queue.front().filter(|(at, _)| *at <= engine.now) {
             let first = self.returns[session as usize].due_ns == 0;
             let due_ns = match &mut self.schedule {
-                Some(schedule) if first => schedule.due(engine.now, &mut self.context.random),
+                Some(schedule) if first => schedule.due(engine.now, &mut self.followers.context.random),
                 _ => (self.pending < self.window).then_some(not_before),
             };
             let Some(due_ns) = due_ns else { return };
@@ -156,8 +144,7 @@ impl Storm<'_> {
         }
     }
 
-    fn received(&mut self, engine: &Engine, session: u32, text: &[u8]) {
-        let Some(marker) = self.tracks.received(&self.context, session, text) else { return };
+    fn received(&mut self, engine: &Engine, session: u32, marker: Marker) {
         let back = &mut self.returns[session as usize];
         if back.resumed_ns > 0 && marker.at_ns < back.resumed_ns {
             self.counts.replayed += 1;
@@ -167,7 +154,6 @@ impl Storm<'_> {
 
     fn resumed(&mut self, engine: &Engine, session: u32) {
         self.pending = self.pending.saturating_sub(1);
-        self.tracks.sessions[session as usize].attempts = 0;
         let back = &mut self.returns[session as usize];
         if back.resumed_ns == 0 {
             (back.resumed_ns, back.caught_up_ns) = (engine.now, engine.now);
@@ -181,29 +167,15 @@ impl Storm<'_> {
         if self.returns[session as usize].resumed_ns == 0 && self.cut {
             self.pending = self.pending.saturating_sub(1);
         }
-        let track = &mut self.tracks.sessions[session as usize];
-        track.attempts += 1;
         if refused {
             self.counts.invalid += 1;
-            engine.leave(session, Leave::Reset);
-        }
-        if refused || track.attempts > ATTEMPTS_MAX {
-            self.tracks.lose(session);
-            return;
-        }
-        self.queue.push_back((engine.now + RETRY_NS, session));
-    }
-
-    /// After the last post: waits until everyone is back and has everything, but not for ever.
-    fn catch_up(&mut self, engine: &Engine) {
-        if self.catch_up.is_over(engine, &self.tracks, &self.context, self.args.catch_up) {
-            self.context.me().finished.store(1, Release);
+            self.followers.lose(engine, session);
+        } else if self.followers.may_return(session) {
+            self.queue.push_back((engine.now + RETRY_NS, session));
         }
     }
 
     fn report(self, engine: &mut Engine) {
-        self.opener.report(&mut engine.results);
-        self.tracks.report(&self.context, engine);
         let seconds = self.counts.last_resumed_ns.saturating_sub(self.storm_ns()) as f64 / 1e9;
         let mut caught_up = Latency::shown();
         for back in self.returns.iter().filter(|back| back.resumed_ns > 0) {
@@ -218,55 +190,39 @@ impl Storm<'_> {
             results.gauge("resumes_per_s", self.counts.resumed as f64 / seconds);
         }
         results.latency("caught_up", caught_up);
-        if let Some(poster) = self.poster {
-            poster.report(engine);
-        }
+        self.followers.report(engine);
     }
 }
 
 impl Driver for Storm<'_> {
     fn answered(&mut self, engine: &mut Engine, connection: u32, answer: Answer<'_>) {
-        if let Some(poster) = &mut self.poster {
-            poster.answered(&self.context, engine, connection, &answer);
-        }
+        self.followers.answered(engine, connection, &answer);
     }
 
     fn session(&mut self, engine: &mut Engine, session: u32, event: Event<'_>) {
-        match event {
-            Event::Dispatch { t: b"MESSAGE_CREATE", text } => self.received(engine, session, text),
-            Event::Dispatch { .. } | Event::Acknowledged(_) => {}
-            Event::Ready => self.opener.joined(engine, session, self.context.me()),
-            Event::Resumed => self.resumed(engine, session),
-            Event::Refused => self.ended(engine, session, true),
-            // One that never was READY has nothing to resume.
-            Event::Closed(_) if !self.opener.was_ready(session) => {
-                self.opener.closed(session, self.context.me());
-                self.tracks.sessions[session as usize].lost = true;
-            }
-            Event::Closed(_) => self.ended(engine, session, false),
+        match self.followers.session(engine, session, event) {
+            Some(News::Post(marker)) => self.received(engine, session, marker),
+            Some(News::Resumed) => self.resumed(engine, session),
+            Some(News::Refused) => self.ended(engine, session, true),
+            Some(News::Cut(_)) => self.ended(engine, session, false),
+            None => {}
         }
     }
 
     fn turn(&mut self, engine: &mut Engine) -> Option<u64> {
-        let me = self.context.me();
-        self.opener.turn(engine, me, &mut self.context.random);
-        if self.context.stopping() {
+        if !self.followers.turn(engine) {
             return None;
         }
-        if self.context.running() {
+        if self.followers.context.running() {
             if !self.cut && engine.now >= self.cut_ns() {
                 self.cut_all(engine);
             }
-            let end = self.storm_ns() + SECOND_NS;
-            if let Some(poster) = &mut self.poster {
-                poster.turn(end, &mut self.context, engine);
-            }
+            self.followers.post(engine, self.storm_ns() + SECOND_NS);
             self.bring_back(engine);
-            if self.cut && self.context.shared.posting_done.load(Acquire) == 1 {
-                self.catch_up(engine);
+            if self.cut && self.followers.is_posted() {
+                self.followers.catch_up(engine, self.args.catch_up);
             }
         }
-        let post = self.poster.as_ref().map_or(u64::MAX, Poster::next_ns);
-        Some(post.clamp(engine.now, engine.now + 1_000_000))
+        Some(self.followers.next_ns(engine.now, 1_000_000))
     }
 }

@@ -5,21 +5,20 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::Ordering::{Acquire, Release};
 
-use super::poster::{self, Poster};
-use super::track::{self, CatchUp, Tracks};
+use super::followers::{Followers, News};
 use super::trend::Trend;
-use super::{audience_len, audience_users, nothing};
+use super::{audience_len, nothing, poster, track};
 use crate::args::SlowReadersArgs;
 use crate::dataset::Dataset;
 use crate::engine::{Answer, Driver, Engine, Event};
+use crate::gateway::Marker;
 use crate::session::Leave;
 use crate::stats::{Latency, Results};
-use crate::worker::{Context, Opener};
+use crate::worker::Context;
 
-/// Failed attempts to come back before a session counts as lost.
-const ATTEMPTS_MAX: u32 = 50;
+/// When a session comes back after its connection ended.
+const RETRY_NS: u64 = 100_000_000;
 /// How often the server's memory is looked at.
 const SAMPLE_NS: u64 = 100_000_000;
 
@@ -32,9 +31,7 @@ enum Phase {
 
 struct Slow<'a> {
     args: &'a SlowReadersArgs,
-    context: Context,
-    opener: Opener,
-    tracks: Tracks,
+    followers: Followers,
     /// Sessions below this index are healthy, the others slow.
     healthy: u32,
     phase: Phase,
@@ -43,9 +40,7 @@ struct Slow<'a> {
     during: Latency,
     resumed: u64,
     refused: u64,
-    catch_up: CatchUp,
     trend: Trend,
-    poster: Option<Poster>,
 }
 
 pub fn size(args: &SlowReadersArgs, data: &Dataset) -> Result<(u32, u32), String> {
@@ -58,21 +53,21 @@ pub fn size(args: &SlowReadersArgs, data: &Dataset) -> Result<(u32, u32), String
 }
 
 pub fn work(args: &SlowReadersArgs, context: Context, mut engine: Engine) -> Results {
-    let users = audience_users(&args.audience, &context);
-    let server = &context.servers[args.audience.server];
-    let poster = Poster::new(&mut engine, &context, server, args.rate, args.content_len);
-    let sessions = users.len() as u32;
-    let opener = Opener::new(&mut engine, &context, users.into_iter(), args.common.concurrency);
+    let concurrency = args.common.concurrency;
+    let followers =
+        Followers::new(&mut engine, context, &args.audience, concurrency, args.rate, args.content_len);
+    let sessions = followers.len();
     let healthy = sessions - (f64::from(sessions) * args.slow).ceil() as u32;
     for session in healthy..sessions {
         engine.set_receive_buffer(session, args.receive_buffer);
     }
     // Only the first process looks at the server's memory.
+    let context = &followers.context;
     let pids = if context.index == 0 { &context.pids[..] } else { &[] };
+    let trend = Trend::new(pids, SAMPLE_NS);
     let mut slow = Slow {
         args,
-        opener,
-        tracks: Tracks::new(sessions as usize),
+        followers,
         healthy,
         phase: Phase::Before,
         away: BinaryHeap::new(),
@@ -80,10 +75,7 @@ pub fn work(args: &SlowReadersArgs, context: Context, mut engine: Engine) -> Res
         during: Latency::shown(),
         resumed: 0,
         refused: 0,
-        catch_up: CatchUp::default(),
-        trend: Trend::new(pids, SAMPLE_NS),
-        poster,
-        context,
+        trend,
     };
     engine.run(&mut slow);
     slow.report(&mut engine);
@@ -105,7 +97,7 @@ pub fn conclude(results: &mut Results) -> Option<String> {
 
 impl Slow<'_> {
     fn phase_end(&self, phases: u32) -> u64 {
-        self.context.run_time_ns(self.args.seconds * phases)
+        self.followers.context.run_time_ns(self.args.seconds * phases)
     }
 
     fn is_slow(&self, session: u32) -> bool {
@@ -113,7 +105,7 @@ impl Slow<'_> {
     }
 
     fn slow_ones(&self) -> std::ops::Range<u32> {
-        self.healthy..self.tracks.sessions.len() as u32
+        self.healthy..self.followers.len()
     }
 
     fn change_phase(&mut self, engine: &mut Engine) {
@@ -132,8 +124,7 @@ impl Slow<'_> {
         }
     }
 
-    fn received(&mut self, engine: &Engine, session: u32, text: &[u8]) {
-        let Some(marker) = self.tracks.received(&self.context, session, text) else { return };
+    fn received(&mut self, engine: &Engine, session: u32, marker: Marker) {
         if self.is_slow(session) {
             return;
         }
@@ -144,35 +135,25 @@ impl Slow<'_> {
         }
     }
 
-    fn closed(&mut self, engine: &mut Engine, session: u32, why: &str) {
-        if !self.opener.was_ready(session) {
-            self.opener.closed(session, self.context.me());
-            self.tracks.sessions[session as usize].lost = true;
-            return;
-        }
+    fn cut(&mut self, engine: &mut Engine, session: u32, why: &str) {
         let kind = if self.is_slow(session) { "slow" } else { "healthy" };
         engine.results.count(&format!("{kind}_sessions_closed"), 1);
         if self.is_slow(session) {
             engine.results.count(&format!("slow sessions: {why}"), 1);
         }
-        let track = &mut self.tracks.sessions[session as usize];
-        track.attempts += 1;
-        if track.attempts > ATTEMPTS_MAX {
-            return self.tracks.lose(session);
+        if self.followers.may_return(session) {
+            self.away.push(Reverse((engine.now + RETRY_NS, session)));
         }
-        self.away.push(Reverse((engine.now + 100_000_000, session)));
     }
 
     /// A slow session that missed more than the server keeps has to start anew: no fault. It is not tested further.
     fn refused(&mut self, engine: &mut Engine, session: u32) {
-        engine.leave(session, Leave::Reset);
-        match self.is_slow(session) {
-            true => {
-                self.refused += 1;
-                self.tracks.sessions[session as usize].lost = true;
-            }
-            false => self.tracks.lose(session),
+        if !self.is_slow(session) {
+            return self.followers.lose(engine, session);
         }
+        engine.leave(session, Leave::Reset);
+        self.refused += 1;
+        self.followers.tracks.sessions[session as usize].lost = true;
     }
 
     fn bring_back(&mut self, engine: &mut Engine) {
@@ -185,15 +166,7 @@ impl Slow<'_> {
         }
     }
 
-    fn catch_up(&mut self, engine: &Engine) {
-        if self.catch_up.is_over(engine, &self.tracks, &self.context, self.args.catch_up) {
-            self.context.me().finished.store(1, Release);
-        }
-    }
-
     fn report(self, engine: &mut Engine) {
-        self.opener.report(&mut engine.results);
-        self.tracks.report(&self.context, engine);
         self.trend.report_peak(&mut engine.results);
         let results = &mut engine.results;
         results.count("healthy_sessions", u64::from(self.healthy));
@@ -202,52 +175,38 @@ impl Slow<'_> {
         results.count("slow_sessions_refused", self.refused);
         results.latency("delivery_before", self.before);
         results.latency("delivery_during", self.during);
-        if let Some(poster) = self.poster {
-            poster.report(engine);
-        }
+        self.followers.report(engine);
     }
 }
 
 impl Driver for Slow<'_> {
     fn answered(&mut self, engine: &mut Engine, connection: u32, answer: Answer<'_>) {
-        if let Some(poster) = &mut self.poster {
-            poster.answered(&self.context, engine, connection, &answer);
-        }
+        self.followers.answered(engine, connection, &answer);
     }
 
     fn session(&mut self, engine: &mut Engine, session: u32, event: Event<'_>) {
-        match event {
-            Event::Dispatch { t: b"MESSAGE_CREATE", text } => self.received(engine, session, text),
-            Event::Dispatch { .. } | Event::Acknowledged(_) => {}
-            Event::Ready => self.opener.joined(engine, session, self.context.me()),
-            Event::Resumed => {
-                self.resumed += u64::from(self.is_slow(session));
-                self.tracks.sessions[session as usize].attempts = 0;
-            }
-            Event::Refused => self.refused(engine, session),
-            Event::Closed(why) => self.closed(engine, session, why),
+        match self.followers.session(engine, session, event) {
+            Some(News::Post(marker)) => self.received(engine, session, marker),
+            Some(News::Resumed) => self.resumed += u64::from(self.is_slow(session)),
+            Some(News::Refused) => self.refused(engine, session),
+            Some(News::Cut(why)) => self.cut(engine, session, why),
+            None => {}
         }
     }
 
     fn turn(&mut self, engine: &mut Engine) -> Option<u64> {
-        let me = self.context.me();
-        self.opener.turn(engine, me, &mut self.context.random);
-        if self.context.stopping() {
+        if !self.followers.turn(engine) {
             return None;
         }
-        if self.context.running() {
+        if self.followers.context.running() {
             self.trend.sample(engine.now);
             self.change_phase(engine);
-            let end = self.phase_end(2);
-            if let Some(poster) = &mut self.poster {
-                poster.turn(end, &mut self.context, engine);
-            }
+            self.followers.post(engine, self.phase_end(2));
             self.bring_back(engine);
-            if self.phase == Phase::After && self.context.shared.posting_done.load(Acquire) == 1 {
-                self.catch_up(engine);
+            if self.phase == Phase::After && self.followers.is_posted() {
+                self.followers.catch_up(engine, self.args.catch_up);
             }
         }
-        let post = self.poster.as_ref().map_or(u64::MAX, Poster::next_ns);
-        Some(post.clamp(engine.now, engine.now + 10_000_000))
+        Some(self.followers.next_ns(engine.now, 10_000_000))
     }
 }
