@@ -8,6 +8,8 @@ use std::io;
 use std::pin::Pin;
 use std::time::Instant;
 
+use memchr::memmem;
+
 use super::http::{Backend, Connection, Form, begin, resume};
 use crate::api::ctx::{AfterCommand, Ctx, Request, Response, Step};
 use crate::api::dispatch::Dispatched;
@@ -17,8 +19,9 @@ use crate::observe::{log_request, logs_requests};
 use crate::runtime::clock::monotonic_ns;
 use crate::wire::http::{BodyKind, Head, HeaderSlots, header_slots, parse_head};
 
-/// Requests looked at together. Bounds memory: 2 KiB and one body each.
-const BURST_COUNT_MAX: usize = 16;
+/// Requests looked at together: as many as a client that pipelines has under way. Their messages share a batch, and a
+/// send for each session. Bounds time, some 200 µs, and memory: 2 KiB and one body each.
+const BURST_COUNT_MAX: usize = 64;
 
 /// A request that was taken into the burst.
 struct Taken<'r, F> {
@@ -43,10 +46,12 @@ impl<B: Backend> Connection<B> {
         }
         self.backend.sync();
         let started = logs_requests().then(Instant::now);
-        let mut slots: Vec<HeaderSlots<'_>> = (0..BURST_COUNT_MAX).map(|_| header_slots()).collect();
-        let mut bodies: Vec<Vec<u8>> = (0..BURST_COUNT_MAX).map(|_| Vec::new()).collect();
         let (backend, input, socket) = (self.backend.clone(), &self.input, &mut self.socket);
         let mut at = self.at;
+        // There are no more heads than ends of one; most bursts are of two or three requests.
+        let count = memmem::find_iter(&input[at..], b"\r\n\r\n").take(BURST_COUNT_MAX).count();
+        let mut slots: Vec<HeaderSlots<'_>> = (0..count).map(|_| header_slots()).collect();
+        let mut bodies: Vec<Vec<u8>> = vec![Vec::new(); count];
         let mut burst = Vec::new();
         for (slots, body) in slots.iter_mut().zip(bodies.iter_mut()) {
             let Some((head, len)) = whole_request(&input[at..], slots) else { break };

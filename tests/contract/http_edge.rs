@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::support::http::{open, read_answer};
-use crate::support::{Answer, PASSWORD, Server, json};
+use crate::support::{Answer, PASSWORD, Server, Value, json};
+use crate::world::{World, text};
 
 const NEGOTIATE: &str = r#"{"client_version":"a.1.0-49"}"#;
 
@@ -68,6 +69,40 @@ fn pipelined_requests_are_answered_in_order() {
         .map(|answer| answer.header("x-request-id").and_then(|id| id.parse().ok()).expect("a number"))
         .collect();
     assert!(ids.is_sorted(), "in their order");
+}
+
+/// More messages than are looked at together, with reads between them.
+#[test]
+fn pipelined_messages_keep_their_order() {
+    let world = World::new(&["rate_limiting.enabled=false"]);
+    let place = world.place();
+    let path = format!("/api/v1/channels/{}/messages", place.channel);
+    let auth = format!("Host: h\r\nAuthorization: Bearer {}\r\n", place.owner.token);
+    let mut request = String::new();
+    for index in 0..300 {
+        let body = json!({"content": index.to_string()}).to_string();
+        let len = body.len();
+        request.push_str(&format!(
+            "POST {path} HTTP/1.1\r\n{auth}Content-Type: application/json\r\nContent-Length: {len}\r\n\r\n{body}"
+        ));
+        if index % 70 == 69 {
+            request.push_str(&format!("GET {path}?limit=1 HTTP/1.1\r\n{auth}\r\n"));
+        }
+    }
+    request.push_str(&closing("GET /health HTTP/1.1", "", ""));
+    let answers = exchange(&world.server, request.as_bytes());
+    let contents = |answer: &Answer| match &answer.json() {
+        Value::Array(page) => format!("read {}", text(&page[0]["content"])),
+        message => message["content"].as_str().unwrap_or("health").to_string(),
+    };
+    let got: Vec<String> = answers.iter().map(contents).collect();
+    let mut want = Vec::new();
+    for index in 0..300 {
+        want.push(index.to_string());
+        want.extend((index % 70 == 69).then(|| format!("read {index}")));
+    }
+    want.push("health".into());
+    assert_eq!(got, want);
 }
 
 #[test]
