@@ -57,8 +57,8 @@ impl Lanes {
         self.rate.is_none()
     }
 
-    /// Collects what has become due before `end`. Call it after the end too: this process may have stood still, and
-    /// what was due meanwhile counts like everything else.
+    /// Collects what has become due before `end`. Where these requests are what is measured, call it after the end, too:
+    /// this process may have stood still, and what was due meanwhile counts like everything else.
     pub fn fill(&mut self, now: u64, end: u64, context: &mut Context) {
         let Some(rate) = self.rate else { return };
         let start = context.run_time_ns(0);
