@@ -4,8 +4,10 @@
 //! Invariant: nothing is connected to here; a target outside this machine is refused unless asked for.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 use std::net::{SocketAddr, SocketAddrV4, ToSocketAddrs};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
@@ -104,6 +106,9 @@ pub struct SeedArgs {
     /// Folder for tokens.txt and seed.json
     #[arg(long)]
     pub out: PathBuf,
+    /// Replace tokens.txt and seed.json of an earlier seed in that folder
+    #[arg(long)]
+    pub overwrite: bool,
     /// Members of each server, owner included [default: every user joins server i % M]
     #[arg(long)]
     pub members_per_server: Option<u32>,
@@ -169,12 +174,48 @@ pub struct Common {
     /// Give up when nothing moves for this many seconds
     #[arg(long, default_value_t = 30)]
     pub patience: u32,
+    /// Fail when more requests and sessions than this failed: a number, or a share such as 0.1%
+    #[arg(long, default_value = "1%", value_name = "N|PCT%")]
+    pub errors_max: ErrorsMax,
     /// Secret for X-RateLimit-Bypass
     #[arg(long)]
     pub bypass: Option<String>,
     /// Allow a target that is not this machine
     #[arg(long)]
     pub allow_remote: bool,
+}
+
+/// How many errors a run may have. A broken promise is no such error: it fails any run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ErrorsMax {
+    Count(u64),
+    /// Of the requests and sessions that were tried.
+    Share(f64),
+}
+
+impl FromStr for ErrorsMax {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<ErrorsMax, Self::Err> {
+        let parsed = match text.strip_suffix('%') {
+            Some(percent) => percent
+                .parse()
+                .ok()
+                .filter(|percent| (0.0..=100.0).contains(percent))
+                .map(|percent: f64| ErrorsMax::Share(percent / 100.0)),
+            None => text.parse().ok().map(ErrorsMax::Count),
+        };
+        parsed.ok_or("give a number such as 0, or a share such as 0.1%")
+    }
+}
+
+impl Display for ErrorsMax {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            ErrorsMax::Count(n) => write!(out, "{n}"),
+            ErrorsMax::Share(share) => write!(out, "{}%", share * 100.0),
+        }
+    }
 }
 
 /// Sessions of one server.
@@ -283,6 +324,9 @@ pub struct ChatArgs {
     /// Weights: kind=weight,… of post, history, typing, reaction, presence, unreaction, me; or numbers in this order
     #[arg(long, default_value = "30,30,20,8,4,4,4")]
     pub mix: String,
+    /// Milliseconds between the heartbeats of a session [default: as the server says]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=600_000))]
+    pub beat_ms: Option<u32>,
     /// Exponent of the Zipf choice of the server (0: even)
     #[arg(long, default_value_t = 1.0)]
     pub zipf: f64,
@@ -578,6 +622,8 @@ mod tests {
             "x posts dir --rate inf",
             "x slow-readers dir --slow 1.5",
             "x heartbeat dir --during nothing",
+            "x idle dir --sessions 1 --errors-max 101%",
+            "x idle dir --sessions 1 --errors-max some",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }

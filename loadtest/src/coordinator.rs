@@ -73,8 +73,10 @@ fn measure(launch: &Launch<'_>, arguments: &[String], outcome: &mut Outcome) -> 
     for index in 0..processes {
         workers.push(Process::start(index, processes, launch.run, &shared_fd, &wake_fd, arguments)?);
     }
+    system::watch_interrupts();
     let mut watch = Watch::new(launch, shared, processes);
     let watched = watch.until_done(&mut workers, &mut snapshots);
+    watch.label_phases(&mut outcome.results);
     (outcome.series, outcome.duration_s) = watch.finish();
     shared.phase.store(STOPPING, Release);
     for worker in workers {
@@ -168,6 +170,9 @@ struct Watch<'a> {
     started_ns: u64,
     recorder: Recorder,
     progress: Progress,
+    /// When the load began.
+    loaded: Option<Sample>,
+    first: Sample,
 }
 
 impl<'a> Watch<'a> {
@@ -180,13 +185,16 @@ impl<'a> Watch<'a> {
         let started_ns = now_ns();
         let first = sample(launch, shared, processes, started_ns);
         let (recorder, progress) = (Recorder::new(first), Progress::new(plan, first));
-        Watch { launch, shared, processes, started_ns, recorder, progress }
+        Watch { launch, shared, processes, started_ns, recorder, progress, loaded: None, first }
     }
 
     /// Returns when the load is over.
     fn until_done(&mut self, workers: &mut [Process], snapshots: &mut Snapshots) -> Result<(), String> {
         loop {
             thread::sleep(Duration::from_millis(5));
+            if system::is_interrupted() {
+                return Err("Interrupted: the figures are of the part before.".into());
+            }
             for worker in workers.iter_mut() {
                 if let Ok(Some(status)) = worker.child.try_wait() {
                     return Err(format!("A process of the load generator ended early ({status})."));
@@ -213,6 +221,7 @@ impl<'a> Watch<'a> {
         let now = now_ns();
         self.shared.run_start_ns.store(now, Release);
         self.shared.phase.store(RUNNING, Release);
+        self.loaded = Some(sample(self.launch, self.shared, self.processes, self.started_ns));
         self.recorder.load_starts(now - self.started_ns);
         self.progress.load_starts(now - self.started_ns);
     }
@@ -232,6 +241,27 @@ impl<'a> Watch<'a> {
             self.progress.report(sample, self.shared.workers(self.processes))?;
         }
         Ok(())
+    }
+
+    /// Says what each phase took: opening, and the load with its warm-up and end. What scenarios report as measured is
+    /// a part of the latter.
+    fn label_phases(&self, results: &mut Results) {
+        let last = sample(self.launch, self.shared, self.processes, self.started_ns);
+        let phases =
+            [("opening", Some(self.first), self.loaded.or(Some(last))), ("load", self.loaded, Some(last))];
+        for (phase, from, to) in phases {
+            let (Some(from), Some(to)) = (from, to) else { continue };
+            let seconds = (to.at_ns - from.at_ns) as f64 / 1e9;
+            results.gauge(&format!("phase_{phase}_s"), seconds);
+            let mut cores = |who: &str, from: &Usage, to: &Usage| {
+                let cores = (to.cpu_s() - from.cpu_s()).max(0.0) / seconds.max(1e-9);
+                results.gauge(&format!("phase_{phase}_{who}_cpu_cores"), cores);
+            };
+            cores("client", &from.client, &to.client);
+            if let (Some(from), Some(to)) = (from.server, to.server) {
+                cores("server", &from, &to);
+            }
+        }
     }
 
     /// The series, and how many seconds it covers.

@@ -11,6 +11,9 @@ use simd_json::prelude::*;
 
 use crate::stats::quote;
 
+/// What a seed consists of.
+const FILES: [&str; 2] = ["tokens.txt", "seed.json"];
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct User {
     pub id: String,
@@ -43,9 +46,21 @@ impl Dataset {
     pub fn save(&self, dir: &Path) -> Result<(), String> {
         let tokens: String = self.users.iter().map(|u| u.token.clone() + "\n").collect();
         fs::create_dir_all(dir)
-            .and_then(|()| fs::write(dir.join("tokens.txt"), tokens))
-            .and_then(|()| fs::write(dir.join("seed.json"), self.to_json()))
+            .and_then(|()| fs::write(dir.join(FILES[0]), tokens))
+            .and_then(|()| fs::write(dir.join(FILES[1]), self.to_json()))
             .map_err(|e| format!("{}: {e}; choose a folder that can be written.", dir.display()))
+    }
+
+    /// An error when a folder holds a seed, whose tokens would be lost.
+    pub fn refuse_earlier(dir: &Path) -> Result<(), String> {
+        let earlier = FILES.map(|name| dir.join(name)).into_iter().find(|path| path.exists());
+        match earlier {
+            None => Ok(()),
+            Some(path) => Err(format!(
+                "{} is there already; choose another --out, or add --overwrite to lose that seed.",
+                path.display()
+            )),
+        }
     }
 
     /// Stands in for a seed where nothing can be seeded: one user without a token, one server without names.
@@ -60,7 +75,7 @@ impl Dataset {
     }
 
     pub fn load(dir: &Path) -> Result<Dataset, String> {
-        let path = dir.join("seed.json");
+        let path = dir.join(FILES[1]);
         let text = fs::read(&path).map_err(|e| {
             format!("{}: {e}; run `plexichat-loadtest seed --out {}` first.", path.display(), dir.display())
         })?;

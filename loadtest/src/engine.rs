@@ -95,6 +95,7 @@ pub struct Engine {
     /// Events out of sequence, over all sessions.
     pub sequence_faults: u64,
     pub bytes_received: u64,
+    requests_sent: u64,
     pub(crate) poll: Poll,
     pub(crate) sessions: Vec<Session>,
     /// Next heartbeats: time, session, generation.
@@ -131,6 +132,7 @@ impl Engine {
             results: Results::default(),
             sequence_faults: 0,
             bytes_received: 0,
+            requests_sent: 0,
             poll,
             sessions: Vec::new(),
             beats: BinaryHeap::new(),
@@ -162,6 +164,7 @@ impl Engine {
         let slot = &mut self.connections[connection as usize];
         assert!(!slot.busy, "one request at a time on a connection");
         slot.busy = true;
+        self.requests_sent += 1;
         if !slot.link.is_open() {
             let token = HTTP_BIT | u64::from(slot.link.generation) << 32 | u64::from(connection);
             let source = net::source_of(self.opened, self.settings.sources);
@@ -313,6 +316,9 @@ impl Engine {
             }
         }
         let mut results = self.results;
+        if self.requests_sent > 0 {
+            results.count("requests_sent", self.requests_sent);
+        }
         results.latency("connect", self.connect);
         results.latency("upgrade", self.upgrade);
         results.latency("hello", self.hello);

@@ -1,11 +1,9 @@
 //! What the gateway's messages look like, as far as a load generator cares.
 //!
-//! Owns: the head of an inbound message (`op`, `t`, `s`), the client messages, and the marker that a
-//! measured message carries in its text.
+//! Owns: the head of an inbound message (`op`, `t`, `s`) and the client messages.
 //! Invariant: scanning allocates nothing and reads no further than it must.
 
 use std::io::Write;
-use std::ops::Range;
 
 /// The outer keys of one gateway message.
 #[derive(Debug, Default, PartialEq)]
@@ -186,73 +184,10 @@ pub fn heartbeat(out: &mut Vec<u8>, seq: u64) {
     let _ = write!(out, r#"{{"op":1,"d":{seq}}}"#);
 }
 
-/// Says which post of which run a message is, and when it was sent: `~RRRRRRRR.SSSSSSSS.TTTTTTTTTTTTTTTT~`,
-/// all hexadecimal. It stands in the message's text and comes back in each MESSAGE_CREATE.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Marker {
-    pub run: u32,
-    pub seq: u32,
-    /// Monotonic nanoseconds, comparable between processes of one machine.
-    pub at_ns: u64,
-}
-
-impl Marker {
-    pub const LEN: usize = 36;
-
-    pub fn write(self, out: &mut Vec<u8>) {
-        let _ = write!(out, "~{:08x}.{:08x}.{:016x}~", self.run, self.seq, self.at_ns);
-    }
-
-    /// Finds a marker in `text`. `hint` remembers where the last one stood: messages of a run look alike.
-    pub fn find(text: &[u8], hint: &mut usize) -> Option<Marker> {
-        if let Some(marker) = text.get(*hint..*hint + Self::LEN).and_then(Self::read) {
-            return Some(marker);
-        }
-        let mut from = 0;
-        while let Some(i) = text.get(from..)?.iter().position(|&b| b == b'~') {
-            from += i;
-            if let Some(marker) = text.get(from..from + Self::LEN).and_then(Self::read) {
-                *hint = from;
-                return Some(marker);
-            }
-            from += 1;
-        }
-        None
-    }
-
-    fn read(text: &[u8]) -> Option<Marker> {
-        let fixed = text[0] == b'~' && text[9] == b'.' && text[18] == b'.' && text[35] == b'~';
-        let number = |range: Range<usize>| {
-            text[range].iter().try_fold(0u64, |n, &b| Some(n << 4 | u64::from((b as char).to_digit(16)?)))
-        };
-        if !fixed {
-            return None;
-        }
-        Some(Marker { run: number(1..9)? as u32, seq: number(10..18)? as u32, at_ns: number(19..35)? })
-    }
-}
-
-/// The JSON body of a measured post: the marker, then filler up to `content_len` characters.
-pub fn post_body(out: &mut Vec<u8>, marker: Marker, content_len: usize) {
-    out.extend_from_slice(br#"{"content":""#);
-    marked_text(out, marker, content_len);
-    out.extend_from_slice(br#""}"#);
-}
-
-/// The marker, then filler up to `len` characters.
-pub fn marked_text(out: &mut Vec<u8>, marker: Marker, len: usize) {
-    marker.write(out);
-    let filler = b" the quick brown fox jumps over the lazy dog";
-    out.extend(filler.iter().cycle().take(len.saturating_sub(Marker::LEN)));
-    // A blank at the end might be trimmed by a server; the text must come back as sent.
-    if out.last() == Some(&b' ') {
-        *out.last_mut().expect("just written") = b'.';
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::marker::{Marker, post_body};
 
     #[test]
     fn heads() {
@@ -298,24 +233,6 @@ mod tests {
         ] {
             let (count, last) = elements(text.as_bytes());
             assert_eq!((count, last.map(|l| std::str::from_utf8(l).unwrap())), want, "{text}");
-        }
-    }
-
-    #[test]
-    fn markers_come_back() {
-        let marker = Marker { run: 0xdead_beef, seq: 7, at_ns: u64::MAX - 1 };
-        let mut body = Vec::new();
-        post_body(&mut body, marker, 100);
-        assert_eq!(body.len(), r#"{"content":""}"#.len() + 100);
-        let mut hint = 0;
-        assert_eq!(Marker::find(&body, &mut hint), Some(marker));
-        assert_eq!(hint, 12);
-        assert_eq!(Marker::find(&body, &mut hint), Some(marker));
-        let mut shifted = b"~~ ~x".to_vec();
-        shifted.extend_from_slice(&body);
-        assert_eq!(Marker::find(&shifted, &mut hint), Some(marker));
-        for text in ["", "~", "no marker here", "~0000000g.00000000.0000000000000000~"] {
-            assert_eq!(Marker::find(text.as_bytes(), &mut 0), None, "{text}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! plexichat-loadtest: measures a running chat server from outside.
 //!
 //! Layers: main → coordinator, seed, scenarios → worker → engine, session → link → net, http, ws, gateway
-//! (+ peer, stats, schedule, shared, dataset, system, kernel, usage); main → coordinator → progress → report.
+//! (+ marker, peer, stats, schedule, shared, dataset, system, kernel, usage); main → coordinator → progress → report.
 
 mod args;
 mod coordinator;
@@ -11,6 +11,7 @@ mod gateway;
 mod http;
 mod kernel;
 mod link;
+mod marker;
 mod net;
 mod peer;
 mod progress;
@@ -36,7 +37,9 @@ use coordinator::Launch;
 use peer::Peer;
 use report::compare::Comparison;
 use report::{Environment, Report};
-use scenarios::{chat, connect_storm, fanout, heartbeat, idle, requests, resume, resume_storm, slow_readers};
+use scenarios::{
+    chat, connect_storm, fanout, faults, heartbeat, idle, requests, resume, resume_storm, slow_readers,
+};
 use stats::Results;
 use worker::Context;
 
@@ -78,7 +81,11 @@ fn lead(scenario: &Command, run: u32, arguments: &[String]) -> Result<(), String
     let environment = Environment::now(arguments, base, &common.pid);
     let mut outcome = coordinator::run(&launch, arguments);
     let concluded = conclude(scenario, &mut outcome.results);
-    let problem = outcome.problem.or(concluded);
+    let found = faults::sentence(&outcome.results);
+    let failed = || faults::too_many_errors(&outcome.results, common.errors_max);
+    let judged =
+        [found, concluded].into_iter().flatten().reduce(|found, concluded| format!("{found} {concluded}"));
+    let problem = outcome.problem.take().or(judged).or_else(failed);
     let parameters = parameters(common.peer, arguments, sessions, outcome.processes, &data);
     let results = outcome.results;
     let report = Report {

@@ -5,7 +5,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::gateway::{self, Marker};
+use crate::marker::{self, Marker};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, clap::ValueEnum)]
 pub enum Peer {
@@ -53,10 +53,10 @@ impl Peer {
     /// Appends a post: the JSON body of a request with `len` characters of content, or a whole message of `len` bytes.
     pub fn write_post(self, out: &mut Vec<u8>, marker: Marker, len: usize) {
         match self {
-            Peer::Plexichat => gateway::post_body(out, marker, len),
+            Peer::Plexichat => marker::post_body(out, marker, len),
             Peer::Plain => {
                 out.push(b'P');
-                gateway::marked_text(out, marker, len.saturating_sub(1));
+                marker::marked_text(out, marker, len.saturating_sub(1));
             }
         }
     }
@@ -75,7 +75,8 @@ mod tests {
                 let mut out = Vec::new();
                 peer.write_post(&mut out, marker, len as usize);
                 assert_eq!(out.len(), len as usize + around, "{peer:?} {len}");
-                assert_eq!(Marker::find(&out, &mut 0), Some(marker), "{peer:?} {len}");
+                let found = Marker::find(&out, &mut 0).expect("a marker");
+                assert!(found.whole && found.marker == marker, "{peer:?} {len}");
             }
         }
         let mut out = Vec::new();

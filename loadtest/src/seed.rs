@@ -10,8 +10,9 @@ use std::collections::{BinaryHeap, VecDeque};
 use crate::args::{SeedArgs, Target};
 use crate::dataset::{Dataset, Server, User};
 use crate::engine::{Answer, Driver, Engine, Event, Settings};
-use crate::gateway::{Marker, post_body, string_of};
+use crate::gateway::string_of;
 use crate::http::{self, Origin};
+use crate::marker::{Marker, post_body};
 use crate::net::CONNECTIONS_PER_SOURCE;
 use crate::peer::Peer;
 use crate::schedule::Random;
@@ -93,6 +94,8 @@ struct Seeder<'a> {
     stage_total: usize,
     done: usize,
     waits: u64,
+    /// The advice about rate limits was given.
+    advised: bool,
     started_ns: u64,
     reported_ns: u64,
     reported_done: usize,
@@ -202,6 +205,16 @@ impl Seeder<'_> {
         self.later.push(Reverse((at_ns, task, attempt + 1)));
     }
 
+    /// Says what slows the seed down, as soon as it does.
+    fn advise(&mut self, status: u16) {
+        if status == 429 && !std::mem::replace(&mut self.advised, true) {
+            eprintln!(
+                "HTTP 429: the server's rate limits slow the seed down. Start it with rate_limiting.enabled = false, \
+                 or give --bypass with its rate_limiting.bypass_secret; until then it goes on as they allow."
+            );
+        }
+    }
+
     fn report(&mut self, now: u64) {
         if now < self.reported_ns + 1_000_000_000 {
             return;
@@ -248,6 +261,7 @@ impl Driver for Seeder<'_> {
             // A join whose answer was lost has happened all the same.
             Answer::Reply { status: 409, .. } if matches!(task, Task::Join(..)) => self.done += 1,
             Answer::Reply { status: status @ (429 | 503), retry_after_s, body } => {
+                self.advise(status);
                 let delay_ns = (http::retry_delay_s(body, retry_after_s) * 1e9) as u64;
                 let hint = if status == 429 { "; switch rate limits off" } else { "" };
                 self.repeat(engine.now + delay_ns, task, attempt, &format!("HTTP {status}{hint}"));
@@ -307,6 +321,9 @@ fn run_prefix(run: u32) -> String {
 /// Runs the command.
 pub fn run(args: &SeedArgs, run: u32) -> Result<(), String> {
     let target = Target::parse(&args.base, args.allow_remote)?;
+    if !args.overwrite {
+        Dataset::refuse_earlier(&args.out)?;
+    }
     let servers = plan(args)?;
     let messages = u64::from(args.messages) * u64::from(args.servers);
     if messages > MESSAGES_MAX {
@@ -347,6 +364,7 @@ pub fn run(args: &SeedArgs, run: u32) -> Result<(), String> {
         stage_total: 0,
         done: 0,
         waits: 0,
+        advised: false,
         started_ns: now,
         reported_ns: now,
         reported_done: 0,

@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 pub const WORKERS_MAX: usize = 64;
 /// Posts that may be on their way at once; a power of two above the largest --in-flight.
 pub const SLOTS: usize = 4096;
-/// Posts whose fate is remembered by the resume scenario.
+/// Posts whose fate or server is remembered.
 pub const FATES: usize = 1 << 20;
+/// Servers whose posts are counted: as many as can be seeded.
+const SERVERS_MAX: usize = 100_000;
 
 /// Sessions and connections are being opened.
 pub const OPENING: u32 = 0;
@@ -30,13 +32,24 @@ pub struct Shared {
     /// Posts that have reached every session.
     pub completed: AtomicU64,
     pub last_completion_ns: AtomicU64,
-    /// Set when no more posts will follow.
+    /// How many processes will send no more posts.
     pub posting_done: AtomicU32,
     /// Posts sent so far.
     pub posted: AtomicU32,
     workers: [Worker; WORKERS_MAX],
     slots: [Slot; SLOTS],
     fates: [AtomicU8; FATES],
+    /// The server of each of the latest posts.
+    homes: [AtomicU32; FATES],
+    posts: [Posts; SERVERS_MAX],
+}
+
+/// Posts to one server.
+#[repr(C)]
+pub struct Posts {
+    stored: AtomicU32,
+    /// Sent, and not answered by a success or a refusal: they may have been stored.
+    unknown: AtomicU32,
 }
 
 /// Progress of one process; on its own cache lines.
@@ -201,6 +214,37 @@ impl Shared {
         slot.seq.load(Ordering::Acquire) == seq && slot.remaining.swap(0, Ordering::AcqRel) > 0
     }
 
+    /// Numbers a post to a server that is about to be sent.
+    pub fn send_post(&self, server: u32) -> u32 {
+        let seq = self.posted.fetch_add(1, Ordering::AcqRel);
+        self.homes[seq as usize % FATES].store(server, Ordering::Release);
+        self.posts[server as usize].unknown.fetch_add(1, Ordering::AcqRel);
+        seq
+    }
+
+    /// Notes what became of a post that was sent.
+    pub fn settle_post(&self, server: u32, fate: Fate) {
+        let posts = &self.posts[server as usize];
+        // Stored first: nobody may find a post in neither count.
+        if fate == Fate::Stored {
+            posts.stored.fetch_add(1, Ordering::AcqRel);
+        }
+        if fate != Fate::Unknown {
+            posts.unknown.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// The server to which one of the latest million posts went.
+    pub fn home(&self, seq: u32) -> u32 {
+        self.homes[seq as usize % FATES].load(Ordering::Acquire)
+    }
+
+    /// How many posts of a server must have been seen, and how many may have been seen besides.
+    pub fn posts_to(&self, server: u32) -> (u32, u32) {
+        let posts = &self.posts[server as usize];
+        (posts.stored.load(Ordering::Acquire), posts.unknown.load(Ordering::Acquire))
+    }
+
     pub fn set_fate(&self, seq: u32, fate: Fate) {
         self.fates[seq as usize % FATES].store(fate as u8, Ordering::Release);
     }
@@ -248,6 +292,18 @@ mod tests {
             shared.set_fate(9, fate);
             assert_eq!(shared.fate(9), fate);
         }
+    }
+
+    #[test]
+    fn posts_are_counted_by_server() {
+        let (shared, _fd) = Shared::create().unwrap();
+        let seqs: Vec<u32> = [3, 3, 5, 3].map(|server| shared.send_post(server)).to_vec();
+        assert_eq!((seqs, shared.home(2)), (vec![0, 1, 2, 3], 5));
+        assert_eq!(shared.posts_to(3), (0, 3));
+        for fate in [Fate::Stored, Fate::None, Fate::Unknown] {
+            shared.settle_post(3, fate);
+        }
+        assert_eq!((shared.posts_to(3), shared.posts_to(5)), ((1, 1), (0, 1)));
     }
 
     #[test]

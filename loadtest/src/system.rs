@@ -3,6 +3,7 @@
 //! Invariant: a process that cannot be read counts as zero and never fails a run.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::kernel::{Kernel, kernel};
 use crate::stats::Results;
@@ -30,27 +31,61 @@ pub fn raise_file_limit() -> u64 {
     limit.rlim_cur
 }
 
-/// Makes the kernel end this process with its parent, and timers exact to the microsecond.
+/// Makes the kernel end this process with its parent, and timers exact to the microsecond. Ctrl-C, which a terminal
+/// sends to all processes, is for the parent to answer.
 pub fn set_up_worker() {
     // SAFETY: both options take plain integers.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         libc::prctl(libc::PR_SET_TIMERSLACK, 1_000);
+        libc::signal(libc::SIGINT, libc::SIG_IGN);
+        libc::signal(libc::SIGTERM, libc::SIG_IGN);
     }
+}
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn interrupt(_: i32) {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// From now on the first SIGINT or SIGTERM is only noted; a second ends the process as ever.
+pub fn watch_interrupts() {
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        // SAFETY: the action is zero but for a handler that stores to an atomic, which any signal may interrupt.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = interrupt as extern "C" fn(i32) as libc::sighandler_t;
+            action.sa_flags = libc::SA_RESETHAND | libc::SA_RESTART;
+            libc::sigaction(signal, &action, std::ptr::null_mut());
+        }
+    }
+}
+
+pub fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
 }
 
 /// CPU seconds used so far by `pids` together, user and system, all threads.
 pub fn cpu_seconds(pids: &[u32]) -> f64 {
-    // SAFETY: sysconf takes no pointer.
-    let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1);
-    let ticks = |pid: &u32| cpu_ticks(&fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default());
-    pids.iter().map(ticks).sum::<u64>() as f64 / ticks_per_second as f64
+    pids.iter().map(|pid| cpu_ns(*pid)).sum::<u64>() as f64 / 1e9
 }
 
-/// utime + stime of a /proc/PID/stat line (proc(5), fields 14 and 15). The name before them may hold blanks.
-fn cpu_ticks(stat: &str) -> u64 {
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+/// Nanoseconds that the scheduler has run all threads of a process, those that have ended included: the sum of what
+/// /proc/PID/task/*/schedstat says of those that have not, and nothing like the 10 ms of /proc/PID/stat.
+pub fn cpu_ns(pid: u32) -> u64 {
+    // The id is packed into a clock's number; no process has a greater one (PID_MAX_LIMIT of linux/threads.h).
+    if pid > 1 << 22 {
+        return 0;
+    }
+    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut clock = 0;
+    // SAFETY: both are valid for the calls to fill in.
+    let read = unsafe {
+        libc::clock_getcpuclockid(pid as libc::pid_t, &mut clock) == 0
+            && libc::clock_gettime(clock, &mut t) == 0
+    };
+    if read { t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64 } else { 0 }
 }
 
 /// Memory in KiB.
@@ -140,11 +175,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cpu_fields() {
+    fn states() {
         let line = "12 (a) b (c)) S 1 12 12 0 -1 4194560 100 0 0 0 250 50 9 9 20 0 1 0 5 6 7";
-        assert_eq!(cpu_ticks(line), 300);
-        assert_eq!(cpu_ticks(""), 0);
         assert!(has_state(line) && !has_state(&line.replace(") S", ") Z")) && !has_state(""));
+    }
+
+    /// A thread that has ended counts, and steps are finer than a tick.
+    #[test]
+    fn cpu_time_is_that_of_the_scheduler() {
+        let pid = std::process::id();
+        let spin = || {
+            let start = now_ns();
+            while now_ns() < start + 3_000_000 {}
+        };
+        let before = cpu_ns(pid);
+        std::thread::spawn(spin).join().unwrap();
+        let after = cpu_ns(pid);
+        assert!(after > before + 100_000, "{before} {after}");
+        assert!([before, after].iter().any(|ns| !ns.is_multiple_of(1_000_000)), "not in ticks");
+        assert_eq!([cpu_ns(u32::MAX), cpu_ns(1 << 22)], [0, 0]);
     }
 
     #[test]

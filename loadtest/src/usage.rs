@@ -4,6 +4,8 @@
 
 use std::fs;
 
+use crate::system;
+
 /// Of some processes together, all their threads included.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Usage {
@@ -19,15 +21,17 @@ pub struct Usage {
 impl Usage {
     pub fn of(pids: &[u32]) -> Usage {
         // SAFETY: sysconf takes no pointer.
-        let (ticks_per_s, page_len) =
-            unsafe { (libc::sysconf(libc::_SC_CLK_TCK).max(1), libc::sysconf(libc::_SC_PAGESIZE).max(1024)) };
+        let page_len = unsafe { libc::sysconf(libc::_SC_PAGESIZE).max(1024) };
         let mut sum = Usage::default();
         for pid in pids {
             let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
             let (user, system) = ticks(&read("stat"));
             let (anon, file) = pages(&read("statm"));
-            sum.user_s += user as f64 / ticks_per_s as f64;
-            sum.system_s += system as f64 / ticks_per_s as f64;
+            // The ticks say how the exact time divides.
+            let cpu_s = system::cpu_ns(*pid) as f64 / 1e9;
+            let user_s = cpu_s * user as f64 / (user + system).max(1) as f64;
+            sum.user_s += user_s;
+            sum.system_s += cpu_s - user_s;
             sum.anon_kib += anon * (page_len as u64 / 1024);
             sum.file_kib += file * (page_len as u64 / 1024);
         }

@@ -4,7 +4,7 @@
 //! Invariant: shares of all processes are disjoint and add up to the whole.
 
 use std::ops::Range;
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::args::{Common, Target, WorkerArgs};
 use crate::dataset::{Dataset, Server, User};
@@ -38,6 +38,8 @@ pub struct Context {
     pub users: u32,
     /// Names of the users by index, and the password of all; empty when the seed has none.
     pub names: Vec<String>,
+    /// Ids of the users by index.
+    pub ids: Vec<String>,
     pub password: String,
     pub random: Random,
     /// Processes whose CPU time is the server's.
@@ -77,6 +79,7 @@ impl Context {
             shared,
             servers: data.servers,
             users: data.users.len() as u32,
+            ids: data.users.iter().map(|user| user.id.clone()).collect(),
             names: data.users.into_iter().map(|user| user.name).collect(),
             password: data.password,
             random,
@@ -88,6 +91,11 @@ impl Context {
 
     pub fn me(&self) -> &'static Worker {
         &self.shared.workers(self.count)[self.index as usize]
+    }
+
+    /// Whether this process's part of the load is over: it was not broken off.
+    pub fn is_finished(&self) -> bool {
+        self.me().finished.load(Acquire) == 1
     }
 
     /// All processes of the load generator that send or receive.

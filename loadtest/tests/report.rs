@@ -1,6 +1,5 @@
 //! Results from a run to a page: files, summary, `report` and `compare`, through the tool itself.
 
-#[allow(dead_code, reason = "not every fault is needed here")]
 mod fake;
 
 use std::fs;

@@ -100,6 +100,10 @@ pub fn label(name: &str) -> String {
         word => Some(word),
     });
     let label = words.collect::<Vec<_>>().join(" ");
+    // CPU time without further words is that of the measured part; opening and load as a whole are phases.
+    if ["server_cpu_s", "server_cpu_cores", "client_cpu_cores"].contains(&name) {
+        return label + " while measured";
+    }
     match label.strip_suffix(" per s") {
         Some(rate) => format!("{rate} per second"),
         None => label,
@@ -111,7 +115,9 @@ pub fn label(name: &str) -> String {
 pub fn better(name: &str, per_work: bool) -> Better {
     let faulty = FAULTS.iter().any(|fault| name.contains(fault));
     match unit(name) {
-        _ if name.starts_with("client_") || name.ends_with("_before") => Better::Neither,
+        _ if name.starts_with("client_") || name.starts_with("phase_") || name.ends_with("_before") => {
+            Better::Neither
+        }
         Unit::PerSecond if faulty => Better::Less,
         Unit::PerSecond => Better::More,
         Unit::Count if faulty => Better::Less,
@@ -247,9 +253,11 @@ mod tests {
                 "server CPU per million deliveries",
                 Better::Less,
             ),
-            ("server_cpu_s", Unit::Seconds, "server CPU time", Better::Less),
-            ("server_cpu_cores", Unit::Cores, "server CPU", Better::Less),
-            ("client_cpu_cores", Unit::Cores, "client CPU", Better::Neither),
+            ("server_cpu_s", Unit::Seconds, "server CPU time while measured", Better::Less),
+            ("server_cpu_cores", Unit::Cores, "server CPU while measured", Better::Less),
+            ("client_cpu_cores", Unit::Cores, "client CPU while measured", Better::Neither),
+            ("phase_opening_server_cpu_cores", Unit::Cores, "phase opening server CPU", Better::Neither),
+            ("phase_load_s", Unit::Seconds, "phase load", Better::Neither),
             (
                 "server_anon_bytes_per_session",
                 Unit::Bytes,

@@ -10,8 +10,7 @@ use crate::usage::Usage;
 
 /// Enough for a plot: about one per pixel column of a phone, and a file of some tens of kilobytes.
 pub const POINTS_MAX: usize = 600;
-/// The first distance between samples; it doubles whenever there are too many. CPU time comes in ticks of 10 ms, so
-/// a sample of 250 ms is exact to 4 % of a core.
+/// The first distance between samples; it doubles whenever there are too many.
 const INTERVAL_NS: u64 = 250_000_000;
 
 /// Totals since the start, and levels, at one moment.

@@ -4,12 +4,14 @@
 //! latency counts from that time: a server that stalls is charged for everyone who waited.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-use super::{Window, add_cpu_per, count_refusal, nothing};
+use super::tally::Tally;
+use super::{Window, add_cpu_per, check_answer, check_page, check_profile, count_refusal, fate, nothing};
 use crate::args::ChatArgs;
 use crate::engine::{Answer, Driver, Engine, Event};
-use crate::gateway::{Marker, post_body, presence, string_of};
+use crate::gateway::{presence, string_of};
+use crate::marker::{Marker, post_body};
 use crate::schedule::{Schedule, Zipf, weighted};
 use crate::stats::{Latency, Results};
 use crate::worker::{Context, Opener};
@@ -36,6 +38,10 @@ const RECENT_MAX: usize = 16;
 /// Operations waiting for a free connection, in seconds of the rate; beyond, the server has lost the race.
 const BACKLOG_S: f64 = 10.0;
 const DRAIN_NS: u64 = 10_000_000_000;
+/// What sessions lack after this long without any delivery never comes.
+const STALL_NS: u64 = 5_000_000_000;
+/// Looking at all servers of all sessions takes its time.
+const CHECK_INTERVAL_NS: u64 = 50_000_000;
 
 #[derive(Clone, Copy, Default)]
 struct Operation {
@@ -44,6 +50,9 @@ struct Operation {
     channel: usize,
     /// When it was due.
     at_ns: u64,
+    user: u32,
+    /// Number of a post.
+    seq: u32,
 }
 
 /// A reaction that somebody made: user, channel index, message id, emoji.
@@ -69,15 +78,28 @@ struct Chat<'a> {
     presence_gateway: Latency,
     delivery: Latency,
     counts: Counts,
-    hint: usize,
+    tally: Tally,
+    catch_up: CatchUp,
     body: Vec<u8>,
+}
+
+/// After the last answer: until every session has every post, but not for ever.
+#[derive(Default)]
+struct CatchUp {
+    /// Everything of this process was answered, or given up.
+    begun: bool,
+    checked_ns: u64,
+    /// Deliveries at the last look, and when there were fewer.
+    deliveries: u64,
+    moved_ns: u64,
 }
 
 #[derive(Default)]
 struct Counts {
-    seq: u32,
     answers: u64,
     deliveries: u64,
+    /// Those before and after the measured seconds too.
+    received: u64,
     unsent: u64,
 }
 
@@ -110,11 +132,13 @@ fn parse_mix(mix: &str) -> Result<[u32; KINDS.len()], String> {
 }
 
 pub fn work(args: &ChatArgs, mut context: Context, mut engine: Engine) -> Results {
-    let users = context.share(args.sessions).map(|i| i % context.users);
-    let opener = Opener::new(&mut engine, &context, users, args.common.concurrency);
+    engine.settings.beat_ms = args.beat_ms.unwrap_or(0);
+    let users: Vec<u32> = context.share(args.sessions).map(|i| i % context.users).collect();
+    let opener = Opener::new(&mut engine, &context, users.iter().copied(), args.common.concurrency);
     let connections = context.share(args.load.connections).len().max(1);
     // Rank and position differ: otherwise the busiest servers would all have the earliest owners.
     shuffle(&mut context);
+    let tally = Tally::new(&engine, &context, &users);
     let mut chat = Chat {
         args,
         // Checked by `size`.
@@ -133,19 +157,23 @@ pub fn work(args: &ChatArgs, mut context: Context, mut engine: Engine) -> Result
         presence_gateway: Latency::new(),
         delivery: Latency::new(),
         counts: Counts::default(),
-        hint: 0,
+        tally,
+        catch_up: CatchUp::default(),
         body: Vec::new(),
         context,
     };
     engine.run(&mut chat);
+    chat.window.finish(&mut engine, &chat.context);
+    let measured_s = chat.window.measured_s(engine.now, &chat.context);
     let results = &mut engine.results;
+    chat.tally.report(&chat.context, results);
     chat.opener.report(results);
     let requests: u64 = chat.latencies.iter().map(Latency::count).sum();
     let answered = requests + chat.presence_gateway.count();
     results.count("operations", answered);
     results.count("operations_unsent", chat.counts.unsent);
     results.count("deliveries", chat.counts.deliveries);
-    results.gauge("operations_per_s", answered as f64 / f64::from(args.load.seconds));
+    results.gauge("operations_per_s", answered as f64 / measured_s);
     for (name, latency) in KINDS.into_iter().zip(chat.latencies) {
         results.latency(name, latency);
     }
@@ -183,7 +211,7 @@ impl Chat<'_> {
             let server = self.zipf.pick(random);
             let channel = random.below(self.context.servers[server].channels.len());
             let kind = weighted(&self.weights, random);
-            self.backlog.push_back(Operation { kind, server, channel, at_ns });
+            self.backlog.push_back(Operation { kind, server, channel, at_ns, ..Operation::default() });
         }
     }
 
@@ -223,8 +251,8 @@ impl Chat<'_> {
                 ("DELETE", reaction_path(&server.channels[channel], &message, emoji))
             }
             POST => {
-                let marker = Marker { run: self.context.run, seq: self.counts.seq, at_ns: operation.at_ns };
-                self.counts.seq += 1;
+                operation.seq = self.context.shared.send_post(operation.server as u32);
+                let marker = Marker { run: self.context.run, seq: operation.seq, at_ns: operation.at_ns };
                 post_body(&mut self.body, marker, self.args.content_len as usize);
                 ("POST", format!("/api/v1/channels/{channel}/messages"))
             }
@@ -241,6 +269,7 @@ impl Chat<'_> {
                 ("GET", format!("/api/v1/channels/{channel}/messages?limit=50"))
             }
         };
+        operation.user = user;
         self.current[connection as usize] = operation;
         engine.request_as(user, connection, method, &path, &self.body);
     }
@@ -255,17 +284,49 @@ impl Chat<'_> {
         (0..tries).any(|_| engine.probe(random.below(sessions) as u32, at_ns, &self.body))
     }
 
-    fn drain(&mut self, engine: &mut Engine, end: u64) {
-        let open = self.connections - self.idle.len() + self.backlog.len();
-        let over = open == 0 || engine.now > end + DRAIN_NS;
-        if over && self.context.me().finished.swap(1, Release) == 0 && open > 0 {
-            engine.results.error("operation: no answer within 10 s", open as u64);
+    /// Whether an answer holds what was asked for.
+    fn check(&self, engine: &mut Engine, operation: Operation, body: &[u8]) {
+        match operation.kind {
+            POST => check_answer(engine, body, self.context.run, operation.seq),
+            HISTORY => check_page(engine, body),
+            ME => check_profile(engine, body, &self.context.ids[operation.user as usize]),
+            _ => {}
         }
     }
 
-    fn received(&mut self, engine: &Engine, text: &[u8]) {
+    fn drain(&mut self, engine: &mut Engine, end: u64) {
+        let open = self.connections - self.idle.len() + self.backlog.len();
+        let over = open == 0 || engine.now > end + DRAIN_NS;
+        if over && !self.catch_up.begun {
+            (self.catch_up.begun, self.catch_up.moved_ns) = (true, engine.now);
+            self.context.shared.posting_done.fetch_add(1, AcqRel);
+            if open > 0 {
+                engine.results.error("operation: no answer within 10 s", open as u64);
+            }
+        }
+        if self.catch_up.begun && self.caught_up(engine.now) {
+            self.context.me().finished.store(1, Release);
+        }
+    }
+
+    /// Whether all processes have posted, and all sessions of this one have what there is or do not get it any more.
+    fn caught_up(&mut self, now: u64) -> bool {
+        let CatchUp { checked_ns, deliveries, moved_ns, .. } = &mut self.catch_up;
+        if std::mem::replace(deliveries, self.counts.received) != self.counts.received {
+            *moved_ns = now;
+        }
+        let posted = self.context.shared.posting_done.load(Acquire) == self.context.count;
+        if !posted || now < *checked_ns + CHECK_INTERVAL_NS {
+            return false;
+        }
+        *checked_ns = now;
+        now > *moved_ns + STALL_NS || self.tally.is_complete(&self.context)
+    }
+
+    fn received(&mut self, engine: &Engine, session: u32, text: &[u8]) {
         let (start, end) = self.window.bounds(&self.context);
-        let marker = Marker::find(text, &mut self.hint).filter(|m| m.run == self.context.run);
+        self.counts.received += 1;
+        let marker = self.tally.received(&self.context, session, text);
         if let Some(marker) = marker.filter(|m| (start..end).contains(&m.at_ns)) {
             self.delivery.record(engine.now.saturating_sub(marker.at_ns));
             self.counts.deliveries += 1;
@@ -279,8 +340,12 @@ impl Driver for Chat<'_> {
         self.idle.push(connection);
         let operation = self.current[connection as usize];
         let (start, end) = self.window.bounds(&self.context);
+        if operation.kind == POST {
+            self.context.shared.settle_post(operation.server as u32, fate(&answer));
+        }
         match answer {
             Answer::Reply { status: 200, body, .. } => {
+                self.check(engine, operation, body);
                 if (start..end).contains(&operation.at_ns) {
                     self.latencies[operation.kind].record(engine.now.saturating_sub(operation.at_ns));
                 }
@@ -300,9 +365,15 @@ impl Driver for Chat<'_> {
 
     fn session(&mut self, engine: &mut Engine, session: u32, event: Event<'_>) {
         match event {
-            Event::Dispatch { t: b"MESSAGE_CREATE", text } => self.received(engine, text),
-            Event::Ready => self.opener.joined(engine, session, self.context.me()),
-            Event::Closed(_) => self.opener.closed(session, self.context.me()),
+            Event::Dispatch { t: b"MESSAGE_CREATE", text } => self.received(engine, session, text),
+            Event::Ready => {
+                self.tally.begin(session);
+                self.opener.joined(engine, session, self.context.me());
+            }
+            Event::Closed(_) => {
+                self.tally.end(session);
+                self.opener.closed(session, self.context.me());
+            }
             Event::Acknowledged(due_ns) => {
                 let (start, end) = self.window.bounds(&self.context);
                 if (start..end).contains(&due_ns) {
@@ -330,7 +401,7 @@ impl Driver for Chat<'_> {
         }
         self.send_due(engine);
         let next = self.schedule.as_ref().map_or(u64::MAX, Schedule::next_ns);
-        Some(if engine.now < end { next } else { u64::MAX })
+        Some(if engine.now < end { next } else { engine.now + CHECK_INTERVAL_NS })
     }
 }
 

@@ -6,14 +6,15 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::{audience_len, audience_users, count_refusal, nothing, server};
+use super::tally::Tally;
+use super::{audience_len, audience_users, check_answer, count_refusal, fate, faults, nothing, server};
 use crate::args::FanoutArgs;
 use crate::dataset::Dataset;
 use crate::engine::{Answer, Driver, Engine, Event};
-use crate::gateway::Marker;
+use crate::marker::Marker;
 use crate::peer::Peer;
 use crate::session::State;
-use crate::shared::SLOTS;
+use crate::shared::{Fate, SLOTS};
 use crate::stats::{Latency, Results};
 use crate::worker::{Context, Opener, Stretch};
 
@@ -24,7 +25,7 @@ struct Fanout<'a> {
     args: &'a FanoutArgs,
     context: Context,
     opener: Opener,
-    hint: usize,
+    tally: Tally,
     deliveries: u64,
     measured: u64,
     /// Bytes of the messages of measured deliveries, without frame headers.
@@ -76,8 +77,9 @@ pub fn size(args: &FanoutArgs, data: &Dataset) -> Result<(u32, u32), String> {
 }
 
 pub fn work(args: &FanoutArgs, context: Context, mut engine: Engine) -> Results {
-    let users = audience_users(&args.audience, &context).into_iter();
-    let opener = Opener::new(&mut engine, &context, users, args.common.concurrency);
+    let users = audience_users(&args.audience, &context);
+    let tally = Tally::new(&engine, &context, &users);
+    let opener = Opener::new(&mut engine, &context, users.into_iter(), args.common.concurrency);
     let poster = (context.index == 0).then(|| Poster {
         way: Way::new(args, &context, &mut engine),
         next_seq: 0,
@@ -98,7 +100,7 @@ pub fn work(args: &FanoutArgs, context: Context, mut engine: Engine) -> Results 
         args,
         context,
         opener,
-        hint: 0,
+        tally,
         deliveries: 0,
         measured: 0,
         received_bytes: 0,
@@ -107,12 +109,17 @@ pub fn work(args: &FanoutArgs, context: Context, mut engine: Engine) -> Results 
         poster,
     };
     engine.run(&mut fanout);
+    fanout.tally.report(&fanout.context, &mut engine.results);
     fanout.opener.report(&mut engine.results);
     engine.results.count("deliveries", fanout.measured);
     engine.results.count("received_bytes", fanout.received_bytes);
     engine.results.latency("delivery", fanout.delivery);
     engine.results.latency("delivery_to_all", fanout.all);
-    if let Some(poster) = fanout.poster {
+    if let Some(mut poster) = fanout.poster {
+        // Broken off.
+        if !poster.ended {
+            poster.end(&fanout.context, &mut engine);
+        }
         engine.results.latency("post", poster.post);
     }
     engine.finish()
@@ -137,13 +144,11 @@ pub fn conclude(results: &mut Results) -> Option<String> {
 }
 
 impl Fanout<'_> {
-    fn received(&mut self, engine: &mut Engine, t: &[u8], text: &[u8]) {
+    fn received(&mut self, engine: &mut Engine, session: u32, t: &[u8], text: &[u8]) {
         if t != self.args.common.peer.post_event() {
             return;
         }
-        let Some(marker) = Marker::find(text, &mut self.hint).filter(|m| m.run == self.context.run) else {
-            return;
-        };
+        let Some(marker) = self.tally.received(&self.context, session, text) else { return };
         let age = engine.now.saturating_sub(marker.at_ns);
         let measured = marker.seq >= self.context.shared.first_measured.load(Relaxed);
         self.deliveries += 1;
@@ -271,8 +276,13 @@ impl Poster {
         if !self.way.free(engine) {
             return false;
         }
-        let seq = self.next_seq;
-        self.next_seq += 1;
+        let server = args.audience.server as u32;
+        let seq = context.shared.send_post(server);
+        self.next_seq = seq + 1;
+        if args.common.peer == Peer::Plain {
+            // Nothing will say so later.
+            context.shared.settle_post(server, Fate::Stored);
+        }
         if context.shared.begin_post(seq, context.live_sessions()) {
             self.abandoned += 1;
         }
@@ -284,11 +294,20 @@ impl Poster {
         true
     }
 
-    fn answered(&mut self, context: &Context, engine: &mut Engine, connection: u32, answer: Answer<'_>) {
+    fn answered(
+        &mut self,
+        server: u32,
+        context: &Context,
+        engine: &mut Engine,
+        connection: u32,
+        answer: Answer<'_>,
+    ) {
         let Way::Requests { idle, sent, .. } = &mut self.way else { return };
         idle.push(connection);
         let (seq, at_ns) = sent[connection as usize];
-        if let Answer::Reply { status: 200, .. } = answer {
+        context.shared.settle_post(server, fate(&answer));
+        if let Answer::Reply { status: 200, body, .. } = answer {
+            check_answer(engine, body, context.run, seq);
             self.answers += 1;
             context.me().answers.store(self.answers, Relaxed);
             if seq >= context.shared.first_measured.load(Relaxed) {
@@ -320,7 +339,7 @@ impl Poster {
         let lost = (from..self.next_seq).filter(|&seq| context.shared.abandon_post(seq)).count() as u64;
         if lost > 0 {
             self.abandoned += lost;
-            engine.results.error("post that did not reach every session", lost);
+            engine.results.error(faults::STALLED, lost);
         }
     }
 
@@ -339,7 +358,8 @@ impl Poster {
 impl Driver for Fanout<'_> {
     fn answered(&mut self, engine: &mut Engine, connection: u32, answer: Answer<'_>) {
         if let Some(poster) = &mut self.poster {
-            poster.answered(&self.context, engine, connection, answer);
+            let server = self.args.audience.server as u32;
+            poster.answered(server, &self.context, engine, connection, answer);
         }
     }
 
@@ -352,9 +372,15 @@ impl Driver for Fanout<'_> {
             return;
         }
         match event {
-            Event::Dispatch { t, text } => self.received(engine, t, text),
-            Event::Ready => self.opener.joined(engine, session, self.context.me()),
-            Event::Closed(_) => self.opener.closed(session, self.context.me()),
+            Event::Dispatch { t, text } => self.received(engine, session, t, text),
+            Event::Ready => {
+                self.tally.begin(session);
+                self.opener.joined(engine, session, self.context.me());
+            }
+            Event::Closed(_) => {
+                self.tally.end(session);
+                self.opener.closed(session, self.context.me());
+            }
             Event::Acknowledged(_) | Event::Resumed | Event::Refused => {}
         }
     }

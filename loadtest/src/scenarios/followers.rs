@@ -11,7 +11,7 @@ use super::poster::Poster;
 use super::track::{CatchUp, Tracks};
 use crate::args::Audience;
 use crate::engine::{Answer, Engine, Event};
-use crate::gateway::Marker;
+use crate::marker::Marker;
 use crate::session::Leave;
 use crate::worker::{Context, Opener};
 

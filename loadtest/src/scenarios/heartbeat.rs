@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::lanes::{DRAIN_NS, Lanes};
-use super::{Window, count_refusal, nothing};
+use super::{Window, check_page, count_refusal, nothing};
 use crate::args::{During, HeartbeatArgs};
 use crate::dataset::Dataset;
 use crate::engine::{Answer, Driver, Engine, Event};
@@ -84,6 +84,7 @@ pub fn work(args: &HeartbeatArgs, context: Context, mut engine: Engine) -> Resul
         begun: false,
     };
     engine.run(&mut heartbeat);
+    heartbeat.window.finish(&mut engine, &heartbeat.context);
     heartbeat.report(&mut engine);
     engine.finish()
 }
@@ -172,11 +173,12 @@ impl Heartbeat<'_> {
         if let Some(beats) = self.beats {
             engine.heartbeat = beats;
         }
+        let measured_s = self.window.measured_s(engine.now, &self.context);
         let results = &mut engine.results;
         let Some(lanes) = self.lanes else { return };
         results.count("requests", self.measured);
         results.count("requests_unsent", lanes.unsent);
-        results.gauge("requests_per_s", self.measured as f64 / f64::from(self.args.load.seconds));
+        results.gauge("requests_per_s", self.measured as f64 / measured_s);
         let name = match self.args.during {
             During::HistoryScan => {
                 results.count("messages_read", self.messages);
@@ -203,6 +205,7 @@ impl Driver for Heartbeat<'_> {
                 self.answers += 1;
                 self.context.me().answers.store(self.answers, Relaxed);
                 if self.args.during == During::HistoryScan {
+                    check_page(engine, body);
                     self.read(connection, body);
                 }
             }

@@ -11,15 +11,20 @@ pub mod resume;
 pub mod resume_storm;
 pub mod slow_readers;
 
+pub mod faults;
 mod followers;
 mod lanes;
 mod poster;
+mod tally;
 mod track;
 mod trend;
 
 use crate::args::{Audience, Load};
 use crate::dataset::{Dataset, Server};
-use crate::engine::Engine;
+use crate::engine::{Answer, Engine};
+use crate::gateway::string_of;
+use crate::marker::Marker;
+use crate::shared::Fate;
 use crate::stats::Results;
 use crate::worker::{Context, Stretch};
 
@@ -58,6 +63,38 @@ fn count_refusal(engine: &mut Engine, what: &str, status: u16) {
     engine.results.error(&format!("{what}: HTTP {status}"), 1);
 }
 
+/// What an answer says of a post. A refusal promises that nothing was stored; a server error promises nothing.
+fn fate(answer: &Answer<'_>) -> Fate {
+    match answer {
+        Answer::Reply { status: 200, .. } => Fate::Stored,
+        Answer::Reply { status: ..500, .. } => Fate::None,
+        Answer::Reply { .. } | Answer::Lost => Fate::Unknown,
+    }
+}
+
+/// The answer to a post holds the message as it was sent.
+fn check_answer(engine: &mut Engine, body: &[u8], run: u32, seq: u32) {
+    let found = Marker::find(body, &mut 0);
+    if !found.is_some_and(|found| found.whole && found.marker.run == run && found.marker.seq == seq) {
+        engine.results.error(faults::WRONG_ANSWERS, 1);
+    }
+}
+
+/// A page of messages holds them as they were sent, those of other runs too.
+fn check_page(engine: &mut Engine, page: &[u8]) {
+    let altered = Marker::all(page).filter(|found| !found.whole).count() as u64;
+    if altered > 0 {
+        engine.results.error(faults::WRONG_ANSWERS, altered);
+    }
+}
+
+/// The own profile is that of who asked.
+fn check_profile(engine: &mut Engine, body: &[u8], id: &str) {
+    if string_of(body, b"id") != Some(id) {
+        engine.results.error(faults::WRONG_ANSWERS, 1);
+    }
+}
+
 /// A sentence when a scenario measured nothing at all.
 fn nothing(results: &Results, counter: &str, sentence: &str) -> Option<String> {
     (results.counter(counter) == 0).then(|| sentence.to_string())
@@ -87,6 +124,20 @@ impl Window {
     /// Start and end. Only known once the run has begun.
     fn bounds(&self, context: &Context) -> (u64, u64) {
         (context.run_time_ns(self.warmup_s), context.run_time_ns(self.warmup_s + self.seconds))
+    }
+
+    /// How many of them have passed: all, unless the run was broken off.
+    fn measured_s(&self, now: u64, context: &Context) -> f64 {
+        let (start, end) = self.bounds(context);
+        now.clamp(start, end).saturating_sub(start).max(1) as f64 / 1e9
+    }
+
+    /// Takes the CPU time of a run that was broken off.
+    fn finish(&mut self, engine: &mut Engine, context: &Context) {
+        if let (Some(stretch), false) = (&self.stretch, self.ended) {
+            stretch.end(engine.now, context, &mut engine.results);
+        }
+        self.ended = true;
     }
 
     fn measure(&mut self, engine: &mut Engine, context: &Context) {

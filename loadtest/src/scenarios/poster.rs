@@ -2,10 +2,10 @@
 
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
-use super::count_refusal;
+use super::{check_answer, count_refusal};
 use crate::dataset::Server;
 use crate::engine::{Answer, Engine};
-use crate::gateway::{Marker, post_body};
+use crate::marker::{Marker, post_body};
 use crate::schedule::{Arrivals, Schedule};
 use crate::shared::{FATES, Fate};
 use crate::stats::Latency;
@@ -96,7 +96,8 @@ impl Poster {
         self.idle.push(connection);
         let (seq, due_ns) = self.current[connection as usize];
         match *answer {
-            Answer::Reply { status: 200, .. } => {
+            Answer::Reply { status: 200, body, .. } => {
+                check_answer(engine, body, context.run, seq);
                 context.shared.set_fate(seq, Fate::Stored);
                 self.stored += 1;
                 context.me().answers.store(self.stored, Relaxed);

@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::lanes::{DRAIN_NS, Lanes};
-use super::{Window, add_cpu_per, count_refusal, nothing};
+use super::{Window, add_cpu_per, check_answer, check_page, check_profile, count_refusal, nothing};
 use crate::args::{GetsArgs, Load, PostsArgs};
 use crate::engine::{Answer, Driver, Engine, Event};
-use crate::gateway::{Marker, post_body};
+use crate::marker::{Marker, post_body};
 use crate::peer::Peer;
 use crate::stats::{Latency, Results};
 use crate::worker::Context;
@@ -24,6 +24,8 @@ struct Line {
     channel: usize,
     /// Which of the kind's paths is under way.
     path: usize,
+    /// Number of the request under way.
+    seq: u32,
 }
 
 struct Requests<'a> {
@@ -82,6 +84,8 @@ fn run(kind: Kind<'_>, load: &Load, rate: Option<f64>, context: Context, mut eng
         body: Vec::new(),
     };
     engine.run(&mut requests);
+    requests.window.finish(&mut engine, &requests.context);
+    let measured_s = requests.window.measured_s(engine.now, &requests.context);
     let (name, gauge) = match requests.kind {
         Kind::Post { .. } => ("posts", "posts_per_s"),
         Kind::Get { .. } => ("gets", "gets_per_s"),
@@ -89,7 +93,7 @@ fn run(kind: Kind<'_>, load: &Load, rate: Option<f64>, context: Context, mut eng
     let answered: u64 = requests.latencies.iter().map(Latency::count).sum();
     engine.results.count(name, answered);
     engine.results.count("requests_unsent", requests.lanes.unsent);
-    engine.results.gauge(gauge, answered as f64 / f64::from(load.seconds));
+    engine.results.gauge(gauge, answered as f64 / measured_s);
     for (path, latency) in requests.latencies.into_iter().enumerate() {
         match &requests.kind {
             Kind::Post { .. } => engine.results.latency("post", latency),
@@ -109,6 +113,7 @@ fn line(context: &Context, i: u32) -> Line {
         server: i as usize % servers,
         channel: turn % server.channels.len(),
         path: 0,
+        seq: 0,
     }
 }
 
@@ -133,6 +138,7 @@ impl Requests<'_> {
         let line = &mut self.lines[lane as usize];
         let server = &self.context.servers[line.server];
         let channel = &server.channels[line.channel];
+        line.seq = self.seq;
         match &self.kind {
             Kind::Post { content_len } => {
                 let marker = Marker { run: self.context.run, seq: self.seq, at_ns: due_ns };
@@ -148,6 +154,19 @@ impl Requests<'_> {
             }
         }
         self.seq = self.seq.wrapping_add(1);
+    }
+
+    /// Whether an answer holds what was asked for.
+    fn check(&self, engine: &mut Engine, lane: u32, body: &[u8]) {
+        let line = &self.lines[lane as usize];
+        match &self.kind {
+            Kind::Post { .. } => check_answer(engine, body, self.context.run, line.seq),
+            Kind::Get { .. } if engine.settings.peer == Peer::Plain => {}
+            Kind::Get { paths } if paths[line.path] == "/users/@me" => {
+                check_profile(engine, body, &self.context.ids[line.user as usize]);
+            }
+            Kind::Get { .. } => check_page(engine, body),
+        }
     }
 
     /// Sends what is due. After the end only what was due before it.
@@ -170,6 +189,9 @@ impl Driver for Requests<'_> {
         let due_ns = self.lanes.answered(connection, engine.now, ok);
         // In a closed loop what ends after the end would have been answered later at any other end, too.
         let counts = (start..end).contains(&due_ns) && (engine.now <= end || !self.lanes.is_closed_loop());
+        if let Answer::Reply { status: 200, body, .. } = answer {
+            self.check(engine, connection, body);
+        }
         if ok {
             if counts {
                 let path = self.lines[connection as usize].path;

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::followers::{Followers, News};
-use super::{audience_len, nothing, poster, track};
+use super::{audience_len, faults, nothing, poster};
 use crate::args::ResumeArgs;
 use crate::dataset::Dataset;
 use crate::engine::{Answer, Driver, Engine, Event};
@@ -64,7 +64,7 @@ pub fn work(args: &ResumeArgs, context: Context, mut engine: Engine) -> Results 
 }
 
 pub fn conclude(results: &mut Results) -> Option<String> {
-    if track::faults(results) > 0 {
+    if faults::count(results) > 0 {
         return Some(
             "The server lost, repeated or reordered events. (A refused resume is legitimate when --rate times \
              --away-ms exceeds its resume buffer of 1,000 events.)"

@@ -7,11 +7,11 @@
 use std::collections::VecDeque;
 
 use super::followers::{Followers, News};
-use super::{audience_len, nothing, poster, track};
+use super::{audience_len, faults, nothing, poster};
 use crate::args::ResumeStormArgs;
 use crate::dataset::Dataset;
 use crate::engine::{Answer, Driver, Engine, Event};
-use crate::gateway::Marker;
+use crate::marker::Marker;
 use crate::schedule::{Arrivals, Schedule};
 use crate::session::{Leave, State};
 use crate::stats::{Latency, Results};
@@ -82,7 +82,7 @@ pub fn work(args: &ResumeStormArgs, context: Context, mut engine: Engine) -> Res
 }
 
 pub fn conclude(results: &mut Results) -> Option<String> {
-    if track::faults(results) > 0 {
+    if faults::count(results) > 0 {
         return Some(
             "The server lost, repeated or reordered events, or refused to resume. (A refusal is legitimate when \
              --rate times --away-ms exceeds its resume buffer of 1,000 events.)"

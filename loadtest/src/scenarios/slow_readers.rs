@@ -8,11 +8,11 @@ use std::collections::BinaryHeap;
 
 use super::followers::{Followers, News};
 use super::trend::Trend;
-use super::{audience_len, nothing, poster, track};
+use super::{audience_len, faults, nothing, poster};
 use crate::args::SlowReadersArgs;
 use crate::dataset::Dataset;
 use crate::engine::{Answer, Driver, Engine, Event};
-use crate::gateway::Marker;
+use crate::marker::Marker;
 use crate::session::Leave;
 use crate::stats::{Latency, Results};
 use crate::worker::Context;
@@ -86,7 +86,7 @@ pub fn conclude(results: &mut Results) -> Option<String> {
     if results.counter("healthy_sessions_closed") > 0 {
         return Some("The server closed sessions that read everything; see the errors above.".into());
     }
-    if track::faults(results) > 0 {
+    if faults::count(results) > 0 {
         return Some("A session lost, repeated or reordered events; see the errors above.".into());
     }
     if results.counter("sessions_failed") > 0 {

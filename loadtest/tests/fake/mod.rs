@@ -2,9 +2,11 @@
 //!
 //! Invariant: everything happens under one lock, so its order of events is trivially right unless a fault is asked for.
 
+#![allow(dead_code, reason = "every test binary uses another part")]
+
 pub mod plain;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -20,6 +22,24 @@ use tungstenite::protocol::frame::coding::{Data, OpCode};
 #[derive(Clone, Copy, PartialEq)]
 pub enum Fault {
     Nothing,
+    /// The tenth post that sessions could see leaves a gap in the numbers of one of them.
+    Drops,
+    /// The same, and the later numbers of that session close the gap.
+    DropsSilently,
+    /// One session gets the tenth post twice, with a number each.
+    Doubles,
+    /// One session gets the tenth post twice, with the same number.
+    Repeats,
+    /// One session gets the eleventh post before the tenth, with ascending numbers.
+    Swaps,
+    /// One session gets the tenth post with another word in it.
+    Alters,
+    /// All sessions get the tenth post, which is refused.
+    ShowsRefused,
+    /// Answers hold another word than was posted, and the profile of somebody else.
+    AltersAnswers,
+    /// Two of three posts are refused.
+    RefusesMost,
     /// Every third request is answered 429 with a short delay.
     RateLimits,
     /// A resumed session does not get the first event it missed.
@@ -39,6 +59,7 @@ pub enum Fault {
 }
 
 struct Session {
+    user: String,
     /// All dispatches: event `s` is at `s - 1`.
     log: Vec<String>,
     stream: Option<TcpStream>,
@@ -51,12 +72,60 @@ struct State {
     sessions: HashMap<String, Session>,
     /// The next event goes to nobody.
     loses_next: bool,
+    /// Posts that sessions could see.
+    seen_posts: u64,
+    /// What the session that is to get it late still lacks.
+    held: Option<(String, String)>,
+    /// What was posted last.
+    contents: Vec<String>,
+    /// The server of a channel or an invite.
+    homes: HashMap<String, String>,
+    /// Who is in which server.
+    members: HashSet<(String, String)>,
 }
 
 impl State {
     fn id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
+    }
+
+    /// Sends a post to all sessions of members, and to one of them what the fault makes of it.
+    fn publish(&mut self, channel: &str, message: &str) {
+        let Some(server) = self.homes.get(channel) else { return };
+        let is_member = |session: &Session| self.members.contains(&(server.clone(), session.user.clone()));
+        let there = self.sessions.iter().filter(|(_, session)| is_member(session));
+        let mut sessions: Vec<String> = there.map(|(id, _)| id.clone()).collect();
+        sessions.sort_unstable();
+        self.seen_posts += u64::from(!sessions.is_empty());
+        let there = |id: &&String| self.sessions[*id].stream.is_some();
+        let victim =
+            sessions.iter().find(there).or(sessions.first()).cloned().filter(|_| self.seen_posts == 10);
+        for id in sessions {
+            if Some(&id) != victim.as_ref() {
+                self.dispatch(&id, "MESSAGE_CREATE", message);
+                if let Some((_, held)) = self.held.take_if(|(late, _)| *late == id) {
+                    self.dispatch(&id, "MESSAGE_CREATE", &held);
+                }
+                continue;
+            }
+            match self.fault {
+                // Its number is used up.
+                Fault::Drops => self.sessions.get_mut(&id).expect("it is there").log.push(String::new()),
+                Fault::DropsSilently => {}
+                Fault::Doubles => (0..2).for_each(|_| self.dispatch(&id, "MESSAGE_CREATE", message)),
+                Fault::Repeats => {
+                    self.dispatch(&id, "MESSAGE_CREATE", message);
+                    let session = &self.sessions[&id];
+                    if let (Some(stream), Some(text)) = (&session.stream, session.log.last()) {
+                        send_at_once(stream, text.as_bytes());
+                    }
+                }
+                Fault::Swaps => self.held = Some((id, message.to_string())),
+                Fault::Alters => self.dispatch(&id, "MESSAGE_CREATE", &altered(message)),
+                _ => self.dispatch(&id, "MESSAGE_CREATE", message),
+            }
+        }
     }
 
     fn dispatch(&mut self, session_id: &str, t: &str, d: &str) {
@@ -72,6 +141,10 @@ impl State {
     }
 }
 
+fn altered(text: &str) -> String {
+    text.replace(" the quick", " the quack")
+}
+
 /// Starts it; gives its base URL. It runs until the test process ends.
 pub fn start(fault: Fault) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -82,6 +155,11 @@ pub fn start(fault: Fault) -> String {
         requests: 0,
         sessions: HashMap::new(),
         loses_next: false,
+        seen_posts: 0,
+        held: None,
+        contents: Vec::new(),
+        homes: HashMap::new(),
+        members: HashSet::new(),
     }));
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -107,15 +185,17 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {
         }
         let body = String::from_utf8_lossy(&input[..len]).into_owned();
         input.drain(..len);
+        let token = header(&head, "authorization").unwrap_or_default();
+        let who = token.trim_start_matches("Bearer ").trim_end_matches(".secret").to_string();
         let mut words = head.split(' ');
         let (method, path) = (words.next()?, words.next()?);
-        let (status, answer) = answer(&mut state.lock().unwrap(), method, path, &body);
+        let (status, answer) = answer(&mut state.lock().unwrap(), method, path, &body, &who);
         let text = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{answer}", answer.len());
         stream.write_all(text.as_bytes()).ok()?;
     }
 }
 
-fn answer(state: &mut State, method: &str, path: &str, body: &str) -> (u16, String) {
+fn answer(state: &mut State, method: &str, path: &str, body: &str, who: &str) -> (u16, String) {
     state.requests += 1;
     if state.fault == Fault::RateLimits && state.requests.is_multiple_of(3) {
         return (429, r#"{"error":{"code":429,"retry_after":0.02},"retry_after":0.02}"#.into());
@@ -127,38 +207,63 @@ fn answer(state: &mut State, method: &str, path: &str, body: &str) -> (u16, Stri
         ("POST", ["auth", "register"]) => {
             format!(r#"{{"status":"success","user":{{"id":"{id}"}},"token":"{id}.secret"}}"#)
         }
-        ("POST", ["servers"]) => format!(r#"{{"id":"{id}","default_channel_id":"{}"}}"#, id + 500_000),
-        ("POST", ["servers", _, "channels"]) => format!(r#"{{"id":"{id}"}}"#),
-        ("POST", ["channels", _, "invites"]) => format!(r#"{{"code":"c{id}"}}"#),
+        ("POST", ["servers"]) => {
+            let channel = id + 500_000;
+            state.homes.insert(channel.to_string(), id.to_string());
+            state.members.insert((id.to_string(), who.to_string()));
+            format!(r#"{{"id":"{id}","default_channel_id":"{channel}"}}"#)
+        }
+        ("POST", ["servers", server, "channels"]) => {
+            state.homes.insert(id.to_string(), server.to_string());
+            format!(r#"{{"id":"{id}"}}"#)
+        }
+        ("POST", ["channels", "invites", code]) => {
+            state.members.insert((state.homes[*code].clone(), who.to_string()));
+            r#"{"success":true}"#.into()
+        }
+        ("POST", ["channels", channel, "invites"]) => {
+            state.homes.insert(format!("c{id}"), state.homes[*channel].clone());
+            format!(r#"{{"code":"c{id}"}}"#)
+        }
         ("POST", ["channels", _, "messages"]) if state.fault == Fault::RefusesPosts => {
             return (403, r#"{"error":{"code":403,"message":"no"}}"#.into());
         }
         ("POST", ["channels", channel, "messages"]) => {
             let content = body.split('"').nth(3).unwrap_or("");
             let message = format!(r#"{{"id":"{id}","channel_id":"{channel}","content":"{content}"}}"#);
-            let lost = std::mem::take(&mut state.loses_next);
-            let sessions: Vec<String> = state.sessions.keys().filter(|_| !lost).cloned().collect();
-            for session in sessions {
-                state.dispatch(&session, "MESSAGE_CREATE", &message);
+            let refused = state.fault == Fault::RefusesMost && !state.requests.is_multiple_of(3);
+            if !refused && !std::mem::take(&mut state.loses_next) {
+                state.publish(channel, &message);
             }
+            if refused || (state.fault == Fault::ShowsRefused && state.seen_posts == 10) {
+                return (403, r#"{"error":{"code":403,"message":"no"}}"#.into());
+            }
+            state.contents.truncate(49);
+            state.contents.insert(0, content.to_string());
             message
         }
-        ("GET", ["channels", _, "messages", query]) => history(query),
-        ("GET", ["users", "@me"]) => format!(r#"{{"id":"{id}"}}"#),
+        ("GET", ["channels", _, "messages", query]) => history(query, &state.contents),
+        ("GET", ["users", "@me"]) => format!(r#"{{"id":"{who}"}}"#),
         ("POST", ["auth", "login"]) if !body.contains(r#""password":"Load-Test-Passw0rd!""#) => {
             return (401, r#"{"error":{"code":401,"message":"no"}}"#.into());
         }
         ("POST" | "PUT" | "DELETE", _) => r#"{"success":true}"#.into(),
         _ => return (404, r#"{"error":{"code":404,"message":"no"}}"#.into()),
     };
+    if state.fault == Fault::AltersAnswers {
+        let other = if parts == ["users", "@me"] { r#"{"id":"1"}"#.into() } else { altered(&answer) };
+        return (200, other);
+    }
     (200, answer)
 }
 
-/// A page of a channel that has 130 messages with ids 1 to 130, oldest first; nothing for other pages.
-fn history(query: &str) -> String {
+/// A page of a channel that has 130 messages with ids 1 to 130, oldest first; without `after` what was posted last.
+fn history(query: &str, contents: &[String]) -> String {
     let after: Option<u64> = query.split("after=").nth(1).and_then(|n| n.parse().ok());
-    let ids = after.map_or(0..0, |after| after + 1..131.min(after + 101));
-    let page: Vec<String> = ids.map(|id| format!(r#"{{"author":{{"id":"7"}},"id":"{id}"}}"#)).collect();
+    let ids = after.map_or(0..contents.len() as u64, |after| after + 1..131.min(after + 101));
+    let content = |id: u64| contents.get(id as usize % contents.len().max(1)).map_or("", String::as_str);
+    let message = |id| format!(r#"{{"author":{{"id":"7"}},"content":"{}","id":"{id}"}}"#, content(id));
+    let page: Vec<String> = ids.map(message).collect();
     format!("[{}]", page.join(","))
 }
 
@@ -184,7 +289,8 @@ fn gateway(mut stream: TcpStream, head: &str, mut input: Vec<u8>, state: &Mutex<
                 return None;
             }
             let session_id = format!("{:032x}", state.id());
-            let session = Session { log: Vec::new(), stream: stream.try_clone().ok() };
+            let token = text.split(r#""token":""#).nth(1)?.split('.').next()?.to_string();
+            let session = Session { user: token, log: Vec::new(), stream: stream.try_clone().ok() };
             state.sessions.insert(session_id.clone(), session);
             state.dispatch(&session_id, "READY", &format!(r#"{{"v":10,"session_id":"{session_id}"}}"#));
         } else if text.starts_with(r#"{"op":6,"#) {
@@ -203,7 +309,7 @@ fn gateway(mut stream: TcpStream, head: &str, mut input: Vec<u8>, state: &Mutex<
                 Fault::RepeatsOnResume => seq - 1,
                 _ => seq,
             };
-            for event in session.log.iter().skip(from) {
+            for event in session.log.iter().skip(from).filter(|event| !event.is_empty()) {
                 send(&mut stream, OpCode::Data(Data::Text), event.as_bytes());
             }
             session.stream = stream.try_clone().ok();

@@ -71,4 +71,13 @@ fn publish(text: &[u8], fault: Fault, room: &mut Room) {
     for receiver in &mut room.receivers[lost..] {
         send(receiver, OpCode::Data(Data::Text), text);
     }
+    // Or gets it again, or another one in its place.
+    let again = match fault {
+        Fault::Doubles => text.to_vec(),
+        Fault::Alters => String::from_utf8_lossy(text).replace(" the quick", " the quack").into_bytes(),
+        _ => return,
+    };
+    if room.posts == 20 {
+        send(&mut room.receivers[0], OpCode::Data(Data::Text), &again);
+    }
 }
