@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use crate::domain::{Command, Error, Op, Reply, Result};
+use crate::effect::password::Source;
 use crate::id::{ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, parse_id};
 use crate::store::Snapshot;
 use crate::wire::http::Head;
@@ -98,6 +99,8 @@ pub struct Ctx<'r> {
     pub params: Params<'r>,
     /// Set on every route that asks for it.
     pub principal: Option<Principal>,
+    /// Whose password is hashed or compared: the caller's account, or what a login form names.
+    pub account: u64,
     pub response: Response,
 }
 
@@ -119,6 +122,11 @@ impl<'r> Ctx<'r> {
 
     pub fn user_id(&self) -> UserId {
         self.principal().user_id
+    }
+
+    /// For whom a password is hashed or compared: the pool shares out its turns by that.
+    pub fn password_source(&self) -> Source {
+        Source::new(self.request.ip, self.account)
     }
 
     /// A path parameter, decoded.

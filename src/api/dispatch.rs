@@ -42,7 +42,8 @@ pub fn dispatch<'r>(state: &'r State, router: &Router, request: Request<'r>) -> 
                 return Dispatched::Answered(refuse(error, response), route.name);
             }
             let principal = principal.filter(|_| route.auth != Auth::Public);
-            let mut ctx = Box::new(Ctx { state, request, route, params, principal, response });
+            let account = principal.map_or(0, |principal| principal.user_id.0);
+            let mut ctx = Box::new(Ctx { state, request, route, params, principal, account, response });
             let step = (route.handler)(&mut ctx);
             Dispatched::Handler(ctx, step)
         }

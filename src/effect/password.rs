@@ -2,16 +2,20 @@
 //!
 //! Owns: the memory and the processor time that passwords may take: `workers` × (64 MiB and one hash at a
 //! time). Invariants:
-//! - Handing a password over never blocks: the queue is one bounded `sync_channel`, whose `try_send` is
-//!   lock-free but for waking an idle worker. A full queue is the caller's 503/429.
+//! - Handing a password over never blocks: a core thread puts it into one bounded `sync_channel`, whose `try_send`
+//!   is lock-free but for waking the thread behind it. That thread never hashes; it sorts the jobs into [`Turns`].
+//! - Nobody waits for others' storms: addresses take turns, and within an address its accounts. When too many wait,
+//!   the newest job of whoever has most of them waiting is refused, which is the caller's 503.
 //! - Workers run at nice 5: under a storm of logins the core threads keep their share, logins wait.
 //!   With parallelism > 1 the lanes run on rayon's global pool, whose threads inherit the niceness of the
 //!   worker that first uses it. Start the pool before pinning, as threads inherit the mask too.
 //! - A password is overwritten in memory when its job ends, whichever way.
 //! - Equal time for unknown users: verify against [`PasswordPool::dummy_phc`].
 
+use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::{io, thread};
 
 use argon2::{Algorithm, Argon2, Block, PasswordHash, Version};
@@ -36,9 +40,28 @@ pub struct Params {
     pub parallelism: u32,
 }
 
-/// The queue is full; the password is wiped and `done` was dropped uncalled.
+/// Too many wait; the password is wiped. From `try_hash` and `try_verify`: `done` was dropped uncalled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
+
+/// Whose job it is, for sharing out the turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// An IPv6 client has 2^64 addresses: [`Source::new`] keeps its network.
+    address: IpAddr,
+    account: u64,
+}
+
+impl Source {
+    /// `account` is an id, or whatever else names the account that is meant.
+    pub fn new(address: IpAddr, account: u64) -> Source {
+        let address = match address {
+            IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
+            IpAddr::V4(_) => address,
+        };
+        Source { address, account }
+    }
+}
 
 /// Why a pool does not start or a hash could not be made.
 #[derive(Debug)]
@@ -49,34 +72,49 @@ pub enum Error {
     Random,
     /// A worker thread could not be started.
     Thread(io::Error),
+    /// The job had to make room for others.
+    Full,
 }
 
 type HashDone = Box<dyn FnOnce(Result<String, Error>) + Send>;
-type VerifyDone = Box<dyn FnOnce(bool) + Send>;
+type VerifyDone = Box<dyn FnOnce(Result<bool, Full>) + Send>;
 
 enum Job {
     Hash { password: Secret, done: HashDone },
     Verify { password: Secret, phc: String, done: VerifyDone },
 }
 
+impl Job {
+    /// Ends it unworked.
+    fn refuse(self) {
+        match self {
+            Job::Hash { done, .. } => done(Err(Error::Full)),
+            Job::Verify { done, .. } => done(Err(Full)),
+        }
+    }
+}
+
 /// Shared by all cores behind an `Arc`. When it is dropped, the workers finish the queue and end.
 pub struct PasswordPool {
-    queue: SyncSender<Job>,
+    queue: SyncSender<(Source, Job)>,
     dummy_phc: String,
 }
 
 impl PasswordPool {
-    /// Starts `workers` (≥ 1) threads behind a queue of `queue_len_max` jobs. A worker takes its memory with
+    /// Starts `workers` (≥ 1) threads, before which `queue_len_max` jobs may wait. A worker takes its memory with
     /// its first job and keeps it.
     pub fn start(params: Params, workers: usize, queue_len_max: usize) -> Result<Self, Error> {
         params.check()?;
         let (queue, jobs) = sync_channel(queue_len_max);
-        let jobs = Arc::new(Mutex::new(jobs));
+        let waiting = Arc::new(Waiting::default());
+        let sorted = waiting.clone();
+        let sort = move || sort(&jobs, &sorted, queue_len_max);
+        thread::Builder::new().name("password-queue".into()).spawn(sort).map_err(Error::Thread)?;
         for index in 0..workers.max(1) {
-            let jobs = jobs.clone();
+            let waiting = waiting.clone();
             let run = move || {
                 lower_priority();
-                work(params, &jobs);
+                work(params, &waiting);
             };
             thread::Builder::new().name(format!("password-{index}")).spawn(run).map_err(Error::Thread)?;
         }
@@ -85,15 +123,21 @@ impl PasswordPool {
         Ok(Self { queue, dummy_phc })
     }
 
-    /// Hashes with a fresh salt; `done` gets the PHC string, on a worker thread: send, do not compute there.
-    pub fn try_hash(&self, password: String, done: HashDone) -> Result<(), Full> {
-        self.submit(Job::Hash { password: Secret::new(password), done })
+    /// Hashes with a fresh salt; `done` gets the PHC string, on a thread of the pool: send, do not compute there.
+    pub fn try_hash(&self, source: Source, password: String, done: HashDone) -> Result<(), Full> {
+        self.submit(source, Job::Hash { password: Secret::new(password), done })
     }
 
     /// Checks against `phc` with the parameters in it, not the configured ones. `done` gets false for a
     /// wrong password and for a string that is no Argon2id hash within bounds.
-    pub fn try_verify(&self, password: String, phc: String, done: VerifyDone) -> Result<(), Full> {
-        self.submit(Job::Verify { password: Secret::new(password), phc, done })
+    pub fn try_verify(
+        &self,
+        source: Source,
+        password: String,
+        phc: String,
+        done: VerifyDone,
+    ) -> Result<(), Full> {
+        self.submit(source, Job::Verify { password: Secret::new(password), phc, done })
     }
 
     /// A hash no password matches, of the configured cost: verify against it when the user is unknown.
@@ -101,28 +145,133 @@ impl PasswordPool {
         &self.dummy_phc
     }
 
-    fn submit(&self, job: Job) -> Result<(), Full> {
-        self.queue.try_send(job).map_err(|_| Full)
+    fn submit(&self, source: Source, job: Job) -> Result<(), Full> {
+        self.queue.try_send((source, job)).map_err(|_| Full)
     }
 }
 
-fn work(params: Params, jobs: &Mutex<Receiver<Job>>) {
+/// What the sorting thread and the workers share. No core thread comes here.
+#[derive(Default)]
+struct Waiting {
+    turns: Mutex<Turns>,
+    changed: Condvar,
+}
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().expect("nothing panics while the lock is held")
+    }
+}
+
+/// Sorts what arrives until the pool is dropped.
+fn sort(jobs: &Receiver<(Source, Job)>, waiting: &Waiting, len_max: usize) {
+    while let Ok((source, job)) = jobs.recv() {
+        let surplus = {
+            let mut turns = waiting.lock();
+            turns.push(source, job);
+            if turns.len > len_max { turns.pop_surplus() } else { None }
+        };
+        waiting.changed.notify_one();
+        if let Some(job) = surplus {
+            job.refuse();
+        }
+    }
+    waiting.lock().is_closed = true;
+    waiting.changed.notify_all();
+}
+
+/// Jobs that wait, by whose they are. Both lists are short: nobody has an entry without a job, and
+/// `encryption.argon2.queue_len_max` bounds those.
+struct Turns<J = Job> {
+    addresses: VecDeque<Address<J>>,
+    len: usize,
+    is_closed: bool,
+}
+
+struct Address<J> {
+    address: IpAddr,
+    accounts: VecDeque<(u64, VecDeque<J>)>,
+    len: usize,
+}
+
+impl<J> Default for Turns<J> {
+    fn default() -> Self {
+        Turns { addresses: VecDeque::new(), len: 0, is_closed: false }
+    }
+}
+
+impl<J> Turns<J> {
+    fn push(&mut self, source: Source, job: J) {
+        self.len += 1;
+        let Source { address, account } = source;
+        let place = self.addresses.iter().position(|known| known.address == address);
+        let place = place.unwrap_or_else(|| {
+            self.addresses.push_back(Address { address, accounts: VecDeque::new(), len: 0 });
+            self.addresses.len() - 1
+        });
+        let address = &mut self.addresses[place];
+        address.len += 1;
+        match address.accounts.iter_mut().find(|(known, _)| *known == account) {
+            Some((_, jobs)) => jobs.push_back(job),
+            None => address.accounts.push_back((account, VecDeque::from([job]))),
+        }
+    }
+
+    /// The job whose turn it is.
+    fn pop(&mut self) -> Option<J> {
+        let mut address = self.addresses.pop_front()?;
+        let (account, mut jobs) = address.accounts.pop_front()?;
+        let job = jobs.pop_front();
+        if !jobs.is_empty() {
+            address.accounts.push_back((account, jobs));
+        }
+        address.len -= 1;
+        self.len -= 1;
+        if address.len > 0 {
+            self.addresses.push_back(address);
+        }
+        job
+    }
+
+    /// The newest job of whoever has most of them; of equals, of the one who came last.
+    fn pop_surplus(&mut self) -> Option<J> {
+        let most = (0..self.addresses.len()).max_by_key(|place| self.addresses[*place].len)?;
+        let address = &mut self.addresses[most];
+        let account = (0..address.accounts.len()).max_by_key(|place| address.accounts[*place].1.len())?;
+        let jobs = &mut address.accounts[account].1;
+        let job = jobs.pop_back();
+        if jobs.is_empty() {
+            address.accounts.remove(account);
+        }
+        address.len -= 1;
+        self.len -= 1;
+        if address.len == 0 {
+            self.addresses.remove(most);
+        }
+        job
+    }
+}
+
+fn work(params: Params, waiting: &Waiting) {
     let mut memory = Vec::new();
     loop {
-        // Workers queue up on the mutex; the one inside waits for the next job. No core thread comes here.
-        let job = jobs.lock().expect("recv does not panic").recv();
+        let job = {
+            let idle = |turns: &mut Turns| turns.len == 0 && !turns.is_closed;
+            let turns = waiting.changed.wait_while(waiting.lock(), idle);
+            turns.expect("nothing panics while the lock is held").pop()
+        };
         match job {
-            Ok(Job::Hash { password, done }) => {
+            Some(Job::Hash { password, done }) => {
                 let result = hash(params, password.bytes(), &mut memory);
                 drop(password);
                 done(result);
             }
-            Ok(Job::Verify { password, phc, done }) => {
+            Some(Job::Verify { password, phc, done }) => {
                 let matches = verify(&phc, password.bytes(), &mut memory);
                 drop(password);
-                done(matches);
+                done(Ok(matches));
             }
-            Err(_) => return,
+            None => return,
         }
         trim(params, &mut memory);
     }
@@ -238,16 +387,69 @@ mod tests {
     const CHEAP: Params = Params { time: 1, memory_kib: 64, parallelism: 1 };
     const PATIENCE: Duration = Duration::from_secs(20);
 
+    fn source(address: u8, account: u64) -> Source {
+        Source::new([10, 0, 0, address].into(), account)
+    }
+
     fn pool_hash(pool: &PasswordPool, password: &str) -> String {
         let (done, result) = mpsc::channel();
-        pool.try_hash(password.into(), Box::new(move |phc| done.send(phc).unwrap())).unwrap();
+        let done = Box::new(move |phc| done.send(phc).unwrap());
+        pool.try_hash(source(1, 1), password.into(), done).unwrap();
         result.recv_timeout(PATIENCE).unwrap().unwrap()
     }
 
     fn pool_verify(pool: &PasswordPool, password: &str, phc: &str) -> bool {
         let (done, result) = mpsc::channel();
-        pool.try_verify(password.into(), phc.into(), Box::new(move |ok| done.send(ok).unwrap())).unwrap();
-        result.recv_timeout(PATIENCE).unwrap()
+        let done = Box::new(move |matches| done.send(matches).unwrap());
+        pool.try_verify(source(1, 1), password.into(), phc.into(), done).unwrap();
+        result.recv_timeout(PATIENCE).unwrap().unwrap()
+    }
+
+    /// The order in which jobs of these addresses and accounts get their turns; a job is its own source.
+    fn order(jobs: &[(u8, u64)]) -> Vec<(u8, u64)> {
+        let mut turns = Turns::default();
+        jobs.iter().for_each(|job| turns.push(source(job.0, job.1), *job));
+        std::iter::from_fn(|| turns.pop()).collect()
+    }
+
+    #[test]
+    fn addresses_take_turns_and_so_do_accounts_of_an_address() {
+        let storm = [(1, 1); 40];
+        let others = [(2, 2), (3, 3), (1, 4)];
+        let order = order(&[&storm[..], &others[..]].concat());
+        assert_eq!(order[..5], [(1, 1), (2, 2), (3, 3), (1, 4), (1, 1)]);
+        assert_eq!(order.len(), 43);
+    }
+
+    #[test]
+    fn one_address_with_many_accounts_gets_one_turn_in_a_round() {
+        let storm: Vec<(u8, u64)> = (0..40).map(|account| (1, account)).collect();
+        assert_eq!(
+            order(&[&storm[..], &[(2, 77), (2, 77)]].concat())[..4],
+            [(1, 0), (2, 77), (1, 1), (2, 77)]
+        );
+    }
+
+    #[test]
+    fn the_newest_job_of_whoever_has_most_makes_room() {
+        let mut turns = Turns::default();
+        for job in 0..6 {
+            turns.push(source(1, job / 4), job);
+        }
+        turns.push(source(2, 9), 100);
+        assert_eq!(turns.pop_surplus(), Some(3), "address 1 has six, its account 0 four of them");
+        for _ in 0..4 {
+            turns.pop_surplus();
+        }
+        assert_eq!((turns.len, turns.pop_surplus()), (2, Some(100)), "of equals the one who came last");
+        assert_eq!((turns.pop(), turns.pop(), turns.len), (Some(0), None, 0));
+    }
+
+    #[test]
+    fn an_ipv6_client_is_its_network() {
+        let of = |text: &str| Source::new(text.parse().unwrap(), 1);
+        assert_eq!(of("2001:db8:1:2:3::4"), of("2001:db8:1:2:ffff::"));
+        assert_ne!(of("2001:db8:1:2::"), of("2001:db8:1:3::"));
     }
 
     #[test]
@@ -306,8 +508,8 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_answers_at_once() {
-        let pool = PasswordPool::start(CHEAP, 1, 1).unwrap();
+    fn a_full_queue_refuses_and_a_newcomer_finds_room_beside_a_storm() {
+        let pool = PasswordPool::start(CHEAP, 1, 2).unwrap();
         let (running, started) = mpsc::channel();
         let (release, gate) = mpsc::channel::<()>();
         let phc = pool.dummy_phc().to_string();
@@ -315,14 +517,30 @@ mod tests {
             running.send(()).unwrap();
             let _ = gate.recv();
         });
-        pool.try_verify("x".into(), phc.clone(), block).unwrap();
+        pool.try_verify(source(1, 1), "x".into(), phc.clone(), block).unwrap();
         started.recv_timeout(PATIENCE).unwrap();
         let (done, result) = mpsc::channel();
-        pool.try_verify("x".into(), phc.clone(), Box::new(move |ok| done.send(ok).unwrap())).unwrap();
-        assert_eq!(pool.try_verify("x".into(), phc, Box::new(|_| ())), Err(Full));
+        let submit = |name: &'static str, source: Source| {
+            let done = done.clone();
+            let done = Box::new(move |outcome| done.send((name, outcome)).unwrap());
+            pool.try_verify(source, "x".into(), phc.clone(), done)
+        };
+        submit("first", source(1, 1)).unwrap();
+        submit("second", source(1, 1)).unwrap();
+        // The channel has room as soon as the sorting thread has taken what is in it.
+        while submit("newcomer", source(2, 2)) == Err(Full) {
+            thread::yield_now();
+        }
+        assert_eq!(result.recv_timeout(PATIENCE).unwrap(), ("second", Err(Full)));
         release.send(()).unwrap();
         drop(pool);
-        assert!(!result.recv_timeout(PATIENCE).unwrap(), "queued work is finished after the pool is dropped");
+        let mut left: Vec<_> = (0..2).map(|_| result.recv_timeout(PATIENCE).unwrap()).collect();
+        left.sort_by_key(|(name, _)| *name);
+        assert_eq!(
+            left,
+            [("first", Ok(false)), ("newcomer", Ok(false))],
+            "finished after the pool is dropped"
+        );
     }
 
     #[test]

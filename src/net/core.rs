@@ -24,7 +24,7 @@ use crate::api::limiter::Limiter;
 use crate::api::router::Router;
 use crate::config::{Algorithm, BucketSpec, Config};
 use crate::domain::{Command, Refusal, Reply, Result};
-use crate::effect::password::PasswordPool;
+use crate::effect::password::{self, PasswordPool, Source};
 use crate::gateway::protocol::Close;
 use crate::gateway::{Action, Ask, Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard, Mail};
 use crate::log::{NO_REPLY, Port, Ticket};
@@ -139,8 +139,11 @@ enum Outcome {
 }
 
 enum Hashed {
-    Phc(Option<String>),
+    Phc(String),
     Matches(bool),
+    /// It had to make room for others.
+    Refused,
+    Failed,
 }
 
 struct Buffers {
@@ -647,7 +650,12 @@ impl Core {
     fn hashed_to(&self, ticket: Ticket) -> impl FnOnce(Hashed) + Send + use<> {
         let (sender, wake, hashing) = (self.hashed_sender.clone(), self.wake.clone(), self.hashing.clone());
         move |hashed| {
-            hashing.done.add_shared(1);
+            if matches!(hashed, Hashed::Refused) {
+                hashing.refused.add_shared(1);
+                hashing.evicted.add_shared(1);
+            } else {
+                hashing.done.add_shared(1);
+            }
             // A core that has ended no longer listens.
             let _ = sender.send((ticket, hashed));
             wake.signal();
@@ -692,27 +700,38 @@ impl Backend for Core {
         port.flush();
     }
 
-    async fn hash(&self, password: String) -> Result<String> {
+    async fn hash(&self, source: Source, password: String) -> Result<String> {
         let claim = self.claim();
         let done = self.hashed_to(claim.ticket);
-        let queued = self.pool.try_hash(password, Box::new(move |phc| done(Hashed::Phc(phc.ok()))));
+        let done = Box::new(move |phc: std::result::Result<String, password::Error>| {
+            done(match phc {
+                Ok(phc) => Hashed::Phc(phc),
+                Err(password::Error::Full) => Hashed::Refused,
+                Err(_) => Hashed::Failed,
+            })
+        });
+        let queued = self.pool.try_hash(source, password, done);
         self.queued(&claim, queued.is_ok())?;
         match self.outcome(claim).await {
-            Outcome::Hashed(Hashed::Phc(Some(phc))) => Ok(phc),
+            Outcome::Hashed(Hashed::Phc(phc)) => Ok(phc),
+            Outcome::Hashed(Hashed::Refused) => Err(Refusal::Busy.into()),
             _ => Err(Refusal::Internal.into()),
         }
     }
 
-    async fn verify(&self, password: String, phc: Option<String>) -> Result<bool> {
+    async fn verify(&self, source: Source, password: String, phc: Option<String>) -> Result<bool> {
         let known = phc.is_some();
         let phc = phc.unwrap_or_else(|| self.pool.dummy_phc().to_string());
         let claim = self.claim();
         let done = self.hashed_to(claim.ticket);
-        let queued =
-            self.pool.try_verify(password, phc, Box::new(move |matches| done(Hashed::Matches(matches))));
+        let done = Box::new(move |matches: std::result::Result<bool, password::Full>| {
+            done(matches.map_or(Hashed::Refused, Hashed::Matches))
+        });
+        let queued = self.pool.try_verify(source, password, phc, done);
         self.queued(&claim, queued.is_ok())?;
         match self.outcome(claim).await {
             Outcome::Hashed(Hashed::Matches(matches)) => Ok(matches && known),
+            Outcome::Hashed(Hashed::Refused) => Err(Refusal::Busy.into()),
             _ => Err(Refusal::Internal.into()),
         }
     }

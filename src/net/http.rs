@@ -27,6 +27,7 @@ use crate::api::dispatch::{Dispatched, NO_ROUTE, dispatch, finish, refuse, refus
 use crate::api::router::Router;
 use crate::api::{Ctx, Request, Response, State, Step};
 use crate::domain::{Command, Error, Refusal, Reply, Result};
+use crate::effect::password::Source;
 use crate::limits::{
     BODY_READ_LEN_MAX, LINGER_LEN_MAX, PIPELINE_LEN_MAX, PIPELINE_READ_LEN_MAX, READ_LEN,
     TURNED_AWAY_COUNT_MAX,
@@ -50,9 +51,14 @@ pub trait Backend: 'static {
     /// The same without waiting for the outcome; dropped when the log has no room.
     fn submit_and_forget(&self, command: Command);
     /// The PHC string of a password.
-    fn hash(&self, password: String) -> impl Future<Output = Result<String>>;
+    fn hash(&self, source: Source, password: String) -> impl Future<Output = Result<String>>;
     /// Whether a password matches a PHC string.
-    fn verify(&self, password: String, phc: Option<String>) -> impl Future<Output = Result<bool>>;
+    fn verify(
+        &self,
+        source: Source,
+        password: String,
+        phc: Option<String>,
+    ) -> impl Future<Output = Result<bool>>;
     /// Brings the core's clock and snapshot up to date; called before each request. Gives the monotonic time, in
     /// nanoseconds: the clock is read for both anyway.
     fn sync(&self) -> u64;
@@ -609,11 +615,11 @@ impl Socket {
                     resume(backend, &mut ctx, |ctx| then(ctx, reply))
                 }
                 Step::Hash(password, then) => {
-                    let phc = backend.hash(password).await;
+                    let phc = backend.hash(ctx.password_source(), password).await;
                     phc.and_then(|phc| resume(backend, &mut ctx, |ctx| then(ctx, phc)))
                 }
                 Step::Verify(password, phc, then) => {
-                    let matches = backend.verify(password, phc).await;
+                    let matches = backend.verify(ctx.password_source(), password, phc).await;
                     matches.and_then(|matches| resume(backend, &mut ctx, |ctx| then(ctx, matches)))
                 }
             };

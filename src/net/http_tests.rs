@@ -37,11 +37,11 @@ impl Backend for Double {
         self.harness.apply(&command).unwrap();
     }
 
-    async fn hash(&self, password: String) -> Result<String> {
+    async fn hash(&self, _: Source, password: String) -> Result<String> {
         Ok(format!("test${password}"))
     }
 
-    async fn verify(&self, password: String, phc: Option<String>) -> Result<bool> {
+    async fn verify(&self, _: Source, password: String, phc: Option<String>) -> Result<bool> {
         Ok(phc == Some(format!("test${password}")))
     }
 

@@ -199,7 +199,7 @@ const HASH_NUMBERS: &[Number<HashMetrics>] = &[
         hash.refused.value()
     }),
     ("password_hash_queue", "Passwords waiting to be hashed or being hashed", MetricType::Gauge, |hash| {
-        hash.queued.value().saturating_sub(hash.done.value())
+        hash.queued.value().saturating_sub(hash.done.value() + hash.evicted.value())
     }),
 ];
 

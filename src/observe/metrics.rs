@@ -213,9 +213,11 @@ pub struct WriterMetrics {
 #[derive(Debug, Default)]
 pub struct HashMetrics {
     pub done: Counter,
-    /// Turned away because the queue was full.
+    /// Turned away because too many waited.
     pub refused: Counter,
-    /// Jobs ever queued; those waiting or running are `queued - done`.
+    /// Of these, the ones that had been queued.
+    pub evicted: Counter,
+    /// Jobs ever queued; those waiting or running are `queued - done - evicted`.
     pub queued: Counter,
 }
 
