@@ -80,9 +80,10 @@ pub fn server_audit_log(ctx: &mut Ctx<'_>) -> Result<Step> {
     let server_id = ctx.path_server()?;
     let snapshot = ctx.snapshot();
     let read = snapshot.read();
-    standing(read, server_id, ctx.user_id(), ctx.now_ms())?.require(SERVER_VIEW_AUDIT_LOG)?;
-    let limit = ctx.query_int("limit", 1..=100, 50)?;
-    ctx.json(|out| audit::write_list(out, read, server_id, limit as usize))
+    let viewer = standing(read, server_id, ctx.user_id(), ctx.now_ms())?;
+    viewer.require(SERVER_VIEW_AUDIT_LOG)?;
+    let (limit, now_ms) = (ctx.query_int("limit", 1..=100, 50)?, ctx.now_ms());
+    ctx.json(|out| audit::write_list(out, read, &viewer, now_ms, limit as usize))
 }
 
 pub fn server_leave(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -237,6 +238,33 @@ mod tests {
             world.refused(&alice, ("GET", &path, ""), 400, "Invalid limit");
         }
         world.refused(&bob, ("GET", &format!("{server}/audit-logs"), ""), 403, "server.view_audit_log");
+    }
+
+    #[test]
+    fn the_audit_log_gives_nobody_a_code_that_he_may_not_see() {
+        let world = World::default();
+        let [alice, bob, carol] =
+            [(1, "alice"), (2, "bob"), (3, "carol")].map(|(id, name)| world.user(id, name));
+        let (server, channel) = world.server(&alice, &[&bob, &carol]);
+        world.role(&alice, &server, r#"{"server.view_audit_log":true}"#, &[&bob, &carol]);
+        let create = |person| {
+            let body = world.ok(person, "POST", &format!("{channel}/invites"), r#"{"max_age":60}"#);
+            text_of(&body, "code").to_string()
+        };
+        let (of_alice, of_bob) = (create(&alice), create(&bob));
+        let shows = |person, code: &str| {
+            let log = world.ok(person, "GET", &format!("{server}/audit-logs"), "");
+            log.contains(&format!(r#""target_type":"invite","target_id":null,"target_name":"{code}""#))
+        };
+        assert!(shows(&alice, &of_alice) && shows(&alice, &of_bob), "the owner may list them");
+        assert_eq!((shows(&bob, &of_alice), shows(&bob, &of_bob)), (false, true), "his own he knows");
+        assert_eq!((shows(&carol, &of_alice), shows(&carol, &of_bob)), (false, false));
+        let log = world.ok(&carol, "GET", &format!("{server}/audit-logs"), "");
+        assert!(!log.contains(&of_alice) && !log.contains(&of_bob), "nowhere in it: {log}");
+        world.role(&alice, &server, r#"{"invites.manage":true}"#, &[&carol]);
+        assert!(shows(&carol, &of_alice) && shows(&carol, &of_bob));
+        world.harness.advance(60_000);
+        assert!(shows(&bob, &of_alice), "it lets nobody in any more");
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! Invariant: entries are only added, and go with their server. Action and target codes are stored: append, never
 //! reuse.
 
+use super::invite;
 use super::machine::Machine;
+use super::permission::Standing;
 use super::view::write_public_user;
 use crate::id::{AuditId, ChannelId, RoleId, ServerId, UserId};
 use crate::store::Read;
@@ -57,7 +59,8 @@ actions! {
 }
 
 /// Words of the target codes; code 0 is no target.
-const TARGETS: &[(u8, &str)] = &[(1, "server"), (2, "channel"), (3, "role"), (4, "user"), (5, "invite")];
+const TARGETS: &[(u8, &str)] = &[(1, "server"), (2, "channel"), (3, "role"), (4, "user"), (INVITE, "invite")];
+const INVITE: u8 = 5;
 
 fn word(table: &'static [(u8, &'static str)], code: u8) -> Option<&'static str> {
     table.iter().find(|(known, _)| *known == code).map(|(_, text)| *text)
@@ -91,7 +94,7 @@ impl<'a> Target<'a> {
 
     /// Invites are named by their code.
     pub fn invite(code: &'a str) -> Target<'a> {
-        Target { kind: 5, id: 0, name: code }
+        Target { kind: INVITE, id: 0, name: code }
     }
 }
 
@@ -188,16 +191,28 @@ pub fn record(
     machine.tx.put(AUDIT, (server_id, id), &entry);
 }
 
-/// The newest entries, newest first, as a JSON list.
-pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, server_id: ServerId, count_max: usize) {
+/// The newest entries, newest first, as a JSON list. Codes of invites that still let people in are left out for a
+/// viewer who may neither list invites nor made the one in question.
+pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, viewer: &Standing<'_>, at: u64, count_max: usize) {
+    let server_id = viewer.server_id;
     let mut list = Array::new(out);
     for ((_, id), entry) in read.scan_rev(AUDIT, server_id).take(count_max) {
-        write_view(list.item(), read, server_id, id, entry);
+        let is_shown =
+            |name: &&str| entry.target_type != INVITE || !invite::is_hidden_from(read, at, viewer, name);
+        let target_name = entry.target_name.as_deref().filter(is_shown);
+        write_view(list.item(), read, server_id, id, entry, target_name);
     }
 }
 
 /// `AuditLogEntryResponse`.
-fn write_view(out: &mut Vec<u8>, read: Read<'_>, server_id: ServerId, id: AuditId, entry: &ArchivedAudit) {
+fn write_view(
+    out: &mut Vec<u8>,
+    read: Read<'_>,
+    server_id: ServerId,
+    id: AuditId,
+    entry: &ArchivedAudit,
+    target_name: Option<&str>,
+) {
     let user_id = UserId::from(&entry.user_id);
     let target_id = entry.target_id.to_native();
     let mut object = Object::new(out);
@@ -211,7 +226,7 @@ fn write_view(out: &mut Vec<u8>, read: Read<'_>, server_id: ServerId, id: AuditI
     object.str("action", word(ACTIONS, entry.action).unwrap_or("unknown"));
     object.opt_str("target_type", word(TARGETS, entry.target_type));
     object.opt_id("target_id", (target_id != 0).then_some(target_id));
-    object.opt_str("target_name", entry.target_name.as_deref());
+    object.opt_str("target_name", target_name);
     match entry.changes.as_deref() {
         Some(changes) => object.raw("changes", changes.as_bytes()),
         None => object.null("changes"),

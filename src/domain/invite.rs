@@ -7,7 +7,7 @@ use super::audit::{self, Action, Target};
 use super::error::{Error, Refusal, Result};
 use super::event::{Audience, Event, EventName, intent};
 use super::machine::{Machine, Reply};
-use super::permission::{INVITES_CREATE, INVITES_MANAGE, SERVER_MANAGE, access, standing};
+use super::permission::{INVITES_CREATE, INVITES_MANAGE, SERVER_MANAGE, Standing, access, standing};
 use super::server::{payload, require_room};
 use super::view::username;
 use super::{ban, member};
@@ -21,6 +21,8 @@ use crate::wire::json::{Array, Object};
 pub const COUNT_MAX: usize = 1_000;
 /// Longest code that is looked up: `servers.invite_code_length` allows 64, a key of the store 511.
 const CODE_LEN_MAX: usize = 64;
+/// Either permission shows the invites of a server and revokes them.
+const MAY_LIST: &[u64] = &[INVITES_MANAGE, SERVER_MANAGE];
 const USED_UP_KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -164,7 +166,7 @@ pub fn check_delete(read: Read<'_>, at: u64, actor: UserId, code: &str) -> Resul
     let invite = find(read, at, code)?;
     let server_id = ServerId::from(&invite.server_id);
     if UserId::from(&invite.inviter_id) != actor {
-        standing(read, server_id, actor, at)?.require_any(&[INVITES_MANAGE, SERVER_MANAGE])?;
+        standing(read, server_id, actor, at)?.require_any(MAY_LIST)?;
     }
     Ok(server_id)
 }
@@ -296,7 +298,15 @@ pub fn write_info(out: &mut Vec<u8>, read: Read<'_>, at: u64, code: &str) -> Res
 /// # Errors
 /// 404 server; 403 not a member, without permission.
 pub fn check_list(read: Read<'_>, at: u64, actor: UserId, server_id: ServerId) -> Result<()> {
-    standing(read, server_id, actor, at)?.require_any(&[INVITES_MANAGE, SERVER_MANAGE])
+    standing(read, server_id, actor, at)?.require_any(MAY_LIST)
+}
+
+/// Whether a code that somebody comes across is none of his business: it still lets people in, and he may neither
+/// list the invites of its server nor made it.
+pub fn is_hidden_from(read: Read<'_>, at: u64, viewer: &Standing<'_>, code: &str) -> bool {
+    let inviter_id = |invite: &ArchivedInvite| UserId::from(&invite.inviter_id);
+    find(read, at, code).is_ok_and(|invite| inviter_id(invite) != viewer.user_id)
+        && viewer.require_any(MAY_LIST).is_err()
 }
 
 /// The invites of a server that still work, newest first, as a JSON list.
