@@ -4,7 +4,9 @@ use super::body::{Body, check_len};
 use super::ctx::{Ctx, Step};
 use crate::domain::setting::{self, MessagingEdit, SettingDelete, SettingsPut};
 use crate::domain::{Error, Refusal, Result};
-use crate::limits::{ATTACHMENT_COUNT_MAX, ATTACHMENT_LEN_MAX, SETTING_KEY_LEN_MAX, SETTING_VALUE_LEN_MAX};
+use crate::limits::{
+    ATTACHMENT_COUNT_MAX, ATTACHMENT_LEN_MAX, SETTING_COUNT_MAX, SETTING_KEY_LEN_MAX, SETTING_VALUE_LEN_MAX,
+};
 use crate::store::records::dm_policy;
 use crate::store::tables::SETTINGS;
 use crate::wire::json::Value;
@@ -57,6 +59,11 @@ pub fn setting_put(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn setting_put_bulk(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
+    // Before anything is copied or handed to the writer; keys given twice are counted twice.
+    if body.members().len() > SETTING_COUNT_MAX {
+        let problem = format_args!("at most {SETTING_COUNT_MAX} settings can be stored");
+        return Err(Error::invalid("key", problem));
+    }
     let mut entries = Vec::with_capacity(body.members().len());
     for (key, value) in body.members() {
         check_key(key)?;
@@ -112,6 +119,7 @@ pub fn messaging_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
 mod tests {
     use crate::api::fixture::{register, text_at};
     use crate::api::testing::Harness;
+    use crate::store::tables::META;
 
     const PATH: &str = "/users/@me/settings";
 
@@ -189,6 +197,26 @@ mod tests {
         // The word is a path of its own for PUT only.
         let (status, _) = harness.request("GET", &format!("{PATH}/bulk"), Some(&alice.token), None);
         assert_eq!(status, 404);
+    }
+
+    #[test]
+    fn bulk_beyond_the_limit_never_reaches_the_writer() {
+        let harness = Harness::default();
+        let alice = register(&harness, "alice");
+        let path = format!("{PATH}/bulk");
+        let applied = || {
+            let snapshot = harness.state.snapshot();
+            snapshot.read().get(META, "applied").map(|meta| meta.value.to_native())
+        };
+        let before = applied();
+        let distinct: Vec<String> = (0..101).map(|index| format!(r#""k{index}":1"#)).collect();
+        let same = vec![r#""k":1"#.to_string(); 70_000];
+        for entries in [distinct, same] {
+            let body = format!("{{{}}}", entries.join(","));
+            let (status, text) = harness.request("PUT", &path, Some(&alice.token), Some(&body));
+            assert_eq!((status, text.contains("at most 100 settings")), (400, true), "{text}");
+        }
+        assert_eq!(applied(), before);
     }
 
     #[test]
