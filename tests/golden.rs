@@ -368,4 +368,5 @@ fn message_examples(records: &mut Records) {
         .example(ReactionSet { entries: vec![entry("👍", 0), entry("👩\u{200d}👩\u{200d}👧", 3)] });
     records.example(entry("🎉", 258));
     records.example(Reaction { at: AT, order: number(14) });
+    records.example(LoginName { failures: 5, locked_until: AT + 1, lapses_at: AT + 2 });
 }

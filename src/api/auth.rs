@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::domain::account::{self, LoginFailed, Register};
 use crate::domain::credential::Secret;
 use crate::domain::token::{self, NewToken, TokenCreate, TokenRevoke, TokenRevokeAll, TokenTouch};
-use crate::domain::{Command, Op, Refusal, Reply, Result, Revocation, view};
+use crate::domain::{Command, Error, Op, Refusal, Reply, Result, Revocation, view};
 use crate::id::{TokenId, UserId};
 use crate::limits::USER_AGENT_LEN_MAX;
 use crate::store::records::{badge, tier};
@@ -131,6 +131,7 @@ pub fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
     let password = body.str("password", 0..=usize::MAX)?;
     check_password(&config, "password", password)?;
     let age_verified = check_age(&config, &body, ctx.now_ms())?;
+    ctx.account = account::login_key(username);
     // Advice only, but it saves a hash.
     account::require_free(ctx.snapshot().read(), Some(username), Some(email), None)?;
 
@@ -161,44 +162,65 @@ pub fn login(ctx: &mut Ctx<'_>) -> Result<Step> {
     let password = body.str("password", 0..=usize::MAX)?.to_string();
     let snapshot = ctx.snapshot();
     let read = snapshot.read();
+    let name = account::login_key(username);
+    ctx.account = name;
+    // Asked of what was typed, not of the account: a name that nobody has is locked like any other.
+    account::require_name_unlocked(read, name, ctx.now_ms())?;
     let found = account::by_login(read, username).and_then(|id| Some((id, read.get(CREDENTIALS, id)?)));
     let Some((user_id, credential)) = found else {
         // The same work as for a known name, so that nobody learns from the time which names exist.
-        return Ok(Step::Verify(password, None, Box::new(|ctx, _| login_failed(ctx, UserId(0)))));
+        let then = move |ctx: &mut Ctx<'_>, _| login_failed(ctx, UserId(0), name);
+        return Ok(Step::Verify(password, None, Box::new(then)));
     };
-    if credential.locked_until.to_native() > ctx.now_ms() {
-        return Err(Refusal::AccountLocked.into());
-    }
     let phc = credential.phc.to_string();
     let stored = Some(phc.clone());
-    Ok(Step::Verify(
-        password,
-        stored,
-        Box::new(
-            move |ctx, matched| {
-                if matched { login_matched(ctx, user_id, phc) } else { login_failed(ctx, user_id) }
-            },
-        ),
-    ))
+    let then = move |ctx: &mut Ctx<'_>, matched: bool| match matched {
+        true => login_matched(ctx, user_id, name, phc),
+        false => login_failed(ctx, user_id, name),
+    };
+    Ok(Step::Verify(password, stored, Box::new(then)))
 }
 
-fn login_matched(ctx: &mut Ctx<'_>, user_id: UserId, phc: String) -> Result<Step> {
+fn login_matched(ctx: &mut Ctx<'_>, user_id: UserId, name: u64, phc: String) -> Result<Step> {
     let snapshot = ctx.snapshot();
     let user = snapshot.read().get(USERS, user_id).ok_or(Refusal::CredentialsInvalid)?;
     require_usable(user)?;
     let (secret, token) = new_token(ctx);
-    submit_as_server(TokenCreate { user_id, phc: Secret(phc), token }, move |ctx, reply| {
+    submit_as_server(TokenCreate { user_id, name, phc: Secret(phc), token }, move |ctx, reply| {
         answer_new_login(ctx, &reply, &secret)
     })
 }
 
-fn login_failed(ctx: &mut Ctx<'_>, user_id: UserId) -> Result<Step> {
+fn login_failed(ctx: &mut Ctx<'_>, user_id: UserId, name: u64) -> Result<Step> {
+    count_failure(ctx, user_id, Some(name), Refusal::CredentialsInvalid.into())
+}
+
+/// Counts a wrong password towards the lockout, then refuses with `error`.
+fn count_failure(ctx: &Ctx<'_>, user_id: UserId, name: Option<u64>, error: Error) -> Result<Step> {
     let config = &ctx.state.config;
     let failures_max = config.authentication_security_max_failed_attempts;
     let lockout_ms = config.authentication_security_lockout_duration_minutes * MINUTE_MS;
-    submit_as_server(LoginFailed { user_id, failures_max, lockout_ms }, |_, _| {
-        Err(Refusal::CredentialsInvalid.into())
-    })
+    submit_as_server(LoginFailed { user_id, name, failures_max, lockout_ms }, |_, _| Err(error))
+}
+
+/// Goes on with the PHC string of the caller's password when the given one is right. A wrong one counts towards the
+/// lockout, as in a log-in, and is refused with `wrong`.
+pub(super) fn verify_own(
+    ctx: &Ctx<'_>,
+    password: &str,
+    wrong: Error,
+    then: impl FnOnce(&mut Ctx<'_>, String) -> Result<Step> + 'static,
+) -> Result<Step> {
+    let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
+    let credential = snapshot.read().get(CREDENTIALS, user_id).ok_or(Refusal::TokenInvalid)?;
+    account::require_unlocked(credential, ctx.now_ms())?;
+    let phc = credential.phc.to_string();
+    let stored = Some(phc.clone());
+    let then = move |ctx: &mut Ctx<'_>, matched: bool| match matched {
+        true => then(ctx, phc),
+        false => count_failure(ctx, user_id, None, wrong),
+    };
+    Ok(Step::Verify(password.to_string(), stored, Box::new(then)))
 }
 
 pub fn logout(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -271,7 +293,8 @@ mod tests {
     use crate::api::fixture::{Account, PASSWORD, register, text_at};
     use crate::api::testing::Harness;
     use crate::domain::{Change, Output};
-    use crate::store::records::{User, account as state};
+    use crate::store::records::{LoginName, Nil, User, account as state};
+    use crate::store::tables::{LOGIN_LAPSES, LOGIN_NAMES};
 
     fn post(harness: &Harness, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
         harness.request("POST", path, token, Some(body))
@@ -451,6 +474,74 @@ mod tests {
         assert_eq!(login(&harness, "alice", PASSWORD).0, 200, "counting starts anew");
     }
 
+    /// The answers to wrong passwords for a name, over the time that a lock takes and beyond.
+    fn probe(harness: &Harness, name: &str) -> Vec<(u16, String)> {
+        let mut answers: Vec<_> = (0..7).map(|_| login(harness, name, "wrong")).collect();
+        harness.advance(15 * MINUTE_MS - 1);
+        answers.push(login(harness, name, "wrong"));
+        harness.advance(1);
+        answers.extend((0..4).map(|_| login(harness, name, "wrong")));
+        // Failures are forgotten after a while.
+        harness.advance(15 * MINUTE_MS);
+        answers.extend((0..6).map(|_| login(harness, name, "wrong")));
+        answers
+    }
+
+    #[test]
+    fn a_lock_does_not_tell_which_names_exist() {
+        let answers = |name: &str| {
+            let harness = Harness::default();
+            register(&harness, "alice");
+            probe(&harness, name)
+        };
+        let known = answers("alice");
+        let statuses: Vec<u16> = known.iter().map(|(status, _)| *status).collect();
+        let want = [vec![401; 5], vec![403; 3], vec![401; 4], vec![401; 5], vec![403]].concat();
+        assert_eq!(statuses, want);
+        for name in
+            ["nobody", "ALICE", "alice@example.com", "nobody@example.com", "", "@", &"a".repeat(5_000)]
+        {
+            assert_eq!(answers(name), known, "{name}");
+        }
+        // Nor which address belongs to which name, unless the password is right.
+        let harness = Harness::default();
+        register(&harness, "alice");
+        (0..6).for_each(|_| drop(login(&harness, "alice", "wrong")));
+        assert_eq!(login(&harness, "alice@example.com", "wrong").0, 401);
+        assert_eq!(login(&harness, "alice@example.com", PASSWORD).0, 403);
+    }
+
+    #[test]
+    fn names_that_failed_are_forgotten_and_never_too_many() {
+        let harness = Harness::default();
+        let failed = |name: u64| {
+            let op =
+                LoginFailed { user_id: UserId(0), name: Some(name), failures_max: 5, lockout_ms: 60_000 };
+            harness.apply(&Command::new(UserId(0), op.into())).unwrap();
+        };
+        let counts = || {
+            let snapshot = harness.state.snapshot();
+            let read = snapshot.read();
+            assert_eq!(read.len(LOGIN_NAMES), read.len(LOGIN_LAPSES));
+            read.len(LOGIN_NAMES)
+        };
+        (0..20).for_each(failed);
+        assert_eq!(counts(), 20);
+        harness.advance(60_001);
+        (20..30).for_each(failed);
+        assert_eq!(counts(), 10, "each failure removes two that lapsed");
+
+        let mut tx = harness.state.store.begin().unwrap();
+        for name in 100..100 + account::LOGIN_NAME_COUNT_MAX {
+            let lapses_at = u64::MAX - 1_000_000 + name;
+            tx.put(LOGIN_NAMES, name, &LoginName { failures: 1, locked_until: 0, lapses_at });
+            tx.put(LOGIN_LAPSES, (lapses_at, name), &Nil {});
+        }
+        tx.commit().unwrap();
+        (50..60).for_each(failed);
+        assert_eq!(counts(), account::LOGIN_NAME_COUNT_MAX);
+    }
+
     /// Sets the state of an account as an administrator would.
     fn set_state(harness: &Harness, account: &Account, code: u8) {
         let id = UserId(account.id);
@@ -600,7 +691,7 @@ mod tests {
     fn commands_of_the_server_are_closed_to_users() {
         let harness = Harness::default();
         let alice = register(&harness, "alice");
-        let op = LoginFailed { user_id: UserId(alice.id), failures_max: 1, lockout_ms: 1 };
+        let op = LoginFailed { user_id: UserId(alice.id), name: None, failures_max: 1, lockout_ms: 1 };
         assert_eq!(harness.apply(&Command::new(UserId(alice.id), op.into())).unwrap_err().status, 403);
     }
 
@@ -615,7 +706,8 @@ mod tests {
             life_ms: 1,
             count_max: 1,
         };
-        let op = TokenCreate { user_id: UserId(alice.id), phc: Secret("an older one".into()), token };
+        let op =
+            TokenCreate { user_id: UserId(alice.id), name: 1, phc: Secret("an older one".into()), token };
         assert_eq!(harness.apply(&Command::new(UserId(0), op.into())).unwrap_err().status, 401);
         assert_eq!(me(&harness, &alice.token), 200);
     }

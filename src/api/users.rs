@@ -1,13 +1,15 @@
 //! Profiles: one's own, those of others, tier and badges.
 
+use super::auth::verify_own;
 use super::ctx::{Ctx, Step};
 use super::rules::{check_email, check_password, check_username};
 use crate::domain::account::{self, AccountDelete, PasswordChange, ProfileEdit};
 use crate::domain::credential::Secret;
 use crate::domain::{Error, Refusal, Result, tier, view};
-use crate::store::tables::{CREDENTIALS, USERS};
+use crate::store::tables::{TOKENS, USERS};
 
 const DAY_MS: u64 = 86_400_000;
+const MINUTE_MS: u64 = 60_000;
 
 fn answer_me(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
@@ -19,13 +21,16 @@ pub fn me_get(ctx: &mut Ctx<'_>) -> Result<Step> {
     answer_me(ctx)
 }
 
-/// The hash of one's own password.
-fn own_phc(ctx: &Ctx<'_>) -> Result<String> {
+/// Whether the session that asks was opened so lately that its password need not be asked for again.
+fn is_fresh(ctx: &Ctx<'_>) -> bool {
+    let fresh_ms = ctx.state.config.authentication_security_fresh_login_minutes * MINUTE_MS;
     let snapshot = ctx.snapshot();
-    let credential = snapshot.read().get(CREDENTIALS, ctx.user_id()).ok_or(Refusal::TokenInvalid)?;
-    Ok(credential.phc.to_string())
+    let session = snapshot.read().get(TOKENS, ctx.principal().token_id);
+    session.is_some_and(|session| ctx.now_ms().saturating_sub(session.created_at.to_native()) < fresh_ms)
 }
 
+/// A new password needs the one before; a new e-mail address too, unless somebody has just logged in with it: who
+/// finds an open session must not take the account.
 pub fn me_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let config = ctx.state.config.clone();
     let body = ctx.body()?;
@@ -34,37 +39,42 @@ pub fn me_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let email = body.opt_str("email", 0..=usize::MAX)?;
     email.map_or(Ok(()), check_email)?;
     let password = body.opt_str("password", 0..=usize::MAX)?;
+    password.map_or(Ok(()), |password| check_password(&config, "password", password))?;
     let current = body.opt_str("current_password", 0..=usize::MAX)?;
 
-    let mut edit = ProfileEdit {
-        username: username.map(str::to_string),
-        email: email.map(str::to_string),
-        password: None,
+    let (username, email) = (username.map(str::to_string), email.map(str::to_string));
+    let mut edit = ProfileEdit { username, email, ..ProfileEdit::default() };
+    let subject = match (password, &edit.email) {
+        (Some(_), _) => Some("password"),
+        (None, Some(email)) if changes_email(ctx, email)? && !is_fresh(ctx) => Some("e-mail address"),
+        // Nothing that would ask for it.
+        (None, None) => None,
+        // Not needed, but a wrong one is a mistake.
+        (None, Some(_)) => current.map(|_| "e-mail address"),
     };
-    let Some(password) = password else {
-        return ctx.submit(edit, |ctx, _| answer_me(ctx));
+    let Some(subject) = subject else { return ctx.submit(edit, |ctx, _| answer_me(ctx)) };
+    let Some(current) = current else {
+        let problem = format!("this field is required to change the {subject}");
+        return Err(Error::invalid("current_password", problem));
     };
-    check_password(&config, "password", password)?;
-    let current = current
-        .ok_or_else(|| Error::invalid("current_password", "this field is required to change the password"))?;
-    let (before, password) = (own_phc(ctx)?, password.to_string());
-    let stored = Some(before.clone());
-    Ok(Step::Verify(
-        current.to_string(),
-        stored,
-        Box::new(move |_, matched| {
-            if !matched {
-                return Err(Refusal::PasswordWrong.into());
-            }
-            Ok(Step::Hash(
-                password,
-                Box::new(move |ctx, after| {
-                    edit.password = Some(PasswordChange { before: Secret(before), after: Secret(after) });
-                    ctx.submit(edit, |ctx, _| answer_me(ctx))
-                }),
-            ))
-        }),
-    ))
+    let password = password.map(str::to_string);
+    verify_own(ctx, current, Refusal::PasswordWrong.into(), move |ctx, phc| {
+        edit.verified = Some(Secret(phc));
+        let Some(password) = password else { return ctx.submit(edit, |ctx, _| answer_me(ctx)) };
+        let hashed = move |ctx: &mut Ctx<'_>, phc| {
+            let token_id = ctx.principal().token_id;
+            edit.password = Some(PasswordChange { phc: Secret(phc), token_id });
+            ctx.submit(edit, |ctx, _| answer_me(ctx))
+        };
+        Ok(Step::Hash(password, Box::new(hashed)))
+    })
+}
+
+/// Whether that is another address than the one the account has.
+fn changes_email(ctx: &Ctx<'_>, email: &str) -> Result<bool> {
+    let snapshot = ctx.snapshot();
+    let user = snapshot.read().get(USERS, ctx.user_id()).ok_or(Refusal::TokenInvalid)?;
+    Ok(user.email.to_lowercase() != email.to_lowercase())
 }
 
 pub fn me_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -73,19 +83,12 @@ pub fn me_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
         return Err(Refusal::DeletionClosed.into());
     }
     let grace_ms = config.authentication_account_deletion_grace_period_days * DAY_MS;
-    let password = ctx.body()?.str("password", 0..=usize::MAX)?.to_string();
-    let phc = own_phc(ctx)?;
-    let stored = Some(phc.clone());
-    Ok(Step::Verify(
-        password,
-        stored,
-        Box::new(move |ctx, matched| {
-            if !matched {
-                return Err(Error::invalid("password", "the password is wrong"));
-            }
-            ctx.submit_success(AccountDelete { phc: Secret(phc), grace_ms })
-        }),
-    ))
+    let body = ctx.body()?;
+    let password = body.str("password", 0..=usize::MAX)?;
+    let wrong = Error::invalid("password", "the password is wrong");
+    verify_own(ctx, password, wrong, move |ctx, phc| {
+        ctx.submit_success(AccountDelete { phc: Secret(phc), grace_ms })
+    })
 }
 
 pub fn user_get(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -127,6 +130,11 @@ mod tests {
     fn login(harness: &Harness, name: &str, password: &str) -> u16 {
         let body = format!(r#"{{"username":"{name}","password":"{password}"}}"#);
         harness.request("POST", "/auth/login", None, Some(&body)).0
+    }
+
+    fn login_as(harness: &Harness, name: &str, password: &str) -> String {
+        let body = format!(r#"{{"username":"{name}","password":"{password}"}}"#);
+        text_at(&harness.request("POST", "/auth/login", None, Some(&body)).1, &["token"])
     }
 
     #[test]
@@ -234,14 +242,106 @@ mod tests {
     }
 
     #[test]
-    fn password_change_keeps_sessions() {
+    fn password_change_ends_the_other_sessions() {
         let harness = Harness::default();
         let alice = register(&harness, "alice");
+        let other = login_as(&harness, "alice", PASSWORD);
+        harness.outputs.borrow_mut().clear();
         let body = format!(r#"{{"password":"NewStaple2?zebra99","current_password":"{PASSWORD}"}}"#);
         assert_eq!(patch(&harness, &alice.token, &body).0, 200);
-        assert_eq!(harness.request("GET", "/users/@me", Some(&alice.token), None).0, 200);
+        let outputs = harness.outputs.take();
+        let how = Revocation::Security;
+        assert!(
+            matches!(&outputs[..], [Output::Change(Change::TokenRevoked { how: got, .. })] if *got == how),
+            "{outputs:?}"
+        );
+        assert_eq!(
+            harness.request("GET", "/users/@me", Some(&alice.token), None).0,
+            200,
+            "the one that asked"
+        );
+        assert_eq!(harness.request("GET", "/users/@me", Some(&other), None).0, 401);
         assert_eq!(login(&harness, "alice", PASSWORD), 401);
         assert_eq!(login(&harness, "alice", "NewStaple2?zebra99"), 200);
+    }
+
+    #[test]
+    fn a_new_address_asks_for_the_password_unless_the_login_is_fresh() {
+        let harness = Harness::default();
+        let alice = register(&harness, "alice");
+        let set = |email: &str, more: &str| {
+            patch(&harness, &alice.token, &format!(r#"{{"email":"{email}"{more}}}"#))
+        };
+        assert_eq!(set("first@example.org", "").0, 200, "registered a moment ago");
+        assert_eq!(set("other@example.org", r#","current_password":"wrong""#).0, 403);
+        harness.advance(5 * super::MINUTE_MS);
+        let (status, text) = set("second@example.org", "");
+        assert_eq!(status, 400, "{text}");
+        assert!(
+            text.contains("Invalid current_password: this field is required to change the e-mail"),
+            "{text}"
+        );
+        assert_eq!(set("second@example.org", r#","current_password":"wrong""#).0, 403);
+        assert_eq!(set("FIRST@example.org", "").0, 200, "the same address");
+        assert_eq!(
+            patch(&harness, &alice.token, r#"{"username":"alicia"}"#).0,
+            200,
+            "a name asks for nothing"
+        );
+        assert_eq!(set("second@example.org", &format!(r#","current_password":"{PASSWORD}""#)).0, 200);
+        assert_eq!(login(&harness, "second@example.org", PASSWORD), 200);
+
+        let config = Config { authentication_security_fresh_login_minutes: 0, ..Config::default() };
+        let harness = Harness::with_config(config);
+        let alice = register(&harness, "alice");
+        assert_eq!(patch(&harness, &alice.token, r#"{"email":"first@example.org"}"#).0, 400);
+    }
+
+    #[test]
+    fn every_wrong_password_counts_towards_the_lockout() {
+        let change = r#"{"password":"NewStaple2?zebra99","current_password":"wrong"}"#;
+        let address = r#"{"email":"new@example.org","current_password":"wrong"}"#;
+        let ways: [(&str, &str, u16); 3] =
+            [("DELETE", r#"{"password":"wrong"}"#, 400), ("PATCH", change, 403), ("PATCH", address, 403)];
+        for (method, body, wrong) in ways {
+            let harness = Harness::default();
+            let alice = register(&harness, "alice");
+            let send = |body: &str| harness.request(method, "/users/@me", Some(&alice.token), Some(body));
+            for attempt in 0..5 {
+                let (status, text) = send(body);
+                assert_eq!(
+                    (status, text.contains("locked")),
+                    (wrong, false),
+                    "{method} {body} {attempt}: {text}"
+                );
+            }
+            // Whatever the password, wherever it is asked for.
+            for (method, body) in [
+                (method, body.replace("wrong", PASSWORD)),
+                ("DELETE", format!(r#"{{"password":"{PASSWORD}"}}"#)),
+            ] {
+                let (status, text) = harness.request(method, "/users/@me", Some(&alice.token), Some(&body));
+                assert_eq!((status, text.contains("Account locked")), (403, true), "{method} {body}: {text}");
+            }
+            assert_eq!(login(&harness, "alice", PASSWORD), 403);
+            assert_eq!(
+                harness.request("GET", "/users/@me", Some(&alice.token), None).0,
+                200,
+                "sessions live on"
+            );
+            harness.advance(15 * super::MINUTE_MS);
+            assert_eq!(send(body).0, wrong, "counting starts anew");
+            assert_eq!(send(&body.replace("wrong", PASSWORD)).0, 200);
+        }
+        // Log-ins and the others count together.
+        let harness = Harness::default();
+        let alice = register(&harness, "alice");
+        (0..4).for_each(|_| assert_eq!(login(&harness, "alice", "wrong"), 401));
+        let delete = |password: &str| {
+            let body = format!(r#"{{"password":"{password}"}}"#);
+            harness.request("DELETE", "/users/@me", Some(&alice.token), Some(&body)).0
+        };
+        assert_eq!((delete("wrong"), delete(PASSWORD)), (400, 403));
     }
 
     #[test]

@@ -132,9 +132,10 @@ options! {
     authentication_sessions_extend_on_activity "authentication.sessions.extend_on_activity": bool = true, ANY, "Renew a login that is used shortly before its end";
     authentication_sessions_extend_threshold_hours "authentication.sessions.extend_threshold_hours": u64 = 24, range(0, 87_600), "Renew when less than this is left";
 
-    authentication_security_max_failed_attempts "authentication.security.max_failed_attempts": u64 = 5, range(1, 1000), "Wrong passwords in a row before an account is locked";
+    authentication_security_max_failed_attempts "authentication.security.max_failed_attempts": u64 = 5, range(1, 1000), "Wrong passwords in a row, wherever one is asked for, before an account is locked";
     authentication_security_lockout_duration_minutes "authentication.security.lockout_duration_minutes": u64 = 15, range(1, 525_600), "How long it stays locked";
     authentication_security_token_verify_rate_limit "authentication.security.token_verify_rate_limit": u64 = 100, range(0, 1_000_000), "Bad tokens per minute and address before all are refused; 0 = off";
+    authentication_security_fresh_login_minutes "authentication.security.fresh_login_minutes": u64 = 5, range(0, 10_080), "How long after a login the e-mail address can be changed without the password; 0 = never";
 
     authentication_password_min_length "authentication.password.min_length": u64 = 12, range(1, 1024), "Characters, at least";
     authentication_password_max_length "authentication.password.max_length": u64 = 128, range(8, 1024), "Characters, at most";
@@ -147,7 +148,7 @@ options! {
     encryption_argon2_memory_kib "encryption.argon2.memory_kib": u64 = 65_536, range(8, 4_194_304), "KiB used by one hash";
     encryption_argon2_parallelism "encryption.argon2.parallelism": u64 = 2, range(1, 64), "Lanes of one hash";
     encryption_argon2_workers "encryption.argon2.workers": u64 = 1, range(1, 64), "Threads that hash; memory in use is workers times memory_kib";
-    encryption_argon2_queue_len_max "encryption.argon2.queue_len_max": u64 = 64, range(1, 65_536), "Logins waiting for a thread; one more is refused with 503";
+    encryption_argon2_queue_len_max "encryption.argon2.queue_len_max": u64 = 64, range(1, 65_536), "Logins waiting for a thread; of more, the newest of whoever has most is refused with 503";
 
     encryption_snowflake_worker_id "encryption.snowflake.worker_id": u64 = 0, range(0, 31), "Worker number inside new ids";
     encryption_snowflake_datacenter_id "encryption.snowflake.datacenter_id": u64 = 0, range(0, 31), "Datacenter number inside new ids";

@@ -1,8 +1,10 @@
 //! Accounts: registration, failed logins, profile, deletion.
 //!
 //! Invariant: a lower-case name and a lower-case e-mail address lead to at most one account each, and every account
-//! that is not purged has both entries and a credential.
+//! that is not purged has both entries and a credential. A locked log-in looks the same whether or not anybody has
+//! the name: what is typed is counted by itself, beside the account that it may mean.
 
+use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use super::credential::Secret;
@@ -11,15 +13,24 @@ use super::event::{Audience, Event, EventName, Revocation, intent};
 use super::machine::{Machine, Reply, require_system};
 use super::token::{self, NewToken};
 use super::{member, relationship, server, view};
-use crate::id::{EPOCH_MS, ServerId, UserId};
+use crate::id::{EPOCH_MS, ServerId, TokenId, UserId};
 use crate::limits::{EMAIL_LEN_MAX, RELATIONSHIP_COUNT_MAX, USERNAME_LEN_MAX};
 use crate::store::Read;
-use crate::store::records::{ArchivedUser, Credential, Nil, User, UserRef, account};
-use crate::store::tables::{CREDENTIALS, DELETIONS, USER_EMAILS, USER_NAMES, USERS};
+use crate::store::records::{
+    ArchivedCredential, ArchivedUser, Credential, LoginName, Nil, User, UserRef, account,
+};
+use crate::store::tables::{
+    CREDENTIALS, DELETIONS, LOGIN_LAPSES, LOGIN_NAMES, USER_EMAILS, USER_NAMES, USERS,
+};
 use crate::wire::json::Object;
 
 /// Servers of one user that hear of a new name: all that he can be in.
 const SERVER_COUNT_MAX: usize = super::tier::SERVER_COUNT_MAX as usize;
+/// Names under which failures are counted. A failure costs a password hash, of which a thread makes some 15 a second:
+/// 13,500 in the 15 minutes of a lock. About 80 bytes each on disk, 6 MB.
+pub const LOGIN_NAME_COUNT_MAX: u64 = 65_536;
+/// More than one, so that a heap of lapsed names shrinks.
+const LAPSED_PER_FAILURE: usize = 2;
 
 /// A new account and its first login session. Only the server itself submits it.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,13 +53,17 @@ pub struct ProfileEdit {
     pub username: Option<String>,
     pub email: Option<String>,
     pub password: Option<PasswordChange>,
+    /// The PHC string that the given password matched, if one was asked for; it must still be in force.
+    pub verified: Option<Secret<String>>,
 }
 
-/// From one PHC string to another; the first must still be in force.
+/// Needs `ProfileEdit::verified`. Ends the other sessions of the account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PasswordChange {
-    pub before: Secret<String>,
-    pub after: Secret<String>,
+    /// The new PHC string.
+    pub phc: Secret<String>,
+    /// The session that goes on.
+    pub token_id: TokenId,
 }
 
 /// Freezes the acting user's account; after the grace it is purged.
@@ -59,11 +74,13 @@ pub struct AccountDelete {
     pub grace_ms: u64,
 }
 
-/// A wrong password, or a name that nobody has: that is submitted too, as user 0, so that both take the same time.
-/// Only the server itself submits it.
+/// A wrong password, wherever one is asked for, or a log-in under a name that nobody has: as user 0. Both take the
+/// same time and count alike. Only the server itself submits it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoginFailed {
     pub user_id: UserId,
+    /// [`login_key`] of the name in a login form.
+    pub name: Option<u64>,
     pub failures_max: u64,
     pub lockout_ms: u64,
 }
@@ -97,6 +114,26 @@ pub fn by_email(read: Read<'_>, email: &str) -> Option<UserId> {
 /// Whom the name of a login form means: names never contain an `@`, addresses always do.
 pub fn by_login(read: Read<'_>, text: &str) -> Option<UserId> {
     if text.contains('@') { by_email(read, text) } else { by_name(read, text) }
+}
+
+/// Stands for the name of a login form in whatever case, for counting failures under it.
+pub fn login_key(text: &str) -> u64 {
+    let digest = Sha256::digest(text.to_lowercase().as_bytes());
+    u64::from_be_bytes(*digest.first_chunk().expect("a digest has 32 bytes"))
+}
+
+/// # Errors
+/// 403 while too many log-ins have failed under a name.
+pub fn require_name_unlocked(read: Read<'_>, name: u64, at: u64) -> Result<()> {
+    let locked = read.get(LOGIN_NAMES, name).is_some_and(|known| known.locked_until.to_native() > at);
+    if locked { Err(Refusal::AccountLocked.into()) } else { Ok(()) }
+}
+
+/// # Errors
+/// 403 while too many passwords for an account were wrong.
+pub fn require_unlocked(credential: &ArchivedCredential, at: u64) -> Result<()> {
+    let locked = credential.locked_until.to_native() > at;
+    if locked { Err(Refusal::AccountLocked.into()) } else { Ok(()) }
 }
 
 /// Refuses names and addresses that somebody other than `but` has.
@@ -161,10 +198,13 @@ pub(super) fn register(machine: &mut Machine<'_, '_>, actor: UserId, op: &Regist
     Ok(Reply::Token(user_id, token_id))
 }
 
-/// Replies whether the account is locked now.
+/// Replies whether the account or the name is locked now.
 pub(super) fn login_failed(machine: &mut Machine<'_, '_>, actor: UserId, op: &LoginFailed) -> Result<Reply> {
     require_system(actor)?;
-    let Some(record) = machine.tx.get(CREDENTIALS, op.user_id) else { return Ok(Reply::Changed(false)) };
+    let name_locked = op.name.is_some_and(|name| name_failed(machine, name, op));
+    let Some(record) = machine.tx.get(CREDENTIALS, op.user_id) else {
+        return Ok(Reply::Changed(name_locked));
+    };
     let mut credential = Credential::from(record);
     if credential.locked_until > machine.at {
         return Ok(Reply::Changed(true));
@@ -180,7 +220,50 @@ pub(super) fn login_failed(machine: &mut Machine<'_, '_>, actor: UserId, op: &Lo
         credential.locked_until = machine.at + op.lockout_ms;
     }
     machine.tx.put(CREDENTIALS, op.user_id, &credential);
-    Ok(Reply::Changed(locked))
+    Ok(Reply::Changed(locked || name_locked))
+}
+
+/// Counts a failed log-in under a name; whether it is locked now.
+fn name_failed(machine: &mut Machine<'_, '_>, name: u64, op: &LoginFailed) -> bool {
+    forget_lapsed_names(machine);
+    let at = machine.at;
+    let mut known = machine.tx.get(LOGIN_NAMES, name).map(LoginName::from).unwrap_or_default();
+    if known.locked_until > at {
+        return true;
+    }
+    forget_name(machine, name);
+    if known.locked_until != 0 || known.lapses_at <= at {
+        known = LoginName::default();
+    }
+    known.failures = known.failures.saturating_add(1);
+    let locked = u64::from(known.failures) >= op.failures_max;
+    known.lapses_at = at + op.lockout_ms;
+    if locked {
+        known.locked_until = known.lapses_at;
+    }
+    machine.tx.put(LOGIN_NAMES, name, &known);
+    machine.tx.put(LOGIN_LAPSES, (known.lapses_at, name), &Nil {});
+    locked
+}
+
+/// Removes some names whose time is over, and the one that is next when there are too many.
+fn forget_lapsed_names(machine: &mut Machine<'_, '_>) {
+    for _ in 0..LAPSED_PER_FAILURE {
+        let first = machine.read().scan(LOGIN_LAPSES, ()).next().map(|(key, _)| key);
+        let Some((lapses_at, name)) = first else { return };
+        if lapses_at > machine.at && machine.read().len(LOGIN_NAMES) < LOGIN_NAME_COUNT_MAX {
+            return;
+        }
+        forget_name(machine, name);
+    }
+}
+
+/// Forgets failures under a name.
+pub(super) fn forget_name(machine: &mut Machine<'_, '_>, name: u64) {
+    let Some(known) = machine.tx.get(LOGIN_NAMES, name) else { return };
+    let lapses_at = known.lapses_at.to_native();
+    machine.tx.delete(LOGIN_NAMES, name);
+    machine.tx.delete(LOGIN_LAPSES, (lapses_at, name));
 }
 
 fn acting_user(machine: &Machine<'_, '_>, actor: UserId) -> Result<User> {
@@ -191,21 +274,26 @@ fn acting_user(machine: &Machine<'_, '_>, actor: UserId) -> Result<User> {
     Ok(User::from(user))
 }
 
-/// The credential, if the password that was checked before is still the one in force.
+/// The credential, if the password that was checked before is still the one in force, with no failures left.
 fn unchanged_credential(machine: &Machine<'_, '_>, actor: UserId, phc: &str) -> Result<Credential> {
-    let credential = machine.tx.get(CREDENTIALS, actor).filter(|credential| credential.phc == phc);
-    credential.map(Credential::from).ok_or_else(|| Refusal::PasswordWrong.into())
+    let credential = machine.tx.get(CREDENTIALS, actor).ok_or(Refusal::PasswordWrong)?;
+    // It may have been locked while this password was being compared.
+    require_unlocked(credential, machine.at)?;
+    if credential.phc != phc {
+        return Err(Refusal::PasswordWrong.into());
+    }
+    Ok(Credential { failures: 0, locked_until: 0, ..Credential::from(credential) })
 }
 
 pub(super) fn profile_edit(machine: &mut Machine<'_, '_>, actor: UserId, op: &ProfileEdit) -> Result<Reply> {
     let mut user = acting_user(machine, actor)?;
-    let credential = match &op.password {
-        Some(change) => Some(Credential {
-            phc: change.after.0.clone(),
-            ..unchanged_credential(machine, actor, &change.before.0)?
-        }),
+    let mut credential = match &op.verified {
+        Some(phc) => Some(unchanged_credential(machine, actor, &phc.0)?),
         None => None,
     };
+    if let Some(change) = &op.password {
+        credential.as_mut().ok_or(Refusal::PasswordWrong)?.phc.clone_from(&change.phc.0);
+    }
     require_free(machine.read(), op.username.as_deref(), op.email.as_deref(), Some(actor))?;
 
     let renamed = op.username.as_ref().is_some_and(|username| *username != user.username);
@@ -223,6 +311,9 @@ pub(super) fn profile_edit(machine: &mut Machine<'_, '_>, actor: UserId, op: &Pr
         machine.tx.put(CREDENTIALS, actor, &credential);
     }
     machine.tx.put(USERS, actor, &user);
+    if let Some(change) = &op.password {
+        token::revoke_all(machine, actor, Revocation::Security, Some(change.token_id));
+    }
     if renamed {
         emit_user_update(machine, actor);
         let servers: Vec<ServerId> = server::ids_of(machine.read(), actor).take(SERVER_COUNT_MAX).collect();
@@ -257,8 +348,12 @@ pub(super) fn account_delete(
     op: &AccountDelete,
 ) -> Result<Reply> {
     let mut user = acting_user(machine, actor)?;
-    unchanged_credential(machine, actor, &op.phc.0)
-        .map_err(|_| Error::invalid("password", "the password is wrong"))?;
+    unchanged_credential(machine, actor, &op.phc.0).map_err(|error| match error {
+        error if error == Refusal::PasswordWrong.into() => {
+            Error::invalid("password", "the password is wrong")
+        }
+        error => error,
+    })?;
     let due = machine.at + op.grace_ms;
     user.state = account::FROZEN;
     user.deletion_at = Some(due);

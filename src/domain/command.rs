@@ -151,6 +151,7 @@ mod tests {
     use super::super::credential::Secret;
     use super::super::token::{NewToken, TokenCreate};
     use super::*;
+    use crate::id::TokenId;
 
     #[test]
     fn secrets_are_not_printed() {
@@ -163,10 +164,11 @@ mod tests {
             count_max: 1,
         };
         let ops: [Op; 3] = [
-            TokenCreate { user_id: UserId(1), phc: phc(), token }.into(),
+            TokenCreate { user_id: UserId(1), name: 1, phc: phc(), token }.into(),
             AccountDelete { phc: phc(), grace_ms: 1 }.into(),
             ProfileEdit {
-                password: Some(PasswordChange { before: phc(), after: phc() }),
+                password: Some(PasswordChange { phc: phc(), token_id: TokenId(1) }),
+                verified: Some(phc()),
                 ..ProfileEdit::default()
             }
             .into(),

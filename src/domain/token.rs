@@ -34,6 +34,8 @@ pub struct NewToken {
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenCreate {
     pub user_id: UserId,
+    /// [`super::account::login_key`] of the name in the login form.
+    pub name: u64,
     pub phc: Secret<String>,
     pub token: NewToken,
 }
@@ -103,9 +105,7 @@ pub(super) fn token_create(machine: &mut Machine<'_, '_>, actor: UserId, op: &To
         return Err(invalid.into());
     }
     let record = machine.tx.get(CREDENTIALS, op.user_id).ok_or(invalid)?;
-    if record.locked_until.to_native() > machine.at {
-        return Err(Refusal::AccountLocked.into());
-    }
+    super::account::require_unlocked(record, machine.at)?;
     // The password may have been changed while this one was being compared.
     if record.phc != op.phc.0.as_str() {
         return Err(invalid.into());
@@ -114,6 +114,7 @@ pub(super) fn token_create(machine: &mut Machine<'_, '_>, actor: UserId, op: &To
         let credential = Credential { failures: 0, locked_until: 0, ..Credential::from(record) };
         machine.tx.put(CREDENTIALS, op.user_id, &credential);
     }
+    super::account::forget_name(machine, op.name);
     let token_id = grant(machine, op.user_id, &op.token);
     Ok(Reply::Token(op.user_id, token_id))
 }

@@ -231,6 +231,14 @@ records! {
         /// Position in `REACTION_ORDER`.
         order: u64,
     }
+
+    /// Failed log-ins under one name, whether or not anybody has it.
+    LoginName v 1 {
+        failures: u32,
+        locked_until: u64,
+        /// When the failures are forgotten; its place in `LOGIN_LAPSES`.
+        lapses_at: u64,
+    }
 }
 
 /// Codes of a small set, with the words that clients see.

@@ -46,7 +46,8 @@ fn pipelined_requests_are_answered_in_order() {
         request.push_str(&format!("GET {path}?{index} HTTP/1.1\r\nHost: h\r\n\r\n"));
         if index % 50 == 0 {
             // Password hashing takes a while; those behind wait.
-            let body = json!({"username": "nobody_here", "password": PASSWORD}).to_string();
+            // Another name each time, as five failures lock one.
+            let body = json!({"username": format!("nobody_{index}"), "password": PASSWORD}).to_string();
             request.push_str(&format!(
                 "POST /api/v1/auth/login HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
                  Content-Length: {}\r\n\r\n{body}",

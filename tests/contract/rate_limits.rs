@@ -224,8 +224,11 @@ fn exempt() {
 
 #[test]
 fn the_address_is_the_forwarded_one_only_from_a_trusted_proxy() {
-    let login = json!({"username": "nobody_here", "password": PASSWORD}).to_string();
+    // Another name each time: five failures lock one.
+    let names = std::cell::Cell::new(0);
     let from = |http: &mut Http, address: &str| {
+        names.set(names.get() + 1);
+        let login = json!({"username": format!("nobody_{}", names.get()), "password": PASSWORD}).to_string();
         let headers = [("X-Forwarded-For", address), ("Content-Type", "application/json")];
         http.request("POST", "/api/v1/auth/login", &headers, Some(login.as_bytes())).status
     };

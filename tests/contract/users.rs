@@ -1,7 +1,7 @@
 //! The own account, and what others see of one.
 
 use crate::support::{PASSWORD, Value, json};
-use crate::world::{PUBLIC_USER, USER, World, shape, success};
+use crate::world::{PUBLIC_USER, USER, World, shape, success, text};
 
 cases![me_get, me_edit, me_delete, features_get, user_search, user_get];
 
@@ -34,14 +34,28 @@ fn me_edit(w: &World) {
     let wrong = json!({"password": new, "current_password": "Wrong-password-1"});
     w.refused(&user, "PATCH /users/@me", wrong, 403);
     w.refused(&user, "PATCH /users/@me", json!({"password": "weak", "current_password": PASSWORD}), 400);
+    let login = json!({"username": "Renamed", "password": PASSWORD});
+    let elsewhere = text(&w.anyone("POST /auth/login", login).want(200)["token"]);
     w.ok(&user, "PATCH /users/@me", json!({"password": new, "current_password": PASSWORD}));
     w.get(&user, "/users/@me");
+    w.call(Some(&elsewhere), "GET /users/@me", Value::Null).want(401);
     w.anyone("POST /auth/login", json!({"username": "Renamed", "password": PASSWORD})).want(401);
     w.anyone("POST /auth/login", json!({"username": "renamed", "password": new})).want(200);
     w.anyone("POST /auth/login", json!({"username": user.name, "password": new})).want(401);
 }
 
 fn me_delete(w: &World) {
+    // Wrong passwords count towards the lockout, here as in a log-in.
+    let user = w.user();
+    for _ in 0..5 {
+        w.refused(&user, "DELETE /users/@me", json!({"password": "Wrong-password-1"}), 400);
+    }
+    w.refused(&user, "DELETE /users/@me", json!({"password": PASSWORD}), 403);
+    let change = json!({"password": "Babbage-1791!", "current_password": PASSWORD});
+    w.refused(&user, "PATCH /users/@me", change, 403);
+    w.anyone("POST /auth/login", json!({"username": user.name, "password": PASSWORD})).want(403);
+    w.get(&user, "/users/@me");
+
     let user = w.user();
     for bad in [Value::Null, json!({}), json!({"password": "Wrong-password-1"})] {
         w.refused(&user, "DELETE /users/@me", bad, 400);

@@ -239,15 +239,15 @@ impl Generator<'_> {
                 return (self.system(model), op.into());
             }
             1 | 2 => {
-                let before = self.phc(model, actor);
-                let after = format!("phc{}", self.count);
+                let verified = self.phc(model, actor);
+                let phc = format!("phc{}", self.count);
+                let own = model.users.get(&actor).map_or(Vec::new(), |u| u.tokens.keys().copied().collect());
+                let token_id = TokenId(self.id(own.into_iter()));
                 account::ProfileEdit {
                     username: self.maybe(60, |g| g.username()),
                     email: self.maybe(30, |g| g.email()),
-                    password: self.maybe(30, |_| account::PasswordChange {
-                        before: Secret(before),
-                        after: Secret(after),
-                    }),
+                    password: self.maybe(30, |_| account::PasswordChange { phc: Secret(phc), token_id }),
+                    verified: self.maybe(60, |_| Secret(verified)),
                 }
                 .into()
             }
@@ -257,13 +257,14 @@ impl Generator<'_> {
             }
             .into(),
             3 | 4 => {
-                let op =
-                    account::LoginFailed { user_id, failures_max: 3, lockout_ms: self.random.u64(..90_000) };
+                let name = self.maybe(70, |g| g.random.u64(..8));
+                let lockout_ms = self.random.u64(..90_000);
+                let op = account::LoginFailed { user_id, name, failures_max: 3, lockout_ms };
                 return (self.system(model), op.into());
             }
             5 | 6 => {
-                let op =
-                    token::TokenCreate { user_id, phc: Secret(self.phc(model, other)), token: self.token() };
+                let (name, phc) = (self.random.u64(..8), Secret(self.phc(model, other)));
+                let op = token::TokenCreate { user_id, name, phc, token: self.token() };
                 return (self.system(model), op.into());
             }
             7..=10 => {

@@ -22,22 +22,29 @@ impl Model {
             Op::ProfileEdit(op) => {
                 let user = some(self.users.get(&actor), UNKNOWN_TOKEN)?;
                 unless(user.state != account::ACTIVE, UNKNOWN_TOKEN)?;
-                unless(op.password.as_ref().is_some_and(|change| change.before.0 != user.phc), FORBIDDEN)?;
+                if let Some(verified) = &op.verified {
+                    unless(user.locked_until > self.at || user.phc != verified.0, FORBIDDEN)?;
+                }
+                unless(op.password.is_some() && op.verified.is_none(), FORBIDDEN)?;
                 self.free(op.username.as_deref(), op.email.as_deref(), actor)?;
                 Ok(Want::User)
             }
             Op::AccountDelete(op) => {
                 let user = some(self.users.get(&actor), UNKNOWN_TOKEN)?;
                 unless(user.state != account::ACTIVE, UNKNOWN_TOKEN)?;
+                unless(user.locked_until > self.at, FORBIDDEN)?;
                 unless(user.phc != op.phc.0, BAD)?;
                 Ok(Want::Done)
             }
             Op::LoginFailed(op) => {
                 system()?;
-                let Ok(user) = self.existing(op.user_id.0) else { return Ok(Want::Changed(false)) };
-                let failures = if user.locked_until != 0 { 0 } else { user.failures };
-                let locked = user.locked_until > self.at || u64::from(failures) + 1 >= op.failures_max;
-                Ok(Want::Changed(locked))
+                let failed = |(failures, locked_until): (u32, u64)| {
+                    let failures = if locked_until != 0 { 0 } else { failures };
+                    locked_until > self.at || u64::from(failures) + 1 >= op.failures_max
+                };
+                let name_locked = op.name.is_some_and(|name| failed(self.login_name(name)));
+                let Ok(user) = self.existing(op.user_id.0) else { return Ok(Want::Changed(name_locked)) };
+                Ok(Want::Changed(name_locked || failed((user.failures, user.locked_until))))
             }
             Op::TokenCreate(op) => {
                 system()?;

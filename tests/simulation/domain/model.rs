@@ -156,6 +156,8 @@ pub struct Model {
     /// Direct messages by their pair, smaller id first; notes by the pair of a user with himself.
     pub pairs: BTreeMap<(u64, u64), u64>,
     pub invites: BTreeMap<String, Invite>,
+    /// By the name that was typed: failures, locked until, forgotten at.
+    pub login_names: BTreeMap<u64, (u32, u64, u64)>,
 }
 
 pub fn bits(grants: &[Grant]) -> u64 {
@@ -240,6 +242,14 @@ impl Model {
         let have = self.standing(actor, server)?.bits(actor);
         require(have, CHANNELS_VIEW)?;
         Ok((channel, have))
+    }
+
+    /// Failures under a name that still count, and until when it is or was locked.
+    pub fn login_name(&self, name: u64) -> (u32, u64) {
+        match self.login_names.get(&name) {
+            Some((failures, locked_until, lapses_at)) if *lapses_at > self.at => (*failures, *locked_until),
+            _ => (0, 0),
+        }
     }
 
     pub fn blocked(&self, a: u64, b: u64) -> bool {

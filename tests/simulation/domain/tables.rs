@@ -52,6 +52,9 @@ fn accounts(read: Read<'_>) {
     let frozen = here.iter().filter(|(_, user)| user.state == account::FROZEN);
     let due: BTreeSet<_> = frozen.map(|(id, user)| (user.deletion_at.expect("frozen until"), **id)).collect();
     assert_eq!(keys(read, DELETIONS), due, "DELETIONS is the index of frozen accounts");
+    let names = rows(read, LOGIN_NAMES);
+    let lapses: BTreeSet<_> = names.iter().map(|(name, known)| (known.lapses_at, *name)).collect();
+    assert_eq!(keys(read, LOGIN_LAPSES), lapses, "LOGIN_LAPSES is the index of LOGIN_NAMES");
     let tokens = rows(read, TOKENS);
     let of_users: BTreeSet<_> = tokens.iter().map(|(id, token)| (token.user_id, *id)).collect();
     assert_eq!(keys(read, USER_TOKENS), of_users, "USER_TOKENS is the index of TOKENS");

@@ -35,8 +35,12 @@ impl Model {
                 let user = self.user(actor);
                 user.name = op.username.clone().unwrap_or(std::mem::take(&mut user.name));
                 user.email = op.email.clone().unwrap_or(std::mem::take(&mut user.email));
+                if op.verified.is_some() {
+                    (user.failures, user.locked_until) = (0, 0);
+                }
                 if let Some(change) = &op.password {
-                    user.phc.clone_from(&change.after.0);
+                    user.phc.clone_from(&change.phc.0);
+                    user.tokens.retain(|id, _| *id == change.token_id.0);
                 }
             }
             Op::AccountDelete(op) => {
@@ -45,6 +49,15 @@ impl Model {
                 user.tokens.clear();
             }
             Op::LoginFailed(op) => {
+                if let Some(name) = op.name {
+                    let (failures, locked_until) = self.login_name(name);
+                    if locked_until <= at {
+                        let failures = if locked_until != 0 { 1 } else { failures + 1 };
+                        let locked = u64::from(failures) >= op.failures_max;
+                        let until = at + op.lockout_ms;
+                        self.login_names.insert(name, (failures, if locked { until } else { 0 }, until));
+                    }
+                }
                 let Some(user) = self.users.get_mut(&op.user_id.0) else { return };
                 if user.state == account::PURGED || user.locked_until > at {
                     return;
@@ -56,6 +69,7 @@ impl Model {
             Op::TokenCreate(op) => {
                 let Reply::Token(user_id, token_id) = reply else { unreachable!() };
                 assert_eq!(*user_id, op.user_id);
+                self.login_names.remove(&op.name);
                 let user = self.user(op.user_id.0);
                 (user.failures, user.locked_until) = (0, 0);
                 self.grant(user_id.0, token_id.0, &op.token);

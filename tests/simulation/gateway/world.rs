@@ -312,7 +312,7 @@ impl World {
             (Op::TokenRevoke(_), _) => {
                 let token = self.new_token();
                 let user_id = command.actor;
-                let op = TokenCreate { user_id, phc: Secret("phc".into()), token: token.0 };
+                let op = TokenCreate { user_id, name: 0, phc: Secret("phc".into()), token: token.0 };
                 let Ok(Reply::Token(_, id)) = self.apply(UserId(0), op.into()) else { panic!("no login") };
                 let user = self.users.iter_mut().find(|user| user.id == user_id).unwrap();
                 user.token = (id, format!("{id}.{}", token.1));
