@@ -70,7 +70,7 @@ pub fn message_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
         }
         Err(error) => {
             let snapshot = ctx.snapshot();
-            message::own_message(snapshot.read(), channel_id, message_id, ctx.user_id(), ctx.now_ms())?;
+            message::editing_access(snapshot.read(), channel_id, message_id, ctx.user_id(), ctx.now_ms())?;
             Err(error)
         }
     }

@@ -44,6 +44,8 @@ mod message_world;
 mod server_world;
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+mod writing_tests;
 
 pub use body::Body;
 pub use ctx::{Ctx, Principal, Request, Response, Step};

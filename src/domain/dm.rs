@@ -64,6 +64,12 @@ pub fn require_reachable(read: Read<'_>, access: &Access<'_>) -> Result<()> {
     admits(read, access.user_id, recipient)
 }
 
+/// Whether the channel is a direct message in which one side has blocked the other: nothing of one reaches the other.
+pub fn is_cut(read: Read<'_>, access: &Access<'_>) -> bool {
+    let recipient = || access.recipient().filter(|_| access.channel.kind == channel_kind::DM);
+    recipient().is_some_and(|recipient| relationship::blocked(read, access.user_id, recipient))
+}
+
 /// The newest message of a channel.
 pub fn last_message(read: Read<'_>, channel_id: ChannelId) -> Option<(MessageId, &ArchivedMessage)> {
     read.scan_rev(MESSAGES, channel_id).next().map(|((_, id), message)| (id, message))

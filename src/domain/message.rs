@@ -8,9 +8,9 @@ use super::event::{Audience, Event, EventName, intent};
 use super::machine::{Machine, Reply};
 use super::message_view::{Viewer, Writer};
 use super::permission::{
-    Access, CHANNELS_VIEW, MESSAGES_BYPASS_SLOWMODE, MESSAGES_EMBED_LINKS, MESSAGES_MANAGE, MESSAGES_READ,
-    MESSAGES_SEND, access,
+    Access, CHANNELS_VIEW, MESSAGES_BYPASS_SLOWMODE, MESSAGES_EMBED_LINKS, MESSAGES_READ, access,
 };
+use super::writing::Writing;
 use super::{dm, pin, reaction};
 use crate::id::{ChannelId, MessageId, ServerId, UserId};
 use crate::store::Read;
@@ -52,8 +52,7 @@ pub struct MessageDelete {
 /// A user's access to a channel he wants to write to.
 ///
 /// # Errors
-/// 404 and 403 of [`access`]; 403 without `messages.send`, during a timeout, as [`dm::require_reachable`]; 400 in
-/// channels that hold no messages.
+/// 404 and 403 of [`access`]; as [`Writing::Text`]; 400 in channels that hold no messages.
 pub fn posting_access<'a>(
     read: Read<'a>,
     channel_id: ChannelId,
@@ -61,8 +60,7 @@ pub fn posting_access<'a>(
     at: u64,
 ) -> Result<Access<'a>> {
     let access = access(read, channel_id, user_id, at)?;
-    access.require(MESSAGES_SEND)?;
-    dm::require_reachable(read, &access)?;
+    Writing::Text.require(read, &access, at)?;
     match access.channel.kind {
         channel_kind::VOICE | channel_kind::STAGE | channel_kind::CATEGORY => Err(Error::bad_request(
             format!("A {} channel holds no messages", channel_kind::text(access.channel.kind)),
@@ -71,13 +69,18 @@ pub fn posting_access<'a>(
     }
 }
 
+/// Whether the user has to pause between texts in that channel.
+fn is_slowed(access: &Access<'_>) -> bool {
+    access.channel.slowmode_seconds != 0 && !access.has(MESSAGES_BYPASS_SLOWMODE)
+}
+
 /// # Errors
 /// 429 with the time to wait, when the channel is slow and the user has written too recently.
 pub fn check_slowmode(read: Read<'_>, access: &Access<'_>, at: u64) -> Result<()> {
-    let pause_ms = access.channel.slowmode_seconds.to_native().saturating_mul(1_000);
-    if pause_ms == 0 || access.has(MESSAGES_BYPASS_SLOWMODE) {
+    if !is_slowed(access) {
         return Ok(());
     }
+    let pause_ms = access.channel.slowmode_seconds.to_native().saturating_mul(1_000);
     let last = read.get(SLOWMODE, (access.channel_id, access.user_id));
     let next_at = last.map_or(0, |last| last.value.to_native().saturating_add(pause_ms));
     if next_at <= at {
@@ -147,10 +150,37 @@ pub fn own_message<'a>(
     at: u64,
 ) -> Result<(Access<'a>, &'a ArchivedMessage)> {
     let access = access(read, channel_id, user_id, at)?;
-    let message = find(read, channel_id, message_id)?;
-    if UserId::from(&message.author_id) != user_id {
+    let message = find_own(read, &access, message_id)?;
+    Ok((access, message))
+}
+
+fn find_own<'a>(read: Read<'a>, access: &Access<'a>, message_id: MessageId) -> Result<&'a ArchivedMessage> {
+    let message = find(read, access.channel_id, message_id)?;
+    if UserId::from(&message.author_id) != access.user_id {
         return Err(Error::forbidden("Only the author can edit a message"));
     }
+    Ok(message)
+}
+
+/// A message of his own that the user wants to edit: a new text, so he must be able to send one there now.
+///
+/// # Errors
+/// 404 and 403 of [`access`]; as [`Writing::Text`]; 404 for the message, 403 for that of another author; 403 when it
+/// has embeds and he may not embed any more; as [`check_slowmode`].
+pub fn editing_access<'a>(
+    read: Read<'a>,
+    channel_id: ChannelId,
+    message_id: MessageId,
+    user_id: UserId,
+    at: u64,
+) -> Result<(Access<'a>, &'a ArchivedMessage)> {
+    let access = access(read, channel_id, user_id, at)?;
+    Writing::Text.require(read, &access, at)?;
+    let message = find_own(read, &access, message_id)?;
+    if !message.embeds.is_empty() {
+        access.require(MESSAGES_EMBED_LINKS)?;
+    }
+    check_slowmode(read, &access, at)?;
     Ok((access, message))
 }
 
@@ -175,7 +205,7 @@ pub(super) fn message_create(
         return Err(Refusal::ReplyNotFound.into());
     }
     let scope = Scope::of(op.channel_id, access.channel);
-    let slow = access.channel.slowmode_seconds != 0 && !access.has(MESSAGES_BYPASS_SLOWMODE);
+    let slow = is_slowed(&access);
 
     let message_id = MessageId(machine.next_id());
     let message = Message {
@@ -196,13 +226,17 @@ pub(super) fn message_create(
 }
 
 pub(super) fn message_edit(machine: &mut Machine<'_, '_>, author: UserId, op: &MessageEdit) -> Result<Reply> {
-    let (access, message) = own_message(machine.read(), op.channel_id, op.message_id, author, machine.at)?;
+    let (read, at) = (machine.read(), machine.at);
+    let (access, message) = editing_access(read, op.channel_id, op.message_id, author, at)?;
     check_content(&op.content, !message.embeds.is_empty(), op.length_max)?;
-    let scope = Scope::of(op.channel_id, access.channel);
+    let (scope, slow) = (Scope::of(op.channel_id, access.channel), is_slowed(&access));
     let mut message = Message::from(message);
     message.content.clone_from(&op.content);
-    message.edited_at = Some(machine.at);
+    message.edited_at = Some(at);
     machine.tx.put(MESSAGES, (op.channel_id, op.message_id), &message);
+    if slow {
+        machine.tx.put(SLOWMODE, (op.channel_id, author), &Meta { value: at });
+    }
     emit_message(machine, EventName::MessageUpdate, scope, op.message_id, &message);
     Ok(Reply::Message(op.channel_id, op.message_id))
 }
@@ -212,15 +246,16 @@ pub(super) fn message_delete(
     actor: UserId,
     op: &MessageDelete,
 ) -> Result<Reply> {
-    let access = access(machine.read(), op.channel_id, actor, machine.at)?;
-    let message = find(machine.read(), op.channel_id, op.message_id)?;
-    if UserId::from(&message.author_id) != actor {
-        if access.channel.is_private() {
-            return Err(Error::forbidden("Only the author can delete a message here"));
-        }
-        access.require(MESSAGES_MANAGE)?;
+    let read = machine.read();
+    let access = access(read, op.channel_id, actor, machine.at)?;
+    let message = find(read, op.channel_id, op.message_id)?;
+    let own = UserId::from(&message.author_id) == actor;
+    if !own && access.channel.is_private() {
+        return Err(Error::forbidden("Only the author can delete a message here"));
     }
-    let scope = Scope::of(op.channel_id, access.channel);
+    let writing = if own { Writing::Withdrawal } else { Writing::Moderation };
+    writing.require(read, &access, machine.at)?;
+    let scope = Scope::heard_of(read, &access);
     let removed = remove(machine, op.channel_id, op.message_id);
     let mut payload = Vec::with_capacity(128);
     {
@@ -287,6 +322,16 @@ impl Scope {
         Scope { channel_id, server_id, readers }
     }
 
+    /// The channel of what a user does there without asking for more than to be left alone: over a block nobody but
+    /// himself hears of it.
+    pub(super) fn heard_of(read: Read<'_>, access: &Access<'_>) -> Scope {
+        let scope = Scope::of(access.channel_id, access.channel);
+        match dm::is_cut(read, access) {
+            true => Scope { readers: Audience::user(access.user_id), ..scope },
+            false => scope,
+        }
+    }
+
     /// An event to the readers, with one intent in servers and another in direct messages.
     pub fn event(&self, name: EventName, in_server: u16, in_dm: u16, payload: Vec<u8>) -> Event {
         let intent = if self.server_id.is_some() { in_server } else { in_dm };
@@ -332,7 +377,7 @@ pub fn write_page(out: &mut Vec<u8>, read: Read<'_>, access: &Access<'_>, page: 
     };
     // A short message is about 600 bytes of JSON: one allocation for a usual page.
     out.reserve(page.limit * 640);
-    let mut writer = Writer::new(out, read, channel_id, Viewer::user(access));
+    let mut writer = Writer::new(out, read, channel_id, Viewer::user(read, access));
     writer.list(scan.take(page.limit).map(|((_, message_id), message)| (message_id, message)));
 }
 
@@ -344,7 +389,7 @@ pub fn write_one(
     message_id: MessageId,
     message: &ArchivedMessage,
 ) {
-    Writer::new(out, read, access.channel_id, Viewer::user(access)).message(message_id, message);
+    Writer::new(out, read, access.channel_id, Viewer::user(read, access)).message(message_id, message);
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use super::permission::Access;
-use super::{reaction, read_mark, view};
+use super::{dm, reaction, read_mark, view};
 use crate::id::{ChannelId, MessageId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedMessage, Message};
@@ -30,14 +30,15 @@ pub enum Viewer {
     /// One user over REST.
     User {
         user_id: UserId,
-        /// Whether the channel shows authors who has read their messages.
+        /// Whether authors are shown who has read their messages: not in every channel, and not over a block.
         receipts: bool,
     },
 }
 
 impl Viewer {
-    pub fn user(access: &Access<'_>) -> Viewer {
-        Viewer::User { user_id: access.user_id, receipts: access.channel.read_receipts_enabled }
+    pub fn user(read: Read<'_>, access: &Access<'_>) -> Viewer {
+        let receipts = access.channel.read_receipts_enabled && !dm::is_cut(read, access);
+        Viewer::User { user_id: access.user_id, receipts }
     }
 
     /// The author right after posting: nobody can have read the message yet.

@@ -33,6 +33,7 @@ pub mod token;
 pub mod typing;
 pub mod version;
 pub mod view;
+pub mod writing;
 
 pub use command::{Command, Op};
 pub use error::{Error, Refusal, Result};

@@ -206,10 +206,15 @@ pub fn role_permissions(
     resolve(bits.fold(0, |bits, role| bits | role.bits.to_native()))
 }
 
-fn apply_timeout(permissions: u64, member: &ArchivedMember, at: u64) -> u64 {
+/// Whether a timeout silences a member with these permissions. An administrator cannot be silenced: `administrator`
+/// gives all.
+fn is_silenced(permissions: u64, member: &ArchivedMember, at: u64) -> bool {
     let running = member.timeout_until.as_ref().is_some_and(|until| until.to_native() > at);
-    // An administrator cannot be silenced: `administrator` gives all.
-    if running && permissions & ADMINISTRATOR == 0 { permissions & !TIMEOUT_MASK } else { permissions }
+    running && permissions & ADMINISTRATOR == 0
+}
+
+fn apply_timeout(permissions: u64, member: &ArchivedMember, at: u64) -> u64 {
+    if is_silenced(permissions, member, at) { permissions & !TIMEOUT_MASK } else { permissions }
 }
 
 /// Kind of an override that is for a role.
@@ -303,6 +308,11 @@ impl Access<'_> {
     /// 403 naming the permission.
     pub fn require(&self, permission: u64) -> Result<()> {
         if self.has(permission) { Ok(()) } else { Err(Error::missing_permission(name(permission))) }
+    }
+
+    /// Whether a timeout silences him there.
+    pub fn is_silenced(&self, at: u64) -> bool {
+        self.standing.is_some_and(|standing| is_silenced(self.permissions, standing.member, at))
     }
 
     /// The other side of a direct message.

@@ -8,7 +8,8 @@ use super::event::{EventName, intent};
 use super::machine::{Machine, Reply};
 use super::message::{Scope, emit_message, find};
 use super::message_view::{Viewer, Writer};
-use super::permission::{Access, MESSAGES_MANAGE, access};
+use super::permission::{Access, access};
+use super::writing::Writing;
 use crate::id::{ChannelId, MessageId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedMessage, Message};
@@ -35,12 +36,10 @@ pub struct MessageUnpin {
 }
 
 /// # Errors
-/// 404 and 403 of [`access`]; in servers 403 without `messages.manage`.
+/// 404 and 403 of [`access`], as [`Writing::Moderation`].
 fn pin_access(read: Read<'_>, channel_id: ChannelId, user_id: UserId, at: u64) -> Result<Access<'_>> {
     let access = access(read, channel_id, user_id, at)?;
-    if !access.channel.is_private() {
-        access.require(MESSAGES_MANAGE)?;
-    }
+    Writing::Moderation.require(read, &access, at)?;
     Ok(access)
 }
 
@@ -113,5 +112,6 @@ fn pinned(read: Read<'_>, channel_id: ChannelId) -> impl Iterator<Item = (Messag
 
 /// Appends the pinned messages of a channel, newest pin first.
 pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, access: &Access<'_>) {
-    Writer::new(out, read, access.channel_id, Viewer::user(access)).list(pinned(read, access.channel_id));
+    Writer::new(out, read, access.channel_id, Viewer::user(read, access))
+        .list(pinned(read, access.channel_id));
 }

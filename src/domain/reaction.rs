@@ -3,12 +3,12 @@
 //! Invariant: an entry of a set has as many `REACTIONS` and `REACTION_ORDER` rows as its count says, and at least
 //! one. So the index of an entry that is gone has no rows, and a later entry may take it.
 
-use super::dm;
 use super::error::{Error, Result};
 use super::event::{EventName, intent};
 use super::machine::{Machine, Reply};
 use super::message::{Scope, find, message_access};
-use super::permission::{Access, MESSAGES_ADD_REACTIONS, access};
+use super::permission::{Access, access};
+use super::writing::Writing;
 use crate::id::{ChannelId, MessageId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedMessage, Message, Nil, Reaction, ReactionEntry, ReactionSet};
@@ -60,7 +60,7 @@ pub fn normalise(text: &str) -> Option<&'static str> {
 /// A user's access to a message he wants to react to.
 ///
 /// # Errors
-/// 404 and 403 of [`message_access`], 403 without `messages.add_reactions`, as [`dm::require_reachable`].
+/// 404 and 403 of [`message_access`], as [`Writing::Reaction`].
 pub fn adding_access<'a>(
     read: Read<'a>,
     channel_id: ChannelId,
@@ -69,8 +69,7 @@ pub fn adding_access<'a>(
     at: u64,
 ) -> Result<(Access<'a>, &'a ArchivedMessage)> {
     let (access, message) = message_access(read, channel_id, message_id, user_id, at)?;
-    access.require(MESSAGES_ADD_REACTIONS)?;
-    dm::require_reachable(read, &access)?;
+    Writing::Reaction.require(read, &access, at)?;
     Ok((access, message))
 }
 
@@ -115,6 +114,7 @@ pub(super) fn reaction_remove(
 ) -> Result<Reply> {
     let read = machine.read();
     let access = access(read, op.channel_id, actor, machine.at)?;
+    Writing::Withdrawal.require(read, &access, machine.at)?;
     let message = find(read, op.channel_id, op.message_id)?;
     let Some(mut set) = read.get(REACTION_SETS, op.message_id).map(ReactionSet::from) else {
         return Ok(Reply::Changed(false));
@@ -127,7 +127,7 @@ pub(super) fn reaction_remove(
         return Ok(Reply::Changed(false));
     };
     let order = reaction.order.to_native();
-    let scope = Scope::of(op.channel_id, access.channel);
+    let scope = Scope::heard_of(read, &access);
     set.entries[position].count -= 1;
     if set.entries[position].count == 0 {
         set.entries.remove(position);

@@ -8,6 +8,7 @@ use super::event::{Audience, Event, EventName, intent};
 use super::machine::{Machine, Reply};
 use super::message::Scope;
 use super::permission::{CHANNELS_VIEW, MESSAGES_READ, access, channel_permissions, standing};
+use super::writing::Writing;
 use crate::id::{ChannelId, MessageId, UserId};
 use crate::store::Read;
 use crate::store::tables::{
@@ -65,7 +66,7 @@ fn advance(
 ) -> Result<u64> {
     let read = machine.read();
     let access = access(read, channel_id, user_id, machine.at)?;
-    access.require(MESSAGES_READ)?;
+    Writing::Receipt.require(read, &access, machine.at)?;
     let Some(((_, last), _)) = read.scan_rev(MESSAGES, channel_id).next() else { return Ok(0) };
     let before = mark(read, user_id, channel_id);
     let target = wanted.unwrap_or(last).min(last);
@@ -74,7 +75,7 @@ fn advance(
     }
     let tally = tally(read, user_id, channel_id, before, target, scan_max);
     let receipts = access.channel.read_receipts_enabled && receipts_enabled(read, user_id);
-    let scope = Scope::of(channel_id, access.channel);
+    let scope = Scope::heard_of(read, &access);
 
     machine.tx.put(READ_MARKS, (user_id, channel_id), &target.into());
     machine.tx.put(CHANNEL_READERS, (channel_id, user_id), &target.into());

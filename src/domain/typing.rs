@@ -3,8 +3,9 @@
 use super::error::Result;
 use super::event::{Event, EventName, intent};
 use super::message::Scope;
-use super::permission::{MESSAGES_SEND, access};
-use super::{dm, view};
+use super::permission::access;
+use super::view;
+use super::writing::Writing;
 use crate::id::{ChannelId, UserId};
 use crate::store::Read;
 use crate::store::tables::MESSAGING;
@@ -35,9 +36,12 @@ fn event(
     name: EventName,
 ) -> Result<Option<Event>> {
     let access = access(read, channel_id, user_id, at)?;
-    access.require(MESSAGES_SEND)?;
-    let shown = read.get(MESSAGING, user_id).is_none_or(|settings| settings.typing_indicators_enabled);
-    if !shown || dm::require_reachable(read, &access).is_err() {
+    let allowed = Writing::Text.require(read, &access, at);
+    if access.channel.is_private() && allowed.is_err() {
+        return Ok(None);
+    }
+    allowed?;
+    if read.get(MESSAGING, user_id).is_some_and(|settings| !settings.typing_indicators_enabled) {
         return Ok(None);
     }
     let mut payload = Vec::with_capacity(128);

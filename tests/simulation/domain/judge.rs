@@ -281,10 +281,7 @@ impl Model {
                 if !op.embeds.is_empty() {
                     require(have, MESSAGES_EMBED_LINKS)?;
                 }
-                if channel.slowmode != 0 && have & MESSAGES_BYPASS_SLOWMODE == 0 {
-                    let last = channel.last_post.get(&actor);
-                    unless(last.is_some_and(|last| last + channel.slowmode * 1_000 > self.at), SLOW)?;
-                }
+                self.pause(channel, actor, have)?;
                 Model::content(&op.content, !op.embeds.is_empty(), op.length_max)?;
                 if let Some(reply) = op.reply_to_id {
                     self.message(channel, reply.0)?;
@@ -292,9 +289,15 @@ impl Model {
                 Ok(Want::Message)
             }
             Op::MessageEdit(op) => {
-                let (channel, _) = self.access(actor, op.channel_id.0)?;
+                let (channel, have) = self.access(actor, op.channel_id.0)?;
+                require(have, MESSAGES_SEND)?;
+                self.reachable(channel, actor)?;
                 let message = self.message(channel, op.message_id.0)?;
                 unless(message.author != actor, FORBIDDEN)?;
+                if message.embeds {
+                    require(have, MESSAGES_EMBED_LINKS)?;
+                }
+                self.pause(channel, actor, have)?;
                 Model::content(&op.content, message.embeds, op.length_max)?;
                 Ok(Want::Message)
             }
@@ -354,10 +357,17 @@ impl Model {
 
     fn pin_access(&self, actor: u64, channel: ChannelId) -> Result<&Channel, Refused> {
         let (channel, have) = self.access(actor, channel.0)?;
-        if channel.server.is_some() {
-            require(have, MESSAGES_MANAGE)?;
+        match channel.server {
+            Some(_) => require(have, MESSAGES_MANAGE)?,
+            None => self.reachable(channel, actor)?,
         }
         Ok(channel)
+    }
+
+    /// The pause between two texts of one author in a channel with slowmode.
+    fn pause(&self, channel: &Channel, actor: u64, have: u64) -> Result<(), Refused> {
+        let last = channel.last_post.get(&actor).filter(|_| have & MESSAGES_BYPASS_SLOWMODE == 0);
+        unless(last.is_some_and(|last| last + channel.slowmode * 1_000 > self.at), SLOW)
     }
 
     /// Where a channel goes when it is asked to move; `None` when it stays.

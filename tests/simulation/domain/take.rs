@@ -289,7 +289,7 @@ impl Model {
             Op::MessageCreate(op) => {
                 let Reply::Message(channel_id, message_id) = reply else { unreachable!() };
                 assert_eq!(*channel_id, op.channel_id);
-                let (_, have) = self.access(actor, op.channel_id.0).unwrap();
+                let slowed = self.is_slowed(actor, op.channel_id);
                 let channel = self.channel(op.channel_id);
                 let message = Message {
                     author: actor,
@@ -298,13 +298,17 @@ impl Model {
                     reactions: Vec::new(),
                 };
                 channel.messages.insert(message_id.0, message);
-                if channel.slowmode != 0 && have & MESSAGES_BYPASS_SLOWMODE == 0 {
+                if slowed {
                     channel.last_post.insert(actor, at);
                 }
             }
             Op::MessageEdit(op) => {
-                let message = self.channel(op.channel_id).messages.get_mut(&op.message_id.0).unwrap();
-                message.content.clone_from(&op.content);
+                let slowed = self.is_slowed(actor, op.channel_id);
+                let channel = self.channel(op.channel_id);
+                channel.messages.get_mut(&op.message_id.0).unwrap().content.clone_from(&op.content);
+                if slowed {
+                    channel.last_post.insert(actor, at);
+                }
             }
             Op::MessageDelete(op) => self.remove_message(op.channel_id.0, op.message_id.0),
             Op::ReactionAdd(op) => {
@@ -344,6 +348,12 @@ impl Model {
 
     fn channel(&mut self, id: ChannelId) -> &mut Channel {
         self.channels.get_mut(&id.0).expect("judge found the channel")
+    }
+
+    /// Whether he has to pause between two texts there.
+    fn is_slowed(&self, actor: u64, channel: ChannelId) -> bool {
+        let (channel, have) = self.access(actor, channel.0).expect("judge found the channel");
+        channel.slowmode != 0 && have & MESSAGES_BYPASS_SLOWMODE == 0
     }
 
     fn grant(&mut self, user: u64, token: u64, new: &plexichat::domain::token::NewToken) {
