@@ -4,6 +4,8 @@
 //! that borrows from the request buffer. Depth is bounded, numbers outside 64 bits are refused, nothing panics.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Deeper nesting than this is refused: no message of the contract needs more than about eight levels.
@@ -252,7 +254,7 @@ pub enum Value<'a> {
     Float(f64),
     Str(&'a str),
     Array(Vec<Value<'a>>),
-    /// Members in the order given; of several with one name the last counts.
+    /// Members in the order given, each name once: of several with one name the last counts.
     Object(Vec<(&'a str, Value<'a>)>),
 }
 
@@ -308,18 +310,40 @@ fn read_value<'a>(
                 let Some(Node::String(key)) = nodes.next() else { return Err(truncated()) };
                 members.push((key, read_value(nodes, depth + 1)?));
             }
+            keep_last(&mut members);
             Value::Object(members)
         }
     })
+}
+
+/// Of several members with one name the last value stays, in the place of the first; so nothing that is checked can
+/// hide another behind it.
+fn keep_last<'a>(members: &mut Vec<(&'a str, Value<'a>)>) {
+    /// Up to so many members comparing each with each is cheaper than a map.
+    const FEW: usize = 16;
+    let repeats = |index: usize| members[..index].iter().any(|(name, _)| *name == members[index].0);
+    if members.len() <= FEW && !(1..members.len()).any(repeats) {
+        return;
+    }
+    let mut places: HashMap<&str, usize> = HashMap::with_capacity(members.len());
+    let mut kept: Vec<(&'a str, Value<'a>)> = Vec::with_capacity(members.len());
+    for (name, value) in members.drain(..) {
+        match places.entry(name) {
+            Entry::Occupied(place) => kept[*place.get()].1 = value,
+            Entry::Vacant(place) => {
+                place.insert(kept.len());
+                kept.push((name, value));
+            }
+        }
+    }
+    *members = kept;
 }
 
 impl<'a> Value<'a> {
     /// The member of that name; `None` when absent or when this is no object.
     pub fn get(&self, key: &str) -> Option<&Value<'a>> {
         match self {
-            Value::Object(members) => {
-                members.iter().rev().find(|(name, _)| *name == key).map(|(_, value)| value)
-            }
+            Value::Object(members) => members.iter().find(|(name, _)| *name == key).map(|(_, value)| value),
             _ => None,
         }
     }
@@ -459,6 +483,13 @@ mod tests {
     fn last_member_of_a_name_counts() {
         let mut bytes = br#"{"op":99,"op":1}"#.to_vec();
         assert_eq!(parse(&mut bytes).unwrap().get("op").unwrap().as_int(), Some(1));
+        let check = |input: &str, want: &str| assert_eq!(round(input).as_deref(), Ok(want), "{input}");
+        check(r#"{"a":1,"b":2,"a":3}"#, r#"{"a":3,"b":2}"#);
+        check(r#"{"a":1,"\u0061":2}"#, r#"{"a":2}"#);
+        check(r#"[{"x":{"a":1,"a":{"b":1,"b":2}}}]"#, r#"[{"x":{"a":{"b":2}}}]"#);
+        let many: Vec<String> = (0..40).map(|index| format!("\"k{}\":{index}", index % 20)).collect();
+        let last: Vec<&str> = many[20..].iter().map(String::as_str).collect();
+        check(&format!("{{{}}}", many.join(",")), &format!("{{{}}}", last.join(",")));
     }
 
     #[test]

@@ -56,7 +56,13 @@ impl Text {
     }
 
     fn string(&mut self, random: &mut fastrand::Rng) {
+        self.string_after("", random);
+    }
+
+    /// One that begins with a text.
+    fn string_after(&mut self, start: &str, random: &mut fastrand::Rng) {
         self.both("\"");
+        self.both(start);
         let len = if random.u8(..20) == 0 { random.usize(..300) } else { random.usize(..12) };
         for _ in 0..len {
             self.char(random);
@@ -129,7 +135,8 @@ impl Text {
                     }
                     if !is_array {
                         self.blanks(random);
-                        self.string(random);
+                        // Each name once: of several the last would be written.
+                        self.string_after(&index.to_string(), random);
                         self.blanks(random);
                         self.both(":");
                     }
