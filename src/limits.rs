@@ -62,7 +62,15 @@ pub const CUSTOM_EMOJI_LEN_MAX: usize = 64;
 /// Bytes of an attachment, attachments of a message: the server's limits, which a user may lower for himself.
 pub const ATTACHMENT_LEN_MAX: u64 = 10 * MIB as u64;
 pub const ATTACHMENT_COUNT_MAX: u64 = 10;
+/// Characters of all embeds of a message: every text in them, whatever it is for. Addresses, times and types, which
+/// nobody reads, may have as many again.
+pub const EMBED_CHARS_MAX: usize = 6_000;
+/// Characters of one address in an embed.
+pub const EMBED_ADDRESS_LEN_MAX: usize = 2_048;
+/// JSON of all embeds of a message: texts at four bytes each, addresses at one, and 40 bytes around each of 250 fields.
+pub const EMBEDS_LEN_MAX: usize = 40 * KIB;
 
+const _: () = assert!(EMBED_CHARS_MAX * 5 + 250 * 40 <= EMBEDS_LEN_MAX);
 const _: () = assert!(SETTING_KEY_LEN_MAX * 4 + 8 <= 511);
 const _: () = assert!(EMAIL_LEN_MAX <= 511);
 const _: () = assert!(TARGET_LEN_MAX < HEAD_LEN_MAX);

@@ -79,6 +79,19 @@ impl<'b> Body<'b> {
         })
     }
 
+    /// A list; empty when not given.
+    ///
+    /// # Errors
+    /// 400 when no list, or with more items.
+    pub fn list(&self, field: &str, count_max: usize) -> Result<&[Value<'b>]> {
+        let Some(value) = self.value(field) else { return Ok(&[]) };
+        let items = value.as_array().ok_or_else(|| wrong(field, "a list", value))?;
+        if items.len() > count_max {
+            return Err(Error::invalid(field, format_args!("at most {count_max}, not {}", items.len())));
+        }
+        Ok(items)
+    }
+
     /// # Errors
     /// 400 when missing or no id.
     pub fn id(&self, field: &str) -> Result<u64> {

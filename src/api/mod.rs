@@ -14,6 +14,7 @@ pub mod cors;
 pub mod ctx;
 pub mod dispatch;
 pub mod dms;
+pub mod embeds;
 pub mod invites;
 pub mod limiter;
 pub mod members;
