@@ -93,6 +93,9 @@ mod tests {
         for query in ["?limit=0", "?limit=1001", "?limit=x", "?after=x"] {
             world.refused(&bob, ("GET", &path(query), ""), 400, "Invalid ");
         }
+        // A page goes on where it ended, whoever has gone since.
+        world.ok(&alice, "DELETE", &path("/2"), "");
+        assert_eq!(ids(&world.ok(&alice, "GET", &path("?after=2"), "")), ["3"]);
     }
 
     #[test]

@@ -352,6 +352,10 @@ mod tests {
         }
         let page = world.ok(BOB, "GET", &messages(TEXT), None);
         assert_eq!(column(&page, "author_username"), ["bob"; 6]);
+        // A page goes on where it ended, whatever was deleted since.
+        world.ok(BOB, "DELETE", &format!("{}/{}", messages(TEXT), ids[3]), None);
+        check(&format!("?before={}&limit=2", ids[3]), &[2, 1]);
+        check(&format!("?after={}&limit=2", ids[3]), &[4, 5]);
         assert_eq!(world.ok(BOB, "GET", &messages(VOICE), None), "[]");
         world.refused(BOB, "GET", &messages(NOWHERE), None, 404);
         world.refused(GINA, "GET", &messages(TEXT), None, 403);

@@ -136,6 +136,17 @@ mod tests {
         for query in ["?limit=0", "?limit=101", "?after=x"] {
             world.refused(ALICE, "GET", &format!("{}{query}", path(TEXT, id, THUMB)), None, 400);
         }
+        // A page goes on where it ended, whoever has taken his back since.
+        world.ok(BOB, "DELETE", &path(TEXT, id, THUMB), None);
+        assert_eq!(users("?after=2&limit=1"), ["1"]);
+        assert_eq!(users("?after=3"), ["1"]);
+        world.ok(CAROL, "DELETE", &path(TEXT, id, THUMB), None);
+        assert_eq!((users("?after=3"), users("?after=2")), (vec!["1".to_string()], vec!["1".to_string()]));
+        assert_eq!(users("?after=1"), [""; 0]);
+        // Who comes again stands last, and his former place is forgotten.
+        world.ok(BOB, "PUT", &path(TEXT, id, THUMB), None);
+        assert_eq!((users(""), users("?after=2")), (vec!["1".to_string(), "2".to_string()], Vec::new()));
+        world.ok(CAROL, "PUT", &path(TEXT, id, THUMB), None);
         // The first emoji is gone and used again: now it stands last.
         for who in [CAROL, BOB, ALICE] {
             world.ok(who, "DELETE", &path(TEXT, id, THUMB), None);
@@ -143,6 +154,7 @@ mod tests {
         world.ok(CAROL, "PUT", &path(TEXT, id, THUMB), None);
         assert_eq!(column(&world.ok(ALICE, "GET", &list(TEXT, id), None), "emoji"), ["🔥", "👍"]);
         assert_eq!(users(""), ["3"]);
+        assert_eq!(world.harness.state.snapshot().read().len(REACTION_PLACES), 0);
     }
 
     #[test]

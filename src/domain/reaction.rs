@@ -1,7 +1,8 @@
 //! Reactions: who answered a message with which emoji.
 //!
 //! Invariant: an entry of a set has as many `REACTIONS` and `REACTION_ORDER` rows as its count says, and at least
-//! one. So the index of an entry that is gone has no rows, and a later entry may take it.
+//! one. So the index of an entry that is gone has no rows, and a later entry may take it. `REACTION_PLACES` says where
+//! those stood who took theirs back, as long as the entry is there: a page goes on after them.
 
 use super::error::{Error, Result};
 use super::event::{EventName, intent};
@@ -11,8 +12,8 @@ use super::permission::{Access, access};
 use super::writing::Writing;
 use crate::id::{ChannelId, MessageId, UserId};
 use crate::store::Read;
-use crate::store::records::{ArchivedMessage, Message, Nil, Reaction, ReactionEntry, ReactionSet};
-use crate::store::tables::{MESSAGES, REACTION_ORDER, REACTION_SETS, REACTIONS};
+use crate::store::records::{ArchivedMessage, Message, Meta, Nil, Reaction, ReactionEntry, ReactionSet};
+use crate::store::tables::{MESSAGES, REACTION_ORDER, REACTION_PLACES, REACTION_SETS, REACTIONS};
 use crate::wire::json::{Array, Object, write_str, write_u64};
 
 /// Different emojis on one message, whatever the tier says: the set is read with every page.
@@ -100,6 +101,7 @@ pub(super) fn reaction_add(machine: &mut Machine<'_, '_>, actor: UserId, op: &Re
     machine.tx.put(REACTION_SETS, op.message_id, &set);
     machine.tx.put(REACTIONS, (op.message_id, index, actor), &Reaction { at, order });
     machine.tx.put(REACTION_ORDER, (op.message_id, index, order, actor), &Nil {});
+    machine.tx.delete(REACTION_PLACES, (op.message_id, index, actor));
     if let Some(message) = first {
         machine.tx.put(MESSAGES, (op.channel_id, op.message_id), &message);
     }
@@ -129,13 +131,19 @@ pub(super) fn reaction_remove(
     let order = reaction.order.to_native();
     let scope = Scope::heard_of(read, &access);
     set.entries[position].count -= 1;
-    if set.entries[position].count == 0 {
+    let entry_ends = set.entries[position].count == 0;
+    if entry_ends {
         set.entries.remove(position);
     }
     let last = set.entries.is_empty().then(|| Message { reacted: false, ..Message::from(message) });
 
     machine.tx.delete(REACTIONS, (op.message_id, index, actor));
     machine.tx.delete(REACTION_ORDER, (op.message_id, index, order, actor));
+    match entry_ends {
+        // What is beyond the limit stands before everything that may come: the worst is a page from the beginning.
+        true => drop(machine.tx.delete_prefix(REACTION_PLACES, (op.message_id, index), CLEARED_MAX)),
+        false => machine.tx.put(REACTION_PLACES, (op.message_id, index, actor), &Meta { value: order }),
+    }
     match last {
         None => machine.tx.put(REACTION_SETS, op.message_id, &set),
         Some(message) => {
@@ -159,6 +167,7 @@ pub(super) fn clear(machine: &mut Machine<'_, '_>, message_id: MessageId) {
     machine.tx.delete(REACTION_SETS, message_id);
     machine.tx.delete_prefix(REACTIONS, message_id, CLEARED_MAX);
     machine.tx.delete_prefix(REACTION_ORDER, message_id, CLEARED_MAX);
+    machine.tx.delete_prefix(REACTION_PLACES, message_id, CLEARED_MAX);
 }
 
 fn emit(
@@ -201,8 +210,8 @@ pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, message_id: MessageId, view
     }
 }
 
-/// Appends who reacted with an emoji, earliest first, after a user of that list. Nobody when that user is not on
-/// it (any more): there is no place to go on from.
+/// Appends who reacted with an emoji, earliest first, after where a user stands or last stood in that list. Nobody
+/// when he never did: there is no place to go on from.
 pub fn write_users(
     out: &mut Vec<u8>,
     read: Read<'_>,
@@ -220,8 +229,7 @@ pub fn write_users(
     let scan = match after {
         None => read.scan(REACTION_ORDER, (message_id, index)),
         Some(user_id) => {
-            let Some(reaction) = read.get(REACTIONS, (message_id, index, user_id)) else { return };
-            let order = reaction.order.to_native();
+            let Some(order) = place(read, message_id, index, user_id) else { return };
             read.scan_after(REACTION_ORDER, (message_id, index), (message_id, index, order))
         }
     };
@@ -229,6 +237,13 @@ pub fn write_users(
         let at = read.get(REACTIONS, (message_id, index, user_id)).map_or(0, |item| item.at.to_native());
         array.object().id("user_id", user_id.0).time("reacted_at", at);
     }
+}
+
+/// Where a user stands in the order of an emoji, or stood when he took it back.
+fn place(read: Read<'_>, message_id: MessageId, index: u16, user_id: UserId) -> Option<u64> {
+    let key = (message_id, index, user_id);
+    let there = read.get(REACTIONS, key).map(|reaction| reaction.order.to_native());
+    there.or_else(|| read.get(REACTION_PLACES, key).map(|place| place.value.to_native()))
 }
 
 #[cfg(test)]

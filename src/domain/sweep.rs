@@ -201,6 +201,8 @@ fn drop_reactions(machine: &mut Machine<'_, '_>, message_id: MessageId, budget: 
     budget.take(count);
     let count = machine.tx.delete_prefix(REACTION_ORDER, message_id, budget.0);
     budget.take(count);
+    let count = machine.tx.delete_prefix(REACTION_PLACES, message_id, budget.0);
+    budget.take(count);
     if budget.is_spent() {
         return false;
     }

@@ -113,4 +113,6 @@ tables! {
     LOGIN_NAMES "login_names": u64 => LoginName;
     /// The same by the time when they are forgotten.
     LOGIN_LAPSES "login_lapses": (u64, u64) => Nil;
+    /// Where users stood in the order of an emoji when they took it back: message, emoji index, user.
+    REACTION_PLACES "reaction_places": (MessageId, u16, UserId) => Meta;
 }

@@ -227,6 +227,11 @@ fn reactions(read: Read<'_>, reacted: BTreeSet<MessageId>) {
     let mut order = keys(read, REACTION_ORDER);
     order.retain(|(id, _, _, _)| !going(*id));
     assert_eq!(order, ordered, "REACTION_ORDER is the index of REACTIONS");
+    for (id, index, user) in keys(read, REACTION_PLACES).into_iter().filter(|(id, _, _)| !going(*id)) {
+        assert!(!reactions.contains_key(&(id, index, user)), "who is there has no former place");
+        let mut entries = sets.get(&id).into_iter().flat_map(|set| &set.entries);
+        assert!(entries.any(|entry| entry.index == index), "former places are of emojis that are there");
+    }
     let mut counts = BTreeMap::new();
     for (id, index, _) in reactions.keys() {
         *counts.entry((*id, *index)).or_insert(0) += 1;
