@@ -112,10 +112,15 @@ fn slowmode(body: &Body<'_>) -> Result<Option<u64>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::fixture::{payload, text_at};
     use super::super::server_world::{Person, World, server_id, text_of};
+    use crate::domain::{Audience, Event, EventName, Output};
     use crate::id::{ChannelId, UserId};
     use crate::store::records::{Channel, Nil, Override, channel_kind};
     use crate::store::tables::{CHANNEL_GARBAGE, CHANNELS, OVERRIDES, SERVER_CHANNELS};
+    use crate::wire::json;
 
     fn two() -> (World, Person, Person, String, String) {
         let world = World::default();
@@ -258,6 +263,8 @@ mod tests {
             [
                 "CHANNEL_DELETE to channel channels.view",
                 "INVITE_DELETE to members with invites.manage",
+                "CHANNEL_UPDATE to channel channels.view",
+                "CHANNEL_UPDATE to channel channels.view",
                 "GUILD_UPDATE to members"
             ]
         );
@@ -274,6 +281,101 @@ mod tests {
             ["CHANNEL_DELETE to channel channels.view", "CHANNEL_UPDATE to channel channels.view"]
         );
         assert_eq!(world.actions(&alice, &server, 1), ["channel_delete"]);
+    }
+
+    #[test]
+    fn moves_after_deletions_end_where_they_were_asked_to() {
+        let (world, alice, bob, server, channel) = two();
+        let paths: Vec<String> = ["b", "c", "d", "e", "f"]
+            .map(|name| create(&world, &alice, &server, &format!(r#"{{"name":"{name}"}}"#)))
+            .into();
+        world.ok(&alice, "DELETE", &paths[0], "");
+        world.ok(&alice, "DELETE", &paths[2], "");
+        assert_eq!(order(&world, &bob, &server), "general0 c1 e2 f3");
+        let move_to = |path: &str, position: u64, want: &str| {
+            let body = world.ok(&alice, "PATCH", path, &format!(r#"{{"position":{position}}}"#));
+            assert!(body.contains(&format!("\"position\":{},", position.min(3))), "{body}");
+            assert_eq!(order(&world, &bob, &server), want);
+        };
+        move_to(&paths[4], 2, "general0 c1 f2 e3");
+        move_to(&channel, 2, "c0 f1 general2 e3");
+        move_to(&paths[3], 3, "c0 f1 general2 e3");
+        move_to(&paths[1], 3, "f0 general1 e2 c3");
+        move_to(&paths[1], 0, "c0 f1 general2 e3");
+        move_to(&paths[1], 77, "f0 general1 e2 c3");
+        create(&world, &alice, &server, r#"{"name":"z"}"#);
+        assert_eq!(order(&world, &bob, &server), "f0 general1 e2 c3 z4");
+    }
+
+    /// What a client knows of the channels of a server: position and category by id, kept by the events alone.
+    fn learn(known: &mut BTreeMap<String, (String, String)>, world: &World) -> usize {
+        let mut count = 0;
+        for output in world.harness.outputs.borrow_mut().drain(..) {
+            let Output::Event(event) = output else { continue };
+            let text = payload(&event);
+            match event.name {
+                EventName::ChannelUpdate => {
+                    count += 1;
+                    let mut learn_one = |text: &str| {
+                        let field = |name| text_at(text, &[name]);
+                        known.insert(field("id"), (field("position"), field("category_id")));
+                    };
+                    learn_one(&text);
+                    if text.contains("\"channels\":[") {
+                        let mut list = text_at(&text, &["channels"]).into_bytes();
+                        let list = json::parse(&mut list).unwrap();
+                        list.as_array().unwrap().iter().for_each(|item| learn_one(&item.to_json()));
+                    }
+                }
+                EventName::ChannelDelete => drop(known.remove(&text_at(&text, &["id"]))),
+                _ => {}
+            }
+        }
+        count
+    }
+
+    fn listed(world: &World, person: &Person, server: &str) -> BTreeMap<String, (String, String)> {
+        let mut list = world.ok(person, "GET", &format!("{server}/channels"), "").into_bytes();
+        let list = json::parse(&mut list).unwrap();
+        let entry = |item: &json::Value<'_>| {
+            let text = item.to_json();
+            let field = |name| text_at(&text, &[name]);
+            (field("id"), (field("position"), field("category_id")))
+        };
+        list.as_array().unwrap().iter().map(entry).collect()
+    }
+
+    #[test]
+    fn a_reorder_among_many_is_one_event_and_hides_what_is_hidden() {
+        let (world, alice, bob, server, channel) = two();
+        let category = create(&world, &alice, &server, r#"{"name":"Cat","type":"category"}"#);
+        let json = format!(r#"{{"name":"in","category_id":"{}"}}"#, id(&category));
+        let mut paths: Vec<String> = (0..60).map(|_| create(&world, &alice, &server, &json)).collect();
+        let everyone = text_of(&world.ok(&alice, "GET", &format!("{server}/roles"), ""), "id").to_string();
+        let hidden = paths.remove(30);
+        let deny = Override { allow: 0, deny: crate::domain::permission::CHANNELS_VIEW };
+        world.put(OVERRIDES, (id(&hidden), 0, everyone.parse::<u64>().unwrap()), &deny);
+        let mut known = listed(&world, &alice, &server);
+        world.known();
+        let mut check = |method: &str, path: &str, json: &str, count: usize| {
+            world.ok(&alice, method, path, json);
+            let about_hidden = |event: &Event| payload(event).contains(&id(&hidden).to_string());
+            for output in world.harness.outputs.borrow().iter() {
+                let Output::Event(event) = output else { continue };
+                let of_hidden = matches!(event.audience, Audience::Channel { channel_id, .. } if channel_id == id(&hidden));
+                assert_eq!(about_hidden(event), of_hidden, "{}", payload(event));
+            }
+            assert_eq!(learn(&mut known, &world), count, "{method} {path} {json}");
+            assert_eq!(known, listed(&world, &alice, &server));
+        };
+        // One for all that are open, one for the hidden channel.
+        check("PATCH", &channel, r#"{"position":61}"#, 2);
+        check("PATCH", &channel, r#"{"position":0,"topic":"back"}"#, 2);
+        check("PATCH", &hidden, r#"{"position":1}"#, 2);
+        check("PATCH", &paths[50], r#"{"position":40}"#, 14);
+        check("DELETE", &category, "", 2);
+        check("DELETE", &channel, "", 2);
+        world.refused(&bob, ("GET", &hidden, ""), 403, "channels.view");
     }
 
     #[test]

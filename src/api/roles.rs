@@ -308,6 +308,26 @@ mod tests {
     }
 
     #[test]
+    fn a_reorder_among_many_is_one_event() {
+        let (world, alice, _, server) = two();
+        let ids: Vec<String> =
+            (0..40).map(|index| create(&world, &alice, &server, &format!("r{index}"))).collect();
+        world.known();
+        let path = |id: &str| format!("{server}/roles/{id}");
+        world.ok(&alice, "PATCH", &path(&ids[0]), r#"{"position":40}"#);
+        let payload = world.payload("GUILD_ROLE_UPDATE");
+        assert!(payload.contains(&format!(r#""role":{{"id":"{}""#, ids[0])), "{payload}");
+        for (id, position) in [(&ids[0], 40), (&ids[1], 1), (&ids[39], 39)] {
+            assert!(payload.contains(&format!(r#"{{"id":"{id}","position":{position}}}"#)), "{payload}");
+        }
+        assert_eq!(world.known(), ["GUILD_ROLE_UPDATE to members"]);
+        world.ok(&alice, "DELETE", &path(&ids[1]), "");
+        let known = world.known();
+        let updates = known.iter().filter(|name| name.starts_with("GUILD_ROLE_UPDATE")).count();
+        assert_eq!(updates, 1, "{known:?}");
+    }
+
+    #[test]
     fn positions_stay_one_to_n() {
         let (world, alice, bob, server) = two();
         world.role(&alice, &server, r#"{"roles.manage":true}"#, &[&bob]);

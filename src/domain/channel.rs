@@ -1,6 +1,7 @@
 //! Channels of servers: making, changing, moving, deleting; and how a channel of any kind is shown.
 //!
 //! Invariant: a category stands in no category, and `category_id` names a category of the same server that exists.
+//! Positions of a server's channels are 0..n (see [`ordering`]).
 //! A deleted channel has no record any more; its messages and overrides stay until `CHANNEL_GARBAGE` is swept, so
 //! who could view it can still be told for the events that were caused before.
 
@@ -8,15 +9,16 @@ use super::audit::{self, Action, Changes, Target};
 use super::error::{Error, Result};
 use super::event::{Audience, Event, EventName, intent};
 use super::machine::{Machine, Reply};
+use super::ordering::Order;
 use super::permission::{
     Access, CHANNELS_MANAGE, CHANNELS_VIEW, Standing, access, channel_permissions, standing,
 };
 use super::view::{username, write_public_user};
-use super::{invite, server};
+use super::{invite, ordering, server};
 use crate::id::{ChannelId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedChannel, Channel, Nil, Server, channel_kind};
-use crate::store::tables::{CHANNEL_GARBAGE, CHANNELS, SERVER_CHANNELS, SERVERS, USERS};
+use crate::store::tables::{CHANNEL_GARBAGE, CHANNELS, OVERRIDES, SERVER_CHANNELS, SERVERS, USERS};
 use crate::wire::json::{Array, Object};
 
 /// Channels of a server, categories included.
@@ -43,7 +45,7 @@ pub struct ChannelEdit {
     /// As it is stored: see [`stored_name`].
     pub name: Option<String>,
     pub topic: Option<String>,
-    /// Moved into 0..count.
+    /// Where the one stands whose place it takes; behind the last: to the end.
     pub position: Option<u64>,
     pub nsfw: Option<bool>,
     pub slowmode_seconds: Option<u64>,
@@ -150,7 +152,7 @@ pub(super) fn channel_edit(machine: &mut Machine<'_, '_>, actor: UserId, op: &Ch
     new.slowmode_seconds = op.slowmode_seconds.unwrap_or(new.slowmode_seconds);
     new.read_receipts_enabled = op.read_receipts_enabled.unwrap_or(new.read_receipts_enabled);
     if let Some(position) = op.position.filter(|&position| position != old.position) {
-        new.position = position.min(order.len() as u64 - 1);
+        new.position = ordering::place(&mut order, op.channel_id, position) as u64;
     }
     let mut changes = Changes::default();
     changes.text("name", Some(&old.name), Some(&new.name));
@@ -163,12 +165,11 @@ pub(super) fn channel_edit(machine: &mut Machine<'_, '_>, actor: UserId, op: &Ch
         return Ok(Reply::Changed(false));
     }
     machine.tx.put(CHANNELS, op.channel_id, &new);
-    emit(machine, EventName::ChannelUpdate, server_id, op.channel_id);
+    let mut changed = vec![op.channel_id];
     if new.position != old.position {
-        order.retain(|(_, id)| *id != op.channel_id);
-        order.insert(new.position as usize, (new.position, op.channel_id));
-        arrange(machine, server_id, &order);
+        changed.extend(arrange(machine, &order, None).into_iter().filter(|id| *id != op.channel_id));
     }
+    tell(machine, server_id, &changed);
     let target = Target::channel(op.channel_id, &new.name);
     audit::record(machine, server_id, actor, Action::ChannelUpdate, target, changes.finish(), None);
     Ok(Reply::Changed(true))
@@ -193,9 +194,10 @@ pub(super) fn channel_delete(
         payload,
     ));
     invite::remove_of_channel(machine, server_id, channel_id);
-    if kind == channel_kind::CATEGORY {
-        empty_category(machine, server_id, channel_id);
-    }
+    let emptied = (kind == channel_kind::CATEGORY).then_some(channel_id);
+    let order = order(machine.read(), server_id);
+    let changed = arrange(machine, &order, emptied);
+    tell(machine, server_id, &changed);
     let stored = machine.read().get(SERVERS, server_id).expect("the actor has a standing in it");
     let mut server = Server::from(stored);
     if server.default_channel_id == Some(channel_id) {
@@ -215,37 +217,64 @@ pub(super) fn remove_record(machine: &mut Machine<'_, '_>, server_id: ServerId, 
     machine.tx.put(CHANNEL_GARBAGE, channel_id, &Nil {});
 }
 
-fn empty_category(machine: &mut Machine<'_, '_>, server_id: ServerId, category_id: ChannelId) {
-    for channel_id in ids(machine.read(), server_id) {
-        change(machine, server_id, channel_id, |channel| {
-            let inside = channel.category_id.as_ref().map(ChannelId::from) == Some(category_id);
-            inside.then(|| Channel { category_id: None, ..Channel::from(channel) })
-        });
-    }
-}
-
-/// Gives the channels the positions 0..n in this order; CHANNEL_UPDATE for those that move.
-fn arrange(machine: &mut Machine<'_, '_>, server_id: ServerId, order: &[(u64, ChannelId)]) {
-    for (position, &(old_position, channel_id)) in (0u64..).zip(order) {
-        if position != old_position {
-            change(machine, server_id, channel_id, |channel| {
-                Some(Channel { position, ..Channel::from(channel) })
-            });
-        }
-    }
-}
-
-/// Writes what `new` makes of a channel and makes it known.
-fn change(
+/// Numbers the channels 0..n in this order and takes them out of a category that is gone; returns those that changed.
+fn arrange(
     machine: &mut Machine<'_, '_>,
-    server_id: ServerId,
-    channel_id: ChannelId,
-    new: impl FnOnce(&ArchivedChannel) -> Option<Channel>,
-) {
-    if let Some(channel) = machine.read().get(CHANNELS, channel_id).and_then(new) {
+    order: &[(u64, ChannelId)],
+    emptied: Option<ChannelId>,
+) -> Vec<ChannelId> {
+    let mut changed = Vec::new();
+    for (position, &(_, channel_id)) in (0u64..).zip(order) {
+        let stored = machine.read().get(CHANNELS, channel_id).expect("the order names stored channels");
+        let category_id = stored.category_id.as_ref().map(ChannelId::from);
+        let leaves = category_id.is_some() && category_id == emptied;
+        if stored.position == position && !leaves {
+            continue;
+        }
+        let channel =
+            Channel { position, category_id: category_id.filter(|_| !leaves), ..Channel::from(stored) };
         machine.tx.put(CHANNELS, channel_id, &channel);
+        changed.push(channel_id);
+    }
+    changed
+}
+
+/// Makes changed channels known: one CHANNEL_UPDATE each, or where there are many, one for all that are open to
+/// everybody with `channels.view`. That one shows the first of them and adds `channels`, what is new of each.
+fn tell(machine: &mut Machine<'_, '_>, server_id: ServerId, changed: &[ChannelId]) {
+    let together: Vec<ChannelId> = match changed.len() > ordering::EVENTS_MAX {
+        true => changed.iter().copied().filter(|&id| is_open(machine.read(), id)).collect(),
+        false => Vec::new(),
+    };
+    for &channel_id in changed.iter().filter(|id| !together.contains(id)) {
         emit(machine, EventName::ChannelUpdate, server_id, channel_id);
     }
+    let Some(&first) = together.first() else { return };
+    let (read, mut payload) = (machine.read(), Vec::new());
+    let channel = |id| read.get(CHANNELS, id).expect("the channel was just written");
+    write_view(&mut payload, read, first, channel(first), UserId(0));
+    let closing = payload.pop();
+    debug_assert_eq!(closing, Some(b'}'));
+    payload.extend_from_slice(b",\"channels\":");
+    {
+        let mut list = Array::new(&mut payload);
+        for &id in &together {
+            let channel = channel(id);
+            let category_id = channel.category_id.as_ref().map(|id| ChannelId::from(id).0);
+            let mut item = list.object();
+            item.id("id", id.0).u64("position", channel.position.to_native());
+            item.opt_id("category_id", category_id);
+        }
+    }
+    payload.push(b'}');
+    // Without overrides, who may view a channel is who may view channels at all.
+    let audience = Audience::Server { server_id, any_of: CHANNELS_VIEW };
+    machine.emit(Event::new(EventName::ChannelUpdate, intent::GUILDS, audience, payload));
+}
+
+/// Whether nothing but the permissions of the whole server says who may view it.
+fn is_open(read: Read<'_>, channel_id: ChannelId) -> bool {
+    read.scan(OVERRIDES, channel_id).next().is_none()
 }
 
 fn viewers(server_id: ServerId, channel_id: ChannelId) -> Audience {
@@ -270,7 +299,7 @@ pub fn is_text_of(channel: &ArchivedChannel, server_id: ServerId) -> bool {
 }
 
 /// Position and id of every channel, first one first.
-fn order(read: Read<'_>, server_id: ServerId) -> Vec<(u64, ChannelId)> {
+fn order(read: Read<'_>, server_id: ServerId) -> Order<ChannelId> {
     let ids = ids(read, server_id).into_iter();
     let position = |id| read.get(CHANNELS, id).map(|channel| (channel.position.to_native(), id));
     let mut order: Vec<_> = ids.filter_map(position).collect();

@@ -18,6 +18,7 @@ pub mod machine;
 pub mod member;
 pub mod message;
 pub mod message_view;
+pub mod ordering;
 pub mod permission;
 pub mod pin;
 pub mod presence;

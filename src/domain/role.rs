@@ -1,14 +1,15 @@
 //! Roles: named sets of permissions in an order.
 //!
-//! Invariant: @everyone has position 0, the others have 1..n without gap or repeat. Who changes a role stands
+//! Invariant: @everyone has position 0, the others have 1..n without gap or repeat (see [`ordering`]). Who changes a role stands
 //! above it, before and after, and grants nothing that he does not have himself.
 
 use super::audit::{self, Action, Changes, Target};
 use super::error::{Error, Refusal, Result};
 use super::event::{Audience, Change, Event, EventName, intent};
 use super::machine::{Machine, Reply};
+use super::ordering::Order;
 use super::permission::{ROLES_MANAGE, Standing, bits_of, name, standing};
-use super::{channel, server};
+use super::{channel, ordering, server};
 use crate::id::{RoleId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedRole, Grant, Role};
@@ -82,7 +83,8 @@ pub(super) fn role_create(machine: &mut Machine<'_, '_>, actor: UserId, op: &Rol
     machine.tx.put(ROLES, (op.server_id, role_id), &role);
     emit(machine, EventName::GuildRoleCreate, op.server_id, role_id);
     order.insert(index, (role.position, role_id));
-    arrange(machine, op.server_id, &order, role_id);
+    let moved = arrange(machine, op.server_id, &order);
+    tell(machine, op.server_id, &moved);
     let target = Target::role(role_id, &op.name);
     audit::record(machine, op.server_id, actor, Action::RoleCreate, target, None, None);
     Ok(Reply::Role(role_id))
@@ -124,7 +126,10 @@ pub(super) fn role_edit(machine: &mut Machine<'_, '_>, actor: UserId, op: &RoleE
     }
     let mut order = order(read, op.server_id);
     if let Some(position) = op.position {
-        new.position = if old.is_default { position } else { position.clamp(1, order.len() as u64) };
+        new.position = match old.is_default {
+            true => position,
+            false => ordering::place(&mut order, op.role_id, position.max(1)) as u64 + 1,
+        };
         if new.position >= standing.top_position(read) {
             return Err(Refusal::RoleTooHigh.into());
         }
@@ -141,12 +146,9 @@ pub(super) fn role_edit(machine: &mut Machine<'_, '_>, actor: UserId, op: &RoleE
     if new.bits != old.bits {
         machine.change(Change::PermissionsChanged { server_id: op.server_id });
     }
-    emit(machine, EventName::GuildRoleUpdate, op.server_id, op.role_id);
-    if new.position != old.position {
-        order.retain(|(_, id)| *id != op.role_id);
-        order.insert(new.position as usize - 1, (new.position, op.role_id));
-        arrange(machine, op.server_id, &order, op.role_id);
-    }
+    let mut changed = vec![op.role_id];
+    changed.extend(arrange(machine, op.server_id, &order).into_iter().filter(|id| *id != op.role_id));
+    tell(machine, op.server_id, &changed);
     let target = Target::role(op.role_id, &new.name);
     audit::record(machine, op.server_id, actor, Action::RoleUpdate, target, changes.finish(), None);
     Ok(Reply::Changed(true))
@@ -183,7 +185,8 @@ pub(super) fn role_delete(machine: &mut Machine<'_, '_>, actor: UserId, op: &Rol
     let audience = Audience::members(server_id);
     machine.emit(Event::new(EventName::GuildRoleDelete, intent::GUILDS, audience, payload));
     let order = order(machine.read(), server_id);
-    arrange(machine, server_id, &order, role_id);
+    let moved = arrange(machine, server_id, &order);
+    tell(machine, server_id, &moved);
     audit::record(machine, server_id, actor, Action::RoleDelete, Target::role(role_id, &name), None, None);
     Ok(Reply::Done)
 }
@@ -219,24 +222,43 @@ fn require_grantable(standing: &Standing<'_>, bits: u64) -> Result<()> {
 }
 
 /// Position and id of every role but @everyone, lowest first.
-fn order(read: Read<'_>, server_id: ServerId) -> Vec<(u64, RoleId)> {
+fn order(read: Read<'_>, server_id: ServerId) -> Order<RoleId> {
     let roles = read.scan(ROLES, server_id).take(COUNT_MAX + 1).filter(|(_, role)| !role.is_default);
     let mut order: Vec<_> = roles.map(|((_, id), role)| (role.position.to_native(), id)).collect();
     order.sort_unstable();
     order
 }
 
-/// Gives the roles the positions 1..n in this order; GUILD_ROLE_UPDATE for those that move, `done` excepted.
-fn arrange(machine: &mut Machine<'_, '_>, server_id: ServerId, order: &[(u64, RoleId)], done: RoleId) {
-    for (position, &(old_position, role_id)) in (1u64..).zip(order) {
-        if position == old_position || role_id == done {
-            continue;
-        }
+/// Numbers the roles 1..n in this order; returns those that moved.
+fn arrange(machine: &mut Machine<'_, '_>, server_id: ServerId, order: &[(u64, RoleId)]) -> Vec<RoleId> {
+    let mut moved = Vec::new();
+    for (position, role_id) in ordering::renumbered(order, 1) {
         let stored = machine.read().get(ROLES, (server_id, role_id)).expect("the order names stored roles");
         let role = Role { position, ..Role::from(stored) };
         machine.tx.put(ROLES, (server_id, role_id), &role);
-        emit(machine, EventName::GuildRoleUpdate, server_id, role_id);
+        moved.push(role_id);
     }
+    moved
+}
+
+/// Makes changed roles known: one GUILD_ROLE_UPDATE each, or where there are many, one that shows the first and adds
+/// `roles`, the position of each.
+fn tell(machine: &mut Machine<'_, '_>, server_id: ServerId, changed: &[RoleId]) {
+    if changed.len() <= ordering::EVENTS_MAX {
+        return changed.iter().for_each(|id| emit(machine, EventName::GuildRoleUpdate, server_id, *id));
+    }
+    let read = machine.read();
+    let role = |id| read.get(ROLES, (server_id, id)).expect("the role was just written");
+    let payload = server::payload(|object| {
+        object.id("guild_id", server_id.0);
+        write_view(object.key("role"), server_id, changed[0], role(changed[0]));
+        let mut list = object.array("roles");
+        for &id in changed {
+            list.object().id("id", id.0).u64("position", role(id).position.to_native());
+        }
+    });
+    let audience = Audience::members(server_id);
+    machine.emit(Event::new(EventName::GuildRoleUpdate, intent::GUILDS, audience, payload));
 }
 
 fn emit(machine: &mut Machine<'_, '_>, event: EventName, server_id: ServerId, role_id: RoleId) {

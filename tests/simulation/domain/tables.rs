@@ -147,10 +147,11 @@ fn channels(read: Read<'_>) {
     let of_servers = channels.iter().filter(|(_, channel)| channel.server_id != ServerId(0));
     let index: BTreeSet<_> = of_servers.clone().map(|(id, channel)| (channel.server_id, *id)).collect();
     assert_eq!(keys(read, SERVER_CHANNELS), index, "SERVER_CHANNELS is the index of CHANNELS");
-    let mut positions = BTreeSet::new();
+    let mut positions: BTreeMap<ServerId, BTreeSet<u64>> = BTreeMap::new();
     for (id, channel) in of_servers {
         assert!(read.contains(SERVERS, channel.server_id), "a channel's server exists");
-        assert!(positions.insert((channel.server_id, channel.position)), "channel positions are distinct");
+        let of_server = positions.entry(channel.server_id).or_default();
+        assert!(of_server.insert(channel.position), "channel positions are distinct");
         assert!(channel.participants.is_empty());
         if let Some(category) = channel.category_id {
             let category = channels.get(&category).expect("a channel's category exists");
@@ -161,6 +162,9 @@ fn channels(read: Read<'_>) {
             );
             assert_ne!(channel.kind, channel_kind::CATEGORY, "categories stand in no category");
         }
+    }
+    for positions in positions.into_values() {
+        assert!(positions.iter().copied().eq(0..positions.len() as u64), "channel positions are 0..n");
     }
     let mut pairs = BTreeMap::new();
     let mut dms = BTreeMap::new();

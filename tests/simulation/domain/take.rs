@@ -263,6 +263,9 @@ impl Model {
                 for channel in self.channels.values_mut().filter(|c| c.category == Some(op.channel_id.0)) {
                     channel.category = None;
                 }
+                for (position, id) in self.channel_order(gone.server.unwrap()).into_iter().enumerate() {
+                    self.channel(ChannelId(id)).position = position as u64;
+                }
                 let server = self.server(gone.server.unwrap());
                 server.default_channel = server.default_channel.filter(|id| *id != op.channel_id.0);
             }
