@@ -531,13 +531,16 @@ mod tests {
         (20..30).for_each(failed);
         assert_eq!(counts(), 10, "each failure removes two that lapsed");
 
-        let mut tx = harness.state.store.begin().unwrap();
-        for name in 100..100 + account::LOGIN_NAME_COUNT_MAX {
-            let lapses_at = u64::MAX - 1_000_000 + name;
-            tx.put(LOGIN_NAMES, name, &LoginName { failures: 1, locked_until: 0, lapses_at });
-            tx.put(LOGIN_LAPSES, (lapses_at, name), &Nil {});
+        let names: Vec<u64> = (100..100 + account::LOGIN_NAME_COUNT_MAX).collect();
+        for names in names.chunks(10_000) {
+            let mut tx = harness.state.store.begin().unwrap();
+            for &name in names {
+                let lapses_at = u64::MAX - 1_000_000 + name;
+                tx.put(LOGIN_NAMES, name, &LoginName { failures: 1, locked_until: 0, lapses_at });
+                tx.put(LOGIN_LAPSES, (lapses_at, name), &Nil {});
+            }
+            tx.commit().unwrap();
         }
-        tx.commit().unwrap();
         (50..60).for_each(failed);
         assert_eq!(counts(), account::LOGIN_NAME_COUNT_MAX);
     }

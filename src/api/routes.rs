@@ -88,13 +88,17 @@ macro_rules! routes {
 routes! {
     /// Service banner.
     Get root "/" => system::root, Public, Exempt;
-    /// Liveness and readiness.
+    /// Whether the server runs: `healthy`, or `degraded` while it refuses changes.
     Get root "/health" => system::health, Public, Exempt;
+    /// Liveness alone.
+    Get root "/health/live" => system::health_live, Public, Exempt;
+    /// Readiness: 503 with the reason while changes are refused.
+    Get root "/health/ready" => system::health_ready, Public, Exempt;
     /// This description of the API.
     Get root "/openapi.json" => system::openapi, Public, Exempt;
     /// API banner.
     Get "/" => system::api_root, Public, Default;
-    /// Liveness and readiness.
+    /// Whether the server runs.
     Get "/health" => system::health, Public, Exempt;
     /// Server version and oldest accepted client.
     Get "/version" => system::version, Public, Default;

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::address::TrustedProxies;
 use super::auth::Touches;
@@ -15,6 +15,7 @@ use crate::domain::Event;
 use crate::domain::presence::Liveness;
 use crate::domain::version::Versions;
 use crate::id::UserId;
+use crate::log::Health;
 use crate::observe::CoreMetrics;
 use crate::runtime::clock::Turn;
 use crate::runtime::wake::Wake;
@@ -22,15 +23,28 @@ use crate::store::{Snapshot, Store};
 
 /// Run state of the process (contract, `ServerState`), shared by all cores.
 #[derive(Default)]
-pub struct RunState(AtomicU8);
+pub struct RunState {
+    shutting_down: AtomicBool,
+    health: Arc<Health>,
+}
 
 impl RunState {
+    /// `health` is the writer's.
+    pub fn new(health: Arc<Health>) -> RunState {
+        RunState { shutting_down: AtomicBool::new(false), health }
+    }
+
     pub fn is_shutting_down(&self) -> bool {
-        self.0.load(Ordering::Relaxed) != 0
+        self.shutting_down.load(Ordering::Relaxed)
     }
 
     pub fn begin_shutdown(&self) {
-        self.0.store(1, Ordering::Relaxed);
+        self.shutting_down.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether changes are taken.
+    pub fn health(&self) -> &Health {
+        &self.health
     }
 
     pub fn text(&self) -> &'static str {

@@ -17,6 +17,7 @@ const VERSION_LEN_MAX: usize = 64;
 pub struct Pages {
     root: Vec<u8>,
     healthy: Vec<u8>,
+    degraded: Vec<u8>,
     shutting_down: Vec<u8>,
     api_root: Vec<u8>,
     version: Vec<u8>,
@@ -41,6 +42,7 @@ impl Pages {
                 object.str("docs", "/openapi.json").str("api", &config.api_api_prefix).null("api_docs");
             }),
             healthy: health("healthy"),
+            degraded: health("degraded"),
             shutting_down: health("shutting_down"),
             api_root: object(|object| {
                 let message = format!("{} API", config.application_name);
@@ -86,13 +88,40 @@ pub fn root(ctx: &mut Ctx<'_>) -> Result<Step> {
     fixed(ctx, |pages| &pages.root)
 }
 
-/// 503 as soon as the server is shutting down, so that a balancer sends nobody else.
+/// Liveness: 200 as long as this process answers, as starting it anew would mend nothing. `degraded` while changes
+/// are refused. 503 only when the server is shutting down, for balancers that ask nothing else.
 pub fn health(ctx: &mut Ctx<'_>) -> Result<Step> {
     if ctx.state.run.is_shutting_down() {
         ctx.response.status = 503;
         return fixed(ctx, |pages| &pages.shutting_down);
     }
-    fixed(ctx, |pages| &pages.healthy)
+    match ctx.state.run.health().trouble() {
+        Some(_) => fixed(ctx, |pages| &pages.degraded),
+        None => fixed(ctx, |pages| &pages.healthy),
+    }
+}
+
+/// 200, whatever else is the matter.
+pub fn health_live(ctx: &mut Ctx<'_>) -> Result<Step> {
+    ctx.json(|out| {
+        Object::new(out).str("status", "live");
+    })
+}
+
+/// Whether to send clients here: 503 with the reason while changes are refused or the server is shutting down.
+pub fn health_ready(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let run = &ctx.state.run;
+    let (status, reason, message) = match run.health().trouble() {
+        _ if run.is_shutting_down() => (503, Some("shutting_down"), Some("The server is shutting down")),
+        Some(trouble) => (503, Some(trouble.name()), Some(trouble.text())),
+        None => (200, None, None),
+    };
+    ctx.response.status = status;
+    ctx.json(|out| {
+        let mut object = Object::new(out);
+        object.str("status", if status == 200 { "ready" } else { "not_ready" });
+        object.opt_str("reason", reason).opt_str("message", message);
+    })
 }
 
 pub fn api_root(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -119,7 +148,8 @@ pub fn status(ctx: &mut Ctx<'_>) -> Result<Step> {
     ctx.json(|out| {
         let mut object = Object::new(out);
         object.str("state", state.run.text()).raw("version", &state.pages.version_info);
-        object.u64("uptime_seconds", uptime_s).null("maintenance_message");
+        let notice = state.run.health().trouble().map(|trouble| trouble.text());
+        object.u64("uptime_seconds", uptime_s).opt_str("maintenance_message", notice);
         object.null("estimated_downtime_seconds").null("restart_at");
     })
 }
@@ -223,6 +253,34 @@ mod tests {
         let want = r#"{"status":"shutting_down","version":"a.1.0-49"}"#;
         assert_eq!(harness.request("GET", "!/health", None, None), (503, want.to_string()));
         assert!(harness.request("GET", "/status", None, None).1.contains(r#""state":"shutting_down""#));
+    }
+
+    #[test]
+    fn trouble_shows_without_taking_the_server_for_dead() {
+        use crate::log::Trouble;
+
+        let harness = Harness::default();
+        let get = |path: &str| harness.request("GET", path, None, None);
+        let ready = r#"{"status":"ready","reason":null,"message":null}"#;
+        assert_eq!(get("!/health/ready"), (200, ready.to_string()));
+        let health = harness.state.run.health();
+        health.set(Some(Trouble::DiskFull));
+        let (status, body) = get("!/health/ready");
+        assert_eq!(status, 503);
+        assert!(
+            body.starts_with(r#"{"status":"not_ready","reason":"disk_full","message":"The disk of"#),
+            "{body}"
+        );
+        assert_eq!(get("!/health"), (200, r#"{"status":"degraded","version":"a.1.0-49"}"#.to_string()));
+        assert_eq!(get("!/health/live"), (200, r#"{"status":"live"}"#.to_string()));
+        let status = get("/status").1;
+        assert!(status.contains(r#""state":"running""#), "{status}");
+        assert!(status.contains(r#""maintenance_message":"The disk of the store is full;"#), "{status}");
+        health.set(None);
+        assert_eq!(get("!/health/ready").0, 200);
+        harness.state.run.begin_shutdown();
+        assert!(get("!/health/ready").1.contains(r#""reason":"shutting_down""#));
+        assert_eq!(get("!/health/live").0, 200);
     }
 
     #[test]

@@ -10,6 +10,9 @@ struct Relation {
     message: &'static str,
 }
 
+/// Paths that are not below `api.api_prefix`.
+const TAKEN: [&str; 5] = ["/gateway", "/health", "/health/live", "/health/ready", "/docs"];
+
 const RELATIONS: &[Relation] = &[
     Relation {
         keys: &["authentication.accounts.username_min_length", "authentication.accounts.username_max_length"],
@@ -67,7 +70,7 @@ const RELATIONS: &[Relation] = &[
     },
     Relation {
         keys: &["api.api_prefix"],
-        holds: |c| !["/gateway", "/health", "/docs"].contains(&c.api_api_prefix.as_str()),
+        holds: |c| !TAKEN.contains(&c.api_api_prefix.as_str()),
         message: "this path is taken",
     },
     Relation {

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
+use super::health::{Health, Trouble};
 use super::port::{Doorbell, Port};
+use super::watch::Watch;
 use super::{Delivery, NO_REPLY, Submission, Ticket};
 use crate::domain::{Command, Error, Machine, Output, Refusal, Reply};
 use crate::observe::WriterMetrics;
@@ -32,22 +34,39 @@ pub struct Options {
     pub queue_len_max: usize,
 }
 
-/// Batches per core that may wait before the writer pauses.
-const DELIVERY_COUNT_MAX: usize = 256;
+/// Batches per core that may wait before the writer pauses: 10 ms of a core at 3,000 syncs a second. Each holds a
+/// snapshot, and pages that it shows cannot be used again: with 256, one core that lagged made a small store grow
+/// fivefold. While the writer pauses commands gather, and share the next batch.
+const DELIVERY_COUNT_MAX: usize = 32;
 /// Batches that wait outside a full ring before the writer stops taking commands.
-const OVERFLOW_COUNT_MAX: usize = 16;
+const OVERFLOW_COUNT_MAX: usize = 4;
+/// Snapshots of a core that are open at once: those that wait, the one it works with, and those that requests hold.
+pub const SNAPSHOTS_PER_CORE: usize = DELIVERY_COUNT_MAX + OVERFLOW_COUNT_MAX + 64;
 /// How often a full delivery ring is tried again, and how long an idle writer sleeps at most.
 const RETRY: Duration = Duration::from_millis(1);
 const IDLE: Duration = Duration::from_millis(200);
+/// While changes are refused, how often it is tried whether they need to be.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// After a failure, how long nothing may fail before it counts as over, unless its cause is seen to be gone.
+const QUIET: Duration = Duration::from_secs(10);
+/// Room on a disk that was full from which on it is not.
+const DISK_FREE_MIN: u64 = 8 << 20;
 
 /// The running writer thread.
 pub struct Writer {
     thread: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     doorbell: Arc<Doorbell>,
+    health: Arc<Health>,
+    _watch: Watch,
 }
 
 impl Writer {
+    /// Whether changes are taken.
+    pub fn health(&self) -> Arc<Health> {
+        self.health.clone()
+    }
+
     /// Lets the writer finish what has queued, sync, and end.
     pub fn stop(mut self) {
         self.end();
@@ -91,15 +110,24 @@ pub fn start(
         let (overflow, replies) = (VecDeque::new(), Vec::new());
         cores.push(Core { submissions, deliver, overflow, replies, wake: wake.clone() });
     }
-    let last_sync = Instant::now();
-    let (unsynced, reported) = (false, None);
-    let mut state = Local { store, options, cores, published, metrics, last_sync, unsynced, reported };
+    let watch = Watch::start(store.clone(), metrics.clone())?;
+    let health = Arc::new(Health::default());
+    let condition = Condition {
+        health: health.clone(),
+        since: None,
+        failed: None,
+        disk_was_full: false,
+        reported: None,
+        probed: None,
+    };
+    let (last_sync, unsynced) = (Instant::now(), false);
+    let mut state = Local { store, options, cores, published, metrics, last_sync, unsynced, condition };
     let (bell, ending) = (doorbell.clone(), stop.clone());
     let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
         bell.attach();
         state.run(&bell, &ending);
     })?;
-    Ok((ports, Writer { thread: Some(thread), stop, doorbell }))
+    Ok((ports, Writer { thread: Some(thread), stop, doorbell, health, _watch: watch }))
 }
 
 /// The writer's end towards one core.
@@ -122,8 +150,18 @@ struct Local {
     metrics: Arc<WriterMetrics>,
     last_sync: Instant,
     unsynced: bool,
-    /// When a write failure was last logged: once in ten seconds is enough to read.
+    condition: Condition,
+}
+
+/// Whether changes are taken, and since when not.
+struct Condition {
+    health: Arc<Health>,
+    since: Option<Instant>,
+    /// The last failure, whether the disk was seen to be full then, and when one was told of last.
+    failed: Option<Instant>,
+    disk_was_full: bool,
     reported: Option<Instant>,
+    probed: Option<Instant>,
 }
 
 /// A command of the batch in progress: which core waits, under which ticket.
@@ -138,12 +176,15 @@ impl Local {
                 std::thread::sleep(RETRY);
                 continue;
             }
-            let batch = self.take_batch();
+            let mut batch = self.take_batch();
             if !batch.is_empty() {
-                self.process(batch);
+                while !batch.is_empty() {
+                    batch = self.process(batch);
+                }
             } else if stopping {
                 return;
             } else {
+                self.probe_if_due();
                 let timeout = if self.unsynced { self.options.sync_interval.unwrap_or(IDLE) } else { IDLE };
                 let cores = &self.cores;
                 doorbell.sleep_unless(timeout, || {
@@ -182,26 +223,26 @@ impl Local {
         batch
     }
 
-    fn process(&mut self, batch: Vec<(Origin, Command)>) {
+    /// Commits a batch, or as much of it as one transaction takes, and returns the rest.
+    fn process(&mut self, mut batch: Vec<(Origin, Command)>) -> Vec<(Origin, Command)> {
         let room = self.store.room();
-        if room != Room::Plenty {
-            self.report(WriteError::Full);
-        }
+        let mut rest = Vec::new();
         match self.commit(&batch, room) {
             Ok((replies, outputs)) => {
+                rest = batch.split_off(replies.len());
                 self.unsynced = self.options.sync_interval.is_some();
                 let refused = replies.iter().filter(|reply| reply.is_err()).count();
                 self.metrics.refused.add(refused as u64);
                 self.answer(&batch, replies);
                 self.deliver(Arc::new(outputs));
+                self.succeeded(room);
             }
             Err(error) => {
-                let error = if self.store.disk_is_full() { WriteError::Full } else { error };
-                self.report(error);
                 self.metrics.failures.increment();
-                let refusal = match error {
-                    WriteError::Full => Refusal::StoreFull,
-                    WriteError::Failed => Refusal::StoreFailed,
+                let trouble = self.failed(&error, room);
+                let refusal = match trouble {
+                    Trouble::WriteFailed => Refusal::StoreFailed,
+                    _ => Refusal::StoreFull,
                 };
                 let replies = batch.iter().map(|_| Err(Error::from(refusal))).collect();
                 self.answer(&batch, replies);
@@ -211,6 +252,7 @@ impl Local {
         self.metrics.batches.increment();
         self.metrics.commands.add(batch.len() as u64);
         self.metrics.batch_len.record(batch.len() as u64);
+        rest
     }
 
     fn commit(
@@ -232,8 +274,10 @@ impl Local {
         let mut replies = Vec::with_capacity(batch.len());
         for (_, command) in batch {
             if let Some(error) = machine.tx.error() {
-                // Nothing can be read from it any more.
-                return Err(error);
+                return Err(error.clone());
+            }
+            if machine.tx.is_half_spent() && !replies.is_empty() {
+                break;
             }
             replies.push(if fits(command) { machine.apply(command) } else { Err(Refusal::StoreFull.into()) });
         }
@@ -303,28 +347,88 @@ impl Local {
             self.metrics.sync_ns.record(begun.elapsed().as_nanos() as u64);
             match synced {
                 Ok(()) => self.unsynced = false,
-                Err(error) => tracing::error!(%error, "the store could not be synced to disk"),
+                Err(error) => {
+                    self.failed(&WriteError::Failed(format!("sync: {error}")), Room::Plenty);
+                }
             }
             self.last_sync = Instant::now();
         }
     }
 
-    fn report(&mut self, error: WriteError) {
-        const QUIET: Duration = Duration::from_secs(10);
-        if self.reported.is_some_and(|at| at.elapsed() < QUIET) {
+    /// A batch could not be committed: tells of it if that is new, and returns why.
+    fn failed(&mut self, error: &WriteError, room: Room) -> Trouble {
+        let disk_is_full = self.store.disk_is_full();
+        let trouble = match error {
+            _ if disk_is_full => Trouble::DiskFull,
+            WriteError::Full if room == Room::Plenty => Trouble::DiskFull,
+            WriteError::Full if self.store.is_held() => Trouble::SnapshotHeld,
+            WriteError::Full => Trouble::StoreFull,
+            WriteError::Failed(_) => Trouble::WriteFailed,
+        };
+        let condition = &mut self.condition;
+        condition.failed = Some(Instant::now());
+        condition.disk_was_full = disk_is_full;
+        let before = condition.health.trouble();
+        // LMDB has two errors for one full disk, one of them for a write that was cut short: the first one told stays.
+        let is_told = before.is_some() && condition.reported.is_some_and(|at| at.elapsed() < QUIET);
+        if before != Some(trouble) && !is_told {
+            condition.since.get_or_insert_with(Instant::now);
+            condition.reported = Some(Instant::now());
+            self.condition.health.set(Some(trouble));
+            self.metrics.store.refusing.set(trouble as u64);
+            let (used, size) = self.store.usage();
+            let free = self.store.disk().free;
+            let holder = self.store.oldest_reader().map_or(0, |reader| reader.process);
+            tracing::error!(reason = trouble.name(), %error, used, size, disk_free = free, holder, "{}", trouble.text());
+        }
+        trouble
+    }
+
+    /// A batch was committed: tells of it if that had not been possible for a while.
+    fn succeeded(&mut self, room: Room) {
+        let condition = &self.condition;
+        let Some(trouble) = condition.health.trouble() else { return };
+        if room != Room::Plenty {
             return;
         }
-        self.reported = Some(Instant::now());
-        let (used, size) = self.store.usage();
-        match error {
-            WriteError::Full => tracing::error!(
-                used,
-                size,
-                "storage is full, changes are refused: free disk space or raise store.map_size, then restart"
-            ),
-            WriteError::Failed => {
-                tracing::error!("changes are refused: the store cannot be written, check the disk")
+        let is_quiet = condition.failed.is_none_or(|at| at.elapsed() >= QUIET);
+        // A small change may fit where the next one does not; so the cause must be seen to be gone, if it was seen.
+        let is_gone = match trouble {
+            Trouble::StoreFull | Trouble::SnapshotHeld => true,
+            _ => condition.disk_was_full && self.store.disk().free >= DISK_FREE_MIN,
+        };
+        if is_quiet || is_gone {
+            self.condition.health.set(None);
+            self.metrics.store.refusing.set(0);
+            let since = self.condition.since.take();
+            let lasted_s = since.map_or(0, |since| since.elapsed().as_secs());
+            tracing::info!(lasted_s, reason = trouble.name(), "changes are taken again");
+        }
+    }
+
+    /// While changes are refused nobody may try: then this finds out when they need not be any longer.
+    fn probe_if_due(&mut self) {
+        let is_due = self.condition.probed.is_none_or(|at| at.elapsed() >= PROBE_INTERVAL);
+        if self.condition.health.trouble().is_none() || !is_due {
+            return;
+        }
+        self.condition.probed = Some(Instant::now());
+        let room = self.store.room();
+        if room != Room::Plenty {
+            return;
+        }
+        match self.store.probe().and_then(|()| self.synced()) {
+            Ok(()) => self.succeeded(room),
+            Err(error) => {
+                self.failed(&error, room);
             }
+        }
+    }
+
+    fn synced(&self) -> Result<(), WriteError> {
+        match self.options.sync_interval {
+            Some(_) => self.store.sync().map_err(|error| WriteError::Failed(error.to_string())),
+            None => Ok(()),
         }
     }
 }
@@ -390,7 +494,7 @@ mod tests {
     fn a_core_that_has_ended_holds_up_neither_the_others_nor_the_end() {
         let folder = tempfile::tempdir().unwrap();
         // Snapshots wait in the ring of the core that lives.
-        let readers_max = 2 * (DELIVERY_COUNT_MAX + OVERFLOW_COUNT_MAX) as u32;
+        let readers_max = SNAPSHOTS_PER_CORE as u32;
         let path = folder.path().to_path_buf();
         let store = store::Options { path, map_size: 1 << 24, sync: Sync::Interval, readers_max };
         let store = Store::open(&store).unwrap();

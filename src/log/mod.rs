@@ -1,6 +1,6 @@
 //! The order of all changes: commands in, one transaction per batch, replies and events out.
 //!
-//! Owns: the one writer thread and the rings between it and the cores.
+//! Owns: the one writer thread and the rings between it and the cores, and what is told of the store's room.
 //! Invariant: what was answered with success is committed, and synced when `store.sync = "always"`; every core gets
 //! every batch, in one order, together with the snapshot that the batch has left behind. A core therefore never
 //! judges an event by a state that is older or newer than the event.
@@ -8,12 +8,15 @@
 //! Nothing blocks a core: a full submission ring is answered with 503, a core that does not take its deliveries
 //! makes the writer wait (and so, in the end, its submitters get 503), never another core.
 
+mod health;
 mod local;
 mod port;
+mod watch;
 
 use std::sync::Arc;
 
-pub use local::{Options, Writer, start};
+pub use health::{Health, Trouble};
+pub use local::{Options, SNAPSHOTS_PER_CORE, Writer, start};
 pub use port::Port;
 
 use crate::domain::{Command, Output, Reply, Result};

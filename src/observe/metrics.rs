@@ -4,6 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::process::Process;
+use super::thread::ThreadFile;
+
 /// Only goes up. One thread writes; any may read.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -115,8 +118,8 @@ pub type CoalescingHistogram = Histogram<1, 11>;
 pub struct CoreMetrics {
     /// Answered requests by status class: 1xx at index 0.
     pub http_requests: [Counter; 5],
-    /// The core's thread, [`super::thread::thread_id`]; 0 before it runs.
-    pub thread_id: Gauge,
+    /// What the kernel tells of the core's thread.
+    pub thread: ThreadFile,
     /// Time of a request handler, or of its part after a wait.
     pub handler_ns: TurnHistogram,
     /// Parts of handlers above `logging.slow_turn_ms`.
@@ -207,6 +210,26 @@ pub struct WriterMetrics {
     pub queue_lens: BatchHistogram,
     /// Batches that found the ring to some core full.
     pub delivery_backlog: Gauge,
+    pub store: StoreMetrics,
+}
+
+/// The store and its disk; written by the thread that watches them, `refusing` by the writer.
+#[derive(Debug, Default)]
+pub struct StoreMetrics {
+    /// Bytes of the data file.
+    pub file_len: Gauge,
+    /// Bytes of it that count towards `store.map_size`.
+    pub used_len: Gauge,
+    /// `store.map_size`
+    pub map_len: Gauge,
+    /// Bytes that may still be written to the disk.
+    pub disk_free_len: Gauge,
+    /// Since when the oldest snapshot keeps pages from being used again.
+    pub oldest_snapshot_ms: Gauge,
+    /// Snapshots of killed processes that were freed.
+    pub stale_snapshots: Counter,
+    /// 0 while changes are taken, else the code of the reason.
+    pub refusing: Gauge,
 }
 
 /// Password hashing; cores and hashing threads both write, with [`Counter::add_shared`].
@@ -227,16 +250,18 @@ pub struct Registry {
     pub cores: Vec<Arc<CoreMetrics>>,
     pub writer: Arc<WriterMetrics>,
     pub hash: Arc<HashMetrics>,
+    pub process: Process,
 }
 
 impl Registry {
-    /// One set of counters for each of `core_count` cores.
+    /// One set of counters for each of `core_count` cores. Make it before there are many files: it keeps some open.
     #[must_use]
     pub fn new(core_count: usize) -> Registry {
         Registry {
             cores: (0..core_count).map(|_| Arc::new(CoreMetrics::default())).collect(),
             writer: Arc::new(WriterMetrics::default()),
             hash: Arc::new(HashMetrics::default()),
+            process: Process::open(),
         }
     }
 }

@@ -7,15 +7,15 @@
 mod backup;
 pub mod key;
 mod map;
+mod readers;
 pub mod records;
+mod space;
 mod table;
 pub mod tables;
 
-use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use heed::types::Bytes;
@@ -25,6 +25,10 @@ pub use backup::restore;
 use key::ByteOrder;
 pub use key::Key;
 use map::Map;
+pub use readers::Reader;
+use readers::ReaderTable;
+pub use space::{Disk, Room};
+use space::{Pin, RESERVE};
 use table::Databases;
 pub use table::{Read, Record, Scan, Snapshot, Table, Tx, WriteError, encode_record};
 use tables::{META, ROWS, TABLE_COUNT};
@@ -54,24 +58,6 @@ pub struct Options {
     pub readers_max: u32,
 }
 
-/// Address space beyond [`Options::map_size`].
-///
-/// A transaction that hits the end of the map cannot even be read any more, and deleting takes pages before it gives
-/// some back. So changes are refused long before that: the first half is for changes that make room. A batch of 1,024
-/// commands with the longest messages writes about 60 MiB.
-const RESERVE: usize = 1 << 30;
-
-/// What may still be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
-    /// Anything.
-    Plenty,
-    /// What makes room: `map_size` is reached.
-    ForDeletes,
-    /// Nothing: deletes have not helped.
-    None,
-}
-
 /// Why a store could not be opened, with what to do about it.
 #[derive(Debug)]
 pub struct OpenError(String);
@@ -92,6 +78,10 @@ pub struct Store {
     map_size: usize,
     /// The data file in memory.
     map: Option<Map>,
+    /// Outlives the environment: closing any descriptor of LMDB's lock file would drop the locks on it.
+    readers: ReaderTable,
+    /// The snapshot that keeps pages from being used again, as [`Store::room`] has seen it.
+    pin: Pin,
     /// Held as long as the store is open.
     _lock: File,
 }
@@ -104,12 +94,18 @@ impl Store {
     pub fn open(options: &Options) -> Result<Store, OpenError> {
         let path = &options.path;
         let explain = |what: &str, error: &dyn std::fmt::Display| {
-            OpenError(format!("cannot {what} the store in {}: {error}", path.display()))
+            OpenError(format!(
+                "cannot {what} the store in {}: {error}{}",
+                path.display(),
+                space::advice(path)
+            ))
         };
         std::fs::create_dir_all(path).map_err(|e| explain("create", &e))?;
         let lock = lock(path)?;
         let mut opening = EnvOpenOptions::new().read_txn_without_tls();
         opening.map_size(address_space(options)).max_dbs(TABLE_COUNT as u32).max_readers(options.readers_max);
+        let readers =
+            ReaderTable::allocate(path, options.readers_max).map_err(|e| explain("make room for", &e))?;
         // Random access is the rule: read-ahead would only evict pages that are needed.
         let mut flags = EnvFlags::NO_READ_AHEAD;
         if options.sync == Sync::Interval {
@@ -122,12 +118,13 @@ impl Store {
             opening.open(path)
         }
         .map_err(|e| explain("open", &e))?;
+        readers.fill().map_err(|e| explain("make room for", &e))?;
         // A process that was killed while a backup kept the reader table alive has left its snapshots in it.
         env.clear_stale_readers().map_err(|e| explain("open", &e))?;
         let databases = create_tables(&env).map_err(|e| explain("create the tables of", &e))?;
         let map = Map::find(&path.join("data.mdb"));
-        let store =
-            Store { env, databases, path: path.clone(), map_size: options.map_size, map, _lock: lock };
+        let (path, map_size, pin) = (path.clone(), options.map_size, Pin::default());
+        let store = Store { env, databases, path, map_size, map, readers, pin, _lock: lock };
         store.check_format()?;
         Ok(store)
     }
@@ -145,17 +142,19 @@ impl Store {
             return Err(explain(&"there is none; name its folder with --data"));
         }
         let mut opening = EnvOpenOptions::new().read_txn_without_tls();
-        opening.map_size(address_space(options)).max_dbs(TABLE_COUNT as u32);
+        opening.map_size(address_space(options)).max_dbs(TABLE_COUNT as u32).max_readers(options.readers_max);
+        let readers = ReaderTable::allocate(path, options.readers_max).map_err(|e| explain(&e))?;
         // SAFETY: a read-only map; LMDB's own reader table coordinates with the writing process.
         let env = unsafe {
             opening.flags(EnvFlags::READ_ONLY | EnvFlags::NO_READ_AHEAD);
             opening.open(path)
         }
         .map_err(|e| explain(&e))?;
+        readers.fill().map_err(|e| explain(&e))?;
         let databases = open_tables(&env).map_err(|e| explain(&e))?;
         let no_lock = File::open(path.join("data.mdb")).map_err(|e| explain(&e))?;
-        let map_size = options.map_size;
-        let store = Store { env, databases, path: path.clone(), map_size, map: None, _lock: no_lock };
+        let (path, map_size, pin) = (path.clone(), options.map_size, Pin::default());
+        let store = Store { env, databases, path, map_size, map: None, readers, pin, _lock: no_lock };
         let format = store.snapshot().read().get(META, "format").map(|meta| meta.value.to_native());
         if format == Some(FORMAT) { Ok(store) } else { Err(explain(&"it has another format")) }
     }
@@ -172,7 +171,7 @@ impl Store {
     /// # Errors
     /// When the environment cannot be written at all.
     pub fn begin(&self) -> Result<Tx<'_>, WriteError> {
-        Ok(Tx::new(self.env.write_txn()?, self.databases))
+        Ok(Tx::new(self.env.write_txn()?, self.databases, self.budget()))
     }
 
     /// Flushes what `Sync::Interval` has left to the kernel.
@@ -195,53 +194,14 @@ impl Store {
         }
     }
 
-    /// Bytes of the data file that hold pages, and the bytes it may grow to.
-    pub fn usage(&self) -> (u64, u64) {
-        let info = self.env.info();
-        const PAGE_LEN: u64 = 4_096;
-        ((info.last_page_number as u64 + 1) * PAGE_LEN, self.map_size as u64)
-    }
-
-    /// What may be written. One look at the environment; only near the end the pages in use are counted, as those
-    /// that deletes have freed are used again.
-    pub fn room(&self) -> Room {
-        let (file, size) = self.usage();
-        if file < size {
-            return Room::Plenty;
-        }
-        match self.used() {
-            used if used < size => Room::Plenty,
-            used if used < size + RESERVE as u64 / 2 => Room::ForDeletes,
-            _ => Room::None,
-        }
-    }
-
-    /// Whether the disk has no room to speak of. LMDB reports a write that was cut short as an I/O error.
-    pub fn disk_is_full(&self) -> bool {
-        const LEFT_MIN: u64 = 1 << 20;
-        let Ok(path) = CString::new(self.path.as_os_str().as_bytes()) else { return false };
-        // SAFETY: all zeroes is a valid statvfs, the path ends with a zero byte, the kernel fills the struct.
-        let (result, disk) = unsafe {
-            let mut disk: libc::statvfs = std::mem::zeroed();
-            (libc::statvfs(path.as_ptr(), &mut disk), disk)
-        };
-        result == 0 && disk.f_bavail * disk.f_frsize < LEFT_MIN
-    }
-
-    /// Bytes of the pages that hold something.
-    fn used(&self) -> u64 {
-        let snapshot = self.snapshot();
-        (0..TABLE_COUNT).map(|index| snapshot.read().used(index)).sum()
-    }
-
     fn check_format(&self) -> Result<(), OpenError> {
         let found = self.snapshot().read().get(META, "format").map(|meta| meta.value.to_native());
         match found {
             Some(FORMAT) => Ok(()),
             None => {
-                let mut tx = self.begin().map_err(|e| self.unusable(&format!("{e:?}")))?;
+                let mut tx = self.begin().map_err(|e| self.unusable(&e.to_string()))?;
                 tx.put(META, "format", &records::Meta { value: FORMAT });
-                tx.commit().map_err(|e| self.unusable(&format!("{e:?}")))
+                tx.commit().map_err(|e| self.unusable(&e.to_string()))
             }
             Some(newer) => Err(OpenError(format!(
                 "the store in {} has format {newer}, this version reads format {FORMAT}: start the version that \
@@ -252,7 +212,8 @@ impl Store {
     }
 
     fn unusable(&self, error: &str) -> OpenError {
-        OpenError(format!("cannot write to the store in {}: {error}", self.path.display()))
+        let advice = space::advice(&self.path);
+        OpenError(format!("cannot write to the store in {}: {error}{advice}", self.path.display()))
     }
 }
 
@@ -296,7 +257,8 @@ fn address_space(options: &Options) -> usize {
 fn lock(path: &Path) -> Result<File, OpenError> {
     let name = path.join("plexichat.lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&name);
-    let file = file.map_err(|e| OpenError(format!("cannot write to {}: {e}", path.display())))?;
+    let file = file
+        .map_err(|e| OpenError(format!("cannot write to {}: {e}{}", path.display(), space::advice(path))))?;
     // SAFETY: flock on a descriptor we own.
     if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
         return Err(OpenError(format!(
@@ -374,33 +336,5 @@ pub(crate) mod tests {
         assert_eq!(names(after.read().scan_rev_before(META, "b", "bb")), ["ba", "b"]);
         assert_eq!(names(after.read().scan_rev_before(META, "b", "a")), [""; 0]);
         assert_eq!(names(after.read().scan_rev_before(META, "b", "zz")), ["bb", "ba", "b"]);
-    }
-
-    #[test]
-    fn a_full_store_has_room_for_deletes_and_again_for_all_when_they_are_done() {
-        use crate::id::UserId;
-        use records::Setting;
-        use tables::SETTINGS;
-
-        let (_folder, store) = temporary(1 << 20);
-        let value = "x".repeat(1_000);
-        let mut users = 0;
-        while store.room() == Room::Plenty {
-            assert!(users < 4_000, "the bound is not seen");
-            let mut tx = store.begin().unwrap();
-            for _ in 0..20 {
-                let setting = Setting { value: value.clone(), created_at: 0, updated_at: 0 };
-                tx.put(SETTINGS, (UserId(users), "key"), &setting);
-                users += 1;
-            }
-            tx.commit().unwrap();
-        }
-        assert_eq!(store.room(), Room::ForDeletes);
-        assert!(users > 500, "full after {users}");
-        let mut tx = store.begin().unwrap();
-        assert_eq!(tx.delete_prefix(SETTINGS, (), 400), 400);
-        tx.commit().unwrap();
-        assert_eq!(store.room(), Room::Plenty);
-        assert_eq!(store.snapshot().read().len(SETTINGS), users - 400);
     }
 }

@@ -1,8 +1,8 @@
 //! Typed tables over LMDB: snapshots to read from, one transaction to write to.
 //!
 //! A value is `[version][rkyv bytes]` and is read in place. Reading cannot fail: an I/O error or a damaged page
-//! stops the process (the operator restores a backup) instead of answering wrongly. A failed write is remembered
-//! in the transaction, later writes of it do nothing, and the writer refuses to commit it.
+//! stops the process (the operator restores a backup) instead of answering wrongly. A write that failed, or was one
+//! too many for the room there is, is remembered in the transaction, and the writer refuses to commit it.
 
 use std::marker::PhantomData;
 use std::ops::Bound;
@@ -14,6 +14,7 @@ use rkyv::rancor;
 use rkyv::ser::allocator::ArenaHandle;
 
 use super::key::{ByteOrder, Key, KeyBuf, encode, prefix_end};
+use super::space::Budget;
 use super::tables::TABLE_COUNT;
 
 pub(super) type Databases = [Database<'static, Bytes, Bytes, ByteOrder>; TABLE_COUNT];
@@ -220,26 +221,36 @@ impl Snapshot {
     }
 }
 
-/// Why a transaction could not be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a transaction could not be written. Nothing of it was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteError {
-    /// The memory map (`store.map_size`) or the disk is full. Nothing of the transaction was kept.
+    /// The memory map (`store.map_size`) or the disk is full.
     Full,
-    /// Anything else; the log has the details.
-    Failed,
+    /// Anything else, in the words of the system.
+    Failed(String),
+}
+
+impl std::fmt::Display for WriteError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            WriteError::Full => "No space left on the disk, or store.map_size is too small",
+            WriteError::Failed(why) => why,
+        })
+    }
 }
 
 impl From<heed::Error> for WriteError {
     fn from(error: heed::Error) -> WriteError {
-        const ENOSPC: i32 = 28;
-        match &error {
-            heed::Error::Mdb(heed::MdbError::MapFull) => WriteError::Full,
-            heed::Error::Io(io) if io.raw_os_error() == Some(ENOSPC) => WriteError::Full,
-            heed::Error::Mdb(heed::MdbError::Other(code)) if *code == ENOSPC => WriteError::Full,
-            _ => {
-                tracing::error!(%error, "the store cannot be written");
-                WriteError::Failed
-            }
+        let code = match &error {
+            heed::Error::Mdb(heed::MdbError::MapFull) => return WriteError::Full,
+            heed::Error::Io(io) => io.raw_os_error(),
+            heed::Error::Mdb(heed::MdbError::Other(code)) => Some(*code),
+            _ => None,
+        };
+        match code {
+            // No space, no quota, or a limit on the length of files.
+            Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => WriteError::Full,
+            _ => WriteError::Failed(error.to_string()),
         }
     }
 }
@@ -249,12 +260,38 @@ pub struct Tx<'e> {
     tx: RwTxn<'e>,
     databases: Databases,
     error: Option<WriteError>,
+    /// LMDB has refused a write: it refuses everything from then on.
+    is_broken: bool,
+    budget: Budget,
     scratch: Vec<u8>,
 }
 
 impl<'e> Tx<'e> {
-    pub(super) fn new(tx: RwTxn<'e>, databases: Databases) -> Tx<'e> {
-        Tx { tx, databases, error: None, scratch: Vec::new() }
+    pub(super) fn new(tx: RwTxn<'e>, databases: Databases, budget: Budget) -> Tx<'e> {
+        Tx { tx, databases, error: None, is_broken: false, budget, scratch: Vec::new() }
+    }
+
+    /// Lets no more than the next `count` writes be committed, as in a map with little room; for tests.
+    pub fn limit_writes(&mut self, count: u64) {
+        self.budget = Budget::of_writes(count);
+    }
+
+    /// Whether so much was written that it is time to commit: one more command may not fit.
+    pub fn is_half_spent(&self) -> bool {
+        self.budget.is_half_spent()
+    }
+
+    /// Whether a write is worth trying. One too many still goes into the transaction, so that the command finds what
+    /// it has written and comes to its end; but nothing of it will be committed.
+    fn may_write(&mut self, value_len: usize) -> bool {
+        if !self.budget.charge(value_len) && self.error.is_none() {
+            self.error = Some(WriteError::Full);
+        }
+        !self.is_broken
+    }
+
+    fn wrote<T>(&mut self, result: Result<T, heed::Error>) -> Option<T> {
+        result.map_err(|error| (self.is_broken, self.error) = (true, Some(error.into()))).ok()
     }
 
     /// Reads what this transaction sees, its own writes included.
@@ -267,26 +304,21 @@ impl<'e> Tx<'e> {
     }
 
     pub fn put<K: Key, V: Record>(&mut self, table: Table<K, V>, key: K, record: &V) {
-        if self.error.is_some() {
+        self.scratch = encode_record(record, std::mem::take(&mut self.scratch));
+        if !self.may_write(self.scratch.len()) {
             return;
         }
-        self.scratch = encode_record(record, std::mem::take(&mut self.scratch));
         let result = self.databases[table.index].put(&mut self.tx, &encode(key), &self.scratch);
-        self.error = result.err().map(WriteError::from);
+        self.wrote(result);
     }
 
     /// Removes a record; true when there was one.
     pub fn delete<K: Key, V>(&mut self, table: Table<K, V>, key: K) -> bool {
-        if self.error.is_some() {
+        if !self.may_write(0) {
             return false;
         }
-        match self.databases[table.index].delete(&mut self.tx, &encode(key)) {
-            Ok(existed) => existed,
-            Err(error) => {
-                self.error = Some(error.into());
-                false
-            }
-        }
+        let result = self.databases[table.index].delete(&mut self.tx, &encode(key));
+        self.wrote(result).unwrap_or(false)
     }
 
     /// Removes at most `count_max` records whose key starts with `prefix`; returns how many went.
@@ -307,18 +339,20 @@ impl<'e> Tx<'e> {
             .take(count_max)
             .map(|item| KeyBuf::from_slice(item.unwrap_or_else(|e| unreadable(e)).0))
             .collect();
+        let mut count = 0;
         for key in &keys {
-            if self.error.is_some() {
+            if !self.may_write(0) {
                 break;
             }
-            self.error = database.delete(&mut self.tx, key).err().map(WriteError::from);
+            let result = database.delete(&mut self.tx, key);
+            count += usize::from(self.wrote(result).is_some());
         }
-        keys.len()
+        count
     }
 
     /// The first write that failed, if any did.
-    pub fn error(&self) -> Option<WriteError> {
-        self.error
+    pub fn error(&self) -> Option<&WriteError> {
+        self.error.as_ref()
     }
 
     /// Makes the transaction durable (as `store.sync` says) and visible.

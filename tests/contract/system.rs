@@ -6,6 +6,8 @@ use crate::world::{World, shape};
 cases![
     root,
     health,
+    health_live,
+    health_ready,
     openapi,
     api_root,
     version,
@@ -29,6 +31,16 @@ fn health(w: &World) {
     shape(&body, "status: str, version: str");
     assert_eq!(body["status"], "healthy");
     assert_eq!(w.anyone("GET /health", Value::Null).want(200), body);
+}
+
+fn health_live(w: &World) {
+    let body = w.root("GET", "/health/live").want(200);
+    assert_eq!(body, json!({"status": "live"}));
+}
+
+fn health_ready(w: &World) {
+    let body = w.root("GET", "/health/ready").want(200);
+    assert_eq!(body, json!({"status": "ready", "reason": null, "message": null}));
 }
 
 fn openapi(w: &World) {

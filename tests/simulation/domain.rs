@@ -21,7 +21,7 @@ use plexichat::domain::*;
 use plexichat::id::*;
 use plexichat::store::records::*;
 use plexichat::store::tables::*;
-use plexichat::store::{Options, Read, Store, Sync};
+use plexichat::store::{Options, Read, Store, Sync, WriteError};
 use plexichat::wire::json;
 
 use generate::Generator;
@@ -191,6 +191,28 @@ fn check_output(output: &Output) {
     }
 }
 
+/// Before each command is applied it is tried with room for no write, for one, for two and so on, as in a map that is
+/// full: whichever write is the one that does not fit, the command comes to an end, and nothing of it is kept.
+fn check_refused_writes(log: &[Batch], world: &World) {
+    for (now, batch) in log {
+        for command in batch {
+            for count in 0..64 {
+                let mut tx = world.store.begin().unwrap();
+                tx.limit_writes(count);
+                let mut machine = Machine::begin(&mut tx, *now, NODE);
+                let _ = machine.apply(command);
+                machine.finish();
+                let fits = tx.error().is_none();
+                if fits {
+                    tx.commit().unwrap();
+                    break;
+                }
+                assert_eq!(tx.commit(), Err(WriteError::Full));
+            }
+        }
+    }
+}
+
 fn run(seed: u64, coverage: &mut Coverage) {
     struct Name(u64);
     impl Drop for Name {
@@ -232,6 +254,7 @@ fn run(seed: u64, coverage: &mut Coverage) {
 
     let singly = |(now, batch): &Batch| batch.iter().map(|c| (*now, vec![c.clone()])).collect::<Vec<_>>();
     let cut: Vec<Batch> = run.log.iter().flat_map(singly).collect();
+    check_refused_writes(&cut, &World::new());
     for log in [&run.log, &cut] {
         let other = World::new();
         let (replies, outputs) = other.replay(log);
