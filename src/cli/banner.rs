@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use super::print;
 use crate::config::API_LEVEL;
 use crate::net::Started;
 
 /// Prints [`text`] on stderr.
 pub fn print(info: &Started<'_>) {
-    eprint!("{}", text(info));
+    print::err(&text(info));
 }
 
 /// The banner, with a command to try.

@@ -8,6 +8,7 @@
 mod args;
 pub mod banner;
 pub mod check;
+pub mod print;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,10 +21,10 @@ use crate::config::{self, API_LEVEL, Loaded};
 pub struct Hooks {
     /// Runs until the server has shut down.
     pub serve: fn(Loaded) -> Result<(), String>,
-    /// Copies the live database into a folder that does not exist yet or is empty.
-    pub backup: fn(&Loaded, &Path) -> Result<(), String>,
-    /// Puts a backup into the place of a database that is not there.
-    pub restore: fn(&Loaded, &Path) -> Result<(), String>,
+    /// Copies the live database into a folder that does not exist yet or is empty; says what it did.
+    pub backup: fn(&Loaded, &Path) -> Result<String, String>,
+    /// Puts a backup into the place of a database that is not there; says what it did.
+    pub restore: fn(&Loaded, &Path) -> Result<String, String>,
     /// The table of routes, one line each.
     pub routes: fn() -> String,
 }
@@ -63,43 +64,40 @@ pub fn version() -> &'static str {
 pub fn main(hooks: Hooks) -> ExitCode {
     match args::parse(std::env::args_os()) {
         Ok(parsed) => run(parsed, hooks),
-        Err(error) => {
-            // Also the way help and version take; a closed pipe is no reason to complain.
-            let _ = error.print();
-            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
-        }
+        // Also the way help and version take.
+        Err(error) => print::usage(&error),
     }
 }
 
 fn run(parsed: args::Parsed, hooks: Hooks) -> ExitCode {
     match parsed.command {
-        Command::Routes => return print(&(hooks.routes)()),
-        Command::Config { sample: true } => return print(&config::sample()),
+        Command::Routes => return print::out(&(hooks.routes)()),
+        Command::Config { sample: true } => return print::out(&config::sample()),
         _ => {}
     }
     let loaded = match config::load(&parsed.inputs) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            eprintln!("{problems}");
+            print::err(&format!("{problems}\n"));
             return ExitCode::from(2);
         }
     };
     for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
+        print::err(&format!("warning: {warning}\n"));
     }
     let result = match parsed.command {
         Command::Check { commands } => return run_check(&loaded, commands),
-        Command::Plan(plan) => return print(&plan.text(&loaded.config)),
-        Command::Config { .. } => return print(&config::effective(&loaded)),
-        Command::Serve => (hooks.serve)(loaded),
+        Command::Plan(plan) => return print::out(&plan.text(&loaded.config)),
+        Command::Config { .. } => return print::out(&config::effective(&loaded)),
+        Command::Serve => (hooks.serve)(loaded).map(|()| String::new()),
         Command::Backup { folder } => (hooks.backup)(&loaded, &folder),
         Command::Restore { folder } => (hooks.restore)(&loaded, &folder),
         Command::Routes => unreachable!("answered above"),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(done) => print::out(&done),
         Err(message) => {
-            eprintln!("plexichat: {message}");
+            print::err(&format!("plexichat: {message}\n"));
             ExitCode::FAILURE
         }
     }
@@ -107,17 +105,7 @@ fn run(parsed: args::Parsed, hooks: Hooks) -> ExitCode {
 
 fn run_check(loaded: &Loaded, commands: bool) -> ExitCode {
     let findings = check::run(&loaded.config);
-    let code = print(&if commands { check::commands(&findings) } else { check::table(&findings) });
+    let code = print::out(&if commands { check::commands(&findings) } else { check::table(&findings) });
     let failed = findings.iter().any(|finding| finding.verdict == check::Verdict::Error);
     if failed { ExitCode::FAILURE } else { code }
-}
-
-/// To stdout; `plexichat config | head` closes the pipe, which is no failure.
-fn print(text: &str) -> ExitCode {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
-    }
 }

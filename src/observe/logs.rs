@@ -1,7 +1,9 @@
-//! Log lines on stderr, written by a thread of their own. When stderr cannot keep up, lines are dropped and counted;
-//! a core never waits for a terminal.
+//! Log lines on stderr, written by a thread of their own. When stderr cannot keep up, is full, or nobody reads it any
+//! more, lines are dropped and counted; a core never waits for a terminal, and nothing ends for want of one.
 
 use std::io::{self, IsTerminal as _, Write};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
@@ -11,17 +13,44 @@ use crate::config::Config;
 /// Lines waiting for the writer thread; at 200 bytes each about 3 MiB.
 const LINES_LEN_MAX: usize = 16 * 1024;
 
+/// Lines that could not be written.
+static FAILED: AtomicU64 = AtomicU64::new(0);
+/// Lines that found the queue full.
+static OVERFLOWN: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// Lines of this process that were lost: the queue was full, or stderr took nothing.
+#[must_use]
+pub fn dropped_lines() -> u64 {
+    let overflown = OVERFLOWN.get().map_or(0, |counter| counter.dropped_lines() as u64);
+    overflown + FAILED.load(Ordering::Relaxed)
+}
+
 /// Keeps the log thread alive; dropping it writes out what is queued.
 pub struct Guard {
     _worker: WorkerGuard,
-    dropped: ErrorCounter,
+    overflown: ErrorCounter,
 }
 
-impl Guard {
-    /// Lines lost because the queue was full.
-    #[must_use]
-    pub fn dropped_lines(&self) -> usize {
-        self.dropped.dropped_lines()
+/// Counts what `out` does not take, instead of failing.
+struct Lossy<W>(W);
+
+impl<W: Write> Write for Lossy<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.write_all(line)?;
+        Ok(line.len())
+    }
+
+    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.0.write_all(line).is_err() {
+            FAILED.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // What it is for is counted where it was written.
+        let _ = self.0.flush();
+        Ok(())
     }
 }
 
@@ -30,10 +59,12 @@ impl Guard {
 #[must_use]
 pub fn init_logs(config: &Config) -> Guard {
     let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    start(config, io::stderr(), ansi, |dispatch| {
+    let guard = start(config, io::stderr(), ansi, |dispatch| {
         // Fails only when there is a subscriber already, which then stays.
         let _ = tracing::dispatcher::set_global_default(dispatch);
-    })
+    });
+    let _ = OVERFLOWN.set(guard.overflown.clone());
+    guard
 }
 
 fn start(
@@ -46,14 +77,14 @@ fn start(
         .lossy(true)
         .buffered_lines_limit(LINES_LEN_MAX)
         .thread_name("logs")
-        .finish(out);
-    let dropped = writer.error_counter();
+        .finish(Lossy(out));
+    let overflown = writer.error_counter();
     let builder = tracing_subscriber::fmt().with_max_level(level(&config.logging_level)).with_writer(writer);
     install(match config.logging_format.as_str() {
         "json" => builder.json().flatten_event(true).into(),
         _ => builder.with_ansi(ansi).into(),
     });
-    Guard { _worker: worker, dropped }
+    Guard { _worker: worker, overflown }
 }
 
 /// The rule of the option lets in no other names.
@@ -119,7 +150,7 @@ pub(super) mod tests {
         let mut dispatch = None;
         let guard = start(&config, lines.clone(), false, |made| dispatch = Some(made));
         tracing::dispatcher::with_default(&dispatch.unwrap(), work);
-        assert_eq!(guard.dropped_lines(), 0);
+        assert_eq!(guard.overflown.dropped_lines(), 0);
         drop(guard);
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -142,5 +173,27 @@ pub(super) mod tests {
         let text = logged("WARNING", "text");
         assert!(text.contains("odd") && !text.contains("message_list"), "{text}");
         assert_eq!(logged("ERROR", "text"), "");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted_and_nothing_fails() {
+        struct Full;
+
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+        }
+
+        let before = dropped_lines();
+        let mut out = Lossy(Full);
+        out.write_all(b"a line").unwrap();
+        assert_eq!(out.write(b"another").unwrap(), 7);
+        out.flush().unwrap();
+        assert_eq!(dropped_lines(), before + 2);
     }
 }
