@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{self, Unit};
 
-use super::metrics::{CoreMetrics, HashMetrics, Histogram, Registry, WriterMetrics};
+use super::logs::dropped_lines;
+use super::metrics::{CoreMetrics, HashMetrics, Histogram, Registry, StoreMetrics, WriterMetrics};
 use super::thread::Times;
 use super::turn::Phase;
 
@@ -168,6 +170,44 @@ const WRITER_NUMBERS: &[Number<WriterMetrics>] = &[
     ),
 ];
 
+/// Bytes and times of the store.
+type StoreNumber = (&'static str, &'static str, Option<Unit>, MetricType, fn(&StoreMetrics) -> u64);
+
+const STORE_NUMBERS: &[StoreNumber] = &[
+    ("store", "Length of the data file", Some(Unit::Bytes), MetricType::Gauge, |store| {
+        store.file_len.value()
+    }),
+    (
+        "store_map_used",
+        "What counts towards store.map_size: the data file, less what can be used again when it is that long",
+        Some(Unit::Bytes),
+        MetricType::Gauge,
+        |store| store.used_len.value(),
+    ),
+    ("store_map_size", "store.map_size", Some(Unit::Bytes), MetricType::Gauge, |store| store.map_len.value()),
+    (
+        "store_disk_free",
+        "What may still be written to the disk of the store",
+        Some(Unit::Bytes),
+        MetricType::Gauge,
+        |store| store.disk_free_len.value(),
+    ),
+    (
+        "store_stale_snapshots",
+        "Snapshots of killed processes that were freed",
+        None,
+        MetricType::Counter,
+        |store| store.stale_snapshots.value(),
+    ),
+    (
+        "store_refuses",
+        "0 while changes are taken; 1 the disk is full, 2 store.map_size is reached, 3 a snapshot is held, 4 writing fails",
+        None,
+        MetricType::Gauge,
+        |store| store.refusing.value(),
+    ),
+];
+
 /// A histogram of the writer.
 type WriterHistogram =
     (&'static str, &'static str, Option<Unit>, fn(&WriterMetrics, MetricEncoder<'_>) -> fmt::Result);
@@ -209,7 +249,7 @@ pub fn encode(metrics: &Arc<Registry>) -> String {
     let mut registry = registry::Registry::with_prefix("plexichat");
     registry.register_collector(Box::new(ServerCollector(Arc::clone(metrics))));
     let mut process = registry::Registry::with_prefix("process");
-    process.register_collector(Box::new(ProcessCollector));
+    process.register_collector(Box::new(ProcessCollector(Arc::clone(metrics))));
     let mut out = String::with_capacity(16 * 1024);
     text::encode_registry(&mut out, &registry).expect("writing to a String does not fail");
     text::encode_registry(&mut out, &process).expect("writing to a String does not fail");
@@ -232,6 +272,10 @@ impl Collector for ServerCollector {
         for (name, help, unit, encode) in WRITER_HISTOGRAMS {
             encode(writer, encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Histogram)?)?;
         }
+        store_numbers(&mut encoder, &writer.store)?;
+        let help = "Log lines that were lost: too many at once, or stderr took nothing";
+        let lines = encoder.encode_descriptor("log_lines_dropped", help, None, MetricType::Counter)?;
+        number(lines, MetricType::Counter, dropped_lines())?;
         numbers(&mut encoder, HASH_NUMBERS, &self.0.hash)
     }
 }
@@ -290,7 +334,7 @@ impl ServerCollector {
 
     /// Busy time over wall time is the utilisation of the core's loop.
     fn thread_times(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let cores = self.cores().map(|(index, core)| (index, Times::of(core.thread_id.value())));
+        let cores = self.cores().map(|(index, core)| (index, core.thread.times()));
         let cores: Vec<(String, Option<Times>)> = cores.collect();
         for (name, help, value) in THREAD_TIMES {
             let mut family =
@@ -302,6 +346,16 @@ impl ServerCollector {
         }
         Ok(())
     }
+}
+
+fn store_numbers(encoder: &mut DescriptorEncoder<'_>, store: &StoreMetrics) -> fmt::Result {
+    for (name, help, unit, kind, value) in STORE_NUMBERS {
+        number(encoder.encode_descriptor(name, help, unit.as_ref(), *kind)?, *kind, value(store))?;
+    }
+    let help = "Since when the oldest snapshot keeps pages of the store from being used again";
+    let unit = Some(&Unit::Seconds);
+    let mut gauge = encoder.encode_descriptor("store_oldest_snapshot", help, unit, MetricType::Gauge)?;
+    gauge.encode_gauge(&Duration::from_millis(store.oldest_snapshot_ms.value()).as_secs_f64())
 }
 
 fn numbers<T>(encoder: &mut DescriptorEncoder<'_>, rows: &[Number<T>], metrics: &T) -> fmt::Result {
@@ -342,22 +396,23 @@ fn histogram<const FIRST: u64, const BUCKETS: usize>(
 
 /// What the kernel says about this process. A figure that cannot be read is left out.
 #[derive(Debug)]
-struct ProcessCollector;
+struct ProcessCollector(Arc<Registry>);
 
 impl Collector for ProcessCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        if let Some(bytes) = resident_bytes() {
+        let Registry { cores, process, .. } = &*self.0;
+        if let Some(bytes) = process.resident_bytes() {
             let help = "Resident memory";
             let gauge =
                 encoder.encode_descriptor("resident_memory", help, Some(&Unit::Bytes), MetricType::Gauge)?;
             number(gauge, MetricType::Gauge, bytes)?;
         }
-        if let Ok(folder) = std::fs::read_dir("/proc/self/fd") {
-            let gauge =
-                encoder.encode_descriptor("open_fds", "Open file descriptors", None, MetricType::Gauge)?;
-            number(gauge, MetricType::Gauge, folder.count() as u64)?;
-        }
-        if let Some(start) = start_seconds() {
+        let connections =
+            cores.iter().map(|core| core.http_connections.value() + core.gateway_connections.value());
+        let gauge =
+            encoder.encode_descriptor("open_fds", "Open file descriptors", None, MetricType::Gauge)?;
+        number(gauge, MetricType::Gauge, process.open_files(connections.sum()))?;
+        if let Some(start) = process.start_seconds() {
             let help = "Start of the process, Unix time";
             let mut gauge =
                 encoder.encode_descriptor("start_time", help, Some(&Unit::Seconds), MetricType::Gauge)?;
@@ -365,31 +420,6 @@ impl Collector for ProcessCollector {
         }
         Ok(())
     }
-}
-
-/// proc(5): the second number of `statm` is the resident set in pages.
-fn resident_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * positive_sysconf(libc::_SC_PAGESIZE)?)
-}
-
-/// proc(5): field 22 of `stat` is the start in clock ticks since boot; `btime` of `/proc/stat` is the boot.
-#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit into 53 bits")]
-fn start_seconds() -> Option<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The name in parentheses may hold spaces; what follows is field 3.
-    let ticks: u64 = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(22 - 3)?.parse().ok()?;
-    let system = std::fs::read_to_string("/proc/stat").ok()?;
-    let boot = system.lines().find_map(|line| line.strip_prefix("btime "))?;
-    let boot: u64 = boot.trim().parse().ok()?;
-    Some(boot as f64 + ticks as f64 / positive_sysconf(libc::_SC_CLK_TCK)? as f64)
-}
-
-fn positive_sysconf(name: libc::c_int) -> Option<u64> {
-    // SAFETY: sysconf reads no memory of ours.
-    let value = unsafe { libc::sysconf(name) };
-    u64::try_from(value).ok().filter(|value| *value > 0)
 }
 
 #[cfg(test)]

@@ -7,13 +7,16 @@
 mod exposition;
 mod logs;
 mod metrics;
+mod process;
 mod serve;
 mod thread;
 mod turn;
 
 pub use exposition::{CONTENT_TYPE, encode};
-pub use logs::{Guard, init_logs, log_request, logs_requests};
-pub use metrics::{CoreMetrics, Counter, Gauge, HashMetrics, Histogram, Registry, WriterMetrics};
+pub use logs::{Guard, dropped_lines, init_logs, log_request, logs_requests};
+pub use metrics::{
+    CoreMetrics, Counter, Gauge, HashMetrics, Histogram, Registry, StoreMetrics, WriterMetrics,
+};
 pub use serve::serve_metrics;
-pub use thread::thread_id;
+pub use thread::ThreadFile;
 pub use turn::{HubWork, Largest, Phase, Turn, Watch, Work};

@@ -1,6 +1,7 @@
 //! `GET /metrics` on a thread of its own, with plain blocking sockets: a scraper comes once in ten seconds, and must
 //! be answered even when every core is stuck.
 
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -25,12 +26,22 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub fn serve_metrics(address: SocketAddr, registry: Arc<Registry>) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(address)?;
     let bound = listener.local_addr()?;
+    let spare = || File::open("/dev/null").ok();
+    let mut reserve = spare();
     let serve = move || {
-        for connection in listener.incoming() {
-            match connection {
+        loop {
+            match listener.accept() {
                 // A scraper that went away is no concern of ours.
-                Ok(connection) => drop(answer(connection, &registry)),
-                Err(_) => std::thread::sleep(ACCEPT_PAUSE),
+                Ok((connection, _)) => {
+                    let _ = answer(connection, &registry);
+                    reserve = reserve.take().or_else(spare);
+                }
+                // Out of descriptors: the scraper gets the one that is kept for him.
+                Err(_) if reserve.take().is_some() => {}
+                Err(_) => {
+                    std::thread::sleep(ACCEPT_PAUSE);
+                    reserve = spare();
+                }
             }
         }
     };

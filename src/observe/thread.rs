@@ -1,9 +1,12 @@
 //! What the kernel knows of a thread: processor time, waiting for a processor, page faults, preemptions.
 //!
-//! [`Usage`] is read by the thread itself, a system call. [`Times`] is read by the scrape from outside and costs the
+//! [`Usage`] is read by the thread itself, a system call. [`ThreadFile`] is read by the scrape from outside and costs the
 //! thread nothing, so it is there also while the thread is stuck.
 
+use std::fs::File;
 use std::mem;
+use std::os::unix::fs::FileExt as _;
+use std::sync::OnceLock;
 
 /// Things that stop a thread without its doing, since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,11 +45,36 @@ impl Usage {
     }
 }
 
-/// The calling thread, for [`Times::of`].
-#[must_use]
-pub fn thread_id() -> u64 {
-    // SAFETY: takes and touches nothing.
-    u64::try_from(unsafe { libc::gettid() }).unwrap_or(0)
+/// Where the kernel tells of a thread: a file that is kept open, as there may be none to spare when it is asked.
+#[derive(Debug, Default)]
+pub struct ThreadFile(OnceLock<File>);
+
+impl ThreadFile {
+    /// Makes it the calling thread's. The first caller's it stays.
+    pub fn attach(&self) {
+        // SAFETY: takes and touches nothing.
+        let id = unsafe { libc::gettid() };
+        if let Ok(file) = File::open(format!("/proc/self/task/{id}/schedstat")) {
+            let _ = self.0.set(file);
+        }
+    }
+
+    /// `None` before there is a thread, when it has ended, and when the kernel does not keep the figures.
+    ///
+    /// proc(5), `schedstat`: time on the processor, time on the run queue, time slices.
+    #[must_use]
+    pub fn times(&self) -> Option<Times> {
+        let text = read_again(self.0.get()?)?;
+        let mut numbers = text.split_ascii_whitespace().map_while(|word| word.parse().ok());
+        Some(Times { busy_ns: numbers.next()?, queued_ns: numbers.next()? })
+    }
+}
+
+/// What a short file of /proc says now.
+pub(super) fn read_again(file: &File) -> Option<String> {
+    let mut bytes = [0; 4096];
+    let len = file.read_at(&mut bytes, 0).ok()?;
+    Some(String::from_utf8_lossy(&bytes[..len]).into_owned())
 }
 
 /// Where a thread's time went, nanoseconds since it started.
@@ -58,20 +86,10 @@ pub struct Times {
     pub queued_ns: u64,
 }
 
-impl Times {
-    /// Of a thread of this process; `None` when it has ended or the kernel does not keep the figures.
-    ///
-    /// proc(5), `schedstat`: time on the processor, time on the run queue, time slices.
-    #[must_use]
-    pub fn of(thread_id: u64) -> Option<Times> {
-        let text = std::fs::read_to_string(format!("/proc/self/task/{thread_id}/schedstat")).ok()?;
-        let mut numbers = text.split_ascii_whitespace().map_while(|word| word.parse().ok());
-        Some(Times { busy_ns: numbers.next()?, queued_ns: numbers.next()? })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -93,19 +111,19 @@ mod tests {
 
     #[test]
     fn a_working_thread_is_busy_and_an_ended_one_is_unknown() {
-        let (id, busy) = std::thread::spawn(|| {
-            let before = Times::of(thread_id()).expect("the kernel keeps the figures");
-            let mut now = before;
+        let file = Arc::new(ThreadFile::default());
+        assert_eq!(file.times(), None);
+        let own = file.clone();
+        let working = std::thread::spawn(move || {
+            own.attach();
+            let before = own.times().expect("the kernel keeps the figures");
             // The kernel brings the figures up to date at least with every tick of its own.
-            while now.busy_ns == before.busy_ns {
-                now = Times::of(thread_id()).expect("the thread is here");
-            }
-            (thread_id(), now.busy_ns > before.busy_ns)
-        })
-        .join()
-        .unwrap();
-        assert!(busy);
-        assert_eq!(Times::of(u64::MAX), None);
-        assert_ne!(id, thread_id());
+            while own.times().expect("the thread is here").busy_ns == before.busy_ns {}
+        });
+        working.join().unwrap();
+        // Its end in the kernel comes a moment after.
+        while file.times().is_some() {
+            std::thread::yield_now();
+        }
     }
 }
