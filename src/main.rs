@@ -16,30 +16,42 @@ fn main() -> ExitCode {
     cli::main(Hooks { serve, backup, restore: restore_from, routes: plexichat::api::routes::listing })
 }
 
-fn serve(loaded: Loaded) -> Result<(), String> {
-    cli::check::essentials()?;
+fn serve(mut loaded: Loaded) -> Result<(), String> {
+    survive_limits_of_files();
+    cli::check::essentials(&loaded.config)?;
     if let Err(error) = cli::check::raise_open_files() {
-        eprintln!("the open-file limit stays as it is: {error}");
+        cli::print::err(&format!("warning: the limit of open files stays as it is: {error}\n"));
+    }
+    if let Some(note) = cli::check::fit_connections(&mut loaded.config) {
+        cli::print::err(&format!("warning: {note}\n"));
     }
     net::hold_signals();
     let _logs = plexichat::observe::init_logs(&loaded.config);
     net::serve(loaded, cli::banner::print)
 }
 
-fn backup(loaded: &Loaded, folder: &Path) -> Result<(), String> {
+fn backup(loaded: &Loaded, folder: &Path) -> Result<String, String> {
     let options = net::store_options(&loaded.config, 1);
     let store = Store::open_to_read(&options).map_err(|error| error.to_string())?;
     let len = store.backup(folder).map_err(|error| error.to_string())?;
-    println!("Backed up {} to {}: {len} bytes.", store.path().display(), folder.display());
-    Ok(())
+    Ok(format!("Backed up {} to {}: {len} bytes.\n", store.path().display(), folder.display()))
 }
 
-fn restore_from(loaded: &Loaded, folder: &Path) -> Result<(), String> {
+fn restore_from(loaded: &Loaded, folder: &Path) -> Result<String, String> {
     let options = net::store_options(&loaded.config, 1);
     let count = restore(folder, &options).map_err(|error| error.to_string())?;
-    println!("Restored {count} records to {}. The store that was there is kept as", options.path.display());
-    println!("data.mdb.before-restore in the same folder; remove it when all is well.");
-    Ok(())
+    Ok(format!(
+        "Restored {count} records to {}. The store that was there is kept as\n\
+         data.mdb.before-restore in the same folder; remove it when all is well.\n",
+        options.path.display()
+    ))
+}
+
+/// Has a write beyond the limit of file lengths (`ulimit -f`) fail, like one to a full disk, instead of ending the
+/// process: be it the log or the database.
+fn survive_limits_of_files() {
+    // SAFETY: no handler of ours is installed, the signal is ignored.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
 /// Keeps the kernel from backing the heap with 2 MiB pages, which the allocator asks for.

@@ -252,7 +252,11 @@ fn mismatch<T: Setting>(given: &Given<'_>, rule: &Rule) -> String {
         Given::Toml(Value::Array(_)) => "a list".to_owned(),
         Given::Toml(other) => format!("a {}", other.type_name()),
     };
-    format!("{shown} is not allowed, expected {}", T::kind(rule))
+    let advice = match rule {
+        Rule::Address => " of this machine: names are not looked up, 0.0.0.0 and :: stand for all of them",
+        _ => "",
+    };
+    format!("{shown} is not allowed, expected {}{advice}", T::kind(rule))
 }
 
 fn shorten(text: &str) -> String {
@@ -446,7 +450,8 @@ mod tests {
         check::<String>(
             "$example.org",
             Rule::Address,
-            "Err(`example.org` is not allowed, expected IP address)",
+            "Err(`example.org` is not allowed, expected IP address of this machine: names are not looked up, 0.0.0.0 \
+             and :: stand for all of them)",
         );
     }
 

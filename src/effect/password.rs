@@ -76,6 +76,19 @@ pub enum Error {
     Full,
 }
 
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Error::Params => f.write_str(
+                "encryption.argon2.memory_kib, time_cost and parallelism do not go together: at least 8 KiB per lane",
+            ),
+            Error::Random => f.write_str("the kernel gives no random bytes"),
+            Error::Full => f.write_str("too many passwords wait"),
+            Error::Thread(error) => write!(f, "a thread cannot be started: {error}"),
+        }
+    }
+}
+
 type HashDone = Box<dyn FnOnce(Result<String, Error>) + Send>;
 type VerifyDone = Box<dyn FnOnce(Result<bool, Full>) + Send>;
 

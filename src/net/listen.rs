@@ -28,6 +28,42 @@ pub fn listeners(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListene
     std::iter::once(Ok(first)).chain(rest).collect()
 }
 
+/// Why an address cannot be listened on, and what to do about it; `host` and `port` are the options that choose it.
+pub fn explain(address: SocketAddr, host: &str, port: &str, error: &io::Error) -> String {
+    let number = address.port();
+    let what_to_do = match error.raw_os_error() {
+        Some(libc::EADDRINUSE) => {
+            format!(
+                "`ss -ltnp 'sport = :{number}'` names what listens there; stop it, or choose another {port}"
+            )
+        }
+        Some(libc::EACCES | libc::EPERM) => format!(
+            "ports below `sysctl net.ipv4.ip_unprivileged_port_start` need the right CAP_NET_BIND_SERVICE: \
+             AmbientCapabilities=CAP_NET_BIND_SERVICE in the systemd unit, `setcap cap_net_bind_service=+ep` on the \
+             binary, or a proxy there and another {port}, such as 8000"
+        ),
+        Some(libc::EADDRNOTAVAIL) => format!(
+            "{} is no address of this machine, `ip -brief address` lists them: choose one of them for {host}, or \
+             0.0.0.0 or :: for all",
+            address.ip()
+        ),
+        Some(libc::EAFNOSUPPORT) => {
+            format!(
+                "this machine has no {}: choose another {host}",
+                if address.is_ipv6() { "IPv6" } else { "IPv4" }
+            )
+        }
+        Some(libc::EINVAL) if address.is_ipv6() => {
+            format!("an address of one link only cannot be chosen: choose another {host}, or :: for all")
+        }
+        Some(libc::EMFILE | libc::ENFILE) => {
+            "the limit of open files is reached: `plexichat check` says how to raise it".to_owned()
+        }
+        _ => format!("choose another {host} or {port}"),
+    };
+    format!("cannot listen on {address}: {error}; {what_to_do}")
+}
+
 /// Asks again while the address is in use, for [`PATIENCE`]. Blocks: for the main thread, before the cores start.
 fn patiently(open: impl Fn() -> io::Result<TcpListener>) -> io::Result<TcpListener> {
     let begun = Instant::now();
@@ -101,6 +137,25 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         drop(listening);
         assert_eq!(listeners(addresses[0], 2).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        let busy = listener("127.0.0.1:0".parse().unwrap(), true).unwrap();
+        let taken = busy.local_addr().unwrap();
+        let error = listener(taken, false).unwrap_err();
+        let text = explain(taken, "--host", "--port", &error);
+        assert!(text.contains(&format!("'sport = :{}'", taken.port())) && text.contains("--port"), "{text}");
+        // RFC 5737: an address for documentation, so nobody's.
+        let foreign: SocketAddr = "192.0.2.1:8000".parse().unwrap();
+        let text = explain(foreign, "--host", "--port", &listener(foreign, true).unwrap_err());
+        assert!(
+            text.contains("192.0.2.1 is no address of this machine") && text.contains("--host"),
+            "{text}"
+        );
+        let privileged = "127.0.0.1:80".parse().unwrap();
+        let text = explain(privileged, "--host", "--port", &io::Error::from_raw_os_error(libc::EACCES));
+        assert!(text.contains("CAP_NET_BIND_SERVICE") && !text.contains("stop it"), "{text}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod core;
 pub mod http;
 mod listen;
 mod ring;
+pub mod rings;
 mod server;
 
 pub use server::{Started, hold_signals, serve, store_options};

@@ -26,8 +26,8 @@ pub struct Ring {
     ring: IoUring,
 }
 
-const SUBMISSION_COUNT: u32 = 4_096;
-const COMPLETION_COUNT: u32 = 32_768;
+pub(super) const SUBMISSION_COUNT: u32 = 4_096;
+pub(super) const COMPLETION_COUNT: u32 = 32_768;
 
 /// Low 31 bits of the generation, one bit for the direction, 32 bits for the slot.
 const WRITE_BIT: u64 = 1 << 63;

@@ -11,8 +11,9 @@ use super::admission::Admission;
 use super::connections::Connections;
 use super::core::{Core, Parts, Sleep};
 use super::http::{self, Backend};
-use super::listen::listeners;
+use super::listen::{self, listeners};
 use super::ring::Ring;
+use super::rings;
 use crate::api::State;
 use crate::api::limiter::{ENTRY_COUNT, Limiter};
 use crate::api::rate_limit::new_limiter;
@@ -103,6 +104,7 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
         0 => available.len(),
         count => count as usize,
     };
+    threads_can_be_started(&config, available.len(), core_count)?;
     let store = Arc::new(Store::open(&store_options(&config, core_count)).map_err(|e| e.to_string())?);
     let registry = Arc::new(Registry::new(core_count));
     // Started before any thread is pinned, so that hashing roams over all cores.
@@ -115,11 +117,10 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
         config.encryption_argon2_workers as usize,
         config.encryption_argon2_queue_len_max as usize,
     );
-    let pool = Arc::new(pool.map_err(|e| format!("cannot start the password hashing threads: {e:?}"))?);
+    let pool = Arc::new(pool.map_err(|e| format!("cannot start password hashing: {e}"))?);
     let wanted = config.http_address();
-    let listening = listeners(wanted, core_count).map_err(|error| {
-        format!("cannot listen on {wanted}: {error}; stop what listens there or choose another --port")
-    })?;
+    let listening = listeners(wanted, core_count)
+        .map_err(|error| listen::explain(wanted, "--host (server.host)", "--port (server.port)", &error))?;
     let address = listening[0].local_addr().map_err(|e| e.to_string())?;
     let seeds = seeds(&config, &store, &registry, &pool, &available, core_count)?;
     let (seeds, writer, run, wakes) = seeds;
@@ -128,11 +129,13 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
             Ok(bound) => Some(bound),
             // A second server on the machine: nobody asked for this port, so nobody misses it.
             Err(error) if metrics_by_default => {
-                tracing::warn!(%address, %error, "metrics are off: set metrics.port to another port");
+                let why = listen::explain(address, "metrics.host", "metrics.port", &error);
+                tracing::warn!("metrics are off: {why}");
                 None
             }
             Err(error) => {
-                return Err(format!("cannot listen on {address} for metrics: {error}; change metrics.port"));
+                let why = listen::explain(address, "metrics.host", "metrics.port", &error);
+                return Err(format!("no metrics: {why}"));
             }
         },
         None => None,
@@ -171,14 +174,48 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     Ok(())
 }
 
+/// Whether the system lets this process have as many threads as it will have: cores, hashing with its lanes, writer,
+/// log and the like. They are started one by one, some when the first password comes, where a refusal ends the server.
+fn threads_can_be_started(config: &Config, available: usize, core_count: usize) -> Result<(), String> {
+    const OTHERS: usize = 8;
+    let lanes = if config.encryption_argon2_parallelism > 1 { available } else { 0 };
+    let count = core_count + config.encryption_argon2_workers as usize + lanes + OTHERS;
+    let gate = Arc::new(std::sync::Mutex::new(()));
+    let closed = gate.lock().expect("nobody else has it");
+    let mut threads = Vec::with_capacity(count);
+    let mut refused = None;
+    for _ in 0..count {
+        let gate = gate.clone();
+        match std::thread::Builder::new().spawn(move || drop(gate.lock())) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        }
+    }
+    drop(closed);
+    let started = threads.len();
+    threads.into_iter().for_each(|thread| drop(thread.join()));
+    match refused {
+        None => Ok(()),
+        Some(error) => Err(format!(
+            "cannot start thread {} of {count} that the server needs: {error}; raise the limit of processes \
+             (LimitNPROC= and TasksMax= in the systemd unit, --pids-limit for a container, `ulimit -u` for a login) or \
+             of addresses (`ulimit -v unlimited`), or take fewer --cores",
+            started + 1
+        )),
+    }
+}
+
 /// How the configuration opens the store.
 pub fn store_options(config: &Config, core_count: usize) -> Options {
     Options {
         path: config.store_path.clone().into(),
         map_size: config.store_map_size as usize,
         sync: if config.store_sync == "interval" { Sync::Interval } else { Sync::Always },
-        // Per core the snapshots of all batches under way; a few for backups and jobs.
-        readers_max: (core_count * 512 + 64) as u32,
+        // A few for backups and jobs.
+        readers_max: (core_count * log::SNAPSHOTS_PER_CORE + 64) as u32,
     }
 }
 
@@ -214,7 +251,7 @@ fn seeds(
         writers.push(writer);
         readers.push(reader);
     }
-    let run = Arc::new(RunState::default());
+    let run = Arc::new(RunState::new(writer.health()));
     let router = Arc::new(Router::new(&config.api_api_prefix));
     let admission = Admission::new(config);
     let mail = mesh_on(&wakes, MAIL_COUNT);
@@ -249,13 +286,16 @@ fn run_core(seed: Seed, listening: TcpListener, ready: &Ready) {
     {
         tracing::warn!(cpu, %error, "the core thread is not pinned");
     }
-    let mut builder = io_uring_monoio::IoUring::builder();
-    builder.setup_single_issuer().setup_defer_taskrun();
-    let runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
-        .with_entries(4_096)
-        .uring_builder(builder)
-        .enable_timer()
-        .build();
+    let (index, core_count) = (seed.index, seed.registry.cores.len());
+    let runtime = rings::patiently(|| {
+        let mut builder = io_uring_monoio::IoUring::builder();
+        builder.setup_single_issuer().setup_defer_taskrun();
+        monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
+            .with_entries(rings::HTTP_SUBMISSION_COUNT)
+            .uring_builder(builder)
+            .enable_timer()
+            .build()
+    });
     match runtime {
         Ok(mut runtime) => {
             let result = runtime.block_on(core_main(seed, listening, ready));
@@ -264,7 +304,7 @@ fn run_core(seed: Seed, listening: TcpListener, ready: &Ready) {
             }
         }
         Err(error) => {
-            let _ = ready.send(Err(format!("cannot set up io_uring: {error}; run `plexichat check`")));
+            let _ = ready.send(Err(rings::explain(&error, index, core_count, memlock_limit())));
         }
     }
 }
@@ -272,9 +312,9 @@ fn run_core(seed: Seed, listening: TcpListener, ready: &Ready) {
 async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<(), String> {
     use std::os::fd::AsFd;
     let listening = monoio::net::TcpListener::from_std(listening).map_err(|e| e.to_string())?;
-    let ring = Ring::new(seed.wake.as_fd());
-    let ring =
-        ring.map_err(|e| format!("cannot set up the gateway's io_uring: {e}; run `plexichat check`"))?;
+    let core_count = seed.registry.cores.len();
+    let ring = rings::patiently(|| Ring::new(seed.wake.as_fd()));
+    let ring = ring.map_err(|e| rings::explain(&e, seed.index, core_count, memlock_limit()))?;
     let sleep = Sleep::new(&seed.wake).map_err(|e| format!("cannot watch an eventfd: {e}"))?;
     let (index, admission) = (seed.index, seed.admission.clone());
     let core = Rc::new(build(seed, ring));
@@ -301,9 +341,17 @@ async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<
     Ok(())
 }
 
+/// RLIMIT_MEMLOCK, unless there is none.
+fn memlock_limit() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live rlimit.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
+    (result == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+}
+
 fn build(seed: Seed, ring: Ring) -> Core {
     let metrics = seed.registry.cores[seed.index].clone();
-    metrics.thread_id.set(observe::thread_id());
+    metrics.thread.attach();
     let board = seed.board.clone();
     let core_count = seed.mailbox.count();
     let hub =
@@ -336,14 +384,18 @@ fn build(seed: Seed, ring: Ring) -> Core {
 }
 
 async fn accept(listening: monoio::net::TcpListener, core: Rc<Core>, connections: Rc<Connections>) {
+    let mut is_told = false;
     loop {
         match listening.accept().await {
             Ok((stream, peer)) => {
+                is_told = false;
                 monoio::spawn(http::serve(stream, peer, core.clone(), connections.clone()));
             }
             Err(error) => {
                 // Out of descriptors or memory: those who are connected go on, newcomers wait in the backlog.
-                tracing::warn!(%error, "cannot accept connections; raise the open-file limit (`plexichat check`)");
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::warn!(%error, "cannot accept connections; raise the open-file limit (`plexichat check`)");
+                }
                 monoio::time::sleep(TICK).await;
             }
         }
@@ -422,10 +474,12 @@ impl Signals {
 
     /// A second signal skips the grace.
     fn exit_on_next(self) {
-        std::thread::spawn(move || {
+        let wait = move || {
             self.wait();
             tracing::warn!("stopping at once");
             std::process::exit(130);
-        });
+        };
+        // Without a thread for it there is the grace, and SIGKILL.
+        let _ = std::thread::Builder::new().spawn(wait);
     }
 }

@@ -5,27 +5,46 @@ use std::io;
 use super::machine::size_text;
 use super::{Finding, Machine, Verdict, grade};
 use crate::config::Config;
+use crate::net::rings;
 
 /// SINGLE_ISSUER came with 6.0, DEFER_TASKRUN with 6.1.
 const KERNEL_MIN: (u32, u32) = (6, 1);
-/// Below this even a small installation runs out.
-const OPEN_FILES_MIN: u64 = 1024;
 /// Files that are not client connections: rings, database, logs, listeners.
 pub(super) const OPEN_FILES_OWN: u64 = 256;
-const MEMLOCK_WANTED: u64 = 8 << 20;
+/// Below this there is nobody to serve.
+const OPEN_FILES_MIN: u64 = OPEN_FILES_OWN + 64;
 /// What the store maps beyond `store.map_size`, so that a full database can still be read and emptied.
 const MAP_RESERVE: u64 = 1 << 30;
 
 /// What the server itself looks at before it starts.
 pub fn to_start(machine: &Machine, config: &Config) -> Vec<Finding> {
-    vec![kernel(machine), ring(machine), open_files(config)]
+    vec![kernel(machine), ring(machine), open_files(config), address_space(config)]
 }
 
-/// The same, and what keeps it from going on.
-pub fn essential(machine: &Machine, config: &Config) -> Vec<Finding> {
+/// The same, and what it finds out when it has started: the rings of all `core_count` cores.
+pub fn essential(machine: &Machine, config: &Config, core_count: usize) -> Vec<Finding> {
     let mut findings = to_start(machine, config);
-    findings.extend([address_space(config), memlock()]);
+    // Without one ring there is no need to ask for more.
+    let made = if findings[1].verdict == Verdict::Ok { rings::trial(core_count) } else { Ok(()) };
+    findings.push(memlock(made, core_count));
     findings
+}
+
+/// Takes no more connections than there are files for, and says so. Call it once the limit is raised.
+pub fn fit_connections(config: &mut Config) -> Option<String> {
+    let limit = open_files_max().ok()?;
+    let wanted = config.http_connections_max;
+    let fit = limit.saturating_sub(OPEN_FILES_OWN);
+    if fit >= wanted {
+        return None;
+    }
+    config.http_connections_max = fit;
+    let files = wanted + OPEN_FILES_OWN;
+    Some(format!(
+        "http.connections_max is {wanted}, but the hard limit of open files is {limit}: {fit} connections are taken, \
+         further ones are answered 503; {}",
+        open_files_remedy(files)
+    ))
 }
 
 /// Raises the soft limit of open files to the hard one, as each connection is a file.
@@ -142,12 +161,16 @@ fn open_files(config: &Config) -> Finding {
         Err(error) => (Verdict::Warning, error.to_string()),
     };
     Finding::new("open files (hard limit)", verdict, current)
-        .wanted(format!("{wanted} for http.connections_max"))
-        .why("a connection is a file; beyond the limit new ones are refused")
-        .remedy(format!(
-            "LimitNOFILE={wanted} in the systemd unit, --ulimit nofile={wanted} for a container, tuning/limits.conf \
-             for a login, or ulimit -Hn {wanted} as root"
-        ))
+        .wanted(format!("{wanted} for http.connections_max = {}", config.http_connections_max))
+        .why("a connection is a file; the server takes as many as there are files for, less 256 of its own")
+        .remedy(open_files_remedy(wanted))
+}
+
+fn open_files_remedy(wanted: u64) -> String {
+    format!(
+        "LimitNOFILE={wanted} in the systemd unit, --ulimit nofile={wanted} for a container, tuning/limits.conf for a \
+         login, or `ulimit -Hn {wanted}` as root"
+    )
 }
 
 fn limit_text(value: u64) -> String {
@@ -157,14 +180,20 @@ fn limit_text(value: u64) -> String {
 /// Reserves as much address space as the database will map, and gives it back.
 fn address_space(config: &Config) -> Finding {
     let size = config.store_map_size.saturating_add(MAP_RESERVE);
-    let (verdict, current) = match reserve(size) {
-        Ok(()) => (Verdict::Ok, "enough".to_owned()),
-        Err(error) => (Verdict::Error, format!("refused ({error})")),
+    let (verdict, current) = match (reserve(size), limit(libc::RLIMIT_AS)) {
+        (Ok(()), _) => (Verdict::Ok, "enough".to_owned()),
+        (Err(_), Ok(limit)) if limit.rlim_cur != libc::RLIM_INFINITY => {
+            (Verdict::Error, format!("limited to {}", size_text(limit.rlim_cur)))
+        }
+        (Err(error), _) => (Verdict::Error, format!("refused ({error})")),
     };
     Finding::new("address space", verdict, current)
-        .wanted(format!("{}: store.map_size and 1 GiB", size_text(size)))
+        .wanted(format!("{} for store.map_size = {} and 1 GiB", size_text(size), size_text(config.store_map_size)))
         .why("the database is mapped as a whole; addresses cost no memory")
-        .remedy("ulimit -v unlimited (LimitAS=infinity in the systemd unit), or a smaller store.map_size")
+        .remedy(
+            "`ulimit -v unlimited` (LimitAS=infinity in the systemd unit), or a smaller store.map_size, such as \
+             --set store.map_size=1GiB",
+        )
 }
 
 fn reserve(size: u64) -> io::Result<()> {
@@ -180,17 +209,27 @@ fn reserve(size: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn memlock() -> Finding {
-    let (verdict, current) = match limit(libc::RLIMIT_MEMLOCK) {
-        Ok(limit) if limit.rlim_cur == libc::RLIM_INFINITY => (Verdict::Ok, "unlimited".to_owned()),
-        Ok(limit) if limit.rlim_cur >= MEMLOCK_WANTED => (Verdict::Ok, size_text(limit.rlim_cur)),
-        Ok(limit) => (Verdict::Hint, size_text(limit.rlim_cur)),
-        Err(error) => (Verdict::Hint, error.to_string()),
+/// Of what became of a trial with all rings: for how many cores there was room, and why not for more.
+fn memlock(made: Result<(), (usize, io::Error)>, core_count: usize) -> Finding {
+    let need = rings::memory_per_core() * core_count as u64;
+    let in_force = match limit(libc::RLIMIT_MEMLOCK) {
+        Ok(limit) if limit.rlim_cur == libc::RLIM_INFINITY => "unlimited".to_owned(),
+        Ok(limit) => size_text(limit.rlim_cur),
+        Err(error) => error.to_string(),
+    };
+    let (verdict, current) = match made {
+        Ok(()) => (Verdict::Ok, in_force),
+        Err((count, error)) => {
+            (Verdict::Error, format!("{in_force}: rings of {count} of {core_count} cores ({error})"))
+        }
     };
     Finding::new("locked memory", verdict, current)
-        .wanted(format!("{} for ring buffers", size_text(MEMLOCK_WANTED)))
-        .why("older rules count the rings here; a kernel since 5.12 counts registered buffers only")
-        .remedy("LimitMEMLOCK=64M in the systemd unit, or ulimit -l unlimited")
+        .wanted(format!("{} for the rings of {core_count} core(s)", size_text(need)))
+        .why("newer kernels count the rings of all servers of a user here, unless he has CAP_IPC_LOCK")
+        .remedy(
+            "LimitMEMLOCK=infinity in the systemd unit, --ulimit memlock=-1 for a container, `ulimit -l unlimited` as \
+             root or tuning/limits.conf for a login, or fewer --cores",
+        )
 }
 
 #[cfg(test)]
@@ -248,6 +287,15 @@ mod tests {
     }
 
     #[test]
+    fn locked_memory_is_for_all_rings() {
+        assert_eq!(memlock(Ok(()), 8).verdict, Verdict::Ok);
+        let finding = memlock(Err((6, io::Error::from_raw_os_error(libc::ENOMEM))), 8);
+        assert_eq!(finding.verdict, Verdict::Error);
+        assert!(finding.current.contains("6 of 8 cores"), "{finding:?}");
+        assert_eq!(finding.wanted, "9.3 MiB for the rings of 8 core(s)");
+    }
+
+    #[test]
     fn open_files_are_raised_to_the_hard_limit() {
         let raised = raise_open_files().unwrap();
         let now = limit(libc::RLIMIT_NOFILE).unwrap();
@@ -256,7 +304,12 @@ mod tests {
         let config =
             Config { http_connections_max: raised.saturating_sub(OPEN_FILES_OWN), ..Config::default() };
         assert_eq!(open_files(&config).verdict, Verdict::Ok);
-        let config = Config { http_connections_max: config.http_connections_max + 1, ..config };
+        assert_eq!(fit_connections(&mut config.clone()), None);
+        let mut config = Config { http_connections_max: config.http_connections_max + 1, ..config };
         assert_eq!(open_files(&config).verdict, Verdict::Warning);
+        let wanted = config.http_connections_max;
+        let said = fit_connections(&mut config).expect("one too many");
+        assert!(said.contains(&format!("http.connections_max is {wanted}")), "{said}");
+        assert_eq!(config.http_connections_max, wanted - 1);
     }
 }

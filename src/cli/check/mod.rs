@@ -20,7 +20,7 @@ use std::fmt::Write as _;
 
 use machine::Machine;
 
-pub use limits::raise_open_files;
+pub use limits::{fit_connections, raise_open_files};
 pub use plan::Plan;
 
 use crate::config::Config;
@@ -109,7 +109,8 @@ fn grade(value: u64, error_below: u64, warn_below: u64) -> Verdict {
 pub fn run(config: &Config) -> Vec<Finding> {
     let cores = available().unwrap_or_else(|_| vec![0]);
     let machine = Machine::this();
-    let mut findings = limits::essential(&machine, config);
+    let core_count = if config.runtime_cores == 0 { cores.len() } else { config.runtime_cores as usize };
+    let mut findings = limits::essential(&machine, config, core_count);
     findings.extend(disk::findings(&machine, config));
     findings.extend(of_files(&machine, config, &cores));
     findings
@@ -124,12 +125,12 @@ fn of_files(machine: &Machine, config: &Config, cores: &[usize]) -> Vec<Finding>
     findings
 }
 
-/// What the server cannot start without: kernel, io_uring, open files.
+/// What the server cannot start without: kernel, io_uring, open files, addresses.
 ///
 /// # Errors
 /// One sentence that says what is missing and what to do.
-pub fn essentials() -> Result<(), String> {
-    let findings = limits::to_start(&Machine::this(), &Config::default());
+pub fn essentials(config: &Config) -> Result<(), String> {
+    let findings = limits::to_start(&Machine::this(), config);
     match findings.iter().find(|finding| finding.verdict == Verdict::Error) {
         Some(finding) => Err(format!(
             "{} is {}, but {} is needed: {} (`plexichat check` shows everything)",
