@@ -1,8 +1,12 @@
 //! `plexichat check --plan`: from how many and how much to cores, memory, bandwidth and files.
 //!
 //! Owns: the costs of one of each, in one table, and the sums over them. The costs are of one core of one machine
-//! and of loopback, where the kernel does the work of both ends; another processor is off by a factor that a run of
-//! the load tester tells (`loadtest/README.md`).
+//! and of loopback, where the kernel does the work of both ends; what another machine needs is told by a run of
+//! `plexichat-loadtest calibrate` (`loadtest/README.md`).
+//!
+//! The answer is a range. A busy server sends in a row, writes many changes with one sync and finds its sockets in the
+//! cache; one that wakes for each post, with the sockets of many servers gone cold meanwhile, pays twice for a
+//! delivery and ten times for a post. What is needed is reckoned from the upper end.
 
 use std::fmt::Write as _;
 
@@ -15,32 +19,56 @@ use crate::runtime::cpu::available;
 /// A cost, what it is of, and where the figure is from.
 pub struct Cost {
     pub name: &'static str,
+    /// In a busy server.
     pub value: f64,
+    /// In one that has pauses, and more sockets than a cache holds.
+    pub cold: f64,
     pub unit: &'static str,
     pub source: &'static str,
 }
 
 const fn cost(name: &'static str, value: f64, unit: &'static str, source: &'static str) -> Cost {
-    Cost { name, value, unit, source }
+    Cost { name, value, cold: value, unit, source }
 }
+
+const fn range(name: &'static str, value: f64, cold: f64, unit: &'static str, source: &'static str) -> Cost {
+    Cost { name, value, cold, unit, source }
+}
+
+impl Cost {
+    fn text(&self) -> String {
+        let cold =
+            if self.cold == self.value { String::new() } else { format!(" to {}", count_text(self.cold)) };
+        format!("{}{cold} {}", count_text(self.value), self.unit)
+    }
+}
+
+/// The lower and the upper end of an answer.
+type Range = [f64; 2];
 
 /// One core of an AMD EPYC (family 26) at 2.6 GHz under KVM, Linux 6.18, loopback, November 2026. CPU is that of the
 /// server and of ksoftirqd on its core together.
 pub mod costs {
-    use super::{Cost, cost};
+    use super::{Cost, cost, range};
 
     // 4.66 µs per delivery at one frame a send and 0.86 at eight give 4.35 for the send and 0.31 for each frame.
-    pub const SEND: Cost = cost("send", 4.35, "µs", "fanout --in-flight 1 and 8");
-    pub const FRAME: Cost = cost("frame in a send", 0.31, "µs", "fanout --in-flight 1 and 8");
-    // 10 µs where 256 clients post as fast as they can: the fuller the batch, the cheaper.
-    pub const POST: Cost = cost("post, writer included", 32.0, "µs", "posts --rate 20000");
-    pub const READ: Cost = cost("GET", 7.1, "µs", "GET /users/@me on kept connections");
-    pub const CONNECT: Cost = cost("connect and identify", 32.0, "µs", "idle --sessions 15000");
+    // 15,000 sessions in 15 servers at 20 posts a second took 0.21 cores, of which 0.19 are 20,000 cold deliveries.
+    pub const SEND: Cost = range("send", 4.35, 9.6, "µs", "fanout --in-flight 1 and 8; calibrate");
+    pub const FRAME: Cost =
+        range("frame in a send", 0.31, 0.6, "µs", "fanout --in-flight 1 and 8; calibrate");
+    // 10 µs where 256 clients post as fast as they can: the fuller the batch, the cheaper. Alone, a post pays for a
+    // sync, a commit and the waking of the writer and of every core.
+    pub const POST: Cost =
+        range("post, writer included", 32.0, 400.0, "µs", "posts --rate 20000; --rate 200");
+    pub const READ: Cost = range("GET", 7.1, 40.0, "µs", "gets of /users/@me; --rate 500");
+    pub const CONNECT: Cost = range("connect and identify", 32.0, 64.0, "µs", "idle --sessions 15000");
     // An idle core wakes for each: 23 µs at 8,000 a second, 14 at 32,000.
-    pub const HEARTBEAT: Cost = cost("heartbeat", 14.0, "µs", "idle, websocket.heartbeat_interval_ms=250");
-    pub const PING: Cost = cost("ping and pong", 6.0, "µs", "idle, websocket.ping_interval_ms=1000");
+    pub const HEARTBEAT: Cost =
+        range("heartbeat", 14.0, 45.0, "µs", "idle, heartbeat_interval_ms=250; as it is");
+    pub const PING: Cost = range("ping and pong", 6.0, 20.0, "µs", "idle, ping_interval_ms=1000; as it is");
     pub const PAGE: Cost =
-        cost("GET of 50 messages", 19.0, "µs", "GET messages?limit=50 on kept connections");
+        range("GET of 50 messages", 19.0, 60.0, "µs", "gets of messages?limit=50; --rate 500");
+    pub const IDLE: Cost = cost("core without work", 2_750.0, "µs/s", "CPU time after start");
     pub const SESSION_USER: Cost = cost("session, in the server", 360.0, "bytes", "idle --sessions 15000");
     pub const SESSION_KERNEL: Cost =
         cost("session, in the kernel", 3_963.0, "bytes", "idle --sessions 15000");
@@ -53,9 +81,11 @@ pub mod costs {
     pub const PACKET: Cost = cost("headers of a packet", 90.0, "bytes", "TCP 32, IP 20, Ethernet 38");
     pub const STORED: Cost =
         cost("message on disk, without its content", 180.0, "bytes", "posts, growth of data.mdb");
+    pub const STORED_SLACK: Cost =
+        range("pages held by snapshots, times", 1.0, 1.6, "", "posts, while a core lags");
 
     /// All of them, as they are printed.
-    pub const ALL: [&Cost; 16] = [
+    pub const ALL: [&Cost; 18] = [
         &SEND,
         &FRAME,
         &POST,
@@ -64,6 +94,7 @@ pub mod costs {
         &HEARTBEAT,
         &PING,
         &PAGE,
+        &IDLE,
         &SESSION_USER,
         &SESSION_KERNEL,
         &PROCESS,
@@ -72,6 +103,7 @@ pub mod costs {
         &MESSAGE_FRAME,
         &PACKET,
         &STORED,
+        &STORED_SLACK,
     ];
 }
 
@@ -84,8 +116,10 @@ const ROUND_TRIP_S: f64 = 0.1;
 /// Durable posts per second of one writer, an ext4 on a virtual disk: `posts --connections 64`.
 const POSTS_PER_S_MAX: f64 = 25_000.0;
 
+const MEASURED: &str = "measured";
+
 /// The questions: key, what it is, and its default when there is one that does not follow from others.
-const KEYS: [(&str, &str); 9] = [
+const KEYS: [(&str, &str); 10] = [
     ("sessions", "gateway sessions connected at once"),
     ("posts", "messages posted per second, all servers together"),
     ("members", "sessions that a post reaches [100]"),
@@ -94,7 +128,11 @@ const KEYS: [(&str, &str); 9] = [
     ("connects", "sessions that come per second [all within 10 minutes]"),
     ("coalesced", "frames that leave in one send: 1 when posts are rare, 8 in a busy server [1]"),
     ("content", "characters of a message [100]"),
-    ("slower", "CPU time as a multiple of the costs below: your `fanout --in-flight 1` divided by 4.66 [1]"),
+    ("slower", "CPU time as a multiple of the costs below [1]"),
+    (
+        MEASURED,
+        "SESSIONS:POSTS:MEMBERS:CORES, as `plexichat-loadtest calibrate` prints it: costs of your machine",
+    ),
 ];
 
 /// What the machine is to carry.
@@ -109,6 +147,44 @@ pub struct Plan {
     coalesced: f64,
     content: f64,
     slower: f64,
+    measured: Option<Measured>,
+}
+
+/// A load of deliveries and heartbeats that was measured, and the cores it took.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Measured {
+    sessions: f64,
+    posts: f64,
+    members: f64,
+    cores: f64,
+}
+
+impl Measured {
+    fn parse(text: &str) -> Option<Measured> {
+        let number =
+            |text: &str| text.trim().parse().ok().filter(|number: &f64| *number > 0.0 && *number <= 1e9);
+        let numbers: Option<Vec<f64>> = text.split(':').map(number).collect();
+        let [sessions, posts, members, cores] = *numbers? else { return None };
+        Some(Measured { sessions, posts, members, cores })
+    }
+
+    /// How many times the upper end of what the table says this load took.
+    fn factor(self, config: &Config) -> f64 {
+        let Measured { sessions, posts, members, cores } = self;
+        let plan = Plan {
+            sessions,
+            posts,
+            members,
+            reads: 0.0,
+            pages: 0.0,
+            connects: 0.0,
+            coalesced: 1.0,
+            content: 100.0,
+            slower: 1.0,
+            measured: None,
+        };
+        cores / Needs::new(&plan, config).busy[1]
+    }
 }
 
 impl Plan {
@@ -118,16 +194,23 @@ impl Plan {
     /// Which part is wrong, and what may stand there.
     pub fn parse(text: &str) -> Result<Plan, String> {
         let mut values = [None; KEYS.len()];
+        let mut measured = None;
         for part in text.split(',').filter(|part| !part.trim().is_empty()) {
             let (key, value) =
                 part.split_once('=').ok_or_else(|| format!("`{part}`: expected KEY=NUMBER"))?;
             let index = KEYS.iter().position(|(name, _)| *name == key.trim());
             let index = index.ok_or_else(|| format!("`{key}` is none of: {}", Plan::help()))?;
+            if KEYS[index].0 == MEASURED {
+                measured = Some(Measured::parse(value.trim()).ok_or_else(|| {
+                    format!("`{part}`: expected four numbers above 0, SESSIONS:POSTS:MEMBERS:CORES")
+                })?);
+                continue;
+            }
             let number: Option<f64> = value.trim().parse().ok();
             let number = number.filter(|number| (0.0..=1e9).contains(number));
             values[index] = Some(number.ok_or_else(|| format!("`{part}`: expected a number from 0 to 1e9"))?);
         }
-        let [sessions, posts, members, reads, pages, connects, coalesced, content, slower] = values;
+        let [sessions, posts, members, reads, pages, connects, coalesced, content, slower, _] = values;
         let (Some(sessions), Some(posts)) = (sessions, posts) else {
             return Err(format!("sessions and posts are needed; there are: {}", Plan::help()));
         };
@@ -141,6 +224,7 @@ impl Plan {
             coalesced: coalesced.unwrap_or(1.0).max(1.0),
             content: content.unwrap_or(100.0),
             slower: slower.filter(|&times| times > 0.0).unwrap_or(1.0),
+            measured,
         })
     }
 
@@ -170,13 +254,24 @@ impl Plan {
             count_text(self.members),
             count_text(self.coalesced)
         );
-        let _ = writeln!(out, "{:<30}{:>14}{:>14}{:>10}", "", "per second", "CPU each", "cores");
+        let _ = writeln!(out, "{:<30}{:>14}{:>20}{:>17}", "", "per second", "CPU each", "cores");
         for (name, rate, each_us) in needs.work {
-            let each = format!("{each_us:.2} µs");
-            let busy = rate * each_us / 1e6;
-            let _ = writeln!(out, "{name:<30}{:>14}{each:>14}{busy:>10.3}", count_text(rate));
+            let [low, high] = each_us;
+            let each = format!("{low:.2} to {high:.2} µs");
+            let busy = range_text(each_us.map(|us| rate * us / 1e6), cores_text);
+            let _ = writeln!(out, "{name:<30}{:>14}{each:>20}{busy:>17}", count_text(rate));
         }
-        let _ = writeln!(out, "{:<30}{:>38.3}\n", "together", needs.busy);
+        let _ = writeln!(out, "{:<30}{:>51}\n", "together", range_text(needs.busy, cores_text));
+        out.push_str(
+            "From a busy server, which sends in a row and syncs many changes at once, to one that wakes for each post\n\
+             and finds the sockets of many servers cold. Few posts a second are the upper end.\n",
+        );
+        if let Some(measured) = self.measured {
+            let factor = measured.factor(config);
+            let _ =
+                writeln!(out, "CPU is that of your machine: {factor:.2} times the costs below, as measured.");
+        }
+        out.push('\n');
         let percent = LOAD_MAX * 100.0;
         needs.lines(&mut out, percent);
         out.push_str("\nThis machine:\n\n");
@@ -185,8 +280,8 @@ impl Plan {
             "\nCosts, of one core of an AMD EPYC at 2.6 GHz, Linux 6.18, loopback, November 2026:\n",
         );
         for cost in costs::ALL {
-            let value = format!("{} {}", count_text(cost.value), cost.unit);
-            let _ = writeln!(out, "  {:<38}{value:>18}  {}", cost.name, cost.source);
+            let value = cost.text();
+            let _ = writeln!(out, "  {:<38}{value:>20}  {}", cost.name, cost.source);
         }
         out
     }
@@ -195,9 +290,9 @@ impl Plan {
 /// What a plan comes to.
 struct Needs {
     /// Name, how many per second, microseconds of CPU for each.
-    work: [(&'static str, f64, f64); 7],
+    work: [(&'static str, f64, Range); 8],
     /// Cores kept busy by all of it.
-    busy: f64,
+    busy: Range,
     cores: f64,
     memory: [(&'static str, f64); 5],
     memory_len: f64,
@@ -205,30 +300,35 @@ struct Needs {
     out_bits: f64,
     in_bits: f64,
     files: f64,
-    stored_per_day: f64,
+    stored_per_day: Range,
 }
 
 impl Needs {
     fn new(plan: &Plan, config: &Config) -> Needs {
-        let &Plan { sessions, posts, members, reads, pages, connects, coalesced, content, slower } = plan;
+        let &Plan { sessions, posts, members, reads, pages, connects, coalesced, content, slower, measured } =
+            plan;
+        let slower = slower * measured.map_or(1.0, |measured| measured.factor(config));
         let deliveries = posts * members;
         let sends = deliveries / coalesced;
         let every =
             |interval_ms: u64| if interval_ms == 0 { 0.0 } else { sessions * 1e3 / interval_ms as f64 };
         let heartbeats = every(config.websocket_heartbeat_interval_ms);
         let pings = every(config.websocket_ping_interval_ms);
+        let each = |cost: &Cost| [cost.value, cost.cold];
+        let delivery = [0, 1].map(|end| each(&costs::SEND)[end] / coalesced + each(&costs::FRAME)[end]);
         let work = [
-            ("deliveries", deliveries, costs::SEND.value / coalesced + costs::FRAME.value),
-            ("posts", posts, costs::POST.value),
-            ("short reads", reads, costs::READ.value),
-            ("pages of 50 messages", pages, costs::PAGE.value),
-            ("connects and identifies", connects, costs::CONNECT.value),
-            ("heartbeats", heartbeats, costs::HEARTBEAT.value),
-            ("pings", pings, costs::PING.value),
+            ("deliveries", deliveries, delivery),
+            ("posts", posts, each(&costs::POST)),
+            ("short reads", reads, each(&costs::READ)),
+            ("pages of 50 messages", pages, each(&costs::PAGE)),
+            ("connects and identifies", connects, each(&costs::CONNECT)),
+            ("heartbeats", heartbeats, each(&costs::HEARTBEAT)),
+            ("pings", pings, each(&costs::PING)),
+            ("a core's own timers", 1.0, each(&costs::IDLE)),
         ]
-        .map(|(name, rate, us)| (name, rate, us * slower));
-        let busy = work.iter().map(|(_, rate, us)| rate * us / 1e6).sum::<f64>();
-        let cores = (busy / LOAD_MAX).ceil().max(1.0);
+        .map(|(name, rate, us)| (name, rate, us.map(|us| us * slower)));
+        let busy = [0, 1].map(|end| work.iter().map(|(_, rate, us)| rate * us[end] / 1e6).sum::<f64>());
+        let cores = (busy[1] / LOAD_MAX).ceil().max(1.0);
         // A session keeps what its client has not confirmed with a heartbeat, up to the configured number.
         let events_per_session = if sessions > 0.0 { deliveries / sessions } else { 0.0 };
         let kept = events_per_session * config.websocket_heartbeat_interval_ms as f64 / 1e3;
@@ -254,7 +354,7 @@ impl Needs {
             // Each send is acknowledged; clients answer pings and send heartbeats.
             in_bits: 8.0 * ((sends + 2.0 * small) * packet + posts * (content + 400.0)),
             files: sessions + OPEN_FILES_OWN as f64,
-            stored_per_day: posts * 86_400.0 * (costs::STORED.value + content),
+            stored_per_day: stored_len(content).map(|len| posts * 86_400.0 * len),
         }
     }
 
@@ -272,7 +372,7 @@ impl Needs {
         line("network, in", bits_text(self.in_bits));
         line("sends per second", count_text(self.sends_per_s));
         line("open files", count_text(self.files));
-        line("disk per day", bytes_text(self.stored_per_day));
+        line("disk per day", range_text(self.stored_per_day, bytes_text));
     }
 
     /// What of this machine and its configuration is too small.
@@ -359,6 +459,28 @@ impl Needs {
     }
 }
 
+/// Bytes that a message takes on disk. One channel fills page after page; many channels leave pages half full where
+/// they end, and what does not fit a half page has pages of its own. Snapshots hold old pages for a while.
+fn stored_len(content: f64) -> Range {
+    const PAGE_LEN: f64 = 4096.0;
+    // Headers of a page, and of each record in it.
+    let (room, record) = (PAGE_LEN - 16.0, costs::STORED.value + content);
+    let spread = match (room / record).floor() {
+        fit if fit >= 2.0 => PAGE_LEN / (fit / 2.0),
+        _ => ((record + 16.0) / PAGE_LEN).ceil() * PAGE_LEN + costs::STORED.value,
+    };
+    [record * costs::STORED_SLACK.value, spread * costs::STORED_SLACK.cold]
+}
+
+fn range_text([low, high]: Range, show: fn(f64) -> String) -> String {
+    let (low, high) = (show(low), show(high));
+    if low == high { low } else { format!("{low} to {high}") }
+}
+
+fn cores_text(cores: f64) -> String {
+    format!("{cores:.3}")
+}
+
 /// `1,000,000`, `0.25`.
 fn count_text(number: f64) -> String {
     if number > 0.0 && number < 100.0 && number.fract() != 0.0 {
@@ -430,19 +552,55 @@ mod tests {
         let config =
             Config { websocket_heartbeat_interval_ms: 0, websocket_ping_interval_ms: 0, ..Config::default() };
         let needs = Needs::new(&plan, &config);
-        let per_delivery = costs::SEND.value + costs::FRAME.value;
-        let want = per_delivery + 1e3 * costs::POST.value / 1e6;
-        assert!((needs.busy - want).abs() < 1e-9, "{} {want}", needs.busy);
-        assert_eq!(needs.cores, (want / LOAD_MAX).ceil());
+        for (end, of) in [|cost: &Cost| cost.value, |cost: &Cost| cost.cold].into_iter().enumerate() {
+            let per_delivery = of(&costs::SEND) + of(&costs::FRAME);
+            let want = per_delivery + 1e3 * of(&costs::POST) / 1e6 + of(&costs::IDLE) / 1e6;
+            assert!((needs.busy[end] - want).abs() < 1e-9, "{:?} {want}", needs.busy);
+        }
+        assert_eq!(needs.cores, (needs.busy[1] / LOAD_MAX).ceil());
         assert_eq!(needs.memory[1].1, 1e6 * SESSION_LEN as f64);
         assert_eq!(needs.files, 1_000_256.0);
         let eight = Needs::new(&Plan { coalesced: 8.0, ..plan }, &config);
-        assert!(eight.busy < needs.busy / 4.0 && eight.out_bits < needs.out_bits);
+        assert!(eight.busy[0] < needs.busy[0] / 4.0 && eight.out_bits < needs.out_bits);
         let slow = Needs::new(&Plan { slower: 2.0, ..plan }, &config);
-        assert!((slow.busy - 2.0 * needs.busy).abs() < 1e-9 && slow.memory[1] == needs.memory[1]);
+        assert!((slow.busy[1] - 2.0 * needs.busy[1]).abs() < 1e-9 && slow.memory[1] == needs.memory[1]);
         let nobody = Needs::new(&Plan::parse("sessions=0,posts=0").unwrap(), &config);
-        assert_eq!((nobody.busy, nobody.cores), (0.0, 1.0));
+        assert_eq!((nobody.busy[0], nobody.cores), (costs::IDLE.value / 1e6, 1.0));
         assert!(nobody.memory_len.is_finite());
+    }
+
+    /// What was measured lies within what is answered: 15,000 sessions in 15 servers, 20 posts a second, took 0.21
+    /// cores; a message of 100 characters took 303 bytes in one channel and up to 896 in fifty.
+    #[test]
+    fn ranges_hold_what_was_measured() {
+        let plan = Plan::parse("sessions=15000,posts=20,members=1000,reads=0,pages=0,connects=0").unwrap();
+        let [low, high] = Needs::new(&plan, &Config::default()).busy;
+        assert!(low < 0.21 && (0.21..0.3).contains(&high), "{low} {high}");
+        for (content, least, most) in
+            [(100.0, 303.0, 896.0), (1000.0, 1180.0, 2238.0), (4000.0, 4180.0, 8192.0)]
+        {
+            let [low, high] = stored_len(content);
+            assert!(low <= least && high >= most && high < 4.0 * low, "{content}: {low} {high}");
+        }
+    }
+
+    #[test]
+    fn a_measurement_replaces_the_machine() {
+        let config = Config::default();
+        let shape = "sessions=15000,posts=20,members=1000,reads=0,pages=0,connects=0";
+        let reckoned = Needs::new(&Plan::parse(shape).unwrap(), &config).busy;
+        let measured = Plan::parse(&format!("{shape},measured=15000:20:1000:0.42")).unwrap();
+        let needs = Needs::new(&measured, &config);
+        assert!(
+            (needs.busy[1] - 0.42).abs() < 1e-9,
+            "the same load takes what was measured: {:?}",
+            needs.busy
+        );
+        assert!((needs.busy[0] / reckoned[0] - 0.42 / reckoned[1]).abs() < 1e-9);
+        for bad in ["1:2:3", "1:2:3:x", "1:2:3:0", "1:2:3:4:5", ""] {
+            let error = Plan::parse(&format!("{shape},measured={bad}")).unwrap_err();
+            assert!(error.contains("SESSIONS:POSTS:MEMBERS:CORES"), "{bad}: {error}");
+        }
     }
 
     #[test]
