@@ -87,6 +87,10 @@ pub enum Command {
     SlowReaders(SlowReadersArgs),
     /// Time the heartbeats of idle sessions while the server is busy with something else
     Heartbeat(HeartbeatArgs),
+    /// Measure what `plexichat check --plan` reckons with: many servers, few posts
+    Calibrate(CalibrateArgs),
+    /// Chat beside one attack after the other; fails when anybody else notices
+    Hostile(HostileArgs),
     /// One process of a scenario; started by the tool itself
     #[command(hide = true)]
     Worker(WorkerArgs),
@@ -471,6 +475,51 @@ pub struct HeartbeatArgs {
     pub p99_max_ms: Option<f64>,
     #[command(flatten)]
     pub load: Load,
+}
+
+#[derive(Args, Debug)]
+pub struct CalibrateArgs {
+    /// Folder written by `seed`: as many users, and as large servers, as are planned for
+    pub dir: PathBuf,
+    /// Server [default: the one that was seeded]
+    #[arg(long)]
+    pub base: Option<String>,
+    /// Process ids whose CPU time is the server's (add ksoftirqd/0 to be fair)
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub pid: Vec<u32>,
+    /// Sessions [default: one per user]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub sessions: Option<u32>,
+    /// Posts per second, into all servers in turn
+    #[arg(long, default_value_t = 20.0, value_parser = positive)]
+    pub rate: f64,
+    /// Measured seconds
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub seconds: u32,
+}
+
+#[derive(Args, Debug)]
+pub struct HostileArgs {
+    /// The server's program: it is started anew for each attack, in a temporary folder
+    pub server: PathBuf,
+    /// Only these attacks [default: all]
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Seconds of each attack
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(8..=3600))]
+    pub seconds: u32,
+    /// Sessions of the crowd, all in one server
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub sessions: u32,
+    /// Operations of the crowd per second
+    #[arg(long, default_value_t = 60.0, value_parser = positive)]
+    pub rate: f64,
+    /// Option of the server, as key=value; may be given several times
+    #[arg(long)]
+    pub set: Vec<String>,
+    /// Leave stores and logs of the servers behind
+    #[arg(long)]
+    pub keep: bool,
 }
 
 #[derive(Args, Debug)]

@@ -1,13 +1,15 @@
 //! plexichat-loadtest: measures a running chat server from outside.
 //!
-//! Layers: main → coordinator, seed, scenarios → worker → engine, session → link → net, http, ws, gateway
+//! Layers: main → hostile, calibrate, coordinator, seed, scenarios → worker → engine, session → link → net, http, ws, gateway
 //! (+ marker, peer, stats, schedule, shared, dataset, system, kernel, usage); main → coordinator → progress → report.
 
 mod args;
+mod calibrate;
 mod coordinator;
 mod dataset;
 mod engine;
 mod gateway;
+mod hostile;
 mod http;
 mod kernel;
 mod link;
@@ -52,6 +54,8 @@ fn main() -> ExitCode {
     let run = (system::now_ns() >> 10) as u32 ^ std::process::id() << 16;
     let outcome = match Cli::parse().task {
         Task::Load(Command::Seed(seed)) => seed::run(&seed, run),
+        Task::Load(Command::Calibrate(args)) => calibrate::run(&args),
+        Task::Load(Command::Hostile(args)) => hostile::run(&args),
         Task::Load(Command::Worker(worker)) => work(&worker),
         Task::Load(scenario) => lead(&scenario, run, &arguments),
         Task::Report(args) => render(&args),
@@ -225,7 +229,9 @@ fn name_of(scenario: &Command) -> (&'static str, &Common) {
         Command::ResumeStorm(a) => ("resume-storm", &a.common),
         Command::SlowReaders(a) => ("slow-readers", &a.common),
         Command::Heartbeat(a) => ("heartbeat", &a.common),
-        Command::Seed(_) | Command::Worker(_) => unreachable!("main handles these"),
+        Command::Seed(_) | Command::Calibrate(_) | Command::Hostile(_) | Command::Worker(_) => {
+            unreachable!("main handles these")
+        }
     }
 }
 
@@ -242,7 +248,9 @@ fn size_of(scenario: &Command, data: &dataset::Dataset) -> Result<(u32, u32), St
         Command::ResumeStorm(a) => resume_storm::size(a, data),
         Command::SlowReaders(a) => slow_readers::size(a, data),
         Command::Heartbeat(a) => heartbeat::size(a, data),
-        Command::Seed(_) | Command::Worker(_) => unreachable!("main handles these"),
+        Command::Seed(_) | Command::Calibrate(_) | Command::Hostile(_) | Command::Worker(_) => {
+            unreachable!("main handles these")
+        }
     }
 }
 
@@ -259,7 +267,9 @@ fn conclude(scenario: &Command, results: &mut Results) -> Option<String> {
         Command::ResumeStorm(_) => resume_storm::conclude(results),
         Command::SlowReaders(_) => slow_readers::conclude(results),
         Command::Heartbeat(a) => heartbeat::conclude(a, results),
-        Command::Seed(_) | Command::Worker(_) => unreachable!("main handles these"),
+        Command::Seed(_) | Command::Calibrate(_) | Command::Hostile(_) | Command::Worker(_) => {
+            unreachable!("main handles these")
+        }
     }
 }
 
@@ -285,7 +295,9 @@ fn work(worker: &WorkerArgs) -> Result<(), String> {
         Command::ResumeStorm(a) => resume_storm::work(a, context, engine),
         Command::SlowReaders(a) => slow_readers::work(a, context, engine),
         Command::Heartbeat(a) => heartbeat::work(a, context, engine),
-        Command::Seed(_) | Command::Worker(_) => unreachable!("the first process starts scenarios only"),
+        Command::Seed(_) | Command::Calibrate(_) | Command::Hostile(_) | Command::Worker(_) => {
+            unreachable!("the first process starts scenarios only")
+        }
     };
     print!("{}", results.to_lines());
     Ok(())

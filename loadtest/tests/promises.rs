@@ -228,6 +228,15 @@ fn phases_have_cpu_time_of_their_own() {
 }
 
 #[test]
+fn a_calibration_gives_a_plan_its_figures() {
+    let run = Run::seeded("calibrate", Fault::Nothing);
+    let line = format!("calibrate {} --pid {} --rate 50 --seconds 1", run.dir(), std::process::id());
+    let out = tool(&line).output().unwrap();
+    assert!(out.status.success() && text(&out).contains("that reach 4 each"), "{}", text(&out));
+    assert!(text(&out).contains("measured=12:") && text(&out).contains("check --plan"), "{}", text(&out));
+}
+
+#[test]
 fn a_seed_says_what_slows_it_and_overwrites_nothing_unasked() {
     let run = Run::seeded("seed", Fault::RateLimits);
     let tokens = || fs::read_to_string(run.dir.join("tokens.txt")).unwrap();

@@ -80,6 +80,8 @@ struct Chat<'a> {
     counts: Counts,
     tally: Tally,
     catch_up: CatchUp,
+    /// The heartbeats are those of the measured seconds.
+    beating: bool,
     body: Vec<u8>,
 }
 
@@ -159,6 +161,7 @@ pub fn work(args: &ChatArgs, mut context: Context, mut engine: Engine) -> Result
         counts: Counts::default(),
         tally,
         catch_up: CatchUp::default(),
+        beating: false,
         body: Vec::new(),
         context,
     };
@@ -394,7 +397,11 @@ impl Driver for Chat<'_> {
             return Some(engine.now + 1_000_000);
         }
         self.window.measure(engine, &self.context);
-        let (_, end) = self.window.bounds(&self.context);
+        let (start, end) = self.window.bounds(&self.context);
+        // Beats from before, when everybody came at once, are not what is measured.
+        if engine.now >= start && !std::mem::replace(&mut self.beating, true) {
+            engine.heartbeat = Latency::new();
+        }
         self.fill_backlog(engine.now, end);
         if engine.now >= end {
             self.drain(engine, end);

@@ -2,6 +2,8 @@
 //!
 //! Owns: their names among the errors, and the sentences about them.
 
+use std::collections::BTreeMap;
+
 use crate::args::ErrorsMax;
 use crate::stats::Results;
 
@@ -63,7 +65,12 @@ impl Faults {
 
 /// How many faults there were.
 pub fn count(results: &Results) -> u64 {
-    NAMES.iter().filter_map(|name| results.errors.get(*name)).sum()
+    among(&results.errors)
+}
+
+/// How many of these errors are faults.
+pub fn among(errors: &BTreeMap<String, u64>) -> u64 {
+    NAMES.iter().filter_map(|name| errors.get(*name)).sum()
 }
 
 /// A sentence when the run has found a broken promise, of whatever scenario.
