@@ -40,6 +40,23 @@ pub const FRAME_LEN_MAX: usize = 16 * MIB;
 
 /// Relationships of one user, requests and blocks included. Keeps the list a client gets at once under 1 MiB.
 pub const RELATIONSHIP_COUNT_MAX: usize = 5_000;
+/// Servers of one user even when his tier has no limit: READY and the server list name all of them.
+pub const SERVER_COUNT_MAX: usize = 2_000;
+/// Sessions of one user and core that wait for RESUME; the oldest ends when one more comes (gateway.md §3).
+pub const DETACHED_OF_USER_MAX: usize = 10;
+/// For how long a session may be further behind than `websocket.send_queue_*` allow. It costs a number per event
+/// meanwhile, and what the server multiplies at once, a healthy client reads in this time: at 2 Mbit/s, 1.2 MiB.
+pub const BACKLOG_GRACE_MS: u32 = 5_000;
+/// The same for a client that has taken nothing at all for so long.
+pub const BACKLOG_STALL_MS: u32 = 2_000;
+/// What an event of a session of its own, such as a list of members, may take of a core's memory for RESUME: all of
+/// them together one part in so many, a single session one part in so many of that.
+pub const PRIVATE_REPLAY_PART: usize = 4;
+pub const PRIVATE_REPLAY_SESSION_PART: usize = 4;
+/// Changes of his presence that a user may make at once before others are told of them late, and how often they are
+/// told of the next one then. What is told is always the last.
+pub const PRESENCE_BURST: u64 = 10;
+pub const PRESENCE_INTERVAL_MS: u64 = 1_000;
 /// Direct messages of one user that his list looks at, newest channels first.
 pub const DM_COUNT_MAX: usize = 1_000;
 /// Client settings of one user (contract: settings.md).
@@ -71,6 +88,11 @@ pub const EMBED_ADDRESS_LEN_MAX: usize = 2_048;
 pub const EMBEDS_LEN_MAX: usize = 40 * KIB;
 
 const _: () = assert!(EMBED_CHARS_MAX * 5 + 250 * 40 <= EMBEDS_LEN_MAX);
+const _: () = assert!(BACKLOG_STALL_MS < BACKLOG_GRACE_MS);
+// A presence goes to everybody whom a user can know of: these bound what one change looks at.
+const _: () = assert!(RELATIONSHIP_COUNT_MAX >= 5_000 && SERVER_COUNT_MAX >= 2_000);
+// One session's lists are a small part of what a core remembers, and the lists of all leave most of it to the others.
+const _: () = assert!(PRIVATE_REPLAY_PART >= 2 && PRIVATE_REPLAY_SESSION_PART >= 2);
 const _: () = assert!(SETTING_KEY_LEN_MAX * 4 + 8 <= 511);
 const _: () = assert!(EMAIL_LEN_MAX <= 511);
 const _: () = assert!(TARGET_LEN_MAX < HEAD_LEN_MAX);

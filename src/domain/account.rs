@@ -25,7 +25,7 @@ use crate::store::tables::{
 use crate::wire::json::Object;
 
 /// Servers of one user that hear of a new name: all that he can be in.
-const SERVER_COUNT_MAX: usize = super::tier::SERVER_COUNT_MAX as usize;
+const SERVER_COUNT_MAX: usize = crate::limits::SERVER_COUNT_MAX;
 /// Names under which failures are counted. A failure costs a password hash, of which a thread makes some 15 a second:
 /// 13,500 in the 15 minutes of a lock. About 80 bytes each on disk, 6 MB.
 pub const LOGIN_NAME_COUNT_MAX: u64 = 65_536;

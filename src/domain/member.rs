@@ -14,7 +14,7 @@ use super::view::{username, write_avatar_url, write_badges, write_brief_user};
 use crate::id::{RoleId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedMember, Member, Nil, Server, status};
-use crate::store::tables::{MEMBERS, ROLES, SERVERS, USER_SERVERS, USERS};
+use crate::store::tables::{MEMBERS, ROLES, SERVERS, TEMPORARY_MEMBERS, USER_SERVERS, USERS};
 use crate::wire::json::Object;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -119,6 +119,10 @@ pub(super) fn member_expire(
     let member = read.get(MEMBERS, (op.server_id, op.user_id));
     let expires =
         |member: &&ArchivedMember| member.temporary && role_ids(read, op.server_id, member).next().is_none();
+    if member.is_none() {
+        machine.tx.delete(TEMPORARY_MEMBERS, (op.user_id, op.server_id));
+        return Ok(Reply::Changed(false));
+    }
     // A server that is gone has nothing left to leave; its rows are swept elsewhere.
     if !read.contains(SERVERS, op.server_id) || member.filter(expires).is_none() {
         return Ok(Reply::Changed(false));
@@ -207,6 +211,9 @@ pub(super) fn add(machine: &mut Machine<'_, '_>, server_id: ServerId, user_id: U
     let member = Member { joined_at: machine.at, temporary, ..Member::default() };
     machine.tx.put(MEMBERS, (server_id, user_id), &member);
     machine.tx.put(USER_SERVERS, (user_id, server_id), &Nil {});
+    if temporary {
+        machine.tx.put(TEMPORARY_MEMBERS, (user_id, server_id), &Nil {});
+    }
     count(machine, server_id, 1);
     let mut payload = Vec::new();
     write_guild_create(machine.read(), &mut payload, server_id, user_id);
@@ -231,6 +238,7 @@ pub(super) fn emit_added(machine: &mut Machine<'_, '_>, server_id: ServerId, use
 pub(super) fn remove(machine: &mut Machine<'_, '_>, server_id: ServerId, user_id: UserId) {
     machine.tx.delete(MEMBERS, (server_id, user_id));
     machine.tx.delete(USER_SERVERS, (user_id, server_id));
+    machine.tx.delete(TEMPORARY_MEMBERS, (user_id, server_id));
     count(machine, server_id, -1);
     machine.change(Change::MemberRemoved { server_id, user_id });
     let gone = payload(|object| {

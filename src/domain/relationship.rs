@@ -53,6 +53,11 @@ pub fn has_blocked(read: Read<'_>, of: UserId, to: UserId) -> bool {
     kind(read, of, to) == Some(relation::BLOCKED)
 }
 
+/// Whether a user has blocked anybody.
+pub fn blocks_any(read: Read<'_>, user_id: UserId) -> bool {
+    read.scan(RELATIONSHIPS, user_id).any(|(_, relationship)| relationship.kind == relation::BLOCKED)
+}
+
 /// All relationships of a user, as codes of [`relation`], in order of the others' ids; there are at most
 /// [`RELATIONSHIP_COUNT_MAX`].
 pub fn kinds(read: Read<'_>, user_id: UserId) -> Vec<(UserId, u8)> {

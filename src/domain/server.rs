@@ -222,7 +222,7 @@ pub(super) fn require_room(read: Read<'_>, user_id: UserId, server_count_max: u6
     Err(Error::bad_request(format!("You can be in at most {server_count_max} servers: leave one first")))
 }
 
-/// The servers of a user, oldest first. At most [`super::tier::SERVER_COUNT_MAX`] unless he was given more.
+/// The servers of a user, oldest first. At most [`crate::limits::SERVER_COUNT_MAX`] unless he was given more.
 pub fn ids_of(read: Read<'_>, user_id: UserId) -> impl Iterator<Item = ServerId> {
     let servers = read.scan(USER_SERVERS, user_id).map(|((_, server_id), _)| server_id);
     servers.filter(move |&server_id| read.contains(SERVERS, server_id))
@@ -257,7 +257,7 @@ fn write_head(object: &mut Object<'_>, id: ServerId, server: &ArchivedServer) {
 /// The servers of a user as a JSON list.
 pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, user_id: UserId) {
     let mut list = Array::new(out);
-    for server_id in ids_of(read, user_id).take(super::tier::SERVER_COUNT_MAX as usize) {
+    for server_id in ids_of(read, user_id).take(crate::limits::SERVER_COUNT_MAX) {
         if let Some(server) = read.get(SERVERS, server_id) {
             write_view(list.item(), server_id, server);
         }

@@ -7,7 +7,7 @@ use super::error::Result;
 use super::event::Revocation;
 use super::machine::{Machine, Reply, require_system};
 use super::{invite, member, relationship, server, token};
-use crate::id::{ChannelId, MessageId, UserId};
+use crate::id::{ChannelId, MessageId, ServerId, UserId};
 use crate::store::records::{Meta, Nil, User, account};
 use crate::store::tables::*;
 use crate::store::{Key, Record, Table};
@@ -21,6 +21,11 @@ pub struct Sweep {
 
 /// Where the walk over the invites stands: the first eight bytes of the last code looked at.
 const INVITE_CURSOR: &str = "sweep_invites";
+
+/// Where the walk over the members of a store from before [`TEMPORARY_MEMBERS`] stands: server and user of the last
+/// one that was looked at; [`WALK_DONE`] as the server when all were.
+const TEMPORARY_CURSOR: [&str; 2] = ["sweep_temporary_server", "sweep_temporary_user"];
+const WALK_DONE: u64 = u64::MAX;
 
 /// How much this command may still do.
 struct Budget(usize);
@@ -63,7 +68,8 @@ pub(super) fn sweep(machine: &mut Machine<'_, '_>, actor: UserId, op: &Sweep) ->
         let count = server::sweep_step(machine, budget.0);
         budget.take(count);
     }
-    let round_complete = !budget.is_spent() && expire_invites(machine, &mut budget);
+    let all_known = !budget.is_spent() && find_temporary_members(machine, &mut budget);
+    let round_complete = all_known && !budget.is_spent() && expire_invites(machine, &mut budget);
     let due = first(machine, DELETIONS, ()).is_some_and(|(due, _)| due <= machine.at);
     let garbage = machine.read().len(CHANNEL_GARBAGE) + machine.read().len(SERVER_GARBAGE);
     Ok(Reply::Count(u64::from(due) + garbage + u64::from(!round_complete)))
@@ -237,6 +243,34 @@ fn expire_invites(machine: &mut Machine<'_, '_>, budget: &mut Budget) -> bool {
     complete
 }
 
+/// Enters temporary memberships that an earlier version has stored; true when all are known. One walk per store.
+fn find_temporary_members(machine: &mut Machine<'_, '_>, budget: &mut Budget) -> bool {
+    let [server_id, user_id] =
+        TEMPORARY_CURSOR.map(|key| machine.tx.get(META, key).map_or(0, |meta| meta.value.to_native()));
+    if server_id == WALK_DONE {
+        return true;
+    }
+    let after = (ServerId(server_id), UserId(user_id));
+    let (mut last, mut found, mut count) = (after, Vec::new(), 0);
+    for ((server_id, user_id), member) in machine.read().scan_after(MEMBERS, (), after).take(budget.0) {
+        if member.temporary {
+            found.push((user_id, server_id));
+        }
+        last = (server_id, user_id);
+        count += 1;
+    }
+    let complete = count < budget.0;
+    budget.take(count);
+    for key in found {
+        machine.tx.put(TEMPORARY_MEMBERS, key, &Nil {});
+    }
+    let cursor = if complete { [WALK_DONE, 0] } else { [last.0.0, last.1.0] };
+    for (key, value) in TEMPORARY_CURSOR.into_iter().zip(cursor) {
+        machine.tx.put(META, key, &Meta { value });
+    }
+    complete
+}
+
 /// The first eight bytes as the number whose key sorts the same; shorter codes are filled with zeros.
 fn leading_bytes(code: &str) -> u64 {
     let mut bytes = [0; 8];
@@ -249,7 +283,6 @@ fn leading_bytes(code: &str) -> u64 {
 mod tests {
     use super::*;
     use crate::domain::{Change, Command, EventName, Op, Output};
-    use crate::id::ServerId;
     use crate::store::records::*;
     use crate::store::{Options, Store, Sync, Tx};
 
@@ -330,6 +363,31 @@ mod tests {
         }
     }
 
+    /// A store of a version that did not list them.
+    #[test]
+    fn temporary_members_of_an_old_store_are_found_once() {
+        for records_max in [1, 3, 500] {
+            let world = World::new();
+            world.write(|tx| {
+                for server_id in (1..=4).map(ServerId) {
+                    for user_id in (1..=5).map(UserId) {
+                        let temporary = (server_id.0 + user_id.0).is_multiple_of(3);
+                        tx.put(MEMBERS, (server_id, user_id), &Member { temporary, ..Member::default() });
+                    }
+                }
+            });
+            world.sweep(AT, records_max);
+            let snapshot = world.store.snapshot();
+            let found = snapshot
+                .read()
+                .scan(TEMPORARY_MEMBERS, ())
+                .map(|((user_id, server_id), _)| (user_id.0, server_id.0));
+            let want = (1..=5).flat_map(|user| (1..=4).map(move |server| (user, server)));
+            let want = want.filter(|(user, server)| (user + server) % 3 == 0);
+            assert!(found.eq(want), "{records_max}");
+        }
+    }
+
     #[test]
     fn purge_leaves_a_nameless_account() {
         for records_max in [1, 7, 500] {
@@ -360,6 +418,8 @@ mod tests {
                 tx.put(CHANNEL_READERS, (ChannelId(20), GONE), &MessageRef::default());
                 tx.put(PRESENCES, GONE, &Presence::default());
             });
+            // Not due yet: there is nothing to do but to look for temporary members.
+            assert!(world.sweep(AT - 1, records_max).0.is_empty());
             assert_eq!(world.apply(AT - 1, UserId(0), Sweep { records_max }).0, Ok(Reply::Count(0)));
 
             let (outputs, count) = world.sweep(AT, records_max);

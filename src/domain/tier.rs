@@ -61,12 +61,10 @@ pub fn limits(tier: u8) -> &'static Limits {
     TIERS.iter().find(|limits| limits.tier == tier).unwrap_or(&TIERS[0])
 }
 
-/// Servers of one user even when his tier has no limit: READY and the server list name all of them.
-pub const SERVER_COUNT_MAX: u64 = 2_000;
-
 /// How many servers a user of this tier may be in.
 pub fn server_count_max(code: u8) -> u64 {
-    limits(code).servers_max.unwrap_or(SERVER_COUNT_MAX).min(SERVER_COUNT_MAX)
+    const SERVER_COUNT_MAX: u64 = crate::limits::SERVER_COUNT_MAX as u64;
+    limits(code).servers_max.map_or(SERVER_COUNT_MAX, |max| max.min(SERVER_COUNT_MAX))
 }
 
 /// Different emojis that a user of this tier may bring a message to.

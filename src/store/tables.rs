@@ -115,4 +115,6 @@ tables! {
     LOGIN_LAPSES "login_lapses": (u64, u64) => Nil;
     /// Where users stood in the order of an emoji when they took it back: message, emoji index, user.
     REACTION_PLACES "reaction_places": (MessageId, u16, UserId) => Meta;
+    /// Temporary memberships, by their user: they end when he has no session any more.
+    TEMPORARY_MEMBERS "temporary_members": (UserId, ServerId) => Nil;
 }
