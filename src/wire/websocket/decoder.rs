@@ -69,6 +69,8 @@ struct Partial {
     bytes: Vec<u8>,
     /// Bytes of `bytes` that are finished frames of the message.
     message_len: usize,
+    /// Finished frames that another one follows, since they were last asked for.
+    fragment_count: u32,
 }
 
 /// Where the next message lies.
@@ -87,6 +89,12 @@ impl Decoder {
     /// True between messages: nothing is stored.
     pub fn is_idle(&self) -> bool {
         self.partial.is_none()
+    }
+
+    /// Frames that ended no message, since the last call. Ask before and after the input is drained: a client that
+    /// sends nothing but pieces is heard of no other way.
+    pub fn take_fragment_count(&mut self) -> u32 {
+        self.partial.as_mut().map_or(0, |partial| mem::take(&mut partial.fragment_count))
     }
 
     /// Takes the next message off the front of `input`; `None` when all of it is used up.
@@ -221,6 +229,7 @@ impl Partial {
             OpCode::Data(Data::Continue) => self.open.expect("checked by the header"),
             OpCode::Data(_) => header.opcode,
         };
+        self.fragment_count += u32::from(!header.is_final);
         self.open = (!header.is_final).then_some(opcode);
         self.lent = header.is_final.then_some(opcode);
         self.message_len = if header.is_final { 0 } else { self.bytes.len() };
@@ -299,6 +308,25 @@ mod tests {
             Message::Pong(bytes) => format!("pong {}", text(bytes)),
             Message::Close { code, reason } => format!("close {code:?} {reason}"),
         }
+    }
+
+    #[test]
+    fn frames_that_end_no_message_are_counted() {
+        let mut decoder = Decoder::new();
+        let mut stream =
+            frames(&[(0x01, b"a"), (0x00, b""), (0x89, b"p"), (0x00, b"b"), (0x80, b"c"), (0x81, b"d")]);
+        let mut input = &mut stream[..];
+        assert_eq!(decoder.next_message(&mut input, MAX).unwrap().map(show), Some("ping p".into()));
+        assert_eq!(decoder.take_fragment_count(), 2);
+        assert_eq!(decoder.next_message(&mut input, MAX).unwrap().map(show), Some("text abc".into()));
+        assert_eq!(decoder.take_fragment_count(), 1);
+        assert_eq!(decoder.next_message(&mut input, MAX).unwrap().map(show), Some("text d".into()));
+        assert_eq!(decoder.take_fragment_count(), 0);
+        // Pieces without an end.
+        let mut stream = [frame(0x01, b""), frame(0x00, b"").repeat(999)].concat();
+        let mut input = &mut stream[..];
+        assert_eq!(decoder.next_message(&mut input, MAX), Ok(None));
+        assert_eq!(decoder.take_fragment_count(), 1_000);
     }
 
     fn decode(stream: &[u8], piece_len: usize) -> (Vec<String>, Decoder) {
