@@ -413,7 +413,7 @@ impl Core {
     /// Descriptor and full generation, when the completion is not of an earlier connection in the slot.
     fn current(&self, id: u32, generation: u32) -> Option<(RawFd, u32)> {
         let hub = self.hub.borrow();
-        let full = hub.generation(id).filter(|full| full & 0x7fff_ffff == generation & 0x7fff_ffff)?;
+        let full = hub.generation(id).filter(|full| full & ring::GENERATION_MASK == generation)?;
         Some((hub.fd(id)?, full))
     }
 
@@ -580,6 +580,7 @@ impl Core {
         metrics.gateway_sessions.set(hub.session_count() as u64);
         metrics.gateway_detached.set(hub.detached_count() as u64);
         metrics.gateway_replay_len.set(hub.replay_len() as u64);
+        metrics.gateway_polls.set(self.ring.borrow().armed_count() as u64);
         if turn.samples {
             metrics.gateway_state_len.set(hub.state_len() as u64);
         }

@@ -6,6 +6,11 @@
 //!
 //! The ring shares its thread with monoio: completions signal an eventfd on which the core's task waits
 //! (waiting on the ring's descriptor itself hangs under DEFER_TASKRUN).
+//!
+//! Invariant: a poll holds its socket. One that stayed behind would keep a closed connection in the kernel for the
+//! life of the process, and its client without a FIN. So every poll is counted until the kernel says that it has
+//! ended, and a socket is given up with a cancellation that cannot miss: `AsyncCancel` marks a poll whose event is
+//! just being handled, where `PollRemove` answers EALREADY and leaves it armed.
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,18 +29,24 @@ pub enum Ready {
 
 pub struct Ring {
     ring: IoUring,
+    /// Polls that the kernel has, or is about to be given.
+    armed_count: usize,
+    /// Cancellations to be asked for once more.
+    again: Vec<u64>,
 }
 
 pub(super) const SUBMISSION_COUNT: u32 = 4_096;
 pub(super) const COMPLETION_COUNT: u32 = 32_768;
 
-/// Low 31 bits of the generation, one bit for the direction, 32 bits for the slot.
+/// Low 30 bits of the generation, a bit for cancellations, one for the direction, 32 bits for the slot.
 const WRITE_BIT: u64 = 1 << 63;
-/// Completions of cancellations, which nobody waits for.
-const NOBODY: u64 = u64::MAX;
+/// The completion is that of a cancellation; the other bits say of what.
+const CANCEL_BIT: u64 = 1 << 62;
+/// What completions know of a generation.
+pub const GENERATION_MASK: u32 = (1 << 30) - 1;
 
 fn user_data(id: u32, generation: u32, write: bool) -> u64 {
-    u64::from(generation & 0x7fff_ffff) << 32 | u64::from(id) | if write { WRITE_BIT } else { 0 }
+    u64::from(generation & GENERATION_MASK) << 32 | u64::from(id) | if write { WRITE_BIT } else { 0 }
 }
 
 impl Ring {
@@ -50,28 +61,38 @@ impl Ring {
             .setup_cqsize(COMPLETION_COUNT)
             .build(SUBMISSION_COUNT)?;
         ring.submitter().register_eventfd(wake.as_raw_fd())?;
-        Ok(Ring { ring })
+        Ok(Ring { ring, armed_count: 0, again: Vec::new() })
     }
 
     /// Watches a socket until it is closed or released.
     pub fn watch(&mut self, fd: RawFd, id: u32, generation: u32) {
         let events = (libc::POLLIN | libc::POLLRDHUP) as u32;
         let entry = opcode::PollAdd::new(types::Fd(fd), events).multi(true).build();
+        self.armed_count += 1;
         self.push(entry.user_data(user_data(id, generation, false)));
     }
 
     /// Tells once when a socket takes bytes again.
     pub fn watch_write(&mut self, fd: RawFd, id: u32, generation: u32) {
         let entry = opcode::PollAdd::new(types::Fd(fd), libc::POLLOUT as u32).build();
+        self.armed_count += 1;
         self.push(entry.user_data(user_data(id, generation, true)));
     }
 
     /// Stops watching; what is under way already still comes and carries the old generation.
     pub fn unwatch(&mut self, id: u32, generation: u32) {
-        for write in [false, true] {
-            let entry = opcode::PollRemove::new(user_data(id, generation, write)).build();
-            self.push(entry.user_data(NOBODY));
-        }
+        self.cancel(user_data(id, generation, false));
+        self.cancel(user_data(id, generation, true));
+    }
+
+    fn cancel(&mut self, poll: u64) {
+        let entry = opcode::AsyncCancel2::new(types::CancelBuilder::user_data(poll).all()).build();
+        self.push(entry.user_data(poll | CANCEL_BIT));
+    }
+
+    /// Polls that the kernel holds; in the long run one per connection, and one more where a client does not read.
+    pub fn armed_count(&self) -> usize {
+        self.armed_count
     }
 
     fn push(&mut self, entry: squeue::Entry) {
@@ -96,18 +117,39 @@ impl Ring {
 
     /// Appends what has happened since the last call. A poll that ended is listed too: watch it again.
     pub fn reap(&mut self, out: &mut VecDeque<(Ready, bool)>) {
-        let completions = self.ring.completion();
-        for completion in completions {
-            let data = completion.user_data();
-            if data == NOBODY || completion.result() == -libc::ECANCELED {
+        for completion in self.ring.completion() {
+            let (data, result) = (completion.user_data(), completion.result());
+            if data & CANCEL_BIT != 0 {
+                match result {
+                    // So many polls end with a completion of their own.
+                    0.. => {}
+                    // There was none: most sockets are not watched for writing, and a poll may have ended by itself,
+                    // of which it has told or tells.
+                    CANCEL_NONE => {}
+                    // Its event is being handled on another processor right now.
+                    CANCEL_MISSED => self.again.push(data & !CANCEL_BIT),
+                    _ => {
+                        let error = io::Error::from_raw_os_error(-result);
+                        tracing::error!(%error, "a poll was not cancelled: its socket stays in the kernel");
+                    }
+                }
                 continue;
             }
-            let (id, generation) = (data as u32, (data >> 32) as u32 & 0x7fff_ffff);
+            let goes_on = cqueue::more(completion.flags());
+            self.armed_count -= usize::from(!goes_on);
+            // The end of a poll that was cancelled: whoever asked for it has given up the socket.
+            if result == -libc::ECANCELED {
+                continue;
+            }
+            let (id, generation) = (data as u32, (data >> 32) as u32 & GENERATION_MASK);
             let ready = match data & WRITE_BIT {
-                0 => Ready::Read { id, generation, ended: has_ended(completion.result()) },
+                0 => Ready::Read { id, generation, ended: has_ended(result) },
                 _ => Ready::Write { id, generation },
             };
-            out.push_back((ready, cqueue::more(completion.flags())));
+            out.push_back((ready, goes_on));
+        }
+        while let Some(poll) = self.again.pop() {
+            self.cancel(poll);
         }
     }
 
@@ -116,6 +158,11 @@ impl Ring {
         !self.ring.completion().is_empty() || self.ring.submission().taskrun()
     }
 }
+
+/// A cancellation that found no poll.
+const CANCEL_NONE: i32 = -libc::ENOENT;
+/// A cancellation that came while the poll could not be cancelled.
+const CANCEL_MISSED: i32 = -libc::EALREADY;
 
 /// What a poll tells: the peer is gone, or the poll itself failed.
 fn has_ended(result: i32) -> bool {
@@ -201,5 +248,45 @@ mod tests {
         drop(client);
         std::thread::sleep(std::time::Duration::from_millis(20));
         assert_eq!(reaped(&mut ring, 1).len(), 0);
+    }
+
+    /// A client that speaks in the very moment in which its connection is closed.
+    #[test]
+    fn no_poll_stays_behind_a_closed_socket() {
+        let wake = Wake::new().unwrap();
+        let mut ring = Ring::new(wake.as_fd()).unwrap();
+        let mut seen = VecDeque::new();
+        for round in 0..400u32 {
+            let (mut client, server) = std::os::unix::net::UnixStream::pair().unwrap();
+            ring.watch(server.as_raw_fd(), 7, round);
+            if round % 2 == 0 {
+                // Until the kernel's own buffer is full, so that the poll for writing stays.
+                server.set_nonblocking(true).unwrap();
+                while (&server).write(&[0; 4_096]).is_ok() {}
+                ring.watch_write(server.as_raw_fd(), 7, round);
+                ring.watch_write(server.as_raw_fd(), 7, round);
+            }
+            ring.submit();
+            client.write_all(b"x").unwrap();
+            ring.unwatch(7, round);
+            drop(server);
+            ring.submit();
+            ring.reap(&mut seen);
+            for _ in 0..100 {
+                ring.submit();
+                ring.reap(&mut seen);
+                if ring.armed_count() == 0 {
+                    break;
+                }
+            }
+            assert_eq!(ring.armed_count(), 0, "round {round}");
+            // The end, or a reset because the byte was not read; not a wait for an end that never comes.
+            client.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+            let end: io::Result<usize> = std::io::Read::read_to_end(&mut client, &mut Vec::new());
+            assert!(
+                end.is_ok() || end.is_err_and(|e| e.kind() == io::ErrorKind::ConnectionReset),
+                "round {round}"
+            );
+        }
     }
 }

@@ -29,6 +29,13 @@ const CORE_NUMBERS: &[CoreNumber] = &[
     ("gateway_connections", "Open gateway connections", None, MetricType::Gauge, |core| {
         core.gateway_connections.value()
     }),
+    (
+        "gateway_polls",
+        "Gateway sockets that the kernel watches; above the connections for long: closed ones are held",
+        None,
+        MetricType::Gauge,
+        |core| core.gateway_polls.value(),
+    ),
     ("gateway_sessions", "Gateway sessions, live and detached", None, MetricType::Gauge, |core| {
         core.gateway_sessions.value()
     }),

@@ -130,6 +130,8 @@ pub struct CoreMetrics {
     pub http_connections: Gauge,
     /// Open gateway connections.
     pub gateway_connections: Gauge,
+    /// Polls that the kernel has armed for gateway sockets; each keeps its socket.
+    pub gateway_polls: Gauge,
     /// Gateway sessions, live and detached.
     pub gateway_sessions: Gauge,
     /// Those of them without a connection, which wait for RESUME.
