@@ -14,6 +14,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::admission::Admission;
+use super::pace::Share;
 use crate::config::Config;
 use crate::domain::Error;
 use crate::limits::{LINGER_MS, POOLED_COUNT_MAX, POOLED_LEN_MAX, READ_LEN};
@@ -57,6 +58,8 @@ pub struct Connections {
     /// Connections that are being told that there are too many.
     pub(super) turned_away_count: Cell<usize>,
     pub(super) admission: Arc<Admission>,
+    /// What they may do until the core's runtime parks.
+    pub(super) share: Rc<Share>,
     metrics: Arc<CoreMetrics>,
 }
 
@@ -68,6 +71,7 @@ impl Connections {
         config: &Config,
         admission: Arc<Admission>,
         metrics: Arc<CoreMetrics>,
+        share: Rc<Share>,
     ) -> Rc<Connections> {
         let (head_ms, body_ms) = (config.http_header_timeout_ms, config.http_body_timeout_ms);
         // 8 bits of core, 31 bits of seconds, 24 bits of requests: a core would need 16 million requests in every
@@ -81,6 +85,7 @@ impl Connections {
             date: Cell::new((0, http_date(0))),
             turned_away_count: Cell::new(0),
             admission,
+            share,
             metrics,
         })
     }

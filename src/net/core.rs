@@ -18,6 +18,7 @@ use slab::Slab;
 use super::admission::Admission;
 use super::http::{Backend, Upgrade};
 use super::listen::set_option;
+use super::pace::Share;
 use super::ring::{self, Ready, Ring};
 use crate::api::State;
 use crate::api::limiter::Limiter;
@@ -74,6 +75,8 @@ pub struct Core {
     port: RefCell<Port>,
     mailbox: RefCell<Endpoint<Mail>>,
     pub wake: Arc<Wake>,
+    /// What HTTP may do between turns.
+    pub share: Rc<Share>,
     pool: Arc<PasswordPool>,
     board: Liveboard,
     admission: Arc<Admission>,
@@ -230,6 +233,7 @@ impl Core {
             ring: RefCell::new(parts.ring),
             port: RefCell::new(parts.port),
             mailbox: RefCell::new(parts.mailbox),
+            share: Rc::new(Share::new(parts.wake.clone())),
             wake: parts.wake,
             pool: parts.pool,
             board: parts.board,
@@ -374,6 +378,7 @@ impl Core {
             || self.buffers.borrow().is_waiting()
             || !self.mailbox.borrow_mut().is_idle()
             || self.ring.borrow_mut().has_completions()
+            || self.share.is_waited_for()
     }
 
     // ----------------------------------------------------------------------------------------- sockets

@@ -200,6 +200,7 @@ impl Socket {
 
     /// Appends up to `room` bytes to `input`; 0 at the end of the stream.
     async fn read(&mut self, input: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+        self.registration.connections.share.take().await;
         let mut buffer = std::mem::take(input);
         buffer.reserve(room);
         let (start, end) = (buffer.len(), buffer.capacity());
@@ -333,6 +334,7 @@ impl<B: Backend> Connection<B> {
                         if !keep_alive {
                             break;
                         }
+                        self.socket.registration.connections.share.take().await;
                     }
                     None => one_by_one = true,
                 },
@@ -358,6 +360,8 @@ impl<B: Backend> Connection<B> {
                     if self.socket.output.len() > PIPELINE_LEN_MAX {
                         self.socket.flush(self.backend.state()).await?;
                     }
+                    // Hundreds of requests may have come in one read.
+                    self.socket.registration.connections.share.take().await;
                 }
                 Front::Upgraded(len, facts) => {
                     self.at += len;

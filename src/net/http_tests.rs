@@ -11,6 +11,7 @@ use crate::api::state::RunState;
 use crate::api::testing::Harness;
 use crate::config::Config;
 use crate::net::admission::Admission;
+use crate::net::pace::Share;
 
 /// What the test double reports of an upgrade: leftover, query, host, user agent.
 type Seen = (Vec<u8>, String, String, String);
@@ -64,6 +65,11 @@ struct Server {
     admission: std::sync::Arc<Admission>,
 }
 
+fn connections(config: &Config) -> Rc<Connections> {
+    let share = Rc::new(Share::unlimited());
+    Connections::new(0, 0, config, Admission::new(config), Default::default(), share)
+}
+
 /// A server that lives as long as the test process. Time flows ten times as fast for deadlines.
 fn server(config: Config) -> Server {
     let (address_out, address) = mpsc::channel();
@@ -79,7 +85,8 @@ fn server(config: Config) -> Server {
         runtime.block_on(async move {
             let harness = Harness::with_config(config);
             let metrics = harness.state.metrics.clone();
-            let connections = Connections::new(1, 7_000, &harness.state.config, shared, metrics);
+            let share = Rc::new(Share::unlimited());
+            let connections = Connections::new(1, 7_000, &harness.state.config, shared, metrics, share);
             let backend = Rc::new(Double { harness, upgraded: RefCell::new(upgraded_out) });
             let sweeping = connections.clone();
             monoio::spawn(async move {
@@ -433,7 +440,7 @@ fn steps_of_a_handler_are_carried_out_after_earlier_answers() {
         let mut client = Client::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let config = Config::default();
-        let connections = Connections::new(0, 0, &config, Admission::new(&config), Default::default());
+        let connections = connections(&config);
         let registration = connections.register(stream.as_raw_fd());
         let mut socket = Socket { registration, stream, output: b"earlier".to_vec() };
         let (upgraded, _keep) = mpsc::channel();
@@ -484,7 +491,7 @@ fn use_of_a_session_is_noted_beside_the_answer() {
         let _client = Client::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let config = Config::default();
-        let connections = Connections::new(0, 0, &config, Admission::new(&config), Default::default());
+        let connections = connections(&config);
         let registration = connections.register(stream.as_raw_fd());
         let mut socket = Socket { registration, stream, output: Vec::new() };
         let harness = Harness::with_config(config);

@@ -10,6 +10,7 @@ pub mod connections;
 mod core;
 pub mod http;
 mod listen;
+mod pace;
 mod ring;
 pub mod rings;
 mod server;

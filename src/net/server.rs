@@ -12,6 +12,7 @@ use super::connections::Connections;
 use super::core::{Core, Parts, Sleep};
 use super::http::{self, Backend};
 use super::listen::{self, listeners};
+use super::pace::Relay;
 use super::ring::Ring;
 use super::rings;
 use crate::api::State;
@@ -279,6 +280,21 @@ fn seeds(
 }
 
 type Ready = Sender<Result<(), String>>;
+type Runtime = monoio::Runtime<monoio::time::TimeDriver<monoio::IoUringDriver>>;
+
+/// The runtime of a core.
+///
+/// # Errors
+/// When the kernel lacks or forbids io_uring.
+pub(super) fn new_runtime() -> std::io::Result<Runtime> {
+    let mut builder = io_uring_monoio::IoUring::builder();
+    builder.setup_single_issuer().setup_defer_taskrun();
+    monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
+        .with_entries(rings::HTTP_SUBMISSION_COUNT)
+        .uring_builder(builder)
+        .enable_timer()
+        .build()
+}
 
 fn run_core(seed: Seed, listening: TcpListener, ready: &Ready) {
     if let Some(cpu) = seed.cpu
@@ -287,16 +303,7 @@ fn run_core(seed: Seed, listening: TcpListener, ready: &Ready) {
         tracing::warn!(cpu, %error, "the core thread is not pinned");
     }
     let (index, core_count) = (seed.index, seed.registry.cores.len());
-    let runtime = rings::patiently(|| {
-        let mut builder = io_uring_monoio::IoUring::builder();
-        builder.setup_single_issuer().setup_defer_taskrun();
-        monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
-            .with_entries(rings::HTTP_SUBMISSION_COUNT)
-            .uring_builder(builder)
-            .enable_timer()
-            .build()
-    });
-    match runtime {
+    match rings::patiently(new_runtime) {
         Ok(mut runtime) => {
             let result = runtime.block_on(core_main(seed, listening, ready));
             if let Err(error) = result {
@@ -316,11 +323,13 @@ async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<
     let ring = rings::patiently(|| Ring::new(seed.wake.as_fd()));
     let ring = ring.map_err(|e| rings::explain(&e, seed.index, core_count, memlock_limit()))?;
     let sleep = Sleep::new(&seed.wake).map_err(|e| format!("cannot watch an eventfd: {e}"))?;
+    let relay = Relay::new().map_err(|e| format!("cannot make an eventfd: {e}"))?;
     let (index, admission) = (seed.index, seed.admission.clone());
     let core = Rc::new(build(seed, ring));
     let started = core.state.started_ms;
     let metrics = core.state.metrics.clone();
-    let connections = Connections::new(index, started, &core.state.config, admission, metrics);
+    let connections =
+        Connections::new(index, started, &core.state.config, admission, metrics, core.share.clone());
     monoio::spawn(accept(listening, core.clone(), connections.clone()));
     monoio::spawn(tick(index, core.clone(), connections.clone()));
     if index == 0 {
@@ -332,7 +341,7 @@ async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<
         core.wake.arm();
         if core.has_work() {
             core.wake.disarm_shared();
-            yield_now().await;
+            relay.pass(&core.share).await;
         } else {
             sleep.sleep().await;
             core.wake.disarm_shared();
@@ -386,6 +395,7 @@ fn build(seed: Seed, ring: Ring) -> Core {
 async fn accept(listening: monoio::net::TcpListener, core: Rc<Core>, connections: Rc<Connections>) {
     let mut is_told = false;
     loop {
+        connections.share.take().await;
         match listening.accept().await {
             Ok((stream, peer)) => {
                 is_told = false;
@@ -430,18 +440,6 @@ async fn sweep(core: Rc<Core>) {
         let command = || Command::new(UserId(0), Sweep { records_max: SWEEP_RECORDS_MAX }.into());
         while let Ok(Reply::Count(1..)) = core.submit(command()).await {}
     }
-}
-
-async fn yield_now() {
-    let mut yielded = false;
-    std::future::poll_fn(|task| {
-        if std::mem::replace(&mut yielded, true) {
-            return std::task::Poll::Ready(());
-        }
-        task.waker().wake_by_ref();
-        std::task::Poll::Pending
-    })
-    .await;
 }
 
 /// SIGTERM and SIGINT, taken by the main thread instead of ending the process.
