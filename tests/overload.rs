@@ -280,8 +280,15 @@ fn a_client_that_never_reads_is_closed_and_may_resume() {
     let ready = sleeper.identify(&owner.token);
     let mut line = Line::open(server.address()).unwrap();
     let mut times = Vec::new();
-    for index in 0..COUNT {
-        let begun = Instant::now();
+    let started = Instant::now();
+    let mut count = 0;
+    // As long as a client may be behind that does not read at all, and longer.
+    while count < COUNT || started.elapsed() < Duration::from_secs(6) {
+        if count >= COUNT {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let (begun, index) = (Instant::now(), count);
+        count += 1;
         line.post(&messages, &owner.token, &content(index)).unwrap().want(200);
         times.push(begun.elapsed());
         // The other session gets everything. It reads as fast as is posted: on a machine that stands still a reader
@@ -301,15 +308,65 @@ fn a_client_that_never_reads_is_closed_and_may_resume() {
             other => panic!("{other:?}"),
         }
     }
-    assert!(sleeper.sequence < COUNT as u64, "it was cut off");
+    assert!(sleeper.sequence < count as u64, "it was cut off");
     let mut resumed = server.gateway();
     resumed.sequence = sleeper.sequence;
     let d = json!({"token": owner.token, "session_id": ready["session_id"], "seq": sleeper.sequence});
     resumed.send(&json!({"op": 6, "d": d}));
     assert_eq!(resumed.json()["t"], "RESUMED");
-    while resumed.sequence < COUNT as u64 + 1 {
+    while resumed.sequence < count as u64 + 1 {
         assert_eq!(resumed.json()["t"], "MESSAGE_CREATE");
     }
+}
+
+/// A gateway that never rests, and a connection that pipelines without end: others on the same core are served.
+#[test]
+fn who_never_rests_leaves_the_others_their_turn() {
+    let server = Server::start(&["runtime.cores=1", "websocket.rate_limit_per_minute=0"]);
+    let user = server.register("patient");
+    let address = server.address();
+    let over = AtomicBool::new(false);
+    let flood = |mut stream: TcpStream, bytes: Vec<u8>| {
+        stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let mut reader = stream.try_clone().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut buffer = vec![0; 1 << 20];
+                while !over.load(Ordering::Relaxed) {
+                    let _ = reader.read(&mut buffer);
+                }
+            });
+            stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+            while !over.load(Ordering::Relaxed) {
+                let _ = stream.write(&bytes);
+            }
+        });
+    };
+    let pings = support::websocket::frame(0x89, b"at full speed", Some([1, 2, 3, 4])).repeat(5_000);
+    let requests = b"GET /api/v1/health HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1_000);
+    std::thread::scope(|scope| {
+        let gateway = server.gateway().stream().try_clone().unwrap();
+        scope.spawn(|| flood(gateway, pings));
+        scope.spawn(|| flood(open(address), requests));
+        let mut socket = server.gateway();
+        socket.identify(&user.token);
+        let mut line = Line::open(address).unwrap();
+        let (mut asked, mut beats) = (Vec::new(), Vec::new());
+        for _ in 0..30 {
+            let begun = Instant::now();
+            line.get("/users/@me", &user.token).expect("a turn").want(200);
+            asked.push(begun.elapsed());
+            let begun = Instant::now();
+            socket.events_until_now();
+            beats.push(begun.elapsed());
+        }
+        over.store(true, Ordering::Relaxed);
+        let (asked, beats) = (p99(asked), p99(beats));
+        // Without a turn of their own they would wait for the end of the floods. How many turns they wait is tested
+        // where turns can be counted.
+        println!("requests {asked:?}, heartbeats {beats:?}");
+        assert!(asked < 10 * STARVED && beats < 10 * STARVED, "{asked:?} {beats:?}");
+    });
 }
 
 #[test]

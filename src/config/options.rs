@@ -217,11 +217,11 @@ options! {
     websocket_resume_buffer_events "websocket.resume_buffer_events": u64 = 1000, range(0, 1_000_000), "Dispatches of a session kept for RESUME";
     websocket_resume_buffer_bytes "websocket.resume_buffer_bytes": u64 = 8 * MIB, bytes(0, GIB), "The same in bytes";
     websocket_replay_bytes "websocket.replay_bytes": u64 = 64 * MIB, bytes(64 * KIB, 64 * GIB), "Recent events kept for RESUME by all sessions of a core together";
-    websocket_send_queue_events "websocket.send_queue_events": u64 = 512, range(0, 1_000_000), "Unsent dispatches before close 4008; 0 = off";
+    websocket_send_queue_events "websocket.send_queue_events": u64 = 512, range(0, 1_000_000), "Unsent dispatches, for 5 s, before close 4008; 0 = off";
     websocket_send_queue_bytes "websocket.send_queue_bytes": u64 = MIB, bytes(0, GIB), "The same in bytes; 0 = off";
     websocket_send_timeout_ms "websocket.send_timeout_ms": u64 = 15_000, range(0, HOUR_MS), "A write stalled for this long closes 4008; 0 = off";
     websocket_socket_send_buffer "websocket.socket_send_buffer": u64 = 256 * KIB, bytes(0, 64 * MIB), "Kernel send buffer of a gateway socket; 0 = the system's";
-    websocket_rate_limit_per_minute "websocket.rate_limit_per_minute": u64 = 120, range(0, 1_000_000), "Messages a client may send on one connection; 0 = off";
+    websocket_rate_limit_per_minute "websocket.rate_limit_per_minute": u64 = 120, range(0, 1_000_000), "Messages, pings, pongs and pieces of messages a client may send on one connection; 0 = off";
     websocket_max_connections_per_user "websocket.max_connections_per_user": u64 = 5, range(0, 100_000), "Live sessions of one user, bots apart; 0 = off";
     websocket_identify_burst "websocket.identify_burst": u64 = 5, range(0, 100_000), "IDENTIFYs of one token in a row; 0 = off";
     websocket_identify_interval_ms "websocket.identify_interval_ms": u64 = 5000, range(0, HOUR_MS), "One more each; 0 = off";

@@ -1,12 +1,14 @@
 //! What clients send: decoding, the order of checks (§1.2), and each opcode.
 
 use super::connection::State;
+use super::expiry::LOOK_MS;
 use super::hub::{Ask, Cx, Hub, Mail};
+use super::input::SERVER_EFFORT;
 use super::protocol::{Close, op, sendable};
 use super::session::{NONE, Session, SessionId};
 use crate::domain::credential::{require_usable, verify};
 use crate::domain::presence::PresenceSet;
-use crate::domain::{Command, EventName, intent, server, typing, version, view};
+use crate::domain::{Command, EventName, intent, relationship, server, typing, version, view};
 use crate::id::{ChannelId, TokenId, UserId};
 use crate::store::records::{ArchivedUser, status};
 use crate::store::tables::{PRESENCES, SERVERS, TOKENS, USERS};
@@ -24,7 +26,7 @@ pub struct Resume {
 }
 
 impl Hub {
-    /// One message. Steps 1 to 6 of §1.2, then the opcode.
+    /// One message that is within the client's rate. Steps 2 to 6 of §1.2, then the opcode.
     pub(super) fn on_payload(
         &mut self,
         cx: &Cx<'_>,
@@ -32,10 +34,7 @@ impl Hub {
         bytes: &mut [u8],
         binary: bool,
     ) -> Option<Resume> {
-        let per_minute = self.settings.messages_per_minute;
-        let outcome = if !self.connections[id as usize].allow_message(cx.ms(), per_minute) {
-            Err(&Close::RATE_LIMITED)
-        } else if binary && is_zlib(bytes) {
+        let outcome = if binary && is_zlib(bytes) {
             self.dispatch_inflated(cx, id, bytes)
         } else {
             self.dispatch(cx, id, bytes)
@@ -212,10 +211,9 @@ impl Hub {
         let slot = self.sessions.next_index() as u32;
         let session_id = SessionId::new((cx.random)(), self.core, slot, self.secret);
         let mut session = Session::new(session_id, user_id, token_id, intents, id);
-        let sessions = &self.sessions;
-        let before = self.users.insert(user_id, slot, |slot| sessions[slot as usize].user_id);
-        session.next_of_user = before.unwrap_or(NONE);
+        session.blocks = relationship::blocks_any(cx.read, user_id);
         self.sessions.insert(session);
+        self.link(slot);
         let connection = &mut self.connections[id as usize];
         connection.session = slot;
         connection.state = State::Ready;
@@ -232,6 +230,7 @@ impl Hub {
         self.send_text(id, &ready);
         self.dispatch_count += 1;
         self.work.identifies += 1;
+        self.watch_expiry(cx, id, LOOK_MS);
         let session = self.session_ref(slot);
         self.tell_home(cx, user_id, Mail::Up { user_id, session, new: true });
     }
@@ -258,6 +257,7 @@ impl Hub {
             let mut guilds = Array::new(d.key("guilds"));
             for server_id in server::ids_of(cx.read, user_id) {
                 self.interest.add(cx.read, server_id, user_id, slot, intents);
+                self.effort += SERVER_EFFORT;
                 let Some(server) = cx.read.get(SERVERS, server_id) else { continue };
                 guilds.object().id("id", server_id.0).str("name", &server.name).bool("unavailable", false);
             }
@@ -373,12 +373,16 @@ impl Hub {
         if !again {
             connection.compress = compress && self.settings.compression_enabled;
         }
-        let session = &mut self.sessions[slot as usize];
-        self.detached_count -= usize::from(session.connection == NONE);
+        let was_detached = self.sessions[slot as usize].connection == NONE;
+        if was_detached {
+            self.unlink(slot);
+        }
+        self.detached_count -= usize::from(was_detached);
         self.work.resumes += 1;
+        let session = &mut self.sessions[slot as usize];
         session.connection = id;
         session.sent = seq.max(1);
-        session.replay_until = session.seq;
+        session.replay_until_or_detached_ms = session.seq;
         let mark = session.sent < session.seq && !session.dirty;
         session.dirty |= mark;
         let name = EventName::Resumed.text();
@@ -386,6 +390,10 @@ impl Hub {
         if mark {
             self.dirty_sessions.push_back(slot);
         }
+        if was_detached {
+            self.link(slot);
+        }
+        self.watch_expiry(cx, id, LOOK_MS);
         if !again {
             let session = self.session_ref(slot);
             self.tell_home(cx, user_id, Mail::Up { user_id, session, new: false });

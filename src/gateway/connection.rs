@@ -66,8 +66,16 @@ pub enum State {
     Connected,
     /// Has a session.
     Ready,
-    /// A close frame is queued or sent; input is discarded.
+    /// Our close frame is queued or sent; of what still comes only the client's matters.
     Closing,
+    /// Both sides have closed: what comes is discarded, and our side of the socket ends with the last byte.
+    Closed,
+}
+
+impl State {
+    pub fn is_closing(self) -> bool {
+        matches!(self, State::Closing | State::Closed)
+    }
 }
 
 /// Most of the time a client is silent and has been sent everything: then this and its [`Session`] are all there is
@@ -111,6 +119,8 @@ pub struct Busy {
     pub out: Vec<u8>,
     /// A message that has arrived in part.
     decoder: Decoder,
+    /// What has arrived and waits for a turn that has time for it.
+    pub input: Vec<u8>,
     /// The compressed stream, if it is one.
     pub deflate: DeflateStream,
     /// When `blocked` began.
@@ -118,6 +128,8 @@ pub struct Busy {
     /// Unsent bytes of dispatches behind a blocked socket, counted up to `backlog_seq`.
     pub backlog_len: u32,
     pub backlog_seq: u32,
+    /// Since when the backlog is beyond its bounds.
+    pub over_since: Option<Ms>,
 }
 
 // Paid by every idle session.
@@ -192,7 +204,13 @@ impl Connection {
 
     /// Gives back what holds nothing any more.
     pub fn settle(&mut self) {
-        let is_over = |busy: &Busy| busy.out.is_empty() && busy.decoder.is_idle() && busy.deflate.is_unused();
+        let is_over = |busy: &Busy| {
+            busy.out.is_empty()
+                && busy.decoder.is_idle()
+                && busy.input.is_empty()
+                && busy.deflate.is_unused()
+                && busy.over_since.is_none()
+        };
         if !self.blocked && self.busy.as_deref().is_some_and(is_over) {
             self.busy = None;
         }
@@ -213,15 +231,18 @@ impl Connection {
 
     /// Bytes it holds on the heap, without what the codec keeps of a message that is not whole.
     pub fn heap_len(&self) -> usize {
-        let of = |busy: &Busy| size_of::<Busy>() + busy.out.capacity() + busy.deflate.heap_len();
+        let of = |busy: &Busy| {
+            size_of::<Busy>() + busy.out.capacity() + busy.input.capacity() + busy.deflate.heap_len()
+        };
         self.busy.as_deref().map_or(0, of)
     }
 
-    /// Takes one message from the inbound allowance: `per_minute` messages at once, refilled evenly; 0 = no limit.
-    pub fn allow_message(&mut self, now: Ms, per_minute: u32) -> bool {
-        if per_minute == 0 {
-            return true;
-        }
+    /// Takes messages from the inbound allowance: `per_minute` messages at once, refilled evenly; 0 = no limit.
+    pub fn allow_messages(&mut self, now: Ms, per_minute: u32, count: u32) -> bool {
+        per_minute == 0 || (0..count.min(per_minute + 1)).all(|_| self.allow_message(now, per_minute))
+    }
+
+    fn allow_message(&mut self, now: Ms, per_minute: u32) -> bool {
         // Emission interval in whole milliseconds: 120 per minute are 500 ms each.
         let interval = (60_000 / per_minute).max(1);
         let start = if (self.allowed_ms.wrapping_sub(now) as i32) < 0 { now } else { self.allowed_ms };
@@ -260,9 +281,10 @@ mod tests {
         assert!(connection.allow_message(now, 120));
         assert!(!connection.allow_message(now, 120));
         now = now.wrapping_add(600_000);
-        assert!((0..120).all(|_| connection.allow_message(now, 120)));
-        assert!(!connection.allow_message(now, 120));
-        assert!(connection.allow_message(now, 0));
+        assert!(connection.allow_messages(now, 120, 120));
+        assert!(!connection.allow_messages(now, 120, 1));
+        assert!(!connection.allow_messages(now, 120, u32::MAX));
+        assert!(connection.allow_messages(now, 0, u32::MAX));
     }
 
     #[test]

@@ -13,11 +13,6 @@ use crate::store::records::{relation, status};
 use crate::store::tables::{PRESENCES, USER_SERVERS};
 use crate::wire::json::Object;
 
-/// Relationships of one user that a presence change looks at.
-const FRIEND_COUNT_MAX: usize = 2_000;
-/// Servers of one user that a presence change looks at.
-const SERVER_COUNT_MAX: usize = 1_000;
-
 impl Hub {
     /// The outputs of one batch. `cx.read` is the state right after it.
     pub fn apply(&mut self, cx: &Cx<'_>, outputs: &[Output]) {
@@ -106,6 +101,9 @@ impl Hub {
         event: &'e Event,
         more: impl Iterator<Item = &'e Event>,
     ) {
+        if event.name == EventName::RelationshipAdd {
+            self.note_blocks(cx, event);
+        }
         let mut recipients = std::mem::take(&mut self.recipients);
         recipients.clear();
         self.collect(cx, event, &mut recipients);
@@ -131,6 +129,23 @@ impl Hub {
         }
     }
 
+    /// Somebody has a new relationship: if it is a block, presences to him take a look from now on.
+    fn note_blocks(&mut self, cx: &Cx<'_>, event: &Event) {
+        let Audience::Users(users) = &event.audience else { return };
+        for user_id in users {
+            let slots = self.slots_of(*user_id);
+            if !slots.is_empty() && relationship::blocks_any(cx.read, *user_id) {
+                slots.into_iter().for_each(|slot| self.sessions[slot as usize].blocks = true);
+            }
+        }
+    }
+
+    /// An event that a session has caused for itself alone: what it takes of the memory for RESUME is its own.
+    pub(super) fn deliver_private(&mut self, slot: u32, name: EventName, payload: std::sync::Arc<[u8]>) {
+        let handle = self.replay.push_private(slot, name, payload);
+        self.hand_out(&[slot], handle, 1);
+    }
+
     /// One event to sessions that are known.
     pub(super) fn deliver_to(&mut self, slots: &[u32], name: EventName, payload: std::sync::Arc<[u8]>) {
         let handle = self.replay.push(name, payload);
@@ -149,6 +164,7 @@ impl Hub {
                 self.dirty_sessions.push_back(slot);
             }
         }
+        self.effort += u64::from(count) * slots.len() as u64;
         self.work.events += u64::from(count);
         self.dispatch_count += u64::from(count) * slots.len() as u64;
     }
@@ -187,7 +203,12 @@ impl Hub {
 
     /// Friends and members of shared servers, once each, without blocked pairs (§6.5).
     ///
-    /// Grows with the friends of the user plus the sessions on this core in his servers; one look-up per recipient.
+    /// Grows with the friends of the user plus the sessions on this core in his servers; of those each is looked at
+    /// once, and in each further server a mark of four bytes. One look-up per recipient who has blocked somebody.
+    /// Friends and servers are bounded by [`RELATIONSHIP_COUNT_MAX`] and [`SERVER_COUNT_MAX`].
+    ///
+    /// [`RELATIONSHIP_COUNT_MAX`]: crate::limits::RELATIONSHIP_COUNT_MAX
+    /// [`SERVER_COUNT_MAX`]: crate::limits::SERVER_COUNT_MAX
     fn collect_acquaintances(
         &mut self,
         cx: &Cx<'_>,
@@ -201,27 +222,28 @@ impl Hub {
         }
         // What he thinks of others is read once; what each of them thinks of him is looked up.
         let own = relationship::kinds(cx.read, user_id);
-        let friends = own.iter().filter(|(_, kind)| with_friends && *kind == relation::FRIEND);
-        for (other, _) in friends.take(FRIEND_COUNT_MAX) {
-            self.collect_user(*other, gate, out);
-        }
-        for ((_, server_id), _) in cx.read.scan(USER_SERVERS, user_id).take(SERVER_COUNT_MAX) {
-            let sessions = &self.sessions;
-            let user_of = |slot: u32| sessions[slot as usize].user_id;
-            self.interest.collect(cx.read, server_id, Filter::Server(0), gate, user_of, out);
-        }
         self.mark = self.mark.wrapping_add(1);
         self.marks.resize(self.sessions.index_end().max(self.marks.len()), self.mark.wrapping_sub(1));
-        let (sessions, marks, mark) = (&self.sessions, &mut self.marks, self.mark);
+        for (other, _) in own.iter().filter(|(_, kind)| with_friends && *kind == relation::FRIEND) {
+            self.collect_user(*other, gate, out);
+        }
+        let (marks, mark) = (&mut self.marks, self.mark);
+        out.iter().for_each(|&slot| marks[slot as usize] = mark);
+        for ((_, server_id), _) in cx.read.scan(USER_SERVERS, user_id) {
+            self.interest.collect_new(server_id, gate, &mut self.marks, mark, out);
+        }
+        let sessions = &self.sessions;
         out.retain(|&slot| {
-            let first = std::mem::replace(&mut marks[slot as usize], mark) != mark;
-            let other = sessions[slot as usize].user_id;
+            let session = &sessions[slot as usize];
+            let other = session.user_id;
             let known = own.binary_search_by_key(&other, |(other, _)| *other);
             let excluded = known.is_ok_and(|index| {
                 let kind = own[index].1;
                 kind == relation::BLOCKED || (kind == relation::FRIEND && !with_friends)
             });
-            first && other != user_id && !excluded && !relationship::has_blocked(cx.read, other, user_id)
+            // Few have blocked anybody; for the others there is nothing to look up.
+            let blocked = || session.blocks && relationship::has_blocked(cx.read, other, user_id);
+            other != user_id && !excluded && !blocked()
         });
     }
 
@@ -247,8 +269,11 @@ fn event_of(output: &Output) -> Option<&Event> {
 /// out once, and each session is looked at once. A batch of 256 messages to a channel that 15,000 see would otherwise
 /// keep all others of the core waiting for 28 ms (`cargo bench --bench growth`).
 fn is_row(event: &Event, next: &Event) -> bool {
-    // A channel that is gone is forgotten after its event, and a presence is looked up for each.
-    let alone = |event: &Event| event.name == EventName::ChannelDelete || event.presence_of.is_some();
+    // A channel that is gone is forgotten after its event, a presence is looked up for each, and a block is noted.
+    let alone = |event: &Event| {
+        matches!(event.name, EventName::ChannelDelete | EventName::RelationshipAdd)
+            || event.presence_of.is_some()
+    };
     event.audience == next.audience
         && (event.intent, event.except) == (next.intent, next.except)
         && !alone(event)

@@ -7,11 +7,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use super::by_user::ByUser;
 use super::survey::map_len;
 use crate::domain::presence::{Liveness, visible_status};
 use crate::domain::{Audience, Event, EventName, intent};
 use crate::id::UserId;
+use crate::limits::{PRESENCE_BURST, PRESENCE_INTERVAL_MS};
 use crate::runtime::paged::PagedSlab;
 use crate::runtime::shared_map::{Reader, Writer};
 use crate::store::Read;
@@ -131,12 +134,24 @@ pub struct Home {
     /// Users to look at again, by time: after the grace, and when a status set over REST lapses.
     checks: VecDeque<(u64, UserId)>,
     lapses: VecDeque<(u64, UserId)>,
+    /// Users who have changed their presence of late.
+    paces: FxHashMap<UserId, Pace>,
+    /// Their next looks: what was held back is told, and who rests is forgotten.
+    paced: VecDeque<(u64, UserId)>,
     /// Entries of the live map that can be forgotten at that time.
     forgets: VecDeque<(u64, UserId)>,
     live: Writer,
     offline_grace_ms: u64,
     rest_timeout_ms: u64,
     connections_max: usize,
+}
+
+/// A change of presence may reach everybody of 2,000 servers, so how often one user causes that is bounded.
+struct Pace {
+    /// Theoretical arrival time of his next change (GCRA).
+    allowed_ms: u64,
+    /// A change was held back.
+    is_held: bool,
 }
 
 /// What a change at home leads to.
@@ -158,6 +173,8 @@ impl Home {
             users: ByUser::default(),
             checks: VecDeque::new(),
             lapses: VecDeque::new(),
+            paces: FxHashMap::default(),
+            paced: VecDeque::new(),
             forgets: VecDeque::new(),
             live,
             offline_grace_ms,
@@ -168,9 +185,11 @@ impl Home {
 
     /// Bytes of users and of the times to look at them again.
     pub fn state_len(&self) -> usize {
-        let queued = self.checks.capacity() + self.lapses.capacity() + self.forgets.capacity();
+        let lists = [&self.checks, &self.lapses, &self.forgets, &self.paced];
+        let queued: usize = lists.into_iter().map(VecDeque::capacity).sum();
         self.present.index_end() * PagedSlab::<Present>::ENTRY_LEN
             + map_len::<u32, ()>(self.users.len())
+            + map_len::<UserId, Pace>(self.paces.capacity())
             + queued * size_of::<(u64, UserId)>()
     }
 
@@ -229,20 +248,61 @@ impl Home {
         effects
     }
 
-    /// The stored presence changed. Set over REST it counts for a while without a session.
+    /// Whether a user has a session, live or detached, on any core.
+    pub fn has_session(&self, user_id: UserId) -> bool {
+        let present = &self.present;
+        let index = self.users.get(user_id, |index| present[index as usize].user_id);
+        index.is_some_and(|index| present[index as usize].session_count > 0)
+    }
+
+    /// The stored presence changed. Set over REST it counts for a while without a session. Who changes it all the
+    /// time is told of less often, and late; the last change always.
     pub fn stored(&mut self, read: Read<'_>, now_ms: u64, user_id: UserId) -> Effects {
         let mut effects = Effects::default();
         let rest_at = read.get(PRESENCES, user_id).map_or(0, |stored| stored.rest_at.to_native());
         if now_ms.saturating_sub(rest_at) < self.rest_timeout_ms {
             self.lapses.push_back((now_ms + self.rest_timeout_ms, user_id));
         }
-        self.announce(read, now_ms, user_id, &mut effects);
+        if self.may_tell(now_ms, user_id) {
+            self.announce(read, now_ms, user_id, &mut effects);
+        }
         effects
+    }
+
+    /// Takes from a user's allowance of changes; when it is used up, he is looked at again later.
+    fn may_tell(&mut self, now_ms: u64, user_id: UserId) -> bool {
+        let pace = self.paces.entry(user_id).or_insert_with(|| {
+            self.paced.push_back((now_ms + PRESENCE_INTERVAL_MS, user_id));
+            Pace { allowed_ms: now_ms, is_held: false }
+        });
+        let start = pace.allowed_ms.max(now_ms);
+        pace.is_held = start - now_ms > PRESENCE_INTERVAL_MS * (PRESENCE_BURST - 1);
+        if !pace.is_held {
+            pace.allowed_ms = start + PRESENCE_INTERVAL_MS;
+        }
+        !pace.is_held
+    }
+
+    /// Looks at users who have changed their presence of late: one entry each, once per interval.
+    fn tell_held(&mut self, read: Read<'_>, now_ms: u64, count_max: usize, effects: &mut Effects) {
+        for _ in 0..count_max {
+            let Some((_, user_id)) = self.paced.pop_front_if(|(due, _)| *due <= now_ms) else { break };
+            let Some(pace) = self.paces.get_mut(&user_id) else { continue };
+            let is_held = std::mem::take(&mut pace.is_held);
+            if !is_held && pace.allowed_ms <= now_ms {
+                self.paces.remove(&user_id);
+                continue;
+            }
+            self.paced.push_back((now_ms + PRESENCE_INTERVAL_MS, user_id));
+            if is_held && self.may_tell(now_ms, user_id) {
+                self.announce(read, now_ms, user_id, effects);
+            }
+        }
     }
 
     /// Whether somebody's time has come.
     pub fn has_due(&self, now_ms: u64) -> bool {
-        let lists = [&self.checks, &self.lapses, &self.forgets];
+        let lists = [&self.checks, &self.lapses, &self.forgets, &self.paced];
         lists.into_iter().any(|list| list.front().is_some_and(|(due, _)| *due <= now_ms))
     }
 
@@ -267,6 +327,7 @@ impl Home {
             self.announce(read, now_ms, user_id, &mut effects);
             self.drop_if_absent(user_id);
         }
+        self.tell_held(read, now_ms, count_max, &mut effects);
         // Once a status set over REST could no longer be younger than the leaving, the time of leaving is moot.
         for _ in 0..count_max {
             let Some((_, user_id)) = self.forgets.pop_front_if(|(due, _)| *due <= now_ms) else { break };
@@ -451,6 +512,33 @@ mod tests {
         assert_eq!(statuses(&home.stored(stored.snapshot().read(), 1_000_000, USER)), [""; 0]);
         store(&stored, status::INVISIBLE, 0);
         assert_eq!(statuses(&home.stored(stored.snapshot().read(), 1_000_000, USER)), ["offline"]);
+    }
+
+    #[test]
+    fn who_changes_all_the_time_is_told_of_less_often_and_last_of_all_as_he_is() {
+        let (_folder, stored) = temporary(1 << 24);
+        let (mut home, _) = home();
+        home.up(stored.snapshot().read(), 0, USER, session(1), true);
+        let mut told = Vec::new();
+        // Ten a second, for ten seconds.
+        for step in 1..=100u64 {
+            let now = 1_000 + step * 100;
+            store(&stored, if step % 2 == 0 { status::DND } else { status::IDLE }, 0);
+            told.extend(statuses(&home.stored(stored.snapshot().read(), now, USER)));
+            told.extend(statuses(&home.tick(stored.snapshot().read(), now, 9)));
+        }
+        assert!((10..=20).contains(&told.len()), "{}", told.len());
+        store(&stored, status::ONLINE, 0);
+        told.extend(statuses(&home.stored(stored.snapshot().read(), 11_050, USER)));
+        for now in (11_100..14_000).step_by(100) {
+            told.extend(statuses(&home.tick(stored.snapshot().read(), now, 9)));
+        }
+        assert_eq!(told.last().map(String::as_str), Some("online"));
+        // Who rests is forgotten.
+        for now in (14_000..40_000).step_by(100) {
+            home.tick(stored.snapshot().read(), now, 9);
+        }
+        assert!(home.paces.is_empty() && home.paced.is_empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! All gateway state of one core, and the life of a connection.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use rustc_hash::FxHashMap;
 use super::by_user::ByUser;
 use super::client::Resume;
 use super::connection::{Connection, Facts, Hosts, Ms, State, since};
+use super::expiry::{LOOK_MS, Walk};
 use super::home::{Effects, Home, Ref};
 use super::interest::Interest;
 use super::members::Job;
@@ -27,9 +29,7 @@ use crate::runtime::shared_map::Writer;
 use crate::runtime::wheel::Wheel;
 use crate::store::Read;
 use crate::store::tables::USER_SERVERS;
-use crate::wire::websocket::{
-    Control, Deflater, Inflater, Message, OpCode, write_close, write_frame, write_ping, write_pong,
-};
+use crate::wire::websocket::{Control, Deflater, Inflater, OpCode, write_close, write_frame, write_ping};
 
 /// What the gateway takes from the configuration.
 #[derive(Clone, Debug)]
@@ -158,7 +158,7 @@ pub enum Action {
         /// Of its [`Facts`].
         ticket: u32,
     },
-    /// The close frame is out: shut the writing side, go on reading.
+    /// Both close frames are there and ours is out: shut the writing side, go on reading.
     ShutWrite {
         fd: RawFd,
     },
@@ -211,6 +211,13 @@ pub struct Hub {
     pub(super) closing: VecDeque<(Ms, u32, u32)>,
     pub(super) stalled: VecDeque<(Ms, u32, u32)>,
     pub(super) expiring: VecDeque<(Ms, u32, SessionId)>,
+    /// Ends of tokens that come before the next look at their connection: core time, connection, generation.
+    pub(super) expiries: BinaryHeap<Reverse<(u64, u32, u32)>>,
+    pub(super) walk: Walk,
+    /// Connections with input that waits for a turn that has time for it.
+    pub(super) unread: VecDeque<(u32, u32)>,
+    /// What reading has cost in this turn, in dispatches.
+    pub(super) effort: u64,
     /// The last tick left due work for the next one.
     overdue: bool,
     next_generation: u32,
@@ -232,7 +239,7 @@ const WHEEL_SLOTS: usize = 512;
 
 /// What one tick ends: sessions, and places of them in servers, counted together. 10,000 take about 4 ms. A mass
 /// disconnect of 60,000 sessions in 200 servers each would otherwise hold up everybody for five seconds.
-const ENDED_PER_TICK: usize = if cfg!(test) { 20 } else { 10_000 };
+pub(super) const ENDED_PER_TICK: usize = if cfg!(test) { 20 } else { 10_000 };
 /// Users whom one tick looks at because their presence may have lapsed, and in steps of how many.
 const LAPSED_PER_TICK: usize = if cfg!(test) { 2 } else { 256 };
 const LAPSED_PER_STEP: usize = if cfg!(test) { 1 } else { 16 };
@@ -261,6 +268,7 @@ impl Hub {
             &config.versioning_min_supported_version,
             &config.versioning_update_url,
         );
+        let session_timeout_ms = settings.session_timeout_ms;
         Hub {
             core,
             core_count,
@@ -273,6 +281,10 @@ impl Hub {
             users: ByUser::default(),
             interest: Interest::default(),
             home,
+            expiries: BinaryHeap::new(),
+            walk: Walk::after_start(mono_ms, session_timeout_ms),
+            unread: VecDeque::new(),
+            effort: 0,
             jobs: VecDeque::new(),
             typing: FxHashMap::default(),
             actions: Vec::new(),
@@ -361,9 +373,8 @@ impl Hub {
         let timeouts =
             [settings.ping_interval_ms, settings.heartbeat_timeout_ms, settings.identify_timeout_ms];
         // An adopted connection is older than now; its first look comes a little late, never early.
-        if let Some(first) = timeouts.into_iter().filter(|timeout| *timeout > 0).min() {
-            self.wheel.insert(cx.mono_ms + u64::from(first), id, generation);
-        }
+        let first = timeouts.into_iter().filter(|timeout| *timeout > 0).fold(LOOK_MS, u32::min);
+        self.wheel.insert(cx.mono_ms + u64::from(first), id, generation);
         id
     }
 
@@ -381,55 +392,7 @@ impl Hub {
         id
     }
 
-    /// Bytes have arrived; they are overwritten (unmasked in place).
-    pub fn receive(&mut self, cx: &Cx<'_>, id: u32, bytes: &mut [u8]) {
-        let Some(connection) = self.connections.get_mut(id as usize) else { return };
-        if connection.state == State::Closing {
-            return;
-        }
-        let mut decoder = connection.take_decoder();
-        let mut input = bytes;
-        // Messages are handled one by one; a message that closes or hands over ends the loop.
-        loop {
-            if self.connections.get(id as usize).is_none_or(|c| c.state == State::Closing) {
-                return;
-            }
-            match decoder.next_message(&mut input, self.settings.message_len_max) {
-                Ok(Some(message)) => {
-                    if let Some(resume) = self.on_message(cx, id, message) {
-                        return self.hand_over(id, resume, input);
-                    }
-                }
-                Ok(None) => break,
-                Err(error) => return self.close(cx, id, close_for(error.code())),
-            }
-        }
-        if let Some(connection) = self.connections.get_mut(id as usize) {
-            connection.put_decoder(decoder);
-        }
-    }
-
-    /// Returns a RESUME that another core must decide.
-    fn on_message(&mut self, cx: &Cx<'_>, id: u32, message: Message<'_>) -> Option<Resume> {
-        self.work.messages += 1;
-        match message {
-            Message::Text(text) => return self.on_payload(cx, id, text, false),
-            Message::Binary(bytes) => return self.on_payload(cx, id, bytes, true),
-            Message::Ping(payload) => {
-                write_pong(self.connections[id as usize].out(), payload);
-                self.mark_dirty(id);
-            }
-            Message::Pong(_) => self.connections[id as usize].pinged = false,
-            // Answered with the same code, or without one (§1).
-            Message::Close { code, .. } => {
-                self.drain(id);
-                self.close_now(cx, id, code, "");
-            }
-        }
-        None
-    }
-
-    fn hand_over(&mut self, id: u32, resume: Resume, rest: &[u8]) {
+    pub(super) fn hand_over(&mut self, id: u32, resume: Resume, rest: &[u8]) {
         let (to, _) = resume.session_id.place(self.secret);
         let connection = self.connections.remove(id as usize);
         self.work.closed += 1;
@@ -461,7 +424,7 @@ impl Hub {
     pub(super) fn close_now(&mut self, cx: &Cx<'_>, id: u32, code: Option<u16>, reason: &str) {
         self.detach(cx, id);
         let Some(connection) = self.connections.get_mut(id as usize) else { return };
-        if connection.state == State::Closing {
+        if connection.state.is_closing() {
             return;
         }
         match code {
@@ -496,18 +459,6 @@ impl Hub {
         Ref { core: self.core as u16, slot, generation: u16::from_le_bytes([id[8], id[9]]) }
     }
 
-    /// Slots of a user's sessions on this core.
-    pub(super) fn slots_of(&self, user_id: UserId) -> smallvec::SmallVec<[u32; 6]> {
-        let mut slots = smallvec::SmallVec::new();
-        let first = self.users.get(user_id, |slot| self.sessions[slot as usize].user_id);
-        let mut slot = first.unwrap_or(NONE);
-        while slot != NONE {
-            slots.push(slot);
-            slot = self.sessions[slot as usize].next_of_user;
-        }
-        slots
-    }
-
     /// Tells the home core of a user, which may be this one.
     pub(super) fn tell_home(&mut self, cx: &Cx<'_>, user_id: UserId, mail: Mail) {
         let to = self.home_of(user_id);
@@ -523,13 +474,18 @@ impl Hub {
         }
         let session = &mut self.sessions[slot as usize];
         session.connection = NONE;
-        session.detached_ms = cx.ms();
+        session.replay_until_or_detached_ms = cx.ms();
         self.detached_count += 1;
         let (user_id, session_id) = (session.user_id, session.id);
         self.expiring.push_back((cx.ms(), slot, session_id));
         self.stop_typing(cx, slot);
+        self.unlink(slot);
+        let one_too_many = self.link_detached(slot);
         let session = self.session_ref(slot);
         self.tell_home(cx, user_id, Mail::Down { user_id, session });
+        if let Some(oldest) = one_too_many {
+            self.end_session(cx, oldest);
+        }
     }
 
     /// Ends a session for good and closes its connection, if it has one.
@@ -567,31 +523,12 @@ impl Hub {
             }
         }
         self.jobs.retain(|job| job.slot != slot);
-        self.unlink(user_id, slot);
+        self.unlink(slot);
+        self.replay.forget(slot);
         self.sessions.remove(slot as usize);
         let live = (id != NONE).then_some(session);
         self.tell_home(cx, user_id, Mail::Ended { user_id, session: live });
         server_count
-    }
-
-    fn unlink(&mut self, user_id: UserId, slot: u32) {
-        let next = self.sessions[slot as usize].next_of_user;
-        let sessions = &self.sessions;
-        let user_of = |slot: u32| sessions[slot as usize].user_id;
-        let first = self.users.get(user_id, user_of).expect("a session is linked to its user");
-        if first == slot {
-            if next == NONE {
-                self.users.remove(user_id, user_of);
-            } else {
-                self.users.insert(user_id, next, user_of);
-            }
-            return;
-        }
-        let mut at = first;
-        while self.sessions[at as usize].next_of_user != slot {
-            at = self.sessions[at as usize].next_of_user;
-        }
-        self.sessions[at as usize].next_of_user = next;
     }
 
     // -------------------------------------------------------------------------------------------- mail
@@ -683,7 +620,7 @@ impl Hub {
             let stalled = self.connections.get(id as usize).is_some_and(|connection| {
                 connection.generation == generation
                     && connection.blocked
-                    && connection.state != State::Closing
+                    && !connection.state.is_closing()
                     && connection.in_flight().is_some_and(|busy| since(busy.blocked_ms, now) >= settings.1)
             });
             if stalled && settings.1 > 0 {
@@ -691,7 +628,9 @@ impl Hub {
             }
         }
         self.end_expired(cx);
+        self.overdue |= self.end_expired_tokens(cx);
         self.tell_lapsed(cx);
+        self.walk_memberships(cx);
         self.run_job(cx);
     }
 
@@ -707,7 +646,7 @@ impl Hub {
             let expired = self.sessions.get(slot as usize).is_some_and(|session| {
                 session.id == session_id
                     && session.connection == NONE
-                    && since(session.detached_ms, now) >= timeout
+                    && since(session.detached_ms(), now) >= timeout
             });
             let places = if expired { self.end_session(cx, slot) } else { 0 };
             budget = budget.saturating_sub(1 + places);
@@ -733,7 +672,7 @@ impl Hub {
 
     /// Whether work waits that needs no input: the core must not sleep.
     pub fn has_work(&self) -> bool {
-        self.overdue || self.has_runnable_job() || self.has_dirty()
+        self.overdue || !self.unread.is_empty() || self.has_runnable_job() || self.has_dirty()
     }
 
     /// Whether something waits to be sent.
@@ -744,12 +683,12 @@ impl Hub {
     /// Returns in how many milliseconds to look again.
     fn check_connection(&mut self, cx: &Cx<'_>, id: u32, generation: u32) -> Option<u32> {
         let connection = self.connections.get_mut(id as usize)?;
-        if connection.generation != generation || connection.state == State::Closing {
+        if connection.generation != generation || connection.state.is_closing() {
             return None;
         }
         let now = cx.ms();
         let settings = &self.settings;
-        let mut wait = u32::MAX;
+        let mut wait = LOOK_MS;
         let mut overdue = |from: Ms, timeout: u32| {
             let passed = since(from, now);
             if timeout > 0 && passed < timeout {
@@ -786,6 +725,7 @@ impl Hub {
                 self.mark_dirty(id);
             }
         }
+        self.watch_expiry(cx, id, wait);
         Some(wait)
     }
 
@@ -816,14 +756,5 @@ impl Hub {
         for id in ids {
             self.close(cx, id, close);
         }
-    }
-}
-
-fn close_for(code: u16) -> &'static Close {
-    match code {
-        1002 => &Close::PROTOCOL_ERROR,
-        1007 => &Close::INVALID_UTF8,
-        1009 => &Close::TOO_BIG,
-        _ => &Close::DECODE_ERROR,
     }
 }

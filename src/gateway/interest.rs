@@ -168,6 +168,30 @@ impl Interest {
         place.entries.blocks().for_each(|block| collect_allowed(block, &allowed, intent, out));
     }
 
+    /// Appends the slots of a server that asked for `intent` (0 = no matter) and do not carry `mark` yet; from now on
+    /// they do.
+    ///
+    /// Hot: a change of presence comes here once per server of its user.
+    pub fn collect_new(
+        &mut self,
+        server_id: ServerId,
+        intent: u16,
+        marks: &mut [u32],
+        mark: u32,
+        out: &mut Vec<u32>,
+    ) {
+        let Some(place) = self.places.get(&server_id) else { return };
+        if intent != 0 && bits(intent).all(|bit| place.wanted[bit] == 0) {
+            return;
+        }
+        for entry in place.entries.blocks().flatten() {
+            if wants(entry, intent) && marks[entry.slot as usize] != mark {
+                marks[entry.slot as usize] = mark;
+                out.push(entry.slot);
+            }
+        }
+    }
+
     /// All entries; 0 when there are no sessions.
     pub fn entry_count(&self) -> usize {
         let count = self.places.values().map(|place| place.entries.len()).sum();

@@ -11,9 +11,9 @@
 
 use super::hub::{Cx, Hub};
 use super::protocol::Close;
-use crate::domain::member::{MemberExpire, find_some, role_ids, write_chunk_member};
+use crate::domain::member::{find_some, write_chunk_member};
 use crate::domain::presence::{Moment, shown_outside};
-use crate::domain::{Command, EventName, intent, server};
+use crate::domain::{EventName, intent};
 use crate::id::{RoleId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::tables::{MEMBERS, SERVERS};
@@ -156,21 +156,10 @@ impl Hub {
             let count = found.len().div_ceil(chunk_size).max(1);
             let payload = chunk(job, &members, index, count);
             members = Vec::new();
-            self.deliver_to(&[job.slot], EventName::GuildMembersChunk, payload.into());
+            self.deliver_private(job.slot, EventName::GuildMembersChunk, payload.into());
         }
         let goes_on = at < found.len();
         (Stage::Writing { found, at, members }, goes_on)
-    }
-
-    /// A user's last session is gone: memberships that were to last as long end (§6.4).
-    pub(super) fn expire_memberships(&mut self, cx: &Cx<'_>, user_id: UserId) {
-        for server_id in server::ids_of(cx.read, user_id) {
-            let member = cx.read.get(MEMBERS, (server_id, user_id)).filter(|member| member.temporary);
-            if member.is_some_and(|member| role_ids(cx.read, server_id, member).next().is_none()) {
-                let op = MemberExpire { server_id, user_id };
-                self.actions.push(super::hub::Action::Submit(Command::new(UserId(0), op.into())));
-            }
-        }
     }
 }
 

@@ -3,11 +3,12 @@
 //! A dispatch is written into the send buffer right before its send; a session that cannot keep up holds numbers, not
 //! bytes. Past its bounds (§7) it is closed and may resume.
 
-use super::connection::{Busy, Connection, State};
+use super::connection::{Busy, Connection, State, since};
 use super::hub::Action;
 use super::hub::{Cx, Hub};
 use super::replay::{write_dispatch_frame, write_dispatch_text};
 use super::session::NONE;
+use crate::limits::{BACKLOG_GRACE_MS, BACKLOG_STALL_MS};
 use crate::wire::websocket::{Data, Deflater, OpCode, insert_frame_header};
 
 /// What [`Hub::fill`] has left behind.
@@ -47,7 +48,7 @@ impl Hub {
     /// Queues one JSON text, compressed when the connection asked for it.
     pub(super) fn send_text(&mut self, id: u32, text: &[u8]) {
         let Some(connection) = self.connections.get_mut(id as usize) else { return };
-        if connection.state == State::Closing {
+        if connection.state.is_closing() {
             return;
         }
         if connection.compress {
@@ -98,27 +99,37 @@ impl Hub {
         }
     }
 
-    /// A connection that waits for its socket: are its bounds still kept? (§7 send_queue_*)
+    /// A connection that waits for its socket: are its bounds still kept? (§7 send_queue_*) What the server sends at
+    /// once may be more than they allow; a client that reads it in [`BACKLOG_GRACE_MS`], and does not rest for
+    /// [`BACKLOG_STALL_MS`], is healthy.
     fn check_backlog(&mut self, cx: &Cx<'_>, id: u32) {
         let connection = &mut self.connections[id as usize];
-        if connection.state == State::Closing {
+        if connection.state.is_closing() {
             return;
         }
         let slot = connection.session as usize;
         let busy = connection.busy();
-        let mut over = busy.out.len() > self.settings.send_len_max.saturating_add(OUT_SPARE);
-        if let Some(session) = self.sessions.get(slot) {
-            // What a RESUME replays is paced by the socket and does not count (§4).
-            let from = session.sent.max(session.replay_until);
-            for handle in session.after(busy.backlog_seq.max(from)) {
-                let len = self.replay.get(handle).map_or(0, |entry| entry.payload.len() as u32);
-                busy.backlog_len = busy.backlog_len.saturating_add(len);
-            }
-            busy.backlog_seq = session.seq;
-            over |= session.seq - from > self.settings.send_events_max;
-            over |= busy.backlog_len as usize > self.settings.send_len_max;
+        if busy.out.len() > self.settings.send_len_max.saturating_add(OUT_SPARE) {
+            return self.close_slow(cx, id);
         }
-        if over {
+        let Some(session) = self.sessions.get(slot) else { return };
+        // What a RESUME replays is paced by the socket and does not count (§4).
+        let from = session.sent.max(session.replay_until());
+        for handle in session.after(busy.backlog_seq.max(from)) {
+            let len = self.replay.get(handle).map_or(0, |entry| entry.payload.len() as u32);
+            busy.backlog_len = busy.backlog_len.saturating_add(len);
+        }
+        busy.backlog_seq = session.seq;
+        let is_over = session.seq.saturating_sub(from) > self.settings.send_events_max
+            || busy.backlog_len as usize > self.settings.send_len_max;
+        if !is_over {
+            busy.over_since = None;
+            return;
+        }
+        let now = cx.ms();
+        let over_ms = since(*busy.over_since.get_or_insert(now), now);
+        let stalled_ms = since(busy.blocked_ms, now).min(over_ms);
+        if over_ms >= BACKLOG_GRACE_MS || stalled_ms >= BACKLOG_STALL_MS {
             self.close_slow(cx, id);
         }
     }
@@ -173,10 +184,18 @@ impl Hub {
                     self.stalled.push_back((cx.ms(), id, connection.generation));
                 }
             }
-            None if connection.state == State::Closing => {
+            None if connection.state == State::Closed => {
                 self.actions.push(Action::ShutWrite { fd: connection.fd })
             }
-            None => {}
+            None => {
+                if connection.in_flight().is_some_and(|busy| busy.over_since.is_some()) {
+                    let session = self.sessions.get(connection.session as usize);
+                    if session.is_none_or(|session| session.sent == session.seq) {
+                        connection.busy().over_since = None;
+                        connection.settle();
+                    }
+                }
+            }
         }
     }
 

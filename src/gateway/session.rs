@@ -67,12 +67,14 @@ pub struct Session {
     pub connection: u32,
     /// On the list of sessions with something to send.
     pub dirty: bool,
+    /// He has blocked somebody, now or once: whether he gets a presence takes a look.
+    pub blocks: bool,
     pub intents: u16,
-    /// Numbers up to here are a replay and do not count as backlog.
-    pub replay_until: u32,
-    /// When it was detached, core milliseconds.
-    pub detached_ms: u32,
-    /// Next session of the same user on this core.
+    /// While it has a connection: numbers up to here are a replay and do not count as backlog. While it has none:
+    /// when it lost it, core milliseconds.
+    pub replay_until_or_detached_ms: u32,
+    /// Neighbours in the list of its user's sessions on this core, see [`super::of_user`].
+    pub previous_of_user: u32,
     pub next_of_user: u32,
     pub user_id: UserId,
     pub token_id: TokenId,
@@ -88,13 +90,14 @@ impl Session {
             id,
             user_id,
             token_id,
+            previous_of_user: NONE,
             next_of_user: NONE,
             connection,
-            detached_ms: 0,
+            replay_until_or_detached_ms: 0,
+            blocks: false,
             seq: 1,
             sent: 1,
             first: 2,
-            replay_until: 0,
             trail: Trail::default(),
             intents,
             dirty: false,
@@ -119,6 +122,18 @@ impl Session {
             self.trail.pop_front();
             self.first += 1;
         }
+    }
+
+    /// When it lost its connection, core milliseconds.
+    pub fn detached_ms(&self) -> u32 {
+        debug_assert_eq!(self.connection, NONE);
+        self.replay_until_or_detached_ms
+    }
+
+    /// Numbers up to here are a replay and do not count as backlog.
+    pub fn replay_until(&self) -> u32 {
+        debug_assert_ne!(self.connection, NONE);
+        self.replay_until_or_detached_ms
     }
 
     /// How many events are kept.

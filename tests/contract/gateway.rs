@@ -1,6 +1,6 @@
 //! The gateway over real sockets: the life of a session, its close codes, and how the server ends.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use crate::support::websocket::frame;
@@ -316,7 +316,14 @@ fn frames_against_the_protocol() {
 
 #[test]
 fn who_never_reads_is_cut_off_and_delays_nobody() {
-    let w = World::new(&["websocket.socket_send_buffer=16384", "websocket.send_queue_events=32"]);
+    // However slow the machine: what was cut off waits for its reader.
+    let w = World::new(&[
+        "websocket.socket_send_buffer=16384",
+        "websocket.send_queue_events=32",
+        "websocket.close_timeout_ms=60000",
+        "websocket.send_timeout_ms=60000",
+        "websocket.session_timeout_ms=600000",
+    ]);
     let place = w.place();
     let slow_user = w.member(&place);
     let (mut fast, _) = ready(&w, &place.owner.token);
@@ -324,7 +331,12 @@ fn who_never_reads_is_cut_off_and_delays_nobody() {
     // 16 KB each: more than the kernel's buffers and the queue hold.
     let content = "🦀".repeat(4_000);
     let mut ids = Vec::new();
-    for _ in 0..100 {
+    let begun = Instant::now();
+    // As long as a client may be behind that does not read at all, and longer.
+    while ids.len() < 100 || begun.elapsed() < Duration::from_secs(6) {
+        if ids.len() >= 100 {
+            std::thread::sleep(Duration::from_millis(100));
+        }
         ids.push(say(&w, &place, &content));
         assert_eq!(fast.event("MESSAGE_CREATE")["id"], **ids.last().expect("just pushed"));
     }
@@ -348,6 +360,28 @@ fn who_never_reads_is_cut_off_and_delays_nobody() {
     for id in &ids {
         assert_eq!(again.event("MESSAGE_CREATE")["id"], **id);
     }
+}
+
+/// Our FIN does not overtake the client's close frame: a proxy in between would take it for a broken connection.
+#[test]
+fn our_side_of_the_socket_ends_after_the_clients_close_frame() {
+    let w = World::new(&["websocket.close_timeout_ms=60000"]);
+    let mut socket = w.server.gateway();
+    socket.send(&json!({"op": 99}));
+    assert!(matches!(socket.message(), Frame::Close(4001, _)));
+    // It may go on sending meanwhile.
+    let patience = Duration::from_millis(300);
+    socket.stream().set_read_timeout(Some(patience)).expect("an open socket");
+    for _ in 0..3 {
+        socket.try_send(&frame(0x81, b"{\"op\":1}", MASK)).expect("an open socket");
+        let read = socket.stream().read(&mut [0; 16]);
+        let waits = read.as_ref().is_err_and(|error| {
+            matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+        });
+        assert!(waits, "{read:?}");
+    }
+    socket.try_send(&frame(0x88, &4_001u16.to_be_bytes(), MASK)).expect("an open socket");
+    assert!(socket.ends_within(Duration::from_secs(20)));
 }
 
 #[test]

@@ -37,6 +37,8 @@ struct Bench {
     /// Bytes the kernel takes, in all; `None` = any number.
     room: Option<usize>,
     submitted: Vec<Command>,
+    /// How often one side of a socket was shut.
+    half_closed: usize,
     users: Vec<(UserId, TokenId, String)>,
 }
 
@@ -67,6 +69,7 @@ impl Bench {
             allowed: true,
             room: None,
             submitted: Vec::new(),
+            half_closed: 0,
             users: Vec::new(),
         };
         ["ann", "bob", "cat"].into_iter().for_each(|name| bench.register(name));
@@ -74,11 +77,16 @@ impl Bench {
     }
 
     fn register(&mut self, name: &str) {
+        self.register_for(name, 1 << 40);
+    }
+
+    /// An account whose token lives so long.
+    fn register_for(&mut self, name: &str, life_ms: u64) {
         let token = NewToken {
             secret_hash: Secret(hash_secret("secret")),
             ip_address: "::1".into(),
             user_agent: None,
-            life_ms: 1 << 40,
+            life_ms,
             count_max: 10,
         };
         let op = Register {
@@ -181,9 +189,24 @@ impl Bench {
         self.ready_as(user, "")
     }
 
+    /// Handles input, in as many turns as that takes.
     fn bytes(&mut self, (core, id): Peer, bytes: &[u8]) {
+        self.read_on(core);
+        self.arrives((core, id), bytes);
+        while self.hubs[core].has_unread(id) {
+            self.read_on(core);
+        }
+    }
+
+    /// Input, in the turn that is under way.
+    fn arrives(&mut self, (core, id): Peer, bytes: &[u8]) {
         let mut bytes = bytes.to_vec();
         self.with(core, |hub, cx| hub.receive(cx, id, &mut bytes));
+    }
+
+    /// The next turn of reading.
+    fn read_on(&mut self, core: usize) {
+        self.with(core, |hub, cx| hub.begin_reading(cx));
     }
 
     fn text(&mut self, peer: Peer, text: &str) {
@@ -244,7 +267,8 @@ impl Bench {
                     self.with(to, |hub, cx| hub.adopt(cx, *adopted));
                 }
                 Action::Mail { to, mail } => self.with(to, |hub, cx| hub.on_mail(cx, mail)),
-                Action::Shut { .. } | Action::ShutWrite { .. } | Action::Release { .. } => {}
+                Action::ShutWrite { .. } => self.half_closed += 1,
+                Action::Shut { .. } | Action::Release { .. } => {}
             }
         }
         sent
@@ -311,6 +335,7 @@ fn shown(mut bytes: &[u8]) -> Vec<String> {
 }
 
 mod bounds;
+mod expiry;
 mod protocol;
 mod sessions;
 mod work;

@@ -293,3 +293,111 @@ fn zero_turns_a_limit_off() {
     bench.resume(peer, 0, &id, "1");
     assert_eq!(bench.frames(peer), ["{\"op\":9,\"d\":false}"]);
 }
+
+// ------------------------------------------------------------------------------------- ends of both sides
+
+/// Our side of the socket ends after the client's close frame, not before.
+#[test]
+fn our_side_ends_when_both_have_closed() {
+    let close = masked(0x88, &4_001u16.to_be_bytes());
+    let mut bench = Bench::new(|_| {});
+    let peer = bench.open();
+    bench.text(peer, "{\"op\":99}");
+    assert_eq!(bench.frames(peer), ["close 4001 Unknown opcode"]);
+    assert_eq!(bench.half_closed, 0);
+    // Still sending: discarded, in one piece or in several.
+    bench.text(peer, "{\"op\":1}");
+    bench.bytes(peer, &masked(0x89, b"ping"));
+    bench.bytes(peer, &close[..5]);
+    assert!(bench.frames(peer).is_empty());
+    assert_eq!(bench.half_closed, 0);
+    bench.bytes(peer, &close[5..]);
+    assert!(bench.frames(peer).is_empty());
+    assert_eq!(bench.half_closed, 1);
+    bench.bytes(peer, &close);
+    bench.wait(5_100);
+    assert_eq!((bench.half_closed, bench.hubs[0].connection_count()), (1, 0));
+
+    // The client begins: both go with our answer.
+    let peer = bench.open();
+    bench.bytes(peer, &masked(0x88, &1_000u16.to_be_bytes()));
+    assert_eq!(bench.half_closed, 1);
+    assert_eq!(bench.frames(peer), ["close 1000"]);
+    assert_eq!(bench.half_closed, 2);
+
+    // Behind a socket that takes nothing our side ends with the last byte.
+    let peer = bench.open();
+    bench.room = Some(3);
+    bench.text(peer, "{\"op\":99}");
+    bench.flush(0);
+    bench.bytes(peer, &close);
+    bench.flush(0);
+    assert_eq!(bench.half_closed, 2);
+    bench.room = None;
+    bench.with(0, |hub, _| hub.writable(peer.1));
+    bench.flush(0);
+    assert_eq!(bench.half_closed, 3);
+
+    // Where frames can no longer be told apart, the answer to our close frame still is.
+    let peer = bench.open();
+    bench.bytes(peer, &[0x81, 0x02, b'{', b'}', 0xff, 0xff]);
+    assert!(bench.frames(peer)[0].starts_with("close 1002"));
+    assert_eq!(bench.half_closed, 3);
+    bench.bytes(peer, &close);
+    assert_eq!(bench.frames(peer), [""; 0]);
+    assert_eq!(bench.half_closed, 4);
+
+    // Without an answer the time-out decides.
+    let peer = bench.open();
+    bench.text(peer, "{\"op\":99}");
+    bench.frames(peer);
+    bench.wait(4_900);
+    assert!(bench.hubs[0].generation(peer.1).is_some());
+    bench.wait(200);
+    assert!(bench.hubs[0].generation(peer.1).is_none());
+}
+
+/// Whatever a client sends counts, not only what is a message.
+#[test]
+fn pings_pongs_and_pieces_count_as_messages() {
+    let begin = |bench: &mut Bench, peer| bench.bytes(peer, &masked(0x01, b""));
+    let cases: [(&str, Vec<u8>); 4] = [
+        ("ping", masked(0x89, b"x")),
+        ("pong", masked(0x8a, b"x")),
+        ("piece", masked(0x00, b"x")),
+        ("empty piece", masked(0x00, b"")),
+    ];
+    for (name, frame) in cases {
+        for at_once in [true, false] {
+            let mut bench = Bench::new(|config| config.websocket_rate_limit_per_minute = 120);
+            let peer = bench.open();
+            let mut left = 120;
+            if name.contains("piece") {
+                begin(&mut bench, peer);
+                left -= 1;
+            }
+            let send = |bench: &mut Bench, count: usize| match at_once {
+                true => bench.bytes(peer, &frame.repeat(count)),
+                false => (0..count).for_each(|_| bench.bytes(peer, &frame)),
+            };
+            send(&mut bench, left);
+            assert!(bench.frames(peer).iter().all(|frame| frame.starts_with("pong")), "{name}");
+            send(&mut bench, 1);
+            assert_eq!(bench.frames(peer), ["close 4008 Rate limited"], "{name}");
+            // What follows is not answered.
+            send(&mut bench, 50);
+            assert!(bench.frames(peer).is_empty(), "{name}");
+        }
+    }
+    // Two a second go on for ever.
+    let mut bench = Bench::new(|config| {
+        config.websocket_rate_limit_per_minute = 120;
+        config.websocket_ping_timeout_ms = 0;
+    });
+    let peer = bench.open();
+    for _ in 0..80 {
+        bench.bytes(peer, &masked(0x89, b"x"));
+        bench.wait(500);
+        assert!(bench.frames(peer).iter().all(|frame| !frame.starts_with("close")));
+    }
+}

@@ -177,6 +177,15 @@ fn slow_consumers_are_closed_and_may_resume() {
             assert_eq!(bench.flush(0).iter().filter(|(_, bytes)| bytes.len() > 100).count(), 0);
         }
         bench.flush(0);
+        // It has some time to catch up.
+        bench.wait(1_900);
+        bench.post(channel, "x");
+        bench.flush(0);
+        assert_eq!(bench.hubs[0].slow_consumer_count, 0, "{len}");
+        bench.wait(200);
+        bench.post(channel, "x");
+        bench.flush(0);
+        assert_eq!(bench.hubs[0].slow_consumer_count, 1, "{len}");
         bench.room = None;
         bench.with(0, |hub, _| hub.writable(peer.1));
         let sent = bench.flush(0).into_iter().flat_map(|(_, bytes)| bytes);
@@ -184,8 +193,63 @@ fn slow_consumers_are_closed_and_may_resume() {
         assert!(sent.ends_with(b"\x88\x0f\x0f\xa8Slow consumer"), "{len}");
         let again = bench.open();
         bench.resume(again, 1, &id, "1");
-        assert_eq!(bench.frames(again).len(), 1 + count, "{len}");
+        assert_eq!(bench.frames(again).len(), 1 + count + 2, "{len}");
     }
+}
+
+/// A client that reads, but never catches up.
+#[test]
+fn a_client_that_stays_behind_is_closed() {
+    let mut bench = Bench::new(|config| config.websocket_send_queue_bytes = 20_000);
+    let (_, channel) = bench.server();
+    let (peer, _) = bench.ready(1);
+    bench.room = Some(0);
+    // Much more than one send.
+    (0..200).for_each(|_| bench.post(channel, &"x".repeat(5_000)));
+    bench.flush(0);
+    let mut seconds = 0;
+    while bench.hubs[0].slow_consumer_count == 0 {
+        bench.wait(1_000);
+        seconds += 1;
+        bench.room = Some(2_000);
+        bench.with(0, |hub, _| hub.writable(peer.1));
+        bench.flush(0);
+        bench.post(channel, "x");
+        bench.flush(0);
+        assert!(seconds < 60);
+    }
+    // Five after the first look.
+    assert_eq!(seconds, 6);
+}
+
+/// Five hundred events at once, again and again: a client that reads them in time loses nothing.
+#[test]
+fn a_burst_closes_nobody_who_reads_it_in_time() {
+    let mut bench = Bench::new(|config| config.websocket_send_queue_bytes = 100_000);
+    let (_, channel) = bench.server();
+    let (peer, _) = bench.ready(1);
+    for _ in 0..10 {
+        bench.room = Some(0);
+        (0..600).for_each(|_| bench.post(channel, &"x".repeat(300)));
+        bench.flush(0);
+        // 100 KB a second.
+        for _ in 0..4 {
+            bench.wait(1_000);
+            bench.room = Some(100_000);
+            bench.with(0, |hub, _| hub.writable(peer.1));
+            bench.flush(0);
+            bench.post(channel, "x");
+            bench.flush(0);
+        }
+        bench.room = None;
+        bench.with(0, |hub, _| hub.writable(peer.1));
+        bench.flush(0);
+        bench.text(peer, "{\"op\":1}");
+        bench.flush(0);
+    }
+    assert_eq!(bench.hubs[0].slow_consumer_count, 0);
+    let session = bench.hubs[0].sessions.iter().next().unwrap().1;
+    assert_eq!((session.sent, session.seq), (6_041, 6_041));
 }
 
 #[test]

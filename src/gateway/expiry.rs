@@ -1,0 +1,117 @@
+//! What ends at a time of its own: sessions whose token expires, memberships that no session keeps up any more.
+//!
+//! A token's end is a deadline only while it is near: a connection is looked at every [`LOOK_MS`] at most, and what
+//! ends before the next look is put on a heap. So an idle session pays nothing for it.
+
+use std::cmp::Reverse;
+
+use super::hub::{Action, Cx, ENDED_PER_TICK, Hub};
+use super::protocol::Close;
+use crate::domain::Command;
+use crate::domain::member::{MemberExpire, role_ids};
+use crate::id::{ServerId, UserId};
+use crate::store::tables::{MEMBERS, TEMPORARY_MEMBERS, TOKENS};
+
+/// Longest time between two looks at a connection.
+pub(super) const LOOK_MS: u32 = 60_000;
+/// The wheel that brings the looks is this late at most, a turn that takes long included.
+const LOOK_LATE_MS: u64 = 1_000;
+
+/// How often all temporary memberships are looked at. The end of the last session ends them at once; the walk is for
+/// sessions that ended with the server itself, and for ends that found the log full.
+const WALK_INTERVAL_MS: u64 = 600_000;
+/// Memberships that one tick looks at.
+const WALK_PER_TICK: usize = if cfg!(test) { 2 } else { 256 };
+
+/// A walk over the temporary memberships of all users.
+pub(super) struct Walk {
+    /// When it goes on, core milliseconds.
+    due_ms: u64,
+    after: Option<(UserId, ServerId)>,
+}
+
+impl Walk {
+    /// The first begins when nobody can resume a session of before the start any more.
+    pub fn after_start(started_ms: u64, session_timeout_ms: u32) -> Walk {
+        Walk { due_ms: started_ms + u64::from(session_timeout_ms) + LOOK_LATE_MS, after: None }
+    }
+}
+
+impl Hub {
+    /// Remembers the end of a session's token when it comes before the next look at its connection, `wait` from now.
+    pub(super) fn watch_expiry(&mut self, cx: &Cx<'_>, id: u32, wait: u32) {
+        let Some(connection) = self.connections.get(id as usize) else { return };
+        let Some(session) = self.sessions.get(connection.session as usize) else { return };
+        // A token that is gone was revoked: the batch that did it ends the session.
+        let Some(token) = cx.read.get(TOKENS, session.token_id) else { return };
+        let left = token.expires_at.to_native().saturating_sub(cx.unix_ms);
+        if left <= u64::from(wait) + LOOK_LATE_MS {
+            self.expiries.push(Reverse((cx.mono_ms + left, id, connection.generation)));
+        }
+    }
+
+    /// Ends sessions whose token has expired, as many as a tick may; whether some are left.
+    pub(super) fn end_expired_tokens(&mut self, cx: &Cx<'_>) -> bool {
+        let mut budget = ENDED_PER_TICK;
+        while let Some(Reverse((due_ms, id, generation))) = self.expiries.peek().copied() {
+            if due_ms > cx.mono_ms {
+                return false;
+            }
+            if budget == 0 {
+                return true;
+            }
+            self.expiries.pop();
+            budget -= 1;
+            if self.generation(id) != Some(generation) {
+                continue;
+            }
+            let slot = self.connections[id as usize].session;
+            let Some(session) = self.sessions.get(slot as usize) else { continue };
+            let token = cx.read.get(TOKENS, session.token_id);
+            if token.is_some_and(|token| token.expires_at.to_native() > cx.unix_ms) {
+                // Its use has made it last longer, or the clock was set back.
+                self.watch_expiry(cx, id, LOOK_MS);
+                continue;
+            }
+            budget = budget.saturating_sub(self.end_session(cx, slot));
+            self.close(cx, id, &Close::AUTHENTICATION_FAILED);
+        }
+        false
+    }
+
+    /// A user's last session is gone: memberships that were to last as long end (§6.4).
+    pub(super) fn expire_memberships(&mut self, cx: &Cx<'_>, user_id: UserId) {
+        for ((_, server_id), _) in cx.read.scan(TEMPORARY_MEMBERS, user_id) {
+            self.expire_membership(cx, user_id, server_id);
+        }
+    }
+
+    fn expire_membership(&mut self, cx: &Cx<'_>, user_id: UserId, server_id: ServerId) {
+        let member = cx.read.get(MEMBERS, (server_id, user_id)).filter(|member| member.temporary);
+        if member.is_none_or(|member| role_ids(cx.read, server_id, member).next().is_none()) {
+            let op = MemberExpire { server_id, user_id };
+            self.actions.push(Action::Submit(Command::new(UserId(0), op.into())));
+        }
+    }
+
+    /// Goes on with the walk over temporary memberships, when it is time: ends those of users whom this core knows to
+    /// have no session.
+    pub(super) fn walk_memberships(&mut self, cx: &Cx<'_>) {
+        if cx.mono_ms < self.walk.due_ms {
+            return;
+        }
+        let after = self.walk.after.unwrap_or((UserId(0), ServerId(0)));
+        let mut count = 0;
+        for ((user_id, server_id), _) in cx.read.scan_after(TEMPORARY_MEMBERS, (), after).take(WALK_PER_TICK)
+        {
+            count += 1;
+            self.walk.after = Some((user_id, server_id));
+            if self.home_of(user_id) == self.core && !self.home.has_session(user_id) {
+                self.expire_membership(cx, user_id, server_id);
+            }
+        }
+        if count < WALK_PER_TICK {
+            self.walk = Walk { due_ms: cx.mono_ms + WALK_INTERVAL_MS, after: None };
+        }
+    }
+}
