@@ -4,7 +4,7 @@
 //! (`tests/tidy.rs` reads the `use crate::` lines and fails otherwise):
 //!
 //! ```text
-//! cli → net → api, gateway → log → domain → store, wire → config, id, limits   (+ runtime, effect, observe)
+//! cli → net → api, gateway → log → domain → store, wire → config, id, limits   (+ runtime, effect, observe, text)
 //! ```
 
 pub mod api;
@@ -20,4 +20,5 @@ pub mod net;
 pub mod observe;
 pub mod runtime;
 pub mod store;
+pub mod text;
 pub mod wire;

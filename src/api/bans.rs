@@ -1,6 +1,7 @@
 //! Bans of a server: list, ban, lift.
 
 use super::ctx::{Ctx, Step};
+use super::texts;
 use crate::domain::ban::{self, BanCreate, BanDelete, BanMessagesDelete, check_ban, check_list, check_unban};
 use crate::domain::{Refusal, Reply, Result};
 use crate::id::{MessageId, ServerId, UserId};
@@ -22,7 +23,7 @@ pub fn ban_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let snapshot = ctx.snapshot();
     check_ban(snapshot.read(), ctx.now_ms(), ctx.user_id(), server_id, user_id)?;
     let body = ctx.optional_body()?;
-    let reason = body.opt_str("reason", 0..=REASON_LEN_MAX)?.map(str::to_string);
+    let reason = texts::prose(&body, "reason", REASON_LEN_MAX)?.filter(|reason| !reason.is_empty());
     let delete_message_days = body.opt_int("delete_message_days", 0..=DELETE_MESSAGE_DAYS_MAX)?.unwrap_or(0);
     if snapshot.read().contains(BANS, (server_id, user_id)) {
         return Err(Refusal::AlreadyBanned.into());

@@ -2,7 +2,8 @@
 
 use super::body::Body;
 use super::ctx::{Ctx, Step};
-use crate::domain::channel::{self, ChannelCreate, ChannelDelete, ChannelEdit, manageable, stored_name};
+use super::texts;
+use crate::domain::channel::{self, ChannelCreate, ChannelDelete, ChannelEdit, manageable};
 use crate::domain::permission::{CHANNELS_MANAGE, access, standing};
 use crate::domain::{Error, Refusal, Reply, Result};
 use crate::id::ChannelId;
@@ -34,7 +35,7 @@ pub fn channel_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     standing(ctx.snapshot().read(), server_id, ctx.user_id(), ctx.now_ms())?.require(CHANNELS_MANAGE)?;
     let body = ctx.body()?;
     let kind = kind(&body)?;
-    let name = name(ctx, &body, kind)?;
+    let name = name(ctx, &body, kind, None)?;
     let op = ChannelCreate {
         server_id,
         name: name.ok_or_else(|| Error::invalid("name", "this field is required"))?,
@@ -64,7 +65,7 @@ pub fn channel_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
     let op = ChannelEdit {
         channel_id,
-        name: name(ctx, &body, access.channel.kind)?,
+        name: name(ctx, &body, access.channel.kind, Some(&access.channel.name))?,
         topic: topic(&body)?,
         position: body.opt_int("position", 0..=u64::MAX)?,
         nsfw: body.opt_bool("nsfw")?,
@@ -95,15 +96,13 @@ fn kind(body: &Body<'_>) -> Result<u8> {
     kind.ok_or_else(|| Error::invalid(field, "must be text, voice, category, announcement or stage"))
 }
 
-fn name(ctx: &Ctx<'_>, body: &Body<'_>, kind: u8) -> Result<Option<String>> {
+fn name(ctx: &Ctx<'_>, body: &Body<'_>, kind: u8, stored: Option<&str>) -> Result<Option<String>> {
     let len_max = ctx.state.config.servers_channel_name_max_length as usize;
-    let Some(name) = body.opt_str("name", 1..=len_max)? else { return Ok(None) };
-    let stored = stored_name(kind, name);
-    stored.map(Some).ok_or_else(|| Error::invalid("name", "must have a letter or a digit"))
+    texts::channel_name(body, kind, len_max, stored)
 }
 
 fn topic(body: &Body<'_>) -> Result<Option<String>> {
-    Ok(body.opt_str("topic", 0..=TOPIC_LEN_MAX)?.map(str::to_string))
+    texts::prose(body, "topic", TOPIC_LEN_MAX)
 }
 
 fn slowmode(body: &Body<'_>) -> Result<Option<u64>> {

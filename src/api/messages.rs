@@ -13,6 +13,7 @@ use crate::domain::permission::{MESSAGES_ATTACH_FILES, MESSAGES_EMBED_LINKS, MES
 use crate::domain::{Error, Refusal, Reply, Result};
 use crate::id::{ChannelId, MessageId};
 use crate::store::tables::MESSAGES;
+use crate::text;
 
 /// Attachments of one message.
 const ATTACHMENT_COUNT_MAX: usize = 10;
@@ -121,7 +122,9 @@ fn read_create(body: &Body<'_>, channel_id: ChannelId, length_max: u64) -> Resul
 }
 
 fn read_content<'b>(body: &Body<'b>, length_max: u64) -> Result<Option<&'b str>> {
-    body.opt_str("content", 0..=length_max as usize)
+    let content = body.opt_str("content", 0..=length_max as usize)?;
+    // Invisible characters alone are no text; apply says whether there may be none.
+    Ok(content.map(|content| if text::is_blank(content) { "" } else { content }))
 }
 
 fn refuse_attachments(body: &Body<'_>) -> Result<()> {

@@ -34,6 +34,7 @@ pub mod servers;
 pub mod settings;
 pub mod state;
 pub mod system;
+pub mod texts;
 pub mod typing;
 pub mod users;
 

@@ -1,7 +1,7 @@
 //! Presence over REST.
 
-use super::body::Body;
 use super::ctx::{Ctx, Step};
+use super::texts;
 use crate::domain::presence::{self, Moment, PresenceSet};
 use crate::domain::{Error, Result};
 use crate::id::UserId;
@@ -19,12 +19,6 @@ fn answer_presence(ctx: &mut Ctx<'_>, target: UserId) -> Result<Step> {
     ctx.json(|out| presence::write_presence(out, snapshot.read(), viewer, target, live, moment))
 }
 
-/// Absent leaves it, an empty text clears it.
-fn custom(body: &Body<'_>, field: &str, len_max: usize) -> Result<Option<Option<String>>> {
-    let text = body.opt_str(field, 0..=len_max)?;
-    Ok(text.map(|text| (!text.is_empty()).then(|| text.to_string())))
-}
-
 pub fn presence_set(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
     let code = status::code(body.str("status", 0..=usize::MAX)?);
@@ -32,8 +26,8 @@ pub fn presence_set(ctx: &mut Ctx<'_>) -> Result<Step> {
         code.ok_or_else(|| Error::invalid("status", "must be online, idle, dnd, invisible or offline"))?;
     let op = PresenceSet {
         status: Some(code),
-        custom_status: custom(&body, "custom_status", CUSTOM_STATUS_LEN_MAX)?,
-        custom_emoji: custom(&body, "custom_emoji", CUSTOM_EMOJI_LEN_MAX)?,
+        custom_status: texts::line(&body, "custom_status", CUSTOM_STATUS_LEN_MAX)?,
+        custom_emoji: texts::line(&body, "custom_emoji", CUSTOM_EMOJI_LEN_MAX)?,
         by_rest: true,
     };
     ctx.submit(op, |ctx, _| {

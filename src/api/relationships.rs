@@ -2,6 +2,7 @@
 
 use super::ctx::{Ctx, Step};
 use super::presence::moment;
+use super::texts;
 use crate::domain::relationship::{self, Block, FriendAccept, FriendRequest, RelationshipRemove};
 use crate::domain::{Op, Result, presence};
 use crate::id::UserId;
@@ -33,7 +34,7 @@ fn submit_relationship(ctx: &Ctx<'_>, op: impl Into<Op>, other: UserId) -> Resul
 pub fn friend_request(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
     let other = UserId(body.id("user_id")?);
-    let message = body.opt_str("message", 0..=FRIEND_MESSAGE_LEN_MAX)?.map(str::to_string);
+    let message = texts::prose(&body, "message", FRIEND_MESSAGE_LEN_MAX)?.filter(|text| !text.is_empty());
     relationship::check_request(ctx.snapshot().read(), ctx.user_id(), other)?;
     submit_relationship(ctx, FriendRequest { user_id: other, message }, other)
 }

@@ -2,6 +2,7 @@
 
 use super::body::{Body, check_len};
 use super::ctx::{Ctx, Step};
+use super::texts;
 use crate::domain::permission::{ROLES_MANAGE, standing};
 use crate::domain::role::{self, RoleCreate, RoleDelete, RoleEdit, check_delete, manageable};
 use crate::domain::{Error, Refusal, Reply, Result};
@@ -28,7 +29,7 @@ pub fn role_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
     let op = RoleCreate {
         server_id,
-        name: name(ctx, &body)?.unwrap_or_else(|| NEW_NAME.to_string()),
+        name: name(ctx, &body, None)?.unwrap_or_else(|| NEW_NAME.to_string()),
         color: color(&body)?,
         permissions: grants(&body)?.unwrap_or_default(),
         hoist: body.opt_bool("hoist")?.unwrap_or(false),
@@ -42,12 +43,13 @@ pub fn role_create(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn role_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (server_id, role_id) = (ctx.path_server()?, ctx.path_role()?);
-    manageable(ctx.snapshot().read(), ctx.now_ms(), ctx.user_id(), server_id, role_id)?;
+    let snapshot = ctx.snapshot();
+    let (_, role) = manageable(snapshot.read(), ctx.now_ms(), ctx.user_id(), server_id, role_id)?;
     let body = ctx.body()?;
     let op = RoleEdit {
         server_id,
         role_id,
-        name: name(ctx, &body)?,
+        name: name(ctx, &body, Some(&role.name))?,
         color: color(&body)?,
         permissions: grants(&body)?,
         hoist: body.opt_bool("hoist")?,
@@ -69,12 +71,8 @@ fn answer(ctx: &mut Ctx<'_>, server_id: ServerId, role_id: RoleId) -> Result<Ste
     ctx.json(|out| role::write_view(out, server_id, role_id, record))
 }
 
-fn name(ctx: &Ctx<'_>, body: &Body<'_>) -> Result<Option<String>> {
-    let name = body.opt_str("name", 1..=ctx.state.config.servers_role_name_max_length as usize)?;
-    if name.is_some_and(|name| name.trim().is_empty()) {
-        return Err(Error::invalid("name", "must not be blank"));
-    }
-    Ok(name.map(str::to_string))
+fn name(ctx: &Ctx<'_>, body: &Body<'_>, stored: Option<&str>) -> Result<Option<String>> {
+    texts::name(body, "name", 1..=ctx.state.config.servers_role_name_max_length as usize, stored)
 }
 
 fn color(body: &Body<'_>) -> Result<Option<String>> {

@@ -1,6 +1,7 @@
 //! Servers: list, create, get, edit, delete, own permissions, audit log, leaving.
 
 use super::ctx::{Ctx, Step};
+use super::texts;
 use crate::domain::member::{MemberLeave, check_leave};
 use crate::domain::permission::{SERVER_MANAGE, SERVER_VIEW_AUDIT_LOG, standing};
 use crate::domain::server::{self, ServerCreate, ServerDelete, ServerEdit, require_owner};
@@ -18,8 +19,9 @@ pub fn server_list(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn server_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
-    let name = checked_name(body.str("name", name_range(ctx))?)?;
-    let description = body.opt_str("description", 0..=DESCRIPTION_LEN_MAX)?.map(str::to_string);
+    let name = texts::name(&body, "name", name_range(ctx), None)?;
+    let name = name.ok_or_else(|| Error::invalid("name", "this field is required"))?;
+    let description = texts::prose(&body, "description", DESCRIPTION_LEN_MAX)?;
     let server_count_max = tier::server_count_max(ctx.principal().tier);
     ctx.submit(ServerCreate { name, description, server_count_max }, |ctx, reply| match reply {
         Reply::Server(server_id) => answer(ctx, server_id),
@@ -30,14 +32,6 @@ pub fn server_create(ctx: &mut Ctx<'_>) -> Result<Step> {
 fn name_range(ctx: &Ctx<'_>) -> std::ops::RangeInclusive<usize> {
     let config = &ctx.state.config;
     config.servers_server_name_min_length as usize..=config.servers_server_name_max_length as usize
-}
-
-/// The name as typed, if there is anything to see in it.
-fn checked_name(name: &str) -> Result<String> {
-    if name.trim().is_empty() {
-        return Err(Error::invalid("name", "must not be blank"));
-    }
-    Ok(name.to_string())
 }
 
 fn answer(ctx: &mut Ctx<'_>, server_id: ServerId) -> Result<Step> {
@@ -54,10 +48,12 @@ pub fn server_get(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn server_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let server_id = ctx.path_server()?;
-    standing(ctx.snapshot().read(), server_id, ctx.user_id(), ctx.now_ms())?.require(SERVER_MANAGE)?;
+    let snapshot = ctx.snapshot();
+    standing(snapshot.read(), server_id, ctx.user_id(), ctx.now_ms())?.require(SERVER_MANAGE)?;
+    let stored = snapshot.read().get(SERVERS, server_id).map(|server| server.name.as_str());
     let body = ctx.body()?;
-    let name = body.opt_str("name", name_range(ctx))?.map(checked_name).transpose()?;
-    let description = body.opt_str("description", 0..=DESCRIPTION_LEN_MAX)?.map(str::to_string);
+    let name = texts::name(&body, "name", name_range(ctx), stored)?;
+    let description = texts::prose(&body, "description", DESCRIPTION_LEN_MAX)?;
     let default_channel_id = body.opt_id("default_channel_id")?.map(ChannelId);
     let op = ServerEdit { server_id, name, description, default_channel_id };
     ctx.submit(op, move |ctx, _| answer(ctx, server_id))

@@ -27,7 +27,7 @@ pub const COUNT_MAX: usize = 500;
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelCreate {
     pub server_id: ServerId,
-    /// As it is stored: see [`stored_name`].
+    /// As it is stored.
     pub name: String,
     /// A [`channel_kind`] code of a server channel.
     pub kind: u8,
@@ -42,7 +42,7 @@ pub struct ChannelCreate {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelEdit {
     pub channel_id: ChannelId,
-    /// As it is stored: see [`stored_name`].
+    /// As it is stored.
     pub name: Option<String>,
     pub topic: Option<String>,
     /// Where the one stands whose place it takes; behind the last: to the end.
@@ -55,28 +55,6 @@ pub struct ChannelEdit {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelDelete {
     pub channel_id: ChannelId,
-}
-
-/// The name under which a channel is stored; `None` when nothing is left of it.
-///
-/// Text and announcement channels: lower case, runs of blanks and hyphens become one hyphen, other symbols but `_`
-/// go. The rest keep their name as typed. Depends on the Unicode tables of the build, so handlers call it, not apply.
-pub fn stored_name(kind: u8, name: &str) -> Option<String> {
-    if !matches!(kind, channel_kind::TEXT | channel_kind::ANNOUNCEMENT) {
-        return (!name.trim().is_empty()).then(|| name.to_string());
-    }
-    let mut slug = String::with_capacity(name.len());
-    for c in name.chars() {
-        if c.is_whitespace() || c == '-' {
-            if !slug.is_empty() && !slug.ends_with('-') {
-                slug.push('-');
-            }
-        } else if c.is_alphanumeric() || c == '_' {
-            slug.extend(c.to_lowercase());
-        }
-    }
-    slug.truncate(slug.trim_end_matches('-').len());
-    (!slug.is_empty()).then_some(slug)
 }
 
 pub(super) fn channel_create(
@@ -356,27 +334,5 @@ pub fn write_view(
         None => {
             object.null("recipient");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_slugged_by_kind() {
-        let check = |kind: u8, name: &str, want: Option<&str>| {
-            assert_eq!(stored_name(kind, name).as_deref(), want, "{name:?}")
-        };
-        check(channel_kind::TEXT, "With Spaces & CAPS", Some("with-spaces-caps"));
-        check(channel_kind::TEXT, "general", Some("general"));
-        check(channel_kind::TEXT, "  -a--b_c! ", Some("a-b_c"));
-        check(channel_kind::TEXT, "ÄRGER Straße 日本", Some("ärger-straße-日本"));
-        check(channel_kind::TEXT, "!!!", None);
-        check(channel_kind::TEXT, " - ", None);
-        check(channel_kind::ANNOUNCEMENT, "Big News", Some("big-news"));
-        check(channel_kind::VOICE, "Big Room!", Some("Big Room!"));
-        check(channel_kind::CATEGORY, "Cat & Dog", Some("Cat & Dog"));
-        check(channel_kind::STAGE, "  ", None);
     }
 }

@@ -12,6 +12,7 @@ use crate::domain::{Command, EventName, intent, relationship, server, typing, ve
 use crate::id::{ChannelId, TokenId, UserId};
 use crate::store::records::{ArchivedUser, status};
 use crate::store::tables::{PRESENCES, SERVERS, TOKENS, USERS};
+use crate::text;
 use crate::wire::json::{self, Array, Object, Value};
 use crate::wire::websocket::is_zlib;
 
@@ -495,13 +496,17 @@ fn truthy(value: Option<&Value<'_>>) -> bool {
     }
 }
 
-/// A custom text of op 3, as [`PresenceSet`] takes it: absent keeps, "" and null clear. `None` when it breaks the rule.
+/// A custom text of op 3, as [`PresenceSet`] takes it: absent keeps, blank and null clear. `None` when it breaks the
+/// rule.
 fn text_change(value: Option<&Value<'_>>, chars_max: usize) -> Option<Option<Option<String>>> {
     match value {
         None => Some(None),
         Some(Value::Null) => Some(Some(None)),
-        Some(Value::Str("")) => Some(Some(None)),
-        Some(Value::Str(text)) if text.chars().count() <= chars_max => Some(Some(Some(text.to_string()))),
+        Some(Value::Str(text)) => {
+            let line = text::line(text);
+            let fits = line.chars().count() <= chars_max;
+            fits.then(|| Some((!line.is_empty()).then(|| line.into_owned())))
+        }
         Some(_) => None,
     }
 }
