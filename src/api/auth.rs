@@ -5,7 +5,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::authenticate::{bearer, hash_secret, require_usable};
 use super::ctx::{Ctx, Principal, Step};
-use super::rules::{check_age, check_email, check_password, check_username};
+use super::rules::{
+    by_login, check_age, check_password, check_username, checked_email, login_name, require_email_free,
+};
 use super::state::State;
 use crate::config::Config;
 use crate::domain::account::{self, LoginFailed, Register};
@@ -127,15 +129,16 @@ pub fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
     let username = body.str("username", 0..=usize::MAX)?;
     check_username(&config, username)?;
     let email = body.str("email", 0..=usize::MAX)?;
-    check_email(email)?;
+    let email = checked_email(email)?;
     let password = body.str("password", 0..=usize::MAX)?;
     check_password(&config, "password", password)?;
     let age_verified = check_age(&config, &body, ctx.now_ms())?;
     ctx.account = account::login_key(username);
     // Advice only, but it saves a hash.
-    account::require_free(ctx.snapshot().read(), Some(username), Some(email), None)?;
+    account::require_free(ctx.snapshot().read(), Some(username), None, None)?;
+    require_email_free(ctx.snapshot().read(), &email, None)?;
 
-    let (username, email) = (username.to_string(), email.to_string());
+    let username = username.to_string();
     Ok(Step::Hash(
         password.to_string(),
         Box::new(move |ctx, phc| {
@@ -162,11 +165,13 @@ pub fn login(ctx: &mut Ctx<'_>) -> Result<Step> {
     let password = body.str("password", 0..=usize::MAX)?.to_string();
     let snapshot = ctx.snapshot();
     let read = snapshot.read();
+    let username = &*login_name(username);
+    let username = &*login_name(username);
     let name = account::login_key(username);
     ctx.account = name;
     // Asked of what was typed, not of the account: a name that nobody has is locked like any other.
     account::require_name_unlocked(read, name, ctx.now_ms())?;
-    let found = account::by_login(read, username).and_then(|id| Some((id, read.get(CREDENTIALS, id)?)));
+    let found = by_login(read, username).and_then(|id| Some((id, read.get(CREDENTIALS, id)?)));
     let Some((user_id, credential)) = found else {
         // The same work as for a known name, so that nobody learns from the time which names exist.
         let then = move |ctx: &mut Ctx<'_>, _| login_failed(ctx, UserId(0), name);

@@ -1,9 +1,14 @@
 //! What a name, an address, a password and an age must look like, as the configuration says.
 
+use std::borrow::Cow;
+
 use super::body::Body;
 use crate::config::Config;
-use crate::domain::{Error, Result};
+use crate::domain::{Error, Result, account};
+use crate::id::UserId;
 use crate::limits::EMAIL_LEN_MAX;
+use crate::store::Read;
+use crate::text;
 
 /// Names that would look official, in lower case.
 const RESERVED_NAMES: &[&str] =
@@ -32,21 +37,53 @@ pub fn check_username(config: &Config, username: &str) -> Result<()> {
     Ok(())
 }
 
+/// The address in its one spelling.
+///
 /// # Errors
 /// 400 for what is no address of a mailbox at a domain with a dot.
-pub fn check_email(email: &str) -> Result<()> {
+pub fn checked_email(typed: &str) -> Result<String> {
+    let wrong = || Error::invalid("email", "must be an e-mail address");
+    if typed.len() > 2 * EMAIL_LEN_MAX {
+        return Err(wrong());
+    }
+    let email = text::email::normalise(typed).ok_or_else(wrong)?;
     let options = email_address::Options::default().with_required_tld().without_display_text();
     let options = options.without_domain_literal();
     let valid = email.len() <= EMAIL_LEN_MAX
         && email.to_lowercase().len() <= EMAIL_LEN_MAX
-        && email_address::EmailAddress::parse_with_options(email, options).is_ok();
-    if valid { Ok(()) } else { Err(Error::invalid("email", "must be an e-mail address")) }
+        && email_address::EmailAddress::parse_with_options(&email, options).is_ok();
+    if valid { Ok(email.into_owned()) } else { Err(wrong()) }
+}
+
+/// The name of a login form in its one spelling, so that failures under any of them are counted together.
+pub fn login_name(typed: &str) -> Cow<'_, str> {
+    if typed.contains('@') {
+        return text::email::normalise(typed).unwrap_or(Cow::Borrowed(typed));
+    }
+    Cow::Borrowed(typed.trim())
+}
+
+/// Whom the name of a login form means: names never contain an `@`, addresses always do.
+pub fn by_login(read: Read<'_>, typed: &str) -> Option<UserId> {
+    if typed.contains('@') {
+        return text::email::forms(typed).iter().find_map(|form| account::by_email(read, form));
+    }
+    account::by_name(read, typed)
+}
+
+/// Refuses an address that somebody other than `but` has, also in an older spelling.
+///
+/// # Errors
+/// 409.
+pub fn require_email_free(read: Read<'_>, email: &str, but: Option<UserId>) -> Result<()> {
+    text::email::forms(email).iter().try_for_each(|form| account::require_free(read, None, Some(form), but))
 }
 
 /// # Errors
 /// 400 naming everything that is missing.
 pub fn check_password(config: &Config, field: &str, password: &str) -> Result<()> {
     let (min, max) = (config.authentication_password_min_length, config.authentication_password_max_length);
+    let password = text::password::normalise(password);
     let count = password.chars().count() as u64;
     let has = |test: fn(char) -> bool| password.chars().any(test);
     let mut missing: Vec<String> = Vec::new();
@@ -55,6 +92,9 @@ pub fn check_password(config: &Config, field: &str, password: &str) -> Result<()
     }
     if count > max {
         missing.push(format!("at most {max} characters"));
+    }
+    if has(char::is_control) {
+        missing.push("no control characters".to_string());
     }
     for (required, met, text) in [
         (config.authentication_password_require_uppercase, has(char::is_uppercase), "an upper-case letter"),
@@ -143,6 +183,19 @@ fn age_on(born: Date, today: Date) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_kept_in_one_spelling() {
+        let check = |typed: &str, want: Option<&str>| {
+            assert_eq!(checked_email(typed).ok().as_deref(), want, "{typed:?}");
+        };
+        check("Alice@Example.com", Some("Alice@Example.com"));
+        check(" x@xn--bcher-kva.example ", Some("x@b\u{fc}cher.example"));
+        check("x@B\u{dc}cher.example", Some("x@b\u{fc}cher.example"));
+        check("x@xn--a.example", None);
+        check("x@example", None);
+        check(&format!("x@{}.example", "\u{fc}".repeat(400)), None);
+    }
 
     #[test]
     fn dates() {

@@ -2,7 +2,7 @@
 
 use super::auth::verify_own;
 use super::ctx::{Ctx, Step};
-use super::rules::{check_email, check_password, check_username};
+use super::rules::{check_password, check_username, checked_email, require_email_free};
 use crate::domain::account::{self, AccountDelete, PasswordChange, ProfileEdit};
 use crate::domain::credential::Secret;
 use crate::domain::{Error, Refusal, Result, tier, view};
@@ -36,13 +36,16 @@ pub fn me_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
     let username = body.opt_str("username", 0..=usize::MAX)?;
     username.map_or(Ok(()), |username| check_username(&config, username))?;
-    let email = body.opt_str("email", 0..=usize::MAX)?;
-    email.map_or(Ok(()), check_email)?;
+    // The stored address may be sent back, also one from before the rules of today.
+    let snapshot = ctx.snapshot();
+    let stored = snapshot.read().get(USERS, ctx.user_id()).map(|user| user.email.as_str());
+    let email = body.opt_str("email", 0..=usize::MAX)?.filter(|&email| Some(email) != stored);
+    let email = email.map(checked_email).transpose()?;
     let password = body.opt_str("password", 0..=usize::MAX)?;
     password.map_or(Ok(()), |password| check_password(&config, "password", password))?;
     let current = body.opt_str("current_password", 0..=usize::MAX)?;
 
-    let (username, email) = (username.map(str::to_string), email.map(str::to_string));
+    let username = username.map(str::to_string);
     let mut edit = ProfileEdit { username, email, ..ProfileEdit::default() };
     let subject = match (password, &edit.email) {
         (Some(_), _) => Some("password"),
@@ -52,7 +55,7 @@ pub fn me_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
         // Not needed, but a wrong one is a mistake.
         (None, Some(_)) => current.map(|_| "e-mail address"),
     };
-    let Some(subject) = subject else { return ctx.submit(edit, |ctx, _| answer_me(ctx)) };
+    let Some(subject) = subject else { return submit_edit(ctx, edit) };
     let Some(current) = current else {
         let problem = format!("this field is required to change the {subject}");
         return Err(Error::invalid("current_password", problem));
@@ -60,14 +63,22 @@ pub fn me_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let password = password.map(str::to_string);
     verify_own(ctx, current, Refusal::PasswordWrong.into(), move |ctx, phc| {
         edit.verified = Some(Secret(phc));
-        let Some(password) = password else { return ctx.submit(edit, |ctx, _| answer_me(ctx)) };
+        let Some(password) = password else { return submit_edit(ctx, edit) };
         let hashed = move |ctx: &mut Ctx<'_>, phc| {
             let token_id = ctx.principal().token_id;
             edit.password = Some(PasswordChange { phc: Secret(phc), token_id });
-            ctx.submit(edit, |ctx, _| answer_me(ctx))
+            submit_edit(ctx, edit)
         };
         Ok(Step::Hash(password, Box::new(hashed)))
     })
+}
+
+/// Apply refuses an address that somebody has, but knows no older spellings.
+fn submit_edit(ctx: &Ctx<'_>, edit: ProfileEdit) -> Result<Step> {
+    if let Some(email) = &edit.email {
+        require_email_free(ctx.snapshot().read(), email, Some(ctx.user_id()))?;
+    }
+    ctx.submit(edit, |ctx, _| answer_me(ctx))
 }
 
 /// Whether that is another address than the one the account has.
@@ -98,10 +109,10 @@ pub fn user_get(ctx: &mut Ctx<'_>) -> Result<Step> {
 }
 
 pub fn user_search(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let name = ctx.query("username")?.filter(|name| !name.is_empty());
+    let name = ctx.query("username")?.filter(|name| !name.trim().is_empty());
     let name = name.ok_or_else(|| Error::invalid("username", "this field is required"))?;
     let snapshot = ctx.snapshot();
-    let user_id = account::by_name(snapshot.read(), &name).ok_or(Refusal::UserNotFound)?;
+    let user_id = account::by_name(snapshot.read(), name.trim()).ok_or(Refusal::UserNotFound)?;
     account::write_profile(&mut ctx.response.body, snapshot.read(), user_id)?;
     Ok(Step::Done)
 }

@@ -111,11 +111,6 @@ pub fn by_email(read: Read<'_>, email: &str) -> Option<UserId> {
     read.get(USER_EMAILS, key.as_str()).map(|found| UserId::from(&found.id))
 }
 
-/// Whom the name of a login form means: names never contain an `@`, addresses always do.
-pub fn by_login(read: Read<'_>, text: &str) -> Option<UserId> {
-    if text.contains('@') { by_email(read, text) } else { by_name(read, text) }
-}
-
 /// Stands for the name of a login form in whatever case, for counting failures under it.
 pub fn login_key(text: &str) -> u64 {
     let digest = Sha256::digest(text.to_lowercase().as_bytes());

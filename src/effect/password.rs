@@ -10,6 +10,8 @@
 //!   With parallelism > 1 the lanes run on rayon's global pool, whose threads inherit the niceness of the
 //!   worker that first uses it. Start the pool before pinning, as threads inherit the mask too.
 //! - A password is overwritten in memory when its job ends, whichever way.
+//! - Passwords are normalised here and nowhere else, so that no way in can forget it. A hash from before that is
+//!   found by one more verification of the older spelling, where there is one.
 //! - Equal time for unknown users: verify against [`PasswordPool::dummy_phc`].
 
 use std::collections::VecDeque;
@@ -22,6 +24,8 @@ use argon2::{Algorithm, Argon2, Block, PasswordHash, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use subtle::ConstantTimeEq;
+
+use crate::text::password::{normalise, older};
 
 /// Contract: 16-byte salt, 32-byte hash.
 const SALT_LEN: usize = 16;
@@ -275,12 +279,13 @@ fn work(params: Params, waiting: &Waiting) {
         };
         match job {
             Some(Job::Hash { password, done }) => {
-                let result = hash(params, password.bytes(), &mut memory);
+                let result = hash(params, password.normal().bytes(), &mut memory);
                 drop(password);
                 done(result);
             }
             Some(Job::Verify { password, phc, done }) => {
-                let matches = verify(&phc, password.bytes(), &mut memory);
+                let mut matches = |password: Secret| verify(&phc, password.bytes(), &mut memory);
+                let matches = matches(password.normal()) || password.older().is_some_and(matches);
                 drop(password);
                 done(Ok(matches));
             }
@@ -380,6 +385,20 @@ impl Secret {
     fn bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// The spelling that is hashed.
+    fn normal(&self) -> Secret {
+        Secret::new(normalise(self.text()).into_owned())
+    }
+
+    /// The spelling that may have been hashed before.
+    fn older(&self) -> Option<Secret> {
+        older(self.text()).map(Secret::new)
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("it was made from a String")
+    }
 }
 
 impl Drop for Secret {
@@ -475,6 +494,25 @@ mod tests {
         assert!(!pool_verify(&pool, "correctHorse1!", &first));
         assert!(!pool_verify(&pool, "CorrectHorse1!", pool.dummy_phc()));
         assert_eq!(decode(pool.dummy_phc()).unwrap().0, CHEAP);
+    }
+
+    #[test]
+    fn a_password_is_the_same_from_every_keyboard() {
+        let (composed, decomposed) = ("Caf\u{e9}Horse1!", "Cafe\u{301}Horse1!");
+        let pool = PasswordPool::start(CHEAP, 1, 8).unwrap();
+        let phc = pool_hash(&pool, decomposed);
+        for typed in [composed, decomposed] {
+            assert!(pool_verify(&pool, typed, &phc), "{typed:?}");
+        }
+        assert!(!pool_verify(&pool, "CafeHorse1!", &phc));
+        // Hashes from before passwords were normalised.
+        let mut memory = Vec::new();
+        for old in [composed, decomposed, "no\u{a0}break"] {
+            let phc = hash(CHEAP, old.as_bytes(), &mut memory).unwrap();
+            assert!(pool_verify(&pool, old, &phc), "{old:?}");
+        }
+        let phc = hash(CHEAP, decomposed.as_bytes(), &mut memory).unwrap();
+        assert!(pool_verify(&pool, composed, &phc));
     }
 
     #[test]
