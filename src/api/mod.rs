@@ -7,6 +7,7 @@
 pub mod address;
 pub mod auth;
 pub mod authenticate;
+pub mod avatars;
 pub mod bans;
 pub mod body;
 pub mod channels;

@@ -5,7 +5,7 @@
 
 use super::ctx::Handler;
 use super::{
-    auth, bans, channels, dms, invites, members, messages, pins, presence, reactions, read_marks,
+    auth, avatars, bans, channels, dms, invites, members, messages, pins, presence, reactions, read_marks,
     relationships, roles, servers, settings, system, typing, users,
 };
 use crate::wire::http::Method;
@@ -140,6 +140,10 @@ routes! {
     Get "/users/@me/features" => users::features_get, User, Default;
     /// One user by exact name.
     Get "/users/search" => users::user_search, User, Default;
+    /// Generated picture of a user.
+    Get "/avatars/users/{user_id}" => avatars::avatar_user_get, Public, Exempt;
+    /// Generated picture of a server.
+    Get "/avatars/servers/{server_id}" => avatars::avatar_server_get, Public, Exempt;
     /// Public profile.
     Get "/users/{user_id}" => users::user_get, User, Default;
     /// Get or create the private notes channel.
