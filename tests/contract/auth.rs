@@ -69,6 +69,18 @@ fn login(w: &World) {
         assert_eq!(answer["user"]["id"], *user.id);
         assert_ne!(answer["token"], *user.token);
     }
+    // The same password from a keyboard that sends marks by themselves, the same address in punycode.
+    let body = json!({"username": "Marks", "email": "Marks@B\u{fc}cher.example", "password": "Caf\u{e9}-Horse-1!"});
+    let user_marks = w.anyone("POST /auth/register", body).want(200)["user"].clone();
+    assert_eq!(user_marks["email"], "Marks@b\u{fc}cher.example");
+    for name in ["marks", " marks ", "marks@xn--bcher-kva.example", "MARKS@BU\u{308}CHER.EXAMPLE"] {
+        for password in ["Caf\u{e9}-Horse-1!", "Cafe\u{301}-Horse-1!"] {
+            assert_eq!(try_with(name, password).want(200)["user"]["id"], user_marks["id"], "{name}");
+        }
+    }
+    try_with("marks", "Cafe-Horse-1!").want(401);
+    let again = json!({"username": "Other", "email": "marks@xn--bcher-kva.example", "password": PASSWORD});
+    w.anyone("POST /auth/register", again).want(409);
     let unknown = try_with("nobody_here", PASSWORD).want(401);
     // A lock is of the name that was typed, whether or not anybody has it.
     (0..4).for_each(|_| drop(try_with("Nobody_Here", PASSWORD).want(401)));

@@ -31,6 +31,23 @@ fn channel_create(w: &World) {
     let made = create(json!({"name": "With Spaces & CAPS"}));
     shape(&made, CHANNEL);
     assert_eq!((&made["name"], &made["channel_type"]), (&json!("with-spaces-caps"), &json!("text")));
+    for name in ["हिन्दी", "ที่นี่", "می\u{200c}خواهم"] {
+        assert_eq!(create(json!({"name": name}))["name"], name);
+    }
+    let made = create(json!({"name": "gro\u{308}ße"}));
+    assert_eq!(made["name"], "größe");
+    // What is stored can be sent back; a name that would be too long when stored is refused.
+    let patch = format!("PATCH /channels/{}", text(&create(json!({"name": "\u{130}".repeat(50)}))["id"]));
+    let stored = w.ok(&place.owner, &patch, json!({}))["name"].clone();
+    assert_eq!(w.ok(&place.owner, &patch, json!({"name": stored}))["name"], stored);
+    w.refused(&place.owner, &line, json!({"name": "\u{130}".repeat(100)}), 400);
+    for kind in ["text", "voice", "category", "stage", "announcement"] {
+        for blank in ["\u{3164}", "\u{200b}\u{2060}", "\0", "\u{202e}", "\n"] {
+            w.refused(&place.owner, &line, json!({"name": blank, "type": kind}), 400);
+        }
+    }
+    let made = create(json!({"name": " Big\nHall\0\u{202e} ", "type": "voice"}));
+    assert_eq!(made["name"], "Big Hall");
     for (key, kind, name) in [
         ("type", "voice", "Big Hall"),
         ("channel_type", "stage", "Big Hall"),

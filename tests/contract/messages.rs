@@ -42,6 +42,9 @@ fn message_create(w: &World) {
         assert_eq!((&message["author_username"], &message["pinned"]), (&json!(user.name), &json!(false)));
         assert_eq!((&message["channel_id"], &message["read"]), (&json!(place.channel), &json!(true)));
     }
+    for blank in ["\u{3164}", "\u{2060}", "\u{200b}\u{feff}\n", "\0", "\u{e0041}", "\u{2800}"] {
+        w.refused(user, &line, json!({"content": blank}), 400);
+    }
     let long = "é".repeat(4000);
     let first = w.ok(user, &line, json!({"content": long}));
     assert_eq!(first["content"], *long);

@@ -19,6 +19,10 @@ fn presence_set(w: &World) {
     let full = json!({"status": "dnd", "custom_status": "busy", "custom_emoji": "🦀"});
     let answer = w.ok(&user, line, full);
     assert_eq!((&answer["custom_status"], &answer["custom_emoji"]), (&json!("busy"), &json!("🦀")));
+    for (typed, want) in [(" a\nb\u{202e}\0 ", json!("a b")), ("\u{3164}\u{200b}", json!(null)), ("busy", json!("busy"))] {
+        let answer = w.ok(&user, line, json!({"status": "dnd", "custom_status": typed}));
+        assert_eq!(answer["custom_status"], want, "{typed:?}");
+    }
     let kept = w.ok(&user, line, json!({"status": "dnd", "custom_status": null}));
     assert_eq!(kept["custom_status"], "busy");
     let cleared = w.ok(&user, line, json!({"status": "dnd", "custom_status": "", "custom_emoji": ""}));

@@ -53,7 +53,16 @@ fn reaction_create(w: &World) {
         success(&w.ok(&member, &format!("PUT {base}/{emoji}"), Value::Null));
     }
     assert_eq!(w.get(&member, &base).as_array().map(Vec::len), Some(3));
-    for bad in ["x", "%3Anosuchname%3A", "%F0%9F%91%8D%F0%9F%91%8D", "hello%20world"] {
+    // A letter, a lone skin tone, text style, names: each the same emoji in all its variants.
+    let base = self::base(w, &place);
+    for emoji in ["%F0%9F%87%A6", "%F0%9F%8F%BD", "%E2%9D%A4%EF%B8%8E", "%E2%9D%A4", "%3AHeart%3A", "thumbsup", "ThumbsUp"] {
+        w.ok(&member, &format!("PUT {base}/{emoji}"), Value::Null);
+    }
+    let list = ["🇦", "🏽", "❤\u{fe0f}", "👍"].map(|emoji| json!(emoji));
+    assert_eq!(column(&w.get(&member, &base), "emoji"), list);
+    w.ok(&member, &format!("DELETE {base}/heart"), Value::Null);
+    assert_eq!(column(&w.get(&member, &base), "emoji"), [&list[..2], &list[3..]].concat());
+    for bad in ["nope", "%3Anosuchname%3A", "%F0%9F%91%8D%F0%9F%91%8D", "hello%20world"] {
         w.refused(&member, &format!("PUT {base}/{bad}"), Value::Null, 400);
     }
     let line = format!("PUT /channels/{}/messages/999/reactions/{THUMB}", place.channel);

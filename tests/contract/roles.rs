@@ -26,6 +26,14 @@ fn role_create(w: &World) {
     let role = w.ok(&place.owner, &line, json!({}));
     shape(&role, ROLE);
     assert_eq!((&role["name"], &role["position"]), (&json!("New Role"), &json!(1)));
+    let tidy = w.ok(&place.owner, &line, json!({"name": " Mods\u{202e}\n\0"}));
+    assert_eq!(tidy["name"], "Mods");
+    let patch = format!("PATCH /servers/{}/roles/{}", place.id, tidy["id"].as_str().unwrap());
+    for blank in ["\u{3164}", "\u{200b}\u{2060}", "\0"] {
+        w.refused(&place.owner, &line, json!({"name": blank}), 400);
+        w.refused(&place.owner, &patch, json!({"name": blank}), 400);
+    }
+    w.ok(&place.owner, &format!("DELETE /servers/{}/roles/{}", place.id, tidy["id"].as_str().unwrap()), Value::Null);
     let full = json!({"name": "Mods", "color": "#A1b2C3", "permissions": {"members.kick": true, "own.name": true},
         "hoist": true, "mentionable": true});
     let role = w.ok(&place.owner, &line, full);

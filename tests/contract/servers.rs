@@ -38,6 +38,13 @@ fn server_create(w: &World) {
     shape(&server, SERVER);
     assert_eq!((&server["name"], &server["owner_id"]), (&json!("<b>Ada & Co</b>"), &json!(user.id)));
     assert_eq!((&server["icon_url"], &server["member_count"]), (&Value::Null, &json!(1)));
+    let tidy = w.ok(&user, "POST /servers", json!({"name": "  Ada\u{1b}\u{202e}\n& Co ", "description": "\u{3164}"}));
+    assert_eq!((&tidy["name"], &tidy["description"]), (&json!("Ada & Co"), &json!("")));
+    for blank in ["   ", "\u{3164}\u{3164}", "\u{200b}\u{2060}\u{feff}", "\0\0"] {
+        w.refused(&user, "POST /servers", json!({"name": blank}), 400);
+        let line = format!("PATCH /servers/{}", text(&tidy["id"]));
+        w.refused(&user, &line, json!({"name": blank}), 400);
+    }
     let id = text(&server["id"]);
     let channels = w.get(&user, &format!("/servers/{id}/channels"));
     assert_eq!(column(&channels, "name"), [json!("general")]);
