@@ -6,6 +6,7 @@
 use super::body::Body;
 use crate::domain::{Error, Result};
 use crate::limits::{EMBED_ADDRESS_LEN_MAX, EMBED_CHARS_MAX, EMBEDS_LEN_MAX};
+use crate::text::is_blank;
 use crate::wire::json::{Array, Value};
 
 /// Embeds of one message.
@@ -165,10 +166,6 @@ impl Tally {
         }
         Ok(())
     }
-}
-
-fn is_blank(text: &str) -> bool {
-    text.chars().all(|char| char.is_whitespace() || char == '\u{200b}')
 }
 
 #[cfg(test)]
