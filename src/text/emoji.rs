@@ -178,7 +178,7 @@ mod tests {
             check(text, None);
         }
         check(&"\u{fe0f}".repeat(5_000), None);
-        check(&vec!["👍"; 9].join("\u{200d}"), None);
+        check(&["👍"; 9].join("\u{200d}"), None);
         check(&format!("🏴{}", "\u{e0067}".repeat(60)), None);
     }
 

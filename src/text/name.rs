@@ -145,11 +145,11 @@ mod tests {
             check(&name, &name);
         }
         check("GRO\u{308}SSE", "grösse");
-        check("ΟΔΟΣ", "οδος".replace("οδος", "οδο\u{3c2}").as_str());
+        check("ΟΔΟΣ", "οδο\u{3c2}");
         check("İ", "i\u{307}");
         check("ge\u{200d}neral\u{200c}", "general");
         check("می\u{200c} ما", "می-ما");
-        check("a··b·", "a·b".replace('·', "").as_str());
+        check("a··b·", "ab");
     }
 
     #[test]
