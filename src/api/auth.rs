@@ -298,8 +298,8 @@ mod tests {
     use crate::api::fixture::{Account, PASSWORD, register, text_at};
     use crate::api::testing::Harness;
     use crate::domain::{Change, Output};
-    use crate::store::records::{LoginName, Nil, User, account as state};
-    use crate::store::tables::{LOGIN_LAPSES, LOGIN_NAMES};
+    use crate::store::records::{Credential, LoginName, Nil, User, UserRef, account as state};
+    use crate::store::tables::{LOGIN_LAPSES, LOGIN_NAMES, USER_EMAILS};
 
     fn post(harness: &Harness, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
         harness.request("POST", path, token, Some(body))
@@ -439,6 +439,30 @@ mod tests {
         let alice = register(&harness, "alice");
         let (_, text) = harness.request("GET", "/users/@me/features", Some(&alice.token), None);
         assert_eq!((text_at(&text, &["tier"]), text_at(&text, &["badges"])), ("premium".into(), "[]".into()));
+    }
+
+    #[test]
+    fn accounts_from_before_spellings_were_unified() {
+        let harness = Harness::default();
+        let alice = register(&harness, "alice");
+        // As an older server stored them: the domain and the password as they were typed.
+        let mut tx = harness.state.store.begin().unwrap();
+        let id = UserId(alice.id);
+        tx.put(USER_EMAILS, "alice@xn--bcher-kva.example", &UserRef::from(id));
+        let mut credential = Credential::from(tx.get(CREDENTIALS, id).unwrap());
+        credential.phc = "test$Cafe\u{301}-Horse-1!".into();
+        tx.put(CREDENTIALS, id, &credential);
+        tx.commit().unwrap();
+        harness.state.set_snapshot(harness.state.store.snapshot());
+        for name in ["alice@xn--bcher-kva.example", "Alice@B\u{fc}cher.example"] {
+            for password in ["Cafe\u{301}-Horse-1!", "Caf\u{e9}-Horse-1!"] {
+                assert_eq!(login(&harness, name, password).0, 200, "{name} {password}");
+            }
+        }
+        assert_eq!(login(&harness, "alice", "Cafe-Horse-1!").0, 401);
+        let body =
+            format!(r#"{{"username":"other","email":"alice@bücher.example","password":"{PASSWORD}"}}"#);
+        assert_eq!(post(&harness, "/auth/register", None, &body).0, 409);
     }
 
     #[test]

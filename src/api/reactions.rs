@@ -223,6 +223,30 @@ mod tests {
     }
 
     #[test]
+    fn reactions_of_older_tables_stay_reachable() {
+        let world = World::default();
+        let id = world.say(ALICE, TEXT, "x");
+        let heart = "%E2%9D%A4%EF%B8%8F";
+        for who in [ALICE, BOB] {
+            world.ok(who, "PUT", &path(TEXT, id, heart), None);
+        }
+        let older = ReactionEntry { emoji: "❤".into(), index: 0, count: 2 };
+        world.write(|tx| tx.put(REACTION_SETS, id, &ReactionSet { entries: vec![older] }));
+        let users = world.ok(ALICE, "GET", &path(TEXT, id, heart), None);
+        assert_eq!(column(&users, "user_id"), ["1", "2"]);
+        world.events();
+        world.ok(ALICE, "DELETE", &path(TEXT, id, heart), None);
+        let [event] = &world.events()[..] else { panic!("one event") };
+        assert!(payload(event).contains("\"emoji\":\"❤\u{fe0f}\""), "{}", payload(event));
+        world.ok(CAROL, "PUT", &path(TEXT, id, "%E2%9D%A4"), None);
+        let list = world.ok(ALICE, "GET", &list(TEXT, id), None);
+        assert_eq!(
+            (column(&list, "emoji"), column(&list, "count")),
+            (vec!["❤\u{fe0f}".into()], vec!["2".into()])
+        );
+    }
+
+    #[test]
     fn reactions_in_direct_messages() {
         let world = World::default();
         let id = world.say(ALICE, DM, "x");

@@ -87,7 +87,12 @@ pub(super) fn reaction_add(machine: &mut Machine<'_, '_>, actor: UserId, op: &Re
     let first = (!message.reacted).then(|| Message { reacted: true, ..Message::from(message) });
 
     match position {
-        Some(position) => set.entries[position].count += 1,
+        Some(position) => {
+            let entry = &mut set.entries[position];
+            entry.count += 1;
+            // The spelling of the event, should the stored one be older.
+            entry.emoji.clone_from(&op.emoji);
+        }
         None => set.entries.push(ReactionEntry { emoji: op.emoji.clone(), index, count: 1 }),
     }
     let order = machine.next_id();
@@ -124,6 +129,7 @@ pub(super) fn reaction_remove(
     let order = reaction.order.to_native();
     let scope = Scope::heard_of(read, &access);
     set.entries[position].count -= 1;
+    set.entries[position].emoji.clone_from(&op.emoji);
     let entry_ends = set.entries[position].count == 0;
     if entry_ends {
         set.entries.remove(position);
