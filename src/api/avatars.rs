@@ -46,6 +46,7 @@ fn answer(ctx: &mut Ctx<'_>, id: u64, name: &str) -> Result<Step> {
     let response = &mut ctx.response;
     // Any page may show it, without credentials: one answer for all origins.
     response.lines = CorsLines::default();
+    response.content_type = SVG;
     response.headers.extend([
         ("access-control-allow-origin", "*".to_string()),
         ("access-control-expose-headers", "ETag".to_string()),
@@ -57,7 +58,6 @@ fn answer(ctx: &mut Ctx<'_>, id: u64, name: &str) -> Result<Step> {
         response.status = 304;
         return Ok(Step::Done);
     }
-    response.content_type = SVG;
     response.body.extend_from_slice(picture.as_bytes());
     Ok(Step::Done)
 }
@@ -131,7 +131,10 @@ mod tests {
                 assert_eq!(header(&answer, "cross-origin-resource-policy"), Some("cross-origin"));
                 assert_eq!(answer.matches("access-control-allow-origin: ").count(), 1, "{answer}");
                 assert_eq!(header(&answer, "access-control-allow-origin"), Some("*"));
-                assert!(!answer.contains("allow-credentials"), "{answer}");
+                assert!(
+                    !answer.contains("allow-credentials") && !answer.contains("x-frame-options"),
+                    "{answer}"
+                );
                 assert!(answer.ends_with("</svg>"), "{answer}");
             }
         }

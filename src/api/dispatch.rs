@@ -176,6 +176,9 @@ pub fn write(
     if response.limits.is_some_and(|numbers| numbers.is_refusal()) {
         state.metrics.rate_limited.increment();
     }
+    // Media may stand in frames of others.
+    let frame_options = options.frame_options && !response.content_type.starts_with("image/");
+    let options = ResponseOptions { frame_options, ..options };
     let mut head = ResponseHead::new(out, response.status, options)
         .header_number("x-request-id", request_id)
         .lines(|out| out.extend_from_slice(state.cors.text(response.lines)));
