@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use plexichat::domain::invite::{InviteCreate, InviteUse};
 use plexichat::domain::member::MemberLeave;
+use plexichat::domain::message::MessageDelete;
+use plexichat::domain::read_mark::{unread_count, write_unread_counts};
 use plexichat::domain::role::RoleEdit;
-use plexichat::domain::{Change, Output};
+use plexichat::domain::{Change, Command, Machine, Output};
 use plexichat::gateway::{FILL_LEN_MAX, Filled};
-use plexichat::id::{RoleId, UserId};
-use plexichat::store::records::{Grant, Member, Override, Relationship, relation};
-use plexichat::store::tables::{MEMBERS, OVERRIDES, RELATIONSHIPS};
+use plexichat::id::{ChannelId, MessageId, RoleId, UserId};
+use plexichat::store::records::{Channel, Grant, Member, Nil, Override, Relationship, relation};
+use plexichat::store::tables::{CHANNELS, MEMBERS, MESSAGES, OVERRIDES, RELATIONSHIPS, SERVER_CHANNELS};
 use world::gateway::{ALL_INTENTS, CHANNEL, EVERYONE, Gateway, SERVER, Shape, message, small_event};
 
 #[allow(dead_code, reason = "each bench uses its part")]
@@ -71,6 +73,9 @@ const ROWS: &[Row] = &[
     Row { name: "member list (op 8)", size: "members", sizes: [1_000, 10_000, 100_000], unit: "member", run: member_list },
     Row { name: "resume", size: "missed events", sizes: [100, 1_000, 10_000], unit: "event", run: resume },
     Row { name: "events of one turn to one session", size: "events", sizes: [100, 1_000, 10_000], unit: "event", run: one_session },
+    Row { name: "unread count of a channel", size: "unread messages", sizes: [1_000, 30_000, 1_000_000], unit: "count", run: unread },
+    Row { name: "unread counts of all channels", size: "channels, 300 unread each", sizes: [100, 1_000, 5_000], unit: "channel", run: unread_all },
+    Row { name: "message deleted", size: "messages in the channel", sizes: [1_000, 30_000, 300_000], unit: "deletion", run: delete_message },
     Row { name: "events to a blocked session, a turn each", size: "events", sizes: [100, 1_000, 10_000], unit: "event", run: one_blocked },
 ];
 
@@ -367,6 +372,72 @@ fn resume(missed: u64) -> Figure {
     let sent = gateway.last_sent();
     assert!(sent.contains(&format!("\"s\":{},", missed + 1)), "it ends with the last one");
     Figure::new(took, missed).turn(took)
+}
+
+/// A server whose second member has read nothing; every hundredth message is his own.
+fn unread_world(messages: u64) -> world::World {
+    let world = world::World::new(2, 0);
+    for begun in (0..messages).step_by(10_000) {
+        let mut tx = world.store.begin().expect("nobody else writes");
+        let mut machine = Machine::begin(&mut tx, world::START_MS + begun, 0);
+        for index in begun..messages.min(begun + 10_000) {
+            let author = world.users[usize::from(index % 100 == 0)];
+            let command = Command::new(author, world::message(world.channel_id).into());
+            machine.apply(&command).expect("a valid command");
+        }
+        drop(machine.finish());
+        tx.commit().expect("there is room");
+    }
+    world
+}
+
+fn unread(messages: u64) -> Figure {
+    let world = unread_world(messages);
+    let snapshot = world.store.snapshot();
+    let count = || unread_count(snapshot.read(), world.users[1], world.channel_id);
+    assert_eq!(count(), messages - messages.div_ceil(100));
+    let calls = 1_000;
+    let took = time(|| {
+        (0..calls).map(|_| std::hint::black_box(count())).sum::<u64>();
+    });
+    Figure::new(took, calls)
+}
+
+fn unread_all(channels: u64) -> Figure {
+    const UNREAD: u64 = 300;
+    let world = world::World::new(2, 0);
+    let mut tx = world.store.begin().expect("nobody else writes");
+    for channel in 1..channels {
+        let channel_id = ChannelId(channel);
+        let record = Channel { server_id: world.server_id, ..Channel::default() };
+        tx.put(CHANNELS, channel_id, &record);
+        tx.put(SERVER_CHANNELS, (world.server_id, channel_id), &Nil {});
+    }
+    let mut machine = Machine::begin(&mut tx, world::START_MS, 0);
+    for channel_id in (1..channels).map(ChannelId).chain([world.channel_id]) {
+        for _ in 0..UNREAD {
+            let command = Command::new(world.users[0], world::message(channel_id).into());
+            machine.apply(&command).expect("a valid command");
+        }
+    }
+    drop(machine.finish());
+    tx.commit().expect("there is room");
+    let snapshot = world.store.snapshot();
+    let mut out = Vec::new();
+    let took = time(|| write_unread_counts(&mut out, snapshot.read(), world.users[1], world::START_MS));
+    let text = String::from_utf8(out).expect("JSON");
+    assert_eq!(text.matches(":300").count() as u64, channels);
+    Figure::new(took, channels).turn(took)
+}
+
+fn delete_message(messages: u64) -> Figure {
+    let world = unread_world(messages);
+    let snapshot = world.store.snapshot();
+    let scan = snapshot.read().scan(MESSAGES, world.channel_id);
+    let ids: Vec<MessageId> = scan.map(|((_, id), _)| id).step_by((messages / 100).max(1) as usize).collect();
+    let delete = |message_id| MessageDelete { channel_id: world.channel_id, message_id }.into();
+    let commands: Vec<_> = ids.iter().map(|&id| Command::new(world.users[0], delete(id))).collect();
+    Figure::new(world.time_apply(&commands), commands.len() as u64)
 }
 
 fn one_session(count: u64) -> Figure {

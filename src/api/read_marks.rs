@@ -229,17 +229,70 @@ mod tests {
         assert_eq!(column(&page, "status"), ["read"]);
     }
 
-    #[test]
-    fn counts_end_at_a_thousand() {
-        let world = World::default();
-        let message = Message { author_id: ALICE, content: "x".into(), ..Message::default() };
+    /// Messages as an earlier version stored them.
+    fn stored(world: &World, channel: ChannelId, author_id: UserId, ids: std::ops::Range<u64>) {
+        let message = Message { author_id, content: "x".into(), ..Message::default() };
         world.write(|tx| {
-            for id in 1..=1_200 {
-                tx.put(MESSAGES, (TEXT, MessageId(id)), &message);
+            for id in ids {
+                tx.put(MESSAGES, (channel, MessageId(id)), &message);
+                tx.put(AUTHOR_MESSAGES, (author_id, MessageId(id)), &channel.into());
             }
         });
-        assert_eq!(unread(&world, BOB, TEXT), "1000");
-        assert_eq!(marked(&world, BOB, &ack(TEXT, None)), "1000");
+    }
+
+    #[test]
+    fn counts_have_no_end() {
+        let world = World::default();
+        stored(&world, TEXT, BOB, 1_000..2_001);
         assert_eq!(unread(&world, BOB, TEXT), "0");
+        world.say(ALICE, TEXT, "x");
+        assert_eq!(unread(&world, BOB, TEXT), "1", "after 1,001 of his own");
+        stored(&world, SLOW, ALICE, 3_000..6_000);
+        assert_eq!(unread(&world, BOB, SLOW), "3000");
+        let all = world.ok(BOB, "GET", "/users/@me/unread", None);
+        assert_eq!(all, r#"{"unread_counts":{"200":1,"202":3000}}"#);
+        assert_eq!(marked(&world, BOB, &ack(SLOW, Some(MessageId(3_499)))), "500");
+        assert_eq!(marked(&world, BOB, &ack(SLOW, None)), "2500");
+        assert_eq!(unread(&world, BOB, SLOW), "0");
+    }
+
+    #[test]
+    fn the_overview_is_right_for_every_channel() {
+        let world = World::default();
+        let channels: Vec<ChannelId> = (1_000..1_011).map(ChannelId).collect();
+        for (index, &channel) in channels.iter().enumerate() {
+            let record = Channel { server_id: SERVER, ..Channel::default() };
+            world.write(|tx| {
+                tx.put(CHANNELS, channel, &record);
+                tx.put(SERVER_CHANNELS, (SERVER, channel), &Nil {});
+            });
+            let first = 10_000 * (index as u64 + 1);
+            stored(&world, channel, ALICE, first..first + if index == 10 { 60 } else { 1_000 });
+        }
+        let check = || {
+            let all = world.ok(BOB, "GET", "/users/@me/unread", None);
+            for (index, channel) in channels.iter().enumerate() {
+                let want = if index == 10 { 60 } else { 1_000 };
+                assert!(all.contains(&format!("\"{channel}\":{want}")), "{channel}: {all}");
+            }
+        };
+        check();
+        let sweep = crate::domain::sweep::Sweep { records_max: 100 };
+        let command = crate::domain::Command::new(UserId(0), sweep.into());
+        while world.harness.apply(&command) != Ok(crate::domain::Reply::Count(0)) {}
+        assert!(world.harness.state.snapshot().read().len(LEDGER_WINDOWS) > 50);
+        check();
+    }
+
+    #[test]
+    fn bulk_acknowledgements_tell_of_the_messages_of_others_only() {
+        let world = World::default();
+        stored(&world, TEXT, BOB, 1_000..1_300);
+        stored(&world, SLOW, BOB, 2_000..2_300);
+        stored(&world, SLOW, ALICE, 2_300..2_301);
+        world.ok(BOB, "POST", "/channels/ack/bulk", Some(r#"{"200":null,"202":null}"#));
+        let told: Vec<String> =
+            world.events().iter().map(|event| field(&payload(event), "channel_id")).collect();
+        assert_eq!(told, ["202"]);
     }
 }

@@ -1,6 +1,7 @@
 //! Messages: posting, editing, deleting, pages of history.
 //!
-//! Invariant: a message, its entry in the index of its author, its pin and its reactions come and go together.
+//! Invariant: a message, its entry in the index of its author, its place in the ledgers, its pin and its reactions
+//! come and go together.
 //! What a refusal is and in which order refusals stand is decided here, for handlers and apply alike.
 
 use super::error::{Error, Refusal, Result};
@@ -11,7 +12,7 @@ use super::permission::{
     Access, CHANNELS_VIEW, MESSAGES_BYPASS_SLOWMODE, MESSAGES_EMBED_LINKS, MESSAGES_READ, access,
 };
 use super::writing::Writing;
-use super::{dm, pin, reaction};
+use super::{dm, ledger, pin, reaction};
 use crate::id::{ChannelId, MessageId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedChannel, ArchivedMessage, Message, Meta, channel_kind};
@@ -218,6 +219,7 @@ pub(super) fn message_create(
     };
     machine.tx.put(MESSAGES, (op.channel_id, message_id), &message);
     machine.tx.put(AUTHOR_MESSAGES, (author, message_id), &op.channel_id.into());
+    ledger::added(machine, op.channel_id, author, message_id);
     if slow {
         machine.tx.put(SLOWMODE, (op.channel_id, author), &Meta { value: at });
     }
@@ -289,6 +291,7 @@ pub(super) fn remove(
     let (pin, reacted) = (message.pin.to_native(), message.reacted);
     machine.tx.delete(MESSAGES, (channel_id, message_id));
     machine.tx.delete(AUTHOR_MESSAGES, (author, message_id));
+    ledger::removed(machine, channel_id, author, message_id);
     if pin != 0 {
         machine.tx.delete(PINS, (channel_id, pin));
     }

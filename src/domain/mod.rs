@@ -14,6 +14,7 @@ pub mod dm;
 pub mod error;
 pub mod event;
 pub mod invite;
+pub mod ledger;
 pub mod machine;
 pub mod member;
 pub mod message;

@@ -1,10 +1,11 @@
 //! Read marks: up to which message a user has acknowledged a channel, and what is unread after it.
 //!
 //! Invariant: a mark never goes back, and never stands beyond the newest message there was when it was set; both
-//! tables hold the same mark. Counting is bounded: it runs on core threads and on the writer.
+//! tables hold the same mark. Counts come from the ledgers (see [`ledger`]): they run on core threads and on the writer.
 
 use super::error::Result;
 use super::event::{Audience, Event, EventName, intent};
+use super::ledger::{Count, Owner, WALK_MAX, count_after};
 use super::machine::{Machine, Reply};
 use super::message::Scope;
 use super::permission::{CHANNELS_VIEW, MESSAGES_READ, access, channel_permissions, standing};
@@ -16,18 +17,16 @@ use crate::store::tables::{
 };
 use crate::wire::json::Object;
 
-/// Messages looked at to count what is unread in a channel (about 100 µs): counts end here.
-pub const UNREAD_SCAN_MAX: usize = 1_000;
 /// Channels in one bulk acknowledgement.
 pub const BULK_MAX: usize = 500;
-/// Messages looked at per channel of a bulk acknowledgement: only whether any was marked is of interest.
+/// Messages looked at per channel of a bulk acknowledgement before counting: only whether any was marked is of interest.
 const BULK_SCAN_MAX: usize = 100;
-/// Channels looked at for the counts of all conversations, half of them direct messages at most.
-const CHANNELS_MAX: usize = 2_000;
-/// Messages looked at for the counts of all conversations; beyond that a channel gets [`SCAN_MIN`].
-const TOTAL_SCAN_MAX: usize = 10_000;
-/// Enough to tell that something is unread.
-const SCAN_MIN: usize = 10;
+/// Channels looked at for the counts of all conversations, a fifth of them direct messages at most.
+const CHANNELS_MAX: usize = 5_000;
+/// Single messages looked at for them where the ledgers are not complete yet; beyond that a channel gets [`WALK_MIN`].
+const TOTAL_WALK_MAX: usize = 50_000;
+/// Enough for every count from a complete ledger.
+const WALK_MIN: usize = 2_100;
 
 /// Acknowledges a channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,24 +44,27 @@ pub struct ChannelsAck {
 }
 
 pub(super) fn channel_ack(machine: &mut Machine<'_, '_>, actor: UserId, op: &ChannelAck) -> Result<Reply> {
-    advance(machine, actor, op.channel_id, op.message_id, UNREAD_SCAN_MAX).map(Reply::Count)
+    advance(machine, actor, op.channel_id, op.message_id, marked).map(Reply::Count)
 }
 
 pub(super) fn channels_ack(machine: &mut Machine<'_, '_>, actor: UserId, op: &ChannelsAck) -> Result<Reply> {
     for &(channel_id, message_id) in op.marks.iter().take(BULK_MAX) {
         // Entries that do not resolve are skipped (contract).
-        let _skipped = advance(machine, actor, channel_id, message_id, BULK_SCAN_MAX);
+        let _skipped = advance(machine, actor, channel_id, message_id, any_marked);
     }
     Ok(Reply::Done)
 }
 
-/// Moves a mark forward and tells it; gives how many messages of others were newly marked, up to `scan_max`.
+/// Messages of others that moving a mark from one place to another marks.
+type Marked = fn(Read<'_>, UserId, ChannelId, MessageId, MessageId) -> u64;
+
+/// Moves a mark forward and tells it; gives how many messages of others that has marked, as `marked` counts them.
 fn advance(
     machine: &mut Machine<'_, '_>,
     user_id: UserId,
     channel_id: ChannelId,
     wanted: Option<MessageId>,
-    scan_max: usize,
+    marked: Marked,
 ) -> Result<u64> {
     let read = machine.read();
     let access = access(read, channel_id, user_id, machine.at)?;
@@ -73,14 +75,13 @@ fn advance(
     if target <= before {
         return Ok(0);
     }
-    let tally = tally(read, user_id, channel_id, before, target, scan_max);
+    let count = marked(read, user_id, channel_id, before, target);
     let receipts = access.channel.read_receipts_enabled && receipts_enabled(read, user_id);
     let scope = Scope::heard_of(read, &access);
 
     machine.tx.put(READ_MARKS, (user_id, channel_id), &target.into());
     machine.tx.put(CHANNEL_READERS, (channel_id, user_id), &target.into());
-    // Where the scan ended early, some message of others is taken to be among the rest.
-    if tally.count > 0 || !tally.complete {
+    if count > 0 {
         let mut payload = Vec::with_capacity(128);
         Object::new(&mut payload)
             .id("channel_id", channel_id.0)
@@ -89,7 +90,7 @@ fn advance(
         let audience = if receipts { scope.readers } else { Audience::user(user_id) };
         machine.emit(Event::new(EventName::MessageAck, intent::NONE, audience, payload));
     }
-    Ok(tally.count)
+    Ok(count)
 }
 
 /// Up to where a user has read a channel; `MessageId(0)` when he never said so.
@@ -102,65 +103,79 @@ pub fn receipts_enabled(read: Read<'_>, user_id: UserId) -> bool {
     read.get(MESSAGING, user_id).is_none_or(|settings| settings.read_receipts_enabled)
 }
 
-struct Tally {
-    /// Messages by others.
-    count: u64,
-    /// Messages looked at.
-    scanned: usize,
-    /// False when there were more messages than could be looked at.
-    complete: bool,
-}
-
-/// Counts messages by others after `after`, up to and including `up_to`.
-fn tally(
+/// Messages by others after one.
+fn unread_after(
     read: Read<'_>,
     user_id: UserId,
     channel_id: ChannelId,
     after: MessageId,
-    up_to: MessageId,
-    scan_max: usize,
-) -> Tally {
-    let mut tally = Tally { count: 0, scanned: 0, complete: true };
-    for ((_, message_id), message) in read.scan_after(MESSAGES, channel_id, (channel_id, after)) {
-        if message_id > up_to {
-            break;
-        }
-        if tally.scanned == scan_max {
-            tally.complete = false;
-            break;
-        }
-        tally.scanned += 1;
-        tally.count += u64::from(UserId::from(&message.author_id) != user_id);
+    walk_max: usize,
+) -> Count {
+    let mut all = count_after(read, Owner::Channel(channel_id), channel_id, after, walk_max);
+    if all.count > 0 {
+        let own = count_after(read, Owner::Author(user_id), channel_id, after, walk_max);
+        all.count = all.count.saturating_sub(own.count);
+        all.walked += own.walked;
     }
-    tally
+    all
 }
 
-/// Messages by others after the user's mark, as far as [`UNREAD_SCAN_MAX`] messages reach.
+fn marked(
+    read: Read<'_>,
+    user_id: UserId,
+    channel_id: ChannelId,
+    before: MessageId,
+    target: MessageId,
+) -> u64 {
+    let after = |place| unread_after(read, user_id, channel_id, place, WALK_MAX).count;
+    after(before).saturating_sub(after(target))
+}
+
+/// As [`marked`], but any number stands for more than none.
+fn any_marked(
+    read: Read<'_>,
+    user_id: UserId,
+    channel_id: ChannelId,
+    before: MessageId,
+    target: MessageId,
+) -> u64 {
+    let scan = read.scan_after(MESSAGES, channel_id, (channel_id, before));
+    let mut messages = scan.take_while(|((_, id), _)| *id <= target);
+    let first = messages.by_ref().take(BULK_SCAN_MAX);
+    let authors = first.map(|(_, message)| UserId::from(&message.author_id));
+    let mut count = 0;
+    for author in authors {
+        if author != user_id {
+            return 1;
+        }
+        count += 1;
+    }
+    if count < BULK_SCAN_MAX { 0 } else { marked(read, user_id, channel_id, before, target) }
+}
+
+/// Messages by others after the user's mark.
 pub fn unread_count(read: Read<'_>, user_id: UserId, channel_id: ChannelId) -> u64 {
-    let mark = mark(read, user_id, channel_id);
-    tally(read, user_id, channel_id, mark, MessageId::MAX, UNREAD_SCAN_MAX).count
+    unread_after(read, user_id, channel_id, mark(read, user_id, channel_id), WALK_MAX).count
 }
 
 /// Appends `{"<channel id>": count, …}` of all channels with something unread that the user can read.
 ///
-/// Newest direct messages first, then servers. Looks at [`CHANNELS_MAX`] channels and counts about
-/// [`TOTAL_SCAN_MAX`] messages; channels beyond the first are left out, counts beyond the second are small.
+/// Newest direct messages first, then servers; channels beyond [`CHANNELS_MAX`] are left out.
 pub fn write_unread_counts(out: &mut Vec<u8>, read: Read<'_>, user_id: UserId, at: u64) {
     let mut counts = Object::new(out);
-    let mut scan_left = TOTAL_SCAN_MAX;
+    let mut walk_left = TOTAL_WALK_MAX;
     let mut unread = |channel_id: ChannelId| {
-        let scan_max = UNREAD_SCAN_MAX.min(scan_left).max(SCAN_MIN);
-        let mark = mark(read, user_id, channel_id);
-        let tally = tally(read, user_id, channel_id, mark, MessageId::MAX, scan_max);
-        scan_left = scan_left.saturating_sub(tally.scanned);
-        tally.count
+        let walk_max = WALK_MAX.min(walk_left).max(WALK_MIN);
+        let count = unread_after(read, user_id, channel_id, mark(read, user_id, channel_id), walk_max);
+        walk_left = walk_left.saturating_sub(count.walked);
+        count.count
     };
     let mut write = |channel_id: ChannelId, count: u64| {
         let mut digits = itoa::Buffer::new();
         counts.u64(digits.format(channel_id.0), count);
     };
     let mut channels_left = CHANNELS_MAX;
-    for ((_, channel_id), _) in read.scan_rev(USER_DMS, user_id).take(CHANNELS_MAX / 2) {
+    for ((_, channel_id), _) in read.scan_rev(USER_DMS, user_id).take(CHANNELS_MAX / 5) {
         channels_left -= 1;
         match unread(channel_id) {
             0 => {}

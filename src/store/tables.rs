@@ -117,4 +117,10 @@ tables! {
     REACTION_PLACES "reaction_places": (MessageId, u16, UserId) => Meta;
     /// Temporary memberships, by their user: they end when he has no session any more.
     TEMPORARY_MEMBERS "temporary_members": (UserId, ServerId) => Nil;
+    /// Windows of a ledger by the message before which the former one ended: 0 and channel or 1 and author, message.
+    LEDGER_WINDOWS "ledger_windows": (u8, u64, u64) => Meta;
+    /// Messages in windows that ended, added up: owner as above, channel, window.
+    LEDGER_COUNTS "ledger_counts": (u8, u64, u64, u64) => Meta;
+    /// Messages deleted from such windows: owner as above, channel, node of the tree over the windows.
+    LEDGER_GONE "ledger_gone": (u8, u64, u64, u64) => Meta;
 }
