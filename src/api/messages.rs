@@ -10,7 +10,7 @@ use super::embeds;
 use crate::domain::message::{self, MessageCreate, MessageDelete, MessageEdit, Page};
 use crate::domain::message_view::{Viewer, Writer};
 use crate::domain::permission::{MESSAGES_ATTACH_FILES, MESSAGES_EMBED_LINKS, MESSAGES_READ, access};
-use crate::domain::{Error, Refusal, Reply, Result};
+use crate::domain::{Error, Refusal, Reply, Result, setting, tier};
 use crate::id::{ChannelId, MessageId};
 use crate::store::tables::MESSAGES;
 use crate::text;
@@ -42,7 +42,7 @@ pub fn message_get(ctx: &mut Ctx<'_>) -> Result<Step> {
 pub fn message_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let channel_id = ctx.path_channel()?;
     let body = ctx.body();
-    let length_max = ctx.state.config.messaging_max_message_length;
+    let length_max = length_max(ctx);
     let op = body.as_ref().map_err(Clone::clone).and_then(|body| read_create(body, channel_id, length_max));
     match op {
         Ok(op) => ctx.submit(op, answer_created),
@@ -52,7 +52,7 @@ pub fn message_create(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn message_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (channel_id, message_id) = (ctx.path_channel()?, ctx.path_message()?);
-    let length_max = ctx.state.config.messaging_max_message_length;
+    let length_max = length_max(ctx);
     let content = ctx.body().and_then(|body| Ok(read_content(&body, length_max)?.map(str::to_string)));
     match content
         .and_then(|content| content.ok_or_else(|| Error::invalid("content", "this field is required")))
@@ -90,6 +90,13 @@ fn answer_created(ctx: &mut Ctx<'_>, reply: Reply) -> Result<Step> {
     let message = snapshot.read().get(MESSAGES, (channel_id, message_id)).ok_or(Refusal::MessageNotFound)?;
     let viewer = Viewer::fresh_author(ctx.user_id());
     ctx.json(|out| Writer::new(out, snapshot.read(), channel_id, viewer).message(message_id, message))
+}
+
+/// Characters that a message of the asking user may have: the least of what the server, his tier and he himself allow.
+fn length_max(ctx: &Ctx<'_>) -> u64 {
+    let server_max = ctx.state.config.messaging_max_message_length;
+    let len_max = tier::message_len_max(ctx.principal().tier, server_max);
+    setting::message_len_max(ctx.snapshot().read(), ctx.user_id(), len_max)
 }
 
 // --------------------------------------------------------------------------------------------- body
@@ -142,6 +149,7 @@ mod tests {
     use crate::domain::permission::{CHANNELS_VIEW, MESSAGES_SEND};
     use crate::domain::{Audience, EventName, intent};
     use crate::id::{RoleId, UserId};
+    use crate::store::records::tier;
     use crate::store::records::*;
     use crate::store::tables::*;
 
@@ -229,9 +237,9 @@ mod tests {
         check(BOB, TEXT, Some(r#"{"content":"x","poll":{}}"#), 400, "Polls are not available");
         check(BOB, TEXT, Some(r#"{"content":"x","attachments":[{}]}"#), 400, "Attachments are not available");
         check(BOB, TEXT, Some(r#"{"content":"x","attachments":{}}"#), 400, "must be a list");
-        let long = format!("{{\"content\":\"{}\"}}", "é".repeat(4_001));
-        check(BOB, TEXT, Some(&long), 400, "at most 4000 characters, not 4001");
-        let longest = format!("{{\"content\":\"{}\"}}", "é".repeat(4_000));
+        let long = format!("{{\"content\":\"{}\"}}", "é".repeat(2_001));
+        check(BOB, TEXT, Some(&long), 400, "at most 2000 characters, not 2001");
+        let longest = format!("{{\"content\":\"{}\"}}", "é".repeat(2_000));
         world.events();
         world.ok(BOB, "POST", &messages(TEXT), Some(&longest));
         assert_eq!(world.event_names(), [EventName::MessageCreate]);
@@ -453,6 +461,37 @@ mod tests {
         world.refused(ALICE, "DELETE", &format!("{}/abc", messages(TEXT)), None, 400);
         let id = world.say(ALICE, TEXT, "x");
         world.refused(GINA, "DELETE", &path(TEXT, id), None, 403);
+    }
+
+    #[test]
+    fn the_limit_of_the_user_himself_holds() {
+        let world = World::default();
+        let path = format!("{}/{}", messages(TEXT), world.say(BOB, TEXT, "123456"));
+        world.ok(BOB, "PATCH", "/users/@me/messaging-settings", Some(r#"{"max_message_length":5}"#));
+        let (fits, long) = (r#"{"content":"äöüßx"}"#, r#"{"content":"äöüßxy"}"#);
+        for (method, path) in [("POST", &messages(TEXT)), ("POST", &messages(DM)), ("PATCH", &path)] {
+            let refusal = world.refused(BOB, method, path, Some(long), 400);
+            assert_eq!(refusal, "Invalid content: must be at most 5 characters, not 6");
+            world.ok(BOB, method, path, Some(fits));
+        }
+        world.ok(ALICE, "POST", &messages(TEXT), Some(long));
+        world.ok(BOB, "PATCH", "/users/@me/messaging-settings", Some(r#"{"max_message_length":6}"#));
+        world.ok(BOB, "POST", &messages(TEXT), Some(long));
+    }
+
+    #[test]
+    fn the_limit_of_the_tier_holds() {
+        let config = crate::config::Config { messaging_max_message_length: 9_000, ..Default::default() };
+        let world = World::with_config(config);
+        for (tier, max) in [(tier::STANDARD, 2_000), (tier::ALPHA, 4_000), (tier::STAFF, 8_000)] {
+            let user = User { tier, username: "bob".into(), ..User::default() };
+            world.write(|tx| tx.put(USERS, BOB, &user));
+            let post = |count: usize| {
+                let body = format!("{{\"content\":\"{}\"}}", "x".repeat(count));
+                world.call(BOB, "POST", &messages(TEXT), Some(&body)).0
+            };
+            assert_eq!((post(max), post(max + 1)), (200, 400));
+        }
     }
 
     #[test]

@@ -42,6 +42,12 @@ pub fn messaging(read: Read<'_>, user_id: UserId) -> Messaging {
     read.get(MESSAGING, user_id).map_or_else(default_messaging, Messaging::from)
 }
 
+/// Characters that a message of this user may have: he may want less than `len_max`.
+pub fn message_len_max(read: Read<'_>, user_id: UserId, len_max: u64) -> u64 {
+    let own = read.get(MESSAGING, user_id).and_then(|settings| settings.max_message_length.as_ref());
+    own.map_or(len_max, |own| own.to_native().min(len_max))
+}
+
 fn default_messaging() -> Messaging {
     Messaging {
         read_receipts_enabled: true,

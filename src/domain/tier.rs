@@ -67,6 +67,11 @@ pub fn server_count_max(code: u8) -> u64 {
     limits(code).servers_max.map_or(SERVER_COUNT_MAX, |max| max.min(SERVER_COUNT_MAX))
 }
 
+/// Characters that a message of a user of this tier may have, where the server allows `server_max`.
+pub fn message_len_max(code: u8, server_max: u64) -> u64 {
+    limits(code).message_len_max.map_or(server_max, |max| max.min(server_max))
+}
+
 /// Different emojis that a user of this tier may bring a message to.
 pub fn reactions_max(code: u8) -> u64 {
     limits(code).reactions_per_message_max.unwrap_or(reaction::KINDS_MAX).min(reaction::KINDS_MAX)

@@ -1,6 +1,9 @@
 //! Messaging preferences and the key/value settings of clients.
 
-use crate::support::{Value, json};
+use std::io::{BufReader, Write};
+
+use crate::support::http::{open, read_answer};
+use crate::support::{User, Value, json};
 use crate::world::{World, shape, success};
 
 cases![
@@ -27,6 +30,23 @@ fn messaging_get(w: &World) {
     assert_eq!((&body["user_id"], &body["allow_dms_from"]), (&json!(user.id), &json!("everyone")));
 }
 
+/// Statuses of posts that are sent in one go.
+fn pipelined(w: &World, user: &User, channel: &str, contents: &[&str]) -> Vec<u16> {
+    let mut stream = open(w.server.address());
+    let requests = contents.iter().map(|content| {
+        let body = json!({"content": content}).to_string();
+        format!(
+            "POST /api/v1/channels/{channel}/messages HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            user.token,
+            body.len()
+        )
+    });
+    stream.write_all(requests.collect::<String>().as_bytes()).expect("an open socket");
+    let mut reader = BufReader::new(stream);
+    contents.iter().map(|_| read_answer(&mut reader, false).expect("an answer").status).collect()
+}
+
 fn messaging_edit(w: &World) {
     let user = w.user();
     let line = "PATCH /users/@me/messaging-settings";
@@ -35,6 +55,10 @@ fn messaging_edit(w: &World) {
     let after = w.ok(&user, line, json!({"read_receipts_enabled": false, "allow_dms_from": "friends"}));
     assert_eq!((&after["read_receipts_enabled"], &after["allow_dms_from"]), (&json!(false), &json!("friends")));
     assert_eq!(w.get(&user, "/users/@me/messaging-settings"), after);
+    w.ok(&user, line, json!({"max_message_length": 5}));
+    let place = w.place();
+    w.join(&place, &user);
+    assert_eq!(pipelined(w, &user, &place.channel, &["12345", "123456", "é"]), [200, 400, 200]);
     w.ok(&user, line, json!({"max_message_length": 100}));
     for bad in [
         json!({"allow_dms_from": "nobody"}),
