@@ -683,3 +683,62 @@ fn who_speaks_and_leaves_at_once_is_gone() {
         count += 1;
     }
 }
+
+#[test]
+fn a_block_cuts_a_direct_message() {
+    let w = World::new(&[]);
+    let (blocker, blocked) = (w.user(), w.user());
+    let dm = w.dm(&blocked, &blocker);
+    let theirs = w.message(&blocker, &dm, "one");
+    let own = w.message(&blocked, &dm, "two");
+    let channel = format!("/channels/{dm}");
+    w.ok(&blocked, &format!("PUT {channel}/pins/{own}"), Value::Null);
+    w.ok(&blocker, "POST /relationships/block", json!({"user_id": blocked.id}));
+    let (mut socket, _) = ready(&w, &blocker.token);
+    for (line, body) in [
+        (format!("POST {channel}/messages"), json!({"content": "x"})),
+        (format!("PATCH {channel}/messages/{own}"), json!({"content": "x"})),
+        (format!("PUT {channel}/pins/{theirs}"), Value::Null),
+        (format!("DELETE {channel}/pins/{own}"), Value::Null),
+        (format!("PUT {channel}/messages/{theirs}/reactions/%F0%9F%91%8D"), Value::Null),
+    ] {
+        w.refused(&blocked, &line, body, 403);
+    }
+    for line in ["POST CHANNEL/messages/ack", "POST CHANNEL/typing", "DELETE CHANNEL/messages/OWN"] {
+        let line = line.replace("CHANNEL", &channel).replace("OWN", &own);
+        w.ok(&blocked, &line, Value::Null);
+    }
+    let notes = text(&w.get(&blocker, "/users/@me/notes")["id"]);
+    w.message(&blocker, &notes, "to myself");
+    let first = socket.json();
+    assert_eq!((&first["t"], &first["d"]["channel_id"]), (&json!("MESSAGE_CREATE"), &json!(notes)));
+    let seen = w.get(&blocker, &format!("{channel}/messages/{theirs}"));
+    assert_eq!((&seen["read_count"], &seen["read_by"]), (&json!(0), &json!([])));
+}
+
+#[test]
+fn a_reorder_among_many_channels_is_one_event() {
+    let w = World::new(&[]);
+    let place = w.place();
+    let line = format!("POST /servers/{}/channels", place.id);
+    for index in 0..60 {
+        w.ok(&place.owner, &line, json!({"name": format!("c{index}")}));
+    }
+    let (mut socket, _) = ready(&w, &place.owner.token);
+    let list = || w.get(&place.owner, &format!("/servers/{}/channels", place.id));
+    let last = text(&list()[60]["id"]);
+    let moved = w.ok(&place.owner, &format!("PATCH /channels/{last}"), json!({"position": 0}));
+    assert_eq!(moved["position"], 0);
+    say(&w, &place, "after it");
+    let (first, second) = (socket.json(), socket.json());
+    assert_eq!((&first["t"], &second["t"]), (&json!("CHANNEL_UPDATE"), &json!("MESSAGE_CREATE")));
+    let update = &first["d"];
+    assert_eq!((&update["id"], &update["position"]), (&json!(last), &json!(0)));
+    let listed = list();
+    let told = update["channels"].as_array().expect("all that moved");
+    assert_eq!(told.len(), 61);
+    for channel in listed.as_array().expect("a list") {
+        let found = told.iter().find(|entry| entry["id"] == channel["id"]).expect("every channel moved");
+        assert_eq!(found["position"], channel["position"]);
+    }
+}
