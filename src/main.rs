@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use plexichat::cli::{self, Hooks};
 use plexichat::config::Loaded;
 use plexichat::net;
+use plexichat::runtime::wipe::Wiping;
 use plexichat::store::{Store, restore};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Wiping<mimalloc::MiMalloc> = Wiping(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     keep_pages_small();
@@ -18,6 +19,9 @@ fn main() -> ExitCode {
 
 fn serve(mut loaded: Loaded) -> Result<(), String> {
     survive_limits_of_files();
+    if !loaded.config.server_core_dumps {
+        keep_memory_private();
+    }
     cli::check::essentials(&loaded.config)?;
     if let Err(error) = cli::check::raise_open_files() {
         cli::print::err(&format!("warning: the limit of open files stays as it is: {error}\n"));
@@ -52,6 +56,13 @@ fn restore_from(loaded: &Loaded, folder: &Path) -> Result<String, String> {
 fn survive_limits_of_files() {
     // SAFETY: no handler of ours is installed, the signal is ignored.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
+/// No core dump of this process, and no debugger of another user's or this user's: its memory holds what clients
+/// write to each other, and for moments their passwords.
+fn keep_memory_private() {
+    // SAFETY: a flag of this process.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
 }
 
 /// Keeps the kernel from backing the heap with 2 MiB pages, which the allocator asks for.

@@ -475,3 +475,131 @@ fn refusals_to_start_name_what_is_wrong_and_what_to_do() {
         assert!(!said.contains("stop what listens"), "{said}");
     }
 }
+
+/// Which of these texts the memory of a process holds.
+fn found_in_memory(process: u32, texts: &[String]) -> Vec<String> {
+    use std::os::unix::fs::FileExt as _;
+    let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).expect("our child");
+    let memory = File::open(format!("/proc/{process}/mem")).expect("our child, which allows it");
+    let mut found = Vec::new();
+    let mut part = vec![0; 1 << 20];
+    for line in maps.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let (range, rights) = (words.next().expect("a range"), words.next().expect("rights"));
+        let (start, end) = range.split_once('-').expect("two addresses");
+        let address = |hex: &str| u64::from_str_radix(hex, 16).expect("an address");
+        if !rights.starts_with("rw") || line.contains(".mdb") {
+            continue;
+        }
+        let mut at = address(start);
+        while at < address(end) {
+            let len = (address(end) - at).min(part.len() as u64) as usize;
+            let Ok(len) = memory.read_at(&mut part[..len], at) else { break };
+            if len == 0 {
+                break;
+            }
+            let is_here = |text: &&String| memchr::memmem::find(&part[..len], text.as_bytes()).is_some();
+            found.extend(texts.iter().filter(is_here).cloned());
+            at += len as u64;
+        }
+    }
+    found
+}
+
+#[test]
+fn passwords_are_not_left_in_memory() {
+    let server = Server::start(&["runtime.cores=1", "server.core_dumps=true"]);
+    let address = server.address();
+    // No two alike, each with a letter that the parser writes anew.
+    let secret = |index: u32| format!("{index}-Lovelace-1815!");
+    let password = |index: u32| format!("Geheim-\\u00df{}", secret(index));
+    let send = |parts: &[String]| {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        for part in parts {
+            stream.write_all(part.as_bytes()).expect("an open socket");
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let status: u16 = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+        (status, answer)
+    };
+    let head = |method: &str, path: &str, token: &str, framing: String| {
+        format!(
+            "{method} /api/v1{path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Authorization: Bearer {token}\r\n{framing}\r\n\r\n"
+        )
+    };
+    let sized = |method: &str, path: &str, token: &str, body: &str| {
+        send(&[head(method, path, token, format!("Content-Length: {}", body.len())) + body])
+    };
+    let account = format!(r#"{{"username":"ada","email":"ada@example.org","password":"{}"}}"#, password(0));
+    let (status, answer) = sized("POST", "/auth/register", "", &account);
+    assert_eq!(status, 200, "{answer}");
+    let token = answer.split(r#""token":""#).nth(1).and_then(|rest| rest.split('"').next()).expect("a token");
+    let login = |index| format!(r#"{{"username":"ada","password":"{}"}}"#, password(index));
+    assert_eq!(sized("POST", "/auth/login", "", &login(0)).0, 200);
+    assert_eq!(sized("POST", "/auth/login", "", &login(1)).0, 401);
+    assert_eq!(sized("POST", "/auth/login", "", &login(2).replace("ada", "nobody")).0, 401);
+    assert_eq!(sized("POST", "/auth/login", "", &login(3).replace("ada", "x").replace('}', "")).0, 400);
+    let change = format!(r#"{{"password":"{}","current_password":"{}"}}"#, password(4), password(0));
+    assert_eq!(sized("PATCH", "/users/@me", token, &change).0, 200);
+    let refused = sized("DELETE", "/users/@me", token, &format!(r#"{{"password":"{}"}}"#, password(5))).0;
+    assert!([400, 401, 403].contains(&refused), "{refused}");
+    // In pieces: a body that comes in two, in chunks, and one that never ends.
+    let pieces = |index| {
+        let body = login(index).replace("ada", "nobody else");
+        let (front, back) = body.split_at(body.len() - 10);
+        (front.to_owned(), back.to_owned())
+    };
+    let (front, back) = pieces(7);
+    let framing = format!("Content-Length: {}", front.len() + back.len());
+    assert_eq!(send(&[head("POST", "/auth/login", "", framing) + &front, back]).0, 401);
+    let (front, back) = pieces(8);
+    let chunked = head("POST", "/auth/login", "", "Transfer-Encoding: chunked".to_owned());
+    let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+    assert_eq!(send(&[chunked + &chunk(&front), chunk(&back) + "0\r\n\r\n"]).0, 401);
+    let long = login(6);
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    let endless = head("POST", "/auth/login", "", "Content-Length: 9999".to_owned()) + &long;
+    stream.write_all(endless.as_bytes()).expect("an open socket");
+    let waiting = secret(6);
+    eventually("what is being received is found", || {
+        found_in_memory(server.pid(), std::slice::from_ref(&waiting)).contains(&waiting)
+    });
+    drop(stream);
+    let secrets: Vec<String> = (0..=8).map(secret).collect();
+    let mut left = Vec::new();
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        left = found_in_memory(server.pid(), &secrets);
+        if left.is_empty() {
+            return;
+        }
+    }
+    panic!("still in memory: {left:?}");
+}
+
+#[test]
+fn no_core_is_dumped_unless_it_is_wanted() {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    let crash = |wanted: &str| {
+        let folder = temporary_folder();
+        let [port] = free_ports();
+        let mut command = command(folder.path());
+        command.args(["--cores", "1", "--port", &port.to_string(), "--set", "metrics.port=0"]);
+        command.args(["--set", "store.map_size=64MiB", "--set", &format!("server.core_dumps={wanted}")]);
+        confine(&mut command, &[(libc::RLIMIT_CORE, 1 << 30)], &[]);
+        let mut server = command.stderr(Stdio::null()).spawn().expect("the program starts");
+        eventually("it serves", || get(port, "/health").is_some_and(|(status, _)| status == 200));
+        // SAFETY: the child is ours and not yet reaped.
+        unsafe { libc::kill(server.id() as i32, libc::SIGABRT) };
+        server.wait().expect("our child")
+    };
+    let status = crash("false");
+    assert_eq!((status.signal(), status.core_dumped()), (Some(libc::SIGABRT), false));
+    // Whether one is dumped when it is wanted is up to the machine; that the signal ends the process is not.
+    assert_eq!(crash("true").signal(), Some(libc::SIGABRT));
+}

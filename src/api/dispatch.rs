@@ -11,6 +11,7 @@ use super::router::{Found, Router};
 use super::routes::{Auth, Bucket, Route};
 use super::state::State;
 use crate::domain::{Error, Refusal, Result};
+use crate::runtime::wipe::wiping;
 use crate::wire::http::{HttpError, Method, ResponseHead, ResponseOptions};
 
 /// What a request leads to.
@@ -44,7 +45,7 @@ pub fn dispatch<'r>(state: &'r State, router: &Router, request: Request<'r>) -> 
             let principal = principal.filter(|_| route.auth != Auth::Public);
             let account = principal.map_or(0, |principal| principal.user_id.0);
             let mut ctx = Box::new(Ctx { state, request, route, params, principal, account, response });
-            let step = (route.handler)(&mut ctx);
+            let step = wiping(route.secret, || (route.handler)(&mut ctx));
             Dispatched::Handler(ctx, step)
         }
         Found::Nothing => {

@@ -1,7 +1,7 @@
 //! The table of routes: method, path, handler, who may call it, which bucket limits it.
 //!
 //! Router, rate limits, metric labels, the route list and the coverage test of the contract tests read this table.
-//! Paths are below `api.api_prefix`, except `root` rows; `pipelined` is said of [`Route::pipelined`]. A handler's name is its operation id.
+//! Paths are below `api.api_prefix`, except `root` rows; `pipelined` and `secret` are said of [`Route::pipelined`] and [`Route::secret`]. A handler's name is its operation id.
 
 use super::ctx::Handler;
 use super::{
@@ -58,6 +58,8 @@ pub struct Route {
     /// What it does before the log depends on the request alone: of several that come in one go, each may be
     /// submitted before the earlier ones are answered. The log keeps their order.
     pub pipelined: bool,
+    /// Its body holds a password: memory that is given back while it is at work is overwritten.
+    pub secret: bool,
     pub handler: Handler,
     pub auth: Auth,
     pub bucket: Bucket,
@@ -71,6 +73,7 @@ macro_rules! routes {
             path: $path,
             root: routes!(@root $($mark)?),
             pipelined: routes!(@pipelined $($mark)?),
+            secret: routes!(@secret $($mark)?),
             name: stringify!($handler),
             group: stringify!($group),
             handler: $group::$handler,
@@ -83,6 +86,8 @@ macro_rules! routes {
     (@root $($other:ident)?) => { false };
     (@pipelined pipelined) => { true };
     (@pipelined $($other:ident)?) => { false };
+    (@secret secret) => { true };
+    (@secret $($other:ident)?) => { false };
 }
 
 routes! {
@@ -115,9 +120,9 @@ routes! {
 
     // auth, users, settings, relationships, presence, direct messages
     /// Create an account and log in.
-    Post "/auth/register" => auth::register, Public, AuthRegister;
+    Post secret "/auth/register" => auth::register, Public, AuthRegister;
     /// Log in with name or e-mail and password.
-    Post "/auth/login" => auth::login, Public, AuthLogin;
+    Post secret "/auth/login" => auth::login, Public, AuthLogin;
     /// End the calling session.
     Post "/auth/logout" => auth::logout, User, Default;
     /// Extend the calling session.
@@ -133,9 +138,9 @@ routes! {
     /// Own profile.
     Get "/users/@me" => users::me_get, User, UsersMeGet;
     /// Change user name, e-mail or password.
-    Patch "/users/@me" => users::me_edit, User, UsersMeEdit;
+    Patch secret "/users/@me" => users::me_edit, User, UsersMeEdit;
     /// Schedule the deletion of the account.
-    Delete "/users/@me" => users::me_delete, User, Default;
+    Delete secret "/users/@me" => users::me_delete, User, Default;
     /// Own tier, badges and limits.
     Get "/users/@me/features" => users::features_get, User, Default;
     /// One user by exact name.

@@ -98,6 +98,7 @@ options! {
     server_host "server.host": String = "127.0.0.1", Rule::Address, "Address to listen on; 0.0.0.0 or :: for all";
     server_port "server.port": u64 = 8000, range(0, 65_535), "Port of REST and gateway; 0 lets the system choose";
     server_shutdown_grace_ms "server.shutdown_grace_ms": u64 = 2000, range(0, 600_000), "How long connections may finish after SIGTERM";
+    server_core_dumps "server.core_dumps": bool = false, ANY, "Let the system dump the memory after a crash, and debuggers attach; it holds what clients send";
 
     runtime_cores "runtime.cores": u64 = 0, range(0, 256), "Core threads; 0 = one per available core";
     runtime_pin "runtime.pin": bool = true, ANY, "Bind each core thread to its core";

@@ -25,6 +25,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use subtle::ConstantTimeEq;
 
+use crate::runtime::wipe::{wipe, wiping};
 use crate::text::password::{normalise, older};
 
 /// Contract: 16-byte salt, 32-byte hash.
@@ -277,16 +278,16 @@ fn work(params: Params, waiting: &Waiting) {
             let turns = waiting.changed.wait_while(waiting.lock(), idle);
             turns.expect("nothing panics while the lock is held").pop()
         };
+        let held = &mut memory;
         match job {
             Some(Job::Hash { password, done }) => {
-                let result = hash(params, password.normal().bytes(), &mut memory);
-                drop(password);
-                done(result);
+                done(wiping(true, move || hash(params, password.normal().bytes(), held)));
             }
             Some(Job::Verify { password, phc, done }) => {
-                let mut matches = |password: Secret| verify(&phc, password.bytes(), &mut memory);
-                let matches = matches(password.normal()) || password.older().is_some_and(matches);
-                drop(password);
+                let matches = wiping(true, move || {
+                    let mut matches = |password: Secret| verify(&phc, password.bytes(), held);
+                    matches(password.normal()) || password.older().is_some_and(matches)
+                });
                 done(Ok(matches));
             }
             None => return,
@@ -403,10 +404,7 @@ impl Secret {
 
 impl Drop for Secret {
     fn drop(&mut self) {
-        for byte in &mut self.0 {
-            // SAFETY: a valid reference; volatile, so that the store before the free is not optimised away.
-            unsafe { std::ptr::write_volatile(byte, 0) };
-        }
+        wipe(&mut self.0);
     }
 }
 

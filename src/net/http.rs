@@ -34,6 +34,7 @@ use crate::limits::{
 };
 use crate::observe::{log_request, logs_requests};
 use crate::runtime::clock::monotonic_ns;
+use crate::runtime::wipe::{wipe, wipe_spare, wiping};
 use crate::wire::http::{
     BodyDecoder, BodyKind, CONTINUE, Framing, Head, HttpError, Method, ResponseOptions, header_slots,
     parse_head, switching_protocols, websocket_key,
@@ -116,8 +117,9 @@ pub async fn serve<B: Backend>(
         is_pipelining: false,
     };
     // Errors are those of a socket whose client is gone; there is nobody to tell.
-    if let Ok(Some(facts)) = connection.run().await {
-        connection.hand_over(*facts, admitted);
+    match connection.run().await {
+        Ok(Some(facts)) => connection.hand_over(*facts, admitted),
+        _ => wipe(&mut connection.input),
     }
 }
 
@@ -202,7 +204,10 @@ impl Socket {
     async fn read(&mut self, input: &mut Vec<u8>, room: usize) -> io::Result<usize> {
         self.registration.connections.share.take().await;
         let mut buffer = std::mem::take(input);
-        buffer.reserve(room);
+        if buffer.capacity() - buffer.len() < room {
+            // Half a body may move.
+            wiping(!buffer.is_empty(), || buffer.reserve(room));
+        }
         let (start, end) = (buffer.len(), buffer.capacity());
         let (result, slice) = self.stream.read(buffer.slice_mut(start..end)).await;
         *input = slice.into_inner();
@@ -284,7 +289,7 @@ pub(super) fn resume<'r, B: Backend, T>(
     part: impl FnOnce(&mut Ctx<'r>) -> T,
 ) -> T {
     let begun_ns = monotonic_ns();
-    let step = part(ctx);
+    let step = wiping(ctx.route.secret, || part(ctx));
     backend.handled(ctx.request.id, ctx.route.name, begun_ns);
     step
 }
@@ -422,10 +427,17 @@ impl<B: Backend> Connection<B> {
         Ok(Front::Answered(len, keep_alive))
     }
 
+    /// Drops what is answered from the front of the input, and overwrites it: it may hold a password or a token.
+    fn forget_answered(&mut self) {
+        let (len, at) = (self.input.len(), std::mem::take(&mut self.at));
+        self.input.copy_within(at.., 0);
+        wipe(&mut self.input[len - at..]);
+        self.input.truncate(len - at);
+    }
+
     /// Takes what has arrived meanwhile, without waiting: no read is pending here.
     pub(super) fn take_what_is_there(&mut self) {
-        self.input.drain(..self.at);
-        self.at = 0;
+        self.forget_answered();
         let start = self.input.len();
         self.input.resize(start + PIPELINE_READ_LEN_MAX, 0);
         let count = receive(self.socket.stream.as_raw_fd(), &mut self.input[start..]).unwrap_or(0);
@@ -436,8 +448,7 @@ impl<B: Backend> Connection<B> {
     /// Waits for more of a head, after everything that is ready has gone out. False: the connection is at its end.
     async fn read_head(&mut self) -> io::Result<bool> {
         self.socket.flush(self.backend.state()).await?;
-        self.input.drain(..self.at);
-        self.at = 0;
+        self.forget_answered();
         if self.input.is_empty() {
             // A new connection is read even then: it may be a balancer that asks how we are.
             if self.is_used && self.backend.state().run.is_shutting_down() {
@@ -466,8 +477,7 @@ impl<B: Backend> Connection<B> {
         framing: Framing,
         asks: bool,
     ) -> io::Result<std::result::Result<Option<usize>, HttpError>> {
-        self.input.drain(..self.at);
-        self.at = 0;
+        self.forget_answered();
         let len_max = usize::try_from(self.backend.state().config.api_max_body_size).unwrap_or(usize::MAX);
         let mut decoder = match BodyDecoder::new(framing, len_max) {
             Ok(decoder) => decoder,
@@ -481,7 +491,13 @@ impl<B: Backend> Connection<B> {
         loop {
             match decoder.decode(&mut self.input) {
                 Ok(None) => {}
-                done => return Ok(done),
+                done => {
+                    // Taking the chunks together has left some of them behind.
+                    if framing.body == BodyKind::Chunked {
+                        wipe_spare(&mut self.input);
+                    }
+                    return Ok(done);
+                }
             }
             let room = decoder.missing(&self.input).clamp(READ_LEN, BODY_READ_LEN_MAX);
             if self.socket.read(&mut self.input, room).await? == 0 {
@@ -541,6 +557,7 @@ impl Socket {
             Begun::Answered(response, route) => (response, route),
             Begun::Waiting(work) => work.await?,
         };
+        wipe(&mut scratch);
         connections.give_buffer(scratch);
         self.append(state, &response, &form);
         if let Some(started) = started {

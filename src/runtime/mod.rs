@@ -14,3 +14,4 @@ pub mod random;
 pub mod shared_map;
 pub mod wake;
 pub mod wheel;
+pub mod wipe;
