@@ -1,21 +1,27 @@
 //! SIGKILL under load, restart on the same folder, again and again: what was acknowledged is there, once and in
-//! order, and nothing is there by halves.
+//! order, and nothing is there by halves. Posters and makers of accounts look closely at what they make; mixers change
+//! everything that can be changed.
 //!
-//! `CRASH_KILLS` sets the number of kills, `CRASH_SEED` repeats the choices of a run.
+//! `CRASH_KILLS` sets the number of kills, `CRASH_PAUSE_MS` the longest time from start to kill, `CRASH_SEED` repeats
+//! the choices of a run.
 
 #[path = "support/line.rs"]
 mod line;
+#[path = "crash/mix.rs"]
+mod mix;
 mod support;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use line::Line;
+use mix::Mixer;
 use support::{PASSWORD, Server, Value, json};
 
 const POSTERS: usize = 4;
 const MAKERS: usize = 2;
+const MIXERS: usize = 2;
 const KILLS: usize = 50;
 /// A whole pass over all messages every so many kills; in between only what is new is read.
 const WHOLE_EVERY: usize = 10;
@@ -71,16 +77,18 @@ fn text(value: &Value) -> String {
 fn what_was_acknowledged_outlives_a_kill() {
     let kills = number("CRASH_KILLS", KILLS as u64) as usize;
     let seed = number("CRASH_SEED", fastrand::u64(..));
+    let pause_ms = number("CRASH_PAUSE_MS", 300).max(20);
     println!("CRASH_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let folder = support::temporary_folder();
     let mut server = Server::start_in(folder.path(), &[]);
     let world = prepare(&server);
+    let mut mixers: Vec<Mixer> = (0..MIXERS).map(|n| Mixer::new(&server, &format!("mix{n}"))).collect();
     let mut known: [BTreeMap<u64, Expected>; 2] = Default::default();
     let (mut acknowledged, mut accounts) = (0, 0);
     for kill in 1..=kills {
-        let pause = Duration::from_millis(random.u64(20..=300));
-        let logs = load(&mut server, &world, kill, pause, random.u64(..));
+        let pause = Duration::from_millis(random.u64(20..=pause_ms));
+        let logs = load(&mut server, &world, &mut mixers, kill, pause, random.u64(..));
         server = Server::start_in(folder.path(), &[]);
         acknowledged += logs.iter().map(|log| log.acknowledged).sum::<usize>();
         let whole = kill % WHOLE_EVERY == 0 || kill == kills;
@@ -90,13 +98,22 @@ fn what_was_acknowledged_outlives_a_kill() {
             let from = if whole { 0 } else { before };
             check_messages(server.address(), &world, index, known, from, &unknown);
         }
+        mixers.iter_mut().for_each(|mixer| mixer.check(server.address(), whole));
         for made in logs.iter().flat_map(|log| &log.made) {
             check_account(server.address(), made);
             accounts += 1;
         }
         check_new_ids(server.address(), &world, &mut known);
     }
-    println!("{kills} kills, {acknowledged} acknowledged, {accounts} accounts, 0 lost");
+    let mixed = mixers.iter().map(|mixer| mixer.acknowledged).sum::<usize>();
+    let kinds: BTreeSet<&str> = mixers.iter().flat_map(|mixer| mixer.kinds.iter().copied()).collect();
+    println!(
+        "{kills} kills, {acknowledged} acknowledged, {accounts} accounts, {mixed} changes of {} kinds, 0 lost",
+        kinds.len()
+    );
+    // Each is one of fourteen actions, so a hundred times as many changes as actions leave none out by chance.
+    let missing: Vec<&&str> = mix::KINDS.iter().filter(|kind| !kinds.contains(**kind)).collect();
+    assert!(mixed < 1_400 || missing.is_empty(), "never changed: {missing:?}");
     assert!(acknowledged > kills, "there was hardly any load");
     assert_eq!(server.stop().code(), Some(0));
 }
@@ -112,7 +129,14 @@ fn prepare(server: &Server) -> World {
 }
 
 /// Lets all threads work until the server is killed after `pause`.
-fn load(server: &mut Server, world: &World, kill: usize, pause: Duration, seed: u64) -> Vec<Log> {
+fn load(
+    server: &mut Server,
+    world: &World,
+    mixers: &mut Vec<Mixer>,
+    kill: usize,
+    pause: Duration,
+    seed: u64,
+) -> Vec<Log> {
     let address = server.address();
     let mut threads = Vec::new();
     for worker in 0..POSTERS {
@@ -133,8 +157,20 @@ fn load(server: &mut Server, world: &World, kill: usize, pause: Duration, seed: 
             log
         }));
     }
+    let mixing: Vec<_> = (0..)
+        .zip(mixers.drain(..))
+        .map(|(worker, mut mixer)| {
+            let mut random = fastrand::Rng::with_seed(seed ^ (worker + 1) << 32);
+            std::thread::spawn(move || {
+                let ended = mixer.run(address, &mut random);
+                assert!(ended.is_err(), "mixers go on until the server is gone");
+                mixer
+            })
+        })
+        .collect();
     std::thread::sleep(pause);
     server.kill();
+    mixers.extend(mixing.into_iter().map(|thread| thread.join().expect("no wrong answer")));
     threads.into_iter().map(|thread| thread.join().expect("no wrong answer")).collect()
 }
 

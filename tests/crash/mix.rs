@@ -1,0 +1,604 @@
+//! A small world that is changed by every kind of command, one after the other at random; what was acknowledged must be
+//! there after a kill, what was under way may be.
+//!
+//! Invariant: each change names what can be read of it. What is read is what was acknowledged last, or what the one
+//! request without an answer would have made of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use crate::line::Line;
+use crate::support::{PASSWORD, Server, User, Value, json};
+use crate::{id, text};
+
+/// 👍
+const THUMB: &str = "%F0%9F%91%8D";
+/// Of each kind of thing that is made and deleted.
+const POOL_MAX: usize = 4;
+
+/// Where a fact is read.
+#[derive(Clone, Debug)]
+struct Place {
+    token: String,
+    path: String,
+    /// The element of a list with this key and value; `None`: the answer itself.
+    item: Option<(&'static str, String)>,
+    /// Within that (RFC 6901).
+    pointer: String,
+}
+
+/// Something that can be read; null when it is not there.
+#[derive(Clone, Debug)]
+struct Fact {
+    place: Place,
+    /// `None`: it was never acknowledged.
+    want: Option<Value>,
+    perhaps: Option<Value>,
+    dirty: bool,
+}
+
+pub struct Mixer {
+    name: String,
+    owner: User,
+    member: User,
+    guest: User,
+    server: String,
+    everyone: String,
+    invite: String,
+    /// Where the member posts, and where the owner does.
+    channels: [String; 2],
+    facts: BTreeMap<String, Fact>,
+    /// Ids by the kind of thing.
+    pools: BTreeMap<&'static str, Vec<String>>,
+    count: u64,
+    pub acknowledged: usize,
+    pub kinds: BTreeSet<&'static str>,
+}
+
+type Action = fn(&mut Mixer, &mut Line, &mut fastrand::Rng) -> Result<(), String>;
+
+const ACTIONS: [Action; 14] = [
+    profile, setting, messaging, friendship, guest, role, channel, invite, message, mark, unread, server,
+    presence, passer_by,
+];
+
+/// The commands that the actions lead to.
+pub const KINDS: [&str; 44] = [
+    "AccountDelete",
+    "BanCreate",
+    "BanDelete",
+    "Block",
+    "ChannelAck",
+    "ChannelCreate",
+    "ChannelDelete",
+    "ChannelEdit",
+    "ChannelsAck",
+    "DmOpen",
+    "FriendAccept",
+    "FriendRequest",
+    "InviteCreate",
+    "InviteDelete",
+    "InviteUse",
+    "LoginFailed",
+    "MemberKick",
+    "MemberLeave",
+    "MemberRoleAdd",
+    "MemberRoleRemove",
+    "MessageCreate",
+    "MessageDelete",
+    "MessageEdit",
+    "MessagePin",
+    "MessageUnpin",
+    "MessagingEdit",
+    "NotesOpen",
+    "PresenceSet",
+    "ProfileEdit",
+    "ReactionAdd",
+    "ReactionRemove",
+    "Register",
+    "RelationshipRemove",
+    "RoleCreate",
+    "RoleDelete",
+    "RoleEdit",
+    "ServerCreate",
+    "ServerDelete",
+    "ServerEdit",
+    "SettingDelete",
+    "SettingsPut",
+    "TokenCreate",
+    "TokenRevoke",
+    "TokenRevokeAll",
+];
+
+/// A request: method, path, whose, body.
+type Ask<'a> = (&'a str, String, &'a str, Value);
+
+impl Mixer {
+    pub fn new(server: &Server, name: &str) -> Mixer {
+        let [owner, member, guest] = ["o", "m", "g"].map(|kind| server.register(&format!("{name}_{kind}")));
+        let mut line = Line::open(server.address()).unwrap();
+        let mut post =
+            |user: &User, path: &str, body: Value| line.post(path, &user.token, &body).unwrap().want(200);
+        let made = post(&owner, "/servers", json!({"name": name}));
+        let (id, first) = (text(&made["id"]), text(&made["default_channel_id"]));
+        let second = post(&owner, &format!("/servers/{id}/channels"), json!({"name": "second"}));
+        let invite = post(&owner, &format!("/channels/{first}/invites"), json!({"max_age": 0}));
+        let invite = text(&invite["code"]);
+        post(&member, &format!("/channels/invites/{invite}"), json!({}));
+        let roles = line.get(&format!("/servers/{id}/roles"), &owner.token).unwrap().want(200);
+        Mixer {
+            name: name.to_owned(),
+            owner,
+            member,
+            guest,
+            server: id,
+            everyone: text(&roles[0]["id"]),
+            invite,
+            channels: [first, text(&second["id"])],
+            facts: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            count: 0,
+            acknowledged: 0,
+            kinds: BTreeSet::new(),
+        }
+    }
+
+    /// Changes things until the connection is lost.
+    pub fn run(&mut self, address: SocketAddr, random: &mut fastrand::Rng) -> Result<(), String> {
+        let mut line = Line::open(address)?;
+        loop {
+            let action = ACTIONS[random.usize(..ACTIONS.len())];
+            action(self, &mut line, random)?;
+        }
+    }
+
+    /// Compares what can be read with what was acknowledged: everything, or what was changed since the last time.
+    pub fn check(&mut self, address: SocketAddr, whole: bool) {
+        let mut line = Line::open(address).unwrap();
+        for (name, fact) in self.facts.iter_mut().filter(|(_, fact)| whole || fact.dirty) {
+            let got = fact.place.read(&mut line);
+            let as_acknowledged = fact.want.as_ref().is_none_or(|want| *want == got);
+            let as_under_way = fact.perhaps.as_ref() == Some(&got);
+            assert!(as_acknowledged || as_under_way, "{name}: {got} instead of {fact:?}");
+            (fact.want, fact.perhaps, fact.dirty) = (Some(got), None, false);
+        }
+        let facts = &self.facts;
+        let is_there = |kind: &str, id: &str| {
+            facts
+                .get(&format!("{kind} {id}"))
+                .and_then(|fact| fact.want.as_ref())
+                .is_some_and(|want| !want.is_null())
+        };
+        self.pools.iter_mut().for_each(|(kind, ids)| ids.retain(|id| is_there(kind, id)));
+    }
+
+    /// Asks for a change that is to be read at these places; gives the answer.
+    fn change(
+        &mut self,
+        line: &mut Line,
+        kind: &'static str,
+        (method, path, token, body): Ask<'_>,
+        facts: &[(&str, Place, Value)],
+    ) -> Result<Value, String> {
+        for (name, place, value) in facts {
+            let fact = self.facts.entry((*name).to_owned());
+            let fact =
+                fact.or_insert_with(|| Fact { place: place.clone(), want: None, perhaps: None, dirty: true });
+            (fact.perhaps, fact.dirty) = (Some(value.clone()), true);
+        }
+        let body = Some(body).filter(|body| !body.is_null());
+        let answer = line.call(method, &path, Some(token), body.as_ref())?.want(200);
+        for (name, _, value) in facts {
+            let fact = self.facts.get_mut(*name).expect("just named");
+            (fact.want, fact.perhaps) = (Some(value.clone()), None);
+        }
+        self.done(kind);
+        Ok(answer)
+    }
+
+    fn done(&mut self, kind: &'static str) {
+        debug_assert!(KINDS.contains(&kind), "{kind}");
+        self.kinds.insert(kind);
+        self.acknowledged += 1;
+    }
+
+    /// Makes one of a pool; what it is called can be read once its id is known.
+    fn make(
+        &mut self,
+        line: &mut Line,
+        kinds: (&'static str, &'static str),
+        ask: Ask<'_>,
+        read: impl Fn(&Mixer, &str) -> Place,
+        key: &str,
+        want: Value,
+    ) -> Result<(), String> {
+        let (pool, kind) = kinds;
+        let made = self.change(line, kind, ask, &[])?;
+        let id = text(&made[key]);
+        let fact = Fact { place: read(self, &id), want: Some(want), perhaps: None, dirty: true };
+        self.facts.insert(format!("{pool} {id}"), fact);
+        self.pools.entry(pool).or_default().push(id);
+        Ok(())
+    }
+
+    /// One of a pool, or `None`: then there should be more.
+    fn pick(&self, pool: &str, random: &mut fastrand::Rng) -> Option<String> {
+        let ids = self.pools.get(pool).map_or(&[][..], Vec::as_slice);
+        let make = ids.is_empty() || (ids.len() < POOL_MAX && random.bool());
+        (!make).then(|| ids[random.usize(..ids.len())].clone())
+    }
+
+    fn forget(&mut self, pool: &str, id: &str) {
+        self.pools.get_mut(pool).expect("it was in there").retain(|other| other != id);
+    }
+
+    /// What is known of something; null when nothing is.
+    fn known(&self, name: &str) -> Value {
+        self.facts.get(name).and_then(|fact| fact.want.clone()).unwrap_or_default()
+    }
+
+    fn fresh(&mut self) -> u64 {
+        self.count += 1;
+        self.count
+    }
+}
+
+impl Place {
+    fn of(token: &str, path: String, pointer: &str) -> Place {
+        Place { token: token.to_owned(), path, item: None, pointer: pointer.to_owned() }
+    }
+
+    fn item(token: &str, path: String, key: &'static str, value: &str, pointer: &str) -> Place {
+        Place { item: Some((key, value.to_owned())), ..Place::of(token, path, pointer) }
+    }
+
+    fn read(&self, line: &mut Line) -> Value {
+        let answer = line.get(&self.path, &self.token).unwrap();
+        if [401, 403, 404].contains(&answer.status) {
+            return Value::Null;
+        }
+        let body = answer.want(200);
+        let found = match &self.item {
+            None => Some(&body),
+            Some((key, value)) => {
+                body.as_array().expect("a list").iter().find(|item| item[*key] == value.as_str())
+            }
+        };
+        sorted(found.and_then(|found| found.pointer(&self.pointer)).cloned().unwrap_or_default())
+    }
+}
+
+/// Lists of ids have no order here.
+fn sorted(mut value: Value) -> Value {
+    if let Some(list) = value.as_array_mut() {
+        list.sort_by_key(ToString::to_string);
+    }
+    value
+}
+
+fn profile(m: &mut Mixer, line: &mut Line, _: &mut fastrand::Rng) -> Result<(), String> {
+    let (count, token) = (m.fresh(), m.owner.token.clone());
+    let name = format!("{}_{count}", m.name);
+    let ask = ("PATCH", "/users/@me".into(), &*token, json!({"username": name}));
+    let facts = [("name", Place::of(&token, "/users/@me".into(), "/username"), json!(name))];
+    m.change(line, "ProfileEdit", ask, &facts).map(drop)
+}
+
+fn setting(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let (value, token) = (m.fresh().to_string(), m.owner.token.clone());
+    let place = |key: &str| Place::of(&token, "/users/@me/settings".into(), &format!("/settings/{key}"));
+    let key = ["a", "b", "c"][random.usize(..3)];
+    let path = format!("/users/@me/settings/{key}");
+    let name = format!("setting {key}");
+    match random.u8(..3) {
+        0 if !m.known(&name).is_null() => {
+            let facts = [(&*name, place(key), Value::Null)];
+            m.change(line, "SettingDelete", ("DELETE", path, &token, Value::Null), &facts)
+        }
+        1 => {
+            let ask = ("PUT", "/users/@me/settings/bulk".into(), &*token, json!({"a": value, "b": value}));
+            let facts = [("setting a", place("a"), json!(value)), ("setting b", place("b"), json!(value))];
+            m.change(line, "SettingsPut", ask, &facts)
+        }
+        _ => {
+            let facts = [(&*name, place(key), json!(value))];
+            m.change(line, "SettingsPut", ("PUT", path, &token, json!({"value": value})), &facts)
+        }
+    }
+    .map(drop)
+}
+
+fn messaging(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let (path, token) = ("/users/@me/messaging-settings", m.owner.token.clone());
+    let on = random.bool();
+    let facts = [("receipts", Place::of(&token, path.into(), "/read_receipts_enabled"), json!(on))];
+    let ask = ("PATCH", path.into(), &*token, json!({"read_receipts_enabled": on}));
+    m.change(line, "MessagingEdit", ask, &facts).map(drop)
+}
+
+/// Strangers, a request, friends, a block, and strangers again.
+fn friendship(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let (owner, guest) = (m.owner.clone(), m.guest.clone());
+    let place = Place::item(&owner.token, "/relationships/@me".into(), "user_id", &guest.id, "/status");
+    let status = m.known("friend");
+    let (kind, ask, want) = match (status.as_str(), random.bool()) {
+        (None, true) => {
+            let ask = ("POST", "/relationships".into(), &*owner.token, json!({"user_id": guest.id}));
+            ("FriendRequest", ask, json!("pending_outgoing"))
+        }
+        (None, false) => {
+            let ask = ("POST", "/relationships/block".into(), &*owner.token, json!({"user_id": guest.id}));
+            ("Block", ask, json!("blocked"))
+        }
+        (Some("pending_outgoing"), true) => {
+            let path = format!("/relationships/{}/accept", owner.id);
+            ("FriendAccept", ("PUT", path, &*guest.token, Value::Null), json!("friend"))
+        }
+        _ => {
+            let path = format!("/relationships/{}", guest.id);
+            ("RelationshipRemove", ("DELETE", path, &*owner.token, Value::Null), Value::Null)
+        }
+    };
+    m.change(line, kind, ask, &[("friend", place, want)]).map(drop)
+}
+
+/// Comes by invite, and leaves, is kicked, or banned for a while.
+fn guest(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let (owner, guest) = (m.owner.clone(), m.guest.clone());
+    let path = format!("/servers/{}", m.server);
+    let member = Place::item(&owner.token, format!("{path}/members"), "user_id", &guest.id, "/user_id");
+    let banned = Place::item(&owner.token, format!("{path}/bans"), "user_id", &guest.id, "/user_id");
+    let (here, out) = (json!(guest.id), Value::Null);
+    let ban = format!("{path}/bans/{}", guest.id);
+    let (is_in, is_banned) = (!m.known("guest").is_null(), !m.known("ban").is_null());
+    match (is_banned, is_in, random.u8(..3)) {
+        (true, ..) => {
+            m.change(line, "BanDelete", ("DELETE", ban, &owner.token, Value::Null), &[("ban", banned, out)])
+        }
+        (_, false, 0) | (_, true, 0) => {
+            let ask = ("PUT", ban, &*owner.token, json!({"delete_message_days": 1}));
+            m.change(line, "BanCreate", ask, &[("ban", banned, here), ("guest", member, out)])
+        }
+        (_, false, _) => {
+            let ask = ("POST", format!("/channels/invites/{}", m.invite), &*guest.token, json!({}));
+            m.change(line, "InviteUse", ask, &[("guest", member, here)])
+        }
+        (_, true, 1) => {
+            let ask = ("POST", format!("{path}/leave"), &*guest.token, Value::Null);
+            m.change(line, "MemberLeave", ask, &[("guest", member, out)])
+        }
+        (_, true, _) => {
+            let ask = ("DELETE", format!("{path}/members/{}", guest.id), &*owner.token, Value::Null);
+            m.change(line, "MemberKick", ask, &[("guest", member, out)])
+        }
+    }
+    .map(drop)
+}
+
+fn role(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let (token, path) = (m.owner.token.clone(), format!("/servers/{}/roles", m.server));
+    let name = format!("role {}", m.fresh());
+    let place = |id: &str| Place::item(&token, path.clone(), "id", id, "/name");
+    let Some(id) = m.pick("role", random) else {
+        let ask = ("POST", path.clone(), &*token, json!({"name": name}));
+        return m.make(line, ("role", "RoleCreate"), ask, |_, id| place(id), "id", json!(name));
+    };
+    let members = format!("/servers/{}/members", m.server);
+    let worn = Place::item(&token, members.clone(), "user_id", &m.member.id, "/roles");
+    let mut roles: Vec<Value> =
+        m.known("worn").as_array().cloned().unwrap_or_else(|| vec![json!(m.everyone)]);
+    let wears = roles.contains(&json!(id));
+    let fact = format!("role {id}");
+    let one = format!("{path}/{id}");
+    let give = format!("{members}/{}/roles/{id}", m.member.id);
+    match random.u8(..4) {
+        0 => {
+            let facts = [(&*fact, place(&id), json!(name))];
+            m.change(line, "RoleEdit", ("PATCH", one, &token, json!({"name": name})), &facts).map(drop)
+        }
+        1 => {
+            roles.retain(|role| *role != json!(id));
+            let facts = [(&*fact, place(&id), Value::Null), ("worn", worn, sorted(json!(roles)))];
+            m.change(line, "RoleDelete", ("DELETE", one, &token, Value::Null), &facts)?;
+            m.forget("role", &id);
+            Ok(())
+        }
+        _ if wears => {
+            roles.retain(|role| *role != json!(id));
+            let facts = [("worn", worn, sorted(json!(roles)))];
+            m.change(line, "MemberRoleRemove", ("DELETE", give, &token, Value::Null), &facts).map(drop)
+        }
+        _ => {
+            roles.push(json!(id));
+            let facts = [("worn", worn, sorted(json!(roles)))];
+            m.change(line, "MemberRoleAdd", ("PUT", give, &token, Value::Null), &facts).map(drop)
+        }
+    }
+}
+
+fn channel(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let (token, path) = (m.owner.token.clone(), format!("/servers/{}/channels", m.server));
+    let name = format!("channel-{}", m.fresh());
+    let place = |id: &str| Place::item(&token, path.clone(), "id", id, "/name");
+    let Some(id) = m.pick("channel", random) else {
+        let ask = ("POST", path.clone(), &*token, json!({"name": name}));
+        return m.make(line, ("channel", "ChannelCreate"), ask, |_, id| place(id), "id", json!(name));
+    };
+    let fact = format!("channel {id}");
+    let one = format!("/channels/{id}");
+    if random.bool() {
+        let facts = [(&*fact, place(&id), json!(name))];
+        let body = json!({"name": name, "position": random.u8(..5)});
+        return m.change(line, "ChannelEdit", ("PATCH", one, &token, body), &facts).map(drop);
+    }
+    let facts = [(&*fact, place(&id), Value::Null)];
+    m.change(line, "ChannelDelete", ("DELETE", one, &token, Value::Null), &facts)?;
+    m.forget("channel", &id);
+    Ok(())
+}
+
+fn invite(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let (token, path) = (m.owner.token.clone(), format!("/servers/{}/invites", m.server));
+    let place = |code: &str| Place::item(&token, path.clone(), "code", code, "/max_uses");
+    let Some(code) = m.pick("invite", random) else {
+        let ask = ("POST", format!("/channels/{}/invites", m.channels[0]), &*token, json!({"max_uses": 7}));
+        return m.make(line, ("invite", "InviteCreate"), ask, |_, code| place(code), "code", json!(7));
+    };
+    let facts = [(&*format!("invite {code}"), place(&code), Value::Null)];
+    let ask = ("DELETE", format!("/channels/invites/{code}"), &*token, Value::Null);
+    m.change(line, "InviteDelete", ask, &facts)?;
+    m.forget("invite", &code);
+    Ok(())
+}
+
+fn message(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let (token, path) = (m.member.token.clone(), format!("/channels/{}/messages", m.channels[0]));
+    let content = format!("message {}", m.fresh());
+    let place = |id: &str| Place::of(&token, format!("{path}/{id}"), "/content");
+    let Some(id) = m.pick("message", random) else {
+        let ask = ("POST", path.clone(), &*token, json!({"content": content}));
+        return m.make(line, ("message", "MessageCreate"), ask, |_, id| place(id), "id", json!(content));
+    };
+    let fact = format!("message {id}");
+    let one = format!("{path}/{id}");
+    if random.bool() {
+        let facts = [(&*fact, place(&id), json!(content))];
+        return m
+            .change(line, "MessageEdit", ("PATCH", one, &token, json!({"content": content})), &facts)
+            .map(drop);
+    }
+    let (thumbs, pinned) = marks(m, &id);
+    let (thumb, pin) = (format!("thumb {id}"), format!("pin {id}"));
+    let facts =
+        [(&*fact, place(&id), Value::Null), (&*thumb, thumbs, Value::Null), (&*pin, pinned, Value::Null)];
+    m.change(line, "MessageDelete", ("DELETE", one, &token, Value::Null), &facts)?;
+    m.forget("message", &id);
+    Ok(())
+}
+
+/// Where a reaction and a pin of a message are read.
+fn marks(m: &Mixer, id: &str) -> (Place, Place) {
+    let (token, path) = (&m.owner.token, format!("/channels/{}/messages/{id}", m.channels[0]));
+    let thumbs = Place::item(token, format!("{path}/reactions"), "emoji", "👍", "/count");
+    (thumbs, Place::of(token, path, "/pinned"))
+}
+
+/// A reaction or a pin comes or goes.
+fn mark(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let Some(id) = m.pick("message", random) else { return Ok(()) };
+    let token = m.owner.token.clone();
+    let (thumbs, pinned) = marks(m, &id);
+    let (thumb, pin) = (format!("thumb {id}"), format!("pin {id}"));
+    let channel = format!("/channels/{}", m.channels[0]);
+    let ask = |method| (method, format!("{channel}/messages/{id}/reactions/{THUMB}"), &*token, Value::Null);
+    let pin_ask = |method| (method, format!("{channel}/pins/{id}"), &*token, Value::Null);
+    let (has_thumb, is_pinned) = (m.known(&thumb) == json!(1), m.known(&pin) == json!(true));
+    match (random.bool(), has_thumb, is_pinned) {
+        (true, false, _) => m.change(line, "ReactionAdd", ask("PUT"), &[(&thumb, thumbs, json!(1))]),
+        (true, true, _) => m.change(line, "ReactionRemove", ask("DELETE"), &[(&thumb, thumbs, Value::Null)]),
+        (false, _, false) => m.change(line, "MessagePin", pin_ask("PUT"), &[(&pin, pinned, json!(true))]),
+        (false, _, true) => {
+            m.change(line, "MessageUnpin", pin_ask("DELETE"), &[(&pin, pinned, json!(false))])
+        }
+    }
+    .map(drop)
+}
+
+/// The owner posts, the member reads.
+fn unread(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let (owner, member) = (m.owner.token.clone(), m.member.token.clone());
+    let channel = m.channels[1].clone();
+    let place = Place::of(&member, format!("/channels/{channel}/messages/unread"), "/unread_count");
+    let count = m.known("unread").as_u64();
+    let (kind, ask, want) = match (count, random.u8(..3)) {
+        (Some(count @ ..100), 0..2) => {
+            let ask = ("POST", format!("/channels/{channel}/messages"), &*owner, json!({"content": "x"}));
+            ("MessageCreate", ask, json!(count + 1))
+        }
+        (None, _) | (Some(_), 0..2) => (
+            "ChannelAck",
+            ("POST", format!("/channels/{channel}/messages/ack"), &*member, Value::Null),
+            json!(0),
+        ),
+        _ => (
+            "ChannelsAck",
+            ("POST", "/channels/ack/bulk".into(), &*member, json!({&channel: null})),
+            json!(0),
+        ),
+    };
+    m.change(line, kind, ask, &[("unread", place, want)]).map(drop)
+}
+
+fn server(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let token = m.owner.token.clone();
+    let name = format!("server {}", m.fresh());
+    let place = |id: &str| Place::item(&token, "/servers".into(), "id", id, "/name");
+    let Some(id) = m.pick("server", random) else {
+        let ask = ("POST", "/servers".into(), &*token, json!({"name": name}));
+        return m.make(line, ("server", "ServerCreate"), ask, |_, id| place(id), "id", json!(name));
+    };
+    let fact = format!("server {id}");
+    let one = format!("/servers/{id}");
+    if random.bool() {
+        let facts = [(&*fact, place(&id), json!(name))];
+        return m.change(line, "ServerEdit", ("PATCH", one, &token, json!({"name": name})), &facts).map(drop);
+    }
+    let facts = [(&*fact, place(&id), Value::Null)];
+    m.change(line, "ServerDelete", ("DELETE", one, &token, Value::Null), &facts)?;
+    m.forget("server", &id);
+    Ok(())
+}
+
+/// Without a session there is nothing to be read of it.
+fn presence(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let (token, status) = (m.owner.token.clone(), ["online", "idle", "dnd"][random.usize(..3)]);
+    let ask = ("PUT", "/users/@me/presence".into(), &*token, json!({"status": status}));
+    m.change(line, "PresenceSet", ask, &[]).map(drop)
+}
+
+/// Somebody registers, logs in and out again, looks around and deletes the account.
+fn passer_by(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let count = m.fresh();
+    let name = format!("{}_p{count}", m.name);
+    let body = json!({"username": name, "email": format!("{name}@example.org"), "password": PASSWORD});
+    let made = line.call("POST", "/auth/register", None, Some(&body))?.want(200);
+    m.done("Register");
+    let (token, user) = (text(&made["token"]), id(&made["user"]).to_string());
+    let lives = |token: &str| Place::of(token, "/users/@me".into(), "/id");
+    let facts = |token: &str, want: Value| [("passer-by", lives(token), want)];
+    let note = |m: &mut Mixer, name: String, place: Place, want: Value| {
+        m.facts.insert(name, Fact { place, want: Some(want), perhaps: None, dirty: true });
+    };
+    m.facts.remove("passer-by");
+    note(m, format!("user {name}"), lives(&token), json!(user));
+    let wrong = json!({"username": name, "password": "Wrong-1815!"});
+    line.call("POST", "/auth/login", None, Some(&wrong))?.want(401);
+    m.done("LoginFailed");
+    let login = json!({"username": name, "password": PASSWORD});
+    let second = text(&line.call("POST", "/auth/login", None, Some(&login))?.want(200)["token"]);
+    m.done("TokenCreate");
+    m.change(
+        line,
+        "TokenRevoke",
+        ("POST", "/auth/logout".into(), &second, json!({})),
+        &facts(&second, Value::Null),
+    )?;
+    let owner = m.owner.id.clone();
+    let dm = Place::item(&token, "/users/@me/channels".into(), "recipient_id", &owner, "/recipient_id");
+    let ask = ("POST", "/users/@me/channels".into(), &*token, json!({"recipient_id": owner}));
+    m.change(line, "DmOpen", ask, &[])?;
+    note(m, format!("dm {name}"), dm, json!(owner));
+    m.change(line, "NotesOpen", ("GET", "/users/@me/notes".into(), &token, Value::Null), &[])?;
+    if random.bool() {
+        return Ok(());
+    }
+    let third = text(&line.call("POST", "/auth/login", None, Some(&login))?.want(200)["token"]);
+    m.facts.remove("passer-by");
+    let ask = ("POST", "/auth/sessions/revoke-all".into(), &*token, json!({}));
+    m.change(line, "TokenRevokeAll", ask, &facts(&third, Value::Null))?;
+    let fourth = text(&line.call("POST", "/auth/login", None, Some(&login))?.want(200)["token"]);
+    m.facts.remove("passer-by");
+    [format!("user {name}"), format!("dm {name}")].iter().for_each(|name| drop(m.facts.remove(name)));
+    let ask = ("DELETE", "/users/@me".into(), &*fourth, json!({"password": PASSWORD}));
+    m.change(line, "AccountDelete", ask, &facts(&fourth, Value::Null)).map(drop)
+}
