@@ -7,14 +7,16 @@ use plexichat::cli::{self, Hooks};
 use plexichat::config::Loaded;
 use plexichat::net;
 use plexichat::runtime::wipe::Wiping;
-use plexichat::store::{Store, restore};
+use plexichat::store::{self, Store};
 
 #[global_allocator]
 static ALLOCATOR: Wiping<mimalloc::MiMalloc> = Wiping(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     keep_pages_small();
-    cli::main(Hooks { serve, backup, restore: restore_from, routes: plexichat::api::routes::listing })
+    keep_files_private();
+    let routes = plexichat::api::routes::listing;
+    cli::main(Hooks { serve, backup, restore, verify, routes })
 }
 
 fn serve(mut loaded: Loaded) -> Result<(), String> {
@@ -38,17 +40,22 @@ fn backup(loaded: &Loaded, folder: &Path) -> Result<String, String> {
     let options = net::store_options(&loaded.config, 1);
     let store = Store::open_to_read(&options).map_err(|error| error.to_string())?;
     let len = store.backup(folder).map_err(|error| error.to_string())?;
-    Ok(format!("Backed up {} to {}: {len} bytes.\n", store.path().display(), folder.display()))
+    Ok(format!("Backed up {} to {}: {len} bytes, verified.\n", store.path().display(), folder.display()))
 }
 
-fn restore_from(loaded: &Loaded, folder: &Path) -> Result<String, String> {
+fn restore(loaded: &Loaded, folder: &Path) -> Result<String, String> {
     let options = net::store_options(&loaded.config, 1);
-    let count = restore(folder, &options).map_err(|error| error.to_string())?;
-    Ok(format!(
-        "Restored {count} records to {}. The store that was there is kept as\n\
-         data.mdb.before-restore in the same folder; remove it when all is well.\n",
-        options.path.display()
-    ))
+    let restored = store::restore(folder, &options).map_err(|error| error.to_string())?;
+    let mut said =
+        format!("Restored {} records to {}, verified.\n", restored.records, options.path.display());
+    if !restored.compared {
+        said += "No data.mdb.sha256 was beside the backup: an earlier version wrote it, or it was moved.\n";
+    }
+    if let Some(previous) = restored.previous {
+        let previous = previous.display();
+        said += &format!("The store that was there is kept as {previous}; remove it when all is well.\n");
+    }
+    Ok(said)
 }
 
 /// Has a write beyond the limit of file lengths (`ulimit -f`) fail, like one to a full disk, instead of ending the
@@ -63,6 +70,18 @@ fn survive_limits_of_files() {
 fn keep_memory_private() {
     // SAFETY: a flag of this process.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
+}
+
+fn verify(loaded: &Loaded, folder: Option<&Path>) -> Result<String, String> {
+    let folder = folder.unwrap_or(Path::new(&loaded.config.store_path));
+    let verified = store::verify(folder).map_err(|error| error.to_string())?;
+    if verified.is_sound() { Ok(verified.to_string()) } else { Err(format!("damage found\n{verified}")) }
+}
+
+/// Whatever this process creates is for its user alone: the store, its copies, logs.
+fn keep_files_private() {
+    // SAFETY: a number of this process; nothing else runs yet.
+    unsafe { libc::umask(0o077) };
 }
 
 /// Keeps the kernel from backing the heap with 2 MiB pages, which the allocator asks for.

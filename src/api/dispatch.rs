@@ -12,6 +12,7 @@ use super::routes::{Auth, Bucket, Route};
 use super::state::State;
 use crate::domain::{Error, Refusal, Result};
 use crate::runtime::wipe::wiping;
+use crate::store::take_damage;
 use crate::wire::http::{HttpError, Method, ResponseHead, ResponseOptions};
 
 /// What a request leads to.
@@ -33,7 +34,10 @@ pub fn dispatch<'r>(state: &'r State, router: &Router, request: Request<'r>) -> 
     }
     match router.find(request.head.method, &request.head.target) {
         Found::Route(route, params) => {
+            take_damage();
             let Identity { principal, refusal } = identify(state, route, &request);
+            // Whose login is damaged is not told that it is none.
+            let refusal = if take_damage() { Some(Refusal::StoreDamaged.into()) } else { refusal };
             let limits = match rate_limit::check(state, &request, &Asked::Route(route, &params), principal) {
                 Ok(limits) => limits,
                 Err(numbers) => return Dispatched::Answered(too_many(numbers, response), route.name),
@@ -45,7 +49,7 @@ pub fn dispatch<'r>(state: &'r State, router: &Router, request: Request<'r>) -> 
             let principal = principal.filter(|_| route.auth != Auth::Public);
             let account = principal.map_or(0, |principal| principal.user_id.0);
             let mut ctx = Box::new(Ctx { state, request, route, params, principal, account, response });
-            let step = wiping(route.secret, || (route.handler)(&mut ctx));
+            let step = whole(|| wiping(route.secret, || (route.handler)(&mut ctx)));
             Dispatched::Handler(ctx, step)
         }
         Found::Nothing => {
@@ -58,6 +62,16 @@ pub fn dispatch<'r>(state: &'r State, router: &Router, request: Request<'r>) -> 
             Dispatched::Answered(response, NO_ROUTE)
         }
     }
+}
+
+/// Runs a part of a handler. What was put together while a record was found damaged is no answer.
+///
+/// # Errors
+/// Those of the part, or that a record is damaged.
+pub fn whole(part: impl FnOnce() -> Result<Step>) -> Result<Step> {
+    take_damage();
+    let step = part();
+    if take_damage() { Err(Refusal::StoreDamaged.into()) } else { step }
 }
 
 /// Never limited. Without `Origin` a plain question: which methods are there.

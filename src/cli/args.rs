@@ -57,6 +57,15 @@ The configuration in force counts: give the same --config and flags as the serve
 Exit code: 0 the server can start, warnings or not; 1 it cannot; 2 wrong command line or configuration.
 --plan exits with 0 whatever it says.";
 
+const RESTORE_HELP: &str = "\
+The copy is verified before anything is changed. The store that was there is kept beside the new one as \
+data.mdb.before-restore (.2, .3 and so on; nothing is overwritten), and comes back with `plexichat restore` and the \
+name of that file. Owner and mode of the data folder stay, and the new store gets the same owner.";
+
+const VERIFY_HELP: &str = "\
+Reads all of it and changes nothing; a store may be in use meanwhile. Exit code: 0 all is well; 1 it is damaged or \
+cannot be read; 2 wrong command line or configuration.";
+
 /// # Errors
 /// Wrong usage, or a request for help or the version; the error prints itself.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, clap::Error> {
@@ -91,13 +100,20 @@ fn command_line() -> clap::Command {
         .subcommand(check_command())
         .subcommand(
             clap::Command::new("backup")
-                .about("Copy the database, also while the server runs")
+                .about("Copy the database, also while the server runs, and verify the copy")
                 .arg(folder("New or empty folder for the copy")),
         )
         .subcommand(
             clap::Command::new("restore")
                 .about("Put a backup in place, while the server does not run")
-                .arg(folder("Folder of the backup")),
+                .arg(folder("Folder of the backup, or a data.mdb.before-restore"))
+                .after_help(RESTORE_HELP),
+        )
+        .subcommand(
+            clap::Command::new("verify")
+                .about("Check every page and record of a store or backup, and list what is damaged")
+                .arg(folder("Folder of the store or backup [default: store.path]").required(false))
+                .after_help(VERIFY_HELP),
         )
         .subcommand(clap::Command::new("routes").about("List the REST routes"));
     with_options(root).mut_subcommands(with_options)
@@ -158,6 +174,9 @@ fn command(matches: &ArgMatches) -> Command {
         },
         Some(("backup", matches)) => Command::Backup { folder: folder(matches) },
         Some(("restore", matches)) => Command::Restore { folder: folder(matches) },
+        Some(("verify", matches)) => {
+            Command::Verify { folder: matches.get_one::<PathBuf>("folder").cloned() }
+        }
         Some(("routes", _)) => Command::Routes,
         _ => Command::Serve,
     }
@@ -221,6 +240,8 @@ mod tests {
         check("check --plan sessions=1,posts=1 --commands", "ArgumentConflict");
         check("backup /b", "Backup { folder: \"/b\" } None []");
         check("restore /b", "Restore { folder: \"/b\" } None []");
+        check("verify", "Verify { folder: None } None []");
+        check("verify /b --data /d", "Verify { folder: Some(\"/b\") } None [\"--data store.path=/d\"]");
         check("routes", "Routes None []");
     }
 

@@ -23,8 +23,10 @@ pub struct Hooks {
     pub serve: fn(Loaded) -> Result<(), String>,
     /// Copies the live database into a folder that does not exist yet or is empty; says what it did.
     pub backup: fn(&Loaded, &Path) -> Result<String, String>,
-    /// Puts a backup into the place of a database that is not there; says what it did.
+    /// Puts a backup into the place of the database, which is kept; says what it did.
     pub restore: fn(&Loaded, &Path) -> Result<String, String>,
+    /// Looks at all of a database or backup, without a folder at the one of the configuration; says what it found.
+    pub verify: fn(&Loaded, Option<&Path>) -> Result<String, String>,
     /// The table of routes, one line each.
     pub routes: fn() -> String,
 }
@@ -47,6 +49,9 @@ pub enum Command {
     },
     Restore {
         folder: PathBuf,
+    },
+    Verify {
+        folder: Option<PathBuf>,
     },
     Routes,
 }
@@ -92,6 +97,7 @@ fn run(parsed: args::Parsed, hooks: Hooks) -> ExitCode {
         Command::Serve => (hooks.serve)(loaded).map(|()| String::new()),
         Command::Backup { folder } => (hooks.backup)(&loaded, &folder),
         Command::Restore { folder } => (hooks.restore)(&loaded, &folder),
+        Command::Verify { folder } => (hooks.verify)(&loaded, folder.as_deref()),
         Command::Routes => unreachable!("answered above"),
     };
     match result {

@@ -93,6 +93,7 @@ errors! {
     Busy = 503, "The server is busy; try again in a moment";
     StoreFull = 503, "Storage is full: the operator must free disk space or raise store.map_size";
     StoreFailed = 503, "The change could not be written to disk";
+    StoreDamaged = 500, "A record that this needs is damaged on disk: the operator must restore a backup";
     ShuttingDown = 503, "The server is shutting down";
     Internal = 500, "Something went wrong on the server";
 }

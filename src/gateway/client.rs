@@ -12,6 +12,7 @@ use crate::domain::{Command, EventName, intent, relationship, server, typing, ve
 use crate::id::{ChannelId, TokenId, UserId};
 use crate::store::records::{ArchivedUser, status};
 use crate::store::tables::{PRESENCES, SERVERS, TOKENS, USERS};
+use crate::store::take_damage;
 use crate::text;
 use crate::wire::json::{self, Array, Object, Value};
 use crate::wire::websocket::is_zlib;
@@ -35,11 +36,14 @@ impl Hub {
         bytes: &mut [u8],
         binary: bool,
     ) -> Option<Resume> {
+        take_damage();
         let outcome = if binary && is_zlib(bytes) {
             self.dispatch_inflated(cx, id, bytes)
         } else {
             self.dispatch(cx, id, bytes)
         };
+        // Not what was found: a login session that cannot be read is not one that has ended.
+        let outcome = if take_damage() { Err(&Close::UNKNOWN_ERROR) } else { outcome };
         outcome.unwrap_or_else(|close| {
             self.close(cx, id, close);
             None

@@ -19,7 +19,7 @@ use crate::domain::{Command, Error, Machine, Output, Refusal, Reply};
 use crate::observe::WriterMetrics;
 use crate::runtime::clock::now_unix_ms;
 use crate::runtime::wake::Wake;
-use crate::store::{Room, Store, Tx, WriteError};
+use crate::store::{Room, Store, Tx, WriteError, take_damage};
 
 /// How the writer works.
 #[derive(Clone, Debug)]
@@ -164,6 +164,19 @@ struct Condition {
     probed: Option<Instant>,
 }
 
+/// Why a batch was not committed; nothing of it was kept.
+enum Failure {
+    Write(WriteError),
+    /// The command at this place met a record that is damaged on disk.
+    Damaged(usize),
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Failure {
+        Failure::Write(error)
+    }
+}
+
 /// A command of the batch in progress: which core waits, under which ticket.
 type Origin = (usize, Ticket);
 
@@ -237,16 +250,14 @@ impl Local {
                 self.deliver(Arc::new(outputs));
                 self.succeeded(room);
             }
-            Err(error) => {
-                self.metrics.failures.increment();
+            Err(Failure::Damaged(index)) => return self.process_without(batch, index),
+            Err(Failure::Write(error)) => {
                 let trouble = self.failed(&error, room);
                 let refusal = match trouble {
                     Trouble::WriteFailed => Refusal::StoreFailed,
                     _ => Refusal::StoreFull,
                 };
-                let replies = batch.iter().map(|_| Err(Error::from(refusal))).collect();
-                self.answer(&batch, replies);
-                self.deliver(Arc::default());
+                self.refuse(&batch, refusal);
             }
         }
         self.metrics.batches.increment();
@@ -255,31 +266,54 @@ impl Local {
         rest
     }
 
+    /// Refuses the command that met a damaged record, does those before it, and returns the rest.
+    fn process_without(&mut self, mut batch: Vec<(Origin, Command)>, index: usize) -> Vec<(Origin, Command)> {
+        let rest = batch.split_off(index + 1);
+        let damaged = batch.split_off(index);
+        while !batch.is_empty() {
+            batch = self.process(batch);
+        }
+        self.refuse(&damaged, Refusal::StoreDamaged);
+        rest
+    }
+
+    fn refuse(&mut self, batch: &[(Origin, Command)], refusal: Refusal) {
+        self.metrics.failures.increment();
+        let replies = batch.iter().map(|_| Err(Error::from(refusal))).collect();
+        self.answer(batch, replies);
+        self.deliver(Arc::default());
+    }
+
     fn commit(
         &self,
         batch: &[(Origin, Command)],
         room: Room,
-    ) -> Result<(Vec<crate::domain::Result<Reply>>, Vec<Output>), WriteError> {
+    ) -> Result<(Vec<crate::domain::Result<Reply>>, Vec<Output>), Failure> {
         let fits = |command: &Command| match room {
             Room::Plenty => true,
             Room::ForDeletes => command.op.makes_room(),
             Room::None => false,
         };
         if !batch.iter().any(|(_, command)| fits(command)) {
-            return Err(WriteError::Full);
+            return Err(WriteError::Full.into());
         }
+        take_damage();
         let begun = Instant::now();
         let mut tx: Tx<'_> = self.store.begin()?;
         let mut machine = Machine::begin(&mut tx, now_unix_ms(), self.options.node);
         let mut replies = Vec::with_capacity(batch.len());
-        for (_, command) in batch {
+        for (index, (_, command)) in batch.iter().enumerate() {
             if let Some(error) = machine.tx.error() {
-                return Err(error.clone());
+                return Err(error.clone().into());
             }
             if machine.tx.is_half_spent() && !replies.is_empty() {
                 break;
             }
             replies.push(if fits(command) { machine.apply(command) } else { Err(Refusal::StoreFull.into()) });
+            if take_damage() {
+                // What was absent to it may be there: nothing it has written can be kept.
+                return Err(Failure::Damaged(index));
+            }
         }
         let outputs = machine.finish();
         let applied = Instant::now();

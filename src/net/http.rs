@@ -23,7 +23,7 @@ use super::admission::{Admitted, TurnedAway};
 use super::connections::{Connections, Phase, Registration, send_now, shutdown};
 use super::ring::receive;
 use crate::api::auth::touch;
-use crate::api::dispatch::{Dispatched, NO_ROUTE, dispatch, finish, refuse, refuse_unread, write};
+use crate::api::dispatch::{Dispatched, NO_ROUTE, dispatch, finish, refuse, refuse_unread, whole, write};
 use crate::api::router::Router;
 use crate::api::{Ctx, Request, Response, State, Step};
 use crate::domain::{Command, Error, Refusal, Reply, Result};
@@ -283,13 +283,13 @@ pub(super) fn begin<'r, B: Backend>(backend: &'r B, request: Request<'r>, begun_
 }
 
 /// Runs the part of a handler that follows a wait.
-pub(super) fn resume<'r, B: Backend, T>(
+pub(super) fn resume<'r, B: Backend>(
     backend: &B,
     ctx: &mut Ctx<'r>,
-    part: impl FnOnce(&mut Ctx<'r>) -> T,
-) -> T {
+    part: impl FnOnce(&mut Ctx<'r>) -> Result<Step>,
+) -> Result<Step> {
     let begun_ns = monotonic_ns();
-    let step = wiping(ctx.route.secret, || part(ctx));
+    let step = whole(|| wiping(ctx.route.secret, || part(ctx)));
     backend.handled(ctx.request.id, ctx.route.name, begun_ns);
     step
 }

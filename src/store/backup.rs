@@ -1,144 +1,243 @@
 //! Hot backup and restore.
+//!
+//! A backup is `data.mdb` and `data.mdb.sha256`; the former gets its name last, when it is whole and was verified. A
+//! restore copies beside the store, verifies the copy, and swaps by rename: whenever it is killed, the store is the
+//! old one or the new one.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use heed::CompactionOption;
 
-use super::tables::ROWS;
-use super::{OpenError, Options, Store, lock};
+use super::image::{Image, Report, data_file};
+use super::start::{Use, hold, lock};
+use super::synced::{self, SYNCED_FILE};
+use super::verify::{SUM_FILE, copy_and_sum, expected_sum, sum_line, sum_of};
+use super::{DATA_FILE, FORMAT, LOCK_FILE, OpenError, Options, Store, files};
 
-const DATA_FILE: &str = "data.mdb";
+/// A copy that is not whole yet.
+const PARTIAL_FILE: &str = "data.mdb.partial";
+/// The store that a restore has replaced; the second is `.2`, and so on.
+const PREVIOUS_FILE: &str = "data.mdb.before-restore";
 
 impl Store {
-    /// Writes a compact copy of everything committed so far to `folder`, while the server goes on.
+    /// Writes a compact copy of everything committed so far to `folder`, while the server goes on, and beside it a
+    /// checksum file for `sha256sum -c`. Returns the length of the copy in bytes.
     ///
     /// # Errors
-    /// When the folder holds a store already, cannot be written, or its disk is full.
+    /// When the folder is not empty, cannot be written, or its disk is full; when the store is damaged: a copy of it
+    /// would take the place of a sound one.
     pub fn backup(&self, folder: &Path) -> Result<u64, OpenError> {
+        self.verify()?;
+        let created = files::create_folder(folder).and_then(|created| check_empty(folder).map(|()| created));
         let fail = |error: &dyn std::fmt::Display| {
             OpenError(format!("cannot write the backup to {}: {error}", folder.display()))
         };
-        fs::create_dir_all(folder).map_err(|e| fail(&e))?;
-        let target = folder.join(DATA_FILE);
-        if target.exists() {
-            return Err(fail(&"the folder holds a store already; name an empty or new folder"));
-        }
-        let partial = folder.join("data.mdb.partial");
-        let mut file = fs::File::options().create(true).truncate(true).read(true).write(true).open(&partial);
-        let file = file.as_mut().map_err(|e| fail(&e))?;
-        self.env.copy_to_file(file, CompactionOption::Enabled).map_err(|e| fail(&e))?;
-        file.sync_all().map_err(|e| fail(&e))?;
-        fs::rename(&partial, &target).map_err(|e| fail(&e))?;
-        sync_folder(folder).map_err(|e| fail(&e))?;
-        Ok(fs::metadata(&target).map_err(|e| fail(&e))?.len())
+        let created = created.map_err(|error| fail(&plain(folder, &error)))?;
+        let partial = folder.join(PARTIAL_FILE);
+        self.copy(folder, &partial).map_err(|error| {
+            for file in [&partial, &folder.join(SUM_FILE)] {
+                let _ = fs::remove_file(file);
+            }
+            if created {
+                let _ = fs::remove_dir(folder);
+            }
+            fail(&error)
+        })
     }
 
-    /// Checks every value of the store; bytes that come from outside are not trusted.
-    ///
-    /// # Errors
-    /// Names the first table with a value that is no record of it.
-    pub fn verify(&self) -> Result<u64, OpenError> {
-        let snapshot = self.snapshot();
-        let mut count = 0;
-        for (index, row) in ROWS.iter().enumerate() {
-            for (_, value) in snapshot.read().raw(index) {
-                if !(row.valid)(value) {
-                    return Err(OpenError(format!("table {} holds a damaged record", row.name)));
-                }
-                count += 1;
-            }
+    fn copy(&self, folder: &Path, partial: &Path) -> Result<u64, String> {
+        let at = |path: &Path| {
+            let path = path.to_path_buf();
+            move |error: io::Error| plain(&path, &error)
+        };
+        let mut file = files::create(partial).map_err(at(partial))?;
+        self.env.copy_to_file(&mut file, CompactionOption::Enabled).map_err(|error| match error {
+            heed::Error::Io(error) => plain(partial, &error),
+            error => error.to_string(),
+        })?;
+        file.sync_all().map_err(at(partial))?;
+        let report = Image::open(partial)?.walk();
+        if !report.is_sound() {
+            return Err(format!("the copy is damaged, is the disk all right? {}", report.summary()));
         }
-        Ok(count)
+        let (sums, target) = (folder.join(SUM_FILE), folder.join(DATA_FILE));
+        let sum = sum_of(partial).map_err(at(partial))?;
+        let mut sum_file = files::create(&sums).map_err(at(&sums))?;
+        sum_file.write_all(sum_line(&sum).as_bytes()).map_err(at(&sums))?;
+        sum_file.sync_all().map_err(at(&sums))?;
+        fs::rename(partial, &target).map_err(at(&target))?;
+        files::sync_folder(folder).map_err(at(folder))?;
+        file.metadata().map(|data| data.len()).map_err(at(&target))
     }
 }
 
-/// Puts a backup in the place of the store at `options.path`. Returns the number of records.
+/// An error with the file it is about.
+fn plain(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull => format!("{}: the disk is full", path.display()),
+        io::ErrorKind::DirectoryNotEmpty => error.to_string(),
+        _ => files::explain(path, error),
+    }
+}
+
+/// A backup goes into an empty folder; what one that was interrupted has left may be there.
+fn check_empty(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let leftover = name == PARTIAL_FILE || name == SUM_FILE && !folder.join(DATA_FILE).exists();
+        if !leftover {
+            let found = name.to_string_lossy();
+            let what = if folder.join(DATA_FILE).exists() { "holds a store already" } else { "is not empty" };
+            let text = format!("the folder {what} ({found}); name a new or empty folder");
+            return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, text));
+        }
+    }
+    Ok(())
+}
+
+/// What a restore did.
+#[derive(Debug)]
+pub struct Restored {
+    pub records: u64,
+    /// Where the store that was there is now.
+    pub previous: Option<PathBuf>,
+    /// Whether a checksum file was there to compare with.
+    pub compared: bool,
+}
+
+/// Puts a backup in the place of the store at `options.path`. `backup` is a folder, or a data file: a store that was
+/// kept by an earlier restore comes back by its file name.
 ///
-/// The present store is kept beside it as `data.mdb.before-restore`; the server must not run.
+/// The copy is verified before anything is changed, and the present store is kept beside it; the server must not run.
 ///
 /// # Errors
-/// When a server uses the store, the backup is missing or damaged, or a file cannot be written.
-pub fn restore(backup: &Path, options: &Options) -> Result<u64, OpenError> {
-    let fail = |error: &dyn std::fmt::Display| {
-        OpenError(format!("cannot restore {} to {}: {error}", backup.display(), options.path.display()))
+/// When a server uses the store, the backup is missing, damaged or the store itself, or a file cannot be written. The
+/// store is then as it was.
+pub fn restore(backup: &Path, options: &Options) -> Result<Restored, OpenError> {
+    let (source, folder) = (data_file(backup), &options.path);
+    let fail = |error: String| {
+        OpenError(format!("cannot restore {} to {}: {error}", backup.display(), folder.display()))
     };
-    let source = backup.join(DATA_FILE);
-    if !source.is_file() {
-        return Err(fail(&format!(
-            "{DATA_FILE} is missing there; name the folder that `plexichat backup` wrote"
-        )));
-    }
-    fs::create_dir_all(&options.path).map_err(|e| fail(&e))?;
-    let held = lock(&options.path)?;
-    let target = options.path.join(DATA_FILE);
-    let partial = options.path.join("data.mdb.partial");
-    let previous = options.path.join("data.mdb.before-restore");
-    fs::copy(&source, &partial).map_err(|e| fail(&e))?;
-    fs::File::open(&partial).and_then(|file| file.sync_all()).map_err(|e| fail(&e))?;
-    if target.exists() {
-        fs::rename(&target, &previous).map_err(|e| fail(&e))?;
-    }
-    fs::rename(&partial, &target).map_err(|e| fail(&e))?;
-    let _ = fs::remove_file(options.path.join("lock.mdb"));
-    sync_folder(&options.path).map_err(|e| fail(&e))?;
+    let mut from = match File::open(&source) {
+        Ok(from) => from,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(fail(format!(
+                "{} is missing; name the folder that `plexichat backup` wrote",
+                source.display()
+            )));
+        }
+        Err(error) => return Err(fail(plain(&source, &error))),
+    };
+    let _held = check_source(&source, &from, &folder.join(DATA_FILE)).map_err(fail)?;
+    files::create_folder(folder).map_err(|error| fail(plain(folder, &error)))?;
+    let held = lock(folder)?;
+    let partial = folder.join(PARTIAL_FILE);
+    let copied = copy_verified(&source, &mut from, &partial).and_then(|(report, compared)| {
+        let previous = swap(folder, &partial)?;
+        Ok(Restored { records: report.count(), previous, compared })
+    });
     drop(held);
-    let verified = Store::open(options).and_then(|store| store.verify());
-    if verified.is_err() && previous.exists() {
-        fs::rename(&previous, &target).map_err(|e| fail(&e))?;
-    }
-    verified.map_err(|e| fail(&e))
+    copied.map_err(|error| {
+        let _ = fs::remove_file(&partial);
+        fail(error)
+    })
 }
 
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    fs::File::open(folder)?.sync_all()
+/// What cannot be a backup: the store itself, under whatever name, and one that a server is writing to. What is given
+/// back keeps servers away from it.
+fn check_source(source: &Path, from: &File, target: &Path) -> Result<Use, String> {
+    let file = from.metadata().map_err(|error| plain(source, &error))?;
+    if !file.is_file() {
+        return Err(format!("{} is not a file", source.display()));
+    }
+    let is_same = |other: &Path| {
+        fs::metadata(other).is_ok_and(|other| (other.dev(), other.ino()) == (file.dev(), file.ino()))
+    };
+    if is_same(target) {
+        return Err("this is the store itself, there is nothing to restore from it; name a backup".into());
+    }
+    if is_same(&target.with_file_name(PARTIAL_FILE)) {
+        return Err(format!("{PARTIAL_FILE} is where the copy will be; give the file another name first"));
+    }
+    let folder = source.parent().filter(|_| source.ends_with(DATA_FILE));
+    match folder.map_or(Use::Free(None), hold) {
+        Use::Open => {
+            Err("a server is using it, so a copy of the file would be of no one moment; copy it with \
+                          `plexichat backup` and restore that"
+                .into())
+        }
+        free => Ok(free),
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::records::Meta;
-    use super::super::tables::META;
-    use super::super::{Sync, tests::temporary};
-    use super::*;
-
-    fn options(path: &Path) -> Options {
-        Options { path: path.to_path_buf(), map_size: 1 << 24, sync: Sync::Always, readers_max: 8 }
+/// Copies a data file to `partial` and looks at every page and record of the copy.
+fn copy_verified(source: &Path, from: &mut File, partial: &Path) -> Result<(Report, bool), String> {
+    // Refuse what is no store before copying gigabytes of it.
+    Image::open(source).map_err(|error| format!("{}: {error}", source.display()))?;
+    let expected = expected_sum(source)?;
+    let mut file = files::create(partial).map_err(|error| plain(partial, &error))?;
+    let sum = copy_and_sum(from, &mut file).map_err(|error| plain(partial, &error))?;
+    file.sync_all().map_err(|error| plain(partial, &error))?;
+    if expected.as_ref().is_some_and(|expected| *expected != sum) {
+        return Err(format!(
+            "the backup is damaged: {DATA_FILE} is not the file that was written, says {SUM_FILE}; `plexichat \
+             verify` tells what can be seen of it. The store is as it was"
+        ));
     }
-
-    #[test]
-    fn a_backup_of_a_running_store_restores() {
-        let (_folder, store) = temporary(1 << 24);
-        let mut tx = store.begin().unwrap();
-        tx.put(META, "kept", &Meta { value: 5 });
-        tx.commit().unwrap();
-        let place = tempfile::tempdir().unwrap();
-        let copy = place.path().join("copy");
-        store.backup(&copy).unwrap();
-        assert!(store.backup(&copy).unwrap_err().to_string().contains("holds a store already"));
-        let target = options(&place.path().join("target"));
-        assert_eq!(restore(&copy, &target).unwrap(), 2);
-        let restored = Store::open(&target).unwrap();
-        assert_eq!(restored.snapshot().read().get(META, "kept").unwrap().value.to_native(), 5);
+    let report = Image::open(partial)?.walk();
+    match report.format {
+        _ if !report.is_sound() => Err(format!(
+            "the backup is damaged: {}; `plexichat verify` lists everything. The store is as it was",
+            report.summary()
+        )),
+        Some(FORMAT) => Ok((report, expected.is_some())),
+        Some(format) => Err(format!("it has format {format}, this version reads format {FORMAT}")),
+        None => Err("it is a database of another program: no format of plexichat is in it".into()),
     }
+}
 
-    #[test]
-    fn a_damaged_backup_is_refused_and_the_store_stays() {
-        let place = tempfile::tempdir().unwrap();
-        let target = options(&place.path().join("target"));
-        let store = Store::open(&target).unwrap();
-        let mut tx = store.begin().unwrap();
-        tx.put(META, "mine", &Meta { value: 7 });
-        tx.commit().unwrap();
-        let error = restore(place.path(), &target).unwrap_err().to_string();
-        assert!(error.contains("is missing there"), "{error}");
-        let bad = place.path().join("bad");
-        fs::create_dir_all(&bad).unwrap();
-        fs::write(bad.join(DATA_FILE), vec![7u8; 8_192]).unwrap();
-        let error = restore(&bad, &target).unwrap_err().to_string();
-        assert!(error.contains("in use by another process"), "{error}");
-        drop(store);
-        restore(&bad, &target).unwrap_err();
-        let store = Store::open(&target).unwrap();
-        assert_eq!(store.snapshot().read().get(META, "mine").unwrap().value.to_native(), 7);
+/// Gives the copy the name of the store; the store that was there gets a free name. There is a store at any moment.
+fn swap(folder: &Path, partial: &Path) -> Result<Option<PathBuf>, String> {
+    let (target, note) = (folder.join(DATA_FILE), folder.join(SYNCED_FILE));
+    // The store that is kept is to be one that can be used. If it cannot, its note is kept with it.
+    let settled = !target.exists() || synced::recover(folder).is_ok();
+    let previous = keep(&target).map_err(|error| plain(&target, &error))?;
+    if !settled && let Some(previous) = &previous {
+        let _ = fs::rename(&note, format!("{}.synced", previous.display()));
     }
+    let _ = fs::remove_file(&note);
+    if let Err(error) = fs::rename(partial, &target) {
+        if let Some(previous) = previous {
+            // The same file under two names is one name less; the file itself gets its name back.
+            let _ = fs::rename(&previous, &target).and_then(|()| fs::remove_file(&previous));
+        }
+        return Err(plain(&target, &error));
+    }
+    // It belongs to the file that is gone; LMDB makes it anew.
+    let _ = fs::remove_file(folder.join(LOCK_FILE));
+    files::sync_folder(folder).map_err(|error| plain(folder, &error))?;
+    Ok(previous)
+}
+
+/// A second name for the store, one that nothing else has.
+fn keep(target: &Path) -> io::Result<Option<PathBuf>> {
+    for number in 1_u64.. {
+        let suffix = if number == 1 { String::new() } else { format!(".{number}") };
+        let previous = target.with_file_name(format!("{PREVIOUS_FILE}{suffix}"));
+        match fs::hard_link(target, &previous) {
+            Ok(()) => return Ok(Some(previous)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // A file system without second names.
+            Err(_) if !previous.exists() => {
+                fs::rename(target, &previous)?;
+                return Ok(Some(previous));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    unreachable!("counting does not end")
 }

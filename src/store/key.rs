@@ -19,6 +19,13 @@ pub trait Key: Copy {
     fn write(&self, out: &mut KeyBuf);
     /// Reads from the front of `bytes` and moves it on.
     fn read(bytes: &mut &[u8]) -> Self::Owned;
+    /// Whether [`Key::read`] would find what it needs; moves `bytes` on as it does.
+    fn fits(bytes: &mut &[u8]) -> bool;
+}
+
+/// Whether the bytes are a whole key of this type.
+pub fn is_key<K: Key>(mut bytes: &[u8]) -> bool {
+    K::fits(&mut bytes) && bytes.is_empty()
 }
 
 /// Encodes a whole key.
@@ -71,6 +78,9 @@ macro_rules! integer_keys {
             fn read(bytes: &mut &[u8]) -> $int {
                 <$int>::from_be_bytes(take(bytes))
             }
+            fn fits(bytes: &mut &[u8]) -> bool {
+                bytes.split_off(..size_of::<$int>()).is_some()
+            }
         }
     )*};
 }
@@ -85,6 +95,9 @@ macro_rules! id_keys {
             fn read(bytes: &mut &[u8]) -> $id {
                 $id(u64::read(bytes))
             }
+            fn fits(bytes: &mut &[u8]) -> bool {
+                u64::fits(bytes)
+            }
         }
     )*};
 }
@@ -97,6 +110,9 @@ impl Key for () {
     type Owned = ();
     fn write(&self, _: &mut KeyBuf) {}
     fn read(_: &mut &[u8]) {}
+    fn fits(_: &mut &[u8]) -> bool {
+        true
+    }
 }
 
 /// A text is the last part of its key and runs to the end.
@@ -107,6 +123,9 @@ impl Key for &str {
     }
     fn read(bytes: &mut &[u8]) -> String {
         String::from_utf8(std::mem::take(bytes).to_vec()).expect("texts were UTF-8 when stored")
+    }
+    fn fits(bytes: &mut &[u8]) -> bool {
+        std::str::from_utf8(std::mem::take(bytes)).is_ok()
     }
 }
 
@@ -121,6 +140,9 @@ macro_rules! tuple_keys {
             }
             fn read(bytes: &mut &[u8]) -> Self::Owned {
                 ($($name::read(bytes),)+)
+            }
+            fn fits(bytes: &mut &[u8]) -> bool {
+                $($name::fits(bytes))&&+
             }
         }
     };
@@ -163,6 +185,16 @@ mod tests {
             (UserId(7), ChannelId(9), "ümlaut".to_string())
         );
         assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_key() {
+        let bytes = encode((UserId(7), ChannelId(9), "ümlaut"));
+        for len in 0..bytes.len() {
+            let whole_text = std::str::from_utf8(bytes[..len].get(16..).unwrap_or(&[0xff])).is_ok();
+            assert_eq!(is_key::<(UserId, ChannelId, &str)>(&bytes[..len]), whole_text, "{len}");
+        }
+        assert!(is_key::<(u8, u16)>(&[1, 2, 3]) && !is_key::<(u8, u16)>(&[1, 2, 3, 4]));
     }
 
     #[test]

@@ -5,23 +5,28 @@
 //! one thread writes, any thread reads through a [`Snapshot`].
 
 mod backup;
+mod files;
+mod image;
 pub mod key;
 mod map;
 mod readers;
 pub mod records;
 mod space;
+mod start;
+mod synced;
 mod table;
 pub mod tables;
+mod verify;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions, WithoutTls};
 
-pub use backup::restore;
+pub use backup::{Restored, restore};
 use key::ByteOrder;
 pub use key::Key;
 use map::Map;
@@ -29,20 +34,28 @@ pub use readers::Reader;
 use readers::ReaderTable;
 pub use space::{Disk, Room};
 use space::{Pin, RESERVE};
+use start::lock;
+use synced::Synced;
 use table::Databases;
-pub use table::{Read, Record, Scan, Snapshot, Table, Tx, WriteError, encode_record};
+pub use table::{Read, Record, Scan, Snapshot, Table, Tx, WriteError, encode_record, take_damage};
 use tables::{META, ROWS, TABLE_COUNT};
+pub use verify::{Verified, verify};
 
 /// Version of the whole format: which tables exist and how keys and records are spelled.
 /// A store of an older version is migrated when it is opened, one of a newer version is refused.
 pub const FORMAT: u64 = 1;
+
+/// LMDB's files in a data folder.
+const DATA_FILE: &str = "data.mdb";
+const LOCK_FILE: &str = "lock.mdb";
 
 /// When a commit counts as done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sync {
     /// On disk: every commit is followed by an fsync.
     Always,
-    /// Handed to the kernel: [`Store::sync`] is called at intervals; a power cut loses what came since.
+    /// Handed to the kernel: [`Store::sync`] is called at intervals; a power cut loses what came since, and leaves
+    /// the state of the last one whole.
     Interval,
 }
 
@@ -82,6 +95,8 @@ pub struct Store {
     readers: ReaderTable,
     /// The snapshot that keeps pages from being used again, as [`Store::room`] has seen it.
     pin: Pin,
+    /// The last sync, with [`Sync::Interval`].
+    synced: Mutex<Option<Synced>>,
     /// Held as long as the store is open.
     _lock: File,
 }
@@ -90,7 +105,8 @@ impl Store {
     /// Opens the store, creating folder and tables when they are missing.
     ///
     /// # Errors
-    /// Folder not writable, opened by another process, newer format, map too large for the address space.
+    /// Folder not writable, opened by another process, newer format, map too large for the address space; a data
+    /// file that is cut, empty or of something else.
     pub fn open(options: &Options) -> Result<Store, OpenError> {
         let path = &options.path;
         let explain = |what: &str, error: &dyn std::fmt::Display| {
@@ -100,19 +116,19 @@ impl Store {
                 space::advice(path)
             ))
         };
-        std::fs::create_dir_all(path).map_err(|e| explain("create", &e))?;
+        files::create_folder(path).map_err(|e| explain("create", &files::explain(path, &e)))?;
         let lock = lock(path)?;
+        start::prepare(path)?;
         let mut opening = EnvOpenOptions::new().read_txn_without_tls();
         opening.map_size(address_space(options)).max_dbs(TABLE_COUNT as u32).max_readers(options.readers_max);
-        let readers =
-            ReaderTable::allocate(path, options.readers_max).map_err(|e| explain("make room for", &e))?;
+        let readers = ReaderTable::allocate(path, options.readers_max).map_err(|e| explain("open", &e))?;
         // Random access is the rule: read-ahead would only evict pages that are needed.
         let mut flags = EnvFlags::NO_READ_AHEAD;
         if options.sync == Sync::Interval {
             flags |= EnvFlags::NO_SYNC;
         }
-        // SAFETY: the lock file keeps other processes of ours away from the map, and NO_SYNC is the operator's
-        // explicit choice between speed and the last seconds before a power cut.
+        // SAFETY: the lock file keeps other processes of ours away from the map, and with NO_SYNC the state of the
+        // last sync is kept whole, see `synced`.
         let env = unsafe {
             opening.flags(flags);
             opening.open(path)
@@ -122,10 +138,15 @@ impl Store {
         // A process that was killed while a backup kept the reader table alive has left its snapshots in it.
         env.clear_stale_readers().map_err(|e| explain("open", &e))?;
         let databases = create_tables(&env).map_err(|e| explain("create the tables of", &e))?;
-        let map = Map::find(&path.join("data.mdb"));
+        let map = Map::find(&path.join(DATA_FILE));
         let (path, map_size, pin) = (path.clone(), options.map_size, Pin::default());
-        let store = Store { env, databases, path, map_size, map, readers, pin, _lock: lock };
+        let synced = Mutex::default();
+        let mut store = Store { env, databases, path, map_size, map, readers, pin, synced, _lock: lock };
         store.check_format()?;
+        if options.sync == Sync::Interval {
+            let begun = store.sync().and_then(|()| Synced::begin(&store.path, store.snapshot()));
+            store.synced = Mutex::new(Some(begun.map_err(|e| explain("sync", &e))?));
+        }
         Ok(store)
     }
 
@@ -138,9 +159,15 @@ impl Store {
         let explain = |error: &dyn std::fmt::Display| {
             OpenError(format!("cannot read the store in {}: {error}", path.display()))
         };
-        if !path.join("data.mdb").is_file() {
-            return Err(explain(&"there is none; name its folder with --data"));
-        }
+        let data = path.join(DATA_FILE);
+        let no_lock = match File::open(&data) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(explain(&"there is none; name its folder with --data"));
+            }
+            Err(error) => return Err(explain(&files::explain(&data, &error))),
+        };
+        start::check_to_read(path)?;
         let mut opening = EnvOpenOptions::new().read_txn_without_tls();
         opening.map_size(address_space(options)).max_dbs(TABLE_COUNT as u32).max_readers(options.readers_max);
         let readers = ReaderTable::allocate(path, options.readers_max).map_err(|e| explain(&e))?;
@@ -152,18 +179,36 @@ impl Store {
         .map_err(|e| explain(&e))?;
         readers.fill().map_err(|e| explain(&e))?;
         let databases = open_tables(&env).map_err(|e| explain(&e))?;
-        let no_lock = File::open(path.join("data.mdb")).map_err(|e| explain(&e))?;
         let (path, map_size, pin) = (path.clone(), options.map_size, Pin::default());
-        let store = Store { env, databases, path, map_size, map: None, readers, pin, _lock: no_lock };
+        let synced = Mutex::default();
+        let store = Store { env, databases, path, map_size, map: None, readers, pin, synced, _lock: no_lock };
         let format = store.snapshot().read().get(META, "format").map(|meta| meta.value.to_native());
         if format == Some(FORMAT) { Ok(store) } else { Err(explain(&"it has another format")) }
     }
 
     /// A view of everything committed so far.
     pub fn snapshot(&self) -> Snapshot {
-        let tx =
-            self.env.clone().static_read_txn().expect("fewer snapshots are open than `readers_max` allows");
+        let tx = self.env.clone().static_read_txn().unwrap_or_else(|error| self.unreadable(&error));
         Snapshot::new(tx, self.databases)
+    }
+
+    #[cold]
+    fn unreadable(&self, error: &heed::Error) -> ! {
+        let path = self.path.display();
+        match error {
+            heed::Error::Mdb(heed::MdbError::ReadersFull) => {
+                panic!("more snapshots of the store in {path} are open than `readers_max` allows")
+            }
+            // LMDB trusts nothing any more after a meta page could not be written.
+            heed::Error::Mdb(heed::MdbError::Panic) => panic!(
+                "the disk has refused a write to {path}/{DATA_FILE} that makes a change count, so what is in \
+                 memory may not be what is on disk: check the disk (dmesg) and start again; what was answered \
+                 with success is there"
+            ),
+            error => panic!(
+                "the store in {path} cannot be read ({error}): check the disk (dmesg), then `plexichat verify`"
+            ),
+        }
     }
 
     /// Begins the write transaction. There is one writer thread; a second caller would wait.
@@ -179,7 +224,13 @@ impl Store {
     /// # Errors
     /// When the disk refuses.
     pub fn sync(&self) -> io::Result<()> {
-        self.env.force_sync().map_err(io::Error::other)
+        let mut synced = self.synced.lock().expect("nobody panics while holding it");
+        let snapshot = synced.is_some().then(|| self.snapshot());
+        self.env.force_sync().map_err(io::Error::other)?;
+        match (&mut *synced, snapshot) {
+            (Some(synced), Some(snapshot)) => synced.advance(&self.path, snapshot),
+            _ => Ok(()),
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -217,6 +268,18 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    /// A store that is closed is whole on disk and needs no note of an earlier state.
+    fn drop(&mut self) {
+        let Ok(Some(synced)) = self.synced.get_mut().map(Option::take) else { return };
+        if let Err(error) =
+            self.env.force_sync().map_err(io::Error::other).and_then(|()| synced.end(&self.path))
+        {
+            tracing::error!(%error, "the store could not be synced to disk when it was closed");
+        }
+    }
+}
+
 fn create_tables(env: &Env<WithoutTls>) -> Result<Databases, heed::Error> {
     let tx = env.write_txn()?;
     let created = env.create_databases_and_commit(tx, |opener, tx| {
@@ -249,24 +312,8 @@ fn open_tables(env: &Env<WithoutTls>) -> Result<Databases, heed::Error> {
 /// LMDB wants a multiple of the page size. A file that a larger `map_size` has let grow keeps its reserve.
 fn address_space(options: &Options) -> usize {
     const PAGE_LEN: usize = 4_096;
-    let file = std::fs::metadata(options.path.join("data.mdb")).map_or(0, |data| data.len() as usize);
+    let file = std::fs::metadata(options.path.join(DATA_FILE)).map_or(0, |data| data.len() as usize);
     (options.map_size.max(file) + RESERVE).next_multiple_of(PAGE_LEN)
-}
-
-/// Takes the lock file of a data folder, so that a second server cannot write beside the first.
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let name = path.join("plexichat.lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&name);
-    let file = file
-        .map_err(|e| OpenError(format!("cannot write to {}: {e}{}", path.display(), space::advice(path))))?;
-    // SAFETY: flock on a descriptor we own.
-    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
-        return Err(OpenError(format!(
-            "the store in {} is in use by another process: stop it, or choose another folder with --data",
-            path.display()
-        )));
-    }
-    Ok(file)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use super::Store;
+use super::{LOCK_FILE, Store, files};
 
 /// mdb.c, `MDB_reader`: transaction id, process, thread, in a cache line of its own.
 const ENTRY_LEN: usize = 64;
@@ -37,10 +37,24 @@ pub(super) struct ReaderTable {
 
 impl ReaderTable {
     /// Opens the lock file of a folder, or makes it for `readers_max` snapshots, and gives it room on the disk.
-    pub fn allocate(folder: &Path, readers_max: u32) -> io::Result<ReaderTable> {
+    ///
+    /// # Errors
+    /// When it cannot be opened or the disk is full; with its name.
+    pub fn allocate(folder: &Path, readers_max: u32) -> Result<ReaderTable, String> {
+        let path = folder.join(LOCK_FILE);
         let mut options = OpenOptions::new();
-        options.create(true).truncate(false).read(true).write(true).mode(0o600);
-        let table = ReaderTable { file: options.open(folder.join("lock.mdb"))? };
+        options.create(true).truncate(false).read(true).write(true).mode(files::FILE_MODE);
+        let file = options.open(&path);
+        let table = file.and_then(|file| {
+            // Made as root, it would keep the server's user out. A reader may not be its owner.
+            let _ = files::make_private(&file, &path);
+            ReaderTable { file }.filled(readers_max)
+        });
+        table.map_err(|error| files::explain(&path, &error))
+    }
+
+    fn filled(self, readers_max: u32) -> io::Result<ReaderTable> {
+        let table = self;
         // One that is in use keeps its length, which the others have mapped.
         if table.len()? == 0 {
             table.reserve(HEADER_LEN + readers_max as usize * ENTRY_LEN)?;
@@ -138,6 +152,8 @@ mod tests {
         let reader = Reader { process: std::process::id(), seen };
         assert_eq!(store.oldest_reader(), Some(reader));
         drop(first);
+        assert_eq!(store.oldest_reader(), Some(reader), "the last sync");
+        store.sync().unwrap();
         assert_eq!(store.oldest_reader(), Some(Reader { seen: seen + 1, ..reader }));
         drop(second);
         assert_eq!(store.oldest_reader(), None);

@@ -329,13 +329,3 @@ impl ArchivedChannel {
         matches!(self.kind, channel_kind::DM | channel_kind::NOTES)
     }
 }
-
-/// Whether bytes from outside are a valid stored value of this record.
-pub(super) fn valid<V: Record>(value: &[u8]) -> bool {
-    match value.split_first() {
-        Some((version, bytes)) => {
-            *version == V::VERSION && rkyv::access::<V::Archived, rkyv::rancor::Error>(bytes).is_ok()
-        }
-        None => false,
-    }
-}

@@ -136,10 +136,12 @@ impl Budget {
     }
 }
 
+pub(super) const FULL: &str = ". No space left on the disk: free some, or choose another folder with --data";
+
 /// What to add to an error of the disk: LMDB has other words for one that is full.
 pub(super) fn advice(folder: &Path) -> &'static str {
     match Disk::of(folder).is_full() {
-        true => ". No space left on the disk: free some, or choose another folder with --data",
+        true => FULL,
         false => "",
     }
 }
@@ -277,6 +279,8 @@ mod tests {
         assert!(store.room() == Room::ForDeletes && store.is_held(), "after {rounds}");
         assert!(store.used() < 1 << 20 && store.usage().0 > 4 << 20);
         drop(held);
+        // The state of the last sync is a snapshot too.
+        store.sync().unwrap();
         assert!(!store.is_held());
         assert_eq!(store.room(), Room::Plenty);
         write(&store, 0..10, 3_000).unwrap();

@@ -1,9 +1,17 @@
 //! Typed tables over LMDB: snapshots to read from, one transaction to write to.
 //!
-//! A value is `[version][rkyv bytes]` and is read in place. Reading cannot fail: an I/O error or a damaged page
-//! stops the process (the operator restores a backup) instead of answering wrongly. A write that failed, or was one
-//! too many for the room there is, is remembered in the transaction, and the writer refuses to commit it.
+//! A value is `[version | CHECKED][checksum][rkyv bytes]` and is read in place. The checksum (CRC-32C) covers table,
+//! key and bytes and is compared at every read: a few instructions for every eight bytes. Values of earlier versions
+//! are `[version][rkyv bytes]`; they are validated at every read instead, and stay as they are until they are written.
+//!
+//! A record that fails counts as absent, is logged by table and key, and is noted for the thread
+//! ([`take_damage`]): who asked gets an error instead of an answer, and the writer keeps nothing of a command that
+//! met one. An I/O error or a tree that leads nowhere stops the process (the operator restores a backup). A write that
+//! failed, or was one too many for the room there is, is remembered in the transaction, and the writer refuses to
+//! commit it.
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::marker::PhantomData;
 use std::ops::Bound;
 
@@ -13,13 +21,18 @@ use rkyv::api::high::{HighSerializer, HighValidator};
 use rkyv::rancor;
 use rkyv::ser::allocator::ArenaHandle;
 
-use super::key::{ByteOrder, Key, KeyBuf, encode, prefix_end};
+use super::image::key_text;
+use super::key::{ByteOrder, Key, KeyBuf, encode, is_key, prefix_end};
 use super::space::Budget;
-use super::tables::TABLE_COUNT;
+use super::tables::{ROWS, TABLE_COUNT};
 
 pub(super) type Databases = [Database<'static, Bytes, Bytes, ByteOrder>; TABLE_COUNT];
 
-/// A struct that is stored as a value. `VERSION` is the first byte of the value.
+/// Bit of a value's first byte: a checksum follows it.
+const CHECKED: u8 = 0x80;
+const SUM_LEN: usize = 4;
+
+/// A struct that is stored as a value. `VERSION` is the first byte of the value, at most 127.
 ///
 /// A record that changes gets the next version, its old form moves to `migrations`, and opening an older store
 /// rewrites it once; so everything that reads sees the current version only.
@@ -36,13 +49,28 @@ pub trait Record:
 /// One named table: keys of type `K`, records of type `V`. Rows are in `tables.rs`.
 pub struct Table<K, V> {
     pub(super) index: usize,
+    seed: u32,
     types: PhantomData<fn() -> (K, V)>,
 }
 
 impl<K, V> Table<K, V> {
-    pub(super) const fn new(index: usize) -> Self {
-        Table { index, types: PhantomData }
+    pub(super) const fn new(index: usize, seed: u32) -> Self {
+        Table { index, seed, types: PhantomData }
     }
+}
+
+/// Where the checksums of a table begin, so that a record in the wrong table is not taken for one of it (FNV-1a).
+pub(super) const fn seed(name: &str) -> u32 {
+    let (name, mut hash, mut index) = (name.as_bytes(), 0x811C_9DC5_u32, 0);
+    while index < name.len() {
+        hash = (hash ^ name[index] as u32).wrapping_mul(0x0100_0193);
+        index += 1;
+    }
+    hash
+}
+
+fn checksum(seed: u32, key: &[u8], body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c_append(seed, key), body)
 }
 
 impl<K, V> Clone for Table<K, V> {
@@ -53,24 +81,107 @@ impl<K, V> Clone for Table<K, V> {
 
 impl<K, V> Copy for Table<K, V> {}
 
-/// Encodes a record as it stands in the store.
+/// Encodes a record without its checksum: version and bytes.
 pub fn encode_record<V: Record>(record: &V, mut out: Vec<u8>) -> Vec<u8> {
     out.clear();
     out.push(V::VERSION);
+    append(record, out)
+}
+
+/// Encodes a record as it stands in the store.
+fn encode_checked<V: Record>(seed: u32, key: &[u8], record: &V, mut out: Vec<u8>) -> Vec<u8> {
+    out.clear();
+    out.extend_from_slice(&[V::VERSION | CHECKED, 0, 0, 0, 0]);
+    let mut out = append(record, out);
+    let sum = checksum(seed, key, &out[1 + SUM_LEN..]);
+    out[1..=SUM_LEN].copy_from_slice(&sum.to_le_bytes());
+    out
+}
+
+fn append<V: Record>(record: &V, out: Vec<u8>) -> Vec<u8> {
     rkyv::api::high::to_bytes_in::<_, rancor::Error>(record, out)
         .expect("records hold nothing that cannot be archived")
 }
 
-/// Reads a record in place.
-fn access<V: Record>(value: &[u8]) -> &V::Archived {
-    let (version, bytes) = value.split_first().expect("a stored value begins with its version");
-    assert_eq!(*version, V::VERSION, "the store was migrated to the current versions when it was opened");
-    if cfg!(debug_assertions) {
-        return rkyv::access::<V::Archived, rancor::Error>(bytes).expect("a stored value is a valid archive");
+/// Reads a record in place; `None` when the bytes are not what was written.
+fn access<'a, V: Record>(seed: u32, key: &[u8], value: &'a [u8]) -> Option<&'a V::Archived> {
+    match value {
+        [version, a, b, c, d, body @ ..] if *version == V::VERSION | CHECKED => {
+            if checksum(seed, key, body) != u32::from_le_bytes([*a, *b, *c, *d]) {
+                return None;
+            }
+            if cfg!(debug_assertions) {
+                return Some(validate::<V>(body).expect("what has its checksum is a valid archive"));
+            }
+            // SAFETY: bytes with their checksum are those that `encode_checked` made of the same type and version;
+            // feature `unaligned` makes any address fit.
+            Some(unsafe { rkyv::access_unchecked::<V::Archived>(body) })
+        }
+        [version, body @ ..] if *version == V::VERSION => validate::<V>(body),
+        _ => None,
     }
-    // SAFETY: values enter the store only through `encode_record` of the same type and version, or through
-    // `Store::verify`, which validates them; feature `unaligned` makes any address fit.
-    unsafe { rkyv::access_unchecked::<V::Archived>(bytes) }
+}
+
+fn validate<V: Record>(body: &[u8]) -> Option<&V::Archived> {
+    rkyv::access::<V::Archived, rancor::Error>(body).ok()
+}
+
+/// Whether bytes from outside are a record of a table; true when a checksum says so.
+pub(super) fn check<K: Key, V: Record>(seed: u32, key: &[u8], value: &[u8]) -> Result<bool, &'static str> {
+    if !is_key::<K>(key) {
+        return Err("the key is none of this table");
+    }
+    match value {
+        [version, a, b, c, d, body @ ..] if *version == V::VERSION | CHECKED => {
+            let sum = u32::from_le_bytes([*a, *b, *c, *d]);
+            let wrong =
+                if checksum(seed, key, body) == sum { "it is no record of this table" } else { WRONG_SUM };
+            validate::<V>(body).filter(|_| wrong != WRONG_SUM).map(|_| true).ok_or(wrong)
+        }
+        [version, body @ ..] if *version == V::VERSION => {
+            validate::<V>(body).map(|_| false).ok_or("it is no record of this table")
+        }
+        _ => Err("it begins with no version that is known"),
+    }
+}
+
+const WRONG_SUM: &str = "its checksum is wrong";
+
+/// A record out of bytes from outside, whose checksum was looked at before.
+pub(super) fn decode<V: Record + for<'a> From<&'a V::Archived>>(value: &[u8]) -> Option<V> {
+    let (version, rest) = value.split_first()?;
+    let body = if version & CHECKED == 0 { rest } else { rest.get(SUM_LEN..)? };
+    validate::<V>(body).map(V::from)
+}
+
+thread_local! {
+    static DAMAGE: Cell<bool> = const { Cell::new(false) };
+    /// Hashes of the damaged records this thread has logged.
+    static LOGGED: RefCell<HashSet<u32>> = RefCell::default();
+}
+
+/// Whether this thread has met a damaged record since it was last asked.
+pub fn take_damage() -> bool {
+    DAMAGE.replace(false)
+}
+
+/// Notes a damaged record for [`take_damage`], and logs each once.
+#[cold]
+fn damaged(table: usize, key: &[u8]) {
+    const LOGGED_MAX: usize = 1_000;
+    DAMAGE.set(true);
+    let name = ROWS[table].name;
+    let new = LOGGED.with_borrow_mut(|logged| {
+        logged.len() < LOGGED_MAX && logged.insert(crc32c::crc32c_append(seed(name), key))
+    });
+    if new {
+        tracing::error!(
+            table = name,
+            key = key_text(key),
+            "a record is damaged on disk and counts as absent: stop the server, `plexichat verify` lists what else \
+             is, `plexichat restore` puts a backup in place"
+        );
+    }
 }
 
 #[cold]
@@ -89,8 +200,13 @@ pub struct Read<'a> {
 
 impl<'a> Read<'a> {
     pub fn get<K: Key, V: Record>(self, table: Table<K, V>, key: K) -> Option<&'a V::Archived> {
-        let value = self.databases[table.index].get(self.tx, &encode(key)).unwrap_or_else(|e| unreadable(e));
-        value.map(access::<V>)
+        let key = encode(key);
+        let value = self.databases[table.index].get(self.tx, &key).unwrap_or_else(|e| unreadable(e))?;
+        let record = access::<V>(table.seed, &key, value);
+        if record.is_none() {
+            damaged(table.index, &key);
+        }
+        record
     }
 
     pub fn contains<K: Key, V>(self, table: Table<K, V>, key: K) -> bool {
@@ -117,7 +233,7 @@ impl<'a> Read<'a> {
             Some(start) if end.as_ref().is_none_or(|end| start < *end) => {
                 self.forward(table, Bound::Included(&start), end)
             }
-            _ => Scan { walk: Walk::Empty, types: PhantomData },
+            _ => Scan::new(table, Walk::Empty),
         }
     }
 
@@ -139,7 +255,7 @@ impl<'a> Read<'a> {
         let before = encode(before);
         match prefix_end(&start) {
             Some(end) if end < before => self.backward(table, &start, Some(end)),
-            _ if before <= start => Scan { walk: Walk::Empty, types: PhantomData },
+            _ if before <= start => Scan::new(table, Walk::Empty),
             _ => self.backward(table, &start, Some(before)),
         }
     }
@@ -167,7 +283,7 @@ impl<'a> Read<'a> {
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let range =
             self.databases[table.index].range(self.tx, &(start, end)).unwrap_or_else(|e| unreadable(e));
-        Scan { walk: Walk::Forward(range), types: PhantomData }
+        Scan::new(table, Walk::Forward(range))
     }
 
     fn backward<K, V>(self, table: Table<K, V>, start: &[u8], end: Option<KeyBuf>) -> Scan<'a, K, V> {
@@ -175,14 +291,14 @@ impl<'a> Read<'a> {
         let start = if start.is_empty() { Bound::Unbounded } else { Bound::Included(start) };
         let bounds = (start, end);
         let range = self.databases[table.index].rev_range(self.tx, &bounds).unwrap_or_else(|e| unreadable(e));
-        Scan { walk: Walk::Backward(range), types: PhantomData }
+        Scan::new(table, Walk::Backward(range))
     }
 }
 
 /// A walk over records. Bound it with `take`: a core thread reads no more than a page.
 pub struct Scan<'a, K, V> {
     walk: Walk<'a>,
-    types: PhantomData<fn() -> (K, V)>,
+    table: Table<K, V>,
 }
 
 enum Walk<'a> {
@@ -191,17 +307,31 @@ enum Walk<'a> {
     Backward(heed::RoRevRange<'a, Bytes, Bytes, ByteOrder>),
 }
 
+impl<'a, K, V> Scan<'a, K, V> {
+    fn new(table: Table<K, V>, walk: Walk<'a>) -> Self {
+        Scan { walk, table }
+    }
+}
+
 impl<'a, K: Key, V: Record> Iterator for Scan<'a, K, V> {
     type Item = (K::Owned, &'a V::Archived);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let item = match &mut self.walk {
-            Walk::Empty => None,
-            Walk::Forward(range) => range.next(),
-            Walk::Backward(range) => range.next(),
-        };
-        let (mut key, value) = item?.unwrap_or_else(|e| unreadable(e));
-        Some((K::read(&mut key), access::<V>(value)))
+        loop {
+            let item = match &mut self.walk {
+                Walk::Empty => None,
+                Walk::Forward(range) => range.next(),
+                Walk::Backward(range) => range.next(),
+            };
+            let (mut key, value) = item?.unwrap_or_else(|e| unreadable(e));
+            match access::<V>(self.table.seed, key, value) {
+                // A checksum covers the key too.
+                Some(record) if value[0] & CHECKED != 0 || is_key::<K>(key) => {
+                    return Some((K::read(&mut key), record));
+                }
+                _ => damaged(self.table.index, key),
+            }
+        }
     }
 }
 
@@ -218,6 +348,11 @@ impl Snapshot {
 
     pub fn read(&self) -> Read<'_> {
         Read { tx: &self.tx, databases: &self.databases }
+    }
+
+    /// The transaction that it shows.
+    pub(super) fn txn(&self) -> u64 {
+        self.tx.id() as u64
     }
 }
 
@@ -304,11 +439,12 @@ impl<'e> Tx<'e> {
     }
 
     pub fn put<K: Key, V: Record>(&mut self, table: Table<K, V>, key: K, record: &V) {
-        self.scratch = encode_record(record, std::mem::take(&mut self.scratch));
+        let key = encode(key);
+        self.scratch = encode_checked(table.seed, &key, record, std::mem::take(&mut self.scratch));
         if !self.may_write(self.scratch.len()) {
             return;
         }
-        let result = self.databases[table.index].put(&mut self.tx, &encode(key), &self.scratch);
+        let result = self.databases[table.index].put(&mut self.tx, &key, &self.scratch);
         self.wrote(result);
     }
 

@@ -1,7 +1,7 @@
 //! The table of tables: name on disk, key, record. Names and keys are promises; append, never change.
 
 use super::records::*;
-use super::table::Table;
+use super::table::{Table, check, seed};
 use crate::id::{AuditId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
 
 /// What `ROWS` says of one table.
@@ -11,8 +11,8 @@ pub struct Row {
     pub key: &'static str,
     pub record: &'static str,
     pub doc: &'static str,
-    /// Whether the bytes are a valid key-value pair of this table; for checking stores that come from outside.
-    pub valid: fn(&[u8]) -> bool,
+    /// Whether key and value are a record of this table, and whether a checksum says so; else what is wrong.
+    pub check: fn(&[u8], &[u8]) -> Result<bool, &'static str>,
 }
 
 /// Short for keys that end in a text: the lifetime of the text is the caller's.
@@ -22,13 +22,14 @@ macro_rules! tables {
     ($($(#[doc = $doc:literal])+ $table:ident $name:literal: $key:ty => $record:ty;)*) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
         enum Index { $($table),* }
-        $($(#[doc = $doc])+ pub const $table: Table<$key, $record> = Table::new(Index::$table as usize);)*
+        $($(#[doc = $doc])+ pub const $table: Table<$key, $record> =
+            Table::new(Index::$table as usize, seed($name));)*
         pub const ROWS: &[Row] = &[$(Row {
             name: $name,
             key: stringify!($key),
             record: stringify!($record),
             doc: concat!($($doc),+),
-            valid: valid::<$record>,
+            check: |key, value| check::<$key, $record>(seed($name), key, value),
         }),*];
         pub const TABLE_COUNT: usize = ROWS.len();
     };

@@ -53,10 +53,38 @@ pub fn findings(machine: &Machine, config: &Config) -> Vec<Finding> {
     let known = kind(folder);
     vec![
         room(folder),
+        access(path),
         kind_finding(&known),
         sync_finding(time_syncs(folder), always, known.is_ok_and(|kind| kind == 0x0102_1994)),
         scheduler(machine, folder),
     ]
+}
+
+/// Whether others than the owner have rights in the data folder or to a file in it.
+fn access(folder: &Path) -> Finding {
+    const NAME: &str = "who can read the data";
+    let private = |name: &Path| name.metadata().map_or(0, |data| data.mode() & 0o7777 & !0o700) == 0;
+    let mode = |name: &Path| name.metadata().map_or(0, |data| data.mode() & 0o7777);
+    if !folder.is_dir() {
+        return Finding::new(NAME, Verdict::Ok, "no data folder yet");
+    }
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut open: Vec<_> = entries.filter(|name| name.is_file() && !private(name)).collect();
+    open.sort();
+    let folder_is_open = !private(folder);
+    let current = match (folder_is_open, open.first()) {
+        (false, None) => return Finding::new(NAME, Verdict::Ok, "its owner alone"),
+        (true, _) => format!("others too: {:04o} {}", mode(folder), folder.display()),
+        (false, Some(file)) => format!("others too: {:04o} {}", mode(file), file.display()),
+    };
+    let quoted = |name: &Path| format!("'{}'", name.display().to_string().replace('\'', "'\\''"));
+    let mut finding = Finding::new(NAME, Verdict::Warning, current)
+        .wanted("its owner alone: 0700 for the folder, 0600 for files")
+        .why("messages, addresses, password hashes and login sessions are in there");
+    if folder_is_open {
+        finding = finding.command(format!("chmod 700 {}", quoted(folder)));
+    }
+    open.iter().fold(finding, |finding, name| finding.command(format!("chmod 600 {}", quoted(name))))
 }
 
 fn room(folder: &Path) -> Finding {
@@ -255,6 +283,28 @@ mod tests {
         let (_folder, empty) = fake(&[]);
         let finding = scheduler(&empty, folder.path());
         assert_eq!((finding.verdict, finding.commands.len()), (Verdict::Ok, 0));
+    }
+
+    #[test]
+    fn rights_of_others_are_found() {
+        use std::os::unix::fs::PermissionsExt;
+        let place = tempfile::tempdir().unwrap();
+        let (folder, file) = (place.path().join("it's"), place.path().join("it's/data.mdb"));
+        assert_eq!(access(&folder).verdict, Verdict::Ok);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(&file, "").unwrap();
+        let set =
+            |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        for (folder_mode, file_mode, commands) in
+            [(0o700, 0o600, 0), (0o700, 0o400, 0), (0o750, 0o600, 1), (0o700, 0o640, 1), (0o777, 0o666, 2)]
+        {
+            set(&file, file_mode);
+            set(&folder, folder_mode);
+            let finding = access(&folder);
+            assert_eq!(finding.commands.len(), commands, "{folder_mode:o} {file_mode:o} {finding:?}");
+            assert_eq!(finding.verdict == Verdict::Ok, commands == 0);
+            assert!(finding.commands.iter().all(|command| command.contains(r"it'\''s")), "{finding:?}");
+        }
     }
 
     #[test]

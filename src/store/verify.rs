@@ -1,0 +1,185 @@
+//! Whether a store or a backup is whole: every page, every record, and the checksum file that a backup has.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read as _, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::image::{Image, Report, data_file};
+use super::start::{Use, hold};
+use super::tables::ROWS;
+use super::{DATA_FILE, FORMAT, OpenError, Options, Store, Sync, files, synced};
+
+/// The checksum file of a backup, in the format of `sha256sum`.
+pub const SUM_FILE: &str = "data.mdb.sha256";
+
+/// What was found of a store or backup.
+#[derive(Debug)]
+pub struct Verified {
+    pub file: PathBuf,
+    pub report: Report,
+    /// Whether the checksum file agrees; `None` when there is none, as beside every store that is in use.
+    pub sum: Option<bool>,
+    /// Whether a server was using it meanwhile.
+    pub in_use: bool,
+}
+
+impl Verified {
+    pub fn is_sound(&self) -> bool {
+        self.report.is_sound() && self.sum != Some(false) && self.report.format == Some(FORMAT)
+    }
+}
+
+impl std::fmt::Display for Verified {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Report { pages, plain, format, damages, damage_count, .. } = &self.report;
+        let name = self.file.display();
+        writeln!(f, "{name}: {pages} pages, {} records", self.report.count())?;
+        for (row, count) in ROWS.iter().zip(&self.report.records).filter(|(_, count)| **count > 0) {
+            writeln!(f, "  {:<20}{count:>12}", row.name)?;
+        }
+        if *plain > 0 {
+            writeln!(f, "{plain} records are of an earlier version and carry no checksum.")?;
+        }
+        match self.sum {
+            Some(true) => writeln!(f, "{SUM_FILE} agrees.")?,
+            Some(false) => {
+                writeln!(f, "DAMAGED: {SUM_FILE} does not agree: the file is not the one that was written.")?
+            }
+            None => {}
+        }
+        for damage in damages {
+            writeln!(f, "DAMAGED: {damage}")?;
+        }
+        let hidden = damage_count.saturating_sub(damages.len() as u64);
+        if hidden > 0 {
+            writeln!(f, "… and {hidden} more.")?;
+        }
+        match format {
+            _ if *damage_count > 0 => {}
+            Some(FORMAT) => {}
+            Some(format) => writeln!(f, "It has format {format}, this version reads format {FORMAT}.")?,
+            None => writeln!(f, "It is a database of another program: no format of plexichat is in it.")?,
+        }
+        match self.is_sound() {
+            true => writeln!(f, "All is well."),
+            false if self.in_use => writeln!(
+                f,
+                "Stop the server and put the last sound backup in place: plexichat restore FOLDER. The damaged \
+                 store is kept beside it."
+            ),
+            false => writeln!(f, "Do not use it. If there is a sound backup: plexichat restore FOLDER."),
+        }
+    }
+}
+
+/// Looks at everything in a store or backup: a folder with `data.mdb`, or such a file. A store that is in use is read
+/// as of one moment; nothing is written anywhere.
+///
+/// # Errors
+/// When it cannot be looked at at all: not there, not readable, not a store.
+pub fn verify(place: &Path) -> Result<Verified, OpenError> {
+    let file = data_file(place);
+    let fail = |error: String| OpenError(format!("cannot verify {}: {error}", file.display()));
+    if let Err(error) = File::open(&file) {
+        return Err(OpenError(format!("cannot verify {}", files::explain(&file, &error))));
+    }
+    let folder = file.parent().filter(|_| file.ends_with(DATA_FILE)).map(Path::to_path_buf);
+    let used = folder.as_deref().map_or(Use::Free(None), hold);
+    let in_use = matches!(used, Use::Open);
+    if let (true, Some(folder)) = (in_use, folder) {
+        let options = Options { path: folder, map_size: 0, sync: Sync::Always, readers_max: 8 };
+        let report = Store::open_to_read(&options)?.walk()?;
+        return Ok(Verified { file, report, sum: None, in_use });
+    }
+    let report = synced::image(&file).map_err(fail)?.walk();
+    let sum = match expected_sum(&file).map_err(fail)? {
+        Some(expected) => Some(expected == sum_of(&file).map_err(|error| fail(error.to_string()))?),
+        None => None,
+    };
+    Ok(Verified { file, report, sum, in_use })
+}
+
+impl Store {
+    /// Looks at every page and record of what is committed now, while the writer goes on.
+    ///
+    /// # Errors
+    /// When the data file cannot be read.
+    pub fn walk(&self) -> Result<Report, OpenError> {
+        /// A writer must get two transactions in between opening a snapshot and reading 200 bytes to need another try.
+        const TRIES: usize = 1_000;
+        let file = self.path.join(DATA_FILE);
+        let fail = |error: String| OpenError(format!("cannot verify {}: {error}", file.display()));
+        for _ in 0..TRIES {
+            // Pages of a snapshot are not written over as long as it is open.
+            let snapshot = self.snapshot();
+            if let Some(image) = Image::open_at(&file, snapshot.txn()).map_err(fail)? {
+                return Ok(image.walk());
+            }
+        }
+        Err(fail("the server writes faster than the file can be read; try again".into()))
+    }
+
+    /// Checks every page and record; returns the number of records.
+    ///
+    /// # Errors
+    /// Names the first few damages.
+    pub fn verify(&self) -> Result<u64, OpenError> {
+        let report = self.walk()?;
+        match report.is_sound() {
+            true => Ok(report.count()),
+            false => Err(OpenError(format!(
+                "the store in {} is damaged: {}; `plexichat verify` lists everything",
+                self.path.display(),
+                report.summary()
+            ))),
+        }
+    }
+}
+
+/// The sum that the checksum file beside a data file promises, in lower-case hexadecimal.
+pub(super) fn expected_sum(file: &Path) -> Result<Option<String>, String> {
+    let name = file.with_file_name(SUM_FILE);
+    if !file.ends_with(DATA_FILE) {
+        return Ok(None);
+    }
+    let text = match std::fs::read_to_string(&name) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(files::explain(&name, &error)),
+    };
+    let sum = text.split_ascii_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+    if sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(Some(sum));
+    }
+    Err(format!("{} is no file of sha256sum: it is damaged, or it is another file", name.display()))
+}
+
+pub(super) fn sum_line(sum: &str) -> String {
+    format!("{sum}  {DATA_FILE}\n")
+}
+
+pub(super) fn sum_of(file: &Path) -> io::Result<String> {
+    copy_and_sum(&mut File::open(file)?, &mut io::sink())
+}
+
+/// Copies all of `from` and returns the SHA-256 of what was copied.
+pub(super) fn copy_and_sum(from: &mut File, to: &mut impl Write) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let len = from.read(&mut buffer)?;
+        if len == 0 {
+            break;
+        }
+        hash.update(&buffer[..len]);
+        to.write_all(&buffer[..len])?;
+    }
+    let mut text = String::new();
+    for byte in hash.finalize() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    Ok(text)
+}
