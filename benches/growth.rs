@@ -10,7 +10,7 @@ use plexichat::domain::member::MemberLeave;
 use plexichat::domain::message::MessageDelete;
 use plexichat::domain::read_mark::{unread_count, write_unread_counts};
 use plexichat::domain::role::RoleEdit;
-use plexichat::domain::{Change, Command, Machine, Output};
+use plexichat::domain::{Audience, Change, Command, Event, EventName, Machine, Output, intent};
 use plexichat::gateway::{FILL_LEN_MAX, Filled};
 use plexichat::id::{ChannelId, MessageId, RoleId, UserId};
 use plexichat::store::records::{Channel, Grant, Member, Nil, Override, Relationship, relation};
@@ -70,6 +70,8 @@ const ROWS: &[Row] = &[
     Row { name: "all sockets lost at once", size: "sessions", sizes: ONLINE, unit: "session", run: all_lost },
     Row { name: "all sessions end", size: "sessions", sizes: ONLINE, unit: "session", run: all_end },
     Row { name: "all sessions end, by servers", size: "servers", sizes: [1, 20, 200], unit: "session and server", run: all_end_servers },
+    Row { name: "sessions of one user lost, then over", size: "sessions", sizes: [1_000, 4_000, 16_000], unit: "session", run: one_user },
+    Row { name: "presence of one user, by servers with the same 400 sessions", size: "servers", sizes: [20, 200, 2_000], unit: "session and server", run: presence },
     Row { name: "member list (op 8)", size: "members", sizes: [1_000, 10_000, 100_000], unit: "member", run: member_list },
     Row { name: "resume", size: "missed events", sizes: [100, 1_000, 10_000], unit: "event", run: resume },
     Row { name: "events of one turn to one session", size: "events", sizes: [100, 1_000, 10_000], unit: "event", run: one_session },
@@ -332,6 +334,33 @@ fn all_end(count: u64) -> Figure {
 fn all_end_servers(servers: u64) -> Figure {
     const COUNT: u64 = 1_500;
     time_end(crowd(Shape { servers, ..Shape::one(COUNT) }), COUNT * servers)
+}
+
+/// All sessions of one user lose their sockets; few of them wait for RESUME.
+fn one_user(count: u64) -> Figure {
+    let mut gateway = Gateway::new(Shape::one(1), |config| config.websocket_max_connections_per_user = 0);
+    (0..count).for_each(|_| gateway.identify(1));
+    let total = time(|| lose_all(&mut gateway));
+    gateway.mono_ms += 60_000;
+    let mut turn = Duration::ZERO;
+    while gateway.hub.session_count() > 0 {
+        turn = turn.max(gateway.tick());
+    }
+    Figure::new(total, count).turn(turn)
+}
+
+/// Everybody is in all the servers, and all asked for presences.
+fn presence(servers: u64) -> Figure {
+    const COUNT: u64 = 400;
+    let mut gateway = Gateway::new(Shape { servers, ..Shape::one(COUNT) }, |_| ());
+    (1..=COUNT).for_each(|user| gateway.identify_with(user, ALL_INTENTS));
+    let payload = br#"{"user_id":"1","status":"dnd","custom_status":null,"custom_emoji":null}"#.to_vec();
+    let audience = Audience::Acquaintances(UserId(1));
+    let event = Event::new(EventName::PresenceUpdate, intent::GUILD_PRESENCES, audience, payload);
+    let before = gateway.hub.dispatch_count;
+    let took = time(|| gateway.apply(&[Output::Event(event)]));
+    assert_eq!(gateway.hub.dispatch_count - before, COUNT - 1);
+    Figure::new(took, COUNT * servers).turn(took)
 }
 
 fn member_list(members: u64) -> Figure {

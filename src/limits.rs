@@ -86,8 +86,17 @@ pub const EMBED_CHARS_MAX: usize = 6_000;
 pub const EMBED_ADDRESS_LEN_MAX: usize = 2_048;
 /// JSON of all embeds of a message: texts at four bytes each, addresses at one, and 40 bytes around each of 250 fields.
 pub const EMBEDS_LEN_MAX: usize = 40 * KIB;
+/// Characters of a message, whatever the tier of its author.
+pub const CONTENT_CHARS_MAX: usize = 8_000;
+/// Payload of an event that many may get. What one member can send to everybody is a message: its text at six bytes a
+/// character (`\u0001`), its embeds, and 16 KiB for all else that stands in it. The longest is GUILD_CREATE, of 500
+/// channels and 250 roles, and that has one receiver.
+pub const EVENT_LEN_MAX: usize = 512 * KIB;
 
 const _: () = assert!(EMBED_CHARS_MAX * 5 + 250 * 40 <= EMBEDS_LEN_MAX);
+const _: () = assert!(CONTENT_CHARS_MAX * 6 + EMBEDS_LEN_MAX + 16 * KIB <= EVENT_LEN_MAX);
+// No event alone is more than a session may be behind (`websocket.send_queue_bytes`).
+const _: () = assert!(EVENT_LEN_MAX <= MIB);
 const _: () = assert!(BACKLOG_STALL_MS < BACKLOG_GRACE_MS);
 // A presence goes to everybody whom a user can know of: these bound what one change looks at.
 const _: () = assert!(RELATIONSHIP_COUNT_MAX >= 5_000 && SERVER_COUNT_MAX >= 2_000);

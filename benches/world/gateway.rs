@@ -217,7 +217,10 @@ impl Gateway {
     /// A text from the client.
     pub fn say(&mut self, id: u32, text: &str) {
         let mut frame = client_frame(text.as_bytes());
-        self.with_cx(|cx, hub| hub.receive(cx, id, &mut frame));
+        self.with_cx(|cx, hub| {
+            hub.begin_reading(cx);
+            hub.receive(cx, id, &mut frame);
+        });
     }
 
     /// As at the end of a turn, but for the sockets. Returns the number of sends there would have been.

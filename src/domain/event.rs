@@ -124,6 +124,7 @@ pub struct Event {
 impl Event {
     pub fn new(name: EventName, intent: u16, audience: Audience, payload: Vec<u8>) -> Event {
         debug_assert!(payload.first() == Some(&b'{') && payload.last() == Some(&b'}'));
+        debug_assert!(payload.len() <= crate::limits::EVENT_LEN_MAX, "{} bytes", payload.len());
         Event { name, intent, audience, except: None, payload: payload.into(), presence_of: None }
     }
 

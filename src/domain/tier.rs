@@ -56,6 +56,15 @@ const fn row(tier: u8, multiplier: u64, limits: [i64; 9]) -> Limits {
     }
 }
 
+const _: () = {
+    let mut index = 0;
+    while index < TIERS.len() {
+        let len_max = TIERS[index].message_len_max;
+        assert!(matches!(len_max, Some(len_max) if len_max <= crate::limits::CONTENT_CHARS_MAX as u64));
+        index += 1;
+    }
+};
+
 /// The limits of a [`tier`] code; unknown codes get the standard ones.
 pub fn limits(tier: u8) -> &'static Limits {
     TIERS.iter().find(|limits| limits.tier == tier).unwrap_or(&TIERS[0])

@@ -523,8 +523,12 @@ impl World {
     }
 
     fn read_sockets(&mut self, core: usize) {
+        self.with_hub(core, |hub, cx| hub.begin_reading(cx));
         for index in 0..self.sockets.len() {
             let Some((at, id)) = self.sockets[index].place.filter(|(at, _)| *at == core) else { continue };
+            if self.cores[at].hub.has_unread(id) {
+                continue;
+            }
             let socket = &mut self.sockets[index];
             let len =
                 if self.rng.u8(0..3) == 0 { self.rng.usize(..=socket.to_server.len()) } else { usize::MAX };
