@@ -17,23 +17,22 @@ pub(super) const LOOK_MS: u32 = 60_000;
 /// The wheel that brings the looks is this late at most, a turn that takes long included.
 const LOOK_LATE_MS: u64 = 1_000;
 
-/// How often all temporary memberships are looked at. The end of the last session ends them at once; the walk is for
-/// sessions that ended with the server itself, and for ends that found the log full.
-const WALK_INTERVAL_MS: u64 = 600_000;
 /// Memberships that one tick looks at.
 const WALK_PER_TICK: usize = if cfg!(test) { 2 } else { 256 };
 
-/// A walk over the temporary memberships of all users.
+/// A walk over the temporary memberships from before the start: the sessions that kept them up ended with the server.
 pub(super) struct Walk {
-    /// When it goes on, core milliseconds.
-    due_ms: u64,
-    after: Option<(UserId, ServerId)>,
+    started_ms: u64,
+    /// When it begins, core milliseconds; `None` when it is over.
+    due_ms: Option<u64>,
+    after: (UserId, ServerId),
 }
 
 impl Walk {
-    /// The first begins when nobody can resume a session of before the start any more.
+    /// Begins when nobody could resume a session of before the start any more.
     pub fn after_start(started_ms: u64, session_timeout_ms: u32) -> Walk {
-        Walk { due_ms: started_ms + u64::from(session_timeout_ms) + LOOK_LATE_MS, after: None }
+        let due_ms = Some(started_ms + u64::from(session_timeout_ms) + LOOK_LATE_MS);
+        Walk { started_ms, due_ms, after: (UserId(0), ServerId(0)) }
     }
 }
 
@@ -95,23 +94,25 @@ impl Hub {
     }
 
     /// Goes on with the walk over temporary memberships, when it is time: ends those of users whom this core knows to
-    /// have no session.
+    /// have no session. Who has joined since the start has not lost one yet.
     pub(super) fn walk_memberships(&mut self, cx: &Cx<'_>) {
-        if cx.mono_ms < self.walk.due_ms {
+        if self.walk.due_ms.is_none_or(|due_ms| cx.mono_ms < due_ms) {
             return;
         }
-        let after = self.walk.after.unwrap_or((UserId(0), ServerId(0)));
+        let started_at = cx.unix_ms.saturating_sub(cx.mono_ms - self.walk.started_ms);
         let mut count = 0;
-        for ((user_id, server_id), _) in cx.read.scan_after(TEMPORARY_MEMBERS, (), after).take(WALK_PER_TICK)
-        {
+        for (key, _) in cx.read.scan_after(TEMPORARY_MEMBERS, (), self.walk.after).take(WALK_PER_TICK) {
+            let (user_id, server_id) = key;
             count += 1;
-            self.walk.after = Some((user_id, server_id));
-            if self.home_of(user_id) == self.core && !self.home.has_session(user_id) {
+            self.walk.after = key;
+            let member = cx.read.get(MEMBERS, (server_id, user_id));
+            let is_old = member.is_none_or(|member| member.joined_at.to_native() <= started_at);
+            if is_old && self.home_of(user_id) == self.core && !self.home.has_session(user_id) {
                 self.expire_membership(cx, user_id, server_id);
             }
         }
         if count < WALK_PER_TICK {
-            self.walk = Walk { due_ms: cx.mono_ms + WALK_INTERVAL_MS, after: None };
+            self.walk.due_ms = None;
         }
     }
 }
