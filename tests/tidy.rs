@@ -149,13 +149,6 @@ const RULES: &[Rule] = &[
         tests_too: true,
         why: "io_uring is named in runtime, net and effect only",
     },
-    Rule {
-        words: &["simd_json"],
-        inside: &[],
-        except: &["wire/json.rs"],
-        tests_too: true,
-        why: "the JSON crate is named in wire/json.rs only",
-    },
 ];
 
 /// What does not belong into a repository: places of one machine, and how a change came about.

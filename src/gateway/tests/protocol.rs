@@ -47,6 +47,7 @@ fn before_identify() {
     {
         check(&format!("{{\"op\":1{d}}}"), "{\"op\":11}");
     }
+    check("{\"op\":1,\"d\":1e400,\"x\":\"\\ud800\"}", "{\"op\":11}");
     check(" {\"d\":1 , \"x\":[{}], \"op\":1.0 } ", "{\"op\":11}");
     check("{\"op\":13,\"d\":{\"client_version\":\"nonsense\"}}", CLOSED_4002);
     check("{\"op\":13,\"d\":{\"client_version\":5}}", CLOSED_4002);
