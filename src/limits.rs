@@ -23,16 +23,34 @@ pub const READ_LEN: usize = 2 * KIB;
 pub const PIPELINE_READ_LEN_MAX: usize = 16 * KIB;
 /// A read for a body that is announced to be longer.
 pub const BODY_READ_LEN_MAX: usize = 64 * KIB;
+/// A body before anybody has logged in: the longest registration has 15 KB. Longer ones are looked at by their head
+/// first, whether anybody known sends them.
+pub const BODY_UNKNOWN_LEN_MAX: usize = 64 * KIB;
 /// Answers to pipelined requests that are collected before they are written.
 pub const PIPELINE_LEN_MAX: usize = 64 * KIB;
 /// A larger buffer goes back to the allocator instead of the core's pool.
 pub const POOLED_LEN_MAX: usize = 64 * KIB;
 /// Buffers in a core's pool: 16 MiB at most.
 pub const POOLED_COUNT_MAX: usize = 256;
-/// What is read and thrown away after a connection's last answer, so that the client gets to see it.
-pub const LINGER_LEN_MAX: usize = 256 * KIB;
-/// For how long at most.
-pub const LINGER_MS: u64 = 2_000;
+/// A page of a list ends when its JSON is this long, whatever was asked for: 100 messages of 4,000 characters with 6,000
+/// in embeds, four bytes each, still fit.
+pub const PAGE_LEN_MAX: usize = 4 * MIB;
+/// Answers that one account, or one address without an account, may leave unread on a core: two of the longest pages.
+pub const UNSENT_PAYER_LEN_MAX: usize = 2 * PAGE_LEN_MAX;
+/// The same of all together. Above it those with the most are ended, until half of it is left.
+pub const UNSENT_CORE_LEN_MAX: usize = 64 * MIB;
+/// Shorter outputs are not counted: most answers, which the kernel takes at once.
+pub const UNSENT_FREE_LEN: usize = 4 * KIB;
+/// What a client must have read of an answer to get the time-out (`http.body_timeout_ms`) anew: 2 KiB/s.
+pub const WRITE_PROGRESS_LEN: usize = 64 * KIB;
+/// For how long what follows a connection's last answer is read and thrown away, so that the client gets to see the
+/// answer: 20 MB at 6 Mbit/s.
+pub const LINGER_MS: u64 = 30_000;
+/// In which time at least so much of it must come: 8 KiB/s.
+pub const LINGER_STALL_MS: u64 = 2_000;
+pub const LINGER_PROGRESS_LEN: usize = 16 * KIB;
+/// What a core reads in vain in 100 ms: 64 MiB/s, 1 to 2 % of its time. Who sends faster is slowed down.
+pub const DRAIN_LEN_MAX: usize = 6 * MIB + 400 * KIB;
 /// Connections of a core that are being told that there are too many; more are closed without a word.
 pub const TURNED_AWAY_COUNT_MAX: usize = 64;
 /// WebSocket frame as announced in its header; above it the connection closes 1009 unread (gateway.md §1).
@@ -105,5 +123,7 @@ const _: () = assert!(PRIVATE_REPLAY_PART >= 2 && PRIVATE_REPLAY_SESSION_PART >=
 const _: () = assert!(SETTING_KEY_LEN_MAX * 4 + 8 <= 511);
 const _: () = assert!(EMAIL_LEN_MAX <= 511);
 const _: () = assert!(TARGET_LEN_MAX < HEAD_LEN_MAX);
+const _: () = assert!(UNSENT_PAYER_LEN_MAX < UNSENT_CORE_LEN_MAX);
+const _: () = assert!(UNSENT_FREE_LEN < PIPELINE_LEN_MAX);
 const _: () = assert!(READ_LEN < HEAD_LEN_MAX);
 const _: () = assert!(CHUNK_LINE_LEN_MAX < CHUNK_EXTENSIONS_LEN_MAX);

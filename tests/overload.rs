@@ -518,3 +518,54 @@ fn post_until_gone(
     }
     stored
 }
+
+fn resident_kib(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// One account asks for long pages on many connections and reads none of them.
+#[test]
+fn answers_that_nobody_reads_hold_bounded_memory() {
+    const CONNECTION_COUNT: usize = 280;
+    let server = Server::start(&["rate_limiting.enabled=false", "runtime.cores=1"]);
+    let (owner, messages) = channel(&server);
+    let other = server.register("other");
+    let mut line = Line::open(server.address()).unwrap();
+    for index in 0..100 {
+        line.post(&messages, &owner.token, &content(index)).unwrap().want(200);
+    }
+    let page = line.get(&format!("{messages}?limit=100"), &owner.token).unwrap();
+    let page_kib = page.body.len() as u64 / 1024;
+    assert_eq!(page.want(200).as_array().unwrap().len(), 100);
+    let before_kib = resident_kib(&server);
+    let request = format!(
+        "GET /api/v1{messages}?limit=100 HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\n\r\n",
+        owner.token
+    );
+    let mut unread = Vec::new();
+    for _ in 0..CONNECTION_COUNT {
+        let mut stream = open(server.address());
+        // Two requests: the second waits for the first to be read.
+        stream.write_all(request.repeat(2).as_bytes()).unwrap();
+        unread.push(BufReader::new(stream));
+        // Everybody else is served meanwhile.
+        if unread.len().is_multiple_of(40) {
+            line.get("/users/@me", &other.token).unwrap().want(200);
+        }
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    let held_kib = resident_kib(&server).saturating_sub(before_kib);
+    assert!(
+        held_kib < 40 * 1024,
+        "{held_kib} KiB for {CONNECTION_COUNT} unread pages of {page_kib} KiB, {} are 8 MiB",
+        8 * 1024 / page_kib
+    );
+    let statuses: Vec<u16> =
+        unread.iter_mut().map(|stream| read_answer(stream, false).unwrap().status).collect();
+    let count = |status: u16| statuses.iter().filter(|other| **other == status).count();
+    assert!(count(200) >= 3 && count(200) + count(429) == CONNECTION_COUNT, "{statuses:?}");
+    drop(unread);
+    line.get(&format!("{messages}?limit=100"), &owner.token).unwrap().want(200);
+}

@@ -4,6 +4,7 @@
 //! for nothing; a client behind a proxy cannot choose its own address, since what it sent stands further left.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ipnet::IpNet;
 
@@ -30,7 +31,11 @@ impl TrustedProxies {
     /// The rightmost hop that is no trusted proxy. A hop that is no address ends the search at the one before it.
     pub fn client(&self, peer: IpAddr, head: &Head<'_>) -> IpAddr {
         let mut client = peer.to_canonical();
-        if self.0.is_empty() {
+        if !head.forwarded {
+            return client;
+        }
+        if !self.contains(client) {
+            warn_untrusted(client);
             return client;
         }
         let values: Vec<&[u8]> = head.header_all("x-forwarded-for").collect();
@@ -45,13 +50,31 @@ impl TrustedProxies {
         client
     }
 
-    /// Whether the client speaks TLS to the proxy that passed the request on.
-    pub fn is_https(&self, peer: IpAddr, head: &Head<'_>) -> bool {
-        let proto = head.header("x-forwarded-proto").filter(|_| self.contains(peer.to_canonical()));
-        proto.and_then(|value| value.rsplit(|&byte| byte == b',').next()).is_some_and(|last| {
-            let last = last.trim_ascii();
-            last.eq_ignore_ascii_case(b"https") || last.eq_ignore_ascii_case(b"wss")
-        })
+    /// Whether the client speaks TLS to a proxy in front. Decides nothing but the scheme of the address that the client
+    /// itself is told, so it needs no trust: a proxy's word, or a page of this very host that was itself got by TLS,
+    /// from where a browser connects in no other way.
+    pub fn is_https(head: &Head<'_>) -> bool {
+        let proto =
+            head.header("x-forwarded-proto").and_then(|value| value.rsplit(|&byte| byte == b',').next());
+        if let Some(last) = proto.map(<[u8]>::trim_ascii) {
+            return last.eq_ignore_ascii_case(b"https") || last.eq_ignore_ascii_case(b"wss");
+        }
+        let origin = head.header("origin").and_then(|origin| origin.strip_prefix(b"https://"));
+        origin.is_some_and(|host| head.header("host").is_some_and(|own| own.eq_ignore_ascii_case(host)))
+    }
+}
+
+/// Tells the operator, once, that a whole site may be counted as one address.
+#[cold]
+fn warn_untrusted(peer: IpAddr) {
+    static IS_TOLD: AtomicBool = AtomicBool::new(false);
+    if !IS_TOLD.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            %peer,
+            "X-Forwarded-For comes from an address that is not trusted, so all clients behind it count as one for \
+             limits and lockouts; if it is your proxy, set api.trusted_proxies to it and \
+             api.trust_x_forwarded_for = true"
+        );
     }
 }
 
@@ -82,6 +105,24 @@ mod tests {
         let head = parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
         let proxies = TrustedProxies::new(&config);
         assert_eq!(proxies.client(peer.parse().unwrap(), &head).to_string(), want, "{headers}");
+    }
+
+    #[test]
+    fn tls_in_front_is_seen() {
+        let check = |headers: &str, want: bool| {
+            let text = format!("GET / HTTP/1.1\r\nHost: chat.example\r\n{headers}\r\n");
+            let mut slots = header_slots();
+            let head = parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
+            assert_eq!(TrustedProxies::is_https(&head), want, "{headers}");
+        };
+        check("", false);
+        check("X-Forwarded-Proto: https\r\n", true);
+        check("X-Forwarded-Proto: http, wss\r\n", true);
+        check("X-Forwarded-Proto: https, http\r\n", false);
+        check("Origin: https://chat.example\r\n", true);
+        check("Origin: https://CHAT.example\r\nX-Forwarded-Proto: http\r\n", false);
+        check("Origin: http://chat.example\r\n", false);
+        check("Origin: https://app.example\r\n", false);
     }
 
     #[test]

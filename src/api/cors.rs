@@ -5,11 +5,11 @@
 
 use super::ctx::Response;
 use crate::config::Config;
-use crate::wire::http::Head;
+use crate::wire::http::{Head, raw_header};
 
-const METHODS: &str = "GET, POST, PUT, PATCH, DELETE, OPTIONS, HEAD";
-const HEADERS: &str = "Authorization, Content-Type, X-Requested-With, Accept, Origin, X-API-Access-Token";
-/// Beyond `HEADERS`, those a page may always send (Fetch, "CORS-safelisted request-header").
+/// Any name, in the options. With credentials the header itself may not say so: names are repeated instead.
+const ANY: &str = "*";
+/// Beyond `api.cors_allow_headers`, those a page may always send (Fetch, "CORS-safelisted request-header").
 const HEADERS_SAFE: &[&str] = &["accept-language", "content-language", "range"];
 /// With credentials, `*` would mean a header of that name: each has to be listed.
 const EXPOSED: &str = "Content-Range, Accept-Ranges, Content-Length, ETag, Retry-After, X-Request-Id, \
@@ -24,6 +24,8 @@ pub struct CorsLines(u16);
 #[derive(Debug)]
 pub struct Cors {
     origins: Vec<String>,
+    methods: Vec<String>,
+    headers: Vec<String>,
     /// Index 0: foreign origins. Then for each origin those of an answer and those of a preflight.
     lines: Vec<Vec<u8>>,
 }
@@ -31,6 +33,16 @@ pub struct Cors {
 impl Cors {
     pub fn new(config: &Config) -> Cors {
         let origins = config.api_cors_origins.clone();
+        let (mut methods, headers) =
+            (config.api_cors_allow_methods.clone(), config.api_cors_allow_headers.clone());
+        if methods.iter().any(|method| method == ANY) {
+            methods = Config::default().api_cors_allow_methods;
+        }
+        let allow_headers = match headers.iter().any(|header| header == ANY) {
+            true => String::new(),
+            false => format!("access-control-allow-headers: {}\r\n", headers.join(", ")),
+        };
+        let allow_methods = methods.join(", ");
         // Also without an Origin: a cache must not give that answer to a page.
         let vary = if origins.is_empty() { "" } else { "vary: Origin\r\n" };
         let credentials = match config.api_cors_allow_credentials {
@@ -42,12 +54,12 @@ impl Cors {
             let shared = format!("{vary}access-control-allow-origin: {origin}\r\n{credentials}");
             let answer = format!("{shared}access-control-expose-headers: {EXPOSED}\r\n");
             let preflight = format!(
-                "{shared}access-control-allow-methods: {METHODS}\r\n\
-                 access-control-allow-headers: {HEADERS}\r\naccess-control-max-age: 600\r\n"
+                "{shared}access-control-allow-methods: {allow_methods}\r\n{allow_headers}\
+                 access-control-max-age: 600\r\n"
             );
             lines.extend([answer.into_bytes(), preflight.into_bytes()]);
         }
-        Cors { origins, lines }
+        Cors { origins, methods, headers, lines }
     }
 
     /// What the answer to this request carries.
@@ -56,37 +68,57 @@ impl Cors {
         self.find(origin).map_or(CorsLines::default(), |index| CorsLines(1 + 2 * index))
     }
 
-    /// Header lines, each with its line end.
-    pub fn text(&self, lines: CorsLines) -> &[u8] {
-        &self.lines[usize::from(lines.0)]
+    /// The same for what could not be read as a request: the first `Origin` among the lines at its front.
+    pub fn lines_for_raw(&self, input: &[u8]) -> CorsLines {
+        let origin = raw_header(input, "origin").and_then(|origin| self.find(origin));
+        origin.map_or(CorsLines::default(), |index| CorsLines(1 + 2 * index))
+    }
+
+    /// Header lines, each with its line end; those of a preflight that was let through are others.
+    pub fn text(&self, lines: CorsLines, is_preflight: bool) -> &[u8] {
+        let is_known = lines != CorsLines::default();
+        &self.lines[usize::from(lines.0) + usize::from(is_known && is_preflight)]
     }
 
     /// The answer to a preflight; `None` when the request is none.
     pub fn preflight(&self, head: &Head<'_>) -> Option<Response> {
         let origin = head.header("origin")?;
         let method = head.header("access-control-request-method")?;
-        let plain = |status: u16, text: &str, lines: CorsLines| {
+        let plain = |status: u16, text: &str| {
             let body = text.as_bytes().to_vec();
             Some(Response {
                 status,
                 content_type: "text/plain; charset=utf-8",
                 body,
-                lines,
+                is_preflight: status == 200,
                 ..Response::default()
             })
         };
-        let Some(index) = self.find(origin) else {
-            return plain(400, "Disallowed CORS origin", CorsLines::default());
-        };
-        let refused = CorsLines(1 + 2 * index);
-        if !list(METHODS.as_bytes()).any(|known| known == method) {
-            return plain(400, "Disallowed CORS method", refused);
+        if self.find(origin).is_none() {
+            return plain(400, "Disallowed CORS origin");
+        }
+        if !self.methods.iter().any(|known| known.as_bytes() == method) {
+            return plain(400, "Disallowed CORS method");
         }
         let wanted = head.header_all("access-control-request-headers");
-        if !wanted.flat_map(list).all(is_allowed_header) {
-            return plain(400, "Disallowed CORS headers", refused);
+        let wanted: Vec<&[u8]> = wanted.flat_map(list).collect();
+        if self.headers.iter().any(|known| known == ANY) {
+            let mut response = plain(200, "OK");
+            let names = String::from_utf8_lossy(&wanted.join(&b", "[..])).into_owned();
+            response.iter_mut().for_each(|response| {
+                response.headers.push(("access-control-allow-headers", names.clone()));
+            });
+            return response;
         }
-        plain(200, "OK", CorsLines(2 + 2 * index))
+        if !wanted.iter().all(|name| self.allows_header(name)) {
+            return plain(400, "Disallowed CORS headers");
+        }
+        plain(200, "OK")
+    }
+
+    fn allows_header(&self, name: &[u8]) -> bool {
+        let known = self.headers.iter().map(String::as_str).chain(HEADERS_SAFE.iter().copied());
+        known.into_iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name))
     }
 
     /// The options' bound of 1,000 origins fits.
@@ -100,18 +132,17 @@ fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|item| !item.is_empty())
 }
 
-fn is_allowed_header(name: &[u8]) -> bool {
-    let safe = HEADERS_SAFE.iter().map(|safe| safe.as_bytes());
-    list(HEADERS.as_bytes()).chain(safe).any(|known| known.eq_ignore_ascii_case(name))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::http::{header_slots, parse_head};
 
     fn with<T>(headers: &str, check: impl FnOnce(&Cors, &Head<'_>) -> T) -> T {
-        let config = Config { api_cors_origins: vec!["https://a.b".into()], ..Config::default() };
+        with_config(Config::default(), headers, check)
+    }
+
+    fn with_config<T>(config: Config, headers: &str, check: impl FnOnce(&Cors, &Head<'_>) -> T) -> T {
+        let config = Config { api_cors_origins: vec!["https://a.b".into()], ..config };
         let text = format!("OPTIONS /x HTTP/1.1\r\nhost: h\r\n{headers}\r\n");
         let mut slots = header_slots();
         let head = parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
@@ -146,10 +177,44 @@ mod tests {
     }
 
     #[test]
+    fn methods_and_headers_are_options() {
+        let ask = |methods: &[&str], headers: &[&str], method: &str, names: &str| {
+            let strings = |texts: &[&str]| texts.iter().map(|text| (*text).to_string()).collect();
+            let config = Config {
+                api_cors_allow_methods: strings(methods),
+                api_cors_allow_headers: strings(headers),
+                ..Config::default()
+            };
+            let asked = format!(
+                "Origin: https://a.b\r\nAccess-Control-Request-Method: {method}\r\n\
+                 Access-Control-Request-Headers: {names}\r\n"
+            );
+            with_config(config, &asked, |cors, head| {
+                let response = cors.preflight(head).unwrap();
+                let lines = cors.text(cors.lines_for(head), response.is_preflight);
+                (response.status, String::from_utf8_lossy(lines).into_owned(), response.headers)
+            })
+        };
+        let (status, lines, _) = ask(&["GET", "PUT"], &["X-Own"], "PUT", "x-own, range");
+        assert_eq!(status, 200);
+        assert!(lines.contains("access-control-allow-methods: GET, PUT\r\n"), "{lines}");
+        assert!(lines.contains("access-control-allow-headers: X-Own\r\n"), "{lines}");
+        assert_eq!(ask(&["GET", "PUT"], &["X-Own"], "POST", "").0, 400);
+        assert_eq!(ask(&["GET", "PUT"], &["X-Own"], "PUT", "authorization").0, 400);
+        let (status, lines, headers) = ask(&["*"], &["*"], "DELETE", "x-one,X-Two");
+        assert_eq!(status, 200);
+        assert!(
+            lines.contains("GET, POST, PUT, PATCH, DELETE") && !lines.contains("allow-headers"),
+            "{lines}"
+        );
+        assert_eq!(headers, [("access-control-allow-headers", "x-one, X-Two".to_string())]);
+    }
+
+    #[test]
     fn lines() {
         let check = |headers: &str, want: &str| {
             let got = with(headers, |cors, head| {
-                String::from_utf8(cors.text(cors.lines_for(head)).to_vec()).unwrap()
+                String::from_utf8(cors.text(cors.lines_for(head), false).to_vec()).unwrap()
             });
             assert!(got.starts_with(want) && got.len() >= want.len(), "{headers}: {got}");
             assert_eq!(got.contains("allow-origin"), want.contains("allow-origin"));

@@ -11,14 +11,17 @@ use crate::store::Snapshot;
 use crate::wire::http::Head;
 
 use super::body::Body;
-use super::cors::CorsLines;
 use super::limiter::Numbers;
 use super::router::Params;
 use super::routes::Route;
 use super::state::State;
+use super::unsent::Payer;
 
 /// Most answers that are not lists fit: one allocation instead of one per doubling.
 const ANSWER_LEN_USUAL: usize = 512;
+
+/// Of the name of a coding that is repeated in an answer.
+const CODING_LEN_SHOWN: usize = 40;
 
 /// What the socket layer knows of a request.
 pub struct Request<'r> {
@@ -50,8 +53,10 @@ pub struct Response {
     pub content_type: &'static str,
     pub body: Vec<u8>,
     pub headers: Vec<(&'static str, String)>,
-    /// What the web page that asks may see. Set before any handler.
-    pub lines: CorsLines,
+    /// A preflight that was let through: the origin's other header lines.
+    pub is_preflight: bool,
+    /// Whose memory it is counted as. Set before any handler.
+    pub payer: Payer,
     /// The rate limit to show. Set before any handler.
     pub limits: Option<Numbers>,
 }
@@ -63,7 +68,8 @@ impl Default for Response {
             content_type: "application/json",
             body: Vec::new(),
             headers: Vec::new(),
-            lines: CorsLines::default(),
+            is_preflight: false,
+            payer: Payer::default(),
             limits: None,
         }
     }
@@ -199,10 +205,22 @@ impl<'r> Ctx<'r> {
     /// The request body, which must be a JSON object.
     ///
     /// # Errors
-    /// 400 for a wrong content type, malformed JSON, another type of value, or no body.
+    /// 400 for a wrong content type, malformed JSON, another type of value, or no body; 415 when it is compressed.
     pub fn body(&mut self) -> Result<Body<'r>> {
+        if self.request.head.packed {
+            return Err(self.refuse_coding());
+        }
         let body = std::mem::take(&mut self.request.body);
         Body::parse(body, self.request.head.header("content-type"))
+    }
+
+    /// RFC 9110 §15.5.16 and §12.5.3: 415, and what would do instead.
+    #[cold]
+    fn refuse_coding(&mut self) -> Error {
+        let coding = self.request.head.header("content-encoding").unwrap_or_default();
+        self.response.headers.push(("accept-encoding", "identity".to_string()));
+        let shown = String::from_utf8_lossy(&coding[..coding.len().min(CODING_LEN_SHOWN)]);
+        Error::new(415, format!("Content-Encoding {shown} is not supported: send the body as it is"))
     }
 
     /// Like [`Ctx::body`]; no body, or `null`, counts as `{}`.

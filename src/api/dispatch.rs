@@ -4,16 +4,19 @@
 //! since they count by user, and before the refusal of bad ones, so that guessing is limited too.
 
 use super::authenticate::{bearer, require_usable, verify};
+use super::cors::CorsLines;
 use super::ctx::{Ctx, Principal, Request, Response, Step};
 use super::limiter::Numbers;
 use super::rate_limit::{self, Asked};
 use super::router::{Found, Router};
 use super::routes::{Auth, Bucket, Route};
 use super::state::State;
+use super::unsent::Payer;
 use crate::domain::{Error, Refusal, Result};
+use crate::limits::BODY_UNKNOWN_LEN_MAX;
 use crate::runtime::wipe::wiping;
 use crate::store::take_damage;
-use crate::wire::http::{HttpError, Method, ResponseHead, ResponseOptions};
+use crate::wire::http::{Head, HttpError, Method, ResponseHead, ResponseOptions};
 
 /// What a request leads to.
 pub enum Dispatched<'r> {
@@ -23,12 +26,15 @@ pub enum Dispatched<'r> {
     Answered(Response, &'static str),
 }
 
+/// The only path that becomes a WebSocket.
+pub const GATEWAY_PATH: &str = "/gateway";
+
 /// The operation in the log when there is none.
 pub const NO_ROUTE: &str = "-";
 
 /// Finds the route, authenticates, counts, runs the handler up to its first step.
 pub fn dispatch<'r>(state: &'r State, router: &Router, request: Request<'r>) -> Dispatched<'r> {
-    let response = Response { lines: state.cors.lines_for(&request.head), ..Response::default() };
+    let response = Response::default();
     if request.head.method == Method::Options {
         return Dispatched::Answered(options(state, router, &request, response), NO_ROUTE);
     }
@@ -42,8 +48,9 @@ pub fn dispatch<'r>(state: &'r State, router: &Router, request: Request<'r>) -> 
                 Ok(limits) => limits,
                 Err(numbers) => return Dispatched::Answered(too_many(numbers, response), route.name),
             };
-            let response = Response { limits, ..response };
-            if let Some(error) = refusal {
+            let payer = Payer::new(principal, request.ip);
+            let response = Response { limits, payer, ..response };
+            if let Some(error) = refusal.or_else(|| state.unsent.refusal(payer)) {
                 return Dispatched::Answered(refuse(error, response), route.name);
             }
             let principal = principal.filter(|_| route.auth != Auth::Public);
@@ -52,8 +59,18 @@ pub fn dispatch<'r>(state: &'r State, router: &Router, request: Request<'r>) -> 
             let step = whole(|| wiping(route.secret, || (route.handler)(&mut ctx)));
             Dispatched::Handler(ctx, step)
         }
+        Found::Nothing if request.head.target.path == GATEWAY_PATH => {
+            let mut response = nothing(state, &request, Refusal::UpgradeRequired, response);
+            let headers = HttpError::WebSocketVersion.headers().iter();
+            response.headers.extend(headers.map(|(name, value)| (*name, (*value).to_string())));
+            Dispatched::Answered(response, NO_ROUTE)
+        }
         Found::Nothing => {
             let response = nothing(state, &request, Refusal::RouteNotFound, response);
+            Dispatched::Answered(response, NO_ROUTE)
+        }
+        Found::Absent => {
+            let response = nothing(state, &request, Refusal::NotAvailable, response);
             Dispatched::Answered(response, NO_ROUTE)
         }
         Found::OtherMethods(allow) => {
@@ -74,6 +91,30 @@ pub fn whole(part: impl FnOnce() -> Result<Step>) -> Result<Step> {
     if take_damage() { Err(Refusal::StoreDamaged.into()) } else { step }
 }
 
+/// What a head alone says of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ahead {
+    /// It is refused whatever its body is; [`dispatch`] it without.
+    Refused,
+    /// Its body may be so long.
+    Body(usize),
+}
+
+/// Whether a body is worth reading: not without a route or valid credentials, and much of it only from those who are
+/// known. Counts nothing; [`dispatch`] asks again.
+pub fn look_ahead(state: &State, router: &Router, head: &Head<'_>) -> Ahead {
+    let len_max = usize::try_from(state.config.api_max_body_size).unwrap_or(usize::MAX);
+    let Found::Route(route, _) = router.find(head.method, &head.target) else { return Ahead::Refused };
+    let snapshot = state.snapshot();
+    let known = bearer(head).and_then(|token| verify(snapshot.read(), token, state.now_ms()));
+    match (known, route.auth) {
+        (Ok((_, user)), Auth::User) if require_usable(user).is_err() => Ahead::Refused,
+        (Ok(_), _) => Ahead::Body(len_max),
+        (Err(_), Auth::Public) => Ahead::Body(len_max.min(BODY_UNKNOWN_LEN_MAX)),
+        (Err(_), _) => Ahead::Refused,
+    }
+}
+
 /// Never limited. Without `Origin` a plain question: which methods are there.
 fn options(state: &State, router: &Router, request: &Request<'_>, mut response: Response) -> Response {
     if let Some(preflight) = state.cors.preflight(&request.head) {
@@ -82,6 +123,7 @@ fn options(state: &State, router: &Router, request: &Request<'_>, mut response: 
     let allow = match router.find(Method::Options, &request.head.target) {
         _ if request.head.target.path == "*" => "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT".to_string(),
         Found::OtherMethods(allow) => allow,
+        Found::Absent => return refuse(Refusal::NotAvailable.into(), response),
         Found::Route(..) | Found::Nothing => return refuse(Refusal::RouteNotFound.into(), response),
     };
     response.status = 204;
@@ -129,12 +171,13 @@ fn known_caller(state: &State, request: &Request<'_>) -> Option<Principal> {
 fn authenticate(state: &State, request: &Request<'_>) -> Result<(Principal, Option<Error>)> {
     let token = bearer(&request.head)?;
     let now = state.now();
-    if state.limiter.verification_blocked(now, request.ip) {
-        return Err(Refusal::TooManyFailedVerifications.into());
-    }
     let snapshot = state.snapshot();
     match verify(snapshot.read(), token, now.unix_ms) {
         Ok((principal, user)) => Ok((principal, require_usable(user).err())),
+        // Only who fails is limited: behind one address may be many, and they have done nothing.
+        Err(_) if state.limiter.verification_blocked(now, request.ip) => {
+            Err(Refusal::TooManyFailedVerifications.into())
+        }
         Err(error) => {
             state.limiter.failed_verification(now, request.ip);
             Err(error)
@@ -179,10 +222,12 @@ fn too_many(numbers: Numbers, mut response: Response) -> Response {
     response
 }
 
-/// Appends the answer as it goes over the wire. Counts it.
+/// Appends the answer as it goes over the wire, and counts it: the one place every answer of the API comes through.
+/// `lines`: what the page that asks may see.
 pub fn write(
     state: &State,
     response: &Response,
+    lines: CorsLines,
     request_id: u64,
     options: ResponseOptions<'_>,
     out: &mut Vec<u8>,
@@ -196,7 +241,7 @@ pub fn write(
     let options = ResponseOptions { frame_options, ..options };
     let mut head = ResponseHead::new(out, response.status, options)
         .header_number("x-request-id", request_id)
-        .lines(|out| out.extend_from_slice(state.cors.text(response.lines)));
+        .lines(|out| out.extend_from_slice(state.cors.text(lines, response.is_preflight)));
     if let Some(numbers) = response.limits {
         head = head.lines(|out| numbers.write_headers(out));
     }
@@ -242,8 +287,9 @@ mod tests {
             assert!(!answer.contains("X-RateLimit"), "{answer}");
         }
         let gateway = get(&harness, "/gateway", "");
-        assert!(gateway.starts_with("HTTP/1.1 404 "), "{gateway}");
-        assert!(gateway.ends_with(r#"{"error":{"code":404,"message":"Not found"}}"#), "{gateway}");
+        assert!(gateway.starts_with("HTTP/1.1 426 "), "{gateway}");
+        assert!(gateway.contains("\r\nupgrade: websocket\r\n"), "{gateway}");
+        assert!(gateway.contains("connect with a WebSocket client"), "{gateway}");
     }
 
     #[test]

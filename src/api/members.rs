@@ -27,6 +27,9 @@ pub fn member_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     ctx.json(|out| {
         let mut list = Array::new(out);
         for ((_, user_id), record) in members.take(limit) {
+            if list.is_full() {
+                break;
+            }
             let shown = shown_outside(read, viewer, user_id, state.liveness(user_id), moment);
             member::write_view(list.item(), read, server_id, everyone, (user_id, record), shown);
         }

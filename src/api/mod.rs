@@ -4,6 +4,7 @@
 //! Invariant: no socket, no await. A handler is a plain function from a request to a [`Step`]: it reads the core's
 //! snapshot, answers, or names what has to happen first (a command, a password hash) and goes on from there.
 
+pub mod absent;
 pub mod address;
 pub mod auth;
 pub mod authenticate;
@@ -37,6 +38,7 @@ pub mod state;
 pub mod system;
 pub mod texts;
 pub mod typing;
+pub mod unsent;
 pub mod users;
 
 #[cfg(test)]

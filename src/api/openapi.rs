@@ -32,15 +32,18 @@ pub fn document(config: &Config) -> Vec<u8> {
             let prefix = if route.root { "" } else { &config.api_api_prefix };
             let mut methods = Object::new(paths.dynamic_key(&format!("{prefix}{}", route.path)));
             for route in ROUTES.iter().filter(same) {
-                write_operation(methods.object(&route.method.as_str().to_ascii_lowercase()), route);
+                let is_second = ROUTES[..index].iter().any(|other| other.name == route.name);
+                let id = if is_second { format!("api_{}", route.name) } else { route.name.to_string() };
+                write_operation(methods.object(&route.method.as_str().to_ascii_lowercase()), route, &id);
             }
         }
     }
     out
 }
 
-fn write_operation(mut operation: Object<'_>, route: &Route) {
-    operation.str("operationId", route.name).str("summary", route.doc.trim());
+/// Its id is the route's name; of two paths with one handler the one below the prefix says so.
+fn write_operation(mut operation: Object<'_>, route: &Route, id: &str) {
+    operation.str("operationId", id).str("summary", route.doc.trim());
     Array::new(operation.key("tags")).str(route.group);
     {
         let mut parameters = operation.array("parameters");
@@ -75,11 +78,14 @@ mod tests {
         let mut text = document(&Config::default());
         let document = parse(&mut text).unwrap();
         let paths = document.get("paths").unwrap();
+        let mut ids = std::collections::HashSet::new();
         for route in ROUTES {
             let prefix = if route.root { "" } else { "/api/v1" };
             let path = paths.get(&format!("{prefix}{}", route.path)).unwrap();
             let operation = path.get(&route.method.as_str().to_ascii_lowercase()).unwrap();
-            assert_eq!(operation.get("operationId").unwrap().as_str(), Some(route.name));
+            let id = operation.get("operationId").unwrap().as_str().unwrap();
+            assert!(id == route.name || (id == format!("api_{}", route.name) && !route.root));
+            assert!(ids.insert(id), "{id} twice");
             let secured = !operation.get("security").unwrap().as_array().unwrap().is_empty();
             assert_eq!(secured, route.auth != Auth::Public, "{}", route.name);
         }

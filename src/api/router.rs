@@ -1,9 +1,13 @@
 //! From method and path to a route: a trie over path segments, fixed words before parameters.
+//!
+//! Invariant: where words lead to a path that the contract knows, built or not, no id takes their place, whatever the
+//! method. Parameters that may be any word (a setting's key) take what the words' own path has no method for.
 
 use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
+use super::absent::{ABSENT, ABSENT_ROOT};
 use super::routes::{ROUTES, Route};
 use crate::wire::http::{Method, Target};
 
@@ -28,6 +32,8 @@ pub enum Found<'r> {
     Route(&'static Route, Params<'r>),
     /// The path exists with other methods; the value of `Allow`.
     OtherMethods(String),
+    /// The contract has it, this server has not.
+    Absent,
     Nothing,
 }
 
@@ -36,6 +42,27 @@ struct Node {
     words: Vec<(&'static str, Node)>,
     parameter: Option<Box<Node>>,
     routes: Vec<(Method, &'static Route, &'static [&'static str])>,
+    absent: &'static [Method],
+    /// The parameter is no id.
+    takes_words: bool,
+}
+
+impl Node {
+    /// The node of a path, and the names of its parameters.
+    fn grow(&mut self, segments: impl Iterator<Item = &'static str>) -> (&mut Node, Vec<&'static str>) {
+        let (mut node, mut names) = (self, Vec::new());
+        for segment in segments {
+            node = match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+                Some(name) => {
+                    names.push(name);
+                    node.takes_words |= !name.ends_with("_id");
+                    node.parameter.get_or_insert_default()
+                }
+                None => child(&mut node.words, segment),
+            };
+        }
+        (node, names)
+    }
 }
 
 /// Compiled once per process.
@@ -53,21 +80,18 @@ impl Router {
             .map(|part| &*String::leak(part.to_string()))
             .collect();
         let mut root = Node::default();
+        let whole = |path: &'static str, is_root: bool| {
+            let below = if is_root { &[][..] } else { &prefix[..] };
+            below.iter().copied().chain(path.split('/').filter(|part| !part.is_empty()))
+        };
         for route in ROUTES {
-            let below = if route.root { &[][..] } else { &prefix[..] };
-            let segments = below.iter().copied().chain(route.path.split('/').filter(|part| !part.is_empty()));
-            let mut node = &mut root;
-            let mut names = Vec::new();
-            for segment in segments {
-                node = match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-                    Some(name) => {
-                        names.push(name);
-                        node.parameter.get_or_insert_default()
-                    }
-                    None => child(&mut node.words, segment),
-                };
-            }
+            let (node, names) = root.grow(whole(route.path, route.root));
             node.routes.push((route.method, route, Vec::leak(names)));
+        }
+        for (rows, is_root) in [(ABSENT, false), (ABSENT_ROOT, true)] {
+            for (path, methods) in rows {
+                root.grow(whole(path, is_root)).0.absent = methods;
+            }
         }
         Router { root }
     }
@@ -79,12 +103,12 @@ impl Router {
         if segments.len() > SEGMENT_COUNT_MAX {
             return Found::Nothing;
         }
-        let mut allowed: Vec<Method> = Vec::new();
-        let mut values = SmallVec::new();
-        match walk(&self.root, &segments, wanted, &mut values, &mut allowed) {
+        let (mut values, mut passed) = (SmallVec::new(), Passed::default());
+        match walk(&self.root, &segments, wanted, &mut values, &mut passed) {
             Some((route, names)) => Found::Route(route, Params { names, values }),
-            None if allowed.is_empty() => Found::Nothing,
-            None => Found::OtherMethods(allow_text(allowed)),
+            None if passed.is_absent => Found::Absent,
+            None if passed.methods.is_empty() => Found::Nothing,
+            None => Found::OtherMethods(allow_text(passed.methods)),
         }
     }
 }
@@ -102,27 +126,40 @@ fn child<'n>(words: &'n mut Vec<(&'static str, Node)>, word: &'static str) -> &'
 
 type Match = (&'static Route, &'static [&'static str]);
 
+/// Ends of the path that have not the method.
+#[derive(Default)]
+struct Passed {
+    methods: Vec<Method>,
+    /// The contract has it there.
+    is_absent: bool,
+}
+
+/// Words first, also where the rest of the path only fits the parameter.
 fn walk<'r>(
     node: &Node,
     segments: &[Cow<'r, str>],
     method: Method,
     values: &mut SmallVec<[Cow<'r, str>; 3]>,
-    allowed: &mut Vec<Method>,
+    passed: &mut Passed,
 ) -> Option<Match> {
     let Some((segment, rest)) = segments.split_first() else {
         let exact = node.routes.iter().find(|(known, ..)| *known == method);
         if exact.is_none() {
-            allowed.extend(node.routes.iter().map(|(known, ..)| *known));
+            passed.methods.extend(node.routes.iter().map(|(known, ..)| *known));
+            let is_only_absent = node.routes.is_empty() && !node.absent.is_empty();
+            passed.is_absent |= is_only_absent || node.absent.contains(&method);
         }
         return exact.map(|&(_, route, names)| (route, names));
     };
     let word = node.words.iter().find(|(word, _)| *word == *segment);
-    if let Some(found) = word.and_then(|(_, next)| walk(next, rest, method, values, allowed)) {
+    if let Some(found) = word.and_then(|(_, next)| walk(next, rest, method, values, passed)) {
         return Some(found);
     }
-    let next = node.parameter.as_deref().filter(|_| !segment.is_empty())?;
+    let is_known = passed.is_absent || !passed.methods.is_empty();
+    let may_be_parameter = !segment.is_empty() && (node.takes_words || !is_known);
+    let next = node.parameter.as_deref().filter(|_| may_be_parameter)?;
     values.push(segment.clone());
-    let found = walk(next, rest, method, values, allowed);
+    let found = walk(next, rest, method, values, passed);
     if found.is_none() {
         values.pop();
     }
@@ -138,4 +175,52 @@ fn allow_text(mut methods: Vec<Method>) -> String {
     names.sort_unstable();
     names.dedup();
     names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::http::{header_slots, parse_head};
+
+    fn check(line: &str, want: &str) {
+        let text = format!("{line} HTTP/1.1\r\nHost: h\r\n\r\n");
+        let mut slots = header_slots();
+        let head = parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
+        let got = match Router::new("/api/v1").find(head.method, &head.target) {
+            Found::Route(route, params) => format!("{} {}", route.name, params.values.join(" ")),
+            Found::OtherMethods(allow) => allow,
+            Found::Absent => "absent".into(),
+            Found::Nothing => "nothing".into(),
+        };
+        assert_eq!(got.trim_end(), want, "{line}");
+    }
+
+    #[test]
+    fn words_win_over_parameters() {
+        check("GET /api/v1/channels/7/messages/9", "message_get 7 9");
+        check("GET /api/v1/channels/7/messages/unread", "unread_get 7");
+        check("GET /api/v1/channels/7/messages/search", "absent");
+        check("DELETE /api/v1/channels/7/messages/search", "absent");
+        check("GET /api/v1/users/search", "user_search");
+        check("GET /api/v1/users/7", "user_get 7");
+        check("GET /api/v1/channels/invites/messages", "invite_get messages");
+        // No word leads there: the parameter does.
+        check("GET /api/v1/channels/invites/pins", "invite_get pins");
+        check("GET /api/v1/channels/ack/pins", "pin_list ack");
+        check("GET /api/v1/nothing", "nothing");
+        check("GET /api/v1//", "nothing");
+    }
+
+    #[test]
+    fn methods_are_those_of_the_path() {
+        check("POST /api/v1/users/search", "GET, HEAD, OPTIONS");
+        check("DELETE /api/v1/channels/7/messages/unread", "GET, HEAD, OPTIONS");
+        check("GET /api/v1/channels/7/messages/ack", "OPTIONS, POST");
+        check("POST /api/v1/users/@me/features", "GET, HEAD, OPTIONS");
+        // `bulk` may also be a setting's name.
+        check("GET /api/v1/users/@me/settings/bulk", "setting_get bulk");
+        check("POST /api/v1/users/@me/settings/bulk", "DELETE, GET, HEAD, OPTIONS, PUT");
+        check("BREW /health", "GET, HEAD, OPTIONS");
+        check("TRACE /api/v1/channels/7/messages", "GET, HEAD, OPTIONS, POST");
+    }
 }

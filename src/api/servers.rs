@@ -22,6 +22,7 @@ pub fn server_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let name = texts::name(&body, "name", name_range(ctx), None)?;
     let name = name.ok_or_else(|| Error::invalid("name", "this field is required"))?;
     let description = texts::prose(&body, "description", DESCRIPTION_LEN_MAX)?;
+    body.unused_str("icon_url")?;
     let server_count_max = tier::server_count_max(ctx.principal().tier);
     ctx.submit(ServerCreate { name, description, server_count_max }, |ctx, reply| match reply {
         Reply::Server(server_id) => answer(ctx, server_id),
@@ -54,6 +55,7 @@ pub fn server_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
     let name = texts::name(&body, "name", name_range(ctx), stored)?;
     let description = texts::prose(&body, "description", DESCRIPTION_LEN_MAX)?;
+    body.unused_str("icon_url")?;
     let default_channel_id = body.opt_id("default_channel_id")?.map(ChannelId);
     let op = ServerEdit { server_id, name, description, default_channel_id };
     ctx.submit(op, move |ctx, _| answer(ctx, server_id))
@@ -103,7 +105,7 @@ mod tests {
         let world = World::default();
         let alice = world.user(1, "alice");
         assert_eq!(world.ok(&alice, "GET", "/servers", ""), "[]");
-        let json = r#"{"name":"<b>Bold & \"Q\"</b>","description":"d","icon_url":5}"#;
+        let json = r#"{"name":"<b>Bold & \"Q\"</b>","description":"d","icon_url":"x"}"#;
         let body = world.ok(&alice, "POST", "/servers", json);
         let (id, channel_id) = (text_of(&body, "id"), text_of(&body, "default_channel_id"));
         let want = format!(

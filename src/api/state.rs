@@ -10,6 +10,7 @@ use super::auth::Touches;
 use super::cors::Cors;
 use super::limiter::Limiter;
 use super::system::Pages;
+use super::unsent::Unsent;
 use crate::config::Config;
 use crate::domain::Event;
 use crate::domain::presence::Liveness;
@@ -73,6 +74,8 @@ pub struct State {
     /// Events that are not part of the log (typing); the core hands them on after the handler.
     ephemeral: RefCell<Vec<Event>>,
     pub touches: RefCell<Touches>,
+    /// Answers that clients have not read yet.
+    pub unsent: Unsent,
     /// Read once per turn.
     now: Cell<Turn>,
     /// Wakes the core's task for what a request has left to it.
@@ -106,6 +109,7 @@ impl State {
             snapshot: RefCell::new(Rc::new(store.snapshot())),
             ephemeral: RefCell::default(),
             touches: RefCell::default(),
+            unsent: Unsent::default(),
             started_ms: now.unix_ms,
             now: Cell::new(now),
             config,

@@ -4,8 +4,8 @@
 
 use super::ctx::{Ctx, Step};
 use crate::config::Config;
-use crate::domain::Result;
 use crate::domain::version::{Versions, negotiate};
+use crate::domain::{Error, Result};
 use crate::wire::json::Object;
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -134,6 +134,12 @@ pub fn version(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn version_negotiate(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
+    if let Some(versions) = body.value("supported_versions") {
+        let items = versions.as_array();
+        if !items.is_some_and(|items| items.iter().all(|item| item.as_str().is_some())) {
+            return Err(Error::invalid("supported_versions", "must be a list of strings"));
+        }
+    }
     let state = ctx.state;
     let outcome = negotiate(&state.versions, body.str("client_version", 0..=VERSION_LEN_MAX)?)?;
     if !outcome.compatible() {
@@ -308,6 +314,13 @@ mod tests {
         check(r#"{"client_version":""}"#, 400, "INVALID_VERSION_FORMAT");
         check("{}", 400, r#""message":"Invalid client_version: this field is required""#);
         check(r#"{"client_version":5}"#, 400, r#""code":400"#);
+        for versions in ["5", "\"v1\"", "{}", "[1]", "[null]"] {
+            let body = format!(r#"{{"client_version":"a.1.0-49","supported_versions":{versions}}}"#);
+            check(&body, 400, "Invalid supported_versions");
+        }
+        let body =
+            r#"{"client_version":"a.1.0-49","supported_versions":null,"x":1e400,"y":99999999999999999999}"#;
+        check(body, 200, r#""compatible":true"#);
         check("[]", 400, "must be a JSON object");
     }
 

@@ -111,7 +111,8 @@ impl Harness {
     pub fn exchange(&self, head: &str, body: &str) -> String {
         let response = self.respond(head, body);
         let mut out = Vec::new();
-        write(&self.state, &response, 1, ResponseOptions::new(&http_date(0)), &mut out);
+        let lines = self.state.cors.lines_for_raw(head.as_bytes());
+        write(&self.state, &response, lines, 1, ResponseOptions::new(&http_date(0)), &mut out);
         String::from_utf8(out).unwrap()
     }
 

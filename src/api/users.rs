@@ -44,6 +44,7 @@ pub fn me_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let password = body.opt_str("password", 0..=usize::MAX)?;
     password.map_or(Ok(()), |password| check_password(&config, "password", password))?;
     let current = body.opt_str("current_password", 0..=usize::MAX)?;
+    body.unused_str("avatar_url")?;
 
     let username = username.map(str::to_string);
     let mut edit = ProfileEdit { username, email, ..ProfileEdit::default() };
@@ -95,6 +96,7 @@ pub fn me_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
     }
     let grace_ms = config.authentication_account_deletion_grace_period_days * DAY_MS;
     let body = ctx.body()?;
+    body.unused_str("code")?;
     let password = body.str("password", 0..=usize::MAX)?;
     let wrong = Error::invalid("password", "the password is wrong");
     verify_own(ctx, password, wrong, move |ctx, phc| {

@@ -87,6 +87,9 @@ const CORS_ORIGINS: &[&str] = &[
     "https://app.plexichat.com",
     "https://api.plexichat.com",
 ];
+const CORS_METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"];
+const CORS_HEADERS: &[&str] =
+    &["Authorization", "Content-Type", "X-Requested-With", "Accept", "Origin", "X-API-Access-Token"];
 const AVATAR_COLORS: &[&str] =
     &["#5865f2", "#3ba55c", "#faa61a", "#ed4245", "#eb459e", "#9b59b6", "#1abc9c", "#607d8b"];
 
@@ -157,6 +160,8 @@ options! {
     api_api_prefix "api.api_prefix": String = "/api/v1", Rule::Prefix, "Path before every REST route";
     api_cors_origins "api.cors_origins": Vec<String> = CORS_ORIGINS, Rule::Origins, "Web origins that may call the API";
     api_cors_allow_credentials "api.cors_allow_credentials": bool = true, ANY, "Let those origins send cookies";
+    api_cors_allow_methods "api.cors_allow_methods": Vec<String> = CORS_METHODS, Rule::Tokens, "Methods those origins may use; * = all";
+    api_cors_allow_headers "api.cors_allow_headers": Vec<String> = CORS_HEADERS, Rule::Tokens, "Request headers those origins may send; * = any";
     api_trusted_proxies "api.trusted_proxies": Vec<String> = &[], Rule::Networks, "Addresses or networks (CIDR) of reverse proxies";
     api_trust_x_forwarded_for "api.trust_x_forwarded_for": bool = false, ANY, "Take the client's address from a trusted proxy's X-Forwarded-For";
     api_timestamp_unit "api.timestamp_unit": String = "s", choice(&["s", "ms"]), "Unit of every time in REST and gateway";

@@ -45,6 +45,8 @@ pub enum Rule {
     WsUrl,
     /// A list of `http(s)://host[:port]`.
     Origins,
+    /// Names of methods or headers (RFC 9110 §5.6.2).
+    Tokens,
     /// A list of addresses and CIDR networks.
     Networks,
     /// A list, not empty, of `#rrggbb`.
@@ -184,6 +186,7 @@ impl Setting for Vec<String> {
     fn kind(rule: &Rule) -> String {
         let what = match rule {
             Rule::Origins => "list of origins such as https://example.org",
+            Rule::Tokens => "list of names without blanks, or *",
             Rule::Networks => "list of addresses or networks such as 10.0.0.0/8",
             Rule::Colors => "list, not empty, of colours such as #5865f2",
             _ => "list of texts",
@@ -288,6 +291,10 @@ fn check_text(text: &str, rule: &Rule) -> Option<String> {
         Rule::HttpUrl => text.is_empty() || has_scheme(text, &["http://", "https://"]),
         Rule::WsUrl => text.is_empty() || has_scheme(text, &["ws://", "wss://"]),
         Rule::Origins => is_origin(text),
+        Rule::Tokens => {
+            let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+            !text.is_empty() && text.bytes().all(is_token)
+        }
         Rule::Networks => text.parse::<IpAddr>().is_ok() || text.parse::<ipnet::IpNet>().is_ok(),
         Rule::Colors => is_color(text),
         Rule::Any | Rule::Range(..) | Rule::Bytes(..) => true,
@@ -467,6 +474,7 @@ mod tests {
             (Rule::Prefix, &["/api/v1", "/x"], &["", "/", "api", "/api/", "/a//b", "/a b", "/a?b"]),
             (Rule::HttpUrl, &["", "https://x.y/z?q"], &["x", "https://", "ws://x", "https://a b"]),
             (Rule::WsUrl, &["", "wss://x.y/gateway"], &["https://x"]),
+            (Rule::Tokens, &["GET", "*", "X-Own"], &["", "a b", "a,b", "a:", "ä"]),
             (
                 Rule::Origins,
                 &["https://x.y", "http://localhost:5000"],

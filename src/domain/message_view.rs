@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use super::permission::Access;
 use super::{dm, reaction, read_mark, view};
 use crate::id::{ChannelId, MessageId, ServerId, UserId};
+use crate::limits::PAGE_LEN_MAX;
 use crate::store::Read;
 use crate::store::records::{ArchivedMessage, Message};
 use crate::store::tables::{CHANNEL_READERS, USERS};
@@ -120,10 +121,14 @@ impl<'o, 'a> Writer<'o, 'a> {
         Writer { out, read, channel_id, viewer, read_up_to: None, authors: SmallVec::new(), readers: None }
     }
 
-    /// Appends a list of messages.
+    /// Appends a list of messages, ending where a page is full by its bytes.
     pub fn list<'m, M: Into<Fields<'m>>>(&mut self, messages: impl Iterator<Item = (MessageId, M)>) {
         self.out.push(b'[');
+        let begin = self.out.len();
         for (index, (message_id, message)) in messages.enumerate() {
+            if self.out.len() - begin >= PAGE_LEN_MAX {
+                break;
+            }
             if index > 0 {
                 self.out.push(b',');
             }

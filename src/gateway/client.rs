@@ -168,7 +168,6 @@ impl Hub {
             return Err(&Close::DECODE_ERROR);
         }
         let ip = self.connections[id as usize].ip();
-        let attempt_allowed = (cx.allow)(Ask::Attempt(ip));
         let token = d.get("token").and_then(Value::as_str).unwrap_or_default();
         let Some(verified) =
             verify(cx.read, token, cx.unix_ms).ok().filter(|v| require_usable(v.user).is_ok())
@@ -176,7 +175,8 @@ impl Hub {
             (cx.allow)(Ask::Failed(ip));
             return Err(&Close::AUTHENTICATION_FAILED);
         };
-        if !attempt_allowed {
+        // Bad tokens have a count of their own, and take no places from those who are known.
+        if !(cx.allow)(Ask::Attempt(ip)) {
             return Err(&Close::RATE_LIMITED);
         }
         let client = properties.and_then(|p| p.get("client_version")).filter(|value| !value.is_null());
@@ -288,10 +288,12 @@ impl Hub {
         }
         let connection = &self.connections[id as usize];
         let ready = connection.state == State::Ready;
-        if !(cx.allow)(Ask::Attempt(connection.ip())) {
+        let token = d.get("token").and_then(Value::as_str);
+        // As in IDENTIFY: bad tokens take no places, and are counted where they are refused.
+        let is_known = token.is_some_and(|token| verify(cx.read, token, cx.unix_ms).is_ok());
+        if is_known && !(cx.allow)(Ask::Attempt(connection.ip())) {
             return Err(&Close::RATE_LIMITED);
         }
-        let token = d.get("token").and_then(Value::as_str);
         let session_id = d.get("session_id").and_then(Value::as_str).and_then(SessionId::parse);
         let (Some(token), Some(session_id)) = (token, session_id) else {
             self.refuse_resume(id);

@@ -10,11 +10,13 @@ use std::time::Instant;
 
 use memchr::memmem;
 
-use super::http::{Backend, Connection, Form, begin, resume};
+use super::http::{Backend, Connection, begin, resume};
+use super::socket::Form;
 use crate::api::ctx::{AfterCommand, Ctx, Request, Response, Step};
 use crate::api::dispatch::Dispatched;
 use crate::api::router::Found;
 use crate::domain::{Reply, Result};
+use crate::limits::PIPELINE_LEN_MAX;
 use crate::observe::{log_request, logs_requests};
 use crate::runtime::clock::monotonic_ns;
 use crate::wire::http::{BodyKind, Head, HeaderSlots, header_slots, parse_head};
@@ -98,6 +100,9 @@ impl<B: Backend> Connection<B> {
                 Outcome::Stepped(ctx, step) => socket.complete(&*backend, ctx, step).outcome().await?,
             };
             socket.append(backend.state(), &response, &form);
+            if socket.output.len() > PIPELINE_LEN_MAX {
+                socket.flush(backend.state()).await?;
+            }
             if let Some(started) = started {
                 let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
                 log_request(form.request_id, "POST", route, response.status, micros);

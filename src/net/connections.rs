@@ -15,11 +15,16 @@ use slab::Slab;
 
 use super::admission::Admission;
 use super::pace::Share;
+use crate::api::cors::CorsLines;
+use crate::api::dispatch::{refuse, write};
+use crate::api::{Response, State};
 use crate::config::Config;
 use crate::domain::Error;
-use crate::limits::{LINGER_MS, POOLED_COUNT_MAX, POOLED_LEN_MAX, READ_LEN};
+use crate::limits::{
+    DRAIN_LEN_MAX, LINGER_STALL_MS, POOLED_COUNT_MAX, POOLED_LEN_MAX, READ_LEN, UNSENT_CORE_LEN_MAX,
+};
 use crate::observe::CoreMetrics;
-use crate::wire::http::{DATE_LEN, ResponseHead, ResponseOptions, http_date};
+use crate::wire::http::{DATE_LEN, ResponseOptions, http_date};
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,24 +41,34 @@ pub enum Phase {
     Write,
     /// The client to close, after the last answer.
     Linger,
+    /// The client to notice that it took too long: it has been told.
+    Refused,
     /// The end of its task: it has been shut down.
     Ended,
 }
 
 struct Entry {
     fd: RawFd,
+    /// Bytes of the answer that is being written, or of the request that is being read.
+    held_len: u32,
     phase: Phase,
+    /// For the page that sent as much of a request as has been read.
+    lines: CorsLines,
     /// On the sweep's clock; 0 until the first sweep of this phase.
     deadline_ms: u64,
 }
+
+const _: () = assert!(size_of::<Entry>() <= 24);
 
 /// One per core.
 pub struct Connections {
     entries: RefCell<Slab<Entry>>,
     /// By [`Phase`], 0: none.
-    timeouts_ms: [u64; 7],
+    timeouts_ms: [u64; 8],
     buffers: RefCell<Vec<Vec<u8>>>,
     next_request_id: Cell<u64>,
+    /// Bytes that may be read in vain until the next sweep.
+    drain_left: Cell<usize>,
     date: Cell<(u64, [u8; DATE_LEN])>,
     /// Connections that are being told that there are too many.
     pub(super) turned_away_count: Cell<usize>,
@@ -79,7 +94,17 @@ impl Connections {
         let first_id = ((core_index as u64 & 0xff) << 55) | (((started_ms / 1_000) & 0x7fff_ffff) << 24);
         Rc::new(Connections {
             entries: RefCell::default(),
-            timeouts_ms: [config.http_idle_timeout_ms, head_ms, body_ms, 0, body_ms, LINGER_MS, 0],
+            timeouts_ms: [
+                config.http_idle_timeout_ms,
+                head_ms,
+                body_ms,
+                0,
+                body_ms,
+                LINGER_STALL_MS,
+                LINGER_STALL_MS,
+                0,
+            ],
+            drain_left: Cell::new(DRAIN_LEN_MAX),
             buffers: RefCell::default(),
             next_request_id: Cell::new(first_id),
             date: Cell::new((0, http_date(0))),
@@ -90,9 +115,10 @@ impl Connections {
         })
     }
 
-    /// Ends what has waited too long. Call it about every 500 ms with any clock that never goes back.
-    /// Cost: one pass over all connections, 24 bytes each.
-    pub fn sweep(&self, now_ms: u64) {
+    /// Ends what has waited too long, and who holds too much. Call it about every 100 ms with any clock that never
+    /// goes back. Cost: one pass over all connections, 24 bytes each.
+    pub fn sweep(&self, state: &State, now_ms: u64) {
+        self.drain_left.set(DRAIN_LEN_MAX);
         for (_, entry) in self.entries.borrow_mut().iter_mut() {
             let timeout_ms = self.timeouts_ms[entry.phase as usize];
             if timeout_ms == 0 {
@@ -101,16 +127,36 @@ impl Connections {
             if entry.deadline_ms == 0 {
                 entry.deadline_ms = now_ms.saturating_add(timeout_ms).max(1);
             } else if now_ms >= entry.deadline_ms {
-                self.end(entry);
+                self.end(state, entry);
             }
+        }
+        if state.unsent.total() > UNSENT_CORE_LEN_MAX {
+            self.end_largest(state);
+        }
+    }
+
+    /// Ends those whose unread answers are the longest, until half of what a core may hold is left.
+    #[cold]
+    fn end_largest(&self, state: &State) {
+        let mut entries = self.entries.borrow_mut();
+        let mut writing: Vec<(u32, usize)> = entries
+            .iter()
+            .filter(|(_, entry)| entry.phase == Phase::Write)
+            .map(|(index, entry)| (entry.held_len, index))
+            .collect();
+        writing.sort_unstable();
+        let mut total = state.unsent.total();
+        while let Some((len, index)) = writing.pop().filter(|_| total > UNSENT_CORE_LEN_MAX / 2) {
+            total = total.saturating_sub(len as usize);
+            self.end(state, &mut entries[index]);
         }
     }
 
     /// Ends connections between two requests: the first step of a shutdown. Others close after their answer.
-    pub fn close_idle(&self) {
+    pub fn close_idle(&self, state: &State) {
         let mut entries = self.entries.borrow_mut();
         let idle = entries.iter_mut().filter(|(_, entry)| entry.phase == Phase::Idle);
-        idle.for_each(|(_, entry)| self.end(entry));
+        idle.for_each(|(_, entry)| self.end(state, entry));
     }
 
     /// Whether a request is being worked on, or its answer written. Looks at all connections.
@@ -129,11 +175,14 @@ impl Connections {
     }
 
     #[cold]
-    fn end(&self, entry: &mut Entry) {
+    fn end(&self, state: &State, entry: &mut Entry) {
         match entry.phase {
             Phase::Head | Phase::Body => {
-                self.metrics.http_request(408);
-                send_now(entry.fd, &self.timeout_answer());
+                send_now(entry.fd, &self.timeout_answer(state, entry.lines));
+                shutdown(entry.fd, libc::SHUT_WR);
+                // Its task reads on until the client has noticed.
+                (entry.phase, entry.deadline_ms) = (Phase::Refused, 0);
+                return;
             }
             // Nothing more is going to be read: the kernel need not keep what is unsent.
             Phase::Write => discard_unsent_on_close(entry.fd),
@@ -143,18 +192,24 @@ impl Connections {
         entry.phase = Phase::Ended;
     }
 
-    fn timeout_answer(&self) -> Vec<u8> {
-        let (mut out, mut body) = (Vec::new(), Vec::new());
-        Error::new(408, "The request took too long to arrive").write(&mut body);
+    fn timeout_answer(&self, state: &State, lines: CorsLines) -> Vec<u8> {
+        let mut out = Vec::new();
+        let response = refuse(Error::new(408, "The request took too long to arrive"), Response::default());
         let date = self.date.get().1;
         let options = ResponseOptions { keep_alive: false, ..ResponseOptions::new(&date) };
-        let head = ResponseHead::new(&mut out, 408, options);
-        head.header_number("x-request-id", self.next_request_id()).body("application/json", &body);
+        write(state, &response, lines, self.next_request_id(), options, &mut out);
         out
     }
 
+    /// Whether so many bytes may be read in vain now.
+    pub(super) fn may_drain(&self, len: usize) -> bool {
+        let left = self.drain_left.get().checked_sub(len);
+        left.inspect(|left| self.drain_left.set(*left)).is_some()
+    }
+
     pub(super) fn register(self: &Rc<Self>, fd: RawFd) -> Registration {
-        let entry = Entry { fd, phase: Phase::Idle, deadline_ms: 0 };
+        let entry =
+            Entry { fd, held_len: 0, phase: Phase::Idle, lines: CorsLines::default(), deadline_ms: 0 };
         let index = self.entries.borrow_mut().insert(entry);
         self.metrics.http_connections.increment();
         Registration { connections: self.clone(), index }
@@ -204,10 +259,32 @@ impl Registration {
     pub(super) fn begin(&self, phase: Phase) {
         let mut entries = self.connections.entries.borrow_mut();
         let entry = &mut entries[self.index];
-        if entry.phase != Phase::Ended {
+        let stays = match entry.phase {
+            Phase::Ended => true,
+            Phase::Refused => phase != Phase::Linger,
+            _ => false,
+        };
+        if !stays {
             entry.phase = phase;
             entry.deadline_ms = 0;
         }
+    }
+
+    /// The client took too long and has been told so.
+    pub(super) fn is_refused(&self) -> bool {
+        self.connections.entries.borrow()[self.index].phase == Phase::Refused
+    }
+
+    /// The same with so many bytes of the client's in memory meanwhile.
+    pub(super) fn begin_holding(&self, phase: Phase, len: usize) {
+        self.begin(phase);
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        self.connections.entries.borrow_mut()[self.index].held_len = len;
+    }
+
+    /// What a refusal of the request that is being read carries.
+    pub(super) fn set_lines(&self, lines: CorsLines) {
+        self.connections.entries.borrow_mut()[self.index].lines = lines;
     }
 
     /// Like `begin`, but goes on with a wait of the same kind.

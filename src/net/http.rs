@@ -15,33 +15,32 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
-use monoio::buf::{IoBuf, IoBufMut};
-use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use monoio::net::TcpStream;
 
 use super::admission::{Admitted, TurnedAway};
-use super::connections::{Connections, Phase, Registration, send_now, shutdown};
+use super::connections::{Connections, Phase};
 use super::ring::receive;
+use super::socket::{Form, Socket};
+use super::upgrade::Facts;
+pub use super::upgrade::Upgrade;
 use crate::api::auth::touch;
-use crate::api::dispatch::{Dispatched, NO_ROUTE, dispatch, finish, refuse, refuse_unread, whole, write};
+use crate::api::dispatch::{
+    Ahead, Dispatched, NO_ROUTE, dispatch, finish, look_ahead, refuse, refuse_unread, whole,
+};
 use crate::api::router::Router;
 use crate::api::{Ctx, Request, Response, State, Step};
 use crate::domain::{Command, Error, Refusal, Reply, Result};
 use crate::effect::password::Source;
 use crate::limits::{
-    BODY_READ_LEN_MAX, LINGER_LEN_MAX, PIPELINE_LEN_MAX, PIPELINE_READ_LEN_MAX, READ_LEN,
+    BODY_READ_LEN_MAX, BODY_UNKNOWN_LEN_MAX, PIPELINE_LEN_MAX, PIPELINE_READ_LEN_MAX, READ_LEN,
     TURNED_AWAY_COUNT_MAX,
 };
 use crate::observe::{log_request, logs_requests};
 use crate::runtime::clock::monotonic_ns;
 use crate::runtime::wipe::{wipe, wipe_spare, wiping};
 use crate::wire::http::{
-    BodyDecoder, BodyKind, CONTINUE, Framing, Head, HttpError, Method, ResponseOptions, header_slots,
-    parse_head, switching_protocols, websocket_key,
+    BodyDecoder, BodyKind, CONTINUE, Framing, Head, HttpError, Method, header_slots, parse_head,
 };
-
-/// The only path that becomes a WebSocket.
-const GATEWAY_PATH: &str = "/gateway";
 
 /// What a connection needs of its core.
 pub trait Backend: 'static {
@@ -69,25 +68,6 @@ pub trait Backend: 'static {
     fn upgrade(&self, fd: OwnedFd, upgrade: Upgrade);
 }
 
-/// What the gateway learns from the request that opened a connection.
-#[derive(Debug)]
-pub struct Upgrade {
-    /// The client's address, by the rules for proxies.
-    pub ip: IpAddr,
-    /// As sent; empty when there was none.
-    pub host: String,
-    /// The client speaks TLS to a trusted proxy.
-    pub is_https: bool,
-    pub user_agent: String,
-    /// Undecoded, without the `?`.
-    pub query: String,
-    /// What followed the request in the same read.
-    pub leftover: Vec<u8>,
-    /// Keep it as long as the connection: it holds its place in `http.connections_max`.
-    pub admitted: Admitted,
-    pub request_id: u64,
-}
-
 /// Serves a connection to its end.
 pub async fn serve<B: Backend>(
     stream: TcpStream,
@@ -101,10 +81,11 @@ pub async fn serve<B: Backend>(
     let is_proxy = backend.state().proxies.contains(peer);
     let admitted = connections.admission.admit(peer, is_proxy);
     let registration = connections.register(stream.as_raw_fd());
-    let mut socket = Socket { registration, stream, output: Vec::new() };
+    let mut socket = Socket::new(registration, stream);
     let admitted = match admitted {
         Ok(admitted) => admitted,
-        Err(reason) => return turn_away(&*backend, &mut socket, reason).await,
+        // On the heap: room that others need not hold.
+        Err(reason) => return Box::pin(turn_away(&*backend, &mut socket, reason)).await,
     };
     let mut connection = Connection {
         backend,
@@ -135,102 +116,18 @@ async fn turn_away<B: Backend>(backend: &B, socket: &mut Socket, reason: TurnedA
         TurnedAway::Full => Refusal::Busy.into(),
         TurnedAway::TooManyOfAddress => Error::too_many("Too many connections from this address", 1_000),
     };
-    let form = Form { request_id: connections.next_request_id(), ..Form::LAST };
-    socket.append(backend.state(), &refuse(error, Response::default()), &form);
-    send_now(socket.stream.as_raw_fd(), &socket.output);
-    socket.linger().await;
+    // A page may read the answer only when it names the page's origin.
+    let mut request = Vec::new();
+    socket.registration.begin(Phase::Linger);
+    if socket.read(&mut request, READ_LEN).await.is_ok() {
+        let state = backend.state();
+        let form = Form::last(connections.next_request_id(), state.cors.lines_for_raw(&request));
+        socket.append(state, &refuse(error, Response::default()), &form);
+        if socket.flush(state).await.is_ok() {
+            socket.linger().await;
+        }
+    }
     connections.turned_away_count.set(connections.turned_away_count.get() - 1);
-}
-
-/// Socket and output of a connection. Fields drop in this order: the entry before the descriptor.
-pub(super) struct Socket {
-    registration: Registration,
-    stream: TcpStream,
-    /// Answers not written yet. Without capacity between requests.
-    output: Vec<u8>,
-}
-
-/// How an answer is to be written.
-pub(super) struct Form {
-    pub(super) request_id: u64,
-    pub(super) keep_alive: bool,
-    version_minor: u8,
-    head_only: bool,
-}
-
-impl Form {
-    /// The connection ends with it; the request was perhaps not understood.
-    const LAST: Form = Form { request_id: 0, keep_alive: false, version_minor: 1, head_only: false };
-}
-
-impl Socket {
-    pub(super) fn append(&mut self, state: &State, response: &Response, form: &Form) {
-        let connections = &self.registration.connections;
-        if self.output.capacity() == 0 {
-            self.output = connections.take_buffer();
-        }
-        let date = connections.date(state.now_ms());
-        let options = ResponseOptions {
-            keep_alive: form.keep_alive,
-            version_minor: form.version_minor,
-            head_only: form.head_only,
-            ..ResponseOptions::new(&date)
-        };
-        write(state, response, form.request_id, options, &mut self.output);
-    }
-
-    /// Writes everything. Each part that the client takes gives it new time for the next.
-    async fn flush(&mut self, state: &State) -> io::Result<()> {
-        if self.output.is_empty() {
-            return Ok(());
-        }
-        let mut output = std::mem::take(&mut self.output);
-        let mut written = 0;
-        while written < output.len() {
-            self.registration.begin(Phase::Write);
-            let (result, slice) = self.stream.write(output.slice(written..)).await;
-            output = slice.into_inner();
-            match result? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                count => written += count,
-            }
-        }
-        state.metrics.bytes_out.add(written as u64);
-        self.registration.connections.give_buffer(output);
-        Ok(())
-    }
-
-    /// Appends up to `room` bytes to `input`; 0 at the end of the stream.
-    async fn read(&mut self, input: &mut Vec<u8>, room: usize) -> io::Result<usize> {
-        self.registration.connections.share.take().await;
-        let mut buffer = std::mem::take(input);
-        if buffer.capacity() - buffer.len() < room {
-            // Half a body may move.
-            wiping(!buffer.is_empty(), || buffer.reserve(room));
-        }
-        let (start, end) = (buffer.len(), buffer.capacity());
-        let (result, slice) = self.stream.read(buffer.slice_mut(start..end)).await;
-        *input = slice.into_inner();
-        self.registration.connections.count_in(*result.as_ref().unwrap_or(&0));
-        result
-    }
-
-    /// Closes such that the client can read what was sent: a close with unread bytes in the socket would be a
-    /// reset, which takes the answer with it.
-    async fn linger(&mut self) {
-        shutdown(self.stream.as_raw_fd(), libc::SHUT_WR);
-        self.registration.begin(Phase::Linger);
-        let mut buffer = self.registration.connections.take_buffer();
-        let mut left = LINGER_LEN_MAX;
-        while let Ok(count @ 1..) = self.read(&mut buffer, READ_LEN).await {
-            buffer.clear();
-            left = left.saturating_sub(count);
-            if left == 0 {
-                break;
-            }
-        }
-        self.registration.connections.give_buffer(buffer);
-    }
 }
 
 pub(super) struct Connection<B> {
@@ -252,8 +149,8 @@ pub(super) struct Connection<B> {
 enum Front {
     /// Not a whole head yet.
     Incomplete,
-    /// A head whose body is still missing; true: the client waits to be asked for it.
-    Body(Framing, bool),
+    /// A head whose body is still missing, and the most that is read of it; true: the client waits to be asked for it.
+    Body(Framing, usize, bool),
     /// A request of this length was answered; false: the connection ends.
     Answered(usize, bool),
     /// Several requests may be here: look at them together.
@@ -314,16 +211,6 @@ impl Begun<'_> {
     }
 }
 
-/// The parts of an [`Upgrade`] that come from the request.
-struct Facts {
-    ip: IpAddr,
-    host: String,
-    is_https: bool,
-    user_agent: String,
-    query: String,
-    request_id: u64,
-}
-
 impl<B: Backend> Connection<B> {
     /// To the end of the connection, or until it has become a WebSocket.
     async fn run(&mut self) -> io::Result<Option<Box<Facts>>> {
@@ -348,7 +235,7 @@ impl<B: Backend> Connection<B> {
                         return Ok(None);
                     }
                 }
-                Front::Body(framing, asks) => match self.read_body(framing, asks).await? {
+                Front::Body(framing, len_max, asks) => match self.read_body(framing, len_max, asks).await? {
                     Ok(Some(len)) => whole = Some(len),
                     Ok(None) => return Ok(None),
                     Err(error) => {
@@ -398,21 +285,27 @@ impl<B: Backend> Connection<B> {
             Err(error) => return Ok(Front::Unreadable(error)),
         };
         let framing = head.framing;
-        let len = match (whole, framing.body) {
-            (Some(len), _) => len,
-            (None, BodyKind::None) => framing.head_len,
-            (None, BodyKind::Sized(len)) if len <= (input.len() - framing.head_len) as u64 => {
-                framing.head_len + len as usize
-            }
-            (None, _) => return Ok(Front::Body(framing, head.expect_continue)),
-        };
         let state = self.backend.state();
+        let len = match (whole, framing.body) {
+            (Some(len), _) => Some(len),
+            (None, BodyKind::None) => Some(framing.head_len),
+            (None, BodyKind::Sized(len)) if len <= (input.len() - framing.head_len) as u64 => {
+                Some(framing.head_len + len as usize)
+            }
+            (None, _) => match self.look_ahead(&head) {
+                Ahead::Body(len_max) => return Ok(Front::Body(framing, len_max, head.expect_continue)),
+                Ahead::Refused => None,
+            },
+        };
+        // Refused by its head: the body stays where it is.
+        let is_ahead = len.is_none();
+        let len = len.unwrap_or(framing.head_len);
         let body = &input[framing.head_len..len];
         if body.len() as u64 > state.config.api_max_body_size {
             return Ok(Front::Unreadable(HttpError::PayloadTooLarge));
         }
         // A decoded body no longer looks as it came: such a request is answered right here.
-        let more = whole.is_none() && (self.is_pipelining || input.len() > len);
+        let more = whole.is_none() && !is_ahead && (self.is_pipelining || input.len() > len);
         if more && !one_by_one && head.method == Method::Post {
             return Ok(Front::Burst);
         }
@@ -423,8 +316,25 @@ impl<B: Backend> Connection<B> {
                 None => Front::Answered(len, false),
             });
         }
-        let keep_alive = self.socket.answer(&*self.backend, head, body, self.peer, begun_ns).await?;
-        Ok(Front::Answered(len, keep_alive))
+        let mut form = self.socket.form(state, &head);
+        form.keep_alive &= !is_ahead;
+        self.socket.answer(&*self.backend, &head, body, &form, self.peer, begun_ns).await?;
+        Ok(Front::Answered(len, form.keep_alive))
+    }
+
+    /// What a body that is still to come leads to. Short ones are read without a look: their answer needs the
+    /// connection no less than it does.
+    fn look_ahead(&self, head: &Head<'_>) -> Ahead {
+        let state = self.backend.state();
+        let len_max = usize::try_from(state.config.api_max_body_size).unwrap_or(usize::MAX);
+        let len = head.content_length();
+        let is_short = len.is_some_and(|len| len <= BODY_UNKNOWN_LEN_MAX as u64) && !head.expect_continue;
+        // What is too long for anybody is refused as such, whoever asks.
+        if head.websocket || is_short || len.is_some_and(|len| len > len_max as u64) {
+            return Ahead::Body(len_max);
+        }
+        self.backend.sync();
+        look_ahead(state, self.backend.router(), head)
     }
 
     /// Drops what is answered from the front of the input, and overwrites it: it may hold a password or a token.
@@ -461,6 +371,7 @@ impl<B: Backend> Connection<B> {
             }
         } else {
             self.socket.registration.continue_in(Phase::Head);
+            self.socket.registration.set_lines(self.backend.state().cors.lines_for_raw(&self.input));
         }
         let count = self.socket.read(&mut self.input, self.room).await?;
         self.room = match count {
@@ -475,10 +386,10 @@ impl<B: Backend> Connection<B> {
     async fn read_body(
         &mut self,
         framing: Framing,
+        len_max: usize,
         asks: bool,
     ) -> io::Result<std::result::Result<Option<usize>, HttpError>> {
         self.forget_answered();
-        let len_max = usize::try_from(self.backend.state().config.api_max_body_size).unwrap_or(usize::MAX);
         let mut decoder = match BodyDecoder::new(framing, len_max) {
             Ok(decoder) => decoder,
             Err(error) => return Ok(Err(error)),
@@ -488,6 +399,7 @@ impl<B: Backend> Connection<B> {
         }
         self.socket.flush(self.backend.state()).await?;
         self.socket.registration.begin(Phase::Body);
+        self.socket.registration.set_lines(self.backend.state().cors.lines_for_raw(&self.input));
         loop {
             match decoder.decode(&mut self.input) {
                 Ok(None) => {}
@@ -510,15 +422,15 @@ impl<B: Backend> Connection<B> {
     fn refuse(&mut self, error: HttpError) {
         self.backend.sync();
         let request_id = self.socket.registration.connections.next_request_id();
-        let form = Form { request_id, ..Form::LAST };
-        self.socket.append(self.backend.state(), &refuse_unread(error), &form);
+        let state = self.backend.state();
+        let form = Form::last(request_id, state.cors.lines_for_raw(&self.input[self.at..]));
+        self.socket.append(state, &refuse_unread(error), &form);
         log_request(request_id, NO_ROUTE, NO_ROUTE, error.status(), 0);
     }
 
     /// Gives the socket away; the 101 has gone out.
     fn hand_over(self, facts: Facts, admitted: Admitted) {
         let Connection { backend, socket, mut input, at, .. } = self;
-        let Facts { ip, host, is_https, user_agent, query, request_id } = facts;
         let leftover = input.split_off(at);
         let Socket { registration, stream, .. } = socket;
         drop(registration);
@@ -526,24 +438,23 @@ impl<B: Backend> Connection<B> {
         let fd = stream.into_raw_fd();
         // SAFETY: `into_raw_fd` gave up the open descriptor; nobody else closes it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        backend
-            .upgrade(fd, Upgrade { ip, host, is_https, user_agent, query, leftover, admitted, request_id });
+        backend.upgrade(fd, facts.with(leftover, admitted));
     }
 }
 
 impl Socket {
-    /// Has a request answered. False: the connection ends after it.
+    /// Has a request answered.
     async fn answer<B: Backend>(
         &mut self,
         backend: &B,
-        head: Head<'_>,
+        head: &Head<'_>,
         body: &[u8],
+        form: &Form,
         peer: IpAddr,
         begun_ns: u64,
-    ) -> io::Result<bool> {
+    ) -> io::Result<()> {
         let state = backend.state();
         let connections = self.registration.connections.clone();
-        let form = self.form(state, &head);
         let started = logs_requests().then(Instant::now);
         // JSON is parsed in place, and the head stays where it is: the body needs a place of its own.
         let mut scratch = Vec::new();
@@ -551,30 +462,20 @@ impl Socket {
             scratch = connections.take_buffer();
             scratch.extend_from_slice(body);
         }
-        let ip = state.proxies.client(peer, &head);
-        let request = Request { head, body: &mut scratch, ip, id: form.request_id };
+        let ip = state.proxies.client(peer, head);
+        let request = Request { head: *head, body: &mut scratch, ip, id: form.request_id };
         let (response, route) = match self.begin(backend, request, begun_ns) {
             Begun::Answered(response, route) => (response, route),
             Begun::Waiting(work) => work.await?,
         };
         wipe(&mut scratch);
         connections.give_buffer(scratch);
-        self.append(state, &response, &form);
+        self.append(state, &response, form);
         if let Some(started) = started {
             let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             log_request(form.request_id, head.method.as_str(), route, response.status, micros);
         }
-        Ok(form.keep_alive)
-    }
-
-    /// How the answer to a request is to be written.
-    pub(super) fn form(&self, state: &State, head: &Head<'_>) -> Form {
-        Form {
-            request_id: self.registration.connections.next_request_id(),
-            keep_alive: head.keep_alive && !state.run.is_shutting_down(),
-            version_minor: head.version_minor,
-            head_only: head.method == Method::Head,
-        }
+        Ok(())
     }
 
     /// Waits for the log's answer to a command that was submitted. Earlier answers do not wait for it.
@@ -651,60 +552,6 @@ impl Socket {
         };
         Ok((finish(&mut ctx, result), ctx.route.name))
     }
-
-    /// Accepts a WebSocket, or answers why not.
-    fn upgrade(&mut self, state: &State, head: &Head<'_>, peer: IpAddr) -> Option<Box<Facts>> {
-        let request_id = self.registration.connections.next_request_id();
-        let (status, facts) = match check_upgrade(state, head) {
-            Ok(key) => {
-                if self.output.capacity() == 0 {
-                    self.output = self.registration.connections.take_buffer();
-                }
-                let date = self.registration.connections.date(state.now_ms());
-                switching_protocols(&mut self.output, key, &date, None);
-                state.metrics.http_request(101);
-                let text = |name: &str| {
-                    let value = head.header(name).unwrap_or_default();
-                    String::from_utf8_lossy(value).into_owned()
-                };
-                let facts = Facts {
-                    ip: state.proxies.client(peer, head),
-                    host: text("host"),
-                    is_https: state.proxies.is_https(peer, head),
-                    user_agent: text("user-agent"),
-                    query: head.target.query.0.to_string(),
-                    request_id,
-                };
-                (101, Some(Box::new(facts)))
-            }
-            Err(response) => {
-                let form = Form { request_id, version_minor: head.version_minor, ..Form::LAST };
-                self.append(state, &response, &form);
-                (response.status, None)
-            }
-        };
-        log_request(request_id, head.method.as_str(), "gateway", status, 0);
-        facts
-    }
-}
-
-/// The client's key, or the refusal (gateway contract §1).
-fn check_upgrade<'r>(state: &State, head: &Head<'r>) -> std::result::Result<&'r [u8], Response> {
-    let refused =
-        |error: Error| refuse(error, Response { lines: state.cors.lines_for(head), ..Response::default() });
-    if head.target.path != GATEWAY_PATH {
-        return Err(refused(Error::forbidden("WebSocket connections are accepted at /gateway only")));
-    }
-    if state.run.is_shutting_down() {
-        return Err(refused(Refusal::ShuttingDown.into()));
-    }
-    let allowed = &state.config.websocket_allowed_origins;
-    let foreign = |origin: &[u8]| !allowed.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(origin));
-    // Programs that are no browsers send none.
-    if !allowed.is_empty() && head.header("origin").is_some_and(foreign) {
-        return Err(refused(Error::forbidden("This origin may not connect")));
-    }
-    websocket_key(head).map_err(refuse_unread)
 }
 
 #[cfg(test)]

@@ -88,12 +88,13 @@ fn server(config: Config) -> Server {
             let share = Rc::new(Share::unlimited());
             let connections = Connections::new(1, 7_000, &harness.state.config, shared, metrics, share);
             let backend = Rc::new(Double { harness, upgraded: RefCell::new(upgraded_out) });
+            let swept = backend.clone();
             let sweeping = connections.clone();
             monoio::spawn(async move {
                 let start = Instant::now();
                 loop {
                     monoio::time::sleep(Duration::from_millis(10)).await;
-                    sweeping.sweep(start.elapsed().as_millis() as u64 * 10);
+                    sweeping.sweep(swept.state(), start.elapsed().as_millis() as u64 * 10);
                 }
             });
             let listener = monoio::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -380,7 +381,7 @@ fn refuses_other_upgrades() {
     check("ZQ==", "", 400);
     check("GET", "POST", 400);
     let plain = server.talk(&["GET /gateway HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"]);
-    assert_eq!(statuses(&plain), [404]);
+    assert_eq!(statuses(&plain), [426]);
     let mut client = server.client();
     client.write_all(format!("{UPGRADE}Origin: https://a.b\r\n\r\n").as_bytes()).unwrap();
     assert!(read_answer(&mut client, false).starts_with("HTTP/1.1 101 "));
@@ -442,7 +443,8 @@ fn steps_of_a_handler_are_carried_out_after_earlier_answers() {
         let config = Config::default();
         let connections = connections(&config);
         let registration = connections.register(stream.as_raw_fd());
-        let mut socket = Socket { registration, stream, output: b"earlier".to_vec() };
+        let mut socket = Socket::new(registration, stream);
+        socket.output = b"earlier".to_vec();
         let (upgraded, _keep) = mpsc::channel();
         let backend = Double { harness: Harness::with_config(config), upgraded: RefCell::new(upgraded) };
 
@@ -493,7 +495,7 @@ fn use_of_a_session_is_noted_beside_the_answer() {
         let config = Config::default();
         let connections = connections(&config);
         let registration = connections.register(stream.as_raw_fd());
-        let mut socket = Socket { registration, stream, output: Vec::new() };
+        let mut socket = Socket::new(registration, stream);
         let harness = Harness::with_config(config);
         let account = crate::api::fixture::register(&harness, "alice");
         let backend = Double { harness, upgraded: RefCell::new(mpsc::channel().0) };

@@ -14,5 +14,7 @@ mod pace;
 mod ring;
 pub mod rings;
 mod server;
+mod socket;
+mod upgrade;
 
 pub use server::{Started, hold_signals, serve, store_options};

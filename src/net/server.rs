@@ -417,7 +417,7 @@ async fn tick(index: usize, core: Rc<Core>, connections: Rc<Connections>) {
     for count in 1u32.. {
         monoio::time::sleep(TICK).await;
         core.turn();
-        connections.sweep(core.state.now().monotonic_ms);
+        connections.sweep(&core.state, core.state.now().monotonic_ms);
         if count.is_multiple_of(GIVE_BACK_TICKS) {
             give_back();
             // One core is enough: the mapping is the process's.
@@ -426,7 +426,7 @@ async fn tick(index: usize, core: Rc<Core>, connections: Rc<Connections>) {
             }
         }
         if core.state.run.is_shutting_down() {
-            connections.close_idle();
+            connections.close_idle(&core.state);
             // The core's loop sees only when it is awake that it may end, and that time is up.
             core.wake.signal();
         }

@@ -1,5 +1,6 @@
 //! The counters as OpenMetrics text, which Prometheus reads. The tables here are the list of metrics.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,9 @@ use super::turn::Phase;
 
 /// Of what [`encode`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Of what [`classic`] returns.
+pub const CONTENT_TYPE_CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const NANOSECONDS: f64 = 1e-9;
 
@@ -365,6 +369,23 @@ fn store_numbers(encoder: &mut DescriptorEncoder<'_>, store: &StoreMetrics) -> f
     gauge.encode_gauge(&Duration::from_millis(store.oldest_snapshot_ms.value()).as_secs_f64())
 }
 
+/// OpenMetrics text in the format before it (Prometheus, "Exposition formats"): no units, no end mark, and counters are
+/// described under the name of their sample.
+pub fn classic(text: &str) -> String {
+    let counters: HashSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines().filter(|line| !line.starts_with("# UNIT ") && *line != "# EOF") {
+        let described = ["# HELP ", "# TYPE "].into_iter().find_map(|mark| {
+            let (name, rest) = line.strip_prefix(mark)?.split_once(' ')?;
+            counters.contains(name).then(|| format!("{mark}{name}_total {rest}"))
+        });
+        out.push_str(described.as_deref().unwrap_or(line));
+        out.push('\n');
+    }
+    out
+}
+
 fn numbers<T>(encoder: &mut DescriptorEncoder<'_>, rows: &[Number<T>], metrics: &T) -> fmt::Result {
     for (name, help, kind, value) in rows {
         number(encoder.encode_descriptor(name, help, None, *kind)?, *kind, value(metrics))?;
@@ -484,6 +505,21 @@ mod tests {
         ] {
             assert!(text.lines().any(|other| other == line), "{line}\nis missing in\n{text}");
         }
+    }
+
+    #[test]
+    fn the_classic_format_names_counters_by_their_samples() {
+        let text = classic(&text_of(|registry| registry.cores[0].bytes_out.add(4096)));
+        for line in [
+            "# HELP plexichat_out_bytes_total Written to clients",
+            "# TYPE plexichat_out_bytes_total counter",
+            "plexichat_out_bytes_total{core=\"0\"} 4096",
+            "# TYPE plexichat_gateway_sessions gauge",
+            "# TYPE plexichat_turn_seconds histogram",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line}\nis missing in\n{text}");
+        }
+        assert!(!text.contains("# UNIT") && !text.contains("# EOF"), "{text}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::exposition::{CONTENT_TYPE, encode};
+use super::exposition::{CONTENT_TYPE, CONTENT_TYPE_CLASSIC, classic, encode};
 use super::metrics::Registry;
 use crate::limits::KIB;
 
@@ -98,9 +98,32 @@ fn respond(request: &[u8], registry: &Arc<Registry>) -> (&'static str, &'static 
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let path = target.split(|&byte| byte == b'?').next().unwrap_or_default();
     match (method, path) {
+        (b"GET" | b"HEAD", b"/metrics") if wants_classic(request) => {
+            ("200 OK", CONTENT_TYPE_CLASSIC, classic(&encode(registry)))
+        }
         (b"GET" | b"HEAD", b"/metrics") => ("200 OK", CONTENT_TYPE, encode(registry)),
         _ => ("404 Not Found", TEXT, "Only GET /metrics is here\n".to_owned()),
     }
+}
+
+/// The head prefers `text/plain` to OpenMetrics, by what it names (RFC 9110 §12.5.1). Who names neither gets the latter.
+fn wants_classic(request: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(request);
+    let is_accept = |name: &str| name.eq_ignore_ascii_case("accept");
+    let accept = head.lines().filter_map(|line| line.split_once(':')).find(|(name, _)| is_accept(name));
+    let accept = accept.map_or("", |(_, value)| value);
+    let (mut classic, mut open) = (0.0_f32, 0.0_f32);
+    for item in accept.split(',') {
+        let mut parts = item.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
+        if name.eq_ignore_ascii_case("text/plain") || name.eq_ignore_ascii_case("text/*") {
+            classic = classic.max(quality);
+        } else if name.eq_ignore_ascii_case("application/openmetrics-text") {
+            open = open.max(quality);
+        }
+    }
+    classic > open
 }
 
 #[cfg(test)]
@@ -121,6 +144,23 @@ mod tests {
         let registry = Arc::new(Registry::new(1));
         registry.cores[0].turn_count.add(5);
         let address = serve_metrics("127.0.0.1:0".parse().unwrap(), registry).unwrap();
+        let accepting = |accept: &str| {
+            let request = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n");
+            let answer = exchange(address, request.as_bytes());
+            assert!(answer.contains("plexichat_turns_total{core=\"0\"} 5\n"), "{answer}");
+            let is_classic = answer.contains("\r\nContent-Type: text/plain; version=0.0.4");
+            let is_open = answer.ends_with("# EOF\n") && answer.contains("application/openmetrics-text");
+            assert_ne!(is_classic, is_open, "{answer}");
+            is_classic
+        };
+        for accept in ["text/plain", "text/plain;version=0.0.4, */*;q=0.1", "Text/*"] {
+            assert!(accepting(accept), "{accept}");
+        }
+        let scraper =
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.3";
+        for accept in ["*/*", "text/html", "text/plain;q=0", scraper] {
+            assert!(!accepting(accept), "{accept}");
+        }
         for (request, want) in [
             ("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 OK\r\n"),
             ("GET /metrics?x=1 HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\n"),

@@ -378,3 +378,178 @@ fn connections_of_an_address_are_counted() {
         std::thread::sleep(Duration::from_millis(10));
     }
 }
+
+/// Sends a body that is far too long to its end, and only then looks for the answer.
+fn send_all_then_read(server: &Server, request: &str, len: usize) -> Answer {
+    let mut stream = open(server.address());
+    stream.write_all(request.as_bytes()).expect("an open socket");
+    let piece = [b'x'; 64 * 1024];
+    for _ in 0..len / piece.len() {
+        stream.write_all(&piece).expect("the server reads on");
+    }
+    read_answer(&mut BufReader::new(stream), false).expect("an answer")
+}
+
+#[test]
+fn the_answer_to_a_body_that_is_too_long_arrives() {
+    let server = Server::start(&[]);
+    for mib in [2, 20] {
+        let len = mib << 20;
+        for (line, headers, want) in [
+            ("POST /api/v1/auth/login HTTP/1.1", format!("Content-Length: {len}"), 413),
+            ("POST /api/v1/auth/login HTTP/1.1", format!("Transfer-Encoding: chunked\r\n\r\n{len:x}"), 413),
+            ("POST /nope HTTP/1.1", format!("Content-Length: {len}"), 413),
+        ] {
+            let request = format!("{line}\r\nHost: h\r\n{headers}\r\n\r\n");
+            let request = request.replace(&format!("{len:x}\r\n\r\n"), &format!("{len:x}\r\n"));
+            let answer = send_all_then_read(&server, &request, len);
+            assert!(is_error(&answer, want), "{mib} MiB, {line}: {answer:?}");
+        }
+    }
+    // Within the bound of those who are known, and not known.
+    let len = 512 << 10;
+    let request = format!("POST /api/v1/servers HTTP/1.1\r\nHost: h\r\nContent-Length: {len}\r\n\r\n");
+    assert!(is_error(&send_all_then_read(&server, &request, len), 401));
+    let request = format!("POST /api/v1/auth/login HTTP/1.1\r\nHost: h\r\nContent-Length: {len}\r\n\r\n");
+    assert!(is_error(&send_all_then_read(&server, &request, len), 413));
+    let owner = server.register("owner");
+    let request = format!(
+        "POST /api/v1/servers HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+         Content-Length: {len}\r\n\r\n",
+        owner.token
+    );
+    let answer = send_all_then_read(&server, &request, len);
+    assert!(
+        answer.want(400)["error"]["message"].as_str().is_some_and(|text| text.contains("Malformed JSON"))
+    );
+}
+
+/// Nothing a page asks for is answered such that it may not see it.
+#[test]
+fn every_answer_names_the_origin_that_asks() {
+    let server =
+        Server::start(&["http.header_timeout_ms=300", "http.body_timeout_ms=300", "api.max_body_size=65536"]);
+    let origin = "Host: h\r\nOrigin: http://localhost:5000\r\n";
+    let long = "x".repeat(20_000);
+    for (request, want) in [
+        (format!("GET /health HTTP/1.1\r\n{origin}\r\n"), 200),
+        (format!("GET /nope HTTP/1.1\r\n{origin}\r\n"), 404),
+        (format!("POST /api/v1/auth/login HTTP/1.1\r\n{origin}Content-Length: 9999999\r\n\r\n"), 413),
+        (
+            format!(
+                "POST /api/v1/auth/login HTTP/1.1\r\n{origin}Transfer-Encoding: chunked\r\n\r\nffffff\r\n"
+            ),
+            413,
+        ),
+        (format!("POST /api/v1/auth/login HTTP/1.1\r\n{origin}Transfer-Encoding: chunked\r\n\r\nx\r\n"), 400),
+        (format!("POST /api/v1/auth/login HTTP/1.1\r\n{origin}Transfer-Encoding: gzip\r\n\r\n"), 501),
+        (format!("GET /health HTTP/1.1\r\n{origin}X: {long}\r\n\r\n"), 431),
+        (format!("GET /health HTTP/1.1\r\n{origin}{}\r\n", "X: y\r\n".repeat(100)), 431),
+        (format!("GET /{} HTTP/1.1\r\n{origin}\r\n", &long[..9_000]), 414),
+        (format!("CONNECT h:1 HTTP/1.1\r\n{origin}\r\n"), 501),
+        (format!("BREW /health HTTP/1.1\r\n{origin}\r\n"), 405),
+        (format!("GET /%zz HTTP/1.1\r\n{origin}\r\n"), 400),
+        (format!("GET /health HTTP/1.1\r\n{origin}X : y\r\n\r\n"), 400),
+        (format!("GET /health HTTP/1.1\r\n{origin}Host: other\r\n\r\n"), 400),
+        (format!("GET /health HTTP/1.1\r\n{origin}Expect: x\r\n\r\n"), 417),
+        (format!("GET /health HTTP/3.0\r\n{origin}\r\n"), 505),
+        (format!("GET /gateway HTTP/1.1\r\n{origin}\r\n"), 426),
+        (format!("GET /gateway HTTP/1.1\r\n{origin}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"), 400),
+        (format!("GET /health HTTP/1.1\r\n{origin}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"), 403),
+        (format!("GET /health HTTP/1.1\r\n{origin}X: "), 408),
+        (format!("POST /api/v1/auth/login HTTP/1.1\r\n{origin}Content-Length: 9\r\n\r\n{{"), 408),
+    ] {
+        let answers = exchange(&server, request.as_bytes());
+        let shown = &request[..request.len().min(120)];
+        let answer = answers.first().unwrap_or_else(|| panic!("no answer to {shown:?}"));
+        assert_eq!(answer.status, want, "{shown:?}: {answer:?}");
+        let allowed = answer.header("access-control-allow-origin");
+        assert_eq!(allowed, Some("http://localhost:5000"), "{shown:?}: {answer:?}");
+        for name in ["vary", "x-request-id", "x-content-type-options", "x-frame-options", "date"] {
+            assert!(answer.header(name).is_some(), "{shown:?} without {name}");
+        }
+        // And no other origin is ever repeated.
+        let foreign = request.replace("http://localhost:5000", "http://evil.example");
+        let answers = exchange(&server, foreign.as_bytes());
+        assert_eq!(answers[0].header("access-control-allow-origin"), None, "{shown:?}");
+    }
+}
+
+#[test]
+fn connections_that_are_turned_away_tell_the_page_too() {
+    let server = Server::start(&["http.connections_per_address_max=1"]);
+    let held = open(server.address());
+    std::thread::sleep(Duration::from_millis(100));
+    let request = "GET /health HTTP/1.1\r\nHost: h\r\nOrigin: http://localhost:5000\r\n\r\n";
+    let answers = exchange(&server, request.as_bytes());
+    assert!(answers.len() == 1 && is_error(&answers[0], 429), "{answers:?}");
+    assert!(answers[0].header("access-control-allow-origin").is_some());
+    drop(held);
+}
+
+#[test]
+fn nobody_is_asked_for_a_body_that_changes_nothing() {
+    let server = Server::start(&[]);
+    let user = server.register("asked");
+    let (good, bad) = (format!("Authorization: Bearer {}\r\n", user.token), "Authorization: Bearer 1.x\r\n");
+    let first_line = |line: &str, headers: &str| {
+        let mut stream = open(server.address());
+        let head = format!(
+            "{line} HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 50\r\n{headers}\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("an open socket");
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).expect("an answer");
+        String::from_utf8_lossy(&start[9..]).into_owned()
+    };
+    for (line, headers, want) in [
+        ("POST /api/v1/servers", good.as_str(), "100"),
+        ("POST /api/v1/auth/login", "", "100"),
+        ("POST /api/v1/auth/login", bad, "100"),
+        ("POST /api/v1/servers", "", "401"),
+        ("POST /api/v1/servers", bad, "401"),
+        ("POST /api/v1/nope", &good, "404"),
+        ("POST /api/v1/polls", &good, "404"),
+        ("POST /api/v1/users/search", &good, "405"),
+        ("BREW /health", "", "405"),
+    ] {
+        assert_eq!(first_line(line, headers), want, "{line} {headers}");
+    }
+}
+
+#[test]
+fn bodies_that_are_packed_are_refused_by_name() {
+    let server = Server::start(&[]);
+    let post = |headers: &[(&str, &str)], body: &[u8]| {
+        let all: Vec<(&str, &str)> =
+            std::iter::once(("Content-Type", "application/json")).chain(headers.iter().copied()).collect();
+        server.http().request("POST", "/api/v1/version/negotiate", &all, Some(body))
+    };
+    for coding in ["gzip", "br", "deflate", "x-own", "gzip, br"] {
+        let answer = post(&[("Content-Encoding", coding)], b"\x1f\x8b\x08\0\0");
+        let message = answer.want(415)["error"]["message"].to_string();
+        assert!(message.contains(coding), "{message}");
+        assert_eq!(answer.header("accept-encoding"), Some("identity"));
+    }
+    post(&[("Content-Encoding", "identity")], NEGOTIATE.as_bytes()).want(200);
+    let message = post(&[], b"\x1f\x8b\x08\0\0").want(400)["error"]["message"].to_string();
+    assert!(message.contains("compressed"), "{message}");
+    post(&[], format!("\u{feff}{NEGOTIATE}").as_bytes()).want(200);
+}
+
+#[test]
+fn the_proxy_protocol_is_named() {
+    let server = Server::start(&[]);
+    let request = closing("GET /health HTTP/1.1", "", "");
+    let text = format!("PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n{request}");
+    let binary = [
+        &b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01\x12\x34\0\x50"[..],
+        request.as_bytes(),
+    ]
+    .concat();
+    for bytes in [text.as_bytes(), &binary] {
+        let answers = exchange(&server, bytes);
+        assert!(answers.len() == 1 && is_error(&answers[0], 400), "{answers:?}");
+        assert!(answers[0].text().contains("PROXY protocol"), "{answers:?}");
+    }
+}

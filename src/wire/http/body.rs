@@ -145,7 +145,7 @@ fn line(rest: &[u8], len_max: usize) -> Option<Option<&[u8]>> {
     clean.then_some(Some(text))
 }
 
-/// `1*HEXDIG [ *BWS ";" anything ]` as (size, bytes after the size). 16 digits are 64 bits: more is refused even
+/// `1*HEXDIG [ chunk-ext ]` as (size, bytes after the size). 16 digits are 64 bits: more is refused even
 /// when they are zeros, so nothing can overflow.
 fn chunk_size(text: &[u8]) -> Option<(u64, usize)> {
     let digits = text.iter().take_while(|b| b.is_ascii_hexdigit()).count();
@@ -155,8 +155,42 @@ fn chunk_size(text: &[u8]) -> Option<(u64, usize)> {
     let hex = std::str::from_utf8(&text[..digits]).ok()?;
     let size = u64::from_str_radix(hex, 16).ok()?;
     let rest = &text[digits..];
-    let extension = rest.trim_ascii_start();
-    (rest.is_empty() || extension.starts_with(b";")).then_some((size, rest.len()))
+    is_extensions(rest).then_some((size, rest.len()))
+}
+
+/// `*( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )` (RFC 9112 §7.1.1). What they say is not looked
+/// at, but a line that only nearly is one may be read otherwise elsewhere.
+fn is_extensions(mut rest: &[u8]) -> bool {
+    while !rest.is_empty() {
+        let Some(after) = rest.trim_ascii_start().strip_prefix(b";") else { return false };
+        let Some(after) = after_token(after.trim_ascii_start()) else { return false };
+        rest = match after.trim_ascii_start().strip_prefix(b"=") {
+            None => after,
+            Some(value) => {
+                let value = value.trim_ascii_start();
+                let Some(after) = after_token(value).or_else(|| after_quoted(value)) else { return false };
+                after
+            }
+        };
+    }
+    true
+}
+
+fn after_token(text: &[u8]) -> Option<&[u8]> {
+    let is_token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    let len = text.iter().take_while(|b| is_token(b)).count();
+    (len > 0).then(|| &text[len..])
+}
+
+fn after_quoted(text: &[u8]) -> Option<&[u8]> {
+    let mut rest = text.strip_prefix(b"\"")?;
+    loop {
+        rest = match rest {
+            [b'"', rest @ ..] => return Some(rest),
+            [b'\\', _, rest @ ..] | [_, rest @ ..] => rest,
+            [] => return None,
+        };
+    }
 }
 
 #[cfg(test)]
@@ -218,7 +252,7 @@ mod tests {
         chunked("3\r\nabc\r\n2\r\nde\r\n0\r\n\r\nGET /", "abcde|GET /");
         chunked("A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", "01234567890123456789|");
         chunked("0000000000000003\r\n\r\n\x00\r\n000\r\n\r\n", "\\r\\n\\x00|");
-        chunked("1;a=b\r\nx\r\n1 ;a\r\ny\r\n0;\"q\"\r\n\r\n", "xy|");
+        chunked("1;a=b\r\nx\r\n1 ;a\r\ny\r\n0;q=\"a;\\\"\" \t; b = c\r\n\r\n", "xy|");
         chunked("1\r\nx\r\n0\r\nA: b\r\nC: d\r\n\r\nrest", "x|rest");
     }
 
@@ -251,6 +285,16 @@ mod tests {
             "1 \r\n",
             "1 x\r\n",
             ";a\r\n",
+            "2;\r\n",
+            "2;;a\r\n",
+            "2;a;\r\n",
+            "2;a \r\n",
+            "2;\"a\"\r\n",
+            "2;a=\r\n",
+            "2;a=\"b\r\n",
+            "2;a=b=c\r\n",
+            "2;a(b)\r\n",
+            "2 a\r\n",
             "1\n",
             "1\rx\n",
             "1;a\rb\r\n",

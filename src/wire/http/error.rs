@@ -4,6 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpError {
     RequestLine,
+    ProxyProtocol,
     HeaderSyntax,
     LineEnd,
     Host,
@@ -47,6 +48,10 @@ impl HttpError {
     const fn row(self) -> (u16, &'static str) {
         match self {
             HttpError::RequestLine => (400, "Malformed request line"),
+            HttpError::ProxyProtocol => (
+                400,
+                "The PROXY protocol is not spoken here: turn it off in the proxy, which may send X-Forwarded-For",
+            ),
             HttpError::HeaderSyntax => (400, "Malformed header"),
             HttpError::LineEnd => (400, "Lines of the head must end with CR LF"),
             HttpError::Host => (400, "Missing, repeated or invalid Host header"),

@@ -34,6 +34,8 @@ pub(super) struct Facts {
     pub(super) connection_upgrade: bool,
     pub(super) upgrade_websocket: bool,
     pub(super) expect_continue: bool,
+    pub(super) forwarded: bool,
+    pub(super) packed: bool,
 }
 
 impl Facts {
@@ -46,6 +48,8 @@ impl Facts {
             connection_upgrade: false,
             upgrade_websocket: false,
             expect_continue: false,
+            forwarded: false,
+            packed: false,
         };
         for header in headers {
             facts.take(header, version_minor)?;
@@ -81,6 +85,10 @@ impl Facts {
                 self.connection_upgrade |= list_contains(value, "upgrade");
             }
             14 if name.eq_ignore_ascii_case("content-length") => self.content_length(value)?,
+            15 if name.eq_ignore_ascii_case("x-forwarded-for") => self.forwarded = true,
+            16 if name.eq_ignore_ascii_case("content-encoding") => {
+                self.packed |= !value.is_empty() && !value.eq_ignore_ascii_case(b"identity");
+            }
             17 if name.eq_ignore_ascii_case("transfer-encoding") => {
                 self.transfer_encoding(value, version_minor)?
             }
@@ -137,6 +145,6 @@ pub fn list_contains(value: &[u8], token: &str) -> bool {
     list(value).any(|item| item.eq_ignore_ascii_case(token.as_bytes()))
 }
 
-fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&b| b == b',').map(<[u8]>::trim_ascii)
 }

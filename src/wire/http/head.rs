@@ -6,14 +6,14 @@
 use std::mem::MaybeUninit;
 
 use httparse::{Header, Request};
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 
 use super::HttpError;
 use super::framing::{BodyKind, Facts, Framing};
 use super::target::Target;
 use crate::limits::{EMPTY_LINE_COUNT_MAX, HEAD_LEN_MAX, HEADER_COUNT_MAX};
 
-/// Methods a router may see. Any other is `HttpError::MethodUnknown` (501).
+/// Methods a router may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
     Get,
@@ -24,9 +24,12 @@ pub enum Method {
     Delete,
     Options,
     Trace,
+    /// Any other: no path has it. `CONNECT`, which is for proxies, is `HttpError::MethodUnknown` (501).
+    Other,
 }
 
 impl Method {
+    /// Those that are known.
     pub const ALL: [Method; 8] = [
         Method::Get,
         Method::Head,
@@ -53,6 +56,7 @@ impl Method {
             Method::Delete => "DELETE",
             Method::Options => "OPTIONS",
             Method::Trace => "TRACE",
+            Method::Other => "-",
         }
     }
 }
@@ -70,6 +74,10 @@ pub struct Head<'a> {
     pub expect_continue: bool,
     /// Asks to become a WebSocket; `websocket_key` says whether it may.
     pub websocket: bool,
+    /// A proxy names the client it passes on.
+    pub forwarded: bool,
+    /// The body is packed in something: `content-encoding` other than `identity`.
+    pub packed: bool,
     headers: &'a [Header<'a>],
 }
 
@@ -130,7 +138,11 @@ pub fn parse_head<'h, 'b: 'h>(
     else {
         return Err(HttpError::RequestLine);
     };
-    let method = Method::parse(method).ok_or(HttpError::MethodUnknown)?;
+    let method = match Method::parse(method) {
+        Some(method) => method,
+        None if method == "CONNECT" => return Err(HttpError::MethodUnknown),
+        None => Method::Other,
+    };
     let target = Target::parse(target, method)?;
     let headers: &'h [Header<'h>] = request.headers;
     let facts = Facts::read(headers, version_minor)?;
@@ -143,9 +155,27 @@ pub fn parse_head<'h, 'b: 'h>(
         keep_alive: !facts.close && (version_minor == 1 || facts.keep_alive),
         expect_continue: facts.expect_continue,
         websocket: version_minor == 1 && facts.upgrade_websocket && facts.connection_upgrade,
+        forwarded: facts.forwarded,
+        packed: facts.packed,
         headers,
     }))
 }
+
+/// The first value of a header in bytes that are no request that can be read, or not yet one: for its refusal alone.
+pub fn raw_header<'a>(input: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    // The last piece is no whole line.
+    let lines = input.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    // The request line, after empty lines, and then headers up to the next empty line.
+    let lines = lines.map(<[u8]>::trim_ascii_end).skip_while(|line| line.is_empty()).skip(1);
+    lines.take_while(|line| !line.is_empty()).find_map(|line| {
+        let colon = memchr(b':', line)?;
+        line[..colon].eq_ignore_ascii_case(name.as_bytes()).then(|| line[colon + 1..].trim_ascii())
+    })
+}
+
+/// How the PROXY protocol begins, in its binary and its text form (HAProxy, "The PROXY protocol", §2).
+const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+const PROXY_V1: &[u8] = b"PROXY ";
 
 /// Where the request line starts. `None`: nothing but empty lines so far.
 fn skip_empty_lines(window: &[u8]) -> Result<Option<usize>, HttpError> {
@@ -155,6 +185,8 @@ fn skip_empty_lines(window: &[u8]) -> Result<Option<usize>, HttpError> {
             [] | [b'\r'] => return Ok(None),
             // A method starts with a letter; TLS and other protocols on this port are told so at once.
             [first, ..] if first.is_ascii_alphabetic() => return Ok(Some(start)),
+            _ if window.starts_with(PROXY_V2) => return Err(HttpError::ProxyProtocol),
+            _ if PROXY_V2.starts_with(window) => return Ok(None),
             _ => return Err(HttpError::RequestLine),
         }
     }
@@ -186,6 +218,7 @@ fn syntax_error(error: httparse::Error, head: &[u8]) -> HttpError {
         httparse::Error::TooManyHeaders => HttpError::HeadTooLarge,
         httparse::Error::HeaderName | httparse::Error::HeaderValue => HttpError::HeaderSyntax,
         httparse::Error::Version if is_other_version(head) => HttpError::Version,
+        _ if head.starts_with(PROXY_V1) => HttpError::ProxyProtocol,
         _ => HttpError::RequestLine,
     }
 }
@@ -253,6 +286,10 @@ mod tests {
             let want = format!("{} /", method.as_str());
             check(format!("{want} HTTP/1.1\r\nHost: h\r\n\r\n"), Ok(Some(&want)));
         }
+        for line in ["BREW /", "get /", "PROXY /"] {
+            let path = "- /";
+            check(format!("{line} HTTP/1.1\r\nHost: h\r\n\r\n"), Ok(Some(path)));
+        }
         for incomplete in ["", "\r", "\r\n", "G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: h\r\n\r"] {
             check(incomplete, Ok(None));
         }
@@ -280,6 +317,10 @@ mod tests {
         ] {
             check(format!("{line}\r\nHost: h\r\n\r\n"), Err(HttpError::RequestLine));
         }
+        check(
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01\x12\x34\0\x50",
+            Err(HttpError::ProxyProtocol),
+        );
         check(b"GET /\xff HTTP/1.1\r\nHost: h\r\n\r\n", Err(HttpError::RequestLine));
         check("\r\n".repeat(5), Err(HttpError::RequestLine));
         check("\rGET / HTTP/1.1\r\nHost: h\r\n\r\n", Err(HttpError::RequestLine));
@@ -287,8 +328,8 @@ mod tests {
             ("PRI * HTTP/2.0", HttpError::Version),
             ("GET / HTTP/1.2", HttpError::Version),
             ("GET / HTTP/0.9", HttpError::Version),
-            ("BREW / HTTP/1.1", HttpError::MethodUnknown),
-            ("get / HTTP/1.1", HttpError::MethodUnknown),
+            ("PROXY TCP4 192.0.2.1 192.0.2.2 5000 80", HttpError::ProxyProtocol),
+            ("PROXY UNKNOWN", HttpError::ProxyProtocol),
             ("CONNECT h:443 HTTP/1.1", HttpError::MethodUnknown),
             ("GET * HTTP/1.1", HttpError::Target),
             ("GET h:443 HTTP/1.1", HttpError::Target),
@@ -438,6 +479,22 @@ mod tests {
     }
 
     #[test]
+    fn what_the_headers_say_of_body_and_proxies() {
+        let check = |headers: &str, forwarded: bool, packed: bool| {
+            let request = format!("GET / HTTP/1.1\r\nHost: h\r\n{headers}\r\n");
+            let mut slots = header_slots();
+            let head = parse_head(request.as_bytes(), &mut slots).unwrap().unwrap();
+            assert_eq!((head.forwarded, head.packed), (forwarded, packed), "{headers}");
+        };
+        check("Accept-Encoding: gzip\r\nAccept-Language: x\r\n", false, false);
+        check("x-forwarded-FOR: 1.2.3.4\r\n", true, false);
+        check("Content-Encoding: gzip\r\n", false, true);
+        check("content-encoding: Identity\r\n", false, false);
+        check("Content-Encoding:\r\n", false, false);
+        check("Content-Encoding: br\r\nContent-Encoding: identity\r\n", false, true);
+    }
+
+    #[test]
     fn lookups() {
         let request = b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: a\r\nX: \r\nauthorization: b\r\n\r\nBODY";
         let mut slots = header_slots();
@@ -451,6 +508,21 @@ mod tests {
         assert_eq!(&request[head.framing.head_len..], b"BODY");
         assert!(list_contains(b"gzip, br", "BR"));
         assert!(!list_contains(b"gzip;q=1", "gzip"));
+    }
+
+    #[test]
+    fn headers_of_what_is_no_request() {
+        let check = |input: &str, want: Option<&str>| {
+            assert_eq!(raw_header(input.as_bytes(), "origin"), want.map(str::as_bytes), "{input:?}");
+        };
+        check("", None);
+        check("Origin: a\r\n", None);
+        check("GET / HTTP/9.9\r\nOrigin: a\r\n", Some("a"));
+        check("\r\nGET / HTTP/9.9\r\nX: y\r\nORIGIN:a \r\nOrigin: b\r\n\r\n", Some("a"));
+        check("x\ny\norigin: a\nz", Some("a"));
+        check("GET / HTTP/1.1\r\nOrigin: a", None);
+        check("GET / HTTP/1.1\r\n\r\nOrigin: a\r\n", None);
+        check("GET / HTTP/1.1\r\nOrigin\r\n : a\r\n", None);
     }
 
     #[test]

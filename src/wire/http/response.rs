@@ -222,7 +222,7 @@ fn push_content_type(out: &mut Vec<u8>, content_type: &str) {
 }
 
 /// A value cannot end its line: control characters are left out.
-pub(super) fn push_value(out: &mut Vec<u8>, value: &[u8]) {
+fn push_value(out: &mut Vec<u8>, value: &[u8]) {
     let forbidden = |&b: &u8| b.is_ascii_control() && b != b'\t';
     if value.iter().any(forbidden) {
         out.extend(value.iter().filter(|b| !forbidden(b)));

@@ -2,9 +2,8 @@
 
 use tungstenite::handshake::derive_accept_key;
 
-use super::framing::BodyKind;
+use super::framing::{BodyKind, list};
 use super::head::{Head, Method};
-use super::response::push_value;
 use super::{DATE_LEN, HttpError};
 
 /// The client's key when `head` is a sound upgrade request. Ask `head.websocket` first whether it wants to be one.
@@ -41,17 +40,32 @@ pub fn accept_key(key: &[u8]) -> String {
     derive_accept_key(key)
 }
 
-/// Appends the 101 answer. `extensions` is the negotiated value of `sec-websocket-extensions`.
-pub fn switching_protocols(out: &mut Vec<u8>, key: &[u8], date: &[u8; DATE_LEN], extensions: Option<&str>) {
+/// What a client may ask for beside the WebSocket itself (RFC 6455 §1.9); both mean what is spoken here anyway.
+const SUBPROTOCOLS: &[&str] = &["plexichat", "json"];
+
+/// The first subprotocol a client offers that is ours. A client that offers others only is answered without: whether
+/// it goes on is up to it (RFC 6455 §4.2.2).
+pub fn subprotocol(head: &Head<'_>) -> Option<&'static str> {
+    let mut offered = head.header_all("sec-websocket-protocol").flat_map(list);
+    offered.find_map(|offer| SUBPROTOCOLS.iter().find(|ours| ours.as_bytes() == offer).copied())
+}
+
+/// Appends the 101 answer.
+pub fn switching_protocols(
+    out: &mut Vec<u8>,
+    key: &[u8],
+    date: &[u8; DATE_LEN],
+    subprotocol: Option<&'static str>,
+) {
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\ndate: ",
     );
     out.extend_from_slice(date);
     out.extend_from_slice(b"\r\nsec-websocket-accept: ");
     out.extend_from_slice(accept_key(key).as_bytes());
-    if let Some(extensions) = extensions {
-        out.extend_from_slice(b"\r\nsec-websocket-extensions: ");
-        push_value(out, extensions.as_bytes());
+    if let Some(subprotocol) = subprotocol {
+        out.extend_from_slice(b"\r\nsec-websocket-protocol: ");
+        out.extend_from_slice(subprotocol.as_bytes());
     }
     out.extend_from_slice(b"\r\n\r\n");
 }
@@ -107,12 +121,27 @@ mod tests {
     }
 
     #[test]
+    fn a_subprotocol_of_ours_is_chosen() {
+        for (headers, want) in [
+            ("", None),
+            ("Sec-WebSocket-Protocol: chat, x\r\n", None),
+            ("Sec-WebSocket-Protocol: chat, json\r\n", Some("json")),
+            ("Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: plexichat,json\r\n", Some("plexichat")),
+        ] {
+            let request = SOUND.replacen("Host: h\r\n", &format!("Host: h\r\n{headers}"), 1);
+            let mut slots = header_slots();
+            let head = parse_head(request.as_bytes(), &mut slots).unwrap().unwrap();
+            assert_eq!(subprotocol(&head), want, "{headers}");
+        }
+    }
+
+    #[test]
     fn answer() {
         let mut out = Vec::new();
-        switching_protocols(&mut out, b"dGhlIHNhbXBsZSBub25jZQ==", &http_date(0), Some("permessage-deflate"));
+        switching_protocols(&mut out, b"dGhlIHNhbXBsZSBub25jZQ==", &http_date(0), Some("json"));
         let want = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
             date: Thu, 01 Jan 1970 00:00:00 GMT\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
-            sec-websocket-extensions: permessage-deflate\r\n\r\n";
+            sec-websocket-protocol: json\r\n\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), want);
     }
 }

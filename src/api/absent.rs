@@ -1,0 +1,181 @@
+//! What the contract documents and this server does not have.
+//!
+//! Owns: that such a request is told so, instead of being taken for its neighbour: without its row, `search` below
+//! `/channels/{channel_id}/messages` would be a message's id. A route that is built takes its row out of here.
+
+use crate::wire::http::Method::{self, Delete, Get, Patch, Post, Put};
+
+/// Paths below `api.api_prefix` with their methods.
+#[rustfmt::skip]
+pub const ABSENT: &[(&str, &[Method])] = &[
+    ("/admin/auth/2fa/begin-setup", &[Post]),
+    ("/admin/auth/2fa/disable", &[Post]),
+    ("/admin/auth/2fa/regenerate-backup-codes", &[Post]),
+    ("/admin/auth/change-password", &[Post]),
+    ("/admin/auth/security-status", &[Get]),
+    ("/admin/automod/config", &[Get, Put]),
+    ("/admin/automod/rules", &[Get, Post]),
+    ("/admin/automod/rules/{rule_id}", &[Patch, Delete]),
+    ("/admin/badges", &[Get]),
+    ("/admin/blocked-hashes", &[Get, Post]),
+    ("/admin/blocked-hashes/{hash_value}", &[Delete]),
+    ("/admin/blocked-users", &[Get, Post]),
+    ("/admin/blocked-users/{user_id}", &[Delete]),
+    ("/admin/dashboard", &[Get]),
+    ("/admin/database/pool-health", &[Get]),
+    ("/admin/hash-reports", &[Get]),
+    ("/admin/hash-reports/counts", &[Get]),
+    ("/admin/hash-reports/{report_id}/review", &[Post]),
+    ("/admin/login", &[Post]),
+    ("/admin/logout", &[Post]),
+    ("/admin/logs", &[Get]),
+    ("/admin/logs/{filename}", &[Get]),
+    ("/admin/message-reports", &[Get]),
+    ("/admin/message-reports/counts", &[Get]),
+    ("/admin/message-reports/{report_id}/review", &[Post]),
+    ("/admin/security/access-tokens", &[Get, Post]),
+    ("/admin/security/access-tokens/{token_id}", &[Get, Patch]),
+    ("/admin/security/access-tokens/{token_id}/revoke", &[Post]),
+    ("/admin/security/access-tokens/{token_id}/rotate", &[Post]),
+    ("/admin/security/access-tokens/{token_id}/scopes", &[Post]),
+    ("/admin/security/access-tokens/{token_id}/scopes/{scope_id}", &[Delete]),
+    ("/admin/security/banned-usernames", &[Get, Post]),
+    ("/admin/security/banned-usernames/{pattern_id}", &[Delete]),
+    ("/admin/security/block-ip", &[Post]),
+    ("/admin/security/blocked-ips", &[Get]),
+    ("/admin/security/force-logout", &[Post]),
+    ("/admin/security/lock-user", &[Post]),
+    ("/admin/security/logout-all", &[Post]),
+    ("/admin/security/unblock-ip/{ip_address}", &[Delete]),
+    ("/admin/security/unlock-user", &[Post]),
+    ("/admin/telemetry/export", &[Get]),
+    ("/admin/telemetry/history", &[Get]),
+    ("/admin/telemetry/reset", &[Post]),
+    ("/admin/telemetry/stats", &[Get]),
+    ("/admin/tickets", &[Get]),
+    ("/admin/tickets/{ticket_id}", &[Get]),
+    ("/admin/tickets/{ticket_id}/notes", &[Get, Post]),
+    ("/admin/tickets/{ticket_id}/status", &[Patch]),
+    ("/admin/tiers", &[Get]),
+    ("/admin/user-reports", &[Get]),
+    ("/admin/user-reports/counts", &[Get]),
+    ("/admin/user-reports/{report_id}/review", &[Post]),
+    ("/admin/users/scheduled-deletions", &[Get]),
+    ("/admin/users/search", &[Get]),
+    ("/admin/users/{user_id}", &[Get]),
+    ("/admin/users/{user_id}/badges/{badge}", &[Post, Delete]),
+    ("/admin/users/{user_id}/cancel-deletion", &[Post]),
+    ("/admin/users/{user_id}/delay-deletion", &[Post]),
+    ("/admin/users/{user_id}/features", &[Get, Put]),
+    ("/admin/users/{user_id}/force-purge", &[Post]),
+    ("/admin/users/{user_id}/force-username-change", &[Post]),
+    ("/admin/users/{user_id}/notes", &[Get, Post]),
+    ("/admin/users/{user_id}/tier", &[Put]),
+    ("/admin/verify-otp", &[Post]),
+    ("/auth/2fa", &[Post]),
+    ("/auth/2fa/confirm", &[Post]),
+    ("/auth/2fa/disable", &[Post]),
+    ("/auth/2fa/enable", &[Post]),
+    ("/auth/2fa/status", &[Get]),
+    ("/auth/oauth/{provider}/callback", &[Post]),
+    ("/auth/oauth/{provider}/login", &[Get]),
+    ("/auth/password-reset/confirm", &[Post]),
+    ("/auth/password-reset/request", &[Post]),
+    ("/avatars/servers/{server_id}", &[Get, Post, Delete]),
+    ("/avatars/users/@me", &[Post, Delete]),
+    ("/avatars/users/{user_id}", &[Get]),
+    ("/channels/{channel_id}/attachments", &[Post]),
+    ("/channels/{channel_id}/messages/search", &[Get]),
+    ("/channels/{channel_id}/webhooks", &[Get]),
+    ("/feedback", &[Post]),
+    ("/feedback/status", &[Get]),
+    ("/media/attachments/{filename}", &[Get]),
+    ("/media/compression/status", &[Get]),
+    ("/media/hash/{hash_value}/status", &[Get]),
+    ("/media/report", &[Post]),
+    ("/media/upload/chunk/{session_id}", &[Post]),
+    ("/media/upload/complete/{session_id}", &[Post]),
+    ("/media/upload/session", &[Post]),
+    ("/media/upload/session/{session_id}", &[Delete]),
+    ("/media/upload/sessions", &[Get]),
+    ("/polls", &[Post]),
+    ("/polls/{poll_id}", &[Get, Delete]),
+    ("/polls/{poll_id}/close", &[Post]),
+    ("/polls/{poll_id}/results", &[Get]),
+    ("/polls/{poll_id}/vote", &[Post]),
+    ("/qr", &[Get]),
+    ("/reports/messages", &[Post]),
+    ("/reports/users", &[Post]),
+    ("/search/messages", &[Get]),
+    ("/search/servers", &[Get]),
+    ("/search/users", &[Get]),
+    ("/servers/{server_id}/automod/rules", &[Get, Post]),
+    ("/servers/{server_id}/automod/rules/{rule_id}", &[Patch, Delete]),
+    ("/servers/{server_id}/automod/violations", &[Get]),
+    ("/servers/{server_id}/emojis", &[Get, Post]),
+    ("/servers/{server_id}/emojis/counts", &[Get]),
+    ("/servers/{server_id}/emojis/{emoji_id}", &[Get, Patch, Delete]),
+    ("/servers/{server_id}/icon", &[Post]),
+    ("/servers/{server_id}/stickers", &[Get, Post]),
+    ("/servers/{server_id}/webhooks", &[Get]),
+    ("/stickers/suggestions", &[Get]),
+    ("/stickers/{sticker_id}", &[Delete]),
+    ("/stickers/{sticker_id}/send", &[Post]),
+    ("/telemetry/csp-report", &[Post]),
+    ("/telemetry/response-times", &[Post]),
+    ("/users/@me/avatar", &[Post]),
+    ("/users/@me/notifications", &[Get]),
+    ("/users/@me/notifications/read-all", &[Put]),
+    ("/users/@me/notifications/{notification_id}/read", &[Put]),
+    ("/voice/channels/{channel_id}/info", &[Get]),
+    ("/voice/ice-servers", &[Get]),
+    ("/webhooks", &[Post]),
+    ("/webhooks/{webhook_id}", &[Get, Patch, Delete]),
+    ("/webhooks/{webhook_id}/regenerate-token", &[Post]),
+    ("/webhooks/{webhook_id}/{token}", &[Post]),
+];
+
+/// The same beside the prefix: the documentation portal.
+pub const ABSENT_ROOT: &[(&str, &[Method])] =
+    &[("/docs", &[Get]), ("/docs/api", &[Get]), ("/docs/api/{page}", &[Get]), ("/redoc", &[Get])];
+
+#[cfg(test)]
+mod tests {
+    use super::super::routes::ROUTES;
+    use super::super::testing::Harness;
+    use super::*;
+
+    /// A path without the names of its parameters.
+    fn shape(path: &str) -> String {
+        let segments = path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part });
+        segments.collect::<Vec<_>>().join("/")
+    }
+
+    #[test]
+    fn nothing_that_is_there_is_called_absent() {
+        for (rows, root) in [(ABSENT, false), (ABSENT_ROOT, true)] {
+            for (path, methods) in rows {
+                for route in ROUTES.iter().filter(|route| route.root == root) {
+                    let same = shape(route.path) == shape(path) && methods.contains(&route.method);
+                    assert!(!same, "{} is built: take it out of absent.rs", route.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_is_told_so_whoever_asks() {
+        let harness = Harness::default();
+        for (rows, root) in [(ABSENT, ""), (ABSENT_ROOT, "!")] {
+            for (path, methods) in rows {
+                let path = path.replace(['{', '}'], "");
+                for method in *methods {
+                    let (status, body) =
+                        harness.request(method.as_str(), &format!("{root}{path}"), None, None);
+                    assert_eq!(status, 404, "{method:?} {path}");
+                    assert!(body.contains("not available on this server"), "{method:?} {path}: {body}");
+                }
+            }
+        }
+    }
+}

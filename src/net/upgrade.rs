@@ -1,0 +1,99 @@
+//! From a request to a WebSocket: who may, and what the gateway learns of it.
+
+use std::net::IpAddr;
+
+use super::admission::Admitted;
+use super::socket::Socket;
+use crate::api::address::TrustedProxies;
+use crate::api::dispatch::{GATEWAY_PATH, refuse, refuse_unread};
+use crate::api::{Response, State};
+use crate::domain::{Error, Refusal};
+use crate::observe::log_request;
+use crate::wire::http::{Head, subprotocol, switching_protocols, websocket_key};
+
+/// What the gateway learns from the request that opened a connection.
+#[derive(Debug)]
+pub struct Upgrade {
+    /// The client's address, by the rules for proxies.
+    pub ip: IpAddr,
+    /// As sent; empty when there was none.
+    pub host: String,
+    /// The client speaks TLS to a proxy.
+    pub is_https: bool,
+    pub user_agent: String,
+    /// Undecoded, without the `?`.
+    pub query: String,
+    /// What followed the request in the same read.
+    pub leftover: Vec<u8>,
+    /// Keep it as long as the connection: it holds its place in `http.connections_max`.
+    pub admitted: Admitted,
+    pub request_id: u64,
+}
+
+/// The parts of an [`Upgrade`] that come from the request.
+pub(super) struct Facts {
+    pub(super) ip: IpAddr,
+    pub(super) host: String,
+    pub(super) is_https: bool,
+    pub(super) user_agent: String,
+    pub(super) query: String,
+    pub(super) request_id: u64,
+}
+
+impl Facts {
+    pub(super) fn with(self, leftover: Vec<u8>, admitted: Admitted) -> Upgrade {
+        let Facts { ip, host, is_https, user_agent, query, request_id } = self;
+        Upgrade { ip, host, is_https, user_agent, query, leftover, admitted, request_id }
+    }
+}
+
+impl Socket {
+    /// Accepts a WebSocket, or answers why not.
+    pub(super) fn upgrade(&mut self, state: &State, head: &Head<'_>, peer: IpAddr) -> Option<Box<Facts>> {
+        let form = self.form(state, head).closing();
+        let (status, facts) = match check_upgrade(state, head) {
+            Ok(key) => {
+                let date = self.date(state);
+                switching_protocols(self.room(), key, &date, subprotocol(head));
+                state.metrics.http_request(101);
+                let text = |name: &str| {
+                    let value = head.header(name).unwrap_or_default();
+                    String::from_utf8_lossy(value).into_owned()
+                };
+                let facts = Facts {
+                    ip: state.proxies.client(peer, head),
+                    host: text("host"),
+                    is_https: TrustedProxies::is_https(head),
+                    user_agent: text("user-agent"),
+                    query: head.target.query.0.to_string(),
+                    request_id: form.request_id,
+                };
+                (101, Some(Box::new(facts)))
+            }
+            Err(response) => {
+                self.append(state, &response, &form);
+                (response.status, None)
+            }
+        };
+        log_request(form.request_id, head.method.as_str(), "gateway", status, 0);
+        facts
+    }
+}
+
+/// The client's key, or the refusal (gateway contract §1).
+fn check_upgrade<'r>(state: &State, head: &Head<'r>) -> Result<&'r [u8], Response> {
+    let refused = |error: Error| refuse(error, Response::default());
+    if head.target.path != GATEWAY_PATH {
+        return Err(refused(Error::forbidden("WebSocket connections are accepted at /gateway only")));
+    }
+    if state.run.is_shutting_down() {
+        return Err(refused(Refusal::ShuttingDown.into()));
+    }
+    let allowed = &state.config.websocket_allowed_origins;
+    let foreign = |origin: &[u8]| !allowed.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(origin));
+    // Programs that are no browsers send none.
+    if !allowed.is_empty() && head.header("origin").is_some_and(foreign) {
+        return Err(refused(Error::forbidden("This origin may not connect")));
+    }
+    websocket_key(head).map_err(refuse_unread)
+}
