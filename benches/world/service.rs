@@ -80,6 +80,7 @@ impl Service {
         let mut slots = header_slots();
         let head = &self.heads[(self.first + self.count) % self.heads.len()];
         let head = parse_head(head, &mut slots).expect("valid").expect("whole");
+        let lines = self.state.cors.lines_for(&head);
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let request = Request { head, body: &mut Vec::new(), ip, id: 1 };
         let response = match dispatch(&self.state, &self.router, request) {
@@ -89,6 +90,6 @@ impl Service {
         let body = || String::from_utf8_lossy(&response.body);
         assert_eq!(response.status, 200, "request {}: {}", self.count, body());
         self.out.clear();
-        write(&self.state, &response, 1, ResponseOptions::new(&self.date), &mut self.out);
+        write(&self.state, &response, lines, 1, ResponseOptions::new(&self.date), &mut self.out);
     }
 }

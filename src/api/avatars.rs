@@ -6,7 +6,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::cors::CorsLines;
+use super::cors::Sharing;
 use super::ctx::{Ctx, Step};
 use crate::domain::{Refusal, Result, view};
 use crate::id::UserId;
@@ -45,7 +45,7 @@ fn answer(ctx: &mut Ctx<'_>, id: u64, name: &str) -> Result<Step> {
 
     let response = &mut ctx.response;
     // Any page may show it, without credentials: one answer for all origins.
-    response.lines = CorsLines::default();
+    response.sharing = Sharing::All;
     response.content_type = SVG;
     response.headers.extend([
         ("access-control-allow-origin", "*".to_string()),

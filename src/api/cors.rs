@@ -20,6 +20,18 @@ const EXPOSED: &str = "Content-Range, Accept-Ranges, Content-Length, ETag, Retry
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CorsLines(u16);
 
+/// With whom an answer is shared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// With the origin that asks, if it is one of ours.
+    #[default]
+    Origin,
+    /// The same; it lets a preflight through.
+    Preflight,
+    /// With all: the answer says so itself.
+    All,
+}
+
 /// The precomputed header lines.
 #[derive(Debug)]
 pub struct Cors {
@@ -74,10 +86,14 @@ impl Cors {
         origin.map_or(CorsLines::default(), |index| CorsLines(1 + 2 * index))
     }
 
-    /// Header lines, each with its line end; those of a preflight that was let through are others.
-    pub fn text(&self, lines: CorsLines, is_preflight: bool) -> &[u8] {
-        let is_known = lines != CorsLines::default();
-        &self.lines[usize::from(lines.0) + usize::from(is_known && is_preflight)]
+    /// Header lines, each with its line end.
+    pub fn text(&self, lines: CorsLines, sharing: Sharing) -> &[u8] {
+        let index = match (lines.0, sharing) {
+            (0, _) | (_, Sharing::All) => 0,
+            (index, Sharing::Origin) => index,
+            (index, Sharing::Preflight) => index + 1,
+        };
+        &self.lines[usize::from(index)]
     }
 
     /// The answer to a preflight; `None` when the request is none.
@@ -90,7 +106,7 @@ impl Cors {
                 status,
                 content_type: "text/plain; charset=utf-8",
                 body,
-                is_preflight: status == 200,
+                sharing: if status == 200 { Sharing::Preflight } else { Sharing::Origin },
                 ..Response::default()
             })
         };
@@ -191,7 +207,7 @@ mod tests {
             );
             with_config(config, &asked, |cors, head| {
                 let response = cors.preflight(head).unwrap();
-                let lines = cors.text(cors.lines_for(head), response.is_preflight);
+                let lines = cors.text(cors.lines_for(head), response.sharing);
                 (response.status, String::from_utf8_lossy(lines).into_owned(), response.headers)
             })
         };
@@ -214,7 +230,7 @@ mod tests {
     fn lines() {
         let check = |headers: &str, want: &str| {
             let got = with(headers, |cors, head| {
-                String::from_utf8(cors.text(cors.lines_for(head), false).to_vec()).unwrap()
+                String::from_utf8(cors.text(cors.lines_for(head), Sharing::Origin).to_vec()).unwrap()
             });
             assert!(got.starts_with(want) && got.len() >= want.len(), "{headers}: {got}");
             assert_eq!(got.contains("allow-origin"), want.contains("allow-origin"));

@@ -11,6 +11,7 @@ use crate::store::Snapshot;
 use crate::wire::http::Head;
 
 use super::body::Body;
+use super::cors::Sharing;
 use super::limiter::Numbers;
 use super::router::Params;
 use super::routes::Route;
@@ -53,8 +54,8 @@ pub struct Response {
     pub content_type: &'static str,
     pub body: Vec<u8>,
     pub headers: Vec<(&'static str, String)>,
-    /// A preflight that was let through: the origin's other header lines.
-    pub is_preflight: bool,
+    /// Which header lines of the origin that asks it carries.
+    pub sharing: Sharing,
     /// Whose memory it is counted as. Set before any handler.
     pub payer: Payer,
     /// The rate limit to show. Set before any handler.
@@ -68,7 +69,7 @@ impl Default for Response {
             content_type: "application/json",
             body: Vec::new(),
             headers: Vec::new(),
-            is_preflight: false,
+            sharing: Sharing::Origin,
             payer: Payer::default(),
             limits: None,
         }

@@ -241,7 +241,7 @@ pub fn write(
     let options = ResponseOptions { frame_options, ..options };
     let mut head = ResponseHead::new(out, response.status, options)
         .header_number("x-request-id", request_id)
-        .lines(|out| out.extend_from_slice(state.cors.text(lines, response.is_preflight)));
+        .lines(|out| out.extend_from_slice(state.cors.text(lines, response.sharing)));
     if let Some(numbers) = response.limits {
         head = head.lines(|out| numbers.write_headers(out));
     }

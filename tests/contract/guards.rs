@@ -298,7 +298,7 @@ fn methods() {
     }
     findings.status(&http.get("/api/v1/nothing/here", None), 404, "unknown path");
     findings.status(&http.get("/nothing", None), 404, "unknown path");
-    findings.status(&http.get("/gateway", None), 404, "gateway without upgrade");
+    findings.status(&http.get("/gateway", None), 426, "gateway without upgrade");
 }
 
 /// Whether another row answers this path with this method.
