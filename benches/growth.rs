@@ -10,7 +10,7 @@ use plexichat::domain::member::MemberLeave;
 use plexichat::domain::message::MessageDelete;
 use plexichat::domain::read_mark::{unread_count, write_unread_counts};
 use plexichat::domain::role::RoleEdit;
-use plexichat::domain::{Audience, Change, Command, Event, EventName, Machine, Output, intent};
+use plexichat::domain::{Audience, Change, Command, Event, EventName, Machine, Now, Output, intent};
 use plexichat::gateway::{FILL_LEN_MAX, Filled};
 use plexichat::id::{ChannelId, MessageId, RoleId, UserId};
 use plexichat::store::records::{Channel, Grant, Member, Nil, Override, Relationship, relation};
@@ -408,7 +408,7 @@ fn unread_world(messages: u64) -> world::World {
     let world = world::World::new(2, 0);
     for begun in (0..messages).step_by(10_000) {
         let mut tx = world.store.begin().expect("nobody else writes");
-        let mut machine = Machine::begin(&mut tx, world::START_MS + begun, 0);
+        let mut machine = Machine::begin(&mut tx, Now::at(world::START_MS + begun), 0);
         for index in begun..messages.min(begun + 10_000) {
             let author = world.users[usize::from(index % 100 == 0)];
             let command = Command::new(author, world::message(world.channel_id).into());
@@ -442,7 +442,7 @@ fn unread_all(channels: u64) -> Figure {
         tx.put(CHANNELS, channel_id, &record);
         tx.put(SERVER_CHANNELS, (world.server_id, channel_id), &Nil {});
     }
-    let mut machine = Machine::begin(&mut tx, world::START_MS, 0);
+    let mut machine = Machine::begin(&mut tx, Now::at(world::START_MS), 0);
     for channel_id in (1..channels).map(ChannelId).chain([world.channel_id]) {
         for _ in 0..UNREAD {
             let command = Command::new(world.users[0], world::message(channel_id).into());

@@ -49,7 +49,7 @@ fn router(criterion: &mut Criterion) {
 /// none of them is ever refused.
 fn limiter(criterion: &mut Criterion) {
     const USER_COUNT: u64 = 1 << 14;
-    let now = Turn { unix_ms: world::START_MS, monotonic_ms: 1_000_000 };
+    let now = Turn::at(world::START_MS, 1_000_000);
     let limiter = new_limiter(&Config::default(), 1 << 21, now);
     let mut count = 0;
     criterion.bench_function("limiter check", |bencher| {

@@ -9,6 +9,8 @@ const SEQUENCE_BITS: u32 = 12;
 const NODE_BITS: u32 = 10;
 const TIME_SHIFT: u32 = SEQUENCE_BITS + NODE_BITS;
 const SEQUENCE_MASK: u64 = (1 << SEQUENCE_BITS) - 1;
+/// The last millisecond that ids have room for, a day before their end: the ids of a day may still follow it.
+const TIME_MAX: u64 = (u64::MAX >> TIME_SHIFT) - 86_400_000;
 
 /// The archived form of an id inside a record.
 macro_rules! archived {
@@ -87,14 +89,15 @@ pub fn first_id_at(unix_ms: u64) -> u64 {
     unix_ms.saturating_sub(EPOCH_MS) << TIME_SHIFT
 }
 
-/// The id that follows `last`, given out at `now_ms` by node `node` (datacenter << 5 | worker).
+/// The id that follows `last`, given out at `now_ms` by node `node` (datacenter << 5 | worker). A clock beyond the
+/// year 2163, where the milliseconds of ids end, counts as that.
 ///
 /// Strictly greater than `last` even when the clock stands still or steps back, and when more than
 /// 4,096 ids fall into one millisecond: then the millisecond in the id runs ahead of the clock.
 pub fn next_id(last: u64, now_ms: u64, node: u16) -> u64 {
     debug_assert!(node < 1 << NODE_BITS);
     let compose = |time: u64, sequence: u64| time << TIME_SHIFT | u64::from(node) << SEQUENCE_BITS | sequence;
-    let now = now_ms.saturating_sub(EPOCH_MS);
+    let now = now_ms.saturating_sub(EPOCH_MS).min(TIME_MAX);
     let last_time = last >> TIME_SHIFT;
     let id = if now > last_time {
         compose(now, 0)
@@ -134,6 +137,14 @@ mod tests {
             assert!(id > last, "step {step}");
             last = id;
         }
+    }
+
+    #[test]
+    fn ids_rise_after_a_clock_beyond_their_end() {
+        let last = next_id(0, u64::MAX, 0);
+        assert_eq!(created_ms(last), EPOCH_MS + TIME_MAX);
+        assert!(next_id(last, u64::MAX, 0) > last);
+        assert!(next_id(last, EPOCH_MS, 1023) > last);
     }
 
     #[test]

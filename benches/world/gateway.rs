@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use plexichat::config::Config;
 use plexichat::domain::credential::hash_secret;
 use plexichat::domain::permission::EVERYONE_DEFAULT;
-use plexichat::domain::{Audience, Command, Event, EventName, Machine, Op, Output, Reply, intent};
+use plexichat::domain::{Audience, Command, Event, EventName, Machine, Now, Op, Output, Reply, intent};
 use plexichat::gateway::{Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard};
 use plexichat::id::{ChannelId, RoleId, ServerId, TokenId, UserId};
 use plexichat::runtime::shared_map::{Writer, shared_map};
@@ -180,6 +180,7 @@ impl Gateway {
         let cx = Cx {
             read: self.snapshot.read(),
             unix_ms: START_MS + self.mono_ms,
+            steady_ms: START_MS + self.mono_ms,
             mono_ms: self.mono_ms,
             allow: &|_| true,
             random: &|| {
@@ -279,7 +280,7 @@ impl Gateway {
     /// A batch of one command, committed; the hub has the new snapshot. Returns what it makes known.
     pub fn commit(&mut self, actor: UserId, op: Op) -> (Reply, Vec<Output>) {
         let mut tx = self.stock.store.begin().expect("nobody else writes");
-        let mut machine = Machine::begin(&mut tx, START_MS + self.mono_ms, 0);
+        let mut machine = Machine::begin(&mut tx, Now::at(START_MS + self.mono_ms), 0);
         let reply = machine.apply(&Command::new(actor, op)).expect("a valid command");
         let outputs = machine.finish();
         tx.commit().expect("there is room");

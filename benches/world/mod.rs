@@ -16,7 +16,7 @@ use plexichat::domain::message::MessageCreate;
 use plexichat::domain::message_view::{Viewer, Writer};
 use plexichat::domain::server::ServerCreate;
 use plexichat::domain::token::NewToken;
-use plexichat::domain::{Command, Machine, Op, Output, Reply};
+use plexichat::domain::{Command, Machine, Now, Op, Output, Reply};
 use plexichat::id::{ChannelId, MessageId, ServerId, UserId};
 use plexichat::store::records::{ArchivedMessage, tier};
 use plexichat::store::tables::{MESSAGES, SERVERS};
@@ -45,7 +45,7 @@ impl World {
     pub fn new(user_count: usize, message_count: usize) -> World {
         let (folder, store) = temporary_store(Sync::Interval);
         let mut tx = store.begin().expect("an empty store takes a transaction");
-        let mut machine = Machine::begin(&mut tx, START_MS, 0);
+        let mut machine = Machine::begin(&mut tx, Now::at(START_MS), 0);
         let mut apply = |actor, op: Op| machine.apply(&Command::new(actor, op)).expect("a valid command");
         let mut tokens = Vec::new();
         let mut users = Vec::new();
@@ -63,7 +63,7 @@ impl World {
         drop(machine.finish());
         let channel_id = tx.get(SERVERS, server_id).and_then(|server| server.default_channel_id.as_ref());
         let channel_id = channel_id.map(ChannelId::from).expect("a new server has a channel");
-        let mut machine = Machine::begin(&mut tx, START_MS, 0);
+        let mut machine = Machine::begin(&mut tx, Now::at(START_MS), 0);
         let mut apply = |actor, op: Op| machine.apply(&Command::new(actor, op)).expect("a valid command");
         let code = "bench".to_string();
         let invite =
@@ -88,7 +88,7 @@ impl World {
     /// Time to apply the commands in one transaction that is not committed.
     pub fn time_apply(&self, commands: &[Command]) -> Duration {
         let mut tx = self.store.begin().expect("nobody else writes");
-        let mut machine = Machine::begin(&mut tx, START_MS + 1, 0);
+        let mut machine = Machine::begin(&mut tx, Now::at(START_MS + 1), 0);
         let begun = Instant::now();
         for command in commands {
             std::hint::black_box(machine.apply(command)).expect("a valid command");
@@ -115,7 +115,7 @@ impl World {
     /// What a message of the first user makes known.
     pub fn message_output(&self) -> Output {
         let mut tx = self.store.begin().expect("nobody else writes");
-        let mut machine = Machine::begin(&mut tx, START_MS + 1, 0);
+        let mut machine = Machine::begin(&mut tx, Now::at(START_MS + 1), 0);
         machine
             .apply(&Command::new(self.users[0], message(self.channel_id).into()))
             .expect("a valid command");

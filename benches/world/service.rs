@@ -16,7 +16,7 @@ use plexichat::wire::http::{ResponseOptions, header_slots, http_date, parse_head
 
 use super::{START_MS, World};
 
-const NOW: Turn = Turn { unix_ms: START_MS + 1_000, monotonic_ms: 1_000_000 };
+const NOW: Turn = Turn::at(START_MS + 1_000, 1_000_000);
 
 /// What all cores share.
 pub struct Shared {

@@ -106,10 +106,11 @@ fn new_token(ctx: &Ctx<'_>) -> (String, NewToken) {
 fn answer_login(ctx: &mut Ctx<'_>, user_id: UserId, token: &str) -> Result<Step> {
     let snapshot = ctx.snapshot();
     let user = snapshot.read().get(USERS, user_id).ok_or(Refusal::TokenInvalid)?;
+    let offset = ctx.now().offset();
     ctx.json(|out| {
         let mut object = Object::new(out);
         object.str("status", "success").str("token", token);
-        view::write_private_user(object.key("user"), user_id, user);
+        view::write_private_user(object.key("user"), user_id, user, offset);
         object.null("challenge_token").null("methods").null("expires_in");
     })
 }
@@ -132,7 +133,7 @@ pub fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
     let email = checked_email(email)?;
     let password = body.str("password", 0..=usize::MAX)?;
     check_password(&config, "password", password)?;
-    let age_verified = check_age(&config, &body, ctx.now_ms())?;
+    let age_verified = check_age(&config, &body, ctx.now().unix_ms)?;
     ctx.account = account::login_key(username);
     // Advice only, but it saves a hash.
     account::require_free(ctx.snapshot().read(), Some(username), None, None)?;
@@ -249,11 +250,11 @@ pub fn refresh(ctx: &mut Ctx<'_>) -> Result<Step> {
 }
 
 pub fn session_list(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let (snapshot, principal, now_ms) = (ctx.snapshot(), ctx.principal(), ctx.now_ms());
+    let (snapshot, principal, now) = (ctx.snapshot(), ctx.principal(), ctx.now());
     ctx.json(|out| {
         let mut list = Array::new(out);
-        for (id, session) in token::live(snapshot.read(), principal.user_id, now_ms) {
-            token::write_session(list.item(), id, session, id == principal.token_id);
+        for (id, session) in token::live(snapshot.read(), principal.user_id, now.steady_ms) {
+            token::write_session(list.item(), id, session, now.offset(), id == principal.token_id);
         }
     })
 }

@@ -29,18 +29,25 @@ pub fn ban_create(ctx: &mut Ctx<'_>) -> Result<Step> {
         return Err(Refusal::AlreadyBanned.into());
     }
     let op = BanCreate { server_id, user_id, reason, delete_message_days };
-    ctx.submit(op, move |ctx, reply| remove_messages(ctx, server_id, user_id, reply))
+    let since_ms = ban::since_ms(ctx.now().unix_ms, delete_message_days);
+    ctx.submit(op, move |ctx, reply| remove_messages(ctx, server_id, user_id, since_ms, reply))
 }
 
 /// His messages go in bounded steps. The ban stands whatever becomes of them: when it was lifted meanwhile, or the
 /// actor may no longer ban, the rest stays.
-fn remove_messages(ctx: &mut Ctx<'_>, server_id: ServerId, user_id: UserId, reply: Reply) -> Result<Step> {
+fn remove_messages(
+    ctx: &mut Ctx<'_>,
+    server_id: ServerId,
+    user_id: UserId,
+    since_ms: u64,
+    reply: Reply,
+) -> Result<Step> {
     match reply {
         Reply::Count(after) if after != 0 => {
-            let op = BanMessagesDelete { server_id, user_id, after: MessageId(after) };
+            let op = BanMessagesDelete { server_id, user_id, after: MessageId(after), since_ms };
             let command = crate::domain::Command::new(ctx.user_id(), op.into());
             let then = move |ctx: &mut Ctx<'_>, reply: Result<Reply>| match reply {
-                Ok(reply) => remove_messages(ctx, server_id, user_id, reply),
+                Ok(reply) => remove_messages(ctx, server_id, user_id, since_ms, reply),
                 Err(error) if error.status < 500 => ctx.success(),
                 Err(error) => Err(error),
             };
@@ -160,7 +167,8 @@ mod tests {
             let store = world.harness.state.store.clone();
             let mut tx = store.begin().unwrap();
             let reacted = pin != 0;
-            let message = Message { author_id: dave, pin, reacted, ..Message::default() };
+            let created_at = id.created_ms();
+            let message = Message { author_id: dave, created_at, pin, reacted, ..Message::default() };
             tx.put(MESSAGES, (channel_id, id), &message);
             tx.put(AUTHOR_MESSAGES, (dave, id), &ChannelRef { id: channel_id });
             tx.commit().unwrap();

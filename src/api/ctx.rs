@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use crate::domain::{Command, Error, Op, Reply, Result};
+use crate::domain::{Command, Error, Now, Op, Reply, Result};
 use crate::effect::password::Source;
 use crate::id::{ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, parse_id};
 use crate::store::Snapshot;
@@ -112,9 +112,14 @@ pub struct Ctx<'r> {
 }
 
 impl<'r> Ctx<'r> {
-    /// Unix milliseconds of this turn.
+    /// Milliseconds of steady time in this turn: what is measured or judged goes by it.
     pub fn now_ms(&self) -> u64 {
         self.state.now_ms()
+    }
+
+    /// The moment of this turn, with wall time for what is shown.
+    pub fn now(&self) -> Now {
+        self.state.moment()
     }
 
     /// The state as this core knows it now. Do not keep it over a step.

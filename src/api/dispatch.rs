@@ -172,7 +172,7 @@ fn authenticate(state: &State, request: &Request<'_>) -> Result<(Principal, Opti
     let token = bearer(&request.head)?;
     let now = state.now();
     let snapshot = state.snapshot();
-    match verify(snapshot.read(), token, now.unix_ms) {
+    match verify(snapshot.read(), token, now.steady_ms) {
         Ok((principal, user)) => Ok((principal, require_usable(user).err())),
         // Only who fails is limited: behind one address may be many, and they have done nothing.
         Err(_) if state.limiter.verification_blocked(now, request.ip) => {

@@ -32,8 +32,8 @@ fn submit_with_new_code(ctx: &mut Ctx<'_>, op: InviteCreate, attempts: u32) -> R
     let op = InviteCreate { code, ..op };
     ctx.submit(op.clone(), move |ctx, reply| match reply {
         Reply::Text(code) => {
-            let snapshot = ctx.snapshot();
-            invite::write_created(&mut ctx.response.body, snapshot.read(), &code)?;
+            let (snapshot, offset) = (ctx.snapshot(), ctx.now().offset());
+            invite::write_created(&mut ctx.response.body, snapshot.read(), offset, &code)?;
             Ok(Step::Done)
         }
         _ if attempts > 1 => submit_with_new_code(ctx, op, attempts - 1),
@@ -50,8 +50,8 @@ fn new_code(len: usize) -> Result<String> {
 
 pub fn invite_get(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (snapshot, code) = (ctx.snapshot(), ctx.param("invite_code"));
-    let now_ms = ctx.now_ms();
-    invite::write_info(&mut ctx.response.body, snapshot.read(), now_ms, &code)?;
+    let now = ctx.now();
+    invite::write_info(&mut ctx.response.body, snapshot.read(), now, &code)?;
     Ok(Step::Done)
 }
 
@@ -74,10 +74,10 @@ pub fn invite_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
 }
 
 pub fn invite_list(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let (server_id, now_ms) = (ctx.path_server()?, ctx.now_ms());
+    let (server_id, now) = (ctx.path_server()?, ctx.now());
     let snapshot = ctx.snapshot();
-    check_list(snapshot.read(), now_ms, ctx.user_id(), server_id)?;
-    ctx.json(|out| invite::write_list(out, snapshot.read(), now_ms, server_id))
+    check_list(snapshot.read(), now.steady_ms, ctx.user_id(), server_id)?;
+    ctx.json(|out| invite::write_list(out, snapshot.read(), now, server_id))
 }
 
 #[cfg(test)]

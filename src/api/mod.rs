@@ -42,6 +42,8 @@ pub mod unsent;
 pub mod users;
 
 #[cfg(test)]
+mod clock_tests;
+#[cfg(test)]
 pub mod fixture;
 #[cfg(test)]
 mod message_world;

@@ -12,9 +12,9 @@ use super::limiter::Limiter;
 use super::system::Pages;
 use super::unsent::Unsent;
 use crate::config::Config;
-use crate::domain::Event;
 use crate::domain::presence::Liveness;
 use crate::domain::version::Versions;
+use crate::domain::{Event, Now};
 use crate::id::UserId;
 use crate::log::Health;
 use crate::observe::CoreMetrics;
@@ -68,8 +68,8 @@ pub struct State {
     pub proxies: TrustedProxies,
     pub versions: Versions,
     pub pages: Pages,
-    /// Unix milliseconds when the process started.
-    pub started_ms: u64,
+    /// When the process started.
+    pub started: Turn,
     snapshot: RefCell<Rc<Snapshot>>,
     /// Events that are not part of the log (typing); the core hands them on after the handler.
     ephemeral: RefCell<Vec<Event>>,
@@ -110,7 +110,7 @@ impl State {
             ephemeral: RefCell::default(),
             touches: RefCell::default(),
             unsent: Unsent::default(),
-            started_ms: now.unix_ms,
+            started: now,
             now: Cell::new(now),
             config,
             store,
@@ -132,14 +132,20 @@ impl State {
         *self.snapshot.borrow_mut() = Rc::new(snapshot);
     }
 
-    /// Both clocks of this turn.
+    /// All clocks of this turn.
     pub fn now(&self) -> Turn {
         self.now.get()
     }
 
-    /// Unix milliseconds of this turn.
+    /// The moment of this turn by wall and steady time.
+    pub fn moment(&self) -> Now {
+        let turn = self.now.get();
+        Now { unix_ms: turn.unix_ms, steady_ms: turn.steady_ms }
+    }
+
+    /// Milliseconds of steady time in this turn: what is measured or judged goes by it.
     pub fn now_ms(&self) -> u64 {
-        self.now.get().unix_ms
+        self.now.get().steady_ms
     }
 
     pub fn set_now(&self, now: Turn) {

@@ -150,7 +150,7 @@ pub fn version_negotiate(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn status(ctx: &mut Ctx<'_>) -> Result<Step> {
     let state = ctx.state;
-    let uptime_s = state.now_ms().saturating_sub(state.started_ms) / 1_000;
+    let uptime_s = (state.now().monotonic_ms - state.started.monotonic_ms) / 1_000;
     ctx.json(|out| {
         let mut object = Object::new(out);
         object.str("state", state.run.text()).raw("version", &state.pages.version_info);

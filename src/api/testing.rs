@@ -49,7 +49,7 @@ impl Harness {
         let store = Arc::new(Store::open(&options).unwrap());
         let router = Router::new(&config.api_api_prefix);
         let liveness = Box::new(|_| Liveness::default());
-        let now = Turn { unix_ms: START_MS, monotonic_ms: 1_000_000 };
+        let now = Turn::at(START_MS, 1_000_000);
         let limiter = new_limiter(&config, 1 << 10, now);
         let config = Arc::new(config);
         let state = State::new(
@@ -70,11 +70,17 @@ impl Harness {
         self.state.set_now(self.state.now().after(ms));
     }
 
+    /// Sets the clock, forwards or backwards.
+    pub fn set_clock(&self, by_ms: i64) {
+        let now = self.state.now();
+        self.state.set_now(Turn { unix_ms: now.unix_ms.strict_add_signed(by_ms), ..now });
+    }
+
     /// Applies a command as the log would.
     pub fn apply(&self, command: &Command) -> Result<Reply> {
         let store = self.state.store.clone();
         let mut tx = store.begin().unwrap();
-        let mut machine = Machine::begin(&mut tx, self.state.now_ms(), 0);
+        let mut machine = Machine::begin(&mut tx, self.state.moment(), 0);
         let reply = machine.apply(command);
         self.outputs.borrow_mut().extend(machine.finish());
         tx.commit().unwrap();

@@ -14,7 +14,8 @@ const MINUTE_MS: u64 = 60_000;
 fn answer_me(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
     let user = snapshot.read().get(USERS, user_id).ok_or(Refusal::TokenInvalid)?;
-    ctx.json(|out| view::write_private_user(out, user_id, user))
+    let offset = ctx.now().offset();
+    ctx.json(|out| view::write_private_user(out, user_id, user, offset))
 }
 
 pub fn me_get(ctx: &mut Ctx<'_>) -> Result<Step> {

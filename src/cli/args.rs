@@ -25,6 +25,10 @@ const SHORTHANDS: [(&str, &str, &str, &str); 5] = [
     ("log-level", "LEVEL", "logging.level", "TRACE, DEBUG, INFO, WARN or ERROR"),
 ];
 
+/// The same for options that are on or off.
+const SWITCHES: [(&str, &str, &str); 1] =
+    [("any-clock", "runtime.any_clock", "Start although the system clock looks wrong")];
+
 const EXAMPLES: &str = "\
 Examples:
   plexichat                                   serve on 127.0.0.1:8000, data in ~/.plexichat/data
@@ -154,7 +158,9 @@ fn with_options(command: clap::Command) -> clap::Command {
         .help("Set any option; may be repeated");
     let shorthands = SHORTHANDS
         .map(|(flag, placeholder, _, help)| Arg::new(flag).long(flag).value_name(placeholder).help(help));
-    command.arg(file).arg(set).args(shorthands)
+    let switches =
+        SWITCHES.map(|(flag, _, help)| Arg::new(flag).long(flag).action(ArgAction::SetTrue).help(help));
+    command.arg(file).arg(set).args(shorthands).args(switches)
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {
@@ -195,6 +201,9 @@ fn inputs(matches: &ArgMatches) -> Inputs {
                 flags.push((format!("--{flag}"), key.to_owned(), value.clone()));
             }
         }
+        for (flag, key, _) in SWITCHES.into_iter().filter(|(flag, ..)| level.get_flag(flag)) {
+            flags.push((format!("--{flag}"), key.to_owned(), "true".to_owned()));
+        }
     }
     let file = levels().filter_map(|level| level.get_one::<PathBuf>("config")).next_back();
     Inputs::of_process(file.cloned(), flags)
@@ -226,6 +235,7 @@ mod tests {
     fn clap_agrees_and_keys_exist() {
         command_line().debug_assert();
         assert!(SHORTHANDS.iter().all(|(_, _, key, _)| OptionRow::find(key).is_some()));
+        assert!(SWITCHES.iter().all(|(_, key, _)| OptionRow::find(key).is_some()));
     }
 
     #[test]
@@ -263,9 +273,17 @@ mod tests {
     }
 
     #[test]
+    fn switches_stand_for_true() {
+        let want = "Serve None [\"--any-clock runtime.any_clock=true\"]";
+        check("--any-clock", want);
+        check("serve --any-clock", want);
+    }
+
+    #[test]
     fn wrong_usage() {
         check("sing", "InvalidSubcommand");
         check("--set x", "ValueValidation");
+        check("--any-clock=true", "TooManyValues");
         check("backup", "MissingRequiredArgument");
         check("--prot 1", "UnknownArgument");
         check("--version", "DisplayVersion");

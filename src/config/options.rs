@@ -106,6 +106,8 @@ options! {
     runtime_cores "runtime.cores": u64 = 0, range(0, 256), "Core threads; 0 = one per available core";
     runtime_pin "runtime.pin": bool = true, ANY, "Bind each core thread to its core";
 
+    runtime_any_clock "runtime.any_clock": bool = false, ANY, "Start although the system clock looks wrong";
+
     store_path "store.path": String = "~/.plexichat/data", Rule::Path, "Folder of the database";
     store_map_size "store.map_size": u64 = 64 * GIB, bytes(16 * MIB, 64 * TIB), "Address space for the database, the most it can grow to; not allocated";
     store_sync "store.sync": String = "always", choice(&["always", "interval"]), "always: answered means on disk; interval: faster, a power cut may lose the last interval";

@@ -175,7 +175,7 @@ pub(super) fn register(machine: &mut Machine<'_, '_>, actor: UserId, op: &Regist
     let user = User {
         username: op.username.clone(),
         email: op.email.clone(),
-        created_at: machine.at,
+        created_at: machine.unix_ms,
         // Without mail there is nothing that could still have to be verified.
         email_verified: true,
         age_verified: op.age_verified,

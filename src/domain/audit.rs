@@ -185,7 +185,7 @@ pub fn record(
         target_name: Some(target.name.to_string()),
         changes,
         reason: reason.map(str::to_string),
-        created_at: machine.at,
+        created_at: machine.unix_ms,
     };
     let id = machine.next_audit_id();
     machine.tx.put(AUDIT, (server_id, id), &entry);

@@ -16,7 +16,7 @@ use super::{member, pin};
 use crate::id::{ChannelId, MessageId, ServerId, UserId, first_id_at};
 use crate::store::Read;
 use crate::store::records::{ArchivedBan, Ban, UserRef, account};
-use crate::store::tables::{AUTHOR_MESSAGES, BAN_ORDER, BANS, CHANNELS, MEMBERS, USERS};
+use crate::store::tables::{AUTHOR_MESSAGES, BAN_ORDER, BANS, CHANNELS, MEMBERS, MESSAGES, USERS};
 use crate::wire::json::{Array, Object};
 
 /// Bans in one answer: the newest.
@@ -47,8 +47,10 @@ pub struct BanDelete {
 pub struct BanMessagesDelete {
     pub server_id: ServerId,
     pub user_id: UserId,
-    /// Only messages after this one.
+    /// Only messages after this one…
     pub after: MessageId,
+    /// …that were sent at this time or later, Unix milliseconds: after the clock was set back ids are ahead of it.
+    pub since_ms: u64,
 }
 
 /// Replies `Count`: the message after which [`BanMessagesDelete`] goes on; 0 when none remains.
@@ -58,9 +60,8 @@ pub(super) fn ban_create(machine: &mut Machine<'_, '_>, actor: UserId, op: &BanC
     if machine.read().contains(BANS, (server_id, user_id)) {
         return Err(Refusal::AlreadyBanned.into());
     }
-    let at = machine.at;
     let order = machine.next_id();
-    let ban = Ban { reason: op.reason.clone(), banned_by: actor, banned_at: at, order };
+    let ban = Ban { reason: op.reason.clone(), banned_by: actor, banned_at: machine.unix_ms, order };
     machine.tx.put(BANS, (server_id, user_id), &ban);
     machine.tx.put(BAN_ORDER, (server_id, order), &UserRef { id: user_id });
     if machine.read().contains(MEMBERS, (server_id, user_id)) {
@@ -73,9 +74,14 @@ pub(super) fn ban_create(machine: &mut Machine<'_, '_>, actor: UserId, op: &BanC
     if op.delete_message_days == 0 {
         return Ok(Reply::Count(0));
     }
-    let first = first_id_at(at.saturating_sub(op.delete_message_days.saturating_mul(DAY_MS)));
-    let after = MessageId(first.saturating_sub(1));
-    Ok(Reply::Count(remove_messages(machine, server_id, user_id, after).0))
+    let since_ms = since_ms(machine.unix_ms, op.delete_message_days);
+    let after = MessageId(first_id_at(since_ms).saturating_sub(1));
+    Ok(Reply::Count(remove_messages(machine, server_id, user_id, after, since_ms).0))
+}
+
+/// Since when messages go that were sent in the last `days`.
+pub fn since_ms(unix_ms: u64, days: u64) -> u64 {
+    unix_ms.saturating_sub(days.saturating_mul(DAY_MS))
 }
 
 /// Whether the actor may ban this user, member or not.
@@ -127,7 +133,7 @@ pub(super) fn ban_messages_delete(
     op: &BanMessagesDelete,
 ) -> Result<Reply> {
     check_unban(machine.read(), machine.at, actor, op.server_id, op.user_id)?;
-    Ok(Reply::Count(remove_messages(machine, op.server_id, op.user_id, op.after).0))
+    Ok(Reply::Count(remove_messages(machine, op.server_id, op.user_id, op.after, op.since_ms).0))
 }
 
 /// Removes his next messages in the server; returns the one after which to go on, or 0.
@@ -136,6 +142,7 @@ fn remove_messages(
     server_id: ServerId,
     user_id: UserId,
     after: MessageId,
+    since_ms: u64,
 ) -> MessageId {
     let read = machine.read();
     // Per channel whether it is of this server, and what to remove there.
@@ -151,7 +158,9 @@ fn remove_messages(
             let server = read.get(CHANNELS, channel_id).and_then(|channel| channel.server());
             (server == Some(server_id), Vec::new())
         });
-        if *ours {
+        let created_at =
+            || read.get(MESSAGES, (channel_id, message_id)).map(|message| message.created_at.to_native());
+        if *ours && created_at().is_none_or(|created_at| created_at >= since_ms) {
             messages.push(message_id);
             found += 1;
         }

@@ -91,7 +91,7 @@ pub(super) fn channel_create(
         nsfw: op.nsfw,
         slowmode_seconds: op.slowmode_seconds,
         read_receipts_enabled: op.read_receipts_enabled,
-        created_at: machine.at,
+        created_at: machine.unix_ms,
         participants: Vec::new(),
     };
     machine.tx.put(CHANNELS, channel_id, &channel);

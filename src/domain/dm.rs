@@ -134,7 +134,7 @@ fn create(machine: &mut Machine<'_, '_>, kind: u8, name: &str, participants: &[U
         kind,
         name: name.to_string(),
         read_receipts_enabled: true,
-        created_at: machine.at,
+        created_at: machine.unix_ms,
         participants: participants.to_vec(),
         ..Channel::default()
     };

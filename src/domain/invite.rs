@@ -9,6 +9,7 @@ use super::event::{Audience, Event, EventName, intent};
 use super::machine::{Machine, Reply};
 use super::permission::{INVITES_CREATE, INVITES_MANAGE, SERVER_MANAGE, Standing, access, standing};
 use super::server::{payload, require_room};
+use super::time::{Now, Offset};
 use super::view::username;
 use super::{ban, member};
 use crate::id::{ChannelId, ServerId, UserId};
@@ -84,7 +85,8 @@ pub(super) fn invite_create(
     machine.tx.put(INVITES, &*op.code, &invite);
     machine.tx.put(SERVER_INVITES, (server_id, &*op.code), &Nil {});
     let mut json = Vec::new();
-    write_view(&mut json, &op.code, machine.read().get(INVITES, &*op.code).expect("just written"));
+    let stored = machine.read().get(INVITES, &*op.code).expect("just written");
+    write_view(&mut json, &op.code, stored, machine.offset());
     let payload = payload(|object| {
         object.id("guild_id", server_id.0).raw("invite", &json);
     });
@@ -235,7 +237,7 @@ fn is_used_up(invite: &ArchivedInvite) -> bool {
     max_uses != 0 && invite.uses.to_native() >= max_uses
 }
 
-/// Unix milliseconds; `None` = never.
+/// In steady time; `None` = never.
 fn expires_at(invite: &ArchivedInvite) -> Option<u64> {
     let max_age_ms = invite.max_age.to_native().saturating_mul(1_000);
     (max_age_ms != 0).then(|| invite.created_at.to_native().saturating_add(max_age_ms))
@@ -265,14 +267,14 @@ fn find_any<'a>(read: Read<'a>, code: &str) -> Result<&'a ArchivedInvite> {
 ///
 /// # Errors
 /// 404 when it is gone.
-pub fn write_created(out: &mut Vec<u8>, read: Read<'_>, code: &str) -> Result<()> {
+pub fn write_created(out: &mut Vec<u8>, read: Read<'_>, offset: Offset, code: &str) -> Result<()> {
     let invite = find_any(read, code)?;
     let mut object = Object::new(out);
     object.str("code", code).id("channel_id", ChannelId::from(&invite.channel_id).0);
     object.id("server_id", ServerId::from(&invite.server_id).0);
     object.u64("max_age", invite.max_age.to_native()).u64("max_uses", invite.max_uses.to_native());
     object.bool("temporary", invite.temporary).u64("uses", invite.uses.to_native());
-    object.time("created_at", invite.created_at.to_native());
+    object.time("created_at", offset.shown(invite.created_at.to_native()));
     Ok(())
 }
 
@@ -280,8 +282,8 @@ pub fn write_created(out: &mut Vec<u8>, read: Read<'_>, code: &str) -> Result<()
 ///
 /// # Errors
 /// 404 unknown, revoked, expired or used up.
-pub fn write_info(out: &mut Vec<u8>, read: Read<'_>, at: u64, code: &str) -> Result<()> {
-    let invite = find(read, at, code)?;
+pub fn write_info(out: &mut Vec<u8>, read: Read<'_>, now: Now, code: &str) -> Result<()> {
+    let invite = find(read, now.steady_ms, code)?;
     let server_id = ServerId::from(&invite.server_id);
     let mut object = Object::new(out);
     object.str("code", code).id("server_id", server_id.0);
@@ -289,7 +291,7 @@ pub fn write_info(out: &mut Vec<u8>, read: Read<'_>, at: u64, code: &str) -> Res
     object.id("channel_id", ChannelId::from(&invite.channel_id).0);
     object.id("inviter_id", UserId::from(&invite.inviter_id).0);
     object.u64("uses", invite.uses.to_native()).u64("max_uses", invite.max_uses.to_native());
-    object.opt_time("expires_at", expires_at(invite));
+    object.opt_time("expires_at", expires_at(invite).map(|at| now.offset().shown(at)));
     Ok(())
 }
 
@@ -310,25 +312,26 @@ pub fn is_hidden_from(read: Read<'_>, at: u64, viewer: &Standing<'_>, code: &str
 }
 
 /// The invites of a server that still work, newest first, as a JSON list.
-pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, at: u64, server_id: ServerId) {
+pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, now: Now, server_id: ServerId) {
     let codes = codes(read, server_id);
-    let live = codes.iter().filter_map(|code| find(read, at, code).ok().map(|invite| (code, invite)));
+    let live =
+        codes.iter().filter_map(|code| find(read, now.steady_ms, code).ok().map(|invite| (code, invite)));
     let mut live: Vec<_> = live.collect();
     live.sort_by_key(|(_, invite)| std::cmp::Reverse(invite.id.to_native()));
     let mut list = Array::new(out);
     for (code, invite) in live {
-        write_view(list.item(), code, invite);
+        write_view(list.item(), code, invite, now.offset());
     }
 }
 
 /// `InviteResponse`.
-fn write_view(out: &mut Vec<u8>, code: &str, invite: &ArchivedInvite) {
+fn write_view(out: &mut Vec<u8>, code: &str, invite: &ArchivedInvite, offset: Offset) {
     let mut object = Object::new(out);
     object.str("code", code).id("server_id", ServerId::from(&invite.server_id).0);
     object.id("channel_id", ChannelId::from(&invite.channel_id).0);
     object.id("inviter_id", UserId::from(&invite.inviter_id).0);
     object.u64("uses", invite.uses.to_native()).u64("max_uses", invite.max_uses.to_native());
     object.u64("max_age", invite.max_age.to_native()).bool("temporary", invite.temporary);
-    object.time("created_at", invite.created_at.to_native());
-    object.opt_time("expires_at", expires_at(invite));
+    object.time("created_at", offset.shown(invite.created_at.to_native()));
+    object.opt_time("expires_at", expires_at(invite).map(|at| offset.shown(at)));
 }

@@ -397,7 +397,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(seed);
         let (store, _folder) = store();
         let mut tx = store.begin().unwrap();
-        let mut machine = Machine::begin(&mut tx, AT, 0);
+        let mut machine = Machine::begin(&mut tx, crate::domain::Now::at(AT), 0);
         let (mut ids, mut longest) = (Vec::new(), 0);
         for _ in 0..60 {
             (0..150).for_each(|_| step(&mut machine, &mut random, &mut ids));
@@ -414,7 +414,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(seed);
         let (store, _folder) = store();
         let mut tx = store.begin().unwrap();
-        let mut machine = Machine::begin(&mut tx, AT, 0);
+        let mut machine = Machine::begin(&mut tx, crate::domain::Now::at(AT), 0);
         let mut ids: Vec<MessageId> =
             (0..9_000).map(|index| put(&mut machine, CHANNELS[index % 7 / 3], AUTHORS[index % 3])).collect();
         assert_eq!(machine.read().len(LEDGER_WINDOWS), 0);
@@ -440,7 +440,7 @@ mod tests {
     fn posting_takes_in_what_came_before() {
         let (store, _folder) = store();
         let mut tx = store.begin().unwrap();
-        let mut machine = Machine::begin(&mut tx, AT, 0);
+        let mut machine = Machine::begin(&mut tx, crate::domain::Now::at(AT), 0);
         let (channel_id, author) = (CHANNELS[0], AUTHORS[0]);
         for _ in 0..2 * WALK_MAX {
             put(&mut machine, channel_id, author);
@@ -462,7 +462,7 @@ mod tests {
     fn a_tree_of_windows_adds_up() {
         let (store, _folder) = store();
         let mut tx = store.begin().unwrap();
-        let machine = Machine::begin(&mut tx, AT, 0);
+        let machine = Machine::begin(&mut tx, crate::domain::Now::at(AT), 0);
         let (owner, channel_id) = (Owner::Channel(CHANNELS[0]), CHANNELS[0]);
         let windows = [0, 1, 511, 512, 513, 1_024, 262_143, 262_144, 262_145, 600_000];
         for window in windows {

@@ -1,18 +1,25 @@
 //! The deterministic state machine: a batch of commands over one write transaction.
 //!
-//! Invariant: no clock, no randomness, no configuration. Time is given and never runs backwards; ids are counted
-//! out here, so a later command never gets a smaller id; secrets come in the command.
+//! Invariant: no clock, no randomness, no configuration. Time is given: wall time for what people see, which steps
+//! whenever somebody sets the clock, and steady time for everything that is measured, which never runs backwards
+//! (see [`super::time`]). Ids are counted out here, so a later command never gets a smaller id whatever
+//! the clock does; secrets come in the command.
 
 use super::command::{Command, dispatch};
 use super::error::{Error, Result};
 use super::event::{Change, Event, Output};
+use super::time::{Now, Offset};
 use crate::id::{AuditId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, created_ms, next_id};
 use crate::store::records::Meta;
 use crate::store::tables::META;
 use crate::store::{Read, Tx};
 
 const LAST_ID: &str = "last_id";
+/// Steady time of the last batch. Stores of earlier versions have wall time here that never ran backwards: steady
+/// time goes on from it, so that what they have stored keeps its length.
 const LAST_AT: &str = "last_at";
+/// Wall time of the last batch.
+const LAST_UNIX: &str = "last_unix";
 const APPLIED: &str = "applied";
 
 /// What a command gives back to the one who asked.
@@ -36,8 +43,11 @@ pub enum Reply {
 /// A write transaction with the counters that make applying deterministic.
 pub struct Machine<'t, 'e> {
     pub tx: &'t mut Tx<'e>,
-    /// Unix milliseconds; the same for the whole batch, never before an earlier batch.
+    /// Steady time in milliseconds, the same for the whole batch, never before an earlier batch: for everything that
+    /// is measured or judged. Stored with the name of a moment, it is shown with [`Machine::offset`].
     pub at: u64,
+    /// Unix milliseconds by the clock, the same for the whole batch: for what is shown as it was then.
+    pub unix_ms: u64,
     last_id: u64,
     node: u16,
     applied: u64,
@@ -45,11 +55,12 @@ pub struct Machine<'t, 'e> {
 }
 
 impl<'t, 'e> Machine<'t, 'e> {
-    /// Begins a batch at `now_ms`. `node` is datacenter << 5 | worker of the ids given out.
-    pub fn begin(tx: &'t mut Tx<'e>, now_ms: u64, node: u16) -> Machine<'t, 'e> {
+    /// Begins a batch. `node` is datacenter << 5 | worker of the ids given out.
+    pub fn begin(tx: &'t mut Tx<'e>, now: Now, node: u16) -> Machine<'t, 'e> {
         let meta = |key: &'static str| tx.get(META, key).map_or(0, |meta| meta.value.to_native());
         let (last_id, last_at, applied) = (meta(LAST_ID), meta(LAST_AT), meta(APPLIED));
-        Machine { tx, at: now_ms.max(last_at), last_id, node, applied, outputs: Vec::new() }
+        let (at, unix_ms) = (now.steady_ms.max(last_at), now.unix_ms);
+        Machine { tx, at, unix_ms, last_id, node, applied, outputs: Vec::new() }
     }
 
     /// Applies one command: all of it or, with an error, nothing.
@@ -68,6 +79,7 @@ impl<'t, 'e> Machine<'t, 'e> {
     pub fn finish(self) -> Vec<Output> {
         self.tx.put(META, LAST_ID, &Meta { value: self.last_id });
         self.tx.put(META, LAST_AT, &Meta { value: self.at });
+        self.tx.put(META, LAST_UNIX, &Meta { value: self.unix_ms });
         self.tx.put(META, APPLIED, &Meta { value: self.applied });
         self.outputs
     }
@@ -77,10 +89,15 @@ impl<'t, 'e> Machine<'t, 'e> {
         self.tx.read()
     }
 
-    /// The next id of the one generator; wrap it: `ChannelId(machine.next_id())`.
+    /// With what steady time is shown.
+    pub fn offset(&self) -> Offset {
+        Offset::between(self.unix_ms, self.at)
+    }
+
+    /// The next id of the one generator; wrap it: `ChannelId(machine.next_id())`. It has the time of the clock in it,
+    /// or, after the clock was set back, that of the id before.
     pub fn next_id(&mut self) -> u64 {
-        self.last_id = next_id(self.last_id, self.at, self.node);
-        debug_assert!(created_ms(self.last_id) <= self.at + 60_000, "ids run ahead of the clock");
+        self.last_id = next_id(self.last_id, self.unix_ms, self.node);
         self.last_id
     }
 
@@ -95,6 +112,18 @@ impl<'t, 'e> Machine<'t, 'e> {
     pub fn change(&mut self, change: Change) {
         self.outputs.push(Output::Change(change));
     }
+}
+
+/// Steady and wall time of the last batch of a store; `None` before the first.
+pub fn last_moment(read: Read<'_>) -> Option<(u64, u64)> {
+    let meta = |key: &'static str| read.get(META, key).map(|meta| meta.value.to_native());
+    let at = meta(LAST_AT)?;
+    Some((at, meta(LAST_UNIX).unwrap_or(at)))
+}
+
+/// The time in the last id that a store has given out, Unix milliseconds; `None` before the first.
+pub fn last_id_ms(read: Read<'_>) -> Option<u64> {
+    read.get(META, LAST_ID).map(|meta| created_ms(meta.value.to_native()))
 }
 
 /// Commands that can only come from the server itself refuse other actors.

@@ -208,7 +208,7 @@ pub fn check_role_change(
 
 /// Makes a user a member: GUILD_CREATE to him, then he belongs. The caller has checked that he does not yet.
 pub(super) fn add(machine: &mut Machine<'_, '_>, server_id: ServerId, user_id: UserId, temporary: bool) {
-    let member = Member { joined_at: machine.at, temporary, ..Member::default() };
+    let member = Member { joined_at: machine.unix_ms, temporary, ..Member::default() };
     machine.tx.put(MEMBERS, (server_id, user_id), &member);
     machine.tx.put(USER_SERVERS, (user_id, server_id), &Nil {});
     if temporary {
@@ -223,10 +223,10 @@ pub(super) fn add(machine: &mut Machine<'_, '_>, server_id: ServerId, user_id: U
 
 /// GUILD_MEMBER_ADD to everybody else.
 pub(super) fn emit_added(machine: &mut Machine<'_, '_>, server_id: ServerId, user_id: UserId) {
-    let (read, at) = (machine.read(), machine.at);
+    let (read, joined_at) = (machine.read(), machine.unix_ms);
     let payload = payload(|object| {
         write_user(object, read, server_id, user_id);
-        object.raw("roles", b"[]").time("joined_at", at);
+        object.raw("roles", b"[]").time("joined_at", joined_at);
     });
     let audience = Audience::members(server_id);
     let event = Event::new(EventName::GuildMemberAdd, intent::GUILD_MEMBERS, audience, payload);

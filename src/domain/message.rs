@@ -212,7 +212,7 @@ pub(super) fn message_create(
     let message = Message {
         author_id: author,
         content: op.content.clone(),
-        created_at: at,
+        created_at: machine.unix_ms,
         reply_to_id: op.reply_to_id,
         embeds: op.embeds.clone(),
         ..Message::default()
@@ -234,7 +234,7 @@ pub(super) fn message_edit(machine: &mut Machine<'_, '_>, author: UserId, op: &M
     let (scope, slow) = (Scope::of(op.channel_id, access.channel), is_slowed(&access));
     let mut message = Message::from(message);
     message.content.clone_from(&op.content);
-    message.edited_at = Some(at);
+    message.edited_at = Some(machine.unix_ms);
     machine.tx.put(MESSAGES, (op.channel_id, op.message_id), &message);
     if slow {
         machine.tx.put(SLOWMODE, (op.channel_id, author), &Meta { value: at });

@@ -4,6 +4,7 @@ use super::error::{Refusal, Result};
 use super::event::Change;
 use super::machine::{Machine, Reply};
 use super::relationship;
+use super::time::Offset;
 use crate::id::UserId;
 use crate::store::Read;
 use crate::store::records::{ArchivedPresence, Presence, account, status};
@@ -26,7 +27,9 @@ pub struct PresenceSet {
 /// What does not stand in the state but decides what is visible.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
+    /// Steady time, and with what it is shown.
     pub now_ms: u64,
+    pub offset: Offset,
     /// `presence.timeout_ms`.
     pub rest_timeout_ms: u64,
 }
@@ -36,7 +39,7 @@ pub struct Moment {
 pub struct Liveness {
     /// Has a live session, or one that was lost less than the grace ago.
     pub online: bool,
-    /// When he was last shown offline, Unix milliseconds; 0 = not since the server started.
+    /// When he was last shown offline, in steady time; 0 = not since the server started.
     pub gone_at_ms: u64,
 }
 
@@ -119,11 +122,12 @@ pub fn write_presence(
 ) {
     let shown = shown(read, viewer, target, live, moment);
     let custom = read.get(PRESENCES, target).filter(|_| viewer == target || shown != status::OFFLINE);
+    let last_seen = last_seen(read, viewer, target, live, shown, moment.now_ms);
     let mut object = Object::new(out);
     object.id("user_id", target.0).str("status", status::text(shown));
     object.opt_str("custom_status", custom.and_then(|presence| presence.custom_status.as_deref()));
     object.opt_str("custom_emoji", custom.and_then(|presence| presence.custom_emoji.as_deref()));
-    object.opt_time("last_seen", last_seen(read, viewer, target, live, shown, moment.now_ms));
+    object.opt_time("last_seen", last_seen.map(|at| moment.offset.shown(at)));
 }
 
 /// Replies whether anything was stored.

@@ -68,7 +68,7 @@ pub fn adding_access<'a>(
 }
 
 pub(super) fn reaction_add(machine: &mut Machine<'_, '_>, actor: UserId, op: &ReactionAdd) -> Result<Reply> {
-    let (read, at) = (machine.read(), machine.at);
+    let (read, at, now) = (machine.read(), machine.at, machine.unix_ms);
     let (access, message) = adding_access(read, op.channel_id, op.message_id, actor, at)?;
     let mut set = read.get(REACTION_SETS, op.message_id).map(ReactionSet::from).unwrap_or_default();
     let position = set.entries.iter().position(|entry| same(&entry.emoji, &op.emoji));
@@ -97,7 +97,7 @@ pub(super) fn reaction_add(machine: &mut Machine<'_, '_>, actor: UserId, op: &Re
     }
     let order = machine.next_id();
     machine.tx.put(REACTION_SETS, op.message_id, &set);
-    machine.tx.put(REACTIONS, (op.message_id, index, actor), &Reaction { at, order });
+    machine.tx.put(REACTIONS, (op.message_id, index, actor), &Reaction { at: now, order });
     machine.tx.put(REACTION_ORDER, (op.message_id, index, order, actor), &Nil {});
     machine.tx.delete(REACTION_PLACES, (op.message_id, index, actor));
     if let Some(message) = first {

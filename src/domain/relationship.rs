@@ -123,13 +123,13 @@ fn require_room(read: Read<'_>, user_id: UserId, whose: &'static str) -> Result<
 
 fn put(machine: &mut Machine<'_, '_>, user_id: UserId, other: UserId, kind: u8, message: Option<&str>) {
     let message = message.map(str::to_string);
-    let relationship = Relationship { kind, created_at: machine.at, message };
+    let relationship = Relationship { kind, created_at: machine.unix_ms, message };
     machine.tx.put(RELATIONSHIPS, (user_id, other), &relationship);
     let mut payload = Vec::new();
     {
         let mut object = Object::new(&mut payload);
         object.id("user_id", other.0).str("username", view::username(machine.read(), other));
-        object.str("status", relation::text(kind)).time("created_at", machine.at);
+        object.str("status", relation::text(kind)).time("created_at", machine.unix_ms);
         if kind == relation::PENDING_INCOMING {
             object.opt_str("message", relationship.message.as_deref());
         }

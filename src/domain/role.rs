@@ -78,7 +78,7 @@ pub(super) fn role_create(machine: &mut Machine<'_, '_>, actor: UserId, op: &Rol
         hoist: op.hoist,
         mentionable: op.mentionable,
         is_default: false,
-        created_at: machine.at,
+        created_at: machine.unix_ms,
     };
     machine.tx.put(ROLES, (op.server_id, role_id), &role);
     emit(machine, EventName::GuildRoleCreate, op.server_id, role_id);

@@ -53,7 +53,7 @@ pub(super) fn server_create(
     op: &ServerCreate,
 ) -> Result<Reply> {
     require_room(machine.read(), actor, op.server_count_max)?;
-    let at = machine.at;
+    let now = machine.unix_ms;
     let server_id = ServerId(machine.next_id());
     let everyone_id = RoleId(machine.next_id());
     let channel_id = ChannelId(machine.next_id());
@@ -68,7 +68,7 @@ pub(super) fn server_create(
         bits: bits_of(&permissions),
         permissions,
         is_default: true,
-        created_at: at,
+        created_at: now,
         ..Role::default()
     };
     let general = Channel {
@@ -76,7 +76,7 @@ pub(super) fn server_create(
         kind: channel_kind::TEXT,
         name: FIRST_CHANNEL.to_string(),
         read_receipts_enabled: true,
-        created_at: at,
+        created_at: now,
         ..Channel::default()
     };
     let server = Server {
@@ -85,7 +85,7 @@ pub(super) fn server_create(
         owner_id: actor,
         default_channel_id: Some(channel_id),
         everyone_role_id: everyone_id,
-        created_at: at,
+        created_at: now,
         ..Server::default()
     };
     machine.tx.put(SERVERS, server_id, &server);

@@ -109,7 +109,7 @@ pub(super) fn settings_put(machine: &mut Machine<'_, '_>, actor: UserId, op: &Se
     for (key, value) in &op.entries {
         let key = (actor, key.as_str());
         let created_at = machine.tx.get(SETTINGS, key).map(|setting| setting.created_at.to_native());
-        let (created_at, updated_at) = (created_at.unwrap_or(machine.at), machine.at);
+        let (created_at, updated_at) = (created_at.unwrap_or(machine.unix_ms), machine.unix_ms);
         machine.tx.put(SETTINGS, key, &Setting { value: value.clone(), created_at, updated_at });
     }
     Ok(Reply::Done)

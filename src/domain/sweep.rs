@@ -293,7 +293,7 @@ fn leading_bytes(code: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Change, Command, EventName, Op, Output};
+    use crate::domain::{Change, Command, EventName, Now, Op, Output};
     use crate::store::records::*;
     use crate::store::{Options, Store, Sync, Tx};
 
@@ -323,7 +323,7 @@ mod tests {
 
         fn apply(&self, at: u64, actor: UserId, op: impl Into<Op>) -> (Result<Reply>, Vec<Output>) {
             let mut tx = self.store.begin().unwrap();
-            let mut machine = Machine::begin(&mut tx, at, 0);
+            let mut machine = Machine::begin(&mut tx, Now::at(at), 0);
             let reply = machine.apply(&Command::new(actor, op.into()));
             let outputs = machine.finish();
             tx.commit().unwrap();

@@ -7,6 +7,7 @@ use super::credential::Secret;
 use super::error::{Refusal, Result};
 use super::event::{Change, Revocation};
 use super::machine::{Machine, Reply, require_system};
+use super::time::Offset;
 use crate::id::{TokenId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedToken, Credential, Nil, Token, account};
@@ -80,13 +81,13 @@ pub fn live<'a>(
 }
 
 /// `SessionResponse`.
-pub fn write_session(out: &mut Vec<u8>, id: TokenId, token: &ArchivedToken, current: bool) {
+pub fn write_session(out: &mut Vec<u8>, id: TokenId, token: &ArchivedToken, offset: Offset, current: bool) {
     let mut object = Object::new(out);
     object.id("id", id.0).null("device_id").str("ip_address", &token.ip_address);
     object.opt_str("user_agent", token.user_agent.as_deref());
-    object.time("created_at", token.created_at.to_native());
-    object.time("expires_at", token.expires_at.to_native());
-    object.time("last_activity", token.last_activity.to_native());
+    object.time("created_at", offset.shown(token.created_at.to_native()));
+    object.time("expires_at", offset.shown(token.expires_at.to_native()));
+    object.time("last_activity", offset.shown(token.last_activity.to_native()));
     object.bool("current", current);
 }
 

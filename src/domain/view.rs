@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use super::time::Offset;
 use crate::id::UserId;
 use crate::store::Read;
 use crate::store::records::{ArchivedUser, account, badge};
@@ -45,7 +46,7 @@ pub fn write_public_user(out: &mut Vec<u8>, id: UserId, user: &ArchivedUser) {
 }
 
 /// `UserResponse`: what only the user himself sees.
-pub fn write_private_user(out: &mut Vec<u8>, id: UserId, user: &ArchivedUser) {
+pub fn write_private_user(out: &mut Vec<u8>, id: UserId, user: &ArchivedUser, offset: Offset) {
     let mut object = Object::new(out);
     object.id("id", id.0).str("username", &user.username).str("email", &user.email);
     write_avatar_url(object.key("avatar_url"), id);
@@ -55,7 +56,7 @@ pub fn write_private_user(out: &mut Vec<u8>, id: UserId, user: &ArchivedUser) {
     write_badges(object.key("badges"), user);
     let frozen = user.state == account::FROZEN;
     object.str("deletion_status", if frozen { "frozen" } else { "active" });
-    object.opt_time("deletion_at", user.deletion_at.as_ref().map(|at| at.to_native()));
+    object.opt_time("deletion_at", user.deletion_at.as_ref().map(|at| offset.shown(at.to_native())));
 }
 
 /// The user of member events: id, username, avatar_url.

@@ -170,7 +170,7 @@ impl Hub {
         let ip = self.connections[id as usize].ip();
         let token = d.get("token").and_then(Value::as_str).unwrap_or_default();
         let Some(verified) =
-            verify(cx.read, token, cx.unix_ms).ok().filter(|v| require_usable(v.user).is_ok())
+            verify(cx.read, token, cx.steady_ms).ok().filter(|v| require_usable(v.user).is_ok())
         else {
             (cx.allow)(Ask::Failed(ip));
             return Err(&Close::AUTHENTICATION_FAILED);
@@ -324,7 +324,7 @@ impl Hub {
         let (core, slot) = resume.session_id.place(self.secret);
         let own = self.connections[id as usize].session;
         let verified =
-            verify(cx.read, &resume.token, cx.unix_ms).ok().filter(|v| require_usable(v.user).is_ok());
+            verify(cx.read, &resume.token, cx.steady_ms).ok().filter(|v| require_usable(v.user).is_ok());
         let session =
             self.sessions.get(slot as usize).filter(|s| core == self.core && s.id == resume.session_id);
         let rightful = match (&verified, session) {
@@ -444,9 +444,9 @@ impl Hub {
         let user_id = self.sessions[slot as usize].user_id;
         let Some(channel_id) = d.get("channel_id").and_then(Value::as_id).map(ChannelId) else { return };
         let event = if start {
-            typing::start_event(cx.read, user_id, channel_id, cx.unix_ms)
+            typing::start_event(cx.read, user_id, channel_id, cx.steady_ms)
         } else {
-            typing::stop_event(cx.read, user_id, channel_id, cx.unix_ms)
+            typing::stop_event(cx.read, user_id, channel_id, cx.steady_ms)
         };
         let Ok(Some(event)) = event else { return };
         if start {
@@ -464,7 +464,7 @@ impl Hub {
             return;
         }
         let user_id = self.sessions[slot as usize].user_id;
-        if let Ok(Some(event)) = typing::stop_event(cx.read, user_id, channel_id, cx.unix_ms) {
+        if let Ok(Some(event)) = typing::stop_event(cx.read, user_id, channel_id, cx.steady_ms) {
             self.broadcast(cx, event.into());
         }
     }
@@ -486,7 +486,7 @@ impl Hub {
 fn still_valid(cx: &Cx<'_>, token_id: TokenId, user_id: UserId) -> bool {
     let token = cx.read.get(TOKENS, token_id);
     let user = cx.read.get(USERS, user_id);
-    token.is_some_and(|token| token.expires_at.to_native() > cx.unix_ms)
+    token.is_some_and(|token| token.expires_at.to_native() > cx.steady_ms)
         && user.is_some_and(|user| require_usable(user).is_ok())
 }
 

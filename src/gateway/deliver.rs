@@ -64,7 +64,7 @@ impl Hub {
             Change::TokenRevoked { token_id, user_id, how } => self.revoke(cx, token_id, user_id, how),
             Change::PresenceStored { user_id } => {
                 if self.home_of(user_id) == self.core {
-                    let effects = self.home.stored(cx.read, cx.unix_ms, user_id);
+                    let effects = self.home.stored(cx.read, cx.steady_ms, user_id);
                     self.carry_out(cx, effects);
                 }
             }
@@ -249,7 +249,7 @@ impl Hub {
 
     fn with_presence(&self, cx: &Cx<'_>, payload: &[u8], user_id: UserId) -> Vec<u8> {
         let stored = cx.read.get(PRESENCES, user_id);
-        let shown = visible_status(stored, cx.live.get(user_id), cx.unix_ms, self.home.rest_timeout_ms());
+        let shown = visible_status(stored, cx.live.get(user_id), cx.steady_ms, self.home.rest_timeout_ms());
         let mut out = payload[..payload.len() - 1].to_vec();
         out.extend_from_slice(b",\"presence\":{\"status\":\"");
         out.extend_from_slice(status::text(shown).as_bytes());

@@ -43,7 +43,7 @@ impl Hub {
         let Some(session) = self.sessions.get(connection.session as usize) else { return };
         // A token that is gone was revoked: the batch that did it ends the session.
         let Some(token) = cx.read.get(TOKENS, session.token_id) else { return };
-        let left = token.expires_at.to_native().saturating_sub(cx.unix_ms);
+        let left = token.expires_at.to_native().saturating_sub(cx.steady_ms);
         if left <= u64::from(wait) + LOOK_LATE_MS {
             self.expiries.push(Reverse((cx.mono_ms + left, id, connection.generation)));
         }
@@ -67,7 +67,7 @@ impl Hub {
             let slot = self.connections[id as usize].session;
             let Some(session) = self.sessions.get(slot as usize) else { continue };
             let token = cx.read.get(TOKENS, session.token_id);
-            if token.is_some_and(|token| token.expires_at.to_native() > cx.unix_ms) {
+            if token.is_some_and(|token| token.expires_at.to_native() > cx.steady_ms) {
                 // Its use has made it last longer, or the clock was set back.
                 self.watch_expiry(cx, id, LOOK_MS);
                 continue;

@@ -102,7 +102,10 @@ pub enum Ask {
 /// The moment in which something happens: the core's snapshot and clock.
 pub struct Cx<'a> {
     pub read: Read<'a>,
+    /// Wall time in milliseconds: for what is compared with times of the wall.
     pub unix_ms: u64,
+    /// Steady time in milliseconds.
+    pub steady_ms: u64,
     /// Monotonic milliseconds, the same on all cores.
     pub mono_ms: u64,
     pub allow: &'a dyn Fn(Ask) -> bool,
@@ -538,12 +541,12 @@ impl Hub {
         match mail {
             Mail::Event(event) => self.deliver(cx, &event, std::iter::empty()),
             Mail::Up { user_id, session, new } => {
-                let effects = self.home.up(cx.read, cx.unix_ms, user_id, session, new);
+                let effects = self.home.up(cx.read, cx.steady_ms, user_id, session, new);
                 self.carry_out(cx, effects);
             }
-            Mail::Down { user_id, session } => self.home.down(cx.unix_ms, user_id, session),
+            Mail::Down { user_id, session } => self.home.down(cx.steady_ms, user_id, session),
             Mail::Ended { user_id, session } => {
-                let effects = self.home.ended(cx.unix_ms, user_id, session);
+                let effects = self.home.ended(cx.steady_ms, user_id, session);
                 self.carry_out(cx, effects);
             }
             Mail::Evict(session) => self.evict(cx, session),
@@ -658,9 +661,9 @@ impl Hub {
     fn tell_lapsed(&mut self, cx: &Cx<'_>) {
         let before = self.dispatch_count;
         for _ in 0..LAPSED_PER_TICK / LAPSED_PER_STEP {
-            let effects = self.home.tick(cx.read, cx.unix_ms, LAPSED_PER_STEP);
+            let effects = self.home.tick(cx.read, cx.steady_ms, LAPSED_PER_STEP);
             self.carry_out(cx, effects);
-            if !self.home.has_due(cx.unix_ms) {
+            if !self.home.has_due(cx.steady_ms) {
                 return;
             }
             if self.dispatch_count - before > LAPSED_DISPATCHES_MAX {

@@ -15,9 +15,9 @@ use super::health::{Health, Trouble};
 use super::port::{Doorbell, Port};
 use super::watch::Watch;
 use super::{Delivery, NO_REPLY, Submission, Ticket};
-use crate::domain::{Command, Error, Machine, Output, Refusal, Reply};
+use crate::domain::{Command, Error, Machine, Now, Output, Refusal, Reply};
 use crate::observe::WriterMetrics;
-use crate::runtime::clock::now_unix_ms;
+use crate::runtime::clock::{StepWatch, Turn};
 use crate::runtime::wake::Wake;
 use crate::store::{Room, Store, Tx, WriteError, take_damage};
 
@@ -121,7 +121,9 @@ pub fn start(
         probed: None,
     };
     let (last_sync, unsynced) = (Instant::now(), false);
-    let mut state = Local { store, options, cores, published, metrics, last_sync, unsynced, condition };
+    let steps = StepWatch::default();
+    let mut state =
+        Local { store, options, cores, published, metrics, last_sync, unsynced, condition, steps };
     let (bell, ending) = (doorbell.clone(), stop.clone());
     let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
         bell.attach();
@@ -151,6 +153,7 @@ struct Local {
     last_sync: Instant,
     unsynced: bool,
     condition: Condition,
+    steps: StepWatch,
 }
 
 /// Whether changes are taken, and since when not.
@@ -184,6 +187,7 @@ impl Local {
     fn run(&mut self, doorbell: &Doorbell, stop: &AtomicBool) {
         loop {
             let stopping = stop.load(Ordering::Acquire);
+            self.watch_clock();
             self.sync_if_due(stopping);
             if self.push_overflow() {
                 std::thread::sleep(RETRY);
@@ -204,6 +208,18 @@ impl Local {
                     stop.load(Ordering::Acquire) || cores.iter().any(|core| !core.submissions.is_empty())
                 });
             }
+        }
+    }
+
+    /// Says when the clock was set; at the latest [`IDLE`] afterwards.
+    fn watch_clock(&mut self) {
+        if let Some(step_ms) = self.steps.look() {
+            let direction = if step_ms > 0 { "forwards" } else { "backwards" };
+            tracing::warn!(
+                step_ms,
+                "the system clock was set {direction} (or the machine has slept): what is shown follows it, pauses \
+                 and lives do not, IDs never go backwards"
+            );
         }
     }
 
@@ -298,9 +314,13 @@ impl Local {
             return Err(WriteError::Full.into());
         }
         take_damage();
-        let begun = Instant::now();
+        let (begun, now) = (Instant::now(), Turn::now());
         let mut tx: Tx<'_> = self.store.begin()?;
-        let mut machine = Machine::begin(&mut tx, now_unix_ms(), self.options.node);
+        let mut machine = Machine::begin(
+            &mut tx,
+            Now { unix_ms: now.unix_ms, steady_ms: now.steady_ms },
+            self.options.node,
+        );
         let mut replies = Vec::with_capacity(batch.len());
         for (index, (_, command)) in batch.iter().enumerate() {
             if let Some(error) = machine.tx.error() {

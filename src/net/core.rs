@@ -264,6 +264,7 @@ impl Core {
         let cx = Cx {
             read: snapshot.read(),
             unix_ms: now.unix_ms,
+            steady_ms: now.steady_ms,
             mono_ms: now.monotonic_ms,
             allow: &allow,
             random: &random,
@@ -833,7 +834,7 @@ mod tests {
             websocket_identify_interval_ms: interval_ms,
             ..Config::default()
         };
-        let now = Turn { unix_ms: 1_700_000_000_000, monotonic_ms: 1_000 };
+        let now = Turn::at(1_700_000_000_000, 1_000);
         let allowance = Allowance::new(new_limiter(&config, 1 << 12, now), &config);
         (0..1_000).filter(|_| allowance.ask(now, Ask::Identify(TokenId(1)))).count()
     }

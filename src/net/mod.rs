@@ -6,6 +6,7 @@
 
 pub mod admission;
 mod burst;
+mod clock;
 pub mod connections;
 mod core;
 pub mod http;

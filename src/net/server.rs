@@ -8,6 +8,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::admission::Admission;
+use super::clock::start_clock;
 use super::connections::Connections;
 use super::core::{Core, Parts, Sleep};
 use super::http::{self, Backend};
@@ -107,6 +108,7 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     };
     threads_can_be_started(&config, available.len(), core_count)?;
     let store = Arc::new(Store::open(&store_options(&config, core_count)).map_err(|e| e.to_string())?);
+    start_clock(&store, config.runtime_any_clock)?;
     let registry = Arc::new(Registry::new(core_count));
     // Started before any thread is pinned, so that hashing roams over all cores.
     let pool = PasswordPool::start(
@@ -326,7 +328,7 @@ async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<
     let relay = Relay::new().map_err(|e| format!("cannot make an eventfd: {e}"))?;
     let (index, admission) = (seed.index, seed.admission.clone());
     let core = Rc::new(build(seed, ring));
-    let started = core.state.started_ms;
+    let started = core.state.started.unix_ms;
     let metrics = core.state.metrics.clone();
     let connections =
         Connections::new(index, started, &core.state.config, admission, metrics, core.share.clone());

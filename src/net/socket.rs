@@ -88,7 +88,7 @@ impl Socket {
     }
 
     pub(super) fn date(&self, state: &State) -> [u8; DATE_LEN] {
-        self.registration.connections.date(state.now_ms())
+        self.registration.connections.date(state.now().unix_ms)
     }
 
     pub(super) fn append(&mut self, state: &State, response: &Response, form: &Form) {

@@ -1,7 +1,9 @@
 //! What is stored: one struct per record, each with its version.
 //!
-//! Times are Unix milliseconds. Enumerations are numbers that are never reused. A change of a struct is a new
-//! version (see [`Record`](super::Record)); `tests/golden/records.txt` holds one encoded example of each.
+//! Times are milliseconds since 1970: by the wall clock where they say what was, in steady time (see
+//! `domain::time`) where something is measured from or until them. Enumerations are numbers that are never reused. A
+//! change of a struct is a new version (see [`Record`](super::Record)); `tests/golden/records.txt` holds one encoded
+//! example of each.
 
 use super::table::Record;
 use crate::id::{ChannelId, MessageId, RoleId, ServerId, UserId};
@@ -53,7 +55,7 @@ records! {
         tier: u8,
         /// A [`account`] code.
         state: u8,
-        /// When a frozen account is purged.
+        /// When a frozen account is purged, in steady time.
         deletion_at: Option<u64>,
     }
 
@@ -62,9 +64,11 @@ records! {
         phc: String,
         /// Failed log-ins since the last success.
         failures: u32,
+        /// In steady time.
         locked_until: u64,
     }
 
+    /// Its times are steady.
     Token v 1 {
         user_id: UserId,
         /// SHA-256 of the secret part.
@@ -97,6 +101,7 @@ records! {
         message: Option<String>,
     }
 
+    /// Its times are steady.
     Presence v 1 {
         /// A [`status`] code.
         status: u8,
@@ -124,6 +129,7 @@ records! {
         joined_at: u64,
         /// Without @everyone, in the order given.
         roles: Vec<RoleId>,
+        /// In steady time.
         timeout_until: Option<u64>,
         timeout_reason: Option<String>,
         /// Came by a temporary invite: removed when his last session is gone, unless he got a role.
@@ -187,6 +193,7 @@ records! {
         /// Seconds; 0 = never expires.
         max_age: u64,
         temporary: bool,
+        /// In steady time, since its life is measured from here.
         created_at: u64,
     }
 
@@ -232,7 +239,7 @@ records! {
         order: u64,
     }
 
-    /// Failed log-ins under one name, whether or not anybody has it.
+    /// Failed log-ins under one name, whether or not anybody has it. Its times are steady.
     LoginName v 1 {
         failures: u32,
         locked_until: u64,

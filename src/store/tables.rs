@@ -36,7 +36,7 @@ macro_rules! tables {
 }
 
 tables! {
-    /// Format version, last id given out, last op applied.
+    /// Format version, last id given out, times of the last batch, last op applied.
     META "meta": Text => Meta;
     /// Accounts.
     USERS "users": UserId => User;
@@ -50,7 +50,7 @@ tables! {
     TOKENS "tokens": TokenId => Token;
     /// Login sessions of a user.
     USER_TOKENS "user_tokens": (UserId, TokenId) => Nil;
-    /// Accounts to purge, by due time in Unix milliseconds.
+    /// Accounts to purge, by due time in milliseconds of steady time.
     DELETIONS "deletions": (u64, UserId) => Nil;
     /// Key-value settings of clients.
     SETTINGS "settings": (UserId, Text) => Setting;
@@ -102,7 +102,7 @@ tables! {
     READ_MARKS "read_marks": (UserId, ChannelId) => MessageRef;
     /// The same by channel, for the list of readers.
     CHANNEL_READERS "channel_readers": (ChannelId, UserId) => MessageRef;
-    /// When a user last wrote to a channel with slowmode.
+    /// When a user last wrote to a channel with slowmode, in steady time.
     SLOWMODE "slowmode": (ChannelId, UserId) => Meta;
     /// Channels that are gone and whose messages are still to be removed.
     CHANNEL_GARBAGE "channel_garbage": ChannelId => Nil;

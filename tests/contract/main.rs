@@ -7,9 +7,11 @@
 mod support;
 
 mod cli;
+mod clock;
 mod gateway;
 mod guards;
 mod http_edge;
+mod passwords;
 mod rate_limits;
 mod world;
 

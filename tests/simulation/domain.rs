@@ -1,6 +1,7 @@
 //! Commands against a model of the state.
 //!
-//! Random commands of random users, under a clock that also runs backwards, go through the machine on a real store.
+//! Random commands of random users, under a clock that somebody sets to and fro by up to years, go through the
+//! machine on a real store.
 //! A simple model predicts each answer and the state after it. Then the same commands are applied to fresh stores,
 //! in the same and in other batches: the tables must be equal byte by byte, and what was made known too.
 //!
@@ -32,8 +33,8 @@ const COMMAND_COUNT: u64 = 1_500;
 const START_AT: u64 = 1_780_000_000_000;
 const NODE: u16 = 33;
 
-/// One transaction: what the clock says, and the commands.
-type Batch = (u64, Vec<Command>);
+/// One transaction: what the clocks say, and the commands.
+type Batch = (Now, Vec<Command>);
 
 struct World {
     store: Store,
@@ -82,6 +83,8 @@ struct Run<'r> {
     model: Model,
     world: World,
     now: u64,
+    /// How far the wall clock is ahead.
+    ahead_ms: i64,
     commands: u64,
     last_id: u64,
     log: Vec<Batch>,
@@ -103,15 +106,29 @@ impl Run<'_> {
             }
         };
         self.now += step;
+        let day = 86_400_000;
+        self.ahead_ms = match self.random.u32(..100) {
+            0..90 => self.ahead_ms,
+            90..94 => 0,
+            94..98 => self.random.i64(-9 * day..9 * day),
+            98 => self.random.i64(-400 * day..400 * day),
+            _ => self.random.i64(-2_000..2_000),
+        };
+    }
+
+    fn moment(&self) -> Now {
+        let unix_ms = self.now.strict_add_signed(self.ahead_ms);
+        Now { unix_ms, steady_ms: self.now }
     }
 
     /// Applies a batch of random commands and holds every answer against the model.
     fn batch(&mut self) {
         self.step_clock();
         self.model.at = self.model.at.max(self.now);
+        self.model.unix_ms = self.moment().unix_ms;
         let mut tx = self.world.store.begin().unwrap();
-        let mut machine = Machine::begin(&mut tx, self.now, NODE);
-        assert_eq!(machine.at, self.model.at, "time never runs backwards");
+        let mut machine = Machine::begin(&mut tx, self.moment(), NODE);
+        assert_eq!(machine.at, self.model.at, "steady time never runs backwards");
         let mut commands = Vec::new();
         let mut accepted = false;
         for _ in 0..self.random.usize(1..6) {
@@ -162,7 +179,7 @@ impl Run<'_> {
         outputs.iter().for_each(check_output);
         self.outputs.extend(outputs);
         tx.commit().unwrap();
-        self.log.push((self.now, commands));
+        self.log.push((self.moment(), commands));
     }
 }
 
@@ -229,6 +246,7 @@ fn run(seed: u64, coverage: &mut Coverage) {
         model: Model::default(),
         world: World::new(),
         now: START_AT,
+        ahead_ms: 0,
         commands: 0,
         last_id: 0,
         log: Vec::new(),
@@ -349,10 +367,13 @@ fn compare_channel(model: &Model, read: Read<'_>, id: ChannelId, channel: &model
         assert_eq!(record.category_id.as_ref().map(|id| id.0.to_native()), channel.category);
     }
     let messages = read.scan(MESSAGES, id);
-    let messages =
-        messages.map(|((_, id), message)| (id.0, message.author_id.0.to_native(), message.content.as_str()));
-    let want = channel.messages.iter().map(|(id, message)| (*id, message.author, message.content.as_str()));
-    assert!(messages.eq(want), "messages of {id}");
+    let messages = messages.map(|((_, id), message)| {
+        let (author, created_at) = (message.author_id.0.to_native(), message.created_at.to_native());
+        (id.0, author, created_at, message.content.as_str())
+    });
+    let want = channel.messages.iter();
+    let want = want.map(|(id, message)| (*id, message.author, message.created_at, message.content.as_str()));
+    assert!(messages.eq(want), "messages of {id}, with the time of the clock then");
     let pins = read.scan(PINS, id).map(|(_, message)| message.id.0.to_native());
     assert!(pins.eq(channel.pins.iter().copied()), "pins of {id}");
     for (message_id, message) in &channel.messages {

@@ -8,6 +8,7 @@
 pub mod http;
 pub mod websocket;
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
@@ -71,7 +72,17 @@ impl Server {
 
     /// Like [`Server::start_in`]; gives exit status and log when the server ends instead of listening.
     pub fn try_start_in(folder: &Path, options: &[&str]) -> Result<Server, (ExitStatus, String)> {
+        Server::try_start_with(folder, options, &[])
+    }
+
+    /// The same with more in the environment of the program.
+    pub fn try_start_with(
+        folder: &Path,
+        options: &[&str],
+        environment: &[(&str, &OsStr)],
+    ) -> Result<Server, (ExitStatus, String)> {
         let mut command = command(folder);
+        command.envs(environment.iter().copied());
         for option in OPTIONS.iter().chain(options) {
             command.args(["--set", option]);
         }

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::Cap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-const START: Turn = Turn { unix_ms: 1_800_000_000_000, monotonic_ms: 77_000 };
+const START: Turn = Turn::at(1_800_000_000_000, 77_000);
 const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
 fn bucket(algorithm: Algorithm, requests: u32, burst: u32, window_ms: u32) -> BucketSpec {

@@ -13,7 +13,7 @@ use crate::domain::invite::{InviteCreate, InviteUse};
 use crate::domain::message::MessageCreate;
 use crate::domain::server::ServerCreate;
 use crate::domain::token::{NewToken, TokenRevoke};
-use crate::domain::{Command, Machine, Op, Reply, Revocation};
+use crate::domain::{Command, Machine, Now, Op, Reply, Revocation};
 use crate::id::{ChannelId, ServerId, TokenId, UserId};
 use crate::runtime::shared_map::shared_map;
 use crate::store::tables::SERVERS;
@@ -109,7 +109,7 @@ impl Bench {
     /// One batch.
     fn apply_all(&mut self, commands: Vec<Command>) -> Vec<Reply> {
         let mut tx = self.store.begin().unwrap();
-        let mut machine = Machine::begin(&mut tx, START_MS + self.now, 0);
+        let mut machine = Machine::begin(&mut tx, Now::at(START_MS + self.now), 0);
         let replies = commands.iter().map(|command| machine.apply(command).unwrap()).collect();
         let outputs = machine.finish();
         tx.commit().unwrap();
@@ -153,6 +153,7 @@ impl Bench {
         let cx = Cx {
             read: self.snapshot.read(),
             unix_ms: START_MS + self.now,
+            steady_ms: START_MS + self.now,
             mono_ms: self.now,
             allow: &allow,
             random: &random,

@@ -423,7 +423,8 @@ impl Generator<'_> {
                     true => ban::BanDelete { server_id, user_id }.into(),
                     false => {
                         let after = MessageId(if self.chance(20) { self.junk() } else { 0 });
-                        ban::BanMessagesDelete { server_id, user_id, after }.into()
+                        let since_ms = if self.random.bool() { 0 } else { model.unix_ms - 3_600_000 };
+                        ban::BanMessagesDelete { server_id, user_id, after, since_ms }.into()
                     }
                 }
             }

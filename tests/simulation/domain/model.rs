@@ -122,6 +122,7 @@ pub struct Channel {
 #[derive(Clone, Debug, Default)]
 pub struct Message {
     pub author: u64,
+    pub created_at: u64,
     pub content: String,
     pub embeds: bool,
     /// In order of first use; who, in order of time.
@@ -148,7 +149,9 @@ impl Invite {
 
 #[derive(Clone, Debug, Default)]
 pub struct Model {
+    /// Steady time, and the time of the wall clock.
     pub at: u64,
+    pub unix_ms: u64,
     pub users: BTreeMap<u64, User>,
     pub relations: BTreeMap<(u64, u64), u8>,
     pub servers: BTreeMap<u64, Server>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use plexichat::domain::permission::{self, *};
 use plexichat::domain::{Op, Reply};
-use plexichat::id::{self, ChannelId, UserId};
+use plexichat::id::{ChannelId, UserId};
 use plexichat::store::Read;
 use plexichat::store::records::{Grant, account, channel_kind, dm_policy, relation};
 use plexichat::store::tables::SERVERS;
@@ -215,15 +215,16 @@ impl Model {
                 let server = self.server(op.server_id.0);
                 server.bans.insert(op.user_id.0);
                 server.members.remove(&op.user_id.0);
-                let since = at.saturating_sub(op.delete_message_days.saturating_mul(86_400_000));
+                let days_ms = op.delete_message_days.saturating_mul(86_400_000);
+                let since_ms = self.unix_ms.saturating_sub(days_ms);
                 if op.delete_message_days != 0 {
-                    self.remove_messages(op.server_id.0, op.user_id.0, id::first_id_at(since));
+                    self.remove_messages(op.server_id.0, op.user_id.0, 0, since_ms);
                 }
             }
             Op::BanDelete(op) => drop(self.server(op.server_id.0).bans.remove(&op.user_id.0)),
             Op::BanMessagesDelete(op) => {
                 if let Some(first) = op.after.0.checked_add(1) {
-                    self.remove_messages(op.server_id.0, op.user_id.0, first);
+                    self.remove_messages(op.server_id.0, op.user_id.0, first, op.since_ms);
                 }
             }
             Op::ChannelCreate(op) => {
@@ -293,8 +294,10 @@ impl Model {
                 let Reply::Message(channel_id, message_id) = reply else { unreachable!() };
                 assert_eq!(*channel_id, op.channel_id);
                 let slowed = self.is_slowed(actor, op.channel_id);
+                let created_at = self.unix_ms;
                 let channel = self.channel(op.channel_id);
                 let message = Message {
+                    created_at,
                     author: actor,
                     content: op.content.clone(),
                     embeds: !op.embeds.is_empty(),
@@ -389,9 +392,12 @@ impl Model {
         channel.pins.retain(|id| *id != message);
     }
 
-    fn remove_messages(&mut self, server: u64, author: u64, first: u64) {
+    fn remove_messages(&mut self, server: u64, author: u64, first: u64, since_ms: u64) {
+        let stays = |id: u64, message: &Message| {
+            id < first || message.author != author || message.created_at < since_ms
+        };
         for channel in self.channels.values_mut().filter(|channel| channel.server == Some(server)) {
-            channel.messages.retain(|id, message| *id < first || message.author != author);
+            channel.messages.retain(|id, message| stays(*id, message));
             let messages = &channel.messages;
             channel.pins.retain(|id| messages.contains_key(id));
         }

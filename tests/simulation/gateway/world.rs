@@ -17,7 +17,7 @@ use plexichat::domain::relationship::{FriendAccept, FriendRequest, RelationshipR
 use plexichat::domain::role::{RoleCreate, RoleEdit};
 use plexichat::domain::server::{ServerCreate, ServerDelete};
 use plexichat::domain::token::{NewToken, TokenCreate, TokenRevoke};
-use plexichat::domain::{Change, Command, Machine, Op, Output, Reply, Result, Revocation};
+use plexichat::domain::{Change, Command, Machine, Now, Op, Output, Reply, Result, Revocation};
 use plexichat::gateway::{Action, Ask, Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard, Mail};
 use plexichat::id::{ChannelId, RoleId, ServerId, TokenId, UserId};
 use plexichat::runtime::shared_map::shared_map;
@@ -248,7 +248,7 @@ impl World {
     fn commit(&mut self, commands: &[Command]) -> Vec<Result<Reply>> {
         let store = self.store.clone();
         let mut tx = store.begin().unwrap();
-        let mut machine = Machine::begin(&mut tx, START_MS + self.now, 0);
+        let mut machine = Machine::begin(&mut tx, Now::at(START_MS + self.now), 0);
         let replies = commands.iter().map(|command| machine.apply(command)).collect();
         let outputs = machine.finish();
         tx.commit().unwrap();
@@ -453,6 +453,7 @@ impl World {
         let cx = Cx {
             read: snapshot.read(),
             unix_ms: START_MS + self.now,
+            steady_ms: START_MS + self.now,
             mono_ms: self.now,
             allow: &allow,
             random: &random,
