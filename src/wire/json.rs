@@ -3,6 +3,7 @@
 //! Out: values are appended to a `Vec<u8>` by hand; objects and arrays close themselves. In: a small tree
 //! that borrows from the request buffer. Depth is bounded, nothing panics.
 
+mod fast;
 mod parse;
 
 pub use parse::{ParseError, parse, parse_marked};

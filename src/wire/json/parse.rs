@@ -1,4 +1,5 @@
-//! From text to a [`Value`] (RFC 8259), in one pass: strings are unescaped where they stand, nothing else is copied.
+//! From text to a [`Value`] (RFC 8259): what [`super::fast`] does not take is read here, in one pass, and refused with
+//! words and a place. Strings are unescaped where they stand, nothing else is copied.
 //!
 //! Decided where the RFC leaves it open (§6, §8, §9): a byte order mark is skipped in bodies, not in messages; numbers of any size are read, those
 //! beyond `i128` and `f64` as they are spelled; a surrogate without its other half becomes U+FFFD, as in browsers;
@@ -10,10 +11,10 @@ use std::fmt;
 
 use memchr::memchr2;
 
-use super::Value;
+use super::{Value, fast};
 
 /// Deeper nesting than this is refused: no message of the contract needs more than about eight levels.
-const DEPTH_MAX: usize = 64;
+pub(super) const DEPTH_MAX: usize = 64;
 
 /// Why a text is no acceptable JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,14 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
 /// # Errors
 /// Malformed, truncated or trailing text, invalid UTF-8, nesting beyond 64 levels; with the place, counted from 0.
 pub fn parse(text: &mut [u8]) -> Result<Value<'_>, ParseError> {
+    match fast::read(text) {
+        Ok(value) => Ok(value),
+        Err(text) => parse_slowly(text),
+    }
+}
+
+/// The same without the fast way.
+pub(super) fn parse_slowly(text: &mut [u8]) -> Result<Value<'_>, ParseError> {
     parse_from(text, 0)
 }
 
@@ -47,8 +56,7 @@ pub fn parse(text: &mut [u8]) -> Result<Value<'_>, ParseError> {
 /// # Errors
 /// As there.
 pub fn parse_marked(text: &mut [u8]) -> Result<Value<'_>, ParseError> {
-    let begin = if text.starts_with(MARK) { MARK.len() } else { 0 };
-    parse_from(text, begin)
+    if text.starts_with(MARK) { parse_from(text, MARK.len()) } else { parse(text) }
 }
 
 fn parse_from(text: &mut [u8], begin: usize) -> Result<Value<'_>, ParseError> {
@@ -372,7 +380,7 @@ impl<'b> Parser<'b> {
 
 /// Of several members with one name the last value stays, in the place of the first; so nothing that is checked can
 /// hide another behind it.
-fn keep_last<'a>(members: &mut Vec<(&'a str, Value<'a>)>) {
+pub(super) fn keep_last<'a>(members: &mut Vec<(&'a str, Value<'a>)>) {
     /// Up to so many members comparing each with each is cheaper than a map.
     const FEW: usize = 16;
     let repeats = |index: usize| members[..index].iter().any(|(name, _)| *name == members[index].0);
