@@ -39,6 +39,9 @@ pub const PAGE_LEN_MAX: usize = 4 * MIB;
 pub const UNSENT_PAYER_LEN_MAX: usize = 2 * PAGE_LEN_MAX;
 /// The same of all together. Above it those with the most are ended, until half of it is left.
 pub const UNSENT_CORE_LEN_MAX: usize = 64 * MIB;
+/// Requests that have come in part, of a core, most of them from nobody known yet. Above it those with the most are
+/// ended, until half of it is left.
+pub const INPUT_CORE_LEN_MAX: usize = 64 * MIB;
 /// Shorter outputs are not counted: most answers, which the kernel takes at once.
 pub const UNSENT_FREE_LEN: usize = 4 * KIB;
 /// What a client must have read of an answer to get the time-out (`http.body_timeout_ms`) anew: 2 KiB/s.

@@ -569,3 +569,24 @@ fn answers_that_nobody_reads_hold_bounded_memory() {
     drop(unread);
     line.get(&format!("{messages}?limit=100"), &owner.token).unwrap().want(200);
 }
+
+/// Bodies that begin and do not end, from nobody who is known.
+#[test]
+fn half_bodies_of_strangers_hold_bounded_memory() {
+    let server = Server::start(&["runtime.cores=1"]);
+    let before_kib = resident_kib(&server);
+    let head = "POST /api/v1/auth/login HTTP/1.1\r\nHost: h\r\nContent-Length: 65536\r\n\r\n";
+    let request = format!("{head}{}", "x".repeat(65_000));
+    let mut line = Line::open(server.address()).unwrap();
+    let mut held = Vec::new();
+    for _ in 0..2_000 {
+        let mut stream = open(server.address());
+        // Those with the most are ended meanwhile.
+        let _ = stream.write_all(request.as_bytes());
+        held.push(stream);
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    let held_kib = resident_kib(&server).saturating_sub(before_kib);
+    assert!(held_kib < 100 * 1024, "{held_kib} KiB for 2,000 bodies of 64 KiB");
+    line.call("GET", "/version", None, None).unwrap().want(200);
+}

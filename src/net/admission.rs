@@ -14,6 +14,9 @@ use crate::config::Config;
 /// with a chance of 1 in 65,536. 256 KiB.
 const COUNTER_COUNT: usize = 1 << 16;
 
+/// Places in all of a small installation, where one address is often everybody.
+const FEW: u32 = 1_000;
+
 /// One per process.
 #[derive(Debug)]
 pub struct Admission {
@@ -72,9 +75,13 @@ impl Admitted {
 impl Admission {
     pub fn new(config: &Config) -> Arc<Admission> {
         let fit = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        let max = fit(config.http_connections_max);
+        // Whatever the options say, one address leaves a quarter to the others; of few places it may take all.
+        let share = if max >= FEW { max - max / 4 } else { max };
+        let per_address_max = fit(config.http_connections_per_address_max).min(share);
         Arc::new(Admission {
-            max: fit(config.http_connections_max),
-            per_address_max: fit(config.http_connections_per_address_max),
+            max,
+            per_address_max,
             total: AtomicU32::new(0),
             counters: (0..COUNTER_COUNT).map(|_| AtomicU32::new(0)).collect(),
             hasher: RandomState::new(),
@@ -139,6 +146,21 @@ fn take(count: &AtomicU32, max: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_address_takes_all_places() {
+        let config = Config {
+            http_connections_max: 1_000,
+            http_connections_per_address_max: 25_000,
+            ..Config::default()
+        };
+        let admission = Admission::new(&config);
+        let admit = |ip: &str| admission.admit(ip.parse().unwrap(), false);
+        let held: Vec<Admitted> = (0..750).map(|_| admit("1.1.1.1").unwrap()).collect();
+        assert_eq!(admit("1.1.1.1").unwrap_err(), TurnedAway::TooManyOfAddress);
+        assert!(admit("9.9.9.9").is_ok());
+        drop(held);
+    }
 
     #[test]
     fn counts_in_all_and_by_address() {

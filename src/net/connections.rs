@@ -21,7 +21,8 @@ use crate::api::{Response, State};
 use crate::config::Config;
 use crate::domain::Error;
 use crate::limits::{
-    DRAIN_LEN_MAX, LINGER_STALL_MS, POOLED_COUNT_MAX, POOLED_LEN_MAX, READ_LEN, UNSENT_CORE_LEN_MAX,
+    DRAIN_LEN_MAX, INPUT_CORE_LEN_MAX, LINGER_STALL_MS, POOLED_COUNT_MAX, POOLED_LEN_MAX, READ_LEN,
+    UNSENT_CORE_LEN_MAX,
 };
 use crate::observe::CoreMetrics;
 use crate::wire::http::{DATE_LEN, ResponseOptions, http_date};
@@ -119,7 +120,11 @@ impl Connections {
     /// goes back. Cost: one pass over all connections, 24 bytes each.
     pub fn sweep(&self, state: &State, now_ms: u64) {
         self.drain_left.set(DRAIN_LEN_MAX);
+        let mut input_len = 0;
         for (_, entry) in self.entries.borrow_mut().iter_mut() {
+            if is_reading(entry) {
+                input_len += entry.held_len as usize;
+            }
             let timeout_ms = self.timeouts_ms[entry.phase as usize];
             if timeout_ms == 0 {
                 continue;
@@ -131,23 +136,27 @@ impl Connections {
             }
         }
         if state.unsent.total() > UNSENT_CORE_LEN_MAX {
-            self.end_largest(state);
+            let excess = state.unsent.total() - UNSENT_CORE_LEN_MAX / 2;
+            self.end_largest(state, excess, |entry| entry.phase == Phase::Write);
+        }
+        if input_len > INPUT_CORE_LEN_MAX {
+            self.end_largest(state, input_len - INPUT_CORE_LEN_MAX / 2, is_reading);
         }
     }
 
-    /// Ends those whose unread answers are the longest, until half of what a core may hold is left.
+    /// Ends those that hold the most, until so many bytes are free.
     #[cold]
-    fn end_largest(&self, state: &State) {
+    fn end_largest(&self, state: &State, excess: usize, is_meant: fn(&Entry) -> bool) {
         let mut entries = self.entries.borrow_mut();
-        let mut writing: Vec<(u32, usize)> = entries
+        let mut largest: Vec<(u32, usize)> = entries
             .iter()
-            .filter(|(_, entry)| entry.phase == Phase::Write)
+            .filter(|(_, entry)| is_meant(entry))
             .map(|(index, entry)| (entry.held_len, index))
             .collect();
-        writing.sort_unstable();
-        let mut total = state.unsent.total();
-        while let Some((len, index)) = writing.pop().filter(|_| total > UNSENT_CORE_LEN_MAX / 2) {
-            total = total.saturating_sub(len as usize);
+        largest.sort_unstable();
+        let mut freed = 0;
+        while let Some((len, index)) = largest.pop().filter(|_| freed < excess) {
+            freed += len as usize;
             self.end(state, &mut entries[index]);
         }
     }
@@ -248,6 +257,11 @@ impl Connections {
     }
 }
 
+/// Holds a part of a request.
+fn is_reading(entry: &Entry) -> bool {
+    matches!(entry.phase, Phase::Head | Phase::Body)
+}
+
 /// A connection's entry. Drop it before the socket: the descriptor's number is given to somebody else then.
 pub(super) struct Registration {
     pub(super) connections: Rc<Connections>,
@@ -275,11 +289,16 @@ impl Registration {
         self.connections.entries.borrow()[self.index].phase == Phase::Refused
     }
 
-    /// The same with so many bytes of the client's in memory meanwhile.
-    pub(super) fn begin_holding(&self, phase: Phase, len: usize) {
-        self.begin(phase);
+    /// So many bytes of a request are in memory.
+    pub(super) fn hold(&self, len: usize) {
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         self.connections.entries.borrow_mut()[self.index].held_len = len;
+    }
+
+    /// Begins a wait with so many bytes of the client's in memory meanwhile.
+    pub(super) fn begin_holding(&self, phase: Phase, len: usize) {
+        self.begin(phase);
+        self.hold(len);
     }
 
     /// What a refusal of the request that is being read carries.

@@ -13,7 +13,7 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use monoio::net::TcpStream;
 
@@ -41,6 +41,9 @@ use crate::runtime::wipe::{wipe, wipe_spare, wiping};
 use crate::wire::http::{
     BodyDecoder, BodyKind, CONTINUE, Framing, Head, HttpError, Method, header_slots, parse_head,
 };
+
+/// For the request of a connection that is turned away: as a rule it is there already.
+const TURN_AWAY_WAIT: Duration = Duration::from_millis(100);
 
 /// What a connection needs of its core.
 pub trait Backend: 'static {
@@ -117,15 +120,15 @@ async fn turn_away<B: Backend>(backend: &B, socket: &mut Socket, reason: TurnedA
         TurnedAway::TooManyOfAddress => Error::too_many("Too many connections from this address", 1_000),
     };
     // A page may read the answer only when it names the page's origin.
-    let mut request = Vec::new();
-    socket.registration.begin(Phase::Linger);
-    if socket.read(&mut request, READ_LEN).await.is_ok() {
-        let state = backend.state();
-        let form = Form::last(connections.next_request_id(), state.cors.lines_for_raw(&request));
-        socket.append(state, &refuse(error, Response::default()), &form);
-        if socket.flush(state).await.is_ok() {
-            socket.linger().await;
-        }
+    let mut request = [0; READ_LEN];
+    socket.registration.begin(Phase::Work);
+    let _ = monoio::time::timeout(TURN_AWAY_WAIT, socket.stream.readable(false)).await;
+    let len = receive(socket.stream.as_raw_fd(), &mut request).unwrap_or(0);
+    let state = backend.state();
+    let form = Form::last(connections.next_request_id(), state.cors.lines_for_raw(&request[..len]));
+    socket.append(state, &refuse(error, Response::default()), &form);
+    if socket.flush(state).await.is_ok() {
+        socket.linger().await;
     }
     connections.turned_away_count.set(connections.turned_away_count.get() - 1);
 }
@@ -371,6 +374,7 @@ impl<B: Backend> Connection<B> {
             }
         } else {
             self.socket.registration.continue_in(Phase::Head);
+            self.socket.registration.hold(self.input.capacity());
             self.socket.registration.set_lines(self.backend.state().cors.lines_for_raw(&self.input));
         }
         let count = self.socket.read(&mut self.input, self.room).await?;
@@ -411,6 +415,7 @@ impl<B: Backend> Connection<B> {
                     return Ok(done);
                 }
             }
+            self.socket.registration.hold(self.input.capacity());
             let room = decoder.missing(&self.input).clamp(READ_LEN, BODY_READ_LEN_MAX);
             if self.socket.read(&mut self.input, room).await? == 0 {
                 return Ok(Ok(None));
