@@ -328,13 +328,13 @@ fn who_never_reads_is_cut_off_and_delays_nobody() {
     let slow_user = w.member(&place);
     let (mut fast, _) = ready(&w, &place.owner.token);
     let (mut slow, first) = ready(&w, &slow_user.token);
-    // 16 KB each: more than the kernel's buffers and the queue hold.
-    let content = "🦀".repeat(4_000);
+    // 8 KB each: more than the kernel's buffers and the queue hold.
+    let content = "🦀".repeat(2_000);
     let mut ids = Vec::new();
     let begun = Instant::now();
     // As long as a client may be behind that does not read at all, and longer.
-    while ids.len() < 100 || begun.elapsed() < Duration::from_secs(6) {
-        if ids.len() >= 100 {
+    while ids.len() < 200 || begun.elapsed() < Duration::from_secs(6) {
+        if ids.len() >= 200 {
             std::thread::sleep(Duration::from_millis(100));
         }
         ids.push(say(&w, &place, &content));
