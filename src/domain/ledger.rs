@@ -12,7 +12,7 @@
 use super::machine::Machine;
 use crate::id::{ChannelId, MessageId, UserId};
 use crate::store::Read;
-use crate::store::records::Meta;
+use crate::store::records::{ArchivedMeta, Meta};
 use crate::store::tables::{AUTHOR_MESSAGES, LEDGER_COUNTS, LEDGER_GONE, LEDGER_WINDOWS, MESSAGES, META};
 
 /// Messages of one owner that a count looks at one by one. Windows are some 64 long and never longer than
@@ -77,7 +77,7 @@ struct Window {
 const FIRST: Window = Window { number: 0, after: MessageId(0) };
 
 /// Windows are stored under the message before which the one before them ended.
-fn window(((_, _, begins), number): ((u8, u64, u64), &rkyv::Archived<Meta>)) -> Window {
+fn window(((_, _, begins), number): ((u8, u64, u64), &ArchivedMeta)) -> Window {
     Window { number: number.value.to_native(), after: MessageId(begins - 1) }
 }
 

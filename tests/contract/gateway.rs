@@ -320,6 +320,7 @@ fn who_never_reads_is_cut_off_and_delays_nobody() {
     let w = World::new(&[
         "websocket.socket_send_buffer=16384",
         "websocket.send_queue_events=32",
+        "websocket.heartbeat_timeout_ms=600000",
         "websocket.close_timeout_ms=60000",
         "websocket.send_timeout_ms=60000",
         "websocket.session_timeout_ms=600000",

@@ -97,7 +97,8 @@ fn kernel_version(release: &str) -> Option<(u32, u32)> {
 }
 
 fn ring(machine: &Machine) -> Finding {
-    let made = make_ring().map_err(|error| error.raw_os_error().unwrap_or(0));
+    // The rings of a server that has just ended count for a moment longer.
+    let made = rings::patiently(make_ring).map_err(|error| error.raw_os_error().unwrap_or(0));
     ring_finding(machine, made)
 }
 
@@ -128,7 +129,9 @@ fn ring_remedy(errno: i32) -> &'static str {
         }
         libc::ENOSYS => "use a kernel built with CONFIG_IO_URING, and no sandbox that hides it",
         libc::EINVAL => "install a kernel of 6.1 or later",
-        libc::ENOMEM => "raise the memlock limit: ulimit -l unlimited",
+        libc::ENOMEM => {
+            "raise the limit of locked memory: LimitMEMLOCK=infinity in the systemd unit, --ulimit memlock=-1 for a container, `ulimit -l unlimited` as root or tuning/limits.conf for a login"
+        }
         _ => "see io_uring_setup(2) for this error",
     }
 }

@@ -29,16 +29,19 @@ pub(super) fn read(text: &mut [u8]) -> Result<Value<'_>, &mut [u8]> {
     // SAFETY: `place` is the exclusive borrow that this function was given, and nothing uses it beside the tape. A
     // value that borrows from the tape is returned at once.
     let tape = simd_json::to_tape(unsafe { &mut *place });
-    if let Some(value) = tape.ok().and_then(|tape| next(&mut tape.0.into_iter(), 0)) {
-        return Ok(value);
-    }
-    // SAFETY: without a value nothing borrows from the text any more: the tape is gone.
-    let text = unsafe { &mut *place };
+    let value = tape.ok().and_then(|tape| next(&mut tape.0.into_iter(), 0));
+    let result = value.ok_or_else(|| {
+        // SAFETY: without a value nothing borrows from the text any more: the tape is gone.
+        let text = unsafe { &mut *place };
+        ORIGINAL.with_borrow(|original| text.copy_from_slice(original));
+        text
+    });
+    // It may have held a password, which is nobody's to find in memory.
     ORIGINAL.with_borrow_mut(|original| {
-        text.copy_from_slice(original);
+        original.fill(0);
         original.shrink_to(POOLED_LEN_MAX);
     });
-    Err(text)
+    result
 }
 
 /// The next value of a tape; `None` when it is nested too deeply.
