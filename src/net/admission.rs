@@ -22,6 +22,8 @@ const FEW: u32 = 1_000;
 pub struct Admission {
     max: u32,
     per_address_max: u32,
+    /// Of a loopback address.
+    on_this_machine_max: u32,
     total: AtomicU32,
     counters: Box<[AtomicU32]>,
     hasher: RandomState,
@@ -76,12 +78,14 @@ impl Admission {
     pub fn new(config: &Config) -> Arc<Admission> {
         let fit = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
         let max = fit(config.http_connections_max);
-        // Whatever the options say, one address leaves a quarter to the others; of few places it may take all.
+        // Whatever the options say, one address leaves a quarter to the others; of few places it may take all. What
+        // comes from this machine is a proxy that stands for everybody, or the operator's own load test.
         let share = if max >= FEW { max - max / 4 } else { max };
-        let per_address_max = fit(config.http_connections_per_address_max).min(share);
+        let on_this_machine_max = fit(config.http_connections_per_address_max);
         Arc::new(Admission {
             max,
-            per_address_max,
+            per_address_max: on_this_machine_max.min(share),
+            on_this_machine_max,
             total: AtomicU32::new(0),
             counters: (0..COUNTER_COUNT).map(|_| AtomicU32::new(0)).collect(),
             hasher: RandomState::new(),
@@ -102,7 +106,9 @@ impl Admission {
             return Err(TurnedAway::Full);
         }
         let counter = (!is_proxy).then(|| self.counter_of(address));
-        if counter.is_some_and(|index| !take(&self.counters[usize::from(index)], self.per_address_max)) {
+        let is_local = address.to_canonical().is_loopback();
+        let max = if is_local { self.on_this_machine_max } else { self.per_address_max };
+        if counter.is_some_and(|index| !take(&self.counters[usize::from(index)], max)) {
             self.total.fetch_sub(1, Ordering::Relaxed);
             return Err(TurnedAway::TooManyOfAddress);
         }
@@ -160,6 +166,9 @@ mod tests {
         assert_eq!(admit("1.1.1.1").unwrap_err(), TurnedAway::TooManyOfAddress);
         assert!(admit("9.9.9.9").is_ok());
         drop(held);
+        let local: Vec<Admitted> = (0..1_000).map(|_| admit("127.0.0.1").unwrap()).collect();
+        assert_eq!(admit("127.0.0.1").unwrap_err(), TurnedAway::Full);
+        drop(local);
     }
 
     #[test]
