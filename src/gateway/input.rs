@@ -12,8 +12,10 @@ use crate::wire::websocket::{Decoder, Message, write_pong};
 /// What the messages of one turn may cost together, in dispatches of 30 ns: 3 ms, and one message more. A message
 /// that everybody of a large server gets costs a dispatch for each of them.
 const EFFORT_PER_TURN: u64 = if cfg!(test) { 6_000 } else { 100_000 };
-/// What a message costs whatever it says, and what a server costs that READY lists.
+/// What a message costs whatever it says, what a frame costs that nobody looks at, and what a server costs that READY
+/// lists.
 const MESSAGE_EFFORT: u64 = 64;
+const FRAME_EFFORT: u64 = 1;
 pub(super) const SERVER_EFFORT: u64 = 16;
 
 impl Hub {
@@ -64,6 +66,7 @@ impl Hub {
     /// Pieces of messages count like messages.
     fn charge_fragments(&mut self, cx: &Cx<'_>, id: u32, decoder: &mut Decoder) {
         let count = decoder.take_fragment_count();
+        self.effort += u64::from(count) * FRAME_EFFORT;
         if count > 0 && self.is_speaking(id) {
             self.charge(cx, id, count);
         }
@@ -87,7 +90,7 @@ impl Hub {
     /// Returns a RESUME that another core must decide.
     fn on_message(&mut self, cx: &Cx<'_>, id: u32, message: Message<'_>) -> Option<Resume> {
         self.work.messages += 1;
-        self.effort += MESSAGE_EFFORT;
+        self.effort += FRAME_EFFORT;
         // Answered with the same code, or without one (§1).
         if let Message::Close { code, .. } = message {
             self.drain(id);
@@ -98,6 +101,7 @@ impl Hub {
         if !self.is_speaking(id) || !self.charge(cx, id, 1) {
             return None;
         }
+        self.effort += MESSAGE_EFFORT;
         match message {
             Message::Text(text) => return self.on_payload(cx, id, text, false),
             Message::Binary(bytes) => return self.on_payload(cx, id, bytes, true),

@@ -5,7 +5,6 @@
 //! the core takes waiting batches first ([`Core::sync`]), so an answer never shows less than an event before it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
@@ -19,6 +18,7 @@ use super::admission::Admission;
 use super::http::{Backend, Upgrade};
 use super::listen::set_option;
 use super::pace::Share;
+use super::ready::ReadyQueue;
 use super::ring::{self, Ready, Ring};
 use crate::api::State;
 use crate::api::limiter::Limiter;
@@ -155,7 +155,7 @@ struct Buffers {
     receive: Vec<u8>,
     send: Vec<u8>,
     /// What sockets have told, not looked at yet.
-    ready: VecDeque<(Ready, bool)>,
+    ready: ReadyQueue,
     dirty: Vec<u32>,
     /// Sockets that had more to read than one turn allows.
     again: Vec<(u32, u32, bool)>,
@@ -247,7 +247,7 @@ impl Core {
             buffers: RefCell::new(Buffers {
                 receive: vec![0; RECEIVE_LEN],
                 send: Vec::with_capacity(64 * 1024),
-                ready: VecDeque::new(),
+                ready: ReadyQueue::default(),
                 dirty: Vec::new(),
                 again: Vec::new(),
             }),
@@ -392,10 +392,10 @@ impl Core {
         {
             let mut ring = self.ring.borrow_mut();
             ring.submit();
-            ring.reap(ready);
+            ring.reap(|event, goes_on| ready.push(event, goes_on));
         }
         for (id, generation, ended) in std::mem::take(again) {
-            ready.push_back((Ready::Read { id, generation, ended }, true));
+            ready.push(Ready::Read { id, generation, ended }, true);
         }
         self.with_cx(|cx, hub| hub.begin_reading(cx));
         for count in 0..ready.len().min(READ_SOCKET_COUNT_MAX) {
@@ -403,7 +403,7 @@ impl Core {
             if count > 0 && (self.hub.borrow().is_spent() || work.bytes_in >= READ_LEN_MAX) {
                 break;
             }
-            let (event, goes_on) = ready.pop_front().expect("counted above");
+            let (event, goes_on) = ready.pop().expect("counted above");
             match event {
                 Ready::Read { id, generation, ended } => {
                     if self.read_socket(id, generation, ended, receive, work) {

@@ -12,6 +12,7 @@ mod core;
 pub mod http;
 mod listen;
 mod pace;
+mod ready;
 mod ring;
 pub mod rings;
 mod server;

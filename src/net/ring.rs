@@ -12,7 +12,6 @@
 //! ended, and a socket is given up with a cancellation that cannot miss: `AsyncCancel` marks a poll whose event is
 //! just being handled, where `PollRemove` answers EALREADY and leaves it armed.
 
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
@@ -115,8 +114,8 @@ impl Ring {
         }
     }
 
-    /// Appends what has happened since the last call. A poll that ended is listed too: watch it again.
-    pub fn reap(&mut self, out: &mut VecDeque<(Ready, bool)>) {
+    /// Tells what has happened since the last call, and whether its poll goes on: watch again where it does not.
+    pub fn reap(&mut self, mut tell: impl FnMut(Ready, bool)) {
         for completion in self.ring.completion() {
             let (data, result) = (completion.user_data(), completion.result());
             if data & CANCEL_BIT != 0 {
@@ -146,7 +145,7 @@ impl Ring {
                 0 => Ready::Read { id, generation, ended: has_ended(result) },
                 _ => Ready::Write { id, generation },
             };
-            out.push_back((ready, goes_on));
+            tell(ready, goes_on);
         }
         while let Some(poll) = self.again.pop() {
             self.cancel(poll);
@@ -197,6 +196,7 @@ pub fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::VecDeque;
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd;
@@ -207,7 +207,7 @@ mod tests {
         let mut out = VecDeque::new();
         for _ in 0..500 {
             ring.submit();
-            ring.reap(&mut out);
+            ring.reap(|event, goes_on| out.push_back((event, goes_on)));
             if out.len() >= want {
                 break;
             }
@@ -244,7 +244,7 @@ mod tests {
         ring.unwatch(7, 3);
         ring.submit();
         let mut rest = VecDeque::new();
-        ring.reap(&mut rest);
+        ring.reap(|event, goes_on| rest.push_back((event, goes_on)));
         drop(client);
         std::thread::sleep(std::time::Duration::from_millis(20));
         assert_eq!(reaped(&mut ring, 1).len(), 0);
@@ -271,10 +271,10 @@ mod tests {
             ring.unwatch(7, round);
             drop(server);
             ring.submit();
-            ring.reap(&mut seen);
+            ring.reap(|event, goes_on| seen.push_back((event, goes_on)));
             for _ in 0..100 {
                 ring.submit();
-                ring.reap(&mut seen);
+                ring.reap(|event, goes_on| seen.push_back((event, goes_on)));
                 if ring.armed_count() == 0 {
                     break;
                 }
