@@ -129,15 +129,15 @@ pub fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
     let username = body.str("username", 0..=usize::MAX)?;
     check_username(&config, username)?;
-    let email = body.str("email", 0..=usize::MAX)?;
-    let email = checked_email(email)?;
+    let typed = body.str("email", 0..=usize::MAX)?;
+    let email = checked_email(typed)?;
     let password = body.str("password", 0..=usize::MAX)?;
     check_password(&config, "password", password)?;
     let age_verified = check_age(&config, &body, ctx.now().unix_ms)?;
     ctx.account = account::login_key(username);
     // Advice only, but it saves a hash.
     account::require_free(ctx.snapshot().read(), Some(username), None, None)?;
-    require_email_free(ctx.snapshot().read(), &email, None)?;
+    require_email_free(ctx.snapshot().read(), typed, None)?;
 
     let username = username.to_string();
     Ok(Step::Hash(
@@ -162,17 +162,15 @@ pub fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn login(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
-    let username = body.str("username", 0..=usize::MAX)?;
+    let typed = body.str("username", 0..=usize::MAX)?;
     let password = body.str("password", 0..=usize::MAX)?.to_string();
     let snapshot = ctx.snapshot();
     let read = snapshot.read();
-    let username = &*login_name(username);
-    let username = &*login_name(username);
-    let name = account::login_key(username);
+    let name = account::login_key(&login_name(typed));
     ctx.account = name;
     // Asked of what was typed, not of the account: a name that nobody has is locked like any other.
     account::require_name_unlocked(read, name, ctx.now_ms())?;
-    let found = by_login(read, username).and_then(|id| Some((id, read.get(CREDENTIALS, id)?)));
+    let found = by_login(read, typed).and_then(|id| Some((id, read.get(CREDENTIALS, id)?)));
     let Some((user_id, credential)) = found else {
         // The same work as for a known name, so that nobody learns from the time which names exist.
         let then = move |ctx: &mut Ctx<'_>, _| login_failed(ctx, UserId(0), name);
@@ -449,21 +447,43 @@ mod tests {
         // As an older server stored them: the domain and the password as they were typed.
         let mut tx = harness.state.store.begin().unwrap();
         let id = UserId(alice.id);
-        tx.put(USER_EMAILS, "alice@xn--bcher-kva.example", &UserRef::from(id));
         let mut credential = Credential::from(tx.get(CREDENTIALS, id).unwrap());
         credential.phc = "test$Cafe\u{301}-Horse-1!".into();
         tx.put(CREDENTIALS, id, &credential);
         tx.commit().unwrap();
-        harness.state.set_snapshot(harness.state.store.snapshot());
+        let store_email = |email: &str| {
+            let mut tx = harness.state.store.begin().unwrap();
+            tx.put(USER_EMAILS, email, &UserRef::from(id));
+            tx.commit().unwrap();
+            harness.state.set_snapshot(harness.state.store.snapshot());
+        };
+        store_email("alice@xn--bcher-kva.example");
         for name in ["alice@xn--bcher-kva.example", "Alice@B\u{fc}cher.example"] {
             for password in ["Cafe\u{301}-Horse-1!", "Caf\u{e9}-Horse-1!"] {
                 assert_eq!(login(&harness, name, password).0, 200, "{name} {password}");
             }
         }
         assert_eq!(login(&harness, "alice", "Cafe-Horse-1!").0, 401);
-        let body =
-            format!(r#"{{"username":"other","email":"alice@bücher.example","password":"{PASSWORD}"}}"#);
-        assert_eq!(post(&harness, "/auth/register", None, &body).0, 409);
+        let bob = register(&harness, "bob");
+        // Spellings that no rule of today leads to, by their bytes or as another keyboard sends them.
+        let decomposed = "jos\u{e9}@b\u{fc}cher.example";
+        for (stored, typed) in [
+            ("alice@xn--bcher-kva.example", "alice@b\u{fc}cher.example"),
+            ("jose\u{301}@example.com", "Jose\u{301}@example.com"),
+            ("jose\u{301}@example.com", "Jos\u{e9}@example.com"),
+            ("x@bu\u{308}cher.example", "x@Bu\u{308}cher.example"),
+            ("x@bu\u{308}cher.example", "x@b\u{fc}cher.example"),
+            ("jose\u{301}@bu\u{308}cher.example", decomposed),
+            ("x@\u{ff42}\u{ff49}\u{ff47}.example", "x@\u{ff22}\u{ff29}\u{ff27}.example"),
+        ] {
+            store_email(stored);
+            assert_eq!(login(&harness, typed, "Caf\u{e9}-Horse-1!").0, 200, "{typed:?}");
+            let body = format!(r#"{{"username":"other","email":"{typed}","password":"{PASSWORD}"}}"#);
+            assert_eq!(post(&harness, "/auth/register", None, &body).0, 409, "{typed:?}");
+            let body = format!(r#"{{"email":"{typed}"}}"#);
+            let (status, text) = harness.request("PATCH", "/users/@me", Some(&bob.token), Some(&body));
+            assert_eq!(status, 409, "{typed:?}: {text}");
+        }
     }
 
     #[test]

@@ -43,9 +43,6 @@ pub fn check_username(config: &Config, username: &str) -> Result<()> {
 /// 400 for what is no address of a mailbox at a domain with a dot.
 pub fn checked_email(typed: &str) -> Result<String> {
     let wrong = || Error::invalid("email", "must be an e-mail address");
-    if typed.len() > 2 * EMAIL_LEN_MAX {
-        return Err(wrong());
-    }
     let email = text::email::normalise(typed).ok_or_else(wrong)?;
     let options = email_address::Options::default().with_required_tld().without_display_text();
     let options = options.without_domain_literal();
@@ -63,20 +60,20 @@ pub fn login_name(typed: &str) -> Cow<'_, str> {
     Cow::Borrowed(typed.trim())
 }
 
-/// Whom the name of a login form means: names never contain an `@`, addresses always do.
+/// Whom the name of a login form means, as it was typed: names never contain an `@`, addresses always do.
 pub fn by_login(read: Read<'_>, typed: &str) -> Option<UserId> {
     if typed.contains('@') {
         return text::email::forms(typed).iter().find_map(|form| account::by_email(read, form));
     }
-    account::by_name(read, typed)
+    account::by_name(read, typed.trim())
 }
 
-/// Refuses an address that somebody other than `but` has, also in an older spelling.
+/// Refuses an address, as it was typed, that somebody other than `but` has, also in an older spelling.
 ///
 /// # Errors
 /// 409.
-pub fn require_email_free(read: Read<'_>, email: &str, but: Option<UserId>) -> Result<()> {
-    text::email::forms(email).iter().try_for_each(|form| account::require_free(read, None, Some(form), but))
+pub fn require_email_free(read: Read<'_>, typed: &str, but: Option<UserId>) -> Result<()> {
+    text::email::forms(typed).iter().try_for_each(|form| account::require_free(read, None, Some(form), but))
 }
 
 /// # Errors

@@ -40,14 +40,15 @@ pub fn me_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     // The stored address may be sent back, also one from before the rules of today.
     let snapshot = ctx.snapshot();
     let stored = snapshot.read().get(USERS, ctx.user_id()).map(|user| user.email.as_str());
-    let email = body.opt_str("email", 0..=usize::MAX)?.filter(|&email| Some(email) != stored);
-    let email = email.map(checked_email).transpose()?;
+    let typed = body.opt_str("email", 0..=usize::MAX)?.filter(|&email| Some(email) != stored);
+    let email = typed.map(checked_email).transpose()?;
     let password = body.opt_str("password", 0..=usize::MAX)?;
     password.map_or(Ok(()), |password| check_password(&config, "password", password))?;
     let current = body.opt_str("current_password", 0..=usize::MAX)?;
     body.unused_str("avatar_url")?;
 
     let username = username.map(str::to_string);
+    let typed = typed.map(str::to_string);
     let mut edit = ProfileEdit { username, email, ..ProfileEdit::default() };
     let subject = match (password, &edit.email) {
         (Some(_), _) => Some("password"),
@@ -57,7 +58,7 @@ pub fn me_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
         // Not needed, but a wrong one is a mistake.
         (None, Some(_)) => current.map(|_| "e-mail address"),
     };
-    let Some(subject) = subject else { return submit_edit(ctx, edit) };
+    let Some(subject) = subject else { return submit_edit(ctx, edit, typed) };
     let Some(current) = current else {
         let problem = format!("this field is required to change the {subject}");
         return Err(Error::invalid("current_password", problem));
@@ -65,20 +66,20 @@ pub fn me_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let password = password.map(str::to_string);
     verify_own(ctx, current, Refusal::PasswordWrong.into(), move |ctx, phc| {
         edit.verified = Some(Secret(phc));
-        let Some(password) = password else { return submit_edit(ctx, edit) };
+        let Some(password) = password else { return submit_edit(ctx, edit, typed) };
         let hashed = move |ctx: &mut Ctx<'_>, phc| {
             let token_id = ctx.principal().token_id;
             edit.password = Some(PasswordChange { phc: Secret(phc), token_id });
-            submit_edit(ctx, edit)
+            submit_edit(ctx, edit, typed)
         };
         Ok(Step::Hash(password, Box::new(hashed)))
     })
 }
 
-/// Apply refuses an address that somebody has, but knows no older spellings.
-fn submit_edit(ctx: &Ctx<'_>, edit: ProfileEdit) -> Result<Step> {
-    if let Some(email) = &edit.email {
-        require_email_free(ctx.snapshot().read(), email, Some(ctx.user_id()))?;
+/// Apply refuses an address that somebody has, but knows no older spellings: what was typed leads to them.
+fn submit_edit(ctx: &Ctx<'_>, edit: ProfileEdit, typed: Option<String>) -> Result<Step> {
+    if let Some(typed) = typed {
+        require_email_free(ctx.snapshot().read(), &typed, Some(ctx.user_id()))?;
     }
     ctx.submit(edit, |ctx, _| answer_me(ctx))
 }

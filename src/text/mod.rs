@@ -25,13 +25,22 @@ pub mod password;
 
 use std::borrow::Cow;
 
-use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
 use icu_properties::{CodePointMapData, CodePointSetData};
 
 /// The text in Normalization Form C: `e` and U+0301 become `é`.
 pub fn nfc(text: &str) -> Cow<'_, str> {
     if text.is_ascii() { Cow::Borrowed(text) } else { ComposingNormalizerBorrowed::new_nfc().normalize(text) }
+}
+
+/// The text in Normalization Form D, as some keyboards send it.
+pub fn nfd(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        Cow::Borrowed(text)
+    } else {
+        DecomposingNormalizerBorrowed::new_nfd().normalize(text)
+    }
 }
 
 /// Whether there is nothing to see in a text.

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use icu_normalizer::DecomposingNormalizerBorrowed;
-
 /// OpaqueString of RFC 8265 §4.2: blanks of any kind become U+0020, then NFC. Nothing is trimmed and case is kept.
 /// The code points that its base class forbids are left to whoever sets a password; to check one, they do no harm.
 pub fn normalise(password: &str) -> Cow<'_, str> {
@@ -29,7 +27,7 @@ pub fn older(password: &str) -> Option<String> {
     if normal != password {
         return Some(password.to_string());
     }
-    let decomposed = DecomposingNormalizerBorrowed::new_nfd().normalize(password);
+    let decomposed = super::nfd(password);
     (decomposed != password).then(|| decomposed.into_owned())
 }
 
