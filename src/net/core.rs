@@ -5,30 +5,25 @@
 //! the core takes waiting batches first ([`Core::sync`]), so an answer never shows less than an event before it.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
-use std::task::{Poll, Waker};
-
-use slab::Slab;
 
 use super::admission::Admission;
+use super::allowance::Allowance;
 use super::http::{Backend, Upgrade};
 use super::listen::set_option;
 use super::pace::Share;
 use super::ready::ReadyQueue;
 use super::ring::{self, Ready, Ring};
+use super::waiting::Waiting;
 use crate::api::State;
-use crate::api::limiter::Limiter;
 use crate::api::router::Router;
-use crate::config::{Algorithm, BucketSpec, Config};
 use crate::domain::{Command, Refusal, Reply, Result};
-use crate::effect::password::{self, PasswordPool, Source};
+use crate::effect::password::{PasswordPool, Source};
 use crate::gateway::protocol::Close;
 use crate::gateway::{Action, Ask, Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard, Mail};
-use crate::log::{NO_REPLY, Port, Ticket};
+use crate::log::{NO_REPLY, Port};
 use crate::observe::{self, CoreMetrics, HashMetrics, HubWork, Phase, Watch, Work};
 use crate::runtime::clock::{Turn, monotonic_ns};
 use crate::runtime::mailbox::Endpoint;
@@ -79,20 +74,15 @@ pub struct Core {
     pub wake: Arc<Wake>,
     /// What HTTP may do between turns.
     pub share: Rc<Share>,
-    pool: Arc<PasswordPool>,
     board: Liveboard,
     admission: Arc<Admission>,
     allowance: Allowance,
     random: RefCell<Random>,
-    /// Requests that wait for the writer or for a hash.
-    waiting: RefCell<Slab<Waiting>>,
-    hashed: Receiver<(Ticket, Hashed)>,
-    hashed_sender: Sender<(Ticket, Hashed)>,
+    waiting: Waiting,
     buffers: RefCell<Buffers>,
     shutdown: Cell<Shutdown>,
     metrics: Arc<CoreMetrics>,
     watch: Watch,
-    hashing: Arc<HashMetrics>,
     send_buffer_len: i32,
 }
 
@@ -103,52 +93,6 @@ enum Shutdown {
     Announced(u64),
     /// Clients were closed; at that time the core ends whatever they do.
     Closed(u64),
-}
-
-#[derive(Default)]
-struct Waiting {
-    /// When it was handed over.
-    begun_ns: u64,
-    waker: Option<Waker>,
-    outcome: Option<Outcome>,
-    /// Whoever asked is gone.
-    abandoned: bool,
-}
-
-/// Somebody waits for a ticket; when he stops waiting, its place is freed at once or when the answer comes.
-struct Claim<'c> {
-    waiting: &'c RefCell<Slab<Waiting>>,
-    ticket: Ticket,
-    /// The answer was taken: the place may be somebody else's by now.
-    is_settled: Cell<bool>,
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        if self.is_settled.get() {
-            return;
-        }
-        let mut waiting = self.waiting.borrow_mut();
-        let entry = &mut waiting[self.ticket as usize];
-        if entry.outcome.is_some() {
-            drop(waiting.remove(self.ticket as usize))
-        } else {
-            entry.abandoned = true
-        }
-    }
-}
-
-enum Outcome {
-    Reply(Result<Reply>),
-    Hashed(Hashed),
-}
-
-enum Hashed {
-    Phc(String),
-    Matches(bool),
-    /// It had to make room for others.
-    Refused,
-    Failed,
 }
 
 struct Buffers {
@@ -168,67 +112,14 @@ impl Buffers {
     }
 }
 
-/// The gateway's limits that all cores share.
-struct Allowance {
-    limiter: Arc<Limiter>,
-    attempt: BucketSpec,
-    identify: BucketSpec,
-}
-
-const NAMESPACE_ATTEMPT: u8 = 128;
-const NAMESPACE_IDENTIFY: u8 = 129;
-
-impl Allowance {
-    fn new(limiter: Arc<Limiter>, config: &Config) -> Allowance {
-        let bucket = |algorithm, requests: u64, burst: u64, window_ms: u64| BucketSpec {
-            algorithm,
-            requests: requests as u32,
-            burst: burst as u32,
-            window_ms: window_ms as u32,
-            caps: Vec::new(),
-        };
-        let attempts = config.websocket_identify_per_ip_per_minute;
-        let (burst, interval_ms) = (config.websocket_identify_burst, config.websocket_identify_interval_ms);
-        Allowance {
-            limiter,
-            attempt: bucket(Algorithm::SlidingWindow, attempts, 0, 60_000),
-            // One more each interval; the bucket holds the burst. Either at 0 turns it off.
-            identify: bucket(
-                Algorithm::TokenBucket,
-                burst.min(interval_ms).min(1),
-                burst.saturating_sub(1),
-                interval_ms,
-            ),
-        }
-    }
-
-    fn ask(&self, now: Turn, ask: Ask) -> bool {
-        match ask {
-            Ask::Attempt(ip) => {
-                let key = self.limiter.key_of_ip(NAMESPACE_ATTEMPT, ip);
-                self.limiter.take(now, key, &self.attempt).allowed
-            }
-            Ask::Identify(token) => {
-                let key = self.limiter.key_of_id(NAMESPACE_IDENTIFY, token.0);
-                self.limiter.take(now, key, &self.identify).allowed
-            }
-            Ask::Failed(ip) => {
-                self.limiter.failed_verification(now, ip);
-                true
-            }
-        }
-    }
-}
-
 impl Core {
     pub fn new(parts: Parts) -> Core {
         let config = parts.state.config.clone();
-        let (hashed_sender, hashed) = std::sync::mpsc::channel();
         Core {
             allowance: Allowance::new(parts.state.limiter.clone(), &config),
             metrics: parts.state.metrics.clone(),
             watch: Watch::new(parts.index, config.logging_slow_turn_ms, parts.state.metrics.clone()),
-            hashing: parts.hashing,
+            waiting: Waiting::new(parts.pool, parts.wake.clone(), parts.hashing, parts.state.metrics.clone()),
             state: parts.state,
             router: parts.router,
             hub: RefCell::new(parts.hub),
@@ -237,13 +128,9 @@ impl Core {
             mailbox: RefCell::new(parts.mailbox),
             share: Rc::new(Share::new(parts.wake.clone())),
             wake: parts.wake,
-            pool: parts.pool,
             board: parts.board,
             admission: parts.admission,
             random: RefCell::default(),
-            waiting: RefCell::default(),
-            hashed,
-            hashed_sender,
             buffers: RefCell::new(Buffers {
                 receive: vec![0; RECEIVE_LEN],
                 send: Vec::with_capacity(64 * 1024),
@@ -298,7 +185,7 @@ impl Core {
             let event = Arc::new(event);
             self.with_cx(|cx, hub| hub.broadcast(cx, event));
         }
-        self.take_hashed();
+        self.waiting.take_hashed();
         turn.lap(Phase::Mail, monotonic_ns());
         self.read_sockets(&mut turn.work);
         turn.lap(Phase::Sockets, monotonic_ns());
@@ -332,31 +219,7 @@ impl Core {
             self.with_cx(|cx, hub| {
                 hub.apply(cx, &delivery.outputs);
             });
-            if !delivery.replies.is_empty() {
-                self.measure_replies(&delivery.replies);
-            }
-            for (ticket, reply) in delivery.replies {
-                self.complete(ticket, Outcome::Reply(reply));
-            }
-        }
-    }
-
-    fn take_hashed(&self) {
-        while let Ok((ticket, hashed)) = self.hashed.try_recv() {
-            self.complete(ticket, Outcome::Hashed(hashed));
-        }
-    }
-
-    fn complete(&self, ticket: Ticket, outcome: Outcome) {
-        let mut waiting = self.waiting.borrow_mut();
-        let entry = waiting.get_mut(ticket as usize).expect("a ticket is answered once");
-        if entry.abandoned {
-            waiting.remove(ticket as usize);
-            return;
-        }
-        entry.outcome = Some(outcome);
-        if let Some(waker) = entry.waker.take() {
-            waker.wake();
+            self.waiting.take_replies(delivery.replies);
         }
     }
 
@@ -607,77 +470,6 @@ impl Core {
         };
         self.watch.end(turn);
     }
-
-    /// How long commands took, from the ring to the writer to their answer here. One look at the clock per batch.
-    fn measure_replies(&self, replies: &[(Ticket, Result<Reply>)]) {
-        let (now_ns, waiting) = (monotonic_ns(), self.waiting.borrow());
-        for (ticket, _) in replies {
-            let begun_ns = waiting[*ticket as usize].begun_ns;
-            self.metrics.command_ns.record(now_ns.saturating_sub(begun_ns));
-        }
-    }
-
-    // ----------------------------------------------------------------------------------------- waiting
-
-    /// A place for an answer. Dropped before the answer came, it is freed when it comes.
-    fn claim(&self) -> Claim<'_> {
-        let waiting = Waiting { begun_ns: monotonic_ns(), ..Waiting::default() };
-        let ticket = self.waiting.borrow_mut().insert(waiting) as Ticket;
-        Claim { waiting: &self.waiting, ticket, is_settled: Cell::new(false) }
-    }
-
-    /// The answer to a claimed ticket; its place is free afterwards.
-    async fn outcome(&self, claim: Claim<'_>) -> Outcome {
-        poll_fn(|task| {
-            let mut waiting = self.waiting.borrow_mut();
-            let entry = &mut waiting[claim.ticket as usize];
-            match entry.outcome.take() {
-                Some(outcome) => {
-                    waiting.remove(claim.ticket as usize);
-                    claim.is_settled.set(true);
-                    Poll::Ready(outcome)
-                }
-                None => {
-                    entry.waker = Some(task.waker().clone());
-                    Poll::Pending
-                }
-            }
-        })
-        .await
-    }
-
-    /// Nobody will answer: nothing was submitted.
-    fn give_up(&self, claim: &Claim<'_>) {
-        self.waiting.borrow_mut().remove(claim.ticket as usize);
-        claim.is_settled.set(true);
-    }
-
-    /// Whether the pool has taken a password.
-    fn queued(&self, claim: &Claim<'_>, is_queued: bool) -> Result<()> {
-        if is_queued {
-            self.hashing.queued.add_shared(1);
-            return Ok(());
-        }
-        self.hashing.refused.add_shared(1);
-        self.give_up(claim);
-        Err(Refusal::Busy.into())
-    }
-
-    /// Sends a result from a pool thread back to this core.
-    fn hashed_to(&self, ticket: Ticket) -> impl FnOnce(Hashed) + Send + use<> {
-        let (sender, wake, hashing) = (self.hashed_sender.clone(), self.wake.clone(), self.hashing.clone());
-        move |hashed| {
-            if matches!(hashed, Hashed::Refused) {
-                hashing.refused.add_shared(1);
-                hashing.evicted.add_shared(1);
-            } else {
-                hashing.done.add_shared(1);
-            }
-            // A core that has ended no longer listens.
-            let _ = sender.send((ticket, hashed));
-            wake.signal();
-        }
-    }
 }
 
 impl Backend for Core {
@@ -692,20 +484,17 @@ impl Backend for Core {
     /// The command is in the ring when this returns; the writer is woken when the answer is first waited for, so
     /// that commands submitted together are taken together.
     fn submit(&self, command: Command) -> impl Future<Output = Result<Reply>> {
-        let claim = self.claim();
+        let claim = self.waiting.claim();
         let queued = self.port.borrow_mut().submit(command, claim.ticket).is_ok();
         if !queued {
-            self.give_up(&claim);
+            self.waiting.give_up(&claim);
         }
         async move {
             if !queued {
                 return Err(Refusal::Busy.into());
             }
             self.port.borrow_mut().flush();
-            match self.outcome(claim).await {
-                Outcome::Reply(reply) => reply,
-                Outcome::Hashed(_) => unreachable!("the writer answers with a reply"),
-            }
+            self.waiting.reply(claim).await
         }
     }
 
@@ -717,40 +506,17 @@ impl Backend for Core {
         port.flush();
     }
 
-    async fn hash(&self, source: Source, password: String) -> Result<String> {
-        let claim = self.claim();
-        let done = self.hashed_to(claim.ticket);
-        let done = Box::new(move |phc: std::result::Result<String, password::Error>| {
-            done(match phc {
-                Ok(phc) => Hashed::Phc(phc),
-                Err(password::Error::Full) => Hashed::Refused,
-                Err(_) => Hashed::Failed,
-            })
-        });
-        let queued = self.pool.try_hash(source, password, done);
-        self.queued(&claim, queued.is_ok())?;
-        match self.outcome(claim).await {
-            Outcome::Hashed(Hashed::Phc(phc)) => Ok(phc),
-            Outcome::Hashed(Hashed::Refused) => Err(Refusal::Busy.into()),
-            _ => Err(Refusal::Internal.into()),
-        }
+    fn hash(&self, source: Source, password: String) -> impl Future<Output = Result<String>> {
+        self.waiting.hash(source, password)
     }
 
-    async fn verify(&self, source: Source, password: String, phc: Option<String>) -> Result<bool> {
-        let known = phc.is_some();
-        let phc = phc.unwrap_or_else(|| self.pool.dummy_phc().to_string());
-        let claim = self.claim();
-        let done = self.hashed_to(claim.ticket);
-        let done = Box::new(move |matches: std::result::Result<bool, password::Full>| {
-            done(matches.map_or(Hashed::Refused, Hashed::Matches))
-        });
-        let queued = self.pool.try_verify(source, password, phc, done);
-        self.queued(&claim, queued.is_ok())?;
-        match self.outcome(claim).await {
-            Outcome::Hashed(Hashed::Matches(matches)) => Ok(matches && known),
-            Outcome::Hashed(Hashed::Refused) => Err(Refusal::Busy.into()),
-            _ => Err(Refusal::Internal.into()),
-        }
+    fn verify(
+        &self,
+        source: Source,
+        password: String,
+        phc: Option<String>,
+    ) -> impl Future<Output = Result<bool>> {
+        self.waiting.verify(source, password, phc)
     }
 
     fn sync(&self) -> u64 {
@@ -797,53 +563,5 @@ fn version_is_known(query: &str) -> bool {
         Ok(None) => true,
         Ok(Some(text)) => matches!(crate::id::parse_id(&text), Some(1..=10)),
         Err(_) => false,
-    }
-}
-
-/// Waits on the core's wake without blocking the thread.
-pub struct Sleep {
-    stream: monoio::net::UnixStream,
-}
-
-impl Sleep {
-    /// # Errors
-    /// When the descriptor cannot be duplicated or registered.
-    pub fn new(wake: &Wake) -> std::io::Result<Sleep> {
-        let fd = wake.as_fd().try_clone_to_owned()?;
-        let stream = std::os::unix::net::UnixStream::from(fd);
-        Ok(Sleep { stream: monoio::net::UnixStream::from_std(stream)? })
-    }
-
-    /// Until the core is signalled, or the gateway's ring has something.
-    pub async fn sleep(&self) {
-        // An error would mean that the eventfd is closed; the caller's loop then spins visibly, never hangs.
-        let _ = self.stream.readable(false).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::rate_limit::new_limiter;
-    use crate::id::TokenId;
-
-    /// How many of 1,000 IDENTIFYs with one token, all in the same millisecond, may go on.
-    fn admitted(burst: u64, interval_ms: u64) -> usize {
-        let config = Config {
-            websocket_identify_burst: burst,
-            websocket_identify_interval_ms: interval_ms,
-            ..Config::default()
-        };
-        let now = Turn::at(1_700_000_000_000, 1_000);
-        let allowance = Allowance::new(new_limiter(&config, 1 << 12, now), &config);
-        (0..1_000).filter(|_| allowance.ask(now, Ask::Identify(TokenId(1)))).count()
-    }
-
-    #[test]
-    fn identifies_in_a_row_are_limited_unless_either_number_is_0() {
-        assert_eq!(admitted(5, 5_000), 5);
-        assert_eq!(admitted(1, 5_000), 1);
-        assert_eq!(admitted(0, 5_000), 1_000);
-        assert_eq!(admitted(5, 0), 1_000);
     }
 }

@@ -5,6 +5,7 @@
 //! core thread: no fsync, no hashing, no lock, no unbounded loop.
 
 pub mod admission;
+mod allowance;
 mod burst;
 mod clock;
 pub mod connections;
@@ -18,5 +19,6 @@ pub mod rings;
 mod server;
 mod socket;
 mod upgrade;
+mod waiting;
 
 pub use server::{Started, hold_signals, serve, store_options};

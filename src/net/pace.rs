@@ -13,7 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -85,6 +85,27 @@ fn eventfd(count: u32) -> io::Result<OwnedFd> {
 
 fn stream(fd: OwnedFd) -> io::Result<UnixStream> {
     UnixStream::from_std(std::os::unix::net::UnixStream::from(fd))
+}
+
+/// Waits on the core's wake without blocking the thread.
+pub struct Sleep {
+    stream: monoio::net::UnixStream,
+}
+
+impl Sleep {
+    /// # Errors
+    /// When the descriptor cannot be duplicated or registered.
+    pub fn new(wake: &Wake) -> std::io::Result<Sleep> {
+        let fd = wake.as_fd().try_clone_to_owned()?;
+        let stream = std::os::unix::net::UnixStream::from(fd);
+        Ok(Sleep { stream: monoio::net::UnixStream::from_std(stream)? })
+    }
+
+    /// Until the core is signalled, or the gateway's ring has something.
+    pub async fn sleep(&self) {
+        // An error would mean that the eventfd is closed; the caller's loop then spins visibly, never hangs.
+        let _ = self.stream.readable(false).await;
+    }
 }
 
 /// What HTTP may do until the runtime parks.
