@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::by_user::ByUser;
 use super::client::Resume;
-use super::connection::{Connection, Facts, Hosts, Ms, State, since};
+use super::connection::{Connection, Facts, Hosts, Ms, State};
 use super::expiry::{LOOK_MS, Walk};
 use super::home::{Effects, Home, Ref};
 use super::interest::Interest;
@@ -18,6 +18,7 @@ use super::members::Job;
 use super::protocol::Close;
 use super::replay::Replay;
 use super::session::{NONE, Session, SessionId};
+use super::settings::Settings;
 use super::survey::Survey;
 use crate::config::Config;
 use crate::domain::version::Versions;
@@ -29,64 +30,7 @@ use crate::runtime::shared_map::Writer;
 use crate::runtime::wheel::Wheel;
 use crate::store::Read;
 use crate::store::tables::USER_SERVERS;
-use crate::wire::websocket::{Control, Deflater, Inflater, OpCode, write_close, write_frame, write_ping};
-
-/// What the gateway takes from the configuration.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    pub heartbeat_interval_ms: u64,
-    pub heartbeat_timeout_ms: u32,
-    pub identify_timeout_ms: u32,
-    pub session_timeout_ms: u32,
-    pub resume_events_max: usize,
-    pub resume_len_max: usize,
-    pub send_events_max: u32,
-    pub send_len_max: usize,
-    pub send_timeout_ms: u32,
-    pub messages_per_minute: u32,
-    pub message_len_max: usize,
-    pub inflated_len_max: usize,
-    pub compression_enabled: bool,
-    pub public_url: String,
-    pub ping_interval_ms: u32,
-    pub ping_timeout_ms: u32,
-    pub close_timeout_ms: u32,
-    pub members_chunk_size: usize,
-    pub typing_timeout_ms: u32,
-    pub shutdown_grace_ms: u64,
-    pub replay_len_max: usize,
-}
-
-impl Settings {
-    pub fn of(config: &Config) -> Settings {
-        let ms = |value: u64| u32::try_from(value).unwrap_or(u32::MAX / 2);
-        let or_unlimited = |value: u64| if value == 0 { usize::MAX } else { value as usize };
-        Settings {
-            heartbeat_interval_ms: config.websocket_heartbeat_interval_ms,
-            heartbeat_timeout_ms: ms(config.heartbeat_timeout_ms()),
-            identify_timeout_ms: ms(config.websocket_identify_timeout_ms),
-            session_timeout_ms: ms(config.websocket_session_timeout_ms),
-            resume_events_max: or_unlimited(config.websocket_resume_buffer_events),
-            resume_len_max: or_unlimited(config.websocket_resume_buffer_bytes),
-            send_events_max: u32::try_from(or_unlimited(config.websocket_send_queue_events))
-                .unwrap_or(u32::MAX),
-            send_len_max: or_unlimited(config.websocket_send_queue_bytes),
-            send_timeout_ms: ms(config.websocket_send_timeout_ms),
-            messages_per_minute: ms(config.websocket_rate_limit_per_minute),
-            message_len_max: config.websocket_max_message_size as usize,
-            inflated_len_max: config.websocket_max_decompressed_size as usize,
-            compression_enabled: config.websocket_compression_enabled,
-            public_url: config.websocket_public_url.clone(),
-            ping_interval_ms: ms(config.websocket_ping_interval_ms),
-            ping_timeout_ms: ms(config.websocket_ping_timeout_ms),
-            close_timeout_ms: ms(config.websocket_close_timeout_ms),
-            members_chunk_size: config.websocket_members_chunk_size as usize,
-            typing_timeout_ms: ms(config.presence_typing_timeout_ms),
-            shutdown_grace_ms: config.server_shutdown_grace_ms,
-            replay_len_max: config.websocket_replay_bytes as usize,
-        }
-    }
-}
+use crate::wire::websocket::{Control, Deflater, Inflater, OpCode, write_close, write_frame};
 
 /// What the gateway may ask of limits that all cores share.
 #[derive(Clone, Copy, Debug)]
@@ -207,7 +151,7 @@ pub struct Hub {
     pub(super) dirty_connections: Vec<u32>,
     /// One entry per connection: heartbeat, identify, ping.
     pub(super) wheel: Wheel,
-    due: Vec<(u32, u32)>,
+    pub(super) due: Vec<(u32, u32)>,
     /// Memberships that end with the batch that is being applied (`None`: everybody's): the snapshot no longer has
     /// them, the index may still.
     pub(super) leaving: Vec<(ServerId, Option<UserId>)>,
@@ -222,7 +166,7 @@ pub struct Hub {
     /// What reading has cost in this turn, in dispatches.
     pub(super) effort: u64,
     /// The last tick left due work for the next one.
-    overdue: bool,
+    pub(super) overdue: bool,
     next_generation: u32,
     pub(super) plain: Vec<u8>,
     /// Dispatches given out, for metrics.
@@ -243,12 +187,6 @@ const WHEEL_SLOTS: usize = 512;
 /// What one tick ends: sessions, and places of them in servers, counted together. 10,000 take about 4 ms. A mass
 /// disconnect of 60,000 sessions in 200 servers each would otherwise hold up everybody for five seconds.
 pub(super) const ENDED_PER_TICK: usize = if cfg!(test) { 20 } else { 10_000 };
-/// Users whom one tick looks at because their presence may have lapsed, and in steps of how many.
-const LAPSED_PER_TICK: usize = if cfg!(test) { 2 } else { 256 };
-const LAPSED_PER_STEP: usize = if cfg!(test) { 1 } else { 16 };
-/// After so many dispatches about them the rest waits for the next tick: about 4 ms.
-const LAPSED_DISPATCHES_MAX: u64 = 50_000;
-
 impl Hub {
     /// `secret` is the same for all cores of the process; `live` is this core's part of the live map.
     pub fn new(
@@ -589,90 +527,6 @@ impl Hub {
         self.deliver(cx, &event, std::iter::empty());
     }
 
-    // ------------------------------------------------------------------------------------------ timers
-
-    /// Lets time pass: heartbeats, pings, stalls, close handshakes, resume windows, presence.
-    pub fn tick(&mut self, cx: &Cx<'_>) {
-        let now = cx.ms();
-        let mut due = std::mem::take(&mut self.due);
-        self.wheel.advance(cx.mono_ms, |id, generation| {
-            due.push((id, generation));
-            None
-        });
-        for (id, generation) in due.drain(..) {
-            if let Some(wait) = self.check_connection(cx, id, generation) {
-                self.wheel.insert(cx.mono_ms + u64::from(wait.max(1)), id, generation);
-            }
-        }
-        self.due = due;
-        let settings = (self.settings.close_timeout_ms, self.settings.send_timeout_ms);
-        let over = |entry: &mut (Ms, u32, u32), timeout| since(entry.0, now) >= timeout;
-        // Not before the close frame had its send, however short the time.
-        let unsent = |id: u32| self.connections.get(id as usize).is_some_and(|connection| connection.dirty);
-        let mut ends = Vec::new();
-        while let Some(entry) = self.closing.pop_front_if(|entry| over(entry, settings.0) && !unsent(entry.1))
-        {
-            ends.push(entry);
-        }
-        for (_, id, generation) in ends {
-            if self.generation(id) == Some(generation) {
-                self.lost(cx, id);
-            }
-        }
-        while let Some((_, id, generation)) = self.stalled.pop_front_if(|entry| over(entry, settings.1)) {
-            let stalled = self.connections.get(id as usize).is_some_and(|connection| {
-                connection.generation == generation
-                    && connection.blocked
-                    && !connection.state.is_closing()
-                    && connection.in_flight().is_some_and(|busy| since(busy.blocked_ms, now) >= settings.1)
-            });
-            if stalled && settings.1 > 0 {
-                self.close_slow(cx, id);
-            }
-        }
-        self.end_expired(cx);
-        self.overdue |= self.end_expired_tokens(cx);
-        self.tell_lapsed(cx);
-        self.walk_memberships(cx);
-        self.run_job(cx);
-    }
-
-    /// Ends sessions that can no longer be resumed, as many as a tick may.
-    fn end_expired(&mut self, cx: &Cx<'_>) {
-        let (now, timeout) = (cx.ms(), self.settings.session_timeout_ms);
-        let is_due = |entry: &(Ms, u32, SessionId)| since(entry.0, now) >= timeout;
-        let mut budget = ENDED_PER_TICK;
-        while budget > 0 {
-            let Some((_, slot, session_id)) = self.expiring.pop_front_if(|entry| is_due(entry)) else {
-                break;
-            };
-            let expired = self.sessions.get(slot as usize).is_some_and(|session| {
-                session.id == session_id
-                    && session.connection == NONE
-                    && since(session.detached_ms(), now) >= timeout
-            });
-            let places = if expired { self.end_session(cx, slot) } else { 0 };
-            budget = budget.saturating_sub(1 + places);
-        }
-        self.overdue = self.expiring.front().is_some_and(is_due);
-    }
-
-    /// Tells of users who are no longer there, as many as a tick may.
-    fn tell_lapsed(&mut self, cx: &Cx<'_>) {
-        let before = self.dispatch_count;
-        for _ in 0..LAPSED_PER_TICK / LAPSED_PER_STEP {
-            let effects = self.home.tick(cx.read, cx.steady_ms, LAPSED_PER_STEP);
-            self.carry_out(cx, effects);
-            if !self.home.has_due(cx.steady_ms) {
-                return;
-            }
-            if self.dispatch_count - before > LAPSED_DISPATCHES_MAX {
-                break;
-            }
-        }
-        self.overdue = true;
-    }
-
     /// Whether work waits that needs no input: the core must not sleep.
     pub fn has_work(&self) -> bool {
         self.overdue || !self.unread.is_empty() || self.has_runnable_job() || self.has_dirty()
@@ -681,55 +535,6 @@ impl Hub {
     /// Whether something waits to be sent.
     pub fn has_dirty(&self) -> bool {
         !self.dirty_sessions.is_empty() || !self.dirty_connections.is_empty()
-    }
-
-    /// Returns in how many milliseconds to look again.
-    fn check_connection(&mut self, cx: &Cx<'_>, id: u32, generation: u32) -> Option<u32> {
-        let connection = self.connections.get_mut(id as usize)?;
-        if connection.generation != generation || connection.state.is_closing() {
-            return None;
-        }
-        let now = cx.ms();
-        let settings = &self.settings;
-        let mut wait = LOOK_MS;
-        let mut overdue = |from: Ms, timeout: u32| {
-            let passed = since(from, now);
-            if timeout > 0 && passed < timeout {
-                wait = wait.min(timeout - passed);
-            }
-            timeout > 0 && passed >= timeout
-        };
-        let close = if overdue(connection.beat_ms, settings.heartbeat_timeout_ms) {
-            Some(&Close::SESSION_TIMED_OUT)
-        } else if connection.state == State::Connected
-            && overdue(connection.opened_ms, settings.identify_timeout_ms)
-        {
-            Some(&Close::NOT_AUTHENTICATED)
-        } else if connection.pinged
-            && !connection.blocked
-            && overdue(connection.ping_ms, settings.ping_timeout_ms)
-        {
-            Some(&Close::PONG_MISSING)
-        } else {
-            None
-        };
-        if let Some(close) = close {
-            self.close(cx, id, close);
-            return None;
-        }
-        // Behind a blocked socket a ping says nothing: there the bounds of the backlog decide.
-        if overdue(connection.ping_ms, settings.ping_interval_ms) {
-            connection.ping_ms = now;
-            let interval = [settings.ping_interval_ms, settings.ping_timeout_ms];
-            wait = interval.into_iter().filter(|ms| *ms > 0).fold(wait, u32::min);
-            if !connection.blocked && !connection.pinged {
-                connection.pinged = true;
-                write_ping(connection.out(), b"");
-                self.mark_dirty(id);
-            }
-        }
-        self.watch_expiry(cx, id, wait);
-        Some(wait)
     }
 
     pub fn close_slow(&mut self, cx: &Cx<'_>, id: u32) {

@@ -25,9 +25,11 @@ pub mod protocol;
 mod replay;
 mod send;
 mod session;
+mod settings;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod trail;
 
 pub use connection::Facts;

@@ -1,0 +1,147 @@
+//! What time brings: heartbeats that are missing, pings, close handshakes, resume windows, users who are gone.
+
+use super::connection::{Ms, State, since};
+use super::expiry::LOOK_MS;
+use super::hub::{Cx, ENDED_PER_TICK, Hub};
+use super::protocol::Close;
+use super::session::{NONE, SessionId};
+use crate::wire::websocket::write_ping;
+
+/// Users whom one tick looks at because their presence may have lapsed, and in steps of how many.
+const LAPSED_PER_TICK: usize = if cfg!(test) { 2 } else { 256 };
+const LAPSED_PER_STEP: usize = if cfg!(test) { 1 } else { 16 };
+/// After so many dispatches about them the rest waits for the next tick: about 4 ms.
+const LAPSED_DISPATCHES_MAX: u64 = 50_000;
+
+impl Hub {
+    /// Lets time pass: heartbeats, pings, stalls, close handshakes, resume windows, presence.
+    pub fn tick(&mut self, cx: &Cx<'_>) {
+        let now = cx.ms();
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.advance(cx.mono_ms, |id, generation| {
+            due.push((id, generation));
+            None
+        });
+        for (id, generation) in due.drain(..) {
+            if let Some(wait) = self.check_connection(cx, id, generation) {
+                self.wheel.insert(cx.mono_ms + u64::from(wait.max(1)), id, generation);
+            }
+        }
+        self.due = due;
+        let settings = (self.settings.close_timeout_ms, self.settings.send_timeout_ms);
+        let over = |entry: &mut (Ms, u32, u32), timeout| since(entry.0, now) >= timeout;
+        // Not before the close frame had its send, however short the time.
+        let unsent = |id: u32| self.connections.get(id as usize).is_some_and(|connection| connection.dirty);
+        let mut ends = Vec::new();
+        while let Some(entry) = self.closing.pop_front_if(|entry| over(entry, settings.0) && !unsent(entry.1))
+        {
+            ends.push(entry);
+        }
+        for (_, id, generation) in ends {
+            if self.generation(id) == Some(generation) {
+                self.lost(cx, id);
+            }
+        }
+        while let Some((_, id, generation)) = self.stalled.pop_front_if(|entry| over(entry, settings.1)) {
+            let stalled = self.connections.get(id as usize).is_some_and(|connection| {
+                connection.generation == generation
+                    && connection.blocked
+                    && !connection.state.is_closing()
+                    && connection.in_flight().is_some_and(|busy| since(busy.blocked_ms, now) >= settings.1)
+            });
+            if stalled && settings.1 > 0 {
+                self.close_slow(cx, id);
+            }
+        }
+        self.end_expired(cx);
+        self.overdue |= self.end_expired_tokens(cx);
+        self.tell_lapsed(cx);
+        self.walk_memberships(cx);
+        self.run_job(cx);
+    }
+
+    /// Ends sessions that can no longer be resumed, as many as a tick may.
+    fn end_expired(&mut self, cx: &Cx<'_>) {
+        let (now, timeout) = (cx.ms(), self.settings.session_timeout_ms);
+        let is_due = |entry: &(Ms, u32, SessionId)| since(entry.0, now) >= timeout;
+        let mut budget = ENDED_PER_TICK;
+        while budget > 0 {
+            let Some((_, slot, session_id)) = self.expiring.pop_front_if(|entry| is_due(entry)) else {
+                break;
+            };
+            let expired = self.sessions.get(slot as usize).is_some_and(|session| {
+                session.id == session_id
+                    && session.connection == NONE
+                    && since(session.detached_ms(), now) >= timeout
+            });
+            let places = if expired { self.end_session(cx, slot) } else { 0 };
+            budget = budget.saturating_sub(1 + places);
+        }
+        self.overdue = self.expiring.front().is_some_and(is_due);
+    }
+
+    /// Tells of users who are no longer there, as many as a tick may.
+    fn tell_lapsed(&mut self, cx: &Cx<'_>) {
+        let before = self.dispatch_count;
+        for _ in 0..LAPSED_PER_TICK / LAPSED_PER_STEP {
+            let effects = self.home.tick(cx.read, cx.steady_ms, LAPSED_PER_STEP);
+            self.carry_out(cx, effects);
+            if !self.home.has_due(cx.steady_ms) {
+                return;
+            }
+            if self.dispatch_count - before > LAPSED_DISPATCHES_MAX {
+                break;
+            }
+        }
+        self.overdue = true;
+    }
+
+    /// Returns in how many milliseconds to look again.
+    fn check_connection(&mut self, cx: &Cx<'_>, id: u32, generation: u32) -> Option<u32> {
+        let connection = self.connections.get_mut(id as usize)?;
+        if connection.generation != generation || connection.state.is_closing() {
+            return None;
+        }
+        let now = cx.ms();
+        let settings = &self.settings;
+        let mut wait = LOOK_MS;
+        let mut overdue = |from: Ms, timeout: u32| {
+            let passed = since(from, now);
+            if timeout > 0 && passed < timeout {
+                wait = wait.min(timeout - passed);
+            }
+            timeout > 0 && passed >= timeout
+        };
+        let close = if overdue(connection.beat_ms, settings.heartbeat_timeout_ms) {
+            Some(&Close::SESSION_TIMED_OUT)
+        } else if connection.state == State::Connected
+            && overdue(connection.opened_ms, settings.identify_timeout_ms)
+        {
+            Some(&Close::NOT_AUTHENTICATED)
+        } else if connection.pinged
+            && !connection.blocked
+            && overdue(connection.ping_ms, settings.ping_timeout_ms)
+        {
+            Some(&Close::PONG_MISSING)
+        } else {
+            None
+        };
+        if let Some(close) = close {
+            self.close(cx, id, close);
+            return None;
+        }
+        // Behind a blocked socket a ping says nothing: there the bounds of the backlog decide.
+        if overdue(connection.ping_ms, settings.ping_interval_ms) {
+            connection.ping_ms = now;
+            let interval = [settings.ping_interval_ms, settings.ping_timeout_ms];
+            wait = interval.into_iter().filter(|ms| *ms > 0).fold(wait, u32::min);
+            if !connection.blocked && !connection.pinged {
+                connection.pinged = true;
+                write_ping(connection.out(), b"");
+                self.mark_dirty(id);
+            }
+        }
+        self.watch_expiry(cx, id, wait);
+        Some(wait)
+    }
+}
