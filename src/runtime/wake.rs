@@ -74,7 +74,6 @@ impl Wake {
         }
     }
 
-    /// Adds one to the eventfd. A full counter (`EAGAIN`) is readable already, which is all we want.
     /// As [`Self::disarm`], for an eventfd that the kernel writes to as well (a ring's completions): what was
     /// written is not known, so it is always read.
     pub fn disarm_shared(&self) {
@@ -83,6 +82,7 @@ impl Wake {
         self.read();
     }
 
+    /// Adds one to the eventfd. A full counter (`EAGAIN`) is readable already, which is all we want.
     fn write(&self) {
         let one = 1u64.to_ne_bytes();
         loop {
