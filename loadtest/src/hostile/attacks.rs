@@ -7,28 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::client::{INTENTS, Line, Target};
-use super::server::Server;
+use super::client::{INTENTS, Line};
+use super::stage::{SOURCE, Stage, source};
 use crate::schedule::Random;
 use crate::ws;
-
-/// Attackers' addresses begin here: 127.0.0.20.
-const SOURCE: u8 = 20;
-
-/// Where it happens.
-pub struct Stage<'a> {
-    pub target: &'a Target,
-    pub server: &'a Server,
-    /// A server in which everybody is, its owner's token, and a channel in which attackers may write.
-    pub server_id: String,
-    pub owner: String,
-    pub channel: String,
-    /// Tokens and names of attackers with accounts of their own.
-    pub attackers: Vec<(String, String)>,
-    /// Tokens of everybody else.
-    pub crowd: Vec<String>,
-    pub stop: AtomicBool,
-}
 
 /// What an attacker found out: what it is, how much of it, and how much would be too much.
 pub type Found = Vec<(&'static str, f64, f64)>;
@@ -81,64 +63,6 @@ pub const ATTACKS: [Attack; 18] = [
     attack("login-names", "logins with unknown and known names", login_names),
     attack("ended-tokens", "sessions whose token was ended", ended_tokens),
 ];
-
-impl Stage<'_> {
-    pub fn stopped(&self) -> bool {
-        self.stop.load(Relaxed)
-    }
-
-    fn wait(&self) {
-        while !self.stopped() {
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Lets so many attackers act over and over, each with a connection that `act` opens; after an error with a new one.
-    fn each(&self, count: usize, act: impl Fn(usize, &mut Option<Line>) -> io::Result<()> + Sync) {
-        let act = &act;
-        thread::scope(|scope| {
-            for index in 0..count {
-                scope.spawn(move || {
-                    let mut line = None;
-                    while !self.stopped() {
-                        if act(index, &mut line).is_err() {
-                            line = None;
-                            thread::sleep(Duration::from_millis(20));
-                        }
-                    }
-                });
-            }
-        });
-    }
-
-    /// The attacker's connection, opened when there is none.
-    fn line<'l>(&self, index: usize, line: &'l mut Option<Line>) -> io::Result<&'l mut Line> {
-        match line {
-            Some(line) => Ok(line),
-            None => Ok(line.insert(Line::open(self.target, source(index), None)?)),
-        }
-    }
-
-    /// A request of attacker `index`, within the limits that everybody has.
-    fn call(&self, index: usize, line: &mut Option<Line>, ask: (&str, &str, &str)) -> io::Result<u16> {
-        let token = &self.attackers[index % self.attackers.len()].0;
-        let (method, path, body) = ask;
-        let reply = self.line(index, line)?.call(&self.target.stranger, method, path, token, body)?;
-        if reply.status == 429 {
-            thread::sleep(Duration::from_millis(100));
-        }
-        Ok(reply.status)
-    }
-
-    /// A request without limits, to prepare something.
-    fn arrange(&self, line: &mut Line, token: &str, path: &str, body: &str) -> io::Result<u16> {
-        Ok(line.call(&self.target.friend, "POST", path, token, body)?.status)
-    }
-}
-
-fn source(index: usize) -> u8 {
-    SOURCE + (index % 200) as u8
-}
 
 /// Embeds with so many bytes where they may not be counted: in what is read, in addresses, in names of keys.
 fn embeds_of(len: usize) -> [String; 3] {

@@ -6,10 +6,10 @@
 
 mod attacks;
 mod client;
+mod outcome;
 mod server;
+mod stage;
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,24 +17,20 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use self::attacks::{ATTACKS, Attack, Found, Stage};
+use self::attacks::{ATTACKS, Attack};
 use self::client::{Line, Target};
+use self::outcome::{MEMORY_SLACK_KIB, Outcome};
 use self::server::{BYPASS, Server};
+use self::stage::Stage;
 use crate::args::HostileArgs;
 use crate::dataset::Dataset;
 use crate::gateway;
-use crate::report::figures;
 use crate::report::{Distribution, Report};
 use crate::stats::{Latency, quote};
 use crate::system;
 
 /// Password of attackers and crowd.
 const PASSWORD: &str = "Hostile-Passw0rd!1";
-/// What heartbeats and /health of others may take while an attack goes on.
-const HEARTBEAT_P99_MAX_MS: f64 = 5.0;
-const HEALTH_P99_MAX_MS: f64 = 20.0;
-/// What the server may hold on to afterwards: recent events of two cores, and what the allocator has not given back.
-const MEMORY_SLACK_KIB: u64 = 24 << 10;
 /// How long it may take to give memory back: sessions that can be resumed, then the allocator.
 const SETTLE: Duration = Duration::from_secs(40);
 const ATTACKERS: usize = 24;
@@ -44,22 +40,6 @@ const RESUMERS: usize = 5;
 const SPARSE: u32 = 1 | 1 << 9;
 const HEALTH_SOURCE: u8 = 9;
 const RESUME_SOURCE: u8 = 10;
-
-/// What an attack did to the others.
-struct Outcome {
-    heartbeat: Distribution,
-    calm: Distribution,
-    health: Latency,
-    /// Requests for /health that had no answer.
-    unhealthy: u64,
-    closed: u64,
-    resumes_refused: u64,
-    broken: u64,
-    errors: BTreeMap<String, u64>,
-    anon_kib: [u64; 3],
-    found: Found,
-    died: bool,
-}
 
 /// Runs the command.
 pub fn run(args: &HostileArgs) -> Result<(), String> {
@@ -252,10 +232,6 @@ impl Crowd<'_> {
     }
 }
 
-fn p99_us(distribution: &Distribution) -> f64 {
-    distribution.named("p99").unwrap_or_default()
-}
-
 fn heartbeats(report: &mut Report) -> Distribution {
     report.latencies.remove("heartbeat").unwrap_or_default()
 }
@@ -272,22 +248,6 @@ fn resumable(stage: &Stage<'_>, data: &Dataset) -> Vec<(String, String)> {
 }
 
 impl Outcome {
-    fn new() -> Outcome {
-        Outcome {
-            heartbeat: Distribution::default(),
-            calm: Distribution::default(),
-            health: Latency::new(),
-            unhealthy: 0,
-            closed: 0,
-            resumes_refused: 0,
-            broken: 0,
-            errors: BTreeMap::new(),
-            anon_kib: [0; 3],
-            found: Vec::new(),
-            died: false,
-        }
-    }
-
     fn under_attack(
         &mut self,
         stage: &Stage<'_>,
@@ -328,57 +288,6 @@ impl Outcome {
                 None => self.broken = 1,
             }
         });
-    }
-
-    /// What the others noticed; nothing when all was well.
-    fn judge(&self) -> Vec<String> {
-        let mut why = Vec::new();
-        let mut check = |missed: bool, text: String| {
-            if missed {
-                why.push(text);
-            }
-        };
-        let beat = p99_us(&self.heartbeat) / 1e3;
-        let health = self.health.at(99.0) as f64 / 1e6;
-        check(self.died, "the server has ended".into());
-        check(self.heartbeat.count == 0, "no heartbeat was answered".into());
-        check(beat > HEARTBEAT_P99_MAX_MS, format!("heartbeat p99 {beat:.1} ms"));
-        check(health > HEALTH_P99_MAX_MS, format!("/health p99 {health:.1} ms"));
-        check(self.unhealthy > 0, format!("{} without an answer from /health", self.unhealthy));
-        check(self.closed > 0, format!("{} healthy sessions closed", self.closed));
-        check(self.broken > 0, format!("{} promises broken", self.broken));
-        check(self.resumes_refused > 0, format!("{} resumes refused", self.resumes_refused));
-        let kept = self.anon_kib[2].saturating_sub(self.anon_kib[0]);
-        check(kept > MEMORY_SLACK_KIB, format!("{} MiB kept", kept >> 10));
-        for (what, value, max) in &self.found {
-            check(value > max, format!("{what}: {value:.1}, above {max}"));
-        }
-        why
-    }
-
-    fn to_text(&self, attack: &Attack, why: &[String]) -> String {
-        let mut out = String::new();
-        let verdict = if why.is_empty() { "held".into() } else { format!("MISSED: {}", why.join("; ")) };
-        let _ = writeln!(out, "{:<15} {}", attack.name, attack.about);
-        let _ = writeln!(
-            out,
-            "    heartbeat p99 {} (calm: {}), /health p99 {}, sessions closed {}, resumes refused {}",
-            figures::duration(p99_us(&self.heartbeat)),
-            figures::duration(p99_us(&self.calm)),
-            figures::duration(self.health.at(99.0) as f64 / 1e3),
-            self.closed,
-            self.resumes_refused
-        );
-        let [start, peak, end] = self.anon_kib.map(|kib| kib as f64 / 1024.0);
-        let _ = writeln!(out, "    memory {start:.0} MiB, at most {peak:.0}, afterwards {end:.0}");
-        for (what, value, _) in &self.found {
-            let _ = writeln!(out, "    {what}: {value:.1}");
-        }
-        for (error, count) in &self.errors {
-            let _ = writeln!(out, "    error of the crowd: {error} ({count})");
-        }
-        let _ = writeln!(out, "    {verdict}\n");
-        out
     }
 }
 
