@@ -2,8 +2,6 @@
 //!
 //! Owns: their names among the errors, and the sentences about them.
 
-use std::collections::BTreeMap;
-
 use crate::args::ErrorsMax;
 use crate::stats::Results;
 
@@ -65,12 +63,7 @@ impl Faults {
 
 /// How many faults there were.
 pub fn count(results: &Results) -> u64 {
-    among(&results.errors)
-}
-
-/// How many of these errors are faults.
-pub fn among(errors: &BTreeMap<String, u64>) -> u64 {
-    NAMES.iter().filter_map(|name| errors.get(*name)).sum()
+    NAMES.iter().filter_map(|name| results.errors.get(*name)).sum()
 }
 
 /// A sentence when the run has found a broken promise, of whatever scenario.

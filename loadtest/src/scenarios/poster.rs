@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
-use super::{check_answer, count_refusal};
+use super::{check_answer, count_refusal, fate};
 use crate::dataset::Server;
 use crate::engine::{Answer, Engine};
 use crate::marker::{Marker, post_body};
@@ -95,21 +95,15 @@ impl Poster {
     pub fn answered(&mut self, context: &Context, engine: &mut Engine, connection: u32, answer: &Answer<'_>) {
         self.idle.push(connection);
         let (seq, due_ns) = self.current[connection as usize];
+        context.shared.set_fate(seq, fate(answer));
         match *answer {
             Answer::Reply { status: 200, body, .. } => {
                 check_answer(engine, body, context.run, seq);
-                context.shared.set_fate(seq, Fate::Stored);
                 self.stored += 1;
                 context.me().answers.store(self.stored, Relaxed);
                 self.post.record(engine.now.saturating_sub(due_ns));
             }
-            // A refusal promises that nothing was stored; a server error promises nothing.
-            Answer::Reply { status, .. } => {
-                if status < 500 {
-                    context.shared.set_fate(seq, Fate::None);
-                }
-                count_refusal(engine, "post", status);
-            }
+            Answer::Reply { status, .. } => count_refusal(engine, "post", status),
             Answer::Lost => {}
         }
     }
