@@ -10,11 +10,14 @@ use crate::args::CalibrateArgs;
 use crate::dataset::Dataset;
 use crate::report::Report;
 use crate::report::figures::count;
+use crate::system;
 
 pub fn run(args: &CalibrateArgs) -> Result<(), String> {
     let data = Dataset::load(&args.dir)?;
     let sessions = args.sessions.unwrap_or(data.users.len() as u32);
     let file = std::env::temp_dir().join(format!("plexichat-calibrate-{}.json", std::process::id()));
+    // The load ends by itself then; its file is to go with it.
+    system::watch_interrupts();
     let pids: Vec<String> = args.pid.iter().map(u32::to_string).collect();
     let status = Command::new("/proc/self/exe")
         .arg("chat")

@@ -3,7 +3,7 @@
 //! Invariant: nothing waits for ever; whoever is cut off gets an error and may connect again.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use crate::http::{self, Origin};
@@ -26,6 +26,17 @@ pub struct Target {
     pub friend: Origin,
 }
 
+/// The address that others see of this machine.
+fn own_address() -> io::Result<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    // Sends nothing; it asks for the route to an address that is nobody's (RFC 5737).
+    socket.connect((Ipv4Addr::new(198, 51, 100, 1), 9))?;
+    match socket.local_addr()?.ip() {
+        IpAddr::V4(own) if !own.is_loopback() && !own.is_unspecified() => Ok(own),
+        _ => Err(io::ErrorKind::AddrNotAvailable.into()),
+    }
+}
+
 /// One connection.
 pub struct Line {
     stream: TcpStream,
@@ -46,8 +57,17 @@ impl Reply {
 impl Line {
     /// Connects from 127.0.0.`source`. A `window` of some bytes is what the server may send unread.
     pub fn open(target: &Target, source: u8, window: Option<u32>) -> io::Result<Line> {
-        let from = Some(Ipv4Addr::new(127, 0, 0, source));
-        let stream = net::connect(target.address, from, window)?;
+        let from = Ipv4Addr::new(127, 0, 0, source);
+        Line::on(net::connect(target.address, Some(from), window)?)
+    }
+
+    /// Connects from an address of this machine that is not loopback, to the same one: no packet leaves the machine.
+    pub fn open_as_a_stranger(target: &Target) -> io::Result<Line> {
+        let own = own_address()?;
+        Line::on(net::connect(SocketAddrV4::new(own, target.address.port()), Some(own), None)?)
+    }
+
+    fn on(stream: TcpStream) -> io::Result<Line> {
         // A write to a socket that still connects waits for it.
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -57,6 +77,21 @@ impl Line {
 
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
+    }
+
+    /// Up to a dozen bytes that wait to be read, without waiting for them; none when the server has ended it.
+    pub fn peek(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; 12];
+        self.stream.set_nonblocking(true)?;
+        let len = self.stream.peek(&mut bytes);
+        self.stream.set_nonblocking(false)?;
+        bytes.truncate(len?);
+        Ok(bytes)
+    }
+
+    /// Whether the server has neither said anything more nor ended it.
+    pub fn is_silent(&self) -> bool {
+        self.input.is_empty() && self.peek().is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Reads and forgets.

@@ -13,7 +13,7 @@ mod stage;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -52,15 +52,19 @@ pub fn run(args: &HostileArgs) -> Result<(), String> {
         let names: Vec<&str> = ATTACKS.iter().map(|attack| attack.name).collect();
         return Err(format!("--only {name}: there are {}.", names.join(", ")));
     }
+    system::watch_interrupts();
     let folder = std::env::temp_dir().join(format!("plexichat-hostile-{}", std::process::id()));
     let outcome =
         fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display())).and_then(|()| {
             seed(args, &folder)?;
             let mut missed = Vec::new();
             for attack in chosen {
+                if system::is_interrupted() {
+                    return Err("Interrupted.".into());
+                }
                 match suffer(args, &folder, attack) {
                     Ok(outcome) => {
-                        let why = outcome.judge();
+                        let why = outcome.judge(attack);
                         print!("{}", outcome.to_text(attack, &why));
                         if !why.is_empty() {
                             missed.push(attack.name);
@@ -123,7 +127,9 @@ fn suffer(args: &HostileArgs, folder: &Path, attack: &Attack) -> Result<Outcome,
     fs::create_dir_all(&store)
         .and_then(|()| fs::copy(folder.join("store/data.mdb"), store.join("data.mdb")))
         .map_err(|e| format!("{}: {e}", store.display()))?;
-    let mut server = Server::start(&args.server, &store, &args.set)?;
+    let own = attack.options.iter().copied().map(String::from);
+    let options: Vec<String> = own.chain(args.set.iter().cloned()).collect();
+    let mut server = Server::start(&args.server, &store, &options)?;
     let data = Dataset::load(&folder.join("seed"))?;
     let mut outcome = Outcome::new();
     {
@@ -145,7 +151,7 @@ fn suffer(args: &HostileArgs, folder: &Path, attack: &Attack) -> Result<Outcome,
     let allowed = outcome.anon_kib[0] + MEMORY_SLACK_KIB;
     loop {
         outcome.anon_kib[2] = server.anon_kib();
-        if outcome.anon_kib[2] <= allowed || begun.elapsed() > SETTLE {
+        if outcome.anon_kib[2] <= allowed || begun.elapsed() > SETTLE || system::is_interrupted() {
             break;
         }
         thread::sleep(Duration::from_millis(500));
@@ -197,6 +203,7 @@ fn enter<'a>(server: &'a Server, data: &Dataset) -> Result<Stage<'a>, String> {
         attackers,
         crowd: data.users.iter().map(|user| user.token.clone()).collect(),
         stop: AtomicBool::new(false),
+        acts: AtomicU64::new(0),
     })
 }
 
@@ -236,7 +243,7 @@ fn heartbeats(report: &mut Report) -> Distribution {
     report.latencies.remove("heartbeat").unwrap_or_default()
 }
 
-/// Sessions that begin before the attack, to be resumed during it: token, session and last number.
+/// Sessions that begin before the attack, to be resumed during it: token and session.
 fn resumable(stage: &Stage<'_>, data: &Dataset) -> Vec<(String, String)> {
     let users = data.users.iter().rev().take(RESUMERS);
     let begin = |token: &str| -> Option<String> {
@@ -261,7 +268,7 @@ impl Outcome {
             let health = scope.spawn(|| probe_health(stage.target, &stage.stop));
             let resumes = scope.spawn(|| {
                 thread::sleep(Duration::from_secs(4));
-                resumers.iter().filter(|(token, id)| !resumes(stage.target, token, id)).count() as u64
+                resumers.iter().filter(|(token, id)| resumes(stage.target, token, id)).count()
             });
             let peak = scope.spawn(|| {
                 let mut peak = 0;
@@ -274,18 +281,20 @@ impl Outcome {
             let report = crowd.finish(chat, "chat");
             stage.stop.store(true, Relaxed);
             (self.health, self.unhealthy) = health.join().unwrap_or_else(|_| (Latency::new(), 1));
-            self.resumes_refused = resumes.join().unwrap_or(RESUMERS as u64);
+            // Who could not even begin a session counts, too.
+            self.resumes_refused = (RESUMERS - resumes.join().unwrap_or(0)) as u64;
             self.anon_kib[1] = peak.join().unwrap_or_default();
-            self.found = attackers.join().unwrap_or_default();
+            self.found = attackers.join().unwrap_or_else(|_| vec![("attackers that broke down", 1.0, 0.0)]);
+            self.acts = stage.acts.load(Relaxed);
             match report {
                 Some(mut report) => {
                     self.heartbeat = heartbeats(&mut report);
                     let counter = |name: &str| report.counters.get(name).copied().unwrap_or(0);
                     self.closed = counter("sessions_dropped") + counter("sessions_failed");
-                    self.broken = crate::scenarios::faults::among(&report.errors);
+                    self.problem = report.problem;
                     self.errors = report.errors;
                 }
-                None => self.broken = 1,
+                None => self.problem = Some("The crowd has nothing to report.".into()),
             }
         });
     }

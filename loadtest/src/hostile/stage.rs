@@ -1,9 +1,9 @@
 //! Where an attack takes place: the server, who is in it, and what attackers do there over and over.
 //!
-//! Invariant: attackers end when the stage says so.
+//! Invariant: attackers end when the stage says so; an attack that did not act as it was meant to is not taken for one.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
@@ -26,11 +26,18 @@ pub struct Stage<'a> {
     /// Tokens of everybody else.
     pub crowd: Vec<String>,
     pub stop: AtomicBool,
+    /// How often the attack acted so far, with what it is about reaching the server.
+    pub acts: AtomicU64,
 }
 
 impl Stage<'_> {
     pub fn stopped(&self) -> bool {
         self.stop.load(Relaxed)
+    }
+
+    /// The attack acted so many times more.
+    pub fn acted(&self, times: u64) {
+        self.acts.fetch_add(times, Relaxed);
     }
 
     pub fn wait(&self) {
@@ -65,15 +72,22 @@ impl Stage<'_> {
         }
     }
 
-    /// A request of attacker `index`, within the limits that everybody has.
-    pub fn call(&self, index: usize, line: &mut Option<Line>, ask: (&str, &str, &str)) -> io::Result<u16> {
-        let token = &self.attackers[index % self.attackers.len()].0;
-        let (method, path, body) = ask;
+    /// A request within the limits that everybody has. It is an act when it is answered with one of `meant`.
+    pub fn call(
+        &self,
+        index: usize,
+        line: &mut Option<Line>,
+        token: &str,
+        (method, path, body): (&str, &str, &str),
+        meant: &[u16],
+    ) -> io::Result<()> {
         let reply = self.line(index, line)?.call(&self.target.stranger, method, path, token, body)?;
-        if reply.status == 429 {
-            thread::sleep(Duration::from_millis(100));
+        match reply.status {
+            status if meant.contains(&status) => self.acted(1),
+            429 => thread::sleep(Duration::from_millis(100)),
+            _ => thread::sleep(Duration::from_millis(20)),
         }
-        Ok(reply.status)
+        Ok(())
     }
 
     /// A request without limits, to prepare something.
