@@ -164,11 +164,28 @@ fn a_full_store_refuses_changes_reads_on_and_recovers() {
     check_stored(&server, &owner, &messages, &stored);
     let mut line = Line::open(server.address()).unwrap();
     line.get("/users/@me", &owner.token).unwrap().want(200);
+    let ready = || server.http().get("/health/ready", None);
+    let is_full = || ready().status == 503 && ready().json()["reason"] == "store_full";
+    assert!(is_full());
     // What makes room is allowed, and the room can be used.
-    for id in stored.drain(..200) {
+    let mut delete = |id: String| {
         let path = format!("{messages}/{id}");
         line.call("DELETE", &path, Some(&owner.token), None).unwrap().want(200);
+    };
+    // That of one message is filled by the next, which is no end of it.
+    for _ in 0..5 {
+        delete(stored.remove(0));
+        stored.extend(post_until_full(&server, &owner, &messages));
+        assert!(is_full());
     }
+    stored.drain(..200).for_each(delete);
+    let deadline = Instant::now() + support::PATIENCE;
+    while ready().status != 200 {
+        assert!(Instant::now() < deadline, "it is not ready again");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let told = server.log().lines().filter(|line| line.contains("only deletions are taken")).count();
+    assert_eq!(told, 1, "{}", server.log());
     for index in 0..20 {
         let posted = line.post(&messages, &owner.token, &content(index)).unwrap().want(200);
         stored.push(text(&posted["id"]));

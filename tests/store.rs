@@ -481,7 +481,7 @@ fn a_damaged_record_is_an_error_and_not_an_answer() {
         let said = answer.want(500).to_string();
         assert!(said.contains("damaged on disk") && !said.contains("eedle"), "{said}");
     }
-    // Others are served, also in the same batch.
+    // Others are served.
     assert_eq!(http.get(&format!("{page}/{}", ids[0]), Some(&token)).want(200)["content"], "first");
     let edit =
         http.call("PATCH", &format!("{page}/{}", ids[1]), Some(&token), Some(&json!({"content": "new"})));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
-use super::health::{Health, Trouble};
+use super::health::{Condition, Health, Seen, Trouble};
 use super::port::{Doorbell, Port};
 use super::watch::Watch;
 use super::{Delivery, NO_REPLY, Submission, Ticket};
@@ -45,12 +45,6 @@ pub const SNAPSHOTS_PER_CORE: usize = DELIVERY_COUNT_MAX + OVERFLOW_COUNT_MAX + 
 /// How often a full delivery ring is tried again, and how long an idle writer sleeps at most.
 const RETRY: Duration = Duration::from_millis(1);
 const IDLE: Duration = Duration::from_millis(200);
-/// While changes are refused, how often it is tried whether they need to be.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// After a failure, how long nothing may fail before it counts as over, unless its cause is seen to be gone.
-const QUIET: Duration = Duration::from_secs(10);
-/// Room on a disk that was full from which on it is not.
-const DISK_FREE_MIN: u64 = 8 << 20;
 
 /// The running writer thread.
 pub struct Writer {
@@ -97,38 +91,12 @@ pub fn start(
     wakes: &[Arc<Wake>],
     metrics: Arc<WriterMetrics>,
 ) -> std::io::Result<(Vec<Port>, Writer)> {
-    let doorbell = Arc::new(Doorbell::new());
-    let stop = Arc::new(AtomicBool::new(false));
-    let published = Arc::new(AtomicU64::new(0));
-    let (mut ports, mut cores) = (Vec::new(), Vec::new());
-    for wake in wakes {
-        let (submit, submissions) = RingBuffer::new(options.queue_len_max);
-        let (deliver, deliveries) = RingBuffer::new(DELIVERY_COUNT_MAX);
-        let (published, doorbell) = (published.clone(), doorbell.clone());
-        let (taken, owes_ring) = (0, false);
-        ports.push(Port { submissions: submit, deliveries, published, taken, doorbell, owes_ring });
-        let (overflow, replies) = (VecDeque::new(), Vec::new());
-        cores.push(Core { submissions, deliver, overflow, replies, wake: wake.clone() });
-    }
     let watch = Watch::start(store.clone(), metrics.clone())?;
-    let health = Arc::new(Health::default());
-    let condition = Condition {
-        health: health.clone(),
-        since: None,
-        failed: None,
-        disk_was_full: false,
-        reported: None,
-        probed: None,
-    };
-    let (last_sync, unsynced) = (Instant::now(), false);
-    let steps = StepWatch::default();
-    let mut state =
-        Local { store, options, cores, published, metrics, last_sync, unsynced, condition, steps };
-    let (bell, ending) = (doorbell.clone(), stop.clone());
-    let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
-        bell.attach();
-        state.run(&bell, &ending);
-    })?;
+    let (ports, mut state) = Local::new(store, options, wakes, metrics);
+    let (doorbell, health) = (state.doorbell.clone(), state.condition.health());
+    let stop = Arc::new(AtomicBool::new(false));
+    let ending = stop.clone();
+    let thread = std::thread::Builder::new().name("writer".into()).spawn(move || state.run(&ending))?;
     Ok((ports, Writer { thread: Some(thread), stop, doorbell, health, _watch: watch }))
 }
 
@@ -146,7 +114,10 @@ struct Core {
 struct Local {
     store: Arc<Store>,
     options: Options,
+    doorbell: Arc<Doorbell>,
     cores: Vec<Core>,
+    /// Taken from the cores, and left over by the transaction before: it goes before everything that waits.
+    rest: Batch,
     /// Batches that are in the rings of all cores, which may take them from then on.
     published: Arc<AtomicU64>,
     metrics: Arc<WriterMetrics>,
@@ -154,17 +125,6 @@ struct Local {
     unsynced: bool,
     condition: Condition,
     steps: StepWatch,
-}
-
-/// Whether changes are taken, and since when not.
-struct Condition {
-    health: Arc<Health>,
-    since: Option<Instant>,
-    /// The last failure, whether the disk was seen to be full then, and when one was told of last.
-    failed: Option<Instant>,
-    disk_was_full: bool,
-    reported: Option<Instant>,
-    probed: Option<Instant>,
 }
 
 /// Why a batch was not committed; nothing of it was kept.
@@ -182,9 +142,49 @@ impl From<WriteError> for Failure {
 
 /// A command of the batch in progress: which core waits, under which ticket.
 type Origin = (usize, Ticket);
+type Batch = Vec<(Origin, Command)>;
 
 impl Local {
-    fn run(&mut self, doorbell: &Doorbell, stop: &AtomicBool) {
+    fn new(
+        store: Arc<Store>,
+        options: Options,
+        wakes: &[Arc<Wake>],
+        metrics: Arc<WriterMetrics>,
+    ) -> (Vec<Port>, Local) {
+        let doorbell = Arc::new(Doorbell::new());
+        let published = Arc::new(AtomicU64::new(0));
+        let (mut ports, mut cores) = (Vec::new(), Vec::new());
+        for wake in wakes {
+            let (submit, submissions) = RingBuffer::new(options.queue_len_max);
+            let (deliver, deliveries) = RingBuffer::new(DELIVERY_COUNT_MAX);
+            let (published, doorbell) = (published.clone(), doorbell.clone());
+            let (taken, owes_ring) = (0, false);
+            ports.push(Port { submissions: submit, deliveries, published, taken, doorbell, owes_ring });
+            let (overflow, replies) = (VecDeque::new(), Vec::new());
+            cores.push(Core { submissions, deliver, overflow, replies, wake: wake.clone() });
+        }
+        let (rest, condition, steps) = (Batch::new(), Condition::default(), StepWatch::default());
+        let (last_sync, unsynced) = (Instant::now(), false);
+        let state = Local {
+            store,
+            options,
+            doorbell,
+            cores,
+            rest,
+            published,
+            metrics,
+            last_sync,
+            unsynced,
+            condition,
+            steps,
+        };
+        (ports, state)
+    }
+
+    /// Each round makes one delivery at most, so that a core that lags bounds how many wait for it, and with them
+    /// the snapshots that are open.
+    fn run(&mut self, stop: &AtomicBool) {
+        self.doorbell.attach();
         loop {
             let stopping = stop.load(Ordering::Acquire);
             self.watch_clock();
@@ -193,18 +193,19 @@ impl Local {
                 std::thread::sleep(RETRY);
                 continue;
             }
-            let mut batch = self.take_batch();
+            let mut batch = std::mem::take(&mut self.rest);
+            if batch.is_empty() {
+                batch = self.take_batch();
+            }
             if !batch.is_empty() {
-                while !batch.is_empty() {
-                    batch = self.process(batch);
-                }
+                self.rest = self.process(batch);
             } else if stopping {
                 return;
             } else {
                 self.probe_if_due();
                 let timeout = if self.unsynced { self.options.sync_interval.unwrap_or(IDLE) } else { IDLE };
                 let cores = &self.cores;
-                doorbell.sleep_unless(timeout, || {
+                self.doorbell.sleep_unless(timeout, || {
                     stop.load(Ordering::Acquire) || cores.iter().any(|core| !core.submissions.is_empty())
                 });
             }
@@ -224,8 +225,8 @@ impl Local {
     }
 
     /// Takes commands from all cores in turn. An isolated command ends the batch before it, or is one alone.
-    fn take_batch(&mut self) -> Vec<(Origin, Command)> {
-        let mut batch = Vec::new();
+    fn take_batch(&mut self) -> Batch {
+        let mut batch = Batch::new();
         let waiting: usize = self.cores.iter().map(|core| core.submissions.slots()).sum();
         self.metrics.queue_len.set(waiting as u64);
         if waiting > 0 {
@@ -253,9 +254,9 @@ impl Local {
     }
 
     /// Commits a batch, or as much of it as one transaction takes, and returns the rest.
-    fn process(&mut self, mut batch: Vec<(Origin, Command)>) -> Vec<(Origin, Command)> {
+    fn process(&mut self, mut batch: Batch) -> Batch {
         let room = self.store.room();
-        let mut rest = Vec::new();
+        let mut rest = Batch::new();
         match self.commit(&batch, room) {
             Ok((replies, outputs)) => {
                 rest = batch.split_off(replies.len());
@@ -264,9 +265,23 @@ impl Local {
                 self.metrics.refused.add(refused as u64);
                 self.answer(&batch, replies);
                 self.deliver(Arc::new(outputs));
-                self.succeeded(room);
+                // Deletes that make room beside changes that find none do not make it well.
+                match batch.iter().all(|(_, command)| fits(room, command)) {
+                    true => self.succeeded(room),
+                    false => drop(self.failed(&WriteError::Full, room)),
+                }
             }
-            Err(Failure::Damaged(index)) => return self.process_without(batch, index),
+            Err(Failure::Damaged(0)) => {
+                rest = batch.split_off(1);
+                self.refuse(&batch, Refusal::StoreDamaged);
+            }
+            // Those before it first; it comes back at the head of the rest.
+            Err(Failure::Damaged(index)) => {
+                rest = batch.split_off(index);
+                let mut undone = self.process(batch);
+                undone.append(&mut rest);
+                return undone;
+            }
             Err(Failure::Write(error)) => {
                 let trouble = self.failed(&error, room);
                 let refusal = match trouble {
@@ -282,17 +297,6 @@ impl Local {
         rest
     }
 
-    /// Refuses the command that met a damaged record, does those before it, and returns the rest.
-    fn process_without(&mut self, mut batch: Vec<(Origin, Command)>, index: usize) -> Vec<(Origin, Command)> {
-        let rest = batch.split_off(index + 1);
-        let damaged = batch.split_off(index);
-        while !batch.is_empty() {
-            batch = self.process(batch);
-        }
-        self.refuse(&damaged, Refusal::StoreDamaged);
-        rest
-    }
-
     fn refuse(&mut self, batch: &[(Origin, Command)], refusal: Refusal) {
         self.metrics.failures.increment();
         let replies = batch.iter().map(|_| Err(Error::from(refusal))).collect();
@@ -305,12 +309,7 @@ impl Local {
         batch: &[(Origin, Command)],
         room: Room,
     ) -> Result<(Vec<crate::domain::Result<Reply>>, Vec<Output>), Failure> {
-        let fits = |command: &Command| match room {
-            Room::Plenty => true,
-            Room::ForDeletes => command.op.makes_room(),
-            Room::None => false,
-        };
-        if !batch.iter().any(|(_, command)| fits(command)) {
+        if !batch.iter().any(|(_, command)| fits(room, command)) {
             return Err(WriteError::Full.into());
         }
         take_damage();
@@ -329,7 +328,10 @@ impl Local {
             if machine.tx.is_half_spent() && !replies.is_empty() {
                 break;
             }
-            replies.push(if fits(command) { machine.apply(command) } else { Err(Refusal::StoreFull.into()) });
+            replies.push(match fits(room, command) {
+                true => machine.apply(command),
+                false => Err(Refusal::StoreFull.into()),
+            });
             if take_damage() {
                 // What was absent to it may be there: nothing it has written can be kept.
                 return Err(Failure::Damaged(index));
@@ -409,7 +411,7 @@ impl Local {
         }
     }
 
-    /// A batch could not be committed: tells of it if that is new, and returns why.
+    /// A change was refused or could not be committed: tells of it if that is new, and returns why.
     fn failed(&mut self, error: &WriteError, room: Room) -> Trouble {
         let disk_is_full = self.store.disk_is_full();
         let trouble = match error {
@@ -419,16 +421,7 @@ impl Local {
             WriteError::Full => Trouble::StoreFull,
             WriteError::Failed(_) => Trouble::WriteFailed,
         };
-        let condition = &mut self.condition;
-        condition.failed = Some(Instant::now());
-        condition.disk_was_full = disk_is_full;
-        let before = condition.health.trouble();
-        // LMDB has two errors for one full disk, one of them for a write that was cut short: the first one told stays.
-        let is_told = before.is_some() && condition.reported.is_some_and(|at| at.elapsed() < QUIET);
-        if before != Some(trouble) && !is_told {
-            condition.since.get_or_insert_with(Instant::now);
-            condition.reported = Some(Instant::now());
-            self.condition.health.set(Some(trouble));
+        if self.condition.failed(trouble, disk_is_full, Instant::now()) {
             self.metrics.store.refusing.set(trouble as u64);
             let (used, size) = self.store.usage();
             let free = self.store.disk().free;
@@ -440,33 +433,22 @@ impl Local {
 
     /// A batch was committed: tells of it if that had not been possible for a while.
     fn succeeded(&mut self, room: Room) {
-        let condition = &self.condition;
-        let Some(trouble) = condition.health.trouble() else { return };
         if room != Room::Plenty {
             return;
         }
-        let is_quiet = condition.failed.is_none_or(|at| at.elapsed() >= QUIET);
-        // A small change may fit where the next one does not; so the cause must be seen to be gone, if it was seen.
-        let is_gone = match trouble {
-            Trouble::StoreFull | Trouble::SnapshotHeld => true,
-            _ => condition.disk_was_full && self.store.disk().free >= DISK_FREE_MIN,
-        };
-        if is_quiet || is_gone {
-            self.condition.health.set(None);
+        let store = &self.store;
+        let look = || Seen { disk_free: store.disk().free, used: store.used(), size: store.usage().1 };
+        if let Some((trouble, lasted)) = self.condition.succeeded(look, Instant::now()) {
             self.metrics.store.refusing.set(0);
-            let since = self.condition.since.take();
-            let lasted_s = since.map_or(0, |since| since.elapsed().as_secs());
-            tracing::info!(lasted_s, reason = trouble.name(), "changes are taken again");
+            tracing::info!(lasted_s = lasted.as_secs(), reason = trouble.name(), "changes are taken again");
         }
     }
 
     /// While changes are refused nobody may try: then this finds out when they need not be any longer.
     fn probe_if_due(&mut self) {
-        let is_due = self.condition.probed.is_none_or(|at| at.elapsed() >= PROBE_INTERVAL);
-        if self.condition.health.trouble().is_none() || !is_due {
+        if !self.condition.probe_is_due(Instant::now()) {
             return;
         }
-        self.condition.probed = Some(Instant::now());
         let room = self.store.room();
         if room != Room::Plenty {
             return;
@@ -487,12 +469,23 @@ impl Local {
     }
 }
 
+fn fits(room: Room, command: &Command) -> bool {
+    match room {
+        Room::Plenty => true,
+        Room::ForDeletes => command.op.makes_room(),
+        Room::None => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::Op;
+    use crate::domain::setting::{MessagingEdit, SettingDelete};
     use crate::domain::sweep::Sweep;
     use crate::id::UserId;
+    use crate::store::records::{Messaging, Setting};
+    use crate::store::tables::{MESSAGING, SETTINGS};
     use crate::store::tests::temporary;
     use crate::store::{self, Sync};
 
@@ -571,5 +564,114 @@ mod tests {
         while ports[0].submit(command(), NO_REPLY).is_ok() {}
         drop(ports);
         writer.stop();
+    }
+
+    const DAMAGED: UserId = UserId(7);
+
+    /// A store in which one record of [`DAMAGED`] is damaged, and which has room for few snapshots.
+    fn damaged_store() -> (tempfile::TempDir, Store) {
+        const MARK: u64 = 0x4d41_524b_4d41_524b;
+        let folder = tempfile::tempdir().unwrap();
+        let readers_max = (DELIVERY_COUNT_MAX + OVERFLOW_COUNT_MAX + 4) as u32;
+        let path = folder.path().to_path_buf();
+        let options = store::Options { path, map_size: 1 << 24, sync: Sync::Always, readers_max };
+        let store = Store::open(&options).unwrap();
+        let mut tx = store.begin().unwrap();
+        tx.put(MESSAGING, DAMAGED, &Messaging { max_message_length: Some(MARK), ..Messaging::default() });
+        tx.commit().unwrap();
+        drop(store);
+        let data = folder.path().join("data.mdb");
+        let mut bytes = std::fs::read(&data).unwrap();
+        let places: Vec<usize> =
+            (0..bytes.len() - 8).filter(|at| bytes[*at..].starts_with(b"KRAMKRAM")).collect();
+        assert!(!places.is_empty());
+        places.iter().for_each(|at| bytes[*at] ^= 1);
+        std::fs::write(data, bytes).unwrap();
+        let store = Store::open(&options).unwrap();
+        (folder, store)
+    }
+
+    #[test]
+    fn damaged_records_in_one_batch_cost_no_more_snapshots_than_a_core_may_have() {
+        let (_folder, store) = damaged_store();
+        let edit = |user: UserId, length: u64| {
+            let op = MessagingEdit { max_message_length: Some(length), ..MessagingEdit::default() };
+            Command::new(user, op.into())
+        };
+        let options = Options { batch_max: 1_024, queue_len_max: 1_024, ..options() };
+        let (wake, metrics) = (Arc::new(Wake::new().unwrap()), Arc::new(WriterMetrics::default()));
+        let (mut ports, mut state) = Local::new(Arc::new(store), options, &[wake], metrics.clone());
+        let mut port = ports.pop().unwrap();
+        let is_damaged = |ticket: Ticket| ticket == 1 || ticket > 2;
+        for ticket in 0..203 {
+            let user = if is_damaged(ticket) { DAMAGED } else { UserId(u64::from(ticket) + 100) };
+            port.submit(edit(user, 100), ticket).unwrap();
+        }
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| state.run(&stop));
+            let deadline = Instant::now() + Duration::from_secs(20);
+            // The core takes nothing, and the writer waits for it.
+            while metrics.delivery_backlog.value() < OVERFLOW_COUNT_MAX as u64 {
+                assert!(Instant::now() < deadline && !writer.is_finished());
+                std::thread::yield_now();
+            }
+            assert_eq!(port.delivery_count(), DELIVERY_COUNT_MAX as u64);
+            let mut answered = Vec::new();
+            while answered.len() < 203 {
+                assert!(Instant::now() < deadline && !writer.is_finished(), "{answered:?}");
+                answered.extend(port.next_delivery().into_iter().flat_map(|delivery| delivery.replies));
+            }
+            stop.store(true, Ordering::Release);
+            for (place, (ticket, reply)) in answered.into_iter().enumerate() {
+                assert_eq!(ticket as usize, place);
+                let want =
+                    if is_damaged(ticket) { Err(Refusal::StoreDamaged.into()) } else { Ok(Reply::Done) };
+                assert_eq!(reply, want, "{ticket}");
+            }
+        });
+        assert!(port.next_delivery().is_none());
+    }
+
+    #[test]
+    fn what_is_refused_for_room_counts_though_a_delete_beside_it_succeeds() {
+        let (_folder, store) = temporary(1 << 20);
+        let mut users = 100_u64;
+        let put = |tx: &mut Tx<'_>, user: u64| {
+            let value = "x".repeat(1_000);
+            tx.put(SETTINGS, (UserId(user), "key"), &Setting { value, created_at: 0, updated_at: 0 });
+        };
+        while store.room() == Room::Plenty {
+            let mut tx = store.begin().unwrap();
+            (users..users + 20).for_each(|user| put(&mut tx, user));
+            tx.commit().unwrap();
+            users += 20;
+        }
+        let (store, wake) = (Arc::new(store), Arc::new(Wake::new().unwrap()));
+        let (mut ports, mut state) = Local::new(store.clone(), options(), &[wake], Arc::default());
+        let health = state.condition.health();
+        let delete = |user| Command::new(UserId(user), SettingDelete { key: "key".into() }.into());
+        let change = || Command::new(UserId(1), MessagingEdit::default().into());
+        let mut ask = |commands: Vec<Command>| {
+            commands.into_iter().for_each(|command| ports[0].submit(command, 0).unwrap());
+            let batch = state.take_batch();
+            assert!(state.process(batch).is_empty());
+            let delivery = ports[0].next_delivery().unwrap();
+            delivery.replies.into_iter().map(|(_, reply)| reply).collect::<Vec<_>>()
+        };
+        let mut users = 100..users;
+        while store.room() != Room::Plenty {
+            let replies = ask(vec![delete(users.next().unwrap()), change()]);
+            assert_eq!(replies, [Ok(Reply::Done), Err(Refusal::StoreFull.into())]);
+            assert_eq!(health.trouble(), Some(Trouble::StoreFull));
+        }
+        // One page is not yet enough to say that all is well.
+        assert_eq!(ask(vec![change()]), [Ok(Reply::Done)]);
+        assert_eq!(health.trouble(), Some(Trouble::StoreFull));
+        for user in users.take(100) {
+            assert_eq!(ask(vec![delete(user)]), [Ok(Reply::Done)]);
+        }
+        assert_eq!(ask(vec![change()]), [Ok(Reply::Done)]);
+        assert_eq!(health.trouble(), None);
     }
 }
