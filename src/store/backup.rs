@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 
 use heed::CompactionOption;
 
-use super::image::{Image, Report, data_file};
+use super::files::data_file;
+use super::image::Image;
+use super::report::Report;
 use super::start::{Use, hold, lock};
+use super::sum::{SUM_FILE, copy_and_sum, expected_sum, sum_line, sum_of};
 use super::synced::{self, SYNCED_FILE};
-use super::verify::{SUM_FILE, copy_and_sum, expected_sum, sum_line, sum_of};
 use super::{DATA_FILE, FORMAT, LOCK_FILE, OpenError, Options, Store, files};
 
 /// A copy that is not whole yet.

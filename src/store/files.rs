@@ -4,10 +4,17 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use super::DATA_FILE;
 
 pub const FILE_MODE: u32 = 0o600;
 pub const FOLDER_MODE: u32 = 0o700;
+
+/// The file name of a store or backup in a folder; a file stands for itself.
+pub fn data_file(place: &Path) -> PathBuf {
+    if place.is_dir() { place.join(DATA_FILE) } else { place.to_path_buf() }
+}
 
 /// Makes a folder and those above it, as far as they are missing; true when there was none.
 ///

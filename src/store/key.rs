@@ -152,6 +152,20 @@ tuple_keys!(A B);
 tuple_keys!(A B C);
 tuple_keys!(A B C D);
 
+/// A key as people can read it: texts as they are, numbers of eight bytes in decimal.
+pub fn key_text(key: &[u8]) -> String {
+    let printable = |text: &&str| text.chars().all(|letter| letter.is_ascii_graphic());
+    if let Some(text) = std::str::from_utf8(key).ok().filter(printable) {
+        return text.to_owned();
+    }
+    let (words, rest) = key.as_chunks::<8>();
+    let mut parts: Vec<String> = words.iter().map(|word| u64::from_be_bytes(*word).to_string()).collect();
+    if !rest.is_empty() {
+        parts.push(rest.iter().map(|byte| format!("{byte:02x}")).collect());
+    }
+    parts.join("/")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,5 +218,12 @@ mod tests {
         check(&[1, 0xff], Some(&[2]));
         check(&[0xff, 0xff], None);
         check(&[], None);
+    }
+
+    #[test]
+    fn keys_are_spelled_for_people() {
+        assert_eq!(key_text(b"format"), "format");
+        assert_eq!(key_text(&[0, 0, 0, 0, 0, 0, 1, 0]), "256");
+        assert_eq!(key_text(&[&7_u64.to_be_bytes()[..], &8_u64.to_be_bytes(), &[0, 9]].concat()), "7/8/0009");
     }
 }

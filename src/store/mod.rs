@@ -11,12 +11,15 @@ pub mod key;
 mod map;
 mod readers;
 pub mod records;
+mod report;
 mod space;
 mod start;
+mod sum;
 mod synced;
 mod table;
 pub mod tables;
 mod verify;
+mod walk;
 
 use std::fs::File;
 use std::io;

@@ -21,7 +21,7 @@ use rkyv::api::high::{HighSerializer, HighValidator};
 use rkyv::rancor;
 use rkyv::ser::allocator::ArenaHandle;
 
-use super::image::key_text;
+use super::key::key_text;
 use super::key::{ByteOrder, Key, KeyBuf, encode, is_key, prefix_end};
 use super::space::Budget;
 use super::tables::{ROWS, TABLE_COUNT};
