@@ -4,9 +4,13 @@
 //! `STORE_KILLS` sets the number of kills of each kind, `STORE_SEED` repeats the choices of a run. Power cuts need root
 //! and a loop device: `POWER_CUTS=20 cargo test --test store power_cut -- --ignored --nocapture`.
 
-#[path = "support/line.rs"]
+#[path = "../support/line.rs"]
 mod line;
+#[path = "../support/mod.rs"]
 mod support;
+
+mod kills;
+mod power_cuts;
 
 use std::fs;
 use std::io::Read as _;
@@ -22,7 +26,7 @@ use plexichat::store::{Options, Store, Sync, records::Setting};
 use support::{PASSWORD, Server, json};
 
 /// A backup that the first version made: records without checksums, no checksum file.
-const PLAIN: &[u8] = include_bytes!("stores/format-1-plain.mdb.gz");
+const PLAIN: &[u8] = include_bytes!("../stores/format-1-plain.mdb.gz");
 
 /// A folder with the old backup in it.
 fn plain_store() -> tempfile::TempDir {
@@ -43,6 +47,10 @@ fn bytes(folder: &Path) -> Vec<u8> {
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().mode() & 0o7777
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
 /// Runs a command of the program on a data folder.
@@ -489,266 +497,4 @@ fn a_damaged_record_is_an_error_and_not_an_answer() {
     http.post(&page, Some(&token), &json!({"content": "goes on"})).want(200);
     let log = server.log();
     assert!(log.contains("a record is damaged on disk") && log.contains(&ids[1]), "{log}");
-}
-
-// ------------------------------------------------------------------------------------------------- kills
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
-}
-
-/// Runs a command again and again and kills it at a random moment, up to a little after it would have ended. Between
-/// two runs `check` looks at what is there; it hears whether the command ended by itself.
-fn kill_at_random(folder: &Path, args: &[&str], mut check: impl FnMut(bool)) {
-    let seed = number("STORE_SEED", fastrand::u64(..));
-    println!("STORE_SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
-    let begun = Instant::now();
-    let whole = run(folder, args);
-    let time_max = begun.elapsed().as_micros() as u64 * 5 / 4;
-    check(whole.status.success());
-    let mut ended = 0;
-    let kills = number("STORE_KILLS", 12);
-    for _ in 0..kills {
-        let mut command = support::command(folder);
-        command.args(args).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-        let mut child = command.spawn().unwrap();
-        std::thread::sleep(Duration::from_micros(random.u64(..time_max)));
-        let _ = child.kill();
-        let done = child.wait().unwrap().success();
-        ended += u64::from(done);
-        check(done);
-    }
-    println!("{args:?}: {kills} kills, {ended} came too late");
-}
-
-#[test]
-fn a_killed_restore_leaves_the_old_store_or_the_new_one() {
-    let (folder, first, second) =
-        (support::temporary_folder(), support::temporary_folder(), support::temporary_folder());
-    filled_store(first.path(), 300);
-    filled_store(second.path(), 900);
-    filled_store(folder.path(), 600);
-    let (known, others) = ([bytes(first.path()), bytes(second.path())], bytes(folder.path()));
-    let mut copies = [first.path(), second.path()].into_iter().cycle();
-    for copy in copies.by_ref().take(2) {
-        let before = bytes(folder.path());
-        assert!(known.contains(&before) || before == others);
-        kill_at_random(folder.path(), &["restore", path(copy)], |_| {
-            let now = bytes(folder.path());
-            assert!(known.contains(&now) || now == others, "neither the old store nor a whole new one");
-            for entry in fs::read_dir(folder.path()).unwrap() {
-                let entry = entry.unwrap();
-                if entry.file_name().to_string_lossy().starts_with("data.mdb.before-restore") {
-                    let kept = fs::read(entry.path()).unwrap();
-                    assert!(known.contains(&kept) || kept == others, "{:?}", entry.path());
-                    fs::remove_file(entry.path()).unwrap();
-                }
-            }
-        });
-        succeeds(folder.path(), &["restore", path(copy)]);
-        assert!(bytes(folder.path()) == bytes(copy));
-    }
-    drop(Server::start_in(folder.path(), &[]));
-}
-
-#[test]
-fn a_killed_backup_is_whole_or_none_and_the_next_one_succeeds() {
-    let (folder, place) = (support::temporary_folder(), support::temporary_folder());
-    filled_store(folder.path(), 600);
-    let server = Server::start_in(folder.path(), &[]);
-    let copy = place.path().join("copy");
-    kill_at_random(folder.path(), &["backup", path(&copy)], |_| {
-        if data(&copy).exists() {
-            succeeds(folder.path(), &["verify", path(&copy)]);
-            fs::remove_dir_all(&copy).unwrap();
-        }
-    });
-    let _ = fs::remove_file(data(&copy));
-    succeeds(folder.path(), &["backup", path(&copy)]);
-    assert_eq!(server.stop().code(), Some(0));
-    succeeds(folder.path(), &["verify"]);
-}
-
-#[test]
-fn a_killed_verify_changes_nothing() {
-    let folder = support::temporary_folder();
-    filled_store(folder.path(), 600);
-    let before = bytes(folder.path());
-    kill_at_random(folder.path(), &["verify"], |_| assert!(bytes(folder.path()) == before));
-    drop(Server::start_in(folder.path(), &[]));
-}
-
-#[test]
-fn a_killed_start_is_followed_by_another() {
-    let seed = number("STORE_SEED", fastrand::u64(..));
-    println!("STORE_SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
-    for _ in 0..number("STORE_KILLS", 12) {
-        let folder = support::temporary_folder();
-        // The same folder is started several times; the last one must come up and be whole.
-        for _ in 0..3 {
-            let mut command = support::command(folder.path());
-            command.args(["--set", "server.port=0", "--set", "metrics.port=0", "--set", "runtime.cores=1"]);
-            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-            let mut child = command.spawn().unwrap();
-            std::thread::sleep(Duration::from_micros(random.u64(..40_000)));
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        let server = Server::start_in(folder.path(), &[]);
-        server.register("ada");
-        assert_eq!(server.stop().code(), Some(0));
-        succeeds(folder.path(), &["verify"]);
-        assert!(!folder.path().join("data.mdb.new").exists());
-    }
-}
-
-// -------------------------------------------------------------------------------------------- power cuts
-
-/// An ext4 of its own, which can be cut off from its disk.
-struct Disk {
-    place: tempfile::TempDir,
-}
-
-impl Disk {
-    fn new() -> Disk {
-        let disk = Disk { place: support::temporary_folder() };
-        let image = disk.place.path().join("image");
-        fs::File::create(&image).unwrap().set_len(256 << 20).unwrap();
-        fs::create_dir(disk.mount()).unwrap();
-        tool("mkfs.ext4", &["-q", path(&image)]);
-        disk.attach();
-        disk
-    }
-
-    fn mount(&self) -> PathBuf {
-        self.place.path().join("mount")
-    }
-
-    fn attach(&self) {
-        tool("mount", &["-o", "loop", path(&self.place.path().join("image")), path(&self.mount())]);
-    }
-
-    fn detach(&self) {
-        tool("umount", &[path(&self.mount())]);
-    }
-
-    /// From now on nothing reaches the disk, what waits in the journal included.
-    fn cut(&self) {
-        use std::os::fd::AsRawFd as _;
-        const EXT4_IOC_SHUTDOWN: libc::c_ulong = 0x8004_587D;
-        let no_log_flush: u32 = 2;
-        let folder = fs::File::open(self.mount()).unwrap();
-        // SAFETY: the ioctl reads a number.
-        assert_eq!(unsafe { libc::ioctl(folder.as_raw_fd(), EXT4_IOC_SHUTDOWN, &raw const no_log_flush) }, 0);
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg(self.mount()).status();
-    }
-}
-
-fn tool(program: &str, args: &[&str]) {
-    assert!(std::process::Command::new(program).args(args).status().unwrap().success(), "{program} {args:?}");
-}
-
-/// Posts until the connection is lost; contents with the time at which they were acknowledged.
-fn post(address: std::net::SocketAddr, token: &str, channel: &str, name: &str) -> Vec<(String, Instant)> {
-    let mut known = Vec::new();
-    let Ok(mut line) = Line::open(address) else { return known };
-    for count in 0.. {
-        let content = format!("{name} {count} {}", "·".repeat(count % 300));
-        let posted = line.post(&format!("/channels/{channel}/messages"), token, &json!({"content": content}));
-        match posted {
-            Ok(answer) if answer.status == 200 => known.push((content, Instant::now())),
-            _ => break,
-        }
-    }
-    known
-}
-
-fn contents(address: std::net::SocketAddr, token: &str, channel: &str) -> std::collections::HashSet<String> {
-    let mut line = Line::open(address).unwrap();
-    let (mut found, mut last) = (std::collections::HashSet::new(), String::from("0"));
-    loop {
-        let path = format!("/channels/{channel}/messages?limit=100&after={last}");
-        let page = line.get(&path, token).unwrap().want(200);
-        let page = page.as_array().unwrap();
-        found.extend(page.iter().map(|message| message["content"].as_str().unwrap().to_owned()));
-        // In the order of ids, whichever way round the page is.
-        let ids = page.iter().map(|message| message["id"].as_str().unwrap().to_owned());
-        last = ids.max_by_key(|id| id.parse::<u64>().unwrap()).unwrap_or(last);
-        if page.len() < 100 {
-            return found;
-        }
-    }
-}
-
-/// Cuts the power again and again while posters post; `lost` is told what is gone of each poster's acknowledged posts,
-/// and when the cut was.
-fn cut_at_random(sync: &str, lost: impl Fn(&[&(String, Instant)], Instant)) {
-    let disk = Disk::new();
-    let folder = disk.mount().join("data");
-    fs::create_dir(&folder).unwrap();
-    let options = [format!("store.sync={sync}"), "store.map_size=128MiB".to_owned()];
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let mut server = Server::start_in(&folder, &options);
-    let user = server.register("ada");
-    let made = server.http().post("/api/v1/servers", Some(&user.token), &json!({"name": "Power"})).want(200);
-    let channel = made["default_channel_id"].as_str().unwrap().to_owned();
-    // What comes before the first cut is on disk, with either setting.
-    assert_eq!(server.stop().code(), Some(0));
-    server = Server::start_in(&folder, &options);
-    let (mut acknowledged, mut gone) = (0, 0);
-    let cuts = number("POWER_CUTS", 3);
-    for cut in 0..cuts {
-        let address = server.address();
-        let posters: Vec<_> = (0..4)
-            .map(|poster| {
-                let (token, channel) = (user.token.clone(), channel.clone());
-                std::thread::spawn(move || post(address, &token, &channel, &format!("{cut}-{poster}")))
-            })
-            .collect();
-        let pause = if sync == "always" { fastrand::u64(50..800) } else { fastrand::u64(1_500..3_500) };
-        std::thread::sleep(Duration::from_millis(pause));
-        let at = Instant::now();
-        disk.cut();
-        server.kill();
-        let known: Vec<_> = posters.into_iter().map(|poster| poster.join().unwrap()).collect();
-        disk.detach();
-        disk.attach();
-        assert!(succeeds(&folder, &["verify"]).contains("All is well"));
-        server = Server::start_in(&folder, &options);
-        let found = contents(server.address(), &user.token, &channel);
-        for known in known {
-            let missing: Vec<_> = known.iter().filter(|(content, _)| !found.contains(content)).collect();
-            let kept = known.len() - missing.len();
-            assert!(known[..kept].iter().all(|(content, _)| found.contains(content)), "a hole");
-            (acknowledged, gone) = (acknowledged + known.len(), gone + missing.len());
-            lost(&missing, at);
-        }
-    }
-    println!("{sync}: {cuts} power cuts, {acknowledged} acknowledged, {gone} lost");
-    assert_eq!(server.stop().code(), Some(0));
-    succeeds(&folder, &["verify"]);
-}
-
-#[test]
-#[ignore = "needs root and a loop device"]
-fn a_power_cut_loses_nothing_with_always() {
-    cut_at_random("always", |missing, _| assert!(missing.is_empty(), "{missing:?}"));
-}
-
-#[test]
-#[ignore = "needs root and a loop device"]
-fn a_power_cut_loses_the_last_interval_with_interval() {
-    // A second, and what a busy machine adds to it.
-    const LOST_MAX: Duration = Duration::from_millis(1_400);
-    cut_at_random("interval", |missing, at| {
-        let oldest = missing.first().map_or(at, |(_, acknowledged)| *acknowledged);
-        assert!(at.saturating_duration_since(oldest) < LOST_MAX, "{:?}", at - oldest);
-    });
 }
