@@ -118,13 +118,9 @@ pub(super) fn member_expire(
     let read = machine.read();
     let member = read.get(MEMBERS, (op.server_id, op.user_id));
     let expires =
-        |member: &&ArchivedMember| member.temporary && role_ids(read, op.server_id, member).next().is_none();
-    if member.is_none() {
-        machine.tx.delete(TEMPORARY_MEMBERS, (op.user_id, op.server_id));
-        return Ok(Reply::Changed(false));
-    }
+        |member: &ArchivedMember| member.temporary && role_ids(read, op.server_id, member).next().is_none();
     // A server that is gone has nothing left to leave; its rows are swept elsewhere.
-    if !read.contains(SERVERS, op.server_id) || member.filter(expires).is_none() {
+    if !read.contains(SERVERS, op.server_id) || !member.is_some_and(expires) {
         return Ok(Reply::Changed(false));
     }
     remove(machine, op.server_id, op.user_id);

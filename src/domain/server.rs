@@ -14,8 +14,8 @@ use crate::id::{ChannelId, RoleId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedServer, Channel, Grant, Nil, Role, Server, account, channel_kind};
 use crate::store::tables::{
-    AUDIT, BAN_ORDER, BANS, CHANNELS, MEMBERS, ROLES, SERVER_CHANNELS, SERVER_GARBAGE, SERVERS, USER_SERVERS,
-    USERS,
+    AUDIT, BAN_ORDER, BANS, CHANNELS, MEMBERS, ROLES, SERVER_CHANNELS, SERVER_GARBAGE, SERVERS,
+    TEMPORARY_MEMBERS, USER_SERVERS, USERS,
 };
 use crate::wire::json::{Array, Object};
 
@@ -201,6 +201,7 @@ fn remove_leftovers(machine: &mut Machine<'_, '_>, server_id: ServerId, count_ma
     for &user_id in &members {
         machine.tx.delete(MEMBERS, (server_id, user_id));
         machine.tx.delete(USER_SERVERS, (user_id, server_id));
+        machine.tx.delete(TEMPORARY_MEMBERS, (user_id, server_id));
     }
     let mut count = members.len();
     count += machine.tx.delete_prefix(BANS, server_id, count_max - count);

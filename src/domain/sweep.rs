@@ -133,6 +133,7 @@ fn leave_servers(machine: &mut Machine<'_, '_>, user_id: UserId, budget: &mut Bu
             // What is left of a server that ended: its own garbage entry takes care of the rest.
             None => {
                 machine.tx.delete(USER_SERVERS, (user_id, server_id));
+                machine.tx.delete(TEMPORARY_MEMBERS, (user_id, server_id));
             }
         }
         budget.take(3);

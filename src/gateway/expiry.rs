@@ -86,8 +86,8 @@ impl Hub {
     }
 
     fn expire_membership(&mut self, cx: &Cx<'_>, user_id: UserId, server_id: ServerId) {
-        let member = cx.read.get(MEMBERS, (server_id, user_id)).filter(|member| member.temporary);
-        if member.is_none_or(|member| role_ids(cx.read, server_id, member).next().is_none()) {
+        let Some(member) = cx.read.get(MEMBERS, (server_id, user_id)) else { return };
+        if role_ids(cx.read, server_id, member).next().is_none() {
             let op = MemberExpire { server_id, user_id };
             self.actions.push(Action::Submit(Command::new(UserId(0), op.into())));
         }
@@ -106,7 +106,7 @@ impl Hub {
             count += 1;
             self.walk.after = key;
             let member = cx.read.get(MEMBERS, (server_id, user_id));
-            let is_old = member.is_none_or(|member| member.joined_at.to_native() <= started_at);
+            let is_old = member.is_some_and(|member| member.joined_at.to_native() <= started_at);
             if is_old && self.home_of(user_id) == self.core && !self.home.has_session(user_id) {
                 self.expire_membership(cx, user_id, server_id);
             }

@@ -105,6 +105,10 @@ fn servers(read: Read<'_>) {
     assert!(index.iter().all(|(_, id)| known(id)), "memberships are of servers");
     index.retain(|(_, id)| here(id));
     assert_eq!(index, turned, "USER_SERVERS is the index of MEMBERS");
+    for (user_id, server_id) in keys(read, TEMPORARY_MEMBERS) {
+        let member = read.get(MEMBERS, (server_id, user_id));
+        assert!(member.is_some_and(|member| member.temporary), "TEMPORARY_MEMBERS names temporary members");
+    }
     let ordered: BTreeMap<_, _> =
         bans.iter().map(|((server_id, user_id), ban)| ((*server_id, ban.order), *user_id)).collect();
     let mut order = rows(read, BAN_ORDER);
