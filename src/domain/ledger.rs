@@ -6,8 +6,9 @@
 //! the windows. A count then walks over what is left of the first window and over the last, and adds two differences.
 //!
 //! Invariant: a window that has ended counts each message that was in it then. Boundaries are places: their messages
-//! may be deleted. Messages of earlier versions come into the ledgers in bounded steps ([`build`]), and whenever
-//! somebody posts or acknowledges; until then a count walks, [`WALK_MAX`] messages at most.
+//! may be deleted. Messages of earlier versions come into the ledgers in bounded steps: by housekeeping ([`build`]),
+//! and whenever somebody posts a message that is a boundary. Until all are in, a count walks over what is not,
+//! [`WALK_MAX`] messages at most.
 
 use super::machine::Machine;
 use crate::id::{ChannelId, MessageId, UserId};
@@ -15,12 +16,13 @@ use crate::store::Read;
 use crate::store::records::{ArchivedMeta, Meta};
 use crate::store::tables::{AUTHOR_MESSAGES, LEDGER_COUNTS, LEDGER_GONE, LEDGER_WINDOWS, MESSAGES, META};
 
-/// Messages of one owner that a count looks at one by one. Windows are some 64 long and never longer than
-/// [`WINDOW_LEN_MAX`], so only what is not in a ledger yet can reach it: about 1 ms.
+/// Messages of one owner that a count looks at one by one. Windows that have ended are some 64 long, none is longer
+/// than [`WINDOW_LEN_MAX`], and the last one goes on to the next boundary, so only what is not in a ledger yet can
+/// reach it: about 1 ms.
 pub const WALK_MAX: usize = 10_000;
-/// A window ends here, boundary or not. Of 10^6 windows one is longer than 880 by itself.
+/// A window that has ended is no longer. Of 10^6 windows one is longer than 880 by itself.
 const WINDOW_LEN_MAX: usize = 1_000;
-/// Messages that a command which posts or acknowledges brings into a ledger at most.
+/// Messages that a command which posts brings into each ledger at most.
 const STEP_MAX: usize = 2 * WINDOW_LEN_MAX;
 /// One id of so many is a boundary.
 const BOUNDARY_BITS: u32 = 6;
@@ -37,7 +39,7 @@ pub enum Owner {
 }
 
 impl Owner {
-    /// Ids of both come from one generator, but tests and imports may not.
+    /// The key of his windows. Ids of both come from one generator, but tests and imports may not.
     fn key(self) -> (u8, u64) {
         match self {
             Owner::Channel(id) => (0, id.0),
@@ -45,10 +47,22 @@ impl Owner {
         }
     }
 
+    /// The part of a key that comes after the channel, by which all that is counted of it can go at once.
+    fn author(self) -> u64 {
+        match self {
+            Owner::Channel(_) => 0,
+            Owner::Author(id) => id.0,
+        }
+    }
+
     /// Whether a window of this owner ends before that message. Both owners of a message have boundaries of their own.
+    ///
+    /// Ids of a quiet channel differ in their time only, and often by the same step. One product would follow such ids
+    /// in steps of its own, with long runs that miss every boundary; the second one makes them independent.
     fn is_boundary(self, message_id: MessageId) -> bool {
         const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
-        message_id.0.wrapping_mul(FACTORS[usize::from(self.key().0)]) >> (64 - BOUNDARY_BITS) == 0
+        let mixed = (message_id.0 ^ message_id.0 >> 32).wrapping_mul(FACTORS[usize::from(self.key().0)]);
+        (mixed ^ mixed >> 29).wrapping_mul(FACTORS[0]) >> (64 - BOUNDARY_BITS) == 0
     }
 
     /// His messages after one, with their channel.
@@ -158,26 +172,24 @@ impl Count {
 
 /// Messages of the owner in the channel that were counted when the windows before that one ended.
 fn counted_before(read: Read<'_>, owner: Owner, channel_id: ChannelId, window: u64) -> u64 {
-    let (kind, id) = owner.key();
-    let prefix = (kind, id, channel_id.0);
-    let before = read.scan_rev_before(LEDGER_COUNTS, prefix, (kind, id, channel_id.0, window));
+    let id = owner.author();
+    let before = read.scan_rev_before(LEDGER_COUNTS, (channel_id, id), (channel_id, id, window));
     before.map(|(_, sum)| sum.value.to_native()).next().unwrap_or(0)
 }
 
 /// Of those, the ones deleted since from the windows `from..to`.
 fn gone(read: Read<'_>, owner: Owner, channel_id: ChannelId, mut from: u64, mut to: u64) -> u64 {
-    let (kind, id) = owner.key();
-    let prefix = (kind, id, channel_id.0);
+    let id = owner.author();
     let sum = |level: u64, from: u64, to: u64| -> u64 {
         if from >= to {
             return 0;
         }
-        let first = (kind, id, channel_id.0, node(level, from).wrapping_sub(1));
+        let prefix = (channel_id, id);
         let nodes = match node(level, from) {
             0 => read.scan(LEDGER_GONE, prefix),
-            _ => read.scan_after(LEDGER_GONE, prefix, first),
+            first => read.scan_after(LEDGER_GONE, prefix, (channel_id, id, first - 1)),
         };
-        let nodes = nodes.take_while(|((_, _, _, at), _)| *at < node(level, to));
+        let nodes = nodes.take_while(|((_, _, at), _)| *at < node(level, to));
         nodes.map(|(_, gone)| gone.value.to_native()).sum()
     };
     let mut total = 0;
@@ -216,9 +228,8 @@ pub(super) fn removed(machine: &mut Machine<'_, '_>, channel_id: ChannelId, auth
         if window == last_window(read, owner).number {
             continue;
         }
-        let (kind, owner_id) = owner.key();
         for level in 0..=LEVEL_MAX {
-            let key = (kind, owner_id, channel_id.0, node(level, window >> (level as u32 * FANOUT_BITS)));
+            let key = (channel_id, owner.author(), node(level, window >> (level as u32 * FANOUT_BITS)));
             let value = machine.tx.get(LEDGER_GONE, key).map_or(0, |gone| gone.value.to_native()) + 1;
             machine.tx.put(LEDGER_GONE, key, &Meta { value });
         }
@@ -247,32 +258,24 @@ pub(super) fn advance(machine: &mut Machine<'_, '_>, owner: Owner, walk_max: usi
             None => open.push((channel_id, 1)),
         }
     }
-    let (kind, owner_id) = owner.key();
     for (channel_id, window, count) in counts {
         let value = counted_before(machine.read(), owner, channel_id, window) + count;
-        machine.tx.put(LEDGER_COUNTS, (kind, owner_id, channel_id.0, window), &Meta { value });
+        machine.tx.put(LEDGER_COUNTS, (channel_id, owner.author(), window), &Meta { value });
     }
+    let (kind, owner_id) = owner.key();
     for (number, begins) in ended {
         machine.tx.put(LEDGER_WINDOWS, (kind, owner_id, begins.0), &Meta { value: number });
     }
     walked
 }
 
-/// Forgets what an owner's ledger says of a channel that is going away; returns how many records went.
-pub(super) fn forget(
-    machine: &mut Machine<'_, '_>,
-    owner: Owner,
-    channel_id: ChannelId,
-    count_max: usize,
-) -> usize {
-    let (kind, id) = owner.key();
-    let prefix = (kind, id, channel_id.0);
-    let mut count = machine.tx.delete_prefix(LEDGER_COUNTS, prefix, count_max);
-    count += machine.tx.delete_prefix(LEDGER_GONE, prefix, count_max.saturating_sub(count));
-    if let Owner::Channel(_) = owner {
-        count += machine.tx.delete_prefix(LEDGER_WINDOWS, (kind, id), count_max.saturating_sub(count));
-    }
-    count
+/// Forgets what the ledgers say of a channel that is going away and has no messages any more; returns how many records
+/// went.
+pub(super) fn forget(machine: &mut Machine<'_, '_>, channel_id: ChannelId, count_max: usize) -> usize {
+    let mut count = machine.tx.delete_prefix(LEDGER_COUNTS, channel_id, count_max);
+    count += machine.tx.delete_prefix(LEDGER_GONE, channel_id, count_max - count);
+    let windows = Owner::Channel(channel_id).key();
+    count + machine.tx.delete_prefix(LEDGER_WINDOWS, windows, count_max - count)
 }
 
 // -------------------------------------------------------------------------------------------- build
@@ -318,6 +321,7 @@ fn next_owner(read: Read<'_>, cursor: &'static str) -> Option<Owner> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::first_id_at;
     use crate::store::records::Message;
     use crate::store::{Options, Store, Sync};
 
@@ -325,11 +329,13 @@ mod tests {
     const CHANNELS: [ChannelId; 3] = [ChannelId(1), ChannelId(2), ChannelId(3)];
     const AUTHORS: [UserId; 3] = [UserId(1), UserId(2), UserId(3)];
 
-    fn store() -> (Store, tempfile::TempDir) {
+    fn with_machine(test: impl FnOnce(&mut Machine<'_, '_>)) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_path_buf();
         let options = Options { path, map_size: 1 << 28, sync: Sync::Interval, readers_max: 8 };
-        (Store::open(&options).unwrap(), folder)
+        let store = Store::open(&options).unwrap();
+        let mut tx = store.begin().unwrap();
+        test(&mut Machine::begin(&mut tx, crate::domain::Now::at(AT), 0));
     }
 
     fn put(machine: &mut Machine<'_, '_>, channel_id: ChannelId, author_id: UserId) -> MessageId {
@@ -395,16 +401,15 @@ mod tests {
         let seed = fastrand::u64(..);
         println!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
-        let (store, _folder) = store();
-        let mut tx = store.begin().unwrap();
-        let mut machine = Machine::begin(&mut tx, crate::domain::Now::at(AT), 0);
-        let (mut ids, mut longest) = (Vec::new(), 0);
-        for _ in 0..60 {
-            (0..150).for_each(|_| step(&mut machine, &mut random, &mut ids));
-            longest = longest.max(check(machine.read(), &mut random, &ids));
-        }
-        assert!(machine.read().len(LEDGER_WINDOWS) > 50 && machine.read().len(LEDGER_GONE) > 50);
-        assert!(longest <= 2 * WINDOW_LEN_MAX, "two windows at most, not {longest}");
+        with_machine(|machine| {
+            let (mut ids, mut longest) = (Vec::new(), 0);
+            for _ in 0..60 {
+                (0..150).for_each(|_| step(machine, &mut random, &mut ids));
+                longest = longest.max(check(machine.read(), &mut random, &ids));
+            }
+            assert!(machine.read().len(LEDGER_WINDOWS) > 50 && machine.read().len(LEDGER_GONE) > 50);
+            assert!(longest <= 2 * WINDOW_LEN_MAX, "two windows at most, not {longest}");
+        });
     }
 
     #[test]
@@ -412,72 +417,85 @@ mod tests {
         let seed = fastrand::u64(..);
         println!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
-        let (store, _folder) = store();
-        let mut tx = store.begin().unwrap();
-        let mut machine = Machine::begin(&mut tx, crate::domain::Now::at(AT), 0);
-        let mut ids: Vec<MessageId> =
-            (0..9_000).map(|index| put(&mut machine, CHANNELS[index % 7 / 3], AUTHORS[index % 3])).collect();
-        assert_eq!(machine.read().len(LEDGER_WINDOWS), 0);
-        let mut steps = 0;
-        loop {
-            // Right from the beginning, as long as a walk can be.
-            check(machine.read(), &mut random, &ids);
-            let (walked, built) = build(&mut machine, 1_000);
-            assert!(walked <= 2 * STEP_MAX, "{walked}");
-            (0..20).for_each(|_| step(&mut machine, &mut random, &mut ids));
-            steps += 1;
-            if built {
-                break;
+        with_machine(|machine| {
+            let mut ids: Vec<MessageId> =
+                (0..9_000).map(|index| put(machine, CHANNELS[index % 7 / 3], AUTHORS[index % 3])).collect();
+            assert_eq!(machine.read().len(LEDGER_WINDOWS), 0);
+            let mut steps = 0;
+            loop {
+                // Right from the beginning, as long as a walk can be.
+                check(machine.read(), &mut random, &ids);
+                let (walked, built) = build(machine, 1_000);
+                assert!(walked <= 2 * STEP_MAX, "{walked}");
+                (0..20).for_each(|_| step(machine, &mut random, &mut ids));
+                steps += 1;
+                if built {
+                    break;
+                }
             }
-        }
-        assert!(steps > 4, "{steps}");
-        let longest = check(machine.read(), &mut random, &ids);
-        assert!(longest <= 2 * WINDOW_LEN_MAX, "{longest}");
-        assert_eq!(build(&mut machine, 1_000), (0, true));
+            assert!(steps > 4, "{steps}");
+            let longest = check(machine.read(), &mut random, &ids);
+            assert!(longest <= 2 * WINDOW_LEN_MAX, "{longest}");
+            assert_eq!(build(machine, 1_000), (0, true));
+        });
     }
 
     #[test]
     fn posting_takes_in_what_came_before() {
-        let (store, _folder) = store();
-        let mut tx = store.begin().unwrap();
-        let mut machine = Machine::begin(&mut tx, crate::domain::Now::at(AT), 0);
-        let (channel_id, author) = (CHANNELS[0], AUTHORS[0]);
-        for _ in 0..2 * WALK_MAX {
-            put(&mut machine, channel_id, author);
-        }
-        let count = |machine: &Machine<'_, '_>| {
-            count_after(machine.read(), Owner::Channel(channel_id), channel_id, MessageId(0), WALK_MAX)
-        };
-        assert_eq!(count(&machine), Count { count: WALK_MAX as u64, walked: WALK_MAX, complete: false });
-        for _ in 0..3_000 {
-            let id = put(&mut machine, channel_id, author);
-            added(&mut machine, channel_id, author, id);
-        }
-        let count = count(&machine);
-        assert_eq!((count.count, count.complete), (2 * WALK_MAX as u64 + 3_000, true));
-        assert!(count.walked <= 2 * WINDOW_LEN_MAX, "{}", count.walked);
+        with_machine(|machine| {
+            let (channel_id, author) = (CHANNELS[0], AUTHORS[0]);
+            for _ in 0..2 * WALK_MAX {
+                put(machine, channel_id, author);
+            }
+            let count = |machine: &Machine<'_, '_>| {
+                count_after(machine.read(), Owner::Channel(channel_id), channel_id, MessageId(0), WALK_MAX)
+            };
+            assert_eq!(count(machine), Count { count: WALK_MAX as u64, walked: WALK_MAX, complete: false });
+            for _ in 0..3_000 {
+                let id = put(machine, channel_id, author);
+                added(machine, channel_id, author, id);
+            }
+            let count = count(machine);
+            assert_eq!((count.count, count.complete), (2 * WALK_MAX as u64 + 3_000, true));
+            assert!(count.walked <= 2 * WINDOW_LEN_MAX, "{}", count.walked);
+        });
     }
 
     #[test]
     fn a_tree_of_windows_adds_up() {
-        let (store, _folder) = store();
-        let mut tx = store.begin().unwrap();
-        let machine = Machine::begin(&mut tx, crate::domain::Now::at(AT), 0);
-        let (owner, channel_id) = (Owner::Channel(CHANNELS[0]), CHANNELS[0]);
-        let windows = [0, 1, 511, 512, 513, 1_024, 262_143, 262_144, 262_145, 600_000];
-        for window in windows {
-            for level in 0..=LEVEL_MAX {
-                let key = (0, 1, 1, node(level, window >> (level as u32 * FANOUT_BITS)));
-                let value = machine.tx.get(LEDGER_GONE, key).map_or(0, |gone| gone.value.to_native()) + 1;
-                machine.tx.put(LEDGER_GONE, key, &Meta { value });
+        with_machine(|machine| {
+            let (owner, channel_id) = (Owner::Channel(CHANNELS[0]), CHANNELS[0]);
+            let windows = [0, 1, 511, 512, 513, 1_024, 262_143, 262_144, 262_145, 600_000];
+            for window in windows {
+                for level in 0..=LEVEL_MAX {
+                    let key = (channel_id, 0, node(level, window >> (level as u32 * FANOUT_BITS)));
+                    let value = machine.tx.get(LEDGER_GONE, key).map_or(0, |gone| gone.value.to_native()) + 1;
+                    machine.tx.put(LEDGER_GONE, key, &Meta { value });
+                }
             }
-        }
-        let mut places = vec![2, 700_000];
-        places.extend(windows.iter().flat_map(|&window| [window, window + 1]));
-        for &from in &places {
-            for &to in places.iter().filter(|to| **to >= from) {
-                let want = windows.iter().filter(|window| (from..to).contains(window)).count() as u64;
-                assert_eq!(gone(machine.read(), owner, channel_id, from, to), want, "{from}..{to}");
+            let mut places = vec![2, 700_000];
+            places.extend(windows.iter().flat_map(|&window| [window, window + 1]));
+            for &from in &places {
+                for &to in places.iter().filter(|to| **to >= from) {
+                    let want = windows.iter().filter(|window| (from..to).contains(window)).count() as u64;
+                    assert_eq!(gone(machine.read(), owner, channel_id, from, to), want, "{from}..{to}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn boundaries_are_spread_over_ids_of_every_kind() {
+        for owner in [Owner::Channel(CHANNELS[0]), Owner::Author(AUTHORS[0])] {
+            for step_ms in [1, 2, 3, 10, 16, 128, 333, 1_000, 1_024, 5_000, 60_000, 65_536, 3_600_000] {
+                let is_boundary = |n: &u64| owner.is_boundary(MessageId(first_id_at(AT + n * step_ms)));
+                let boundaries: Vec<u64> = (0..100_000).filter(is_boundary).collect();
+                let longest = boundaries.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+                assert!((1_400..1_700).contains(&boundaries.len()), "{owner:?}, {step_ms}");
+                assert!(
+                    longest < WINDOW_LEN_MAX as u64,
+                    "{owner:?}, {step_ms} ms: {longest} messages without a boundary"
+                );
             }
         }
     }

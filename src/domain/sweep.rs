@@ -5,9 +5,8 @@
 
 use super::error::Result;
 use super::event::Revocation;
-use super::ledger::{self, Owner};
 use super::machine::{Machine, Reply, require_system};
-use super::{invite, member, relationship, server, token};
+use super::{invite, ledger, member, relationship, server, token};
 use crate::id::{ChannelId, MessageId, ServerId, UserId};
 use crate::store::records::{Meta, Nil, User, account};
 use crate::store::tables::*;
@@ -188,7 +187,7 @@ fn collect_channel(machine: &mut Machine<'_, '_>, channel_id: ChannelId, budget:
         }
         machine.tx.delete(MESSAGES, (channel_id, message_id));
         machine.tx.delete(AUTHOR_MESSAGES, (author_id, message_id));
-        budget.take(2 + ledger::forget(machine, Owner::Author(author_id), channel_id, budget.0));
+        budget.take(2);
     }
     while let Some((_, user_id)) = first(machine, CHANNEL_READERS, channel_id) {
         if budget.is_spent() {
@@ -206,7 +205,7 @@ fn collect_channel(machine: &mut Machine<'_, '_>, channel_id: ChannelId, budget:
     spend(machine.tx.delete_prefix(PINS, channel_id, budget.0), budget);
     spend(machine.tx.delete_prefix(SLOWMODE, channel_id, budget.0), budget);
     spend(machine.tx.delete_prefix(OVERRIDES, channel_id, budget.0), budget);
-    spend(ledger::forget(machine, Owner::Channel(channel_id), channel_id, budget.0), budget);
+    spend(ledger::forget(machine, channel_id, budget.0), budget);
     if all_gone {
         machine.tx.delete(CHANNEL_GARBAGE, channel_id);
         budget.take(1);
@@ -505,9 +504,22 @@ mod tests {
                 }
                 tx.put(OVERRIDES, (channel_id, 0, 1), &Override::default());
                 tx.put(SLOWMODE, (channel_id, GONE), &Meta::default());
+                // Of all, of an author, and of one who has deleted what he wrote there.
+                for (author, place) in (0..3).flat_map(|author| (0..4).map(move |place| (author, place))) {
+                    tx.put(LEDGER_COUNTS, (channel_id, author, place), &Meta::default());
+                    tx.put(LEDGER_GONE, (channel_id, author, place), &Meta::default());
+                }
+                for owner in [(0, channel_id.0), (1, channel_id.0)] {
+                    tx.put(LEDGER_WINDOWS, (owner.0, owner.1, 3), &Meta { value: 1 });
+                }
+                tx.put(LEDGER_COUNTS, (ChannelId(21), 1, 0), &Meta::default());
             });
             world.sweep(AT, records_max);
-            assert_eq!(world.count()("messages"), 1, "of another channel");
+            for (table, owner) in
+                [("messages", "channel"), ("ledger_counts", "channel"), ("ledger_windows", "author")]
+            {
+                assert_eq!(world.count()(table), 1, "{table} of another {owner}");
+            }
             for table in [
                 "author_messages",
                 "reaction_sets",
@@ -516,6 +528,7 @@ mod tests {
                 "pins",
                 "overrides",
                 "slowmode",
+                "ledger_gone",
                 "channel_garbage",
             ] {
                 assert_eq!(world.count()(table), 0, "{table} with {records_max}");

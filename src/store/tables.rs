@@ -120,8 +120,8 @@ tables! {
     TEMPORARY_MEMBERS "temporary_members": (UserId, ServerId) => Nil;
     /// Windows of a ledger by the message before which the former one ended: 0 and channel or 1 and author, message.
     LEDGER_WINDOWS "ledger_windows": (u8, u64, u64) => Meta;
-    /// Messages in windows that ended, added up: owner as above, channel, window.
-    LEDGER_COUNTS "ledger_counts": (u8, u64, u64, u64) => Meta;
-    /// Messages deleted from such windows: owner as above, channel, node of the tree over the windows.
-    LEDGER_GONE "ledger_gone": (u8, u64, u64, u64) => Meta;
+    /// Messages in windows that ended, added up: channel, author or 0 for all, window.
+    LEDGER_COUNTS "ledger_counts": (ChannelId, u64, u64) => Meta;
+    /// Messages deleted from such windows: channel, author or 0 for all, node of the tree over the windows.
+    LEDGER_GONE "ledger_gone": (ChannelId, u64, u64) => Meta;
 }

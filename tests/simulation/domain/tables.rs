@@ -32,6 +32,7 @@ pub fn check(read: Read<'_>) {
     servers(read);
     channels(read);
     messages(read);
+    ledgers(read);
     marks(read);
 }
 
@@ -254,6 +255,18 @@ fn reactions(read: Read<'_>, reacted: BTreeSet<MessageId>) {
         }
     }
     assert_eq!(claimed, counts, "the counts of a set are its rows");
+}
+
+fn ledgers(read: Read<'_>) {
+    let channels: BTreeSet<_> = read
+        .scan(LEDGER_COUNTS, ())
+        .chain(read.scan(LEDGER_GONE, ()))
+        .map(|((channel_id, _, _), _)| channel_id)
+        .collect();
+    for id in channels {
+        let known = read.contains(CHANNELS, id) || read.contains(CHANNEL_GARBAGE, id);
+        assert!(known, "ledgers count messages of channels: {id}");
+    }
 }
 
 fn marks(read: Read<'_>) {
