@@ -23,6 +23,8 @@ const WALK_PER_TICK: usize = if cfg!(test) { 2 } else { 256 };
 /// A walk over the temporary memberships from before the start: the sessions that kept them up ended with the server.
 pub(super) struct Walk {
     started_ms: u64,
+    /// The same by the wall clock, taken when it is first looked at: the clock may be set before the walk begins.
+    started_at: Option<u64>,
     /// When it begins, core milliseconds; `None` when it is over.
     due_ms: Option<u64>,
     after: (UserId, ServerId),
@@ -32,7 +34,7 @@ impl Walk {
     /// Begins when nobody could resume a session of before the start any more.
     pub fn after_start(started_ms: u64, session_timeout_ms: u32) -> Walk {
         let due_ms = Some(started_ms + u64::from(session_timeout_ms) + LOOK_LATE_MS);
-        Walk { started_ms, due_ms, after: (UserId(0), ServerId(0)) }
+        Walk { started_ms, started_at: None, due_ms, after: (UserId(0), ServerId(0)) }
     }
 }
 
@@ -96,10 +98,11 @@ impl Hub {
     /// Goes on with the walk over temporary memberships, when it is time: ends those of users whom this core knows to
     /// have no session. Who has joined since the start has not lost one yet.
     pub(super) fn walk_memberships(&mut self, cx: &Cx<'_>) {
+        let running_ms = cx.mono_ms - self.walk.started_ms;
+        let started_at = *self.walk.started_at.get_or_insert(cx.unix_ms.saturating_sub(running_ms));
         if self.walk.due_ms.is_none_or(|due_ms| cx.mono_ms < due_ms) {
             return;
         }
-        let started_at = cx.unix_ms.saturating_sub(cx.mono_ms - self.walk.started_ms);
         let mut count = 0;
         for (key, _) in cx.read.scan_after(TEMPORARY_MEMBERS, (), self.walk.after).take(WALK_PER_TICK) {
             let (user_id, server_id) = key;
