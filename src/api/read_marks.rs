@@ -75,6 +75,7 @@ mod tests {
     use super::super::message_world::*;
     use crate::domain::{Audience, EventName, intent};
     use crate::id::{ChannelId, MessageId, UserId};
+    use crate::store::Tx;
     use crate::store::records::*;
     use crate::store::tables::*;
 
@@ -230,14 +231,16 @@ mod tests {
     }
 
     /// Messages as an earlier version stored them.
-    fn stored(world: &World, channel: ChannelId, author_id: UserId, ids: std::ops::Range<u64>) {
+    fn store(tx: &mut Tx<'_>, channel: ChannelId, author_id: UserId, ids: std::ops::Range<u64>) {
         let message = Message { author_id, content: "x".into(), ..Message::default() };
-        world.write(|tx| {
-            for id in ids {
-                tx.put(MESSAGES, (channel, MessageId(id)), &message);
-                tx.put(AUTHOR_MESSAGES, (author_id, MessageId(id)), &channel.into());
-            }
-        });
+        for id in ids {
+            tx.put(MESSAGES, (channel, MessageId(id)), &message);
+            tx.put(AUTHOR_MESSAGES, (author_id, MessageId(id)), &channel.into());
+        }
+    }
+
+    fn stored(world: &World, channel: ChannelId, author_id: UserId, ids: std::ops::Range<u64>) {
+        world.write(|tx| store(tx, channel, author_id, ids));
     }
 
     #[test]
@@ -257,15 +260,58 @@ mod tests {
     }
 
     #[test]
+    fn marks_among_more_messages_than_are_looked_at() {
+        let world = World::default();
+        stored(&world, TEXT, ALICE, 1_000..31_000);
+        assert_eq!(marked(&world, BOB, &ack(TEXT, Some(MessageId(15_999)))), "10000", "at least so many");
+        assert_eq!(world.event_names(), [EventName::MessageAck]);
+        assert_eq!(marked(&world, BOB, &ack(TEXT, Some(MessageId(16_999)))), "1000");
+        assert_eq!(unread(&world, BOB, TEXT), "10000");
+
+        stored(&world, SLOW, ALICE, 101_000..111_000);
+        stored(&world, SLOW, BOB, 111_000..121_000);
+        assert_eq!(unread(&world, BOB, SLOW), "10000");
+        world.event_names();
+        world.ok(BOB, "POST", "/channels/ack/bulk", Some(r#"{"202":null}"#));
+        assert_eq!(world.event_names(), [EventName::MessageAck]);
+    }
+
+    /// A channel of the server for each number.
+    fn channels(world: &World, numbers: std::ops::Range<u64>) -> Vec<ChannelId> {
+        let channels: Vec<ChannelId> = numbers.map(ChannelId).collect();
+        world.write(|tx| {
+            for &channel in &channels {
+                tx.put(CHANNELS, channel, &Channel { server_id: SERVER, ..Channel::default() });
+                tx.put(SERVER_CHANNELS, (SERVER, channel), &Nil {});
+            }
+        });
+        channels
+    }
+
+    #[test]
+    fn the_overview_ends_before_it_costs_too_much() {
+        let world = World::default();
+        let many = channels(&world, 1_000..5_800);
+        let write = |channels: &[ChannelId]| {
+            for some in channels.chunks(200) {
+                world.write(|tx| {
+                    some.iter().for_each(|id| store(tx, *id, ALICE, id.0 * 1_000..id.0 * 1_000 + 12));
+                });
+            }
+        };
+        let told = || world.ok(BOB, "GET", "/users/@me/unread", None).matches("\":").count() - 1;
+        write(&many[..2_000]);
+        assert_eq!(told(), 2_000);
+        write(&many[2_000..]);
+        let count = told();
+        assert!((3_500..4_800).contains(&count), "{count}");
+    }
+
+    #[test]
     fn the_overview_is_right_for_every_channel() {
         let world = World::default();
-        let channels: Vec<ChannelId> = (1_000..1_011).map(ChannelId).collect();
+        let channels = channels(&world, 1_000..1_011);
         for (index, &channel) in channels.iter().enumerate() {
-            let record = Channel { server_id: SERVER, ..Channel::default() };
-            world.write(|tx| {
-                tx.put(CHANNELS, channel, &record);
-                tx.put(SERVER_CHANNELS, (SERVER, channel), &Nil {});
-            });
             let first = 10_000 * (index as u64 + 1);
             stored(&world, channel, ALICE, first..first + if index == 10 { 60 } else { 1_000 });
         }

@@ -133,7 +133,9 @@ pub fn count_after(
     walk_max: usize,
 ) -> Count {
     let mut count = Count { count: 0, walked: 0, complete: true };
-    let Some(next) = window_after(read, owner, after) else {
+    // All windows end after the beginning, and the first one begins there.
+    let next = if after == FIRST.after { Some(FIRST) } else { window_after(read, owner, after) };
+    let Some(next) = next else {
         count.walk(read, owner, channel_id, (after, MessageId::MAX), walk_max);
         return count;
     };
@@ -285,10 +287,15 @@ const BUILT: &str = "ledgers_built";
 /// Up to which channel and which author they are.
 const CURSORS: [&str; 2] = ["ledger_channel", "ledger_author"];
 
+/// Whether all messages are in the ledgers: then each count is complete.
+pub fn is_built(read: Read<'_>) -> bool {
+    read.contains(META, BUILT)
+}
+
 /// Brings messages of earlier versions into the ledgers, about `walk_max` of them, at least [`STEP_MAX`]; returns how
 /// many it looked at and whether all are in.
 pub(super) fn build(machine: &mut Machine<'_, '_>, walk_max: usize) -> (usize, bool) {
-    if machine.read().contains(META, BUILT) {
+    if is_built(machine.read()) {
         return (0, true);
     }
     let mut walked = 0;

@@ -5,7 +5,7 @@
 
 use super::error::Result;
 use super::event::{Audience, Event, EventName, intent};
-use super::ledger::{Count, Owner, WALK_MAX, count_after};
+use super::ledger::{self, Count, Owner, WALK_MAX, count_after};
 use super::machine::{Machine, Reply};
 use super::message::Scope;
 use super::permission::{CHANNELS_VIEW, MESSAGES_READ, access, channel_permissions, standing};
@@ -21,12 +21,17 @@ use crate::wire::json::Object;
 pub const BULK_MAX: usize = 500;
 /// Messages looked at per channel of a bulk acknowledgement before counting: only whether any was marked is of interest.
 const BULK_SCAN_MAX: usize = 100;
+/// Single messages that each count for a bulk acknowledgement looks at: some 64, and more where ledgers are not built.
+const BULK_WALK_MAX: usize = 1_000;
 /// Channels looked at for the counts of all conversations, a fifth of them direct messages at most.
 const CHANNELS_MAX: usize = 5_000;
-/// Single messages looked at for them where the ledgers are not complete yet; beyond that a channel gets [`WALK_MIN`].
-const TOTAL_WALK_MAX: usize = 50_000;
-/// Enough for every count from a complete ledger.
-const WALK_MIN: usize = 2_100;
+/// What these counts may cost, in looks at single messages: about 10 ms of a core.
+const OVERVIEW_COST_MAX: usize = 200_000;
+/// What a channel costs of it besides messages that are looked at, and a server besides its channels.
+const VISIT_COST: usize = 32;
+/// Single messages looked at for them while the ledgers are not built; beyond that a channel gets [`WALK_MIN`].
+const UNBUILT_WALK_MAX: usize = 50_000;
+const WALK_MIN: usize = 10;
 
 /// Acknowledges a channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +60,7 @@ pub(super) fn channels_ack(machine: &mut Machine<'_, '_>, actor: UserId, op: &Ch
     Ok(Reply::Done)
 }
 
-/// Messages of others that moving a mark from one place to another marks.
+/// Messages of others after one place and up to another, which is not beyond the newest.
 type Marked = fn(Read<'_>, UserId, ChannelId, MessageId, MessageId) -> u64;
 
 /// Moves a mark forward and tells it; gives how many messages of others that has marked, as `marked` counts them.
@@ -103,7 +108,57 @@ pub fn receipts_enabled(read: Read<'_>, user_id: UserId) -> bool {
     read.get(MESSAGING, user_id).is_none_or(|settings| settings.read_receipts_enabled)
 }
 
-/// Messages by others after one.
+/// For each message after one place and up to another, whether somebody else wrote it.
+fn are_of_others(
+    read: Read<'_>,
+    user_id: UserId,
+    channel_id: ChannelId,
+    (after, up_to): (MessageId, MessageId),
+) -> impl Iterator<Item = bool> {
+    let messages = read.scan_after(MESSAGES, channel_id, (channel_id, after));
+    let messages = messages.take_while(move |((_, id), _)| *id <= up_to);
+    messages.map(move |(_, message)| UserId::from(&message.author_id) != user_id)
+}
+
+/// The same, counted one by one.
+fn count_others(
+    read: Read<'_>,
+    user_id: UserId,
+    channel_id: ChannelId,
+    places: (MessageId, MessageId),
+    walk_max: usize,
+) -> Count {
+    let mut count = Count { count: 0, walked: 0, complete: true };
+    for other in are_of_others(read, user_id, channel_id, places) {
+        if count.walked == walk_max {
+            count.complete = false;
+            break;
+        }
+        count.walked += 1;
+        count.count += u64::from(other);
+    }
+    count
+}
+
+/// Messages by others after a place, as far as the ledgers tell: nothing, where the walks had to end early. A
+/// difference of two numbers that are only at least so many would say nothing.
+fn ledger_count(
+    read: Read<'_>,
+    user_id: UserId,
+    channel_id: ChannelId,
+    after: MessageId,
+    walk_max: usize,
+) -> Count {
+    let all = count_after(read, Owner::Channel(channel_id), channel_id, after, walk_max);
+    if !all.complete || all.count == 0 {
+        return Count { count: 0, ..all };
+    }
+    let own = count_after(read, Owner::Author(user_id), channel_id, after, walk_max);
+    let count = if own.complete { all.count.saturating_sub(own.count) } else { 0 };
+    Count { count, walked: all.walked + own.walked, complete: own.complete }
+}
+
+/// Messages by others after a place: at least so many, where the count is not complete.
 fn unread_after(
     read: Read<'_>,
     user_id: UserId,
@@ -111,15 +166,30 @@ fn unread_after(
     after: MessageId,
     walk_max: usize,
 ) -> Count {
-    let mut all = count_after(read, Owner::Channel(channel_id), channel_id, after, walk_max);
-    if all.count > 0 {
-        let own = count_after(read, Owner::Author(user_id), channel_id, after, walk_max);
-        all.count = all.count.saturating_sub(own.count);
-        all.walked += own.walked;
+    let count = ledger_count(read, user_id, channel_id, after, walk_max);
+    if count.complete {
+        return count;
     }
-    all
+    let single = count_others(read, user_id, channel_id, (after, MessageId::MAX), walk_max);
+    Count { walked: count.walked + single.walked, ..single }
 }
 
+/// [`Marked`] by the ledgers; `None` where they cannot tell.
+fn ledger_marked(
+    read: Read<'_>,
+    user_id: UserId,
+    channel_id: ChannelId,
+    (before, target): (MessageId, MessageId),
+    walk_max: usize,
+) -> Option<u64> {
+    let after = |place| {
+        let count = ledger_count(read, user_id, channel_id, place, walk_max);
+        count.complete.then_some(count.count)
+    };
+    Some(after(before)?.saturating_sub(after(target)?))
+}
+
+/// Where there are more than can be looked at, at least so many and never none.
 fn marked(
     read: Read<'_>,
     user_id: UserId,
@@ -127,8 +197,12 @@ fn marked(
     before: MessageId,
     target: MessageId,
 ) -> u64 {
-    let after = |place| unread_after(read, user_id, channel_id, place, WALK_MAX).count;
-    after(before).saturating_sub(after(target))
+    let places = (before, target);
+    if let Some(count) = ledger_marked(read, user_id, channel_id, places, WALK_MAX) {
+        return count;
+    }
+    let single = count_others(read, user_id, channel_id, places, WALK_MAX);
+    single.count.max(u64::from(!single.complete))
 }
 
 /// As [`marked`], but any number stands for more than none.
@@ -139,18 +213,18 @@ fn any_marked(
     before: MessageId,
     target: MessageId,
 ) -> u64 {
-    let scan = read.scan_after(MESSAGES, channel_id, (channel_id, before));
-    let mut messages = scan.take_while(|((_, id), _)| *id <= target);
-    let first = messages.by_ref().take(BULK_SCAN_MAX);
-    let authors = first.map(|(_, message)| UserId::from(&message.author_id));
-    let mut count = 0;
-    for author in authors {
-        if author != user_id {
+    let places = (before, target);
+    let mut own = 0;
+    for other in are_of_others(read, user_id, channel_id, places).take(BULK_SCAN_MAX) {
+        if other {
             return 1;
         }
-        count += 1;
+        own += 1;
     }
-    if count < BULK_SCAN_MAX { 0 } else { marked(read, user_id, channel_id, before, target) }
+    if own < BULK_SCAN_MAX {
+        return 0;
+    }
+    ledger_marked(read, user_id, channel_id, places, BULK_WALK_MAX).unwrap_or(1)
 }
 
 /// Messages by others after the user's mark.
@@ -158,38 +232,71 @@ pub fn unread_count(read: Read<'_>, user_id: UserId, channel_id: ChannelId) -> u
     unread_after(read, user_id, channel_id, mark(read, user_id, channel_id), WALK_MAX).count
 }
 
+/// What the counts of all conversations may still cost.
+struct Overview<'a> {
+    read: Read<'a>,
+    user_id: UserId,
+    channels_left: usize,
+    cost_left: usize,
+    /// `None` when the ledgers are built.
+    unbuilt_left: Option<usize>,
+}
+
+impl Overview<'_> {
+    fn new(read: Read<'_>, user_id: UserId) -> Overview<'_> {
+        let unbuilt_left = (!ledger::is_built(read)).then_some(UNBUILT_WALK_MAX);
+        Overview { read, user_id, channels_left: CHANNELS_MAX, cost_left: OVERVIEW_COST_MAX, unbuilt_left }
+    }
+
+    fn charge(&mut self, cost: usize) {
+        self.cost_left = self.cost_left.saturating_sub(cost);
+    }
+
+    fn is_spent(&self) -> bool {
+        self.cost_left == 0 || self.channels_left == 0
+    }
+
+    fn unread(&mut self, channel_id: ChannelId) -> u64 {
+        let walk_max = self.unbuilt_left.map_or(WALK_MAX, |left| left.clamp(WALK_MIN, WALK_MAX));
+        let after = mark(self.read, self.user_id, channel_id);
+        let count = unread_after(self.read, self.user_id, channel_id, after, walk_max);
+        self.channels_left -= 1;
+        self.charge(count.walked + VISIT_COST);
+        self.unbuilt_left = self.unbuilt_left.map(|left| left.saturating_sub(count.walked));
+        count.count
+    }
+}
+
 /// Appends `{"<channel id>": count, …}` of all channels with something unread that the user can read.
 ///
-/// Newest direct messages first, then servers; channels beyond [`CHANNELS_MAX`] are left out.
+/// Newest direct messages first, then servers; what is beyond [`CHANNELS_MAX`] or [`OVERVIEW_COST_MAX`] is left out.
 pub fn write_unread_counts(out: &mut Vec<u8>, read: Read<'_>, user_id: UserId, at: u64) {
     let mut counts = Object::new(out);
-    let mut walk_left = TOTAL_WALK_MAX;
-    let mut unread = |channel_id: ChannelId| {
-        let walk_max = WALK_MAX.min(walk_left).max(WALK_MIN);
-        let count = unread_after(read, user_id, channel_id, mark(read, user_id, channel_id), walk_max);
-        walk_left = walk_left.saturating_sub(count.walked);
-        count.count
-    };
     let mut write = |channel_id: ChannelId, count: u64| {
         let mut digits = itoa::Buffer::new();
         counts.u64(digits.format(channel_id.0), count);
     };
-    let mut channels_left = CHANNELS_MAX;
+    let mut overview = Overview::new(read, user_id);
     for ((_, channel_id), _) in read.scan_rev(USER_DMS, user_id).take(CHANNELS_MAX / 5) {
-        channels_left -= 1;
-        match unread(channel_id) {
+        if overview.is_spent() {
+            break;
+        }
+        match overview.unread(channel_id) {
             0 => {}
             count => write(channel_id, count),
         }
     }
-    for ((_, server_id), _) in read.scan(USER_SERVERS, user_id).take(CHANNELS_MAX) {
+    for ((_, server_id), _) in read.scan(USER_SERVERS, user_id) {
+        if overview.is_spent() {
+            break;
+        }
+        overview.charge(VISIT_COST);
         let Ok(standing) = standing(read, server_id, user_id, at) else { continue };
         for ((_, channel_id), _) in read.scan(SERVER_CHANNELS, server_id) {
-            if channels_left == 0 {
-                return;
+            if overview.is_spent() {
+                break;
             }
-            channels_left -= 1;
-            let count = unread(channel_id);
+            let count = overview.unread(channel_id);
             const READABLE: u64 = CHANNELS_VIEW | MESSAGES_READ;
             if count > 0 && channel_permissions(read, channel_id, &standing, at) & READABLE == READABLE {
                 write(channel_id, count);
