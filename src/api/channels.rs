@@ -378,6 +378,31 @@ mod tests {
     }
 
     #[test]
+    fn a_reorder_among_channels_of_many_kinds_has_a_bound() {
+        let (world, alice, _, server, channel) = two();
+        let paths: Vec<String> =
+            (0..60).map(|_| create(&world, &alice, &server, r#"{"name":"x"}"#)).collect();
+        let deny = |path: &str, user: u64| {
+            let deny = crate::domain::permission::CHANNELS_VIEW;
+            world.put(OVERRIDES, (id(path), 1, user), &Override { allow: 0, deny });
+        };
+        // Two kinds: those that are open, those hidden from one.
+        paths[..40].iter().for_each(|path| deny(path, 7));
+        let mut known = listed(&world, &alice, &server);
+        world.known();
+        world.ok(&alice, "PATCH", &channel, r#"{"position":60}"#);
+        assert_eq!(learn(&mut known, &world), 2);
+        assert_eq!(known, listed(&world, &alice, &server));
+        // The 21 that are open and 40 kinds of one each.
+        (100..).zip(&paths[..40]).for_each(|(user, path)| deny(path, user));
+        world.ok(&alice, "PATCH", &channel, r#"{"position":0}"#);
+        assert_eq!(learn(&mut known, &world), 16);
+        let now = listed(&world, &alice, &server);
+        let open = paths[40..].iter().chain([&channel]).map(|path| id(path).to_string());
+        open.for_each(|id| assert_eq!(known[&id], now[&id]));
+    }
+
+    #[test]
     fn hidden_channels_stay_hidden() {
         let (world, alice, bob, server, channel) = two();
         let everyone = text_of(&world.ok(&alice, "GET", &format!("{server}/roles"), ""), "id").to_string();

@@ -5,6 +5,8 @@
 //! A deleted channel has no record any more; its messages and overrides stay until `CHANNEL_GARBAGE` is swept, so
 //! who could view it can still be told for the events that were caused before.
 
+use std::collections::BTreeMap;
+
 use super::audit::{self, Action, Changes, Target};
 use super::error::{Error, Result};
 use super::event::{Audience, Event, EventName, intent};
@@ -145,9 +147,10 @@ pub(super) fn channel_edit(machine: &mut Machine<'_, '_>, actor: UserId, op: &Ch
     machine.tx.put(CHANNELS, op.channel_id, &new);
     let mut changed = vec![op.channel_id];
     if new.position != old.position {
-        changed.extend(arrange(machine, &order, None).into_iter().filter(|id| *id != op.channel_id));
+        let moved = arrange(machine, &order).into_iter().map(|(_, id)| id);
+        changed.extend(moved.filter(|id| *id != op.channel_id));
     }
-    tell(machine, server_id, &changed);
+    tell(machine, server_id, changed.into_iter());
     let target = Target::channel(op.channel_id, &new.name);
     audit::record(machine, server_id, actor, Action::ChannelUpdate, target, changes.finish(), None);
     Ok(Reply::Changed(true))
@@ -172,10 +175,14 @@ pub(super) fn channel_delete(
         payload,
     ));
     invite::remove_of_channel(machine, server_id, channel_id);
-    let emptied = (kind == channel_kind::CATEGORY).then_some(channel_id);
     let order = order(machine.read(), server_id);
-    let changed = arrange(machine, &order, emptied);
-    tell(machine, server_id, &changed);
+    let mut changed = arrange(machine, &order);
+    if kind == channel_kind::CATEGORY {
+        changed.extend(empty(machine, &order, channel_id));
+    }
+    changed.sort_unstable();
+    changed.dedup();
+    tell(machine, server_id, changed.into_iter().map(|(_, id)| id));
     let stored = machine.read().get(SERVERS, server_id).expect("the actor has a standing in it");
     let mut server = Server::from(stored);
     if server.default_channel_id == Some(channel_id) {
@@ -195,64 +202,88 @@ pub(super) fn remove_record(machine: &mut Machine<'_, '_>, server_id: ServerId, 
     machine.tx.put(CHANNEL_GARBAGE, channel_id, &Nil {});
 }
 
-/// Numbers the channels 0..n in this order and takes them out of a category that is gone; returns those that changed.
-fn arrange(
-    machine: &mut Machine<'_, '_>,
-    order: &[(u64, ChannelId)],
-    emptied: Option<ChannelId>,
-) -> Vec<ChannelId> {
-    let mut changed = Vec::new();
-    for (position, &(_, channel_id)) in (0u64..).zip(order) {
+/// Numbers the channels 0..n in this order; returns place and id of those that moved.
+fn arrange(machine: &mut Machine<'_, '_>, order: &[(u64, ChannelId)]) -> Order<ChannelId> {
+    let moved: Vec<_> = ordering::renumbered(order, 0).collect();
+    for &(position, channel_id) in &moved {
         let stored = machine.read().get(CHANNELS, channel_id).expect("the order names stored channels");
-        let category_id = stored.category_id.as_ref().map(ChannelId::from);
-        let leaves = category_id.is_some() && category_id == emptied;
-        if stored.position == position && !leaves {
-            continue;
-        }
-        let channel =
-            Channel { position, category_id: category_id.filter(|_| !leaves), ..Channel::from(stored) };
+        let channel = Channel { position, ..Channel::from(stored) };
         machine.tx.put(CHANNELS, channel_id, &channel);
-        changed.push(channel_id);
     }
-    changed
+    moved
 }
 
-/// Makes changed channels known: one CHANNEL_UPDATE each, or where there are many, one for all that are open to
-/// everybody with `channels.view`. That one shows the first of them and adds `channels`, what is new of each.
-fn tell(machine: &mut Machine<'_, '_>, server_id: ServerId, changed: &[ChannelId]) {
-    let together: Vec<ChannelId> = match changed.len() > ordering::EVENTS_MAX {
-        true => changed.iter().copied().filter(|&id| is_open(machine.read(), id)).collect(),
-        false => Vec::new(),
-    };
-    for &channel_id in changed.iter().filter(|id| !together.contains(id)) {
-        emit(machine, EventName::ChannelUpdate, server_id, channel_id);
+/// Takes the channels out of a category that is gone; returns place and id of those that were in it.
+fn empty(
+    machine: &mut Machine<'_, '_>,
+    order: &[(u64, ChannelId)],
+    category_id: ChannelId,
+) -> Order<ChannelId> {
+    let mut left = Vec::new();
+    for (position, &(_, channel_id)) in (0..).zip(order) {
+        let stored = machine.read().get(CHANNELS, channel_id).expect("the order names stored channels");
+        if stored.category_id.as_ref().map(ChannelId::from) == Some(category_id) {
+            let channel = Channel { category_id: None, ..Channel::from(stored) };
+            machine.tx.put(CHANNELS, channel_id, &channel);
+            left.push((position, channel_id));
+        }
     }
-    let Some(&first) = together.first() else { return };
+    left
+}
+
+/// Overrides of a channel: kind, id, allowed, denied.
+type Overrides = Vec<(u8, u64, u64, u64)>;
+
+fn overrides(read: Read<'_>, channel_id: ChannelId) -> Overrides {
+    let rows = read.scan(OVERRIDES, channel_id);
+    rows.map(|((_, kind, id), bits)| (kind, id, bits.allow.to_native(), bits.deny.to_native())).collect()
+}
+
+/// Makes changed channels known: one CHANNEL_UPDATE each, or where there are many, one for all that have the same
+/// overrides, so the same viewers. That one shows the first of them and adds `channels`, what is new of each.
+///
+/// Of channels with more kinds of overrides than [`ordering::EVENTS_MAX`], those of the rarest are not told of: who
+/// views them sees their new places in the next list.
+fn tell(
+    machine: &mut Machine<'_, '_>,
+    server_id: ServerId,
+    changed: impl ExactSizeIterator<Item = ChannelId>,
+) {
+    if changed.len() <= ordering::EVENTS_MAX {
+        changed.for_each(|id| emit(machine, EventName::ChannelUpdate, server_id, id));
+        return;
+    }
+    let mut groups: BTreeMap<Overrides, Vec<ChannelId>> = BTreeMap::new();
+    for id in changed {
+        groups.entry(overrides(machine.read(), id)).or_default().push(id);
+    }
+    let mut groups: Vec<_> = groups.into_values().collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.len()));
+    for group in groups.iter().take(ordering::EVENTS_MAX) {
+        emit_together(machine, server_id, group);
+    }
+}
+
+/// One event for channels with the same viewers.
+fn emit_together(machine: &mut Machine<'_, '_>, server_id: ServerId, group: &[ChannelId]) {
+    let [first, others @ ..] = group else { return };
+    if others.is_empty() {
+        return emit(machine, EventName::ChannelUpdate, server_id, *first);
+    }
     let (read, mut payload) = (machine.read(), Vec::new());
     let channel = |id| read.get(CHANNELS, id).expect("the channel was just written");
-    write_view(&mut payload, read, first, channel(first), UserId(0));
-    let closing = payload.pop();
-    debug_assert_eq!(closing, Some(b'}'));
-    payload.extend_from_slice(b",\"channels\":");
     {
-        let mut list = Array::new(&mut payload);
-        for &id in &together {
-            let channel = channel(id);
-            let category_id = channel.category_id.as_ref().map(|id| ChannelId::from(id).0);
+        let mut object = Object::new(&mut payload);
+        write_fields(&mut object, read, *first, channel(*first), UserId(0));
+        let mut list = object.array("channels");
+        for &id in group {
+            let category_id = channel(id).category_id.as_ref().map(|id| ChannelId::from(id).0);
             let mut item = list.object();
-            item.id("id", id.0).u64("position", channel.position.to_native());
+            item.id("id", id.0).u64("position", channel(id).position.to_native());
             item.opt_id("category_id", category_id);
         }
     }
-    payload.push(b'}');
-    // Without overrides, who may view a channel is who may view channels at all.
-    let audience = Audience::Server { server_id, any_of: CHANNELS_VIEW };
-    machine.emit(Event::new(EventName::ChannelUpdate, intent::GUILDS, audience, payload));
-}
-
-/// Whether nothing but the permissions of the whole server says who may view it.
-fn is_open(read: Read<'_>, channel_id: ChannelId) -> bool {
-    read.scan(OVERRIDES, channel_id).next().is_none()
+    machine.emit(Event::new(EventName::ChannelUpdate, intent::GUILDS, viewers(server_id, *first), payload));
 }
 
 fn viewers(server_id: ServerId, channel_id: ChannelId) -> Audience {
@@ -313,9 +344,18 @@ pub fn write_view(
     channel: &ArchivedChannel,
     viewer: UserId,
 ) {
+    write_fields(&mut Object::new(out), read, channel_id, channel, viewer);
+}
+
+fn write_fields(
+    object: &mut Object<'_>,
+    read: Read<'_>,
+    channel_id: ChannelId,
+    channel: &ArchivedChannel,
+    viewer: UserId,
+) {
     let is_dm = channel.kind == channel_kind::DM;
     let recipient_id = channel.participant_ids().find(|&id| is_dm && id != viewer);
-    let mut object = Object::new(out);
     object.id("id", channel_id.0).id("server_id", ServerId::from(&channel.server_id).0);
     let name = match (channel.name.as_str(), recipient_id) {
         ("", Some(recipient_id)) => username(read, recipient_id),
