@@ -46,9 +46,10 @@ pub struct ReactionRemove {
 /// Whether two spellings are one emoji: the same but for variation selectors. What is stored may have been spelled
 /// by other tables than those of today.
 fn same(stored: &str, emoji: &str) -> bool {
-    let bare =
-        |text: &str| text.chars().filter(|c| !matches!(c, '\u{fe0e}' | '\u{fe0f}')).collect::<String>();
-    stored == emoji || (!stored.is_ascii() && bare(stored) == bare(emoji))
+    fn bare(text: &str) -> impl Iterator<Item = char> {
+        text.chars().filter(|c| !matches!(c, '\u{fe0e}' | '\u{fe0f}'))
+    }
+    stored == emoji || (!stored.is_ascii() && bare(stored).eq(bare(emoji)))
 }
 
 /// A user's access to a message he wants to react to.
