@@ -14,7 +14,7 @@ use super::machine::{Machine, Reply, require_system};
 use super::token::{self, NewToken};
 use super::{member, relationship, server, view};
 use crate::id::{EPOCH_MS, ServerId, TokenId, UserId};
-use crate::limits::{EMAIL_LEN_MAX, RELATIONSHIP_COUNT_MAX, USERNAME_LEN_MAX};
+use crate::limits::{EMAIL_LEN_MAX, RELATIONSHIP_COUNT_MAX, SERVER_COUNT_MAX, USERNAME_LEN_MAX};
 use crate::store::Read;
 use crate::store::records::{
     ArchivedCredential, ArchivedUser, Credential, LoginName, Nil, User, UserRef, account,
@@ -24,8 +24,6 @@ use crate::store::tables::{
 };
 use crate::wire::json::Object;
 
-/// Servers of one user that hear of a new name: all that he can be in.
-const SERVER_COUNT_MAX: usize = crate::limits::SERVER_COUNT_MAX;
 /// Names under which failures are counted. A failure costs a password hash, of which a thread makes some 15 a second:
 /// 13,500 in the 15 minutes of a lock. About 80 bytes each on disk, 6 MB.
 pub const LOGIN_NAME_COUNT_MAX: u64 = 65_536;
