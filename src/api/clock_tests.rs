@@ -5,7 +5,9 @@ use super::testing::{Harness, START_MS};
 use crate::domain::sweep::Sweep;
 use crate::domain::view::username;
 use crate::domain::{Command, Reply};
-use crate::id::UserId;
+use crate::id::{ServerId, UserId};
+use crate::store::records::Member;
+use crate::store::tables::MEMBERS;
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -96,6 +98,24 @@ fn ids_rise_and_times_are_those_of_the_clock() {
         }
         let members = world.ok(&world.alice, "GET", &format!("{}/members", world.server), "");
         assert_eq!(text_at(&members, &["1", "joined_at"]), (START_MS / 1_000).to_string());
+    }
+}
+
+#[test]
+fn time_outs_end_when_it_is_said() {
+    for step in STEPS {
+        let world = World::new();
+        let server_id = ServerId(world.server["/servers/".len()..].parse().unwrap());
+        let timeout_until = Some(world.harness.state.now_ms() + HOUR);
+        let store = &world.harness.state.store;
+        let mut tx = store.begin().unwrap();
+        tx.put(MEMBERS, (server_id, UserId(world.bob.id)), &Member { timeout_until, ..Member::default() });
+        tx.commit().unwrap();
+        world.harness.set_clock(step);
+        world.harness.state.set_snapshot(store.snapshot());
+        let members = world.ok(&world.alice, "GET", &format!("{}/members", world.server), "");
+        let until = text_at(&members, &["1", "timeout_until"]);
+        assert_eq!(until, (world.unix_s() + HOUR / SECOND).to_string(), "{step}");
     }
 }
 

@@ -17,7 +17,8 @@ pub fn member_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let snapshot = ctx.snapshot();
     let read = snapshot.read();
     let (state, viewer, moment) = (ctx.state, ctx.user_id(), moment(ctx));
-    let everyone = RoleId::from(&standing(read, server_id, viewer, moment.now_ms)?.server.everyone_role_id);
+    let everyone =
+        RoleId::from(&standing(read, server_id, viewer, moment.now.steady_ms)?.server.everyone_role_id);
     let limit = ctx.query_int("limit", 1..=1_000, 100)? as usize;
     let after = ctx.query_id("after")?.map(UserId);
     let members = match after {
@@ -31,7 +32,8 @@ pub fn member_list(ctx: &mut Ctx<'_>) -> Result<Step> {
                 break;
             }
             let shown = shown_outside(read, viewer, user_id, state.liveness(user_id), moment);
-            member::write_view(list.item(), read, server_id, everyone, (user_id, record), shown);
+            let offset = moment.now.offset();
+            member::write_view(list.item(), read, server_id, everyone, (user_id, record), shown, offset);
         }
     })
 }

@@ -10,11 +10,7 @@ use crate::store::records::status;
 
 /// What decides, besides the state, who is shown as present.
 pub fn moment(ctx: &Ctx<'_>) -> Moment {
-    Moment {
-        now_ms: ctx.now_ms(),
-        offset: ctx.now().offset(),
-        rest_timeout_ms: ctx.state.config.presence_timeout_ms,
-    }
+    Moment { now: ctx.now(), rest_timeout_ms: ctx.state.config.presence_timeout_ms }
 }
 
 fn answer_presence(ctx: &mut Ctx<'_>, target: UserId) -> Result<Step> {
@@ -50,7 +46,7 @@ mod tests {
     use crate::api::fixture::{Account, register, text_at};
     use crate::api::testing::Harness;
     use crate::domain::presence::{Liveness, Moment, PresenceSet, shown};
-    use crate::domain::{Change, Command, Offset, Output, Reply};
+    use crate::domain::{Change, Command, Output, Reply};
     use crate::id::UserId;
     use crate::store::records::status;
 
@@ -148,11 +144,7 @@ mod tests {
         assert_eq!(apply(status::DND), Ok(Reply::Changed(true)));
         assert_eq!(apply(status::DND), Ok(Reply::Changed(false)));
         let see = |viewer: UserId, online: bool| {
-            let moment = Moment {
-                now_ms: harness.state.now_ms(),
-                offset: Offset::default(),
-                rest_timeout_ms: 300_000,
-            };
+            let moment = Moment { now: harness.state.moment(), rest_timeout_ms: 300_000 };
             let live = Liveness { online, gone_at_ms: 0 };
             shown(harness.state.snapshot().read(), viewer, id, live, moment)
         };

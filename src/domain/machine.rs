@@ -114,11 +114,11 @@ impl<'t, 'e> Machine<'t, 'e> {
     }
 }
 
-/// Steady and wall time of the last batch of a store; `None` before the first.
-pub fn last_moment(read: Read<'_>) -> Option<(u64, u64)> {
+/// When the last batch of a store was; `None` before the first.
+pub fn last_moment(read: Read<'_>) -> Option<Now> {
     let meta = |key: &'static str| read.get(META, key).map(|meta| meta.value.to_native());
-    let at = meta(LAST_AT)?;
-    Some((at, meta(LAST_UNIX).unwrap_or(at)))
+    let steady_ms = meta(LAST_AT)?;
+    Some(Now { unix_ms: meta(LAST_UNIX).unwrap_or(steady_ms), steady_ms })
 }
 
 /// The time in the last id that a store has given out, Unix milliseconds; `None` before the first.

@@ -10,6 +10,7 @@ use super::event::{Audience, Change, Event, EventName, intent};
 use super::machine::{Machine, Reply, require_system};
 use super::permission::{MEMBERS_KICK, MEMBERS_MANAGE_ROLES, Standing, standing};
 use super::server::{payload, write_guild_create};
+use super::time::Offset;
 use super::view::{username, write_avatar_url, write_badges, write_brief_user};
 use crate::id::{RoleId, ServerId, UserId};
 use crate::store::Read;
@@ -256,7 +257,7 @@ fn count(machine: &mut Machine<'_, '_>, server_id: ServerId, difference: i64) {
 
 /// GUILD_MEMBER_UPDATE to the members, and to himself whatever he asked for.
 pub(super) fn emit_update(machine: &mut Machine<'_, '_>, server_id: ServerId, user_id: UserId) {
-    let read = machine.read();
+    let (read, offset) = (machine.read(), machine.offset());
     let Some(member) = read.get(MEMBERS, (server_id, user_id)) else { return };
     let payload = payload(|object| {
         write_user(object, read, server_id, user_id);
@@ -266,7 +267,7 @@ pub(super) fn emit_update(machine: &mut Machine<'_, '_>, server_id: ServerId, us
         drop(roles);
         object.time("joined_at", member.joined_at.to_native());
         if let Some(until) = member.timeout_until.as_ref() {
-            object.time("timeout_until", until.to_native());
+            object.time("timeout_until", offset.shown(until.to_native()));
         }
     });
     let audience = Audience::members(server_id);
@@ -311,6 +312,7 @@ pub fn write_view(
     everyone: RoleId,
     (user_id, member): (UserId, &ArchivedMember),
     shown_status: u8,
+    offset: Offset,
 ) {
     let mut object = Object::new(out);
     object.id("member_id", user_id.0);
@@ -322,7 +324,8 @@ pub fn write_view(
             object.raw("badges", b"[]");
         }
     }
-    object.opt_time("timeout_until", member.timeout_until.as_ref().map(|until| until.to_native()));
+    let timeout_until = member.timeout_until.as_ref().map(|until| offset.shown(until.to_native()));
+    object.opt_time("timeout_until", timeout_until);
     object.opt_str("timeout_reason", member.timeout_reason.as_deref());
 }
 

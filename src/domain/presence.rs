@@ -4,7 +4,7 @@ use super::error::{Refusal, Result};
 use super::event::Change;
 use super::machine::{Machine, Reply};
 use super::relationship;
-use super::time::Offset;
+use super::time::Now;
 use crate::id::UserId;
 use crate::store::Read;
 use crate::store::records::{ArchivedPresence, Presence, account, status};
@@ -27,9 +27,7 @@ pub struct PresenceSet {
 /// What does not stand in the state but decides what is visible.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// Steady time, and with what it is shown.
-    pub now_ms: u64,
-    pub offset: Offset,
+    pub now: Now,
     /// `presence.timeout_ms`.
     pub rest_timeout_ms: u64,
 }
@@ -75,7 +73,8 @@ pub fn shown(read: Read<'_>, viewer: UserId, target: UserId, live: Liveness, mom
 
 /// The same for lists that show everybody alike: to oneself as to others.
 pub fn shown_outside(read: Read<'_>, viewer: UserId, target: UserId, live: Liveness, moment: Moment) -> u8 {
-    let visible = visible_status(read.get(PRESENCES, target), live, moment.now_ms, moment.rest_timeout_ms);
+    let visible =
+        visible_status(read.get(PRESENCES, target), live, moment.now.steady_ms, moment.rest_timeout_ms);
     if visible != status::OFFLINE && relationship::blocked(read, viewer, target) {
         return status::OFFLINE;
     }
@@ -122,12 +121,12 @@ pub fn write_presence(
 ) {
     let shown = shown(read, viewer, target, live, moment);
     let custom = read.get(PRESENCES, target).filter(|_| viewer == target || shown != status::OFFLINE);
-    let last_seen = last_seen(read, viewer, target, live, shown, moment.now_ms);
+    let last_seen = last_seen(read, viewer, target, live, shown, moment.now.steady_ms);
     let mut object = Object::new(out);
     object.id("user_id", target.0).str("status", status::text(shown));
     object.opt_str("custom_status", custom.and_then(|presence| presence.custom_status.as_deref()));
     object.opt_str("custom_emoji", custom.and_then(|presence| presence.custom_emoji.as_deref()));
-    object.opt_time("last_seen", last_seen.map(|at| moment.offset.shown(at)));
+    object.opt_time("last_seen", last_seen.map(|at| moment.now.offset().shown(at)));
 }
 
 /// Replies whether anything was stored.

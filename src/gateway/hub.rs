@@ -22,7 +22,7 @@ use super::settings::Settings;
 use super::survey::Survey;
 use crate::config::Config;
 use crate::domain::version::Versions;
-use crate::domain::{Command, Event};
+use crate::domain::{Command, Event, Now};
 use crate::id::{ChannelId, ServerId, TokenId, UserId};
 use crate::observe::HubWork;
 use crate::runtime::paged::PagedSlab;
@@ -62,6 +62,10 @@ pub struct Cx<'a> {
 impl Cx<'_> {
     pub fn ms(&self) -> Ms {
         self.mono_ms as Ms
+    }
+
+    pub fn now(&self) -> Now {
+        Now { unix_ms: self.unix_ms, steady_ms: self.steady_ms }
     }
 }
 

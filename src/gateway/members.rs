@@ -13,7 +13,7 @@ use super::hub::{Cx, Hub};
 use super::protocol::Close;
 use crate::domain::member::{find_some, write_chunk_member};
 use crate::domain::presence::{Moment, shown_outside};
-use crate::domain::{EventName, Offset, intent};
+use crate::domain::{EventName, intent};
 use crate::id::{RoleId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::tables::{MEMBERS, SERVERS};
@@ -145,7 +145,7 @@ impl Hub {
                 members.push(b',');
             }
             let rest_timeout_ms = self.home.rest_timeout_ms();
-            let moment = Moment { now_ms: cx.steady_ms, offset: Offset::default(), rest_timeout_ms };
+            let moment = Moment { now: cx.now(), rest_timeout_ms };
             let live = cx.live.get(user_id);
             let shown = job.presences.then(|| shown_outside(cx.read, job.user_id, user_id, live, moment));
             write_chunk_member(&mut members, cx.read, job.server_id, everyone, (user_id, member), shown);

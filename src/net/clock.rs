@@ -22,7 +22,7 @@ const IDS_AHEAD_TOLD_MS: u64 = 1_000;
 pub fn start_clock(store: &Store, any_clock: bool) -> Result<(), String> {
     let snapshot = store.snapshot();
     let (now_ms, last) = (now_unix_ms(), last_moment(snapshot.read()));
-    let last_unix_ms = last.map(|(_, unix_ms)| unix_ms);
+    let last_unix_ms = last.map(|last| last.unix_ms);
     if let Err(problem) = check(now_ms, last_unix_ms) {
         if !any_clock {
             return Err(format!(
@@ -31,7 +31,7 @@ pub fn start_clock(store: &Store, any_clock: bool) -> Result<(), String> {
         }
         tracing::warn!("{problem}; started all the same, as --any-clock says");
     }
-    start(steady_at_start(now_ms, last));
+    start(steady_at_start(now_ms, last.map(|last| (last.steady_ms, last.unix_ms))));
     let behind_ms = last_unix_ms.unwrap_or(0).saturating_sub(now_ms);
     if behind_ms > 0 {
         tracing::warn!(
