@@ -37,8 +37,9 @@ pub const POOLED_COUNT_MAX: usize = 256;
 pub const PAGE_LEN_MAX: usize = 4 * MIB;
 /// Answers that one account, or one address without an account, may leave unread on a core: two of the longest pages.
 pub const UNSENT_PAYER_LEN_MAX: usize = 2 * PAGE_LEN_MAX;
-/// The same of all together. Above it those with the most are ended, until half of it is left.
+/// The same of all together. Above it the answers of those with the most are given up, until so much is left.
 pub const UNSENT_CORE_LEN_MAX: usize = 64 * MIB;
+pub const UNSENT_CORE_LEN_LEFT: usize = 48 * MIB;
 /// Requests that have come in part, of a core, most of them from nobody known yet. Above it those with the most are
 /// ended, until half of it is left.
 pub const INPUT_CORE_LEN_MAX: usize = 64 * MIB;
@@ -126,7 +127,9 @@ const _: () = assert!(PRIVATE_REPLAY_PART >= 2 && PRIVATE_REPLAY_SESSION_PART >=
 const _: () = assert!(SETTING_KEY_LEN_MAX * 4 + 8 <= 511);
 const _: () = assert!(EMAIL_LEN_MAX <= 511);
 const _: () = assert!(TARGET_LEN_MAX < HEAD_LEN_MAX);
-const _: () = assert!(UNSENT_PAYER_LEN_MAX < UNSENT_CORE_LEN_MAX);
+// Who has much unread is refused before all of it is too much, and making room leaves one payer his.
+const _: () = assert!(UNSENT_PAYER_LEN_MAX < UNSENT_CORE_LEN_LEFT);
+const _: () = assert!(UNSENT_CORE_LEN_LEFT < UNSENT_CORE_LEN_MAX);
 const _: () = assert!(UNSENT_FREE_LEN < PIPELINE_LEN_MAX);
 const _: () = assert!(READ_LEN < HEAD_LEN_MAX);
 const _: () = assert!(CHUNK_LINE_LEN_MAX < CHUNK_EXTENSIONS_LEN_MAX);

@@ -587,6 +587,44 @@ fn answers_that_nobody_reads_hold_bounded_memory() {
     line.get(&format!("{messages}?limit=100"), &owner.token).unwrap().want(200);
 }
 
+/// More accounts than a core has room for leave long pages unread: that is theirs alone.
+#[test]
+fn answers_that_many_leave_unread_cost_nobody_else_any() {
+    const HOLDER_COUNT: usize = 24;
+    let server = Server::start(&["rate_limiting.enabled=false", "runtime.cores=1"]);
+    let (owner, messages) = channel(&server);
+    let other = server.register("other");
+    let mut line = Line::open(server.address()).unwrap();
+    for index in 0..100 {
+        line.post(&messages, &owner.token, &content(index)).unwrap().want(200);
+    }
+    let invites = messages.replace("/messages", "/invites");
+    let code = text(&line.post(&invites, &owner.token, &json!({})).unwrap().want(200)["code"]);
+    let mut unread = Vec::new();
+    let mut statuses = Vec::new();
+    for index in 0..HOLDER_COUNT {
+        let holder = server.register(&format!("holder{index}"));
+        line.post(&format!("/channels/invites/{code}"), &holder.token, &json!({})).unwrap().want(200);
+        let request = format!(
+            "GET /api/v1{messages}?limit=100 HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\n\r\n",
+            holder.token
+        );
+        for _ in 0..4 {
+            let mut stream = open(server.address());
+            stream.write_all(request.repeat(2).as_bytes()).unwrap();
+            unread.push(BufReader::new(stream));
+            statuses.push(line.get("/users/@me", &other.token).unwrap().status);
+        }
+    }
+    statuses.push(line.get(&format!("{messages}?limit=1"), &owner.token).unwrap().status);
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    // There was room for some of them, not for all.
+    let is_whole =
+        |stream: &mut BufReader<_>| read_answer(stream, false).is_ok_and(|answer| answer.status == 200);
+    let whole = unread.iter_mut().map(is_whole).filter(|whole| *whole).count();
+    assert!((HOLDER_COUNT..4 * HOLDER_COUNT).contains(&whole), "{whole} of {}", 4 * HOLDER_COUNT);
+}
+
 /// Bodies that begin and do not end, from nobody who is known.
 #[test]
 fn half_bodies_of_strangers_hold_bounded_memory() {

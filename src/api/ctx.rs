@@ -56,8 +56,9 @@ pub struct Response {
     pub headers: Vec<(&'static str, String)>,
     /// Which header lines of the origin that asks it carries.
     pub sharing: Sharing,
-    /// Whose memory it is counted as. Set before any handler.
-    pub payer: Payer,
+    /// Whose memory it is counted as. Set before any handler; without one it is whose the last answer of the
+    /// connection was.
+    pub payer: Option<Payer>,
     /// The rate limit to show. Set before any handler.
     pub limits: Option<Numbers>,
 }
@@ -70,7 +71,7 @@ impl Default for Response {
             body: Vec::new(),
             headers: Vec::new(),
             sharing: Sharing::Origin,
-            payer: Payer::default(),
+            payer: None,
             limits: None,
         }
     }

@@ -34,7 +34,7 @@ pub const NO_ROUTE: &str = "-";
 
 /// Finds the route, authenticates, counts, runs the handler up to its first step.
 pub fn dispatch<'r>(state: &'r State, router: &Router, request: Request<'r>) -> Dispatched<'r> {
-    let response = Response::default();
+    let response = Response { payer: Some(Payer::new(None, request.ip)), ..Response::default() };
     if request.head.method == Method::Options {
         return Dispatched::Answered(options(state, router, &request, response), NO_ROUTE);
     }
@@ -49,7 +49,7 @@ pub fn dispatch<'r>(state: &'r State, router: &Router, request: Request<'r>) -> 
                 Err(numbers) => return Dispatched::Answered(too_many(numbers, response), route.name),
             };
             let payer = Payer::new(principal, request.ip);
-            let response = Response { limits, payer, ..response };
+            let response = Response { limits, payer: Some(payer), ..response };
             if let Some(error) = refusal.or_else(|| state.unsent.refusal(payer)) {
                 return Dispatched::Answered(refuse(error, response), route.name);
             }
@@ -355,6 +355,24 @@ mod tests {
         harness.advance(60_001);
         assert!(get(&harness, "/nope", "").starts_with("HTTP/1.1 404 "));
         assert_eq!(harness.state.metrics.rate_limited.value(), 2);
+    }
+
+    #[test]
+    fn every_answer_is_somebodys() {
+        let harness = limited();
+        let address = Payer::new(None, std::net::Ipv4Addr::LOCALHOST.into());
+        for line in ["GET /health", "GET /nope", "OPTIONS /health", "PUT /health", "GET /nope", "GET /nope"] {
+            let response = harness.respond(&format!("{line} HTTP/1.1\r\nhost: h\r\n\r\n"), "");
+            assert_eq!(response.payer, Some(address), "{line}: {}", response.status);
+        }
+        let harness = Harness::default();
+        let alice = super::super::fixture::register(&harness, "alice");
+        let head = format!(
+            "GET /api/v1/users/@me HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {}\r\n\r\n",
+            alice.token
+        );
+        let payer = harness.respond(&head, "").payer;
+        assert!(payer.is_some_and(|payer| payer != address), "the account's");
     }
 
     #[test]

@@ -17,12 +17,12 @@ use super::admission::Admission;
 use super::pace::Share;
 use crate::api::cors::CorsLines;
 use crate::api::dispatch::{refuse, write};
+use crate::api::unsent::{Charge, Payer};
 use crate::api::{Response, State};
 use crate::config::Config;
 use crate::domain::Error;
 use crate::limits::{
     DRAIN_LEN_MAX, INPUT_CORE_LEN_MAX, LINGER_STALL_MS, POOLED_COUNT_MAX, POOLED_LEN_MAX, READ_LEN,
-    UNSENT_CORE_LEN_MAX,
 };
 use crate::observe::CoreMetrics;
 use crate::wire::http::{DATE_LEN, ResponseOptions, http_date};
@@ -135,22 +135,18 @@ impl Connections {
                 self.end(state, entry);
             }
         }
-        if state.unsent.total() > UNSENT_CORE_LEN_MAX {
-            let excess = state.unsent.total() - UNSENT_CORE_LEN_MAX / 2;
-            self.end_largest(state, excess, |entry| entry.phase == Phase::Write);
-        }
         if input_len > INPUT_CORE_LEN_MAX {
-            self.end_largest(state, input_len - INPUT_CORE_LEN_MAX / 2, is_reading);
+            self.end_largest(state, input_len - INPUT_CORE_LEN_MAX / 2);
         }
     }
 
-    /// Ends those that hold the most, until so many bytes are free.
+    /// Ends those that hold the most of a request, until so many bytes are free.
     #[cold]
-    fn end_largest(&self, state: &State, excess: usize, is_meant: fn(&Entry) -> bool) {
+    fn end_largest(&self, state: &State, excess: usize) {
         let mut entries = self.entries.borrow_mut();
         let mut largest: Vec<(u32, usize)> = entries
             .iter()
-            .filter(|(_, entry)| is_meant(entry))
+            .filter(|(_, entry)| is_reading(entry))
             .map(|(index, entry)| (entry.held_len, index))
             .collect();
         largest.sort_unstable();
@@ -299,6 +295,15 @@ impl Registration {
     pub(super) fn begin_holding(&self, phase: Phase, len: usize) {
         self.begin(phase);
         self.hold(len);
+    }
+
+    /// Counts what is about to be written, and ends whose answers there is no more room for; perhaps this one.
+    pub(super) fn charge<'u>(&self, state: &'u State, payer: Payer, len: usize) -> Charge<'u> {
+        let charge = state.unsent.charge(payer, self.index, len);
+        for index in state.unsent.take_excess() {
+            self.connections.end(state, &mut self.connections.entries.borrow_mut()[index]);
+        }
+        charge
     }
 
     /// What a refusal of the request that is being read carries.

@@ -84,7 +84,7 @@ pub async fn serve<B: Backend>(
     let is_proxy = backend.state().proxies.contains(peer);
     let admitted = connections.admission.admit(peer, is_proxy);
     let registration = connections.register(stream.as_raw_fd());
-    let mut socket = Socket::new(registration, stream);
+    let mut socket = Socket::new(registration, stream, peer);
     let admitted = match admitted {
         Ok(admitted) => admitted,
         // On the heap: room that others need not hold.

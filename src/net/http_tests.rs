@@ -7,9 +7,12 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::*;
+use crate::api::cors::CorsLines;
 use crate::api::state::RunState;
 use crate::api::testing::Harness;
+use crate::api::unsent::Payer;
 use crate::config::Config;
+use crate::limits::MIB;
 use crate::net::admission::Admission;
 use crate::net::pace::Share;
 
@@ -443,7 +446,7 @@ fn steps_of_a_handler_are_carried_out_after_earlier_answers() {
         let config = Config::default();
         let connections = connections(&config);
         let registration = connections.register(stream.as_raw_fd());
-        let mut socket = Socket::new(registration, stream);
+        let mut socket = Socket::new(registration, stream, [127, 0, 0, 1].into());
         socket.output = b"earlier".to_vec();
         let (upgraded, _keep) = mpsc::channel();
         let backend = Double { harness: Harness::with_config(config), upgraded: RefCell::new(upgraded) };
@@ -495,7 +498,7 @@ fn use_of_a_session_is_noted_beside_the_answer() {
         let config = Config::default();
         let connections = connections(&config);
         let registration = connections.register(stream.as_raw_fd());
-        let mut socket = Socket::new(registration, stream);
+        let mut socket = Socket::new(registration, stream, [127, 0, 0, 1].into());
         let harness = Harness::with_config(config);
         let account = crate::api::fixture::register(&harness, "alice");
         let backend = Double { harness, upgraded: RefCell::new(mpsc::channel().0) };
@@ -519,5 +522,39 @@ fn use_of_a_session_is_noted_beside_the_answer() {
         assert_eq!(ask(), first);
         backend.harness.advance(1);
         assert_eq!(ask(), first + 60_000);
+    });
+}
+
+#[test]
+fn answers_are_counted_as_his_who_asked_last_however_short() {
+    let mut runtime =
+        monoio::RuntimeBuilder::<monoio::IoUringDriver>::new().with_entries(64).build().unwrap();
+    runtime.block_on(async {
+        let listener = monoio::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = Client::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let config = Config::default();
+        let connections = connections(&config);
+        let registration = connections.register(stream.as_raw_fd());
+        let mut socket = Socket::new(registration, stream, [127, 0, 0, 1].into());
+        let state = Harness::with_config(config).state;
+        let payer = |last| Payer::new(None, [192, 0, 2, last].into());
+        let answer = |payer| Response { payer, body: b"{}".to_vec(), ..Response::default() };
+        let form = Form::last(1, CorsLines::default());
+        // Such as many short ones may come to.
+        socket.output = vec![b'x'; 12 * MIB];
+        socket.append(&state, &answer(Some(payer(1))), &form);
+        socket.append(&state, &answer(None), &form);
+        let mut flush = Box::pin(socket.flush(&state));
+        poll_fn(|task| {
+            assert!(flush.as_mut().poll(task).is_pending(), "nobody reads");
+            Poll::Ready(())
+        })
+        .await;
+        let status = |payer| state.unsent.refusal(payer).map(|error| error.status);
+        assert_eq!((status(payer(1)), status(payer(2))), (Some(429), None));
+        drop(client);
+        assert!(flush.await.is_err());
+        assert_eq!(status(payer(1)), None);
     });
 }

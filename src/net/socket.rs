@@ -4,6 +4,7 @@
 //! what it was sent, counted as its own, and only for as long as it takes some of it in each time-out.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,7 @@ pub(super) struct Socket {
     pub(super) stream: TcpStream,
     /// Answers not written yet. Without capacity between requests.
     pub(super) output: Vec<u8>,
-    /// Whose the longest of them is.
+    /// Who asked last: they are counted as his.
     payer: Payer,
     /// The kernel was told how much to keep.
     is_bounded: bool,
@@ -64,8 +65,8 @@ impl Form {
 }
 
 impl Socket {
-    pub(super) fn new(registration: Registration, stream: TcpStream) -> Socket {
-        Socket { registration, stream, output: Vec::new(), payer: Payer::default(), is_bounded: false }
+    pub(super) fn new(registration: Registration, stream: TcpStream, peer: IpAddr) -> Socket {
+        Socket { registration, stream, output: Vec::new(), payer: Payer::new(None, peer), is_bounded: false }
     }
 
     /// How the answer to a request is to be written.
@@ -99,9 +100,7 @@ impl Socket {
             head_only: form.head_only,
             ..ResponseOptions::new(&date)
         };
-        if response.body.len() > UNSENT_FREE_LEN {
-            self.payer = response.payer;
-        }
+        self.payer = response.payer.unwrap_or(self.payer);
         write(state, response, form.lines, form.request_id, options, self.room());
     }
 
@@ -121,8 +120,8 @@ impl Socket {
     /// The same within the budgets.
     async fn flush_counted(&mut self, state: &State) -> io::Result<()> {
         self.bound_kernel();
-        let _charge = state.unsent.charge(std::mem::take(&mut self.payer), self.output.capacity());
         self.registration.begin_holding(Phase::Write, self.output.len());
+        let _charge = self.registration.charge(state, self.payer, self.output.capacity());
         self.write_all(state).await
     }
 
