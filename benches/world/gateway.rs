@@ -211,7 +211,7 @@ impl Gateway {
     /// A connection that was told HELLO.
     pub fn open(&mut self) -> u32 {
         let ip = Ipv4Addr::LOCALHOST.into();
-        let facts = Facts { host: "x".into(), secure: false, ip, version_unknown: false, ticket: 0 };
+        let facts = Facts { host: "x".into(), secure: false, ip, version_unknown: false, is_counted: false };
         self.with_cx(|cx, hub| hub.open(cx, -1, facts))
     }
 

@@ -7,28 +7,33 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BinaryHeap, HashMap};
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 
 use slab::Slab;
 
 use super::ctx::Principal;
 use crate::domain::Error;
 use crate::limits::{PAGE_LEN_MAX, UNSENT_CORE_LEN_LEFT, UNSENT_CORE_LEN_MAX, UNSENT_PAYER_LEN_MAX};
+use crate::runtime::network::Network;
 
-/// Whose memory an answer is counted as: the account that asked, else the address.
+/// Whose memory an answer is counted as: the account that asked, else the widest network of the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Payer(u64);
+pub struct Payer(NonZeroU64);
 
 /// Ids have no highest bit: addresses do.
 const ADDRESS: u64 = 1 << 63;
 
 impl Payer {
     pub fn new(principal: Option<Principal>, ip: IpAddr) -> Payer {
-        Payer(match (principal, ip) {
-            (Some(principal), _) => principal.user_id.0,
-            (None, IpAddr::V4(ip)) => ADDRESS | u64::from(ip.to_bits()),
-            // By its /56: what the largest of customers are given.
-            (None, IpAddr::V6(ip)) => ADDRESS | (ip.to_bits() >> 72) as u64,
-        })
+        let number = match principal {
+            Some(principal) => principal.user_id.0,
+            None => {
+                // What is behind the prefix is free: its length there tells v4 from v6.
+                let network = Network::widest(ip);
+                ADDRESS | network.bits >> 1 | u64::from(network.len)
+            }
+        };
+        Payer(NonZeroU64::new(number).expect("0 is nobody's id"))
     }
 }
 
@@ -184,7 +189,8 @@ mod tests {
         let address = |ip: &str| Payer::new(None, ip.parse().unwrap());
         assert_ne!(user(0x0102_0304), address("1.2.3.4"));
         assert_ne!(address("1.2.3.4"), address("1.2.3.5"));
-        assert_eq!(address("2001:db8:0:1::1"), address("2001:db8:0:2::9"));
-        assert_ne!(address("2001:db8:0:100::1"), address("2001:db8:0:200::1"));
+        assert_eq!(address("2001:db8:0:100::1"), address("2001:db8:0:200::9"));
+        assert_ne!(address("2001:db8:1::1"), address("2001:db8:2::1"));
+        assert_ne!(address("32.1.13.184"), address("2001:db8::1"));
     }
 }

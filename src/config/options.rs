@@ -172,7 +172,7 @@ options! {
     http_header_timeout_ms "http.header_timeout_ms": u64 = 10_000, range(100, HOUR_MS), "From the first byte of a request to the end of its head";
     http_body_timeout_ms "http.body_timeout_ms": u64 = 30_000, range(100, HOUR_MS), "From the end of the head to the end of the body";
     http_idle_timeout_ms "http.idle_timeout_ms": u64 = 75_000, range(100, HOUR_MS), "Between two requests of one connection";
-    http_connections_per_address_max "http.connections_per_address_max": u64 = 25_000, range(1, 10_000_000), "Open connections of one client address";
+    http_connections_per_address_max "http.connections_per_address_max": u64 = 25_000, range(1, 10_000_000), "Open connections of a client (IPv6 /64; /56 x4, /48 x16); 3/4 of all at most but for loopback";
     http_connections_max "http.connections_max": u64 = 100_000, range(1, 10_000_000), "Open connections in all, REST and gateway";
 
     messaging_max_message_length "messaging.max_message_length": u64 = 4000, range(1, 100_000), "Characters of a message";
@@ -182,7 +182,7 @@ options! {
     rate_limiting_bypass_secret "rate_limiting.bypass_secret": String = "", Rule::Secret, "Value of X-RateLimit-Bypass that is never limited, 16 characters or more; empty = none";
     rate_limiting_global "rate_limiting.global": BucketSpec = "100+50/60s token", ANY, "All requests of a user, or of an address when not logged in";
     rate_limiting_user "rate_limiting.user": BucketSpec = "120+20/60s sliding; 3600/h; 50000/d", ANY, "All requests of a user";
-    rate_limiting_ip "rate_limiting.ip": BucketSpec = "60+10/60s sliding; 1800/h; 10000/d", ANY, "All requests of an address that is not logged in";
+    rate_limiting_ip "rate_limiting.ip": BucketSpec = "60+10/60s sliding; 1800/h; 10000/d", ANY, "All requests of an address (IPv6 /64; /56 x4, /48 x16: as all limits by address) not logged in";
     rate_limiting_buckets_auth_login "rate_limiting.buckets.auth_login": BucketSpec = "5/60s fixed; 20/h", ANY, "POST /auth/login, per address";
     rate_limiting_buckets_auth_register "rate_limiting.buckets.auth_register": BucketSpec = "3/60s fixed; 10/h; 20/d", ANY, "POST /auth/register, per address";
     rate_limiting_buckets_messages_create "rate_limiting.buckets.messages_create": BucketSpec = "5+3/5s token", ANY, "POST a message, per user and channel";

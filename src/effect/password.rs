@@ -4,7 +4,7 @@
 //! time). Invariants:
 //! - Handing a password over never blocks: a core thread puts it into one bounded `sync_channel`, whose `try_send`
 //!   is lock-free but for waking the thread behind it. That thread never hashes; it sorts the jobs into [`Turns`].
-//! - Nobody waits for others' storms: addresses take turns, and within an address its accounts. When too many wait,
+//! - Nobody waits for others' storms: networks take turns, and within a network its accounts. When too many wait,
 //!   the newest job of whoever has most of them waiting is refused, which is the caller's 503.
 //! - Workers run at nice 19: under a storm of logins a core thread that wakes goes first, logins wait.
 //!   With parallelism > 1 the lanes run on rayon's global pool, whose threads inherit the niceness of the
@@ -25,6 +25,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use subtle::ConstantTimeEq;
 
+use crate::runtime::network::Network;
 use crate::runtime::wipe::{wipe, wiping};
 use crate::text::password::{normalise, older};
 
@@ -54,19 +55,15 @@ pub struct Full;
 /// Whose job it is, for sharing out the turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// An IPv6 client has 2^64 addresses: [`Source::new`] keeps its network.
-    address: IpAddr,
+    /// The widest, of which there are few.
+    network: Network,
     account: u64,
 }
 
 impl Source {
     /// `account` is an id, or whatever else names the account that is meant.
     pub fn new(address: IpAddr, account: u64) -> Source {
-        let address = match address {
-            IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
-            IpAddr::V4(_) => address,
-        };
-        Source { address, account }
+        Source { network: Network::widest(address), account }
     }
 }
 
@@ -203,70 +200,70 @@ fn sort(jobs: &Receiver<(Source, Job)>, waiting: &Waiting, len_max: usize) {
 /// Jobs that wait, by whose they are. Both lists are short: nobody has an entry without a job, and
 /// `encryption.argon2.queue_len_max` bounds those.
 struct Turns<J = Job> {
-    addresses: VecDeque<Address<J>>,
+    networks: VecDeque<Waiters<J>>,
     len: usize,
     is_closed: bool,
 }
 
-struct Address<J> {
-    address: IpAddr,
+struct Waiters<J> {
+    network: Network,
     accounts: VecDeque<(u64, VecDeque<J>)>,
     len: usize,
 }
 
 impl<J> Default for Turns<J> {
     fn default() -> Self {
-        Turns { addresses: VecDeque::new(), len: 0, is_closed: false }
+        Turns { networks: VecDeque::new(), len: 0, is_closed: false }
     }
 }
 
 impl<J> Turns<J> {
     fn push(&mut self, source: Source, job: J) {
         self.len += 1;
-        let Source { address, account } = source;
-        let place = self.addresses.iter().position(|known| known.address == address);
+        let Source { network, account } = source;
+        let place = self.networks.iter().position(|known| known.network == network);
         let place = place.unwrap_or_else(|| {
-            self.addresses.push_back(Address { address, accounts: VecDeque::new(), len: 0 });
-            self.addresses.len() - 1
+            self.networks.push_back(Waiters { network, accounts: VecDeque::new(), len: 0 });
+            self.networks.len() - 1
         });
-        let address = &mut self.addresses[place];
-        address.len += 1;
-        match address.accounts.iter_mut().find(|(known, _)| *known == account) {
+        let waiters = &mut self.networks[place];
+        waiters.len += 1;
+        match waiters.accounts.iter_mut().find(|(known, _)| *known == account) {
             Some((_, jobs)) => jobs.push_back(job),
-            None => address.accounts.push_back((account, VecDeque::from([job]))),
+            None => waiters.accounts.push_back((account, VecDeque::from([job]))),
         }
     }
 
     /// The job whose turn it is.
     fn pop(&mut self) -> Option<J> {
-        let mut address = self.addresses.pop_front()?;
-        let (account, mut jobs) = address.accounts.pop_front()?;
+        let mut waiters = self.networks.pop_front()?;
+        let (account, mut jobs) = waiters.accounts.pop_front()?;
         let job = jobs.pop_front();
         if !jobs.is_empty() {
-            address.accounts.push_back((account, jobs));
+            waiters.accounts.push_back((account, jobs));
         }
-        address.len -= 1;
+        waiters.len -= 1;
         self.len -= 1;
-        if address.len > 0 {
-            self.addresses.push_back(address);
+        if waiters.len > 0 {
+            self.networks.push_back(waiters);
         }
         job
     }
 
     /// The newest job of whoever has most of them; of equals, of the one who came last.
     fn pop_surplus(&mut self) -> Option<J> {
-        let most = (0..self.addresses.len()).max_by_key(|place| self.addresses[*place].len)?;
-        let address = &mut self.addresses[most];
-        let account = (0..address.accounts.len()).max_by_key(|place| address.accounts[*place].1.len())?;
-        let jobs = &mut address.accounts[account].1;
+        let most = (0..self.networks.len()).max_by_key(|place| self.networks[*place].len)?;
+        let waiters = &mut self.networks[most];
+        let account = (0..waiters.accounts.len()).max_by_key(|place| waiters.accounts[*place].1.len())?;
+        let jobs = &mut waiters.accounts[account].1;
         let job = jobs.pop_back();
         if jobs.is_empty() {
-            address.accounts.remove(account);
+            waiters.accounts.remove(account);
         }
-        address.len -= 1;
+        waiters.len -= 1;
         self.len -= 1;
-        if address.len == 0 {
-            self.addresses.remove(most);
+        if waiters.len == 0 {
+            self.networks.remove(most);
         }
         job
     }
@@ -478,10 +475,10 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_client_is_its_network() {
+    fn an_ipv6_client_is_its_widest_network() {
         let of = |text: &str| Source::new(text.parse().unwrap(), 1);
-        assert_eq!(of("2001:db8:1:2:3::4"), of("2001:db8:1:2:ffff::"));
-        assert_ne!(of("2001:db8:1:2::"), of("2001:db8:1:3::"));
+        assert_eq!(of("2001:db8:1:2:3::4"), of("2001:db8:1:ffff::"));
+        assert_ne!(of("2001:db8:1:2::"), of("2001:db8:2:2::"));
     }
 
     #[test]

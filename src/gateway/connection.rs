@@ -25,10 +25,10 @@ pub struct Facts {
     pub ip: IpAddr,
     /// The `v` of the query is none that is spoken here: the connection closes 4012 instead of HELLO.
     pub version_unknown: bool,
-    /// The socket layer's own, such as a place in one of its limits: given back with [`Action::Shut`].
+    /// Counted among the connections of `ip`, until [`Action::Shut`].
     ///
     /// [`Action::Shut`]: super::Action::Shut
-    pub ticket: u32,
+    pub is_counted: bool,
 }
 
 /// How clients reach the server: what READY's `resume_gateway_url` is made of.
@@ -105,7 +105,7 @@ pub struct Connection {
     /// Theoretical arrival time of the next allowed message (GCRA).
     pub allowed_ms: Ms,
     /// As in [`Facts`].
-    pub ticket: u32,
+    pub is_counted: bool,
     /// A protocol ping is unanswered.
     pub pinged: bool,
     /// The client's, v4 as mapped.
@@ -152,7 +152,7 @@ impl Connection {
             beat_ms: now,
             ping_ms: now,
             allowed_ms: now,
-            ticket: facts.ticket,
+            is_counted: facts.is_counted,
             ip,
             state: State::Connected,
             dirty: false,
@@ -265,7 +265,7 @@ mod tests {
 
     fn connection() -> Connection {
         let ip = std::net::Ipv4Addr::LOCALHOST.into();
-        let facts = Facts { host: "x".into(), secure: false, ip, version_unknown: false, ticket: 0 };
+        let facts = Facts { host: "x".into(), secure: false, ip, version_unknown: false, is_counted: false };
         let host = Hosts::default().share(facts.host.clone(), facts.secure);
         Connection::new(-1, &facts, host, u32::MAX - 1_000)
     }

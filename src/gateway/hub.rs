@@ -106,8 +106,8 @@ pub enum Action {
         id: u32,
         generation: u32,
         fd: RawFd,
-        /// Of its [`Facts`].
-        ticket: u32,
+        /// Among whose connections it is counted.
+        counted: Option<IpAddr>,
     },
     /// Both close frames are there and ours is out: shut the writing side, go on reading.
     ShutWrite {
@@ -354,8 +354,9 @@ impl Hub {
         self.detach(cx, id);
         let connection = self.connections.remove(id as usize);
         self.work.closed += 1;
-        let Connection { generation, fd, ticket, .. } = connection;
-        self.actions.push(Action::Shut { id, generation, fd, ticket });
+        let Connection { generation, fd, is_counted, .. } = connection;
+        let counted = is_counted.then(|| connection.ip());
+        self.actions.push(Action::Shut { id, generation, fd, counted });
     }
 
     /// Closes with a reason after everything queued. The session, if any, is detached.

@@ -1,7 +1,7 @@
 //! How many connections there may be, in all and from one address, counted over all cores.
 //!
-//! Invariant: every admitted connection is counted exactly until its [`Admitted`] is dropped, or what it became by
-//! [`Admitted::keep`] is given to [`Admission::leave`]: a gateway connection carries its place as a number.
+//! Invariant: every admitted connection is counted exactly until its [`Admitted`] is dropped, or, after
+//! [`Admitted::keep`], its address is given to [`Admission::leave`]: a gateway connection has that anyway.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::config::Config;
+use crate::runtime::network::{Network, networks};
 
-/// Addresses share counters by a hash that nobody can aim at: with one address at its limit, another one is refused
+/// Networks share counters by a hash that nobody can aim at: with one of them at its limit, another one is refused
 /// with a chance of 1 in 65,536. 256 KiB.
 const COUNTER_COUNT: usize = 1 << 16;
 
@@ -21,9 +22,9 @@ const FEW: u32 = 1_000;
 #[derive(Debug)]
 pub struct Admission {
     max: u32,
+    /// What no network has more of, whatever its size.
+    share: u32,
     per_address_max: u32,
-    /// Of a loopback address.
-    on_this_machine_max: u32,
     total: AtomicU32,
     counters: Box<[AtomicU32]>,
     hasher: RandomState,
@@ -41,36 +42,17 @@ pub enum TurnedAway {
 /// A connection's place; dropping it frees the place.
 #[derive(Debug)]
 pub struct Admitted {
-    /// `None` once it is kept as a number.
+    /// `None` once it is kept.
     admission: Option<Arc<Admission>>,
-    place: Place,
-}
-
-/// Where a connection is counted, besides the total.
-#[derive(Clone, Copy, Debug)]
-struct Place {
     /// `None` for trusted proxies, which stand for many clients.
-    counter: Option<u16>,
-}
-
-/// The ticket of a place without a counter.
-const NO_COUNTER: u32 = u32::MAX;
-
-impl Place {
-    fn ticket(self) -> u32 {
-        self.counter.map_or(NO_COUNTER, u32::from)
-    }
-
-    fn from_ticket(ticket: u32) -> Place {
-        Place { counter: u16::try_from(ticket).ok() }
-    }
+    address: Option<IpAddr>,
 }
 
 impl Admitted {
-    /// Turns the place into a number, and no longer frees it: that is up to [`Admission::leave`].
-    pub fn keep(mut self) -> u32 {
+    /// Has it stay counted until [`Admission::leave`]. Whether that is by its address, too.
+    pub fn keep(mut self) -> bool {
         self.admission = None;
-        self.place.ticket()
+        self.address.is_some()
     }
 }
 
@@ -78,14 +60,14 @@ impl Admission {
     pub fn new(config: &Config) -> Arc<Admission> {
         let fit = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
         let max = fit(config.http_connections_max);
-        // Whatever the options say, one address leaves a quarter to the others; of few places it may take all. What
+        // Whatever the options say, one network leaves a quarter to the others; of few places it may take all. What
         // comes from this machine is a proxy that stands for everybody, or the operator's own load test.
         let share = if max >= FEW { max - max / 4 } else { max };
-        let on_this_machine_max = fit(config.http_connections_per_address_max);
+        let per_address_max = fit(config.http_connections_per_address_max);
         Arc::new(Admission {
             max,
-            per_address_max: on_this_machine_max.min(share),
-            on_this_machine_max,
+            share,
+            per_address_max,
             total: AtomicU32::new(0),
             counters: (0..COUNTER_COUNT).map(|_| AtomicU32::new(0)).collect(),
             hasher: RandomState::new(),
@@ -97,7 +79,7 @@ impl Admission {
         self.total.load(Ordering::Relaxed)
     }
 
-    /// Counts a connection. A v6 address is counted by its /64, which is what one customer is given.
+    /// Counts a connection, of a v6 address in each of its [`networks`].
     ///
     /// # Errors
     /// The limit that is reached.
@@ -105,41 +87,45 @@ impl Admission {
         if !take(&self.total, self.max) {
             return Err(TurnedAway::Full);
         }
-        let counter = (!is_proxy).then(|| self.counter_of(address));
-        let is_local = address.to_canonical().is_loopback();
-        let max = if is_local { self.on_this_machine_max } else { self.per_address_max };
-        if counter.is_some_and(|index| !take(&self.counters[usize::from(index)], max)) {
-            self.total.fetch_sub(1, Ordering::Relaxed);
+        if is_proxy {
+            return Ok(Admitted { admission: Some(self.clone()), address: None });
+        }
+        let is_full = |network: &Network| !take(self.counter_of(*network), self.max_of(address, *network));
+        if let Some(full) = networks(address).find(is_full) {
+            self.free(networks(address).take_while(|network| *network != full));
             return Err(TurnedAway::TooManyOfAddress);
         }
-        Ok(Admitted { admission: Some(self.clone()), place: Place { counter } })
+        Ok(Admitted { admission: Some(self.clone()), address: Some(address) })
     }
 
-    /// Frees the place of a connection that was kept. `ticket` is its [`Admitted::keep`], once.
-    pub fn leave(&self, ticket: u32) {
-        self.free(Place::from_ticket(ticket));
-    }
-
-    fn free(&self, place: Place) {
-        if let Some(index) = place.counter {
-            self.counters[usize::from(index)].fetch_sub(1, Ordering::Relaxed);
+    fn max_of(&self, address: IpAddr, network: Network) -> u32 {
+        if address.to_canonical().is_loopback() {
+            return self.per_address_max;
         }
+        self.per_address_max.saturating_mul(network.factor).min(self.share)
+    }
+
+    /// Frees the place of a connection that was kept, once. `address`: if it is counted by that.
+    pub fn leave(&self, address: Option<IpAddr>) {
+        self.free(address.into_iter().flat_map(networks));
+    }
+
+    fn free(&self, counted: impl Iterator<Item = Network>) {
+        counted.for_each(|network| {
+            self.counter_of(network).fetch_sub(1, Ordering::Relaxed);
+        });
         self.total.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn counter_of(&self, address: IpAddr) -> u16 {
-        let hash = match address.to_canonical() {
-            IpAddr::V4(address) => self.hasher.hash_one(address.to_bits()),
-            IpAddr::V6(address) => self.hasher.hash_one(address.to_bits() >> 64),
-        };
-        (hash % COUNTER_COUNT as u64) as u16
+    fn counter_of(&self, network: Network) -> &AtomicU32 {
+        &self.counters[(self.hasher.hash_one(network) % COUNTER_COUNT as u64) as usize]
     }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
         if let Some(admission) = &self.admission {
-            admission.free(self.place);
+            admission.leave(self.address);
         }
     }
 }
@@ -172,6 +158,30 @@ mod tests {
     }
 
     #[test]
+    fn networks_of_many_clients_have_more_places_each() {
+        let config =
+            Config { http_connections_max: 4_000, http_connections_per_address_max: 10, ..Config::default() };
+        let admission = Admission::new(&config);
+        let admit = |part: u16, host: u16| {
+            let address = format!("2001:db8:1:{part:x}::{host:x}").parse().unwrap();
+            admission.admit(address, false)
+        };
+        let mut held: Vec<Admitted> = (0..20).filter_map(|host| admit(0, host).ok()).collect();
+        assert_eq!(held.len(), 10);
+        held.extend((0x01..0xff).filter_map(|part| admit(part, 1).ok()));
+        assert_eq!(held.len(), 40);
+        held.extend((0x100..0xfff).filter_map(|part| admit(part, 1).ok()));
+        assert_eq!(held.len(), 160);
+        assert_eq!(admission.count(), 160);
+        let kept: Vec<IpAddr> = held.iter().filter_map(|admitted| admitted.address).collect();
+        assert!(held.into_iter().all(Admitted::keep));
+        assert_eq!(admit(0x700, 1).unwrap_err(), TurnedAway::TooManyOfAddress);
+        kept.into_iter().for_each(|address| admission.leave(Some(address)));
+        assert_eq!(admission.count(), 0);
+        assert!(admission.counters.iter().all(|counter| counter.load(Ordering::Relaxed) == 0));
+    }
+
+    #[test]
     fn counts_in_all_and_by_address() {
         let config =
             Config { http_connections_max: 4, http_connections_per_address_max: 2, ..Config::default() };
@@ -186,12 +196,12 @@ mod tests {
         let _fourth = admit("2001:db8::1", true).unwrap();
         assert_eq!(admit("9.9.9.9", false).unwrap_err(), TurnedAway::Full);
         assert_eq!(admission.count(), 4);
-        // Kept as numbers they stay counted until they leave.
-        let (third, proxied) = (third.keep(), proxied.keep());
+        // Kept they stay counted until they leave.
+        assert_eq!((third.keep(), proxied.keep()), (true, false));
         assert_eq!(admission.count(), 4);
-        admission.leave(proxied);
+        admission.leave(None);
         assert_eq!(admit("1.1.1.1", false).unwrap_err(), TurnedAway::TooManyOfAddress);
-        admission.leave(third);
+        admission.leave(Some("1.1.1.1".parse().unwrap()));
         assert_eq!(admission.count(), 2);
         assert!(admit("1.1.1.1", false).is_ok());
     }

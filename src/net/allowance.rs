@@ -43,10 +43,7 @@ impl Allowance {
 
     pub fn ask(&self, now: Turn, ask: Ask) -> bool {
         match ask {
-            Ask::Attempt(ip) => {
-                let key = self.limiter.key_of_ip(NAMESPACE_ATTEMPT, ip);
-                self.limiter.take(now, key, &self.attempt).allowed
-            }
+            Ask::Attempt(ip) => self.limiter.take_of_ip(now, NAMESPACE_ATTEMPT, ip, &self.attempt).allowed,
             Ask::Identify(token) => {
                 let key = self.limiter.key_of_id(NAMESPACE_IDENTIFY, token.0);
                 self.limiter.take(now, key, &self.identify).allowed

@@ -392,9 +392,9 @@ impl Core {
         let actions = self.hub.borrow_mut().take_actions();
         for action in actions {
             match action {
-                Action::Shut { id, fd, generation, ticket } => {
+                Action::Shut { id, fd, generation, counted } => {
                     self.ring.borrow_mut().unwatch(id, generation);
-                    self.admission.leave(ticket);
+                    self.admission.leave(counted);
                     // SAFETY: the gateway owned the descriptor and has forgotten it.
                     drop(unsafe { OwnedFd::from_raw_fd(fd) });
                 }
@@ -541,7 +541,7 @@ impl Backend for Core {
             secure: upgrade.is_https,
             ip: upgrade.ip,
             version_unknown: !version_is_known(&upgrade.query),
-            ticket: upgrade.admitted.keep(),
+            is_counted: upgrade.admitted.keep(),
         };
         let mut leftover = upgrade.leftover;
         self.with_cx(|cx, hub| {

@@ -1,5 +1,5 @@
 //! What a thread per core needs besides its ring: pinning, time, random bytes, waking, mailboxes, timers, shared
-//! lookups.
+//! lookups; and by what its clients are counted.
 //!
 //! Owns: how cores find each other and how long they may sleep.
 //! Invariant: nothing here knows a protocol, a record or a socket, and no call made by a core thread
@@ -9,6 +9,7 @@ pub mod clock;
 pub mod cpu;
 pub mod heap;
 pub mod mailbox;
+pub mod network;
 pub mod paged;
 pub mod random;
 pub mod shared_map;

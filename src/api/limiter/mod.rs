@@ -11,7 +11,7 @@
 //!   overfull). While one request is being refused, another of the same caller in the same microsecond may
 //!   see what the first had taken and is about to give back: refused too early, never admitted too much.
 //! - Time is passed in. Counting uses the monotonic clock, only `X-RateLimit-Reset` the wall clock.
-//! - IPv6 callers are counted by their /64, which is what one customer is given.
+//! - An IPv6 caller is counted by each of its [`networks`], of which the wider have more room.
 
 pub mod algorithm;
 pub mod headers;
@@ -20,10 +20,11 @@ pub mod table;
 
 use std::net::IpAddr;
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::config::{Algorithm, BucketSpec};
 use crate::runtime::clock::Turn;
+use crate::runtime::network::{NETWORK_COUNT_MAX, Network, networks};
 pub use algorithm::{Decision, Quota};
 pub use headers::Numbers;
 pub use rules::{KeyKind, RuleId, RuleSpecs};
@@ -36,7 +37,7 @@ pub const ENTRY_COUNT: usize = 1 << 21;
 const MINUTE_MS: u32 = 60_000;
 /// Namespaces below this are the rules' own.
 const NAMESPACE_VERIFY: u8 = 64;
-/// The first namespace free for [`Limiter::key_of_id`] and [`Limiter::key_of_ip`].
+/// The first namespace free for [`Limiter::key_of_id`] and [`Limiter::take_of_ip`].
 pub const NAMESPACE_FREE: u8 = 128;
 
 /// Who asks.
@@ -87,6 +88,8 @@ pub struct Limiter {
     origin_ms: u64,
 }
 
+/// Where a request is counted: keys, and the percentage of the limit it gets there.
+type Keys = SmallVec<[(u64, u32); NETWORK_COUNT_MAX]>;
 /// What was taken, to be given back: key of the table and limit.
 type Taken = SmallVec<[(u64, Quota); 9]>;
 
@@ -121,8 +124,7 @@ impl Limiter {
             if spec.requests == 0 {
                 continue;
             }
-            let (key, percent) = self.bucket(rule, request);
-            let decision = self.take_all(now, key, spec, percent, &mut taken);
+            let decision = self.take_all(now, &self.keys(rule, request), spec, &mut taken);
             let numbers = numbers(rule, decision, now);
             if !decision.allowed {
                 self.give_back(now, &taken);
@@ -136,11 +138,20 @@ impl Limiter {
     /// One request out of a bucket outside the table of rules, such as the gateway's IDENTIFY limits.
     /// `requests == 0` in `spec` is off: allowed, with limit 0.
     pub fn take(&self, now: Turn, key: u64, spec: &BucketSpec) -> Decision {
+        self.take_or_none(now, &[(key, 100)], spec)
+    }
+
+    /// The same for an address, in a namespace from [`NAMESPACE_FREE`] on: out of the bucket of each of its networks.
+    pub fn take_of_ip(&self, now: Turn, namespace: u8, ip: IpAddr, spec: &BucketSpec) -> Decision {
+        self.take_or_none(now, &self.keys_of_ip(namespace, ip, 0), spec)
+    }
+
+    fn take_or_none(&self, now: Turn, keys: &[(u64, u32)], spec: &BucketSpec) -> Decision {
         if spec.requests == 0 {
             return Decision { allowed: true, limit: 0, remaining: 0, reset_after_ms: 0, retry_after_ms: 0 };
         }
         let mut taken = Taken::new();
-        let decision = self.take_all(now, key, spec, 100, &mut taken);
+        let decision = self.take_all(now, keys, spec, &mut taken);
         if !decision.allowed {
             self.give_back(now, &taken);
         }
@@ -149,7 +160,7 @@ impl Limiter {
 
     /// A token was presented that does not verify.
     pub fn failed_verification(&self, now: Turn, ip: IpAddr) {
-        self.take(now, self.key_of_ip(NAMESPACE_VERIFY, ip), &self.verify);
+        self.take_of_ip(now, NAMESPACE_VERIFY, ip, &self.verify);
     }
 
     /// Whether this address has failed so often that its tokens are not looked at (answer 401).
@@ -157,9 +168,11 @@ impl Limiter {
         if self.verify.requests == 0 {
             return false;
         }
-        let quota = Quota::new(&self.verify, 100);
-        let key = self.key_of_ip(NAMESPACE_VERIFY, ip) ^ salt(&quota, 0);
-        self.table.get(key).is_some_and(|state| !quota.take(state, self.time(now)).1.allowed)
+        self.keys_of_ip(NAMESPACE_VERIFY, ip, 0).into_iter().any(|(key, percent)| {
+            let quota = Quota::new(&self.verify, percent);
+            let state = self.table.get(key ^ salt(&quota, 0));
+            state.is_some_and(|state| !quota.take(state, self.time(now)).1.allowed)
+        })
     }
 
     /// The key of a user, session or token in a namespace of its own, from [`NAMESPACE_FREE`] on.
@@ -167,50 +180,49 @@ impl Limiter {
         self.key(namespace, SUBJECT_ID, id, 0)
     }
 
-    /// The key of an address in a namespace of its own, from [`NAMESPACE_FREE`] on.
-    pub fn key_of_ip(&self, namespace: u8, ip: IpAddr) -> u64 {
-        let (kind, address) = subject(ip);
-        self.key(namespace, kind, address, 0)
+    fn keys_of_ip(&self, namespace: u8, ip: IpAddr, part: u64) -> Keys {
+        let key = |network: Network| self.key(namespace, network.len, network.bits, part);
+        networks(ip).map(|network| (key(network), 100 * network.factor)).collect()
     }
 
-    /// The key a request is counted under in `rule`, and the percentage of the limit it gets.
-    fn bucket(&self, rule: RuleId, request: &LimitRequest) -> (u64, u32) {
+    /// Where a request is counted in `rule`.
+    fn keys(&self, rule: RuleId, request: &LimitRequest) -> Keys {
         let row = rule.rule();
-        let (kind, id, percent) = match request.principal {
-            Principal::User { id, tier_percent, is_bot } if row.key != KeyKind::Ip => {
-                let bot = if is_bot && row.bot { self.specs.bot_multiplier_percent } else { 100 };
-                let percent = u64::from(tier_percent) * u64::from(bot) / 100;
-                (SUBJECT_ID, id, u32::try_from(percent).unwrap_or(u32::MAX))
-            }
-            _ => {
-                let (kind, address) = subject(request.ip);
-                (kind, address, 100)
-            }
-        };
         let part = match row.key {
             KeyKind::UserChannel => request.resource,
             KeyKind::UserRoute => request.route,
             KeyKind::Principal | KeyKind::Ip | KeyKind::User => 0,
         };
-        (self.key(rule as u8, kind, id, part), percent)
+        match request.principal {
+            Principal::User { id, tier_percent, is_bot } if row.key != KeyKind::Ip => {
+                let bot = if is_bot && row.bot { self.specs.bot_multiplier_percent } else { 100 };
+                let percent = u64::from(tier_percent) * u64::from(bot) / 100;
+                let percent = u32::try_from(percent).unwrap_or(u32::MAX);
+                smallvec![(self.key(rule as u8, SUBJECT_ID, id, part), percent)]
+            }
+            _ => self.keys_of_ip(rule as u8, request.ip, part),
+        }
     }
 
-    /// Takes out of the main limit and every cap. The decision is the refusing one's, else the main limit's.
-    fn take_all(&self, now: Turn, key: u64, spec: &BucketSpec, percent: u32, taken: &mut Taken) -> Decision {
+    /// Takes out of the main limit and every cap, under each key. The decision is the refusing one's, else that of the
+    /// first key's main limit.
+    fn take_all(&self, now: Turn, keys: &[(u64, u32)], spec: &BucketSpec, taken: &mut Taken) -> Decision {
         let now = self.time(now);
-        let main = Quota::new(spec, percent);
         let mut shown = None;
-        let quotas = std::iter::once(main).chain(spec.caps.iter().map(|cap| Quota::cap(cap, percent)));
-        for (index, quota) in quotas.enumerate() {
-            let key = key ^ salt(&quota, index);
-            let decision = self.table.update(key, now, |state| quota.take(state, now));
-            if !decision.allowed {
-                return decision;
+        for &(key, percent) in keys {
+            let main = Quota::new(spec, percent);
+            let quotas = std::iter::once(main).chain(spec.caps.iter().map(|cap| Quota::cap(cap, percent)));
+            for (index, quota) in quotas.enumerate() {
+                let key = key ^ salt(&quota, index);
+                let decision = self.table.update(key, now, |state| quota.take(state, now));
+                if !decision.allowed {
+                    return decision;
+                }
+                taken.push((key, quota));
+                shown.get_or_insert(decision);
             }
-            taken.push((key, quota));
-            shown.get_or_insert(decision);
         }
-        shown.expect("the main limit was asked")
+        shown.expect("there is a key, and its main limit was asked")
     }
 
     fn give_back(&self, now: Turn, taken: &Taken) {
@@ -236,17 +248,8 @@ impl Limiter {
     }
 }
 
+/// The kind of an id among keys; that of a network is the length of its prefix.
 const SUBJECT_ID: u8 = 1;
-const SUBJECT_V4: u8 = 4;
-const SUBJECT_V6: u8 = 6;
-
-/// An address as kind and number; a v4 address in v6 clothes is a v4 address.
-fn subject(ip: IpAddr) -> (u8, u64) {
-    match ip.to_canonical() {
-        IpAddr::V4(address) => (SUBJECT_V4, u64::from(address.to_bits())),
-        IpAddr::V6(address) => (SUBJECT_V6, (address.to_bits() >> 64) as u64),
-    }
-}
 
 /// Separates the main limit, each cap, and ways of reading a state that share one key. Odd multiples of a
 /// prime change high and low bits alike.

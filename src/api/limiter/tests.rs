@@ -180,6 +180,32 @@ fn failed_verifications_block_the_address() {
     assert!(!limiter.verification_blocked(START.after(120_000), IP));
 }
 
+/// From a /48 with a /64 for each request comes 16 times what one client may, from a /56 of it 4 times.
+#[test]
+fn networks_of_many_clients_have_more_room_each() {
+    let one = bucket(Algorithm::FixedWindow, 5, 0, 60_000);
+    let limiter = limiter(&[(RuleId::AuthLogin, one.clone())]);
+    let admitted = |addresses: &mut dyn Iterator<Item = String>| {
+        let requests = addresses.map(|address| limiter.check(START, &anonymous(RuleId::AuthLogin, &address)));
+        requests.filter(|verdict| matches!(verdict, Verdict::Allowed(_))).count()
+    };
+    assert_eq!(admitted(&mut (0..10).map(|host| format!("2001:db8:1:2::{host}"))), 5);
+    assert_eq!(admitted(&mut (0x00..0xff).map(|net| format!("2001:db8:1:{net:x}::1"))), 20 - 5);
+    assert_eq!(admitted(&mut (0x100..0xfff).map(|net| format!("2001:db8:1:{net:x}::1"))), 80 - 20);
+    assert_eq!(admitted(&mut (0..10).map(|host| format!("2001:db8:2:2::{host}"))), 5, "another customer");
+    assert_eq!(admitted(&mut (0..10).map(|host| format!("192.0.2.{host}"))), 10, "v4 addresses are apart");
+    // Refused by the wide network, the narrow one keeps its own: nothing was taken.
+    let ask = |net: u32| {
+        let ip = format!("2001:db8:3:{net:x}::1").parse().unwrap();
+        limiter.take_of_ip(START, NAMESPACE_FREE, ip, &one).allowed
+    };
+    assert_eq!((0..100).filter(|net| ask(*net)).count(), 20);
+    let failing = |net: u32| -> IpAddr { format!("2001:db8:4:{net:x}::1").parse().unwrap() };
+    (0..12).for_each(|net| limiter.failed_verification(START, failing(net)));
+    assert!(limiter.verification_blocked(START, failing(99)), "4 x 3 in one /56");
+    assert!(!limiter.verification_blocked(START, failing(0x100)));
+}
+
 #[test]
 fn gateway_limits_use_the_same_table() {
     let limiter = limiter(&[]);
@@ -189,7 +215,8 @@ fn gateway_limits_use_the_same_table() {
     assert_eq!([0; 6].map(allowed), [true, true, true, true, true, false]);
     assert_eq!([4_999, 5_000, 5_000, 10_000].map(allowed), [false, true, false, true]);
     assert_ne!(key, limiter.key_of_id(NAMESPACE_FREE + 1, 7));
-    assert_ne!(limiter.key_of_ip(NAMESPACE_FREE, IP), limiter.key_of_id(NAMESPACE_FREE, 0xC000_0201));
+    let of_ip = || limiter.take_of_ip(START, NAMESPACE_FREE, IP, &identify).allowed;
+    assert_eq!([(); 6].map(|()| of_ip()), [true, true, true, true, true, false], "not the id's bucket");
 }
 
 #[test]

@@ -164,7 +164,7 @@ impl Bench {
 
     fn open_on(&mut self, core: usize) -> Peer {
         let ip = std::net::Ipv4Addr::LOCALHOST.into();
-        let facts = Facts { host: "h".into(), secure: true, ip, version_unknown: false, ticket: 0 };
+        let facts = Facts { host: "h".into(), secure: true, ip, version_unknown: false, is_counted: false };
         (core, self.with(core, |hub, cx| hub.open(cx, 100, facts)))
     }
 

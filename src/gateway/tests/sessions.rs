@@ -381,20 +381,23 @@ fn shutdown_and_unknown_versions() {
         assert_eq!(frames[1..], ["{\"op\":7,\"d\":null}", "close 4017 Server shutdown"]);
     }
     let ip = std::net::Ipv4Addr::LOCALHOST.into();
-    let facts = Facts { host: "h".into(), secure: false, ip, version_unknown: true, ticket: 0 };
+    let facts = Facts { host: "h".into(), secure: false, ip, version_unknown: true, is_counted: false };
     let id = bench.with(0, |hub, cx| hub.open(cx, 9, facts));
     assert_eq!(bench.frames((0, id)), ["close 4012 Invalid API version"]);
 }
 
 #[test]
-fn a_ticket_is_given_back_with_its_socket() {
+fn a_counted_address_is_given_back_with_its_socket() {
     let mut bench = Bench::new(|_| {});
-    let ip = std::net::Ipv4Addr::LOCALHOST.into();
-    let facts = Facts { host: "h".into(), secure: false, ip, version_unknown: false, ticket: 77 };
-    let id = bench.with(0, |hub, cx| hub.open(cx, 9, facts));
-    bench.with(0, |hub, cx| hub.lost(cx, id));
-    let actions = bench.hubs[0].take_actions();
-    assert!(matches!(actions[..], [Action::Shut { fd: 9, ticket: 77, .. }]));
+    for (address, is_counted) in [("192.0.2.1", true), ("2001:db8::1", true), ("192.0.2.1", false)] {
+        let ip = address.parse().unwrap();
+        let facts = Facts { host: "h".into(), secure: false, ip, version_unknown: false, is_counted };
+        let id = bench.with(0, |hub, cx| hub.open(cx, 9, facts));
+        bench.with(0, |hub, cx| hub.lost(cx, id));
+        let actions = bench.hubs[0].take_actions();
+        let [Action::Shut { fd: 9, counted, .. }] = actions[..] else { panic!("one socket is shut") };
+        assert_eq!(counted, is_counted.then_some(ip));
+    }
 }
 
 // ------------------------------------------------------------------------------------ presence, typing

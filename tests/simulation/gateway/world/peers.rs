@@ -27,7 +27,8 @@ impl World {
         self.clients[client].beat_at = self.now;
         self.clients[client].compress = self.rng.u8(0..4) == 0;
         let ip = std::net::Ipv4Addr::LOCALHOST.into();
-        let facts = Facts { host: "host".into(), secure: false, ip, version_unknown: false, ticket: 0 };
+        let facts =
+            Facts { host: "host".into(), secure: false, ip, version_unknown: false, is_counted: false };
         let id = self.with_hub(core, |hub, cx| hub.open(cx, socket as i32, facts));
         self.register(core, socket, id);
         // Some do not wait for HELLO.
