@@ -5,15 +5,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::authenticate::{bearer, hash_secret, require_usable};
 use super::ctx::{Ctx, Principal, Step};
+use super::lockout::count_failure;
 use super::rules::{
     by_login, check_age, check_password, check_username, checked_email, login_name, require_email_free,
 };
 use super::state::State;
 use crate::config::Config;
-use crate::domain::account::{self, LoginFailed, Register};
+use crate::domain::account::{self, Register};
 use crate::domain::credential::Secret;
 use crate::domain::token::{self, NewToken, TokenCreate, TokenRevoke, TokenRevokeAll, TokenTouch};
-use crate::domain::{Command, Error, Op, Refusal, Reply, Result, Revocation, view};
+use crate::domain::{Command, Op, Refusal, Reply, Result, Revocation, view};
 use crate::id::{TokenId, UserId};
 use crate::limits::USER_AGENT_LEN_MAX;
 use crate::store::records::{badge, tier};
@@ -21,12 +22,11 @@ use crate::store::tables::{CREDENTIALS, USERS};
 use crate::wire::json::{Array, Object};
 
 const HOUR_MS: u64 = 3_600_000;
-const MINUTE_MS: u64 = 60_000;
 /// Bytes of randomness in a token: 43 characters of base64.
 const SECRET_LEN: usize = 32;
 
 /// Submits a command of the server itself: nobody is logged in yet.
-fn submit_as_server(
+pub(super) fn submit_as_server(
     op: impl Into<Op>,
     then: impl FnOnce(&mut Ctx<'_>, Reply) -> Result<Step> + 'static,
 ) -> Result<Step> {
@@ -199,34 +199,6 @@ fn login_failed(ctx: &mut Ctx<'_>, user_id: UserId, name: u64) -> Result<Step> {
     count_failure(ctx, user_id, Some(name), Refusal::CredentialsInvalid.into())
 }
 
-/// Counts a wrong password towards the lockout, then refuses with `error`.
-fn count_failure(ctx: &Ctx<'_>, user_id: UserId, name: Option<u64>, error: Error) -> Result<Step> {
-    let config = &ctx.state.config;
-    let failures_max = config.authentication_security_max_failed_attempts;
-    let lockout_ms = config.authentication_security_lockout_duration_minutes * MINUTE_MS;
-    submit_as_server(LoginFailed { user_id, name, failures_max, lockout_ms }, |_, _| Err(error))
-}
-
-/// Goes on with the PHC string of the caller's password when the given one is right. A wrong one counts towards the
-/// lockout, as in a log-in, and is refused with `wrong`.
-pub(super) fn verify_own(
-    ctx: &Ctx<'_>,
-    password: &str,
-    wrong: Error,
-    then: impl FnOnce(&mut Ctx<'_>, String) -> Result<Step> + 'static,
-) -> Result<Step> {
-    let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
-    let credential = snapshot.read().get(CREDENTIALS, user_id).ok_or(Refusal::TokenInvalid)?;
-    account::require_unlocked(credential, ctx.now_ms())?;
-    let phc = credential.phc.to_string();
-    let stored = Some(phc.clone());
-    let then = move |ctx: &mut Ctx<'_>, matched: bool| match matched {
-        true => then(ctx, phc),
-        false => count_failure(ctx, user_id, None, wrong),
-    };
-    Ok(Step::Verify(password.to_string(), stored, Box::new(then)))
-}
-
 pub fn logout(ctx: &mut Ctx<'_>) -> Result<Step> {
     let token_id = ctx.principal().token_id;
     ctx.submit_success(TokenRevoke { token_id, how: Revocation::LoggedOut })
@@ -294,19 +266,15 @@ pub fn password_requirements(ctx: &mut Ctx<'_>) -> Result<Step> {
 mod tests {
     use super::*;
     use crate::api::authenticate::verify;
-    use crate::api::fixture::{Account, PASSWORD, register, text_at};
+    use crate::api::fixture::{Account, PASSWORD, login, register, text_at};
     use crate::api::testing::Harness;
+    use crate::domain::account::LoginFailed;
     use crate::domain::{Change, Output};
-    use crate::store::records::{Credential, LoginName, Nil, User, UserRef, account as state};
-    use crate::store::tables::{LOGIN_LAPSES, LOGIN_NAMES, USER_EMAILS};
+    use crate::store::records::{Credential, User, UserRef, account as state};
+    use crate::store::tables::USER_EMAILS;
 
     fn post(harness: &Harness, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
         harness.request("POST", path, token, Some(body))
-    }
-
-    fn login(harness: &Harness, name: &str, password: &str) -> (u16, String) {
-        let body = format!(r#"{{"username":"{name}","password":"{password}"}}"#);
-        post(harness, "/auth/login", None, &body)
     }
 
     fn me(harness: &Harness, token: &str) -> u16 {
@@ -503,96 +471,6 @@ mod tests {
         }
         assert_eq!(post(&harness, "/auth/login", None, r#"{"username":"alice"}"#).0, 400);
         assert_eq!(post(&harness, "/auth/login", None, r#"{"username":5,"password":"x"}"#).0, 400);
-    }
-
-    #[test]
-    fn lockout() {
-        let harness = Harness::default();
-        let alice = register(&harness, "alice");
-        for _ in 0..4 {
-            assert_eq!(login(&harness, "alice", "wrong").0, 401);
-        }
-        assert_eq!(login(&harness, "alice", PASSWORD).0, 200, "a success clears the counter");
-        for _ in 0..5 {
-            assert_eq!(login(&harness, "alice", "wrong").0, 401);
-        }
-        let (status, text) = login(&harness, "alice", PASSWORD);
-        assert_eq!((status, text.contains("Account locked")), (403, true));
-        assert_eq!(me(&harness, &alice.token), 200, "only login is affected");
-        harness.advance(15 * MINUTE_MS);
-        assert_eq!(login(&harness, "alice", "wrong").0, 401);
-        assert_eq!(login(&harness, "alice", PASSWORD).0, 200, "counting starts anew");
-    }
-
-    /// The answers to wrong passwords for a name, over the time that a lock takes and beyond.
-    fn probe(harness: &Harness, name: &str) -> Vec<(u16, String)> {
-        let mut answers: Vec<_> = (0..7).map(|_| login(harness, name, "wrong")).collect();
-        harness.advance(15 * MINUTE_MS - 1);
-        answers.push(login(harness, name, "wrong"));
-        harness.advance(1);
-        answers.extend((0..4).map(|_| login(harness, name, "wrong")));
-        // Failures are forgotten after a while.
-        harness.advance(15 * MINUTE_MS);
-        answers.extend((0..6).map(|_| login(harness, name, "wrong")));
-        answers
-    }
-
-    #[test]
-    fn a_lock_does_not_tell_which_names_exist() {
-        let answers = |name: &str| {
-            let harness = Harness::default();
-            register(&harness, "alice");
-            probe(&harness, name)
-        };
-        let known = answers("alice");
-        let statuses: Vec<u16> = known.iter().map(|(status, _)| *status).collect();
-        let want = [vec![401; 5], vec![403; 3], vec![401; 4], vec![401; 5], vec![403]].concat();
-        assert_eq!(statuses, want);
-        for name in
-            ["nobody", "ALICE", "alice@example.com", "nobody@example.com", "", "@", &"a".repeat(5_000)]
-        {
-            assert_eq!(answers(name), known, "{name}");
-        }
-        // Nor which address belongs to which name, unless the password is right.
-        let harness = Harness::default();
-        register(&harness, "alice");
-        (0..6).for_each(|_| drop(login(&harness, "alice", "wrong")));
-        assert_eq!(login(&harness, "alice@example.com", "wrong").0, 401);
-        assert_eq!(login(&harness, "alice@example.com", PASSWORD).0, 403);
-    }
-
-    #[test]
-    fn names_that_failed_are_forgotten_and_never_too_many() {
-        let harness = Harness::default();
-        let failed = |name: u64| {
-            let op =
-                LoginFailed { user_id: UserId(0), name: Some(name), failures_max: 5, lockout_ms: 60_000 };
-            harness.apply(&Command::new(UserId(0), op.into())).unwrap();
-        };
-        let counts = || {
-            let snapshot = harness.state.snapshot();
-            let read = snapshot.read();
-            assert_eq!(read.len(LOGIN_NAMES), read.len(LOGIN_LAPSES));
-            read.len(LOGIN_NAMES)
-        };
-        (0..20).for_each(failed);
-        assert_eq!(counts(), 20);
-        harness.advance(60_001);
-        (20..30).for_each(failed);
-        assert_eq!(counts(), 10, "each failure removes two that lapsed");
-
-        let names: Vec<u64> = (100..100 + account::LOGIN_NAME_COUNT_MAX).collect();
-        for names in names.chunks(10_000) {
-            let mut tx = harness.state.store.begin().unwrap();
-            for &name in names {
-                let lapses_at = u64::MAX - 1_000_000 + name;
-                tx.put(LOGIN_NAMES, name, &LoginName { failures: 1, locked_until: 0, lapses_at });
-                tx.put(LOGIN_LAPSES, (lapses_at, name), &Nil {});
-            }
-            tx.commit().unwrap();
-        }
-        (50..60).for_each(failed);
-        assert_eq!(counts(), account::LOGIN_NAME_COUNT_MAX);
     }
 
     /// Sets the state of an account as an administrator would.

@@ -1,6 +1,6 @@
 //! What becomes of times, pauses and lives when somebody sets the clock.
 
-use super::fixture::{Account, PASSWORD, register, text_at};
+use super::fixture::{Account, PASSWORD, login, register, text_at};
 use super::testing::{Harness, START_MS};
 use crate::domain::sweep::Sweep;
 use crate::domain::view::username;
@@ -57,8 +57,7 @@ impl World {
     }
 
     fn login(&self, name: &str, password: &str) -> u16 {
-        let body = format!(r#"{{"username":"{name}","password":"{password}"}}"#);
-        self.harness.request("POST", "/auth/login", None, Some(&body)).0
+        login(&self.harness, name, password).0
     }
 
     fn sweep(&self) {

@@ -19,6 +19,12 @@ pub fn register(harness: &Harness, name: &str) -> Account {
     Account { id: text_at(&text, &["user", "id"]).parse().unwrap(), token: text_at(&text, &["token"]) }
 }
 
+/// Logs in with a name or an address: status and answer.
+pub fn login(harness: &Harness, name: &str, password: &str) -> (u16, String) {
+    let body = format!(r#"{{"username":"{name}","password":"{password}"}}"#);
+    harness.request("POST", "/auth/login", None, Some(&body))
+}
+
 /// The text (or compact JSON) at a path of object keys and list positions.
 pub fn text_at(json: &str, path: &[&str]) -> String {
     let mut bytes = json.as_bytes().to_vec();

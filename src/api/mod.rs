@@ -19,6 +19,7 @@ pub mod dms;
 pub mod embeds;
 pub mod invites;
 pub mod limiter;
+mod lockout;
 pub mod members;
 pub mod messages;
 pub mod openapi;

@@ -1,7 +1,7 @@
 //! Profiles: one's own, those of others, tier and badges.
 
-use super::auth::verify_own;
 use super::ctx::{Ctx, Step};
+use super::lockout::{MINUTE_MS, verify_own};
 use super::rules::{check_password, check_username, checked_email, require_email_free};
 use crate::domain::account::{self, AccountDelete, PasswordChange, ProfileEdit};
 use crate::domain::credential::Secret;
@@ -9,7 +9,6 @@ use crate::domain::{Error, Refusal, Result, tier, view};
 use crate::store::tables::{TOKENS, USERS};
 
 const DAY_MS: u64 = 86_400_000;
-const MINUTE_MS: u64 = 60_000;
 
 fn answer_me(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
@@ -130,7 +129,7 @@ pub fn features_get(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 #[cfg(test)]
 mod tests {
-    use crate::api::fixture::{PASSWORD, payload, register, take_events, text_at};
+    use crate::api::fixture::{PASSWORD, login, payload, register, take_events, text_at};
     use crate::api::testing::Harness;
     use crate::config::Config;
     use crate::domain::{Audience, Change, EventName, Output, Revocation, intent};
@@ -142,14 +141,8 @@ mod tests {
         harness.request("PATCH", "/users/@me", Some(token), Some(body))
     }
 
-    fn login(harness: &Harness, name: &str, password: &str) -> u16 {
-        let body = format!(r#"{{"username":"{name}","password":"{password}"}}"#);
-        harness.request("POST", "/auth/login", None, Some(&body)).0
-    }
-
     fn login_as(harness: &Harness, name: &str, password: &str) -> String {
-        let body = format!(r#"{{"username":"{name}","password":"{password}"}}"#);
-        text_at(&harness.request("POST", "/auth/login", None, Some(&body)).1, &["token"])
+        text_at(&login(harness, name, password).1, &["token"])
     }
 
     #[test]
@@ -218,13 +211,13 @@ mod tests {
         assert_eq!(text_at(&payload(&events[2]), &["guild_id"]), "77");
         assert_eq!(events[2].except, Some(UserId(alice.id)));
 
-        assert_eq!(login(&harness, "alice", PASSWORD), 401, "the old name is free");
-        assert_eq!(login(&harness, "ALICIA", PASSWORD), 200);
+        assert_eq!(login(&harness, "alice", PASSWORD).0, 401, "the old name is free");
+        assert_eq!(login(&harness, "ALICIA", PASSWORD).0, 200);
         take_events(&harness);
         assert_eq!(patch(&harness, &alice.token, r#"{"email":"new@example.org"}"#).0, 200);
         assert_eq!(take_events(&harness), [], "no e-mail address is made known");
-        assert_eq!(login(&harness, "new@example.org", PASSWORD), 200);
-        assert_eq!(login(&harness, "alice@example.com", PASSWORD), 401);
+        assert_eq!(login(&harness, "new@example.org", PASSWORD).0, 200);
+        assert_eq!(login(&harness, "alice@example.com", PASSWORD).0, 401);
         register(&harness, "alice");
     }
 
@@ -253,7 +246,7 @@ mod tests {
         ] {
             assert_eq!(patch(&harness, &alice.token, body).0, status, "{body}");
         }
-        assert_eq!(login(&harness, "alice", PASSWORD), 200, "nothing was changed by halves");
+        assert_eq!(login(&harness, "alice", PASSWORD).0, 200, "nothing was changed by halves");
     }
 
     #[test]
@@ -276,8 +269,8 @@ mod tests {
             "the one that asked"
         );
         assert_eq!(harness.request("GET", "/users/@me", Some(&other), None).0, 401);
-        assert_eq!(login(&harness, "alice", PASSWORD), 401);
-        assert_eq!(login(&harness, "alice", "NewStaple2?zebra99"), 200);
+        assert_eq!(login(&harness, "alice", PASSWORD).0, 401);
+        assert_eq!(login(&harness, "alice", "NewStaple2?zebra99").0, 200);
     }
 
     #[test]
@@ -304,7 +297,7 @@ mod tests {
             "a name asks for nothing"
         );
         assert_eq!(set("second@example.org", &format!(r#","current_password":"{PASSWORD}""#)).0, 200);
-        assert_eq!(login(&harness, "second@example.org", PASSWORD), 200);
+        assert_eq!(login(&harness, "second@example.org", PASSWORD).0, 200);
 
         let config = Config { authentication_security_fresh_login_minutes: 0, ..Config::default() };
         let harness = Harness::with_config(config);
@@ -338,7 +331,7 @@ mod tests {
                 let (status, text) = harness.request(method, "/users/@me", Some(&alice.token), Some(&body));
                 assert_eq!((status, text.contains("Account locked")), (403, true), "{method} {body}: {text}");
             }
-            assert_eq!(login(&harness, "alice", PASSWORD), 403);
+            assert_eq!(login(&harness, "alice", PASSWORD).0, 403);
             assert_eq!(
                 harness.request("GET", "/users/@me", Some(&alice.token), None).0,
                 200,
@@ -351,7 +344,7 @@ mod tests {
         // Log-ins and the others count together.
         let harness = Harness::default();
         let alice = register(&harness, "alice");
-        (0..4).for_each(|_| assert_eq!(login(&harness, "alice", "wrong"), 401));
+        (0..4).for_each(|_| assert_eq!(login(&harness, "alice", "wrong").0, 401));
         let delete = |password: &str| {
             let body = format!(r#"{{"password":"{password}"}}"#);
             harness.request("DELETE", "/users/@me", Some(&alice.token), Some(&body)).0
@@ -376,7 +369,7 @@ mod tests {
             "{outputs:?}"
         );
         assert_eq!(harness.request("GET", "/users/@me", Some(&alice.token), None).0, 401);
-        assert_eq!(login(&harness, "alice", PASSWORD), 403);
+        assert_eq!(login(&harness, "alice", PASSWORD).0, 403);
         let profile = harness.request("GET", &format!("/users/{}", alice.id), Some(&bob.token), None);
         assert_eq!((profile.0, text_at(&profile.1, &["username"])), (200, "alice".into()));
         let snapshot = harness.state.snapshot();
