@@ -26,6 +26,10 @@ pub const BODY_READ_LEN_MAX: usize = 64 * KIB;
 /// A body before anybody has logged in: the longest registration has 15 KB. Longer ones are looked at by their head
 /// first, whether anybody known sends them.
 pub const BODY_UNKNOWN_LEN_MAX: usize = 64 * KIB;
+/// Names and values of a JSON text; with more it is refused before anything is made of them. The most that bodies have
+/// are the embeds of a message, in which everything that is spelled counts as characters, and settings that are lists:
+/// three of the longest at once.
+pub const JSON_COUNT_MAX: usize = 16 * KIB;
 /// Answers to pipelined requests that are collected before they are written.
 pub const PIPELINE_LEN_MAX: usize = 64 * KIB;
 /// A larger buffer goes back to the allocator instead of the core's pool.
@@ -115,6 +119,9 @@ pub const CONTENT_CHARS_MAX: usize = 8_000;
 /// channels and 250 roles, and that has one receiver.
 pub const EVENT_LEN_MAX: usize = 512 * KIB;
 
+// Each name and each value of a character, and what lists and objects there are around them.
+const _: () = assert!(2 * EMBED_CHARS_MAX + 10 * 250 <= JSON_COUNT_MAX);
+const _: () = assert!(3 * SETTING_VALUE_LEN_MAX / 2 + 2 * SETTING_COUNT_MAX < JSON_COUNT_MAX);
 const _: () = assert!(EMBED_CHARS_MAX * 5 + 250 * 40 <= EMBEDS_LEN_MAX);
 const _: () = assert!(CONTENT_CHARS_MAX * 6 + EMBEDS_LEN_MAX + 16 * KIB <= EVENT_LEN_MAX);
 // No event alone is more than a session may be behind (`websocket.send_queue_bytes`).

@@ -210,14 +210,18 @@ mod tests {
         };
         let before = applied();
         let distinct: Vec<String> = (0..101).map(|index| format!(r#""k{index}":1"#)).collect();
-        let many: Vec<String> = (0..70_000).map(|index| format!(r#""k{index}":1"#)).collect();
+        let many: Vec<String> = (0..8_000).map(|index| format!(r#""k{index}":1"#)).collect();
         for entries in [distinct, many] {
             let body = format!("{{{}}}", entries.join(","));
             let (status, text) = harness.request("PUT", &path, Some(&alice.token), Some(&body));
             assert_eq!((status, text.contains("at most 100 settings")), (400, true), "{text}");
         }
+        let flood: Vec<String> = (0..70_000).map(|index| format!(r#""k{index}":1"#)).collect();
+        let body = format!("{{{}}}", flood.join(","));
+        let (status, text) = harness.request("PUT", &path, Some(&alice.token), Some(&body));
+        assert_eq!((status, text.contains("more names and values than")), (400, true), "{text}");
         assert_eq!(applied(), before);
-        let same = vec![r#""k":1"#; 70_000];
+        let same = vec![r#""k":1"#; 8_000];
         let body = format!("{{{}}}", same.join(","));
         assert_eq!(harness.request("PUT", &path, Some(&alice.token), Some(&body)).0, 200);
         let list = harness.request("GET", PATH, Some(&alice.token), None).1;

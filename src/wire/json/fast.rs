@@ -3,44 +3,36 @@
 //! It refuses more than the RFC does (numbers beyond 64 bits, lone surrogates), explains itself in words of its own,
 //! and leaves the text half unescaped; so whatever it refuses is put back and read by [`super::parse`].
 
-use std::cell::RefCell;
-
+use memchr::memchr;
 use simd_json::{Node, StaticNode};
 
 use super::Value;
 use super::parse::{DEPTH_MAX, keep_last};
-use crate::limits::POOLED_LEN_MAX;
-
-thread_local! {
-    /// The text as it came: simd-json writes into it even when it refuses it in the end.
-    static ORIGINAL: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
+use crate::limits::JSON_COUNT_MAX;
 
 /// The value of a text that simd-json takes.
 ///
 /// # Errors
 /// Gives the text back as it was.
 pub(super) fn read(text: &mut [u8]) -> Result<Value<'_>, &mut [u8]> {
-    ORIGINAL.with_borrow_mut(|original| {
-        original.clear();
-        original.extend_from_slice(text);
-    });
+    // simd-json writes into the text from its first escape on, even when it refuses it in the end.
+    let begin = memchr(b'\\', text).unwrap_or(text.len());
+    let mut original = text[begin..].to_vec();
     let place: *mut [u8] = text;
     // SAFETY: `place` is the exclusive borrow that this function was given, and nothing uses it beside the tape. A
     // value that borrows from the tape is returned at once.
     let tape = simd_json::to_tape(unsafe { &mut *place });
-    let value = tape.ok().and_then(|tape| next(&mut tape.0.into_iter(), 0));
+    let tape = tape.ok().filter(|tape| tape.0.len() <= JSON_COUNT_MAX);
+    let value = tape.and_then(|tape| next(&mut tape.0.into_iter(), 0));
     let result = value.ok_or_else(|| {
         // SAFETY: without a value nothing borrows from the text any more: the tape is gone.
         let text = unsafe { &mut *place };
-        ORIGINAL.with_borrow(|original| text.copy_from_slice(original));
+        text[begin..].copy_from_slice(&original);
         text
     });
-    // It may have held a password, which is nobody's to find in memory.
-    ORIGINAL.with_borrow_mut(|original| {
-        original.fill(0);
-        original.shrink_to(POOLED_LEN_MAX);
-    });
+    // It may have held a password, which is nobody's to find in memory. Seen, the zeros cannot be left out.
+    original.fill(0);
+    std::hint::black_box(&original);
     result
 }
 
@@ -110,6 +102,11 @@ mod tests {
             "\"\\x\"",
             "\"ü\"",
             " ",
+            // simd-json looks at 32 bytes at a time.
+            "\"more than thirty-two bytes of text before any \\\"escape\\\" of it\"",
+            "\"thirty-two bytes and no escape...\"",
+            "\"\\u00fc and then more than thirty-two bytes of text, and at its end \\ud800\"",
+            "\"more than thirty-two bytes of text before what is \\x no escape\"",
         ];
         let many = |random: &mut fastrand::Rng| random.usize(0..4);
         match random.usize(0..8) {
@@ -154,5 +151,44 @@ mod tests {
         }
         assert!(fast > 5_000, "{fast} texts went the fast way");
         assert!(slow > 5_000, "{slow} texts went the slow way");
+    }
+    /// What [`read`] puts back is what it takes to have been written to.
+    #[test]
+    fn nothing_is_written_before_the_first_escape() {
+        for len in [0, 1, 30, 31, 32, 33, 63, 64, 65, 300, 5_000] {
+            let plain = format!("[\"{}\",1.5,{{\"a\":\"{}\"}}", "x".repeat(len), "y".repeat(len));
+            for end in ["]", "", ",\"\\n\"]", ",\"\\x\"]", ",\"\\ud800\"]", ",1e400]", ",\"\\n\",01]"] {
+                let text = format!("{plain}{end}");
+                let mut bytes = text.clone().into_bytes();
+                drop(simd_json::to_tape(&mut bytes));
+                let begin = memchr(b'\\', text.as_bytes()).unwrap_or(text.len());
+                assert_eq!(bytes[..begin], text.as_bytes()[..begin], "{text}");
+                let mut bytes = text.clone().into_bytes();
+                if let Err(back) = read(&mut bytes) {
+                    assert_eq!(back, text.as_bytes());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn more_names_and_values_than_any_body_has_are_refused_either_way() {
+        let list = |count: usize| format!("[{}]", vec!["0"; count].join(","));
+        let object = |count: usize| {
+            let members: Vec<String> = (0..count).map(|index| format!("\"{index}\":[]")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        let check = |text: String, is_taken: bool| {
+            assert_eq!(read(&mut text.clone().into_bytes()).is_ok(), is_taken);
+            let slow = parse_slowly(&mut text.clone().into_bytes()).map(drop);
+            let error = slow.err().map(|error| error.to_string());
+            assert_eq!(error.is_none(), is_taken);
+            assert!(error.is_none_or(|error| error.starts_with("more names and values than ")), "{text}");
+        };
+        check(list(JSON_COUNT_MAX - 1), true);
+        check(list(JSON_COUNT_MAX), false);
+        check(object((JSON_COUNT_MAX - 1) / 2), true);
+        check(object((JSON_COUNT_MAX - 1) / 2 + 1), false);
+        check(format!("[{}", list(70_000)), false);
     }
 }

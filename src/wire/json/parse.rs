@@ -12,6 +12,7 @@ use std::fmt;
 use memchr::memchr2;
 
 use super::{Value, fast};
+use crate::limits::JSON_COUNT_MAX;
 
 /// Deeper nesting than this is refused: no message of the contract needs more than about eight levels.
 pub(super) const DEPTH_MAX: usize = 64;
@@ -32,13 +33,14 @@ impl fmt::Display for ParseError {
 
 const ENDS: &str = "the text ends early,";
 const VALUE: &str = "a value is expected";
+const COUNT: &str = "more names and values than anything here needs";
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Parses one JSON text. The buffer is overwritten: strings are unescaped in place.
 ///
 /// # Errors
-/// Malformed, truncated or trailing text, invalid UTF-8, nesting beyond 64 levels; with the place, counted from 0.
+/// Malformed, truncated or trailing text, invalid UTF-8, nesting beyond 64 levels, too many values; with the place, counted from 0.
 pub fn parse(text: &mut [u8]) -> Result<Value<'_>, ParseError> {
     match fast::read(text) {
         Ok(value) => Ok(value),
@@ -68,7 +70,7 @@ fn parse_from(text: &mut [u8], begin: usize) -> Result<Value<'_>, ParseError> {
     if let Some(what) = foreign {
         return Err(ParseError { what, at: 0 });
     }
-    let mut parser = Parser { rest: text, base: 0, at: begin };
+    let mut parser = Parser { rest: text, base: 0, at: begin, count: 0 };
     parser.skip_blanks();
     if parser.peek().is_none() {
         return Err(ParseError { what: "the text is empty", at: parser.at });
@@ -88,6 +90,8 @@ struct Parser<'b> {
     base: usize,
     /// Within `rest`.
     at: usize,
+    /// Names and values so far.
+    count: usize,
 }
 
 impl<'b> Parser<'b> {
@@ -112,6 +116,7 @@ impl<'b> Parser<'b> {
         if depth > DEPTH_MAX {
             return Err(self.error("too deeply nested"));
         }
+        self.count()?;
         match self.peek() {
             Some(b'"') => {
                 self.at += 1;
@@ -125,6 +130,11 @@ impl<'b> Parser<'b> {
             Some(b'n') => self.word(b"null", Value::Null),
             _ => Err(self.error(VALUE)),
         }
+    }
+
+    fn count(&mut self) -> Result<(), ParseError> {
+        self.count += 1;
+        if self.count <= JSON_COUNT_MAX { Ok(()) } else { Err(self.error(COUNT)) }
     }
 
     fn word(&mut self, word: &[u8], value: Value<'b>) -> Result<Value<'b>, ParseError> {
@@ -150,6 +160,7 @@ impl<'b> Parser<'b> {
             if self.peek() != Some(b'"') {
                 return Err(self.error("a name in quotes is expected"));
             }
+            self.count()?;
             self.at += 1;
             let name = self.string()?;
             self.skip_blanks();
