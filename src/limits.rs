@@ -36,7 +36,7 @@ pub const PIPELINE_LEN_MAX: usize = 64 * KIB;
 pub const POOLED_LEN_MAX: usize = 64 * KIB;
 /// Buffers in a core's pool: 16 MiB at most.
 pub const POOLED_COUNT_MAX: usize = 256;
-/// A page of a list ends when its JSON is this long, whatever was asked for: 100 messages of 4,000 characters with 6,000
+/// A page of a list ends when its JSON is this long, whatever was asked for: 100 messages of 4,000 characters with 3,000
 /// in embeds, four bytes each, still fit.
 pub const PAGE_LEN_MAX: usize = 4 * MIB;
 /// Answers that one account, or one address without an account, may leave unread on a core: two of the longest pages.
@@ -114,23 +114,28 @@ pub const EMBED_ADDRESS_LEN_MAX: usize = 2_048;
 pub const EMBEDS_LEN_MAX: usize = 40 * KIB;
 /// Characters of a message, whatever the tier of its author.
 pub const CONTENT_CHARS_MAX: usize = 8_000;
-/// Payload of an event that many may get. What one member can send to everybody is a message: its text at six bytes a
-/// character (`\u0001`), its embeds, and 16 KiB for all else that stands in it. The longest is GUILD_CREATE, of 500
-/// channels and 250 roles, and that has one receiver.
+/// A message as clients see it: its text at six bytes a character (`\u0001`), its embeds, which stand in it twice, and
+/// 16 KiB for all else.
+pub const MESSAGE_LEN_MAX: usize = CONTENT_CHARS_MAX * 6 + 2 * EMBEDS_LEN_MAX + 16 * KIB;
+/// Payload of an event that many may get: what one member can send to everybody is a message. The longest is
+/// GUILD_CREATE, of 500 channels and 250 roles, and that has one receiver.
 pub const EVENT_LEN_MAX: usize = 512 * KIB;
 
 // Each name and each value of a character, and what lists and objects there are around them.
 const _: () = assert!(2 * EMBED_CHARS_MAX + 10 * 250 <= JSON_COUNT_MAX);
 const _: () = assert!(3 * SETTING_VALUE_LEN_MAX / 2 + 2 * SETTING_COUNT_MAX < JSON_COUNT_MAX);
 const _: () = assert!(EMBED_CHARS_MAX * 5 + 250 * 40 <= EMBEDS_LEN_MAX);
-const _: () = assert!(CONTENT_CHARS_MAX * 6 + EMBEDS_LEN_MAX + 16 * KIB <= EVENT_LEN_MAX);
+const _: () = assert!(MESSAGE_LEN_MAX <= EVENT_LEN_MAX);
+// As said there, with 1 KiB for all else of each message.
+const _: () = assert!(100 * (4_000 * 4 + 2 * 3_000 * 4 + KIB) <= PAGE_LEN_MAX);
+// A page is beyond its end by one message at most, and a payer has room for two.
+const _: () = assert!(2 * (PAGE_LEN_MAX + MESSAGE_LEN_MAX) < UNSENT_CORE_LEN_LEFT);
 // No event alone is more than a session may be behind (`websocket.send_queue_bytes`).
 const _: () = assert!(EVENT_LEN_MAX <= MIB);
 const _: () = assert!(BACKLOG_STALL_MS < BACKLOG_GRACE_MS);
-// A presence goes to everybody whom a user can know of: these bound what one change looks at.
-const _: () = assert!(RELATIONSHIP_COUNT_MAX >= 5_000 && SERVER_COUNT_MAX >= 2_000);
 // One session's lists are a small part of what a core remembers, and the lists of all leave most of it to the others.
-const _: () = assert!(PRIVATE_REPLAY_PART >= 2 && PRIVATE_REPLAY_SESSION_PART >= 2);
+const _: () = assert!(PRIVATE_REPLAY_PART >= 2);
+const _: () = assert!(PRIVATE_REPLAY_SESSION_PART >= 2);
 const _: () = assert!(SETTING_KEY_LEN_MAX * 4 + 8 <= 511);
 const _: () = assert!(EMAIL_LEN_MAX <= 511);
 const _: () = assert!(TARGET_LEN_MAX < HEAD_LEN_MAX);
@@ -139,4 +144,7 @@ const _: () = assert!(UNSENT_PAYER_LEN_MAX < UNSENT_CORE_LEN_LEFT);
 const _: () = assert!(UNSENT_CORE_LEN_LEFT < UNSENT_CORE_LEN_MAX);
 const _: () = assert!(UNSENT_FREE_LEN < PIPELINE_LEN_MAX);
 const _: () = assert!(READ_LEN < HEAD_LEN_MAX);
+const _: () = assert!(LINGER_STALL_MS < LINGER_MS);
+// Who sends as slowly as is allowed is not held up by what a core may read.
+const _: () = assert!(LINGER_PROGRESS_LEN < DRAIN_LEN_MAX);
 const _: () = assert!(CHUNK_LINE_LEN_MAX < CHUNK_EXTENSIONS_LEN_MAX);
