@@ -100,36 +100,32 @@ impl Cors {
     pub fn preflight(&self, head: &Head<'_>) -> Option<Response> {
         let origin = head.header("origin")?;
         let method = head.header("access-control-request-method")?;
-        let plain = |status: u16, text: &str| {
-            let body = text.as_bytes().to_vec();
-            Some(Response {
-                status,
-                content_type: "text/plain; charset=utf-8",
-                body,
-                sharing: if status == 200 { Sharing::Preflight } else { Sharing::Origin },
-                ..Response::default()
-            })
+        let wanted: Vec<&[u8]> = head.header_all("access-control-request-headers").flat_map(list).collect();
+        let takes_any = self.headers.iter().any(|known| known == ANY);
+        let refusal = if self.find(origin).is_none() {
+            Some("Disallowed CORS origin")
+        } else if !self.methods.iter().any(|known| known.as_bytes() == method) {
+            Some("Disallowed CORS method")
+        } else if !takes_any && !wanted.iter().all(|name| self.allows_header(name)) {
+            Some("Disallowed CORS headers")
+        } else {
+            None
         };
-        if self.find(origin).is_none() {
-            return plain(400, "Disallowed CORS origin");
+        let mut response = Response {
+            content_type: "text/plain; charset=utf-8",
+            body: refusal.unwrap_or("OK").into(),
+            ..Response::default()
+        };
+        if refusal.is_some() {
+            response.status = 400;
+            return Some(response);
         }
-        if !self.methods.iter().any(|known| known.as_bytes() == method) {
-            return plain(400, "Disallowed CORS method");
-        }
-        let wanted = head.header_all("access-control-request-headers");
-        let wanted: Vec<&[u8]> = wanted.flat_map(list).collect();
-        if self.headers.iter().any(|known| known == ANY) {
-            let mut response = plain(200, "OK");
+        response.sharing = Sharing::Preflight;
+        if takes_any {
             let names = String::from_utf8_lossy(&wanted.join(&b", "[..])).into_owned();
-            response.iter_mut().for_each(|response| {
-                response.headers.push(("access-control-allow-headers", names.clone()));
-            });
-            return response;
+            response.headers.push(("access-control-allow-headers", names));
         }
-        if !wanted.iter().all(|name| self.allows_header(name)) {
-            return plain(400, "Disallowed CORS headers");
-        }
-        plain(200, "OK")
+        Some(response)
     }
 
     fn allows_header(&self, name: &[u8]) -> bool {
