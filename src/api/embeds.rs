@@ -10,7 +10,7 @@ use crate::text::is_blank;
 use crate::wire::json::{Array, Value};
 
 /// Embeds of one message.
-pub const COUNT_MAX: usize = 10;
+const COUNT_MAX: usize = 10;
 /// Fields of one embed.
 const FIELD_COUNT_MAX: usize = 25;
 
@@ -53,13 +53,14 @@ pub fn read(body: &Body<'_>) -> Result<String> {
         for (name, value) in members {
             tally.member(name, value)?;
         }
+        // Before anything is written of what is too much.
+        tally.check()?;
         if tally.shows {
             embed.write(list.item());
             count += 1;
         }
     }
     drop(list);
-    tally.check()?;
     if json.len() > EMBEDS_LEN_MAX {
         let problem = format_args!("at most {EMBEDS_LEN_MAX} bytes of JSON, not {}", json.len());
         return Err(Error::invalid("embeds", problem));
@@ -92,6 +93,8 @@ struct Tally {
     addresses: usize,
     /// Whether the embed looked at shows anything.
     shows: bool,
+    /// For numbers as they are written.
+    scratch: Vec<u8>,
 }
 
 impl Tally {
@@ -153,7 +156,11 @@ impl Tally {
                 self.text += name.chars().count();
                 self.unknown(value);
             }),
-            scalar => self.text += scalar.to_json().len(),
+            scalar => {
+                self.scratch.clear();
+                scalar.write(&mut self.scratch);
+                self.text += self.scratch.len();
+            }
         }
     }
 
