@@ -35,9 +35,10 @@ pub fn avatar_server_get(ctx: &mut Ctx<'_>) -> Result<Step> {
 }
 
 fn answer(ctx: &mut Ctx<'_>, id: u64, name: &str) -> Result<Step> {
+    // The option has at least one.
     let colors = &ctx.state.config.avatars_default_colors;
     // The low bits of an id count within its millisecond; those above are time.
-    let color = &colors[((id >> 22) ^ id) as usize % colors.len().max(1)];
+    let color = &colors[((id >> 22) ^ id) as usize % colors.len()];
     let picture = picture(color, name);
     let hash = Sha256::digest(picture.as_bytes());
     let etag = format!("\"{:016x}\"", u64::from_be_bytes(hash[..8].try_into().expect("eight bytes")));

@@ -1,7 +1,7 @@
 //! Reactions.
 //!
-//! The emoji in a path is Unicode, or a short name with or without colons. There are no custom emojis, so their forms name nothing: adding
-//! one is refused, removing one removes nothing, nobody has reacted with one.
+//! The emoji in a path is Unicode, or a short name with or without colons. There are no custom emojis, so their forms
+//! name nothing: adding one is refused, removing one removes nothing, nobody has reacted with one.
 
 use super::ctx::{Ctx, Step};
 use crate::domain::message::message_access;

@@ -1,7 +1,8 @@
 //! The table of routes: method, path, handler, who may call it, which bucket limits it.
 //!
 //! Router, rate limits, metric labels, the route list and the coverage test of the contract tests read this table.
-//! Paths are below `api.api_prefix`, except `root` rows; `pipelined` and `secret` are said of [`Route::pipelined`] and [`Route::secret`]. A handler's name is its operation id.
+//! Paths are below `api.api_prefix`, except those of `root` rows. What `pipelined` and `secret` say stands at
+//! [`Route::pipelined`] and [`Route::secret`]. A handler's name is its operation id.
 
 use super::ctx::Handler;
 use super::{
@@ -55,8 +56,8 @@ pub struct Route {
     pub name: &'static str,
     /// The file it lives in.
     pub group: &'static str,
-    /// What it does before the log depends on the request alone: of several that come in one go, each may be
-    /// submitted before the earlier ones are answered. The log keeps their order.
+    /// What it does before the log needs no outcome of an earlier request: of several that come in one go, each may
+    /// be submitted before those before it are answered. The log keeps their order, and decides.
     pub pipelined: bool,
     /// Its body holds a password: memory that is given back while it is at work is overwritten.
     pub secret: bool,

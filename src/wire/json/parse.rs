@@ -1,9 +1,9 @@
 //! From text to a [`Value`] (RFC 8259): what [`super::fast`] does not take is read here, in one pass, and refused with
 //! words and a place. Strings are unescaped where they stand, nothing else is copied.
 //!
-//! Decided where the RFC leaves it open (§6, §8, §9): a byte order mark is skipped in bodies, not in messages; numbers of any size are read, those
-//! beyond `i128` and `f64` as they are spelled; a surrogate without its other half becomes U+FFFD, as in browsers;
-//! nesting ends at [`DEPTH_MAX`].
+//! Decided where the RFC leaves it open (§6, §8, §9): a byte order mark is skipped in bodies, not in messages; numbers
+//! of any size are read, those beyond `i128` and `f64` as they are spelled; a surrogate without its other half becomes
+//! U+FFFD, as in browsers; nesting ends at [`DEPTH_MAX`], names and values at [`JSON_COUNT_MAX`].
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
