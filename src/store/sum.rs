@@ -13,6 +13,9 @@ use super::{DATA_FILE, files};
 pub const SUM_FILE: &str = "data.mdb.sha256";
 
 /// The sum that the checksum file beside a data file promises, in lower-case hexadecimal.
+///
+/// # Errors
+/// In words: it cannot be read, or is no such file.
 pub fn expected_sum(file: &Path) -> Result<Option<String>, String> {
     let name = file.with_file_name(SUM_FILE);
     if !file.ends_with(DATA_FILE) {
