@@ -1,7 +1,7 @@
 //! plexichat: a chat server that speaks the Plexichat REST API and gateway, API level a.1.0-49.
 //!
 //! Folders are layers. Code may use what stands to its right, never to its left
-//! (`tests/tidy.rs` reads the `use crate::` lines and fails otherwise):
+//! (`tests/tidy/` reads the `use crate::` lines and fails otherwise):
 //!
 //! ```text
 //! cli → net → api, gateway → log → domain → store, wire → config, id, limits   (+ runtime, effect, observe, text)

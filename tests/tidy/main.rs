@@ -1,0 +1,168 @@
+//! Habits of this repository that a compiler does not check. Every complaint names a file and a line.
+//!
+//! A check that cannot fail is worse than none: each has a canary.
+
+mod docs;
+mod layers;
+mod length;
+mod readme;
+mod source;
+mod texts;
+mod words;
+
+use docs::{ERRORS_UNDOCUMENTED, errors_documented, module_doc, safety};
+use layers::{ARROWS_BACKWARDS, arrows};
+use length::{LINE_COUNT_MAX, LONG_FILES, length};
+use source::{Source, files, read, repository, sources};
+use texts::{FOREIGN, dependencies, foreign};
+use words::{RULES, words};
+
+fn check(test: impl Fn(&Source, &mut Vec<String>)) {
+    let mut out = Vec::new();
+    let sources = sources();
+    assert!(sources.len() > 100, "the sources were found");
+    sources.iter().for_each(|source| test(source, &mut out));
+    assert!(out.is_empty(), "\n{}\n", out.join("\n"));
+}
+
+#[test]
+fn layers_use_what_stands_to_their_right() {
+    check(arrows);
+}
+
+#[test]
+fn calls_stay_where_they_belong() {
+    check(words);
+}
+
+#[test]
+fn unsafe_has_its_reason() {
+    check(safety);
+}
+
+#[test]
+fn modules_say_what_they_own() {
+    check(module_doc);
+}
+
+#[test]
+fn files_are_short() {
+    check(length);
+}
+
+#[test]
+fn failures_are_documented() {
+    check(errors_documented);
+}
+
+#[test]
+fn exceptions_name_what_exists() {
+    let exists = |path: &str| repository().join(path).is_file();
+    let arrows = ARROWS_BACKWARDS.iter().map(|(path, _)| path.to_string());
+    let errors = ERRORS_UNDOCUMENTED.iter().map(|name| {
+        let (path, name) = name.split_once("::").expect("a file and a function");
+        assert!(read(&format!("src/{path}")).contains(&format!("pub fn {name}")), "{path} has no {name}");
+        format!("src/{path}")
+    });
+    let long = LONG_FILES.iter().map(|path| path.to_string());
+    for path in arrows.chain(errors).chain(long) {
+        assert!(exists(&path), "{path} is gone: remove it from the exceptions");
+    }
+}
+
+#[test]
+fn dependencies_have_reasons() {
+    let mut out = Vec::new();
+    for path in ["Cargo.toml", "loadtest/Cargo.toml", "benches/peers/axum-hello/Cargo.toml"] {
+        dependencies(path, &read(path), &mut out);
+    }
+    assert!(out.is_empty(), "\n{}\n", out.join("\n"));
+}
+
+#[test]
+fn nothing_foreign_is_in_the_repository() {
+    let mut out = Vec::new();
+    for path in files().iter().filter(|path| !path.ends_with("Cargo.lock")) {
+        foreign(path, &read(path), &mut out);
+    }
+    assert!(out.is_empty(), "\n{}\n", out.join("\n"));
+}
+
+// ----------------------------------------------------------------------------------------- canaries
+
+type Check = fn(&Source, &mut Vec<String>);
+
+fn complaints(check: Check, path: &str, text: &str) -> usize {
+    let mut out = Vec::new();
+    check(&Source::new(path, text, false), &mut out);
+    out.len()
+}
+
+#[test]
+fn every_check_can_fail() {
+    let long = "\n".repeat(LINE_COUNT_MAX + 1);
+    let bad: &[(Check, &str, &str)] = &[
+        (arrows, "src/store/table.rs", "use crate::domain::Op;\n"),
+        (arrows, "src/api/users.rs", "fn f() { crate::gateway::x() }\n"),
+        (arrows, "src/domain/ban.rs", "use crate::{\n    id::UserId,\n    config::Config,\n};\n"),
+        (arrows, "src/wire/json.rs", "use crate::{id, store};\n"),
+        (arrows, "src/new/mod.rs", "//! x\n"),
+        (safety, "src/runtime/cpu.rs", "fn f() {\n    unsafe { x() }\n}\n"),
+        (module_doc, "src/domain/ban.rs", "use std::fmt;\n"),
+        (length, "src/domain/ban.rs", &long),
+        (errors_documented, "src/domain/ban.rs", "/// Bans.\npub fn f(\n    a: u8,\n) -> Result<u8> {\n"),
+    ];
+    for (check, path, text) in bad {
+        assert!(complaints(*check, path, text) > 0, "{path}: {text}");
+    }
+    let good: &[(Check, &str, &str)] = &[
+        (arrows, "src/store/table.rs", "/// [`crate::domain::Op`]\nuse crate::id::UserId;\n"),
+        (arrows, "src/store/table.rs", "#[cfg(test)]\nmod tests {\n    use crate::domain::Op;\n}\n"),
+        (safety, "src/runtime/cpu.rs", "// SAFETY: x holds.\nlet y =\n    unsafe { x() };\n"),
+        (safety, "src/api/system.rs", "let policy = \"unsafe\";\n"),
+        (
+            errors_documented,
+            "src/domain/ban.rs",
+            "/// # Errors\n/// 404.\n#[must_use]\npub fn f() -> Result<u8> {\n",
+        ),
+        (errors_documented, "src/net/ring.rs", "pub fn f() -> Result<u8> {\n"),
+    ];
+    for (check, path, text) in good {
+        assert_eq!(complaints(*check, path, text), 0, "{path}: {text}");
+    }
+}
+
+#[test]
+fn every_word_can_be_found() {
+    for rule in RULES {
+        let folder = rule.inside.first().copied().unwrap_or("gateway/");
+        let path = format!("src/{folder}some.rs");
+        for word in rule.words {
+            let code = format!("fn f() {{\n    y{word}(1);\n    {word}(1);\n}}\n");
+            assert!(complaints(words, &path, &code) > 0, "{word} in {path}");
+            let quoted = format!("// {word}\nlet text = \"{word}\";\nlet raw = r#\"{word}\"#;\n");
+            assert_eq!(complaints(words, &path, &quoted), 0, "{word} in a comment or text");
+            let test = format!("#[cfg(test)]\nmod tests {{\n    fn f() {{\n        {word}();\n    }}\n}}\n");
+            assert_eq!(complaints(words, &path, &test) > 0, rule.tests_too, "{word} in tests");
+        }
+    }
+}
+
+#[test]
+fn texts_can_be_refused() {
+    let refused = |check: fn(&str, &str, &mut Vec<String>), text: &str| {
+        let mut out = Vec::new();
+        check("some", text, &mut out);
+        !out.is_empty()
+    };
+    for word in FOREIGN {
+        assert!(refused(foreign, &format!("see {word}x")));
+    }
+    assert!(!refused(foreign, "the User-Agent of a browser"));
+    assert!(refused(dependencies, "[dependencies]\nslab = \"0.4\"\n"));
+    assert!(refused(dependencies, "[dev-dependencies]\nslab = { version = \"0.4\" } # \n"));
+    assert!(!refused(
+        dependencies,
+        "[package]\nname = \"x\"\n[dependencies]\n# wire\nslab = \"0.4\" # a map\n"
+    ));
+}
