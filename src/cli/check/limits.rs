@@ -158,9 +158,13 @@ fn make_ring() -> io::Result<()> {
 
 /// The hard limit counts, because the server raises the soft one to it.
 fn open_files(config: &Config) -> Finding {
+    open_files_of(config, open_files_max())
+}
+
+fn open_files_of(config: &Config, max: io::Result<u64>) -> Finding {
     let wanted = config.http_connections_max + OPEN_FILES_OWN;
-    let (verdict, current) = match open_files_max() {
-        Ok(value) => (grade(value, OPEN_FILES_MIN, wanted), limit_text(value)),
+    let (verdict, current) = match max {
+        Ok(value) => (grade(value, OPEN_FILES_MIN.min(wanted), wanted), limit_text(value)),
         Err(error) => (Verdict::Warning, error.to_string()),
     };
     Finding::new("open files (hard limit)", verdict, current)
@@ -220,19 +224,26 @@ fn memlock(made: Result<(), (usize, io::Error)>, core_count: usize) -> Finding {
         Ok(limit) => size_text(limit.rlim_cur),
         Err(error) => error.to_string(),
     };
-    let (verdict, current) = match made {
-        Ok(()) => (Verdict::Ok, in_force),
+    let (verdict, current, remedy) = match made {
+        Ok(()) => (Verdict::Ok, in_force, ""),
         Err((count, error)) => {
-            (Verdict::Error, format!("{in_force}: rings of {count} of {core_count} cores ({error})"))
+            let remedy = match error.raw_os_error() {
+                Some(libc::ENOMEM) => {
+                    "LimitMEMLOCK=infinity in the systemd unit, --ulimit memlock=-1 for a container, `ulimit -l \
+                     unlimited` as root or tuning/limits.conf for a login, or fewer --cores"
+                }
+                Some(libc::EMFILE | libc::ENFILE) => {
+                    "a ring is a file: raise the limit of open files, or fewer --cores"
+                }
+                other => ring_remedy(other.unwrap_or(0)),
+            };
+            (Verdict::Error, format!("{in_force}: rings of {count} of {core_count} cores ({error})"), remedy)
         }
     };
     Finding::new("locked memory", verdict, current)
         .wanted(format!("{} for the rings of {core_count} core(s)", size_text(need)))
         .why("newer kernels count the rings of all servers of a user here, unless he has CAP_IPC_LOCK")
-        .remedy(
-            "LimitMEMLOCK=infinity in the systemd unit, --ulimit memlock=-1 for a container, `ulimit -l unlimited` as \
-             root or tuning/limits.conf for a login, or fewer --cores",
-        )
+        .remedy(remedy)
 }
 
 #[cfg(test)]
@@ -296,6 +307,16 @@ mod tests {
         assert_eq!(finding.verdict, Verdict::Error);
         assert!(finding.current.contains("6 of 8 cores"), "{finding:?}");
         assert_eq!(finding.wanted, "9.3 MiB for the rings of 8 core(s)");
+        for (errno, part) in [
+            (libc::ENOMEM, "LimitMEMLOCK=infinity"),
+            (libc::EMFILE, "limit of open files"),
+            (libc::EPERM, "seccomp"),
+            (libc::EIO, "io_uring_setup(2)"),
+        ] {
+            let finding = memlock(Err((6, io::Error::from_raw_os_error(errno))), 8);
+            assert!(finding.remedy.contains(part), "{errno}: {finding:?}");
+            assert_eq!(finding.remedy.contains("MEMLOCK"), errno == libc::ENOMEM, "{errno}: {finding:?}");
+        }
     }
 
     #[test]
@@ -314,5 +335,12 @@ mod tests {
         let said = fit_connections(&mut config).expect("one too many");
         assert!(said.contains(&format!("http.connections_max is {wanted}")), "{said}");
         assert_eq!(config.http_connections_max, wanted - 1);
+        // Few are enough for somebody who wants few.
+        let few = Config { http_connections_max: 1, ..config };
+        assert_eq!(open_files_of(&few, Ok(OPEN_FILES_OWN + 1)).verdict, Verdict::Ok);
+        assert_eq!(open_files_of(&few, Ok(OPEN_FILES_OWN)).verdict, Verdict::Error);
+        let many = Config { http_connections_max: 100, ..few };
+        assert_eq!(open_files_of(&many, Ok(OPEN_FILES_MIN)).verdict, Verdict::Warning);
+        assert_eq!(open_files_of(&many, Ok(OPEN_FILES_MIN - 1)).verdict, Verdict::Error);
     }
 }
