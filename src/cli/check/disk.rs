@@ -63,7 +63,7 @@ pub fn findings(machine: &Machine, config: &Config) -> Vec<Finding> {
 /// Whether others than the owner have rights in the data folder or to a file in it.
 fn access(folder: &Path) -> Finding {
     const NAME: &str = "who can read the data";
-    let private = |name: &Path| name.metadata().map_or(0, |data| data.mode() & 0o7777 & !0o700) == 0;
+    let private = |name: &Path| name.metadata().map_or(0, |data| data.mode() & 0o077) == 0;
     let mode = |name: &Path| name.metadata().map_or(0, |data| data.mode() & 0o7777);
     if !folder.is_dir() {
         return Finding::new(NAME, Verdict::Ok, "no data folder yet");
@@ -295,9 +295,15 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let set =
             |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
-        for (folder_mode, file_mode, commands) in
-            [(0o700, 0o600, 0), (0o700, 0o400, 0), (0o750, 0o600, 1), (0o700, 0o640, 1), (0o777, 0o666, 2)]
-        {
+        for (folder_mode, file_mode, commands) in [
+            (0o700, 0o600, 0),
+            (0o700, 0o400, 0),
+            (0o1700, 0o600, 0),
+            (0o2700, 0o600, 0),
+            (0o750, 0o600, 1),
+            (0o700, 0o640, 1),
+            (0o777, 0o666, 2),
+        ] {
             set(&file, file_mode);
             set(&folder, folder_mode);
             let finding = access(&folder);
