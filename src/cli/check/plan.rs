@@ -254,14 +254,14 @@ impl Plan {
             count_text(self.members),
             count_text(self.coalesced)
         );
-        let _ = writeln!(out, "{:<30}{:>14}{:>20}{:>17}", "", "per second", "CPU each", "cores");
+        let _ = writeln!(out, "{:<30}{:>14}{:>23}{:>17}", "", "per second", "CPU each", "cores");
         for (name, rate, each_us) in needs.work {
             let [low, high] = each_us;
             let each = format!("{low:.2} to {high:.2} µs");
             let busy = range_text(each_us.map(|us| rate * us / 1e6), cores_text);
-            let _ = writeln!(out, "{name:<30}{:>14}{each:>20}{busy:>17}", count_text(rate));
+            let _ = writeln!(out, "{name:<30}{:>14}{each:>23}{busy:>17}", count_text(rate));
         }
-        let _ = writeln!(out, "{:<30}{:>51}\n", "together", range_text(needs.busy, cores_text));
+        let _ = writeln!(out, "{:<30}{:>54}\n", "together", range_text(needs.busy, cores_text));
         out.push_str(
             "From a busy server, which sends in a row and syncs many changes at once, to one that wakes for each post\n\
              and finds the sockets of many servers cold. Few posts a second are the upper end.\n",
@@ -316,7 +316,7 @@ impl Needs {
         let pings = every(config.websocket_ping_interval_ms);
         let each = |cost: &Cost| [cost.value, cost.cold];
         let delivery = [0, 1].map(|end| each(&costs::SEND)[end] / coalesced + each(&costs::FRAME)[end]);
-        let work = [
+        let mut work = [
             ("deliveries", deliveries, delivery),
             ("posts", posts, each(&costs::POST)),
             ("short reads", reads, each(&costs::READ)),
@@ -324,11 +324,18 @@ impl Needs {
             ("connects and identifies", connects, each(&costs::CONNECT)),
             ("heartbeats", heartbeats, each(&costs::HEARTBEAT)),
             ("pings", pings, each(&costs::PING)),
-            ("a core's own timers", 1.0, each(&costs::IDLE)),
+            ("a core's own timers", 0.0, each(&costs::IDLE)),
         ]
         .map(|(name, rate, us)| (name, rate, us.map(|us| us * slower)));
-        let busy = [0, 1].map(|end| work.iter().map(|(_, rate, us)| rate * us[end] / 1e6).sum::<f64>());
-        let cores = (busy[1] / LOAD_MAX).ceil().max(1.0);
+        let sum = |work: &[(&str, f64, Range)], end: usize| -> f64 {
+            work.iter().map(|(_, rate, us)| rate * us[end] / 1e6).sum()
+        };
+        // Each core has timers of its own, so what is left of it for the work is less.
+        let timers = work.len() - 1;
+        let left = (LOAD_MAX - work[timers].2[1] / 1e6).max(LOAD_MAX / 100.0);
+        let cores = (sum(&work, 1) / left).ceil().max(1.0);
+        work[timers].1 = cores;
+        let busy = [0, 1].map(|end| sum(&work, end));
         // A session keeps what its client has not confirmed with a heartbeat, up to the configured number.
         let events_per_session = if sessions > 0.0 { deliveries / sessions } else { 0.0 };
         let kept = events_per_session * config.websocket_heartbeat_interval_ms as f64 / 1e3;
@@ -554,16 +561,22 @@ mod tests {
         let needs = Needs::new(&plan, &config);
         for (end, of) in [|cost: &Cost| cost.value, |cost: &Cost| cost.cold].into_iter().enumerate() {
             let per_delivery = of(&costs::SEND) + of(&costs::FRAME);
-            let want = per_delivery + 1e3 * of(&costs::POST) / 1e6 + of(&costs::IDLE) / 1e6;
+            let want = per_delivery + 1e3 * of(&costs::POST) / 1e6 + needs.cores * of(&costs::IDLE) / 1e6;
             assert!((needs.busy[end] - want).abs() < 1e-9, "{:?} {want}", needs.busy);
         }
-        assert_eq!(needs.cores, (needs.busy[1] / LOAD_MAX).ceil());
+        // As many as there have to be, their own timers included, and not one more.
+        let one_less = needs.busy[1] - costs::IDLE.value / 1e6;
+        assert!(needs.busy[1] <= needs.cores * LOAD_MAX && one_less > (needs.cores - 1.0) * LOAD_MAX);
         assert_eq!(needs.memory[1].1, 1e6 * SESSION_LEN as f64);
         assert_eq!(needs.files, 1_000_256.0);
         let eight = Needs::new(&Plan { coalesced: 8.0, ..plan }, &config);
         assert!(eight.busy[0] < needs.busy[0] / 4.0 && eight.out_bits < needs.out_bits);
         let slow = Needs::new(&Plan { slower: 2.0, ..plan }, &config);
-        assert!((slow.busy[1] - 2.0 * needs.busy[1]).abs() < 1e-9 && slow.memory[1] == needs.memory[1]);
+        let timers = (slow.cores - needs.cores) * 2.0 * costs::IDLE.value / 1e6;
+        assert!((slow.busy[1] - 2.0 * needs.busy[1] - timers).abs() < 1e-9);
+        assert_eq!(slow.memory[1], needs.memory[1]);
+        let absurd = Needs::new(&Plan { slower: 1e9, ..plan }, &config);
+        assert!(absurd.cores.is_finite() && absurd.busy[1].is_finite());
         let nobody = Needs::new(&Plan::parse("sessions=0,posts=0").unwrap(), &config);
         assert_eq!((nobody.busy[0], nobody.cores), (costs::IDLE.value / 1e6, 1.0));
         assert!(nobody.memory_len.is_finite());
