@@ -23,7 +23,7 @@ use crate::api::router::Router;
 use crate::api::state::RunState;
 use crate::config::{Config, Loaded, Source};
 use crate::domain::sweep::Sweep;
-use crate::domain::{Command, Reply};
+use crate::domain::{Command, Refusal, Reply};
 use crate::effect::password::{Params, PasswordPool};
 use crate::gateway::{Hub, Liveboard, Mail};
 use crate::id::UserId;
@@ -437,10 +437,22 @@ async fn tick(index: usize, core: Rc<Core>, connections: Rc<Connections>) {
 
 /// Housekeeping, in small steps between which others get their turn.
 async fn sweep(core: Rc<Core>) {
+    let mut told = false;
     loop {
         monoio::time::sleep(SWEEP_INTERVAL).await;
         let command = || Command::new(UserId(0), Sweep { records_max: SWEEP_RECORDS_MAX }.into());
-        while let Ok(Reply::Count(1..)) = core.submit(command()).await {}
+        let mut reply = core.submit(command()).await;
+        while let Ok(Reply::Count(1..)) = reply {
+            reply = core.submit(command()).await;
+        }
+        let is_damaged = reply == Err(Refusal::StoreDamaged.into());
+        if is_damaged && !told {
+            tracing::error!(
+                "nothing that has run out is removed any more, as a record among it is damaged: stop the server, see \
+                 `plexichat verify`, and put the last sound backup in place with `plexichat restore FOLDER`"
+            );
+        }
+        told = is_damaged;
     }
 }
 
