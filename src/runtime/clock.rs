@@ -4,8 +4,9 @@
 //! - Wall time goes into what people see (`created_at`, headers, the milliseconds of ids). It steps, both ways,
 //!   whenever somebody sets it.
 //! - Steady time is what pauses and lives are measured and stored in: sessions, locks, slowmode, invites, deletions.
-//!   It takes part in no step, never runs backwards and goes on where the store has left it: the wall time of a
-//!   machine whose clock was never set. What is stored in it is shown with the difference of the two.
+//!   While the process runs it takes part in no step of more than [`STEP_MIN_MS`]. At a start it goes on where the
+//!   store has left it, and adds what wall time says has passed since. So it is the wall time of a machine whose clock
+//!   was never set. What is stored in it is shown with the difference of the two.
 //! - Monotonic time measures within the process (deadlines, rate limits).
 //!
 //! Invariant: code that handles a request or an event takes a [`Turn`] and asks no clock itself, so one
