@@ -15,12 +15,12 @@ static ALLOCATOR: Wiping<mimalloc::MiMalloc> = Wiping(mimalloc::MiMalloc);
 fn main() -> ExitCode {
     keep_pages_small();
     keep_files_private();
+    survive_limits_of_files();
     let routes = plexichat::api::routes::listing;
     cli::main(Hooks { serve, backup, restore, verify, routes })
 }
 
 fn serve(mut loaded: Loaded) -> Result<(), String> {
-    survive_limits_of_files();
     if !loaded.config.server_core_dumps {
         keep_memory_private();
     }
