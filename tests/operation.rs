@@ -1,5 +1,7 @@
 //! What an operator's machine does to a server: full disks, log readers that went away, limits, killed backups.
 
+#[path = "support/disk.rs"]
+mod disk;
 mod support;
 
 use std::fs::File;
@@ -10,6 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use disk::SmallDisk;
 use support::{PATIENCE, Server, command, json, temporary_folder};
 
 /// prctl(2), capabilities(7).
@@ -276,33 +279,11 @@ fn a_limit_on_file_lengths_is_a_full_disk_and_recovered_from() {
     full_disk_story(&server, || limit_files(libc::RLIM_INFINITY));
 }
 
-/// A file system in memory, of its own size.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// `None` for users who may not mount.
-    fn new(options: &str) -> Option<SmallDisk> {
-        let folder = temporary_folder();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder.path()).stderr(Stdio::null());
-        mount.status().ok()?.success().then_some(SmallDisk(folder))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 #[test]
 fn a_full_disk_is_told_and_recovered_from() {
-    let Some(disk) = SmallDisk::new("size=12m,mode=700") else {
-        eprintln!("left out: this user may not mount");
-        return;
-    };
-    let filler = disk.0.path().join("filler");
-    let data = disk.0.path().join("data");
+    let Some(disk) = SmallDisk::mount("size=12m,mode=700") else { return };
+    let filler = disk.path().join("filler");
+    let data = disk.path().join("data");
     std::fs::create_dir(&data).expect("room for it");
     let server = Server::start_in(&data, &["runtime.cores=1"]);
     std::fs::write(&filler, vec![1; 9 << 20]).expect("room for it");
@@ -311,17 +292,14 @@ fn a_full_disk_is_told_and_recovered_from() {
 
 #[test]
 fn a_disk_that_is_full_from_the_start_is_refused_with_a_sentence() {
-    let Some(disk) = SmallDisk::new("size=256k,mode=700") else {
-        eprintln!("left out: this user may not mount");
-        return;
-    };
-    let filler = disk.0.path().join("filler");
+    let Some(disk) = SmallDisk::mount("size=256k,mode=700") else { return };
+    let filler = disk.path().join("filler");
     let mut file = File::create(&filler).expect("a file");
     let mut refused = 0;
     for left in (0..256).step_by(8) {
         file.set_len(0).expect("ours");
         let _ = std::io::copy(&mut std::io::repeat(1).take((256 - left) << 10), &mut file);
-        let data = disk.0.path().join("data");
+        let data = disk.path().join("data");
         std::fs::create_dir(&data).expect("it takes no block");
         let Err((status, log)) = Server::try_start_in(&data, &["runtime.cores=1"]) else { break };
         assert_eq!(status.code(), Some(1), "with {left} KiB: {log}");

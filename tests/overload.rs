@@ -1,5 +1,7 @@
 //! More than the server can take: it says so, serves the others meanwhile, and comes back.
 
+#[path = "support/disk.rs"]
+mod disk;
 #[path = "support/line.rs"]
 mod line;
 mod support;
@@ -7,11 +9,10 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use disk::SmallDisk;
 use line::Line;
 use support::http::{open, read_answer};
 use support::{Frame, PASSWORD, Server, Socket, User, Value, json};
@@ -208,39 +209,15 @@ fn a_full_store_refuses_changes_reads_on_and_recovers() {
     assert_eq!(server.stop().code(), Some(0));
 }
 
-/// A small file system of its own, unmounted at the end.
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    fn mount() -> Option<Disk> {
-        let disk = Disk(support::temporary_folder());
-        mount(&["-t", "tmpfs", "-o", "size=8m", "tmpfs"], disk.0.path()).then_some(disk)
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).output();
-    }
-}
-
-fn mount(args: &[&str], at: &Path) -> bool {
-    let output = Command::new("mount").args(args).arg(at).output();
-    output.is_ok_and(|output| output.status.success())
-}
-
 #[test]
 fn a_full_disk_refuses_changes_reads_on_and_recovers() {
-    let Some(disk) = Disk::mount() else {
-        println!("skipped: a small tmpfs cannot be mounted here, which takes root");
-        return;
-    };
-    let server = Server::start_in(disk.0.path(), &[]);
+    let Some(disk) = SmallDisk::mount("size=8m") else { return };
+    let server = Server::start_in(disk.path(), &[]);
     let (owner, messages) = channel(&server);
     let stored = post_until_full(&server, &owner, &messages);
     println!("{} messages fit", stored.len());
     check_stored(&server, &owner, &messages, &stored);
-    assert!(mount(&["-o", "remount,size=32m"], disk.0.path()));
+    disk.remount("size=32m");
     let mut line = Line::open(server.address()).unwrap();
     for index in 0..20 {
         line.post(&messages, &owner.token, &content(index)).unwrap().want(200);
