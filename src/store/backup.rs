@@ -32,32 +32,31 @@ impl Store {
     /// When the folder is not empty, cannot be written, or its disk is full; when the store is damaged: a copy of it
     /// would take the place of a sound one.
     pub fn backup(&self, folder: &Path) -> Result<u64, OpenError> {
-        self.verify()?;
-        let created = files::create_folder(folder).and_then(|created| check_empty(folder).map(|()| created));
-        let fail = |error: &dyn std::fmt::Display| {
-            OpenError(format!("cannot write the backup to {}: {error}", folder.display()))
-        };
-        let created = created.map_err(|error| fail(&plain(folder, &error)))?;
+        let fail =
+            |error: String| OpenError(format!("cannot write the backup to {}: {error}", folder.display()));
+        let created = files::create_folder(folder).map_err(|error| fail(files::explain(folder, &error)))?;
+        check_empty(folder).map_err(fail)?;
         let partial = folder.join(PARTIAL_FILE);
-        self.copy(folder, &partial).map_err(|error| {
+        let written = self.verify().and_then(|_| self.copy(folder, &partial).map_err(fail));
+        if written.is_err() {
             for file in [&partial, &folder.join(SUM_FILE)] {
                 let _ = fs::remove_file(file);
             }
             if created {
                 let _ = fs::remove_dir(folder);
             }
-            fail(&error)
-        })
+        }
+        written
     }
 
     fn copy(&self, folder: &Path, partial: &Path) -> Result<u64, String> {
         let at = |path: &Path| {
             let path = path.to_path_buf();
-            move |error: io::Error| plain(&path, &error)
+            move |error: io::Error| files::explain(&path, &error)
         };
         let mut file = files::create(partial).map_err(at(partial))?;
         self.env.copy_to_file(&mut file, CompactionOption::Enabled).map_err(|error| match error {
-            heed::Error::Io(error) => plain(partial, &error),
+            heed::Error::Io(error) => files::explain(partial, &error),
             error => error.to_string(),
         })?;
         file.sync_all().map_err(at(partial))?;
@@ -76,25 +75,17 @@ impl Store {
     }
 }
 
-/// An error with the file it is about.
-fn plain(path: &Path, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::StorageFull => format!("{}: the disk is full", path.display()),
-        io::ErrorKind::DirectoryNotEmpty => error.to_string(),
-        _ => files::explain(path, error),
-    }
-}
-
 /// A backup goes into an empty folder; what one that was interrupted has left may be there.
-fn check_empty(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
+fn check_empty(folder: &Path) -> Result<(), String> {
+    let names = fs::read_dir(folder).and_then(|entries| {
+        entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()
+    });
+    for name in names.map_err(|error| files::explain(folder, &error))? {
         let leftover = name == PARTIAL_FILE || name == SUM_FILE && !folder.join(DATA_FILE).exists();
         if !leftover {
             let found = name.to_string_lossy();
             let what = if folder.join(DATA_FILE).exists() { "holds a store already" } else { "is not empty" };
-            let text = format!("the folder {what} ({found}); name a new or empty folder");
-            return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, text));
+            return Err(format!("the folder {what} ({found}); name a new or empty folder"));
         }
     }
     Ok(())
@@ -131,10 +122,10 @@ pub fn restore(backup: &Path, options: &Options) -> Result<Restored, OpenError> 
                 source.display()
             )));
         }
-        Err(error) => return Err(fail(plain(&source, &error))),
+        Err(error) => return Err(fail(files::explain(&source, &error))),
     };
     let _held = check_source(&source, &from, &folder.join(DATA_FILE)).map_err(fail)?;
-    files::create_folder(folder).map_err(|error| fail(plain(folder, &error)))?;
+    files::create_folder(folder).map_err(|error| fail(files::explain(folder, &error)))?;
     let held = lock(folder)?;
     let partial = folder.join(PARTIAL_FILE);
     let copied = copy_verified(&source, &mut from, &partial).and_then(|(report, compared)| {
@@ -151,7 +142,7 @@ pub fn restore(backup: &Path, options: &Options) -> Result<Restored, OpenError> 
 /// What cannot be a backup: the store itself, under whatever name, and one that a server is writing to. What is given
 /// back keeps servers away from it.
 fn check_source(source: &Path, from: &File, target: &Path) -> Result<Use, String> {
-    let file = from.metadata().map_err(|error| plain(source, &error))?;
+    let file = from.metadata().map_err(|error| files::explain(source, &error))?;
     if !file.is_file() {
         return Err(format!("{} is not a file", source.display()));
     }
@@ -164,8 +155,7 @@ fn check_source(source: &Path, from: &File, target: &Path) -> Result<Use, String
     if is_same(&target.with_file_name(PARTIAL_FILE)) {
         return Err(format!("{PARTIAL_FILE} is where the copy will be; give the file another name first"));
     }
-    let folder = source.parent().filter(|_| source.ends_with(DATA_FILE));
-    match folder.map_or(Use::Free(None), hold) {
+    match files::store_of(source).map_or(Use::Free(None), hold) {
         Use::Open => {
             Err("a server is using it, so a copy of the file would be of no one moment; copy it with \
                           `plexichat backup` and restore that"
@@ -180,9 +170,9 @@ fn copy_verified(source: &Path, from: &mut File, partial: &Path) -> Result<(Repo
     // Refuse what is no store before copying gigabytes of it.
     Image::open(source).map_err(|error| format!("{}: {error}", source.display()))?;
     let expected = expected_sum(source)?;
-    let mut file = files::create(partial).map_err(|error| plain(partial, &error))?;
-    let sum = copy_and_sum(from, &mut file).map_err(|error| plain(partial, &error))?;
-    file.sync_all().map_err(|error| plain(partial, &error))?;
+    let mut file = files::create(partial).map_err(|error| files::explain(partial, &error))?;
+    let sum = copy_and_sum(from, &mut file).map_err(|error| files::explain(partial, &error))?;
+    file.sync_all().map_err(|error| files::explain(partial, &error))?;
     if expected.as_ref().is_some_and(|expected| *expected != sum) {
         return Err(format!(
             "the backup is damaged: {DATA_FILE} is not the file that was written, says {SUM_FILE}; `plexichat \
@@ -206,7 +196,7 @@ fn swap(folder: &Path, partial: &Path) -> Result<Option<PathBuf>, String> {
     let (target, note) = (folder.join(DATA_FILE), folder.join(SYNCED_FILE));
     // The store that is kept is to be one that can be used. If it cannot, its note is kept with it.
     let settled = !target.exists() || synced::recover(folder).is_ok();
-    let previous = keep(&target).map_err(|error| plain(&target, &error))?;
+    let previous = keep(&target).map_err(|error| files::explain(&target, &error))?;
     if !settled && let Some(previous) = &previous {
         let _ = fs::rename(&note, format!("{}.synced", previous.display()));
     }
@@ -216,11 +206,11 @@ fn swap(folder: &Path, partial: &Path) -> Result<Option<PathBuf>, String> {
             // The same file under two names is one name less; the file itself gets its name back.
             let _ = fs::rename(&previous, &target).and_then(|()| fs::remove_file(&previous));
         }
-        return Err(plain(&target, &error));
+        return Err(files::explain(&target, &error));
     }
     // It belongs to the file that is gone; LMDB makes it anew.
     let _ = fs::remove_file(folder.join(LOCK_FILE));
-    files::sync_folder(folder).map_err(|error| plain(folder, &error))?;
+    files::sync_folder(folder).map_err(|error| files::explain(folder, &error))?;
     Ok(previous)
 }
 

@@ -112,19 +112,15 @@ impl Store {
     /// file that is cut, empty or of something else.
     pub fn open(options: &Options) -> Result<Store, OpenError> {
         let path = &options.path;
-        let explain = |what: &str, error: &dyn std::fmt::Display| {
-            OpenError(format!(
-                "cannot {what} the store in {}: {error}{}",
-                path.display(),
-                space::advice(path)
-            ))
+        let fail = |what: &str, error: &dyn std::fmt::Display| {
+            OpenError(format!("cannot {what} the store in {}: {error}", path.display()))
         };
-        files::create_folder(path).map_err(|e| explain("create", &files::explain(path, &e)))?;
+        let explain = |what: &str, error: &dyn std::fmt::Display| {
+            fail(what, &format!("{error}{}", space::advice(path)))
+        };
+        files::create_folder(path).map_err(|e| fail("create", &files::explain(path, &e)))?;
         let lock = lock(path)?;
         start::prepare(path)?;
-        let mut opening = EnvOpenOptions::new().read_txn_without_tls();
-        opening.map_size(address_space(options)).max_dbs(TABLE_COUNT as u32).max_readers(options.readers_max);
-        let readers = ReaderTable::allocate(path, options.readers_max).map_err(|e| explain("open", &e))?;
         // Random access is the rule: read-ahead would only evict pages that are needed.
         let mut flags = EnvFlags::NO_READ_AHEAD;
         if options.sync == Sync::Interval {
@@ -132,12 +128,7 @@ impl Store {
         }
         // SAFETY: the lock file keeps other processes of ours away from the map, and with NO_SYNC the state of the
         // last sync is kept whole, see `synced`.
-        let env = unsafe {
-            opening.flags(flags);
-            opening.open(path)
-        }
-        .map_err(|e| explain("open", &e))?;
-        readers.fill().map_err(|e| explain("make room for", &e))?;
+        let (env, readers) = unsafe { environment(options, flags) }.map_err(|e| fail("open", &e))?;
         // A process that was killed while a backup kept the reader table alive has left its snapshots in it.
         env.clear_stale_readers().map_err(|e| explain("open", &e))?;
         let databases = create_tables(&env).map_err(|e| explain("create the tables of", &e))?;
@@ -171,16 +162,9 @@ impl Store {
             Err(error) => return Err(explain(&files::explain(&data, &error))),
         };
         start::check_to_read(path)?;
-        let mut opening = EnvOpenOptions::new().read_txn_without_tls();
-        opening.map_size(address_space(options)).max_dbs(TABLE_COUNT as u32).max_readers(options.readers_max);
-        let readers = ReaderTable::allocate(path, options.readers_max).map_err(|e| explain(&e))?;
+        let flags = EnvFlags::READ_ONLY | EnvFlags::NO_READ_AHEAD;
         // SAFETY: a read-only map; LMDB's own reader table coordinates with the writing process.
-        let env = unsafe {
-            opening.flags(EnvFlags::READ_ONLY | EnvFlags::NO_READ_AHEAD);
-            opening.open(path)
-        }
-        .map_err(|e| explain(&e))?;
-        readers.fill().map_err(|e| explain(&e))?;
+        let (env, readers) = unsafe { environment(options, flags) }.map_err(|e| explain(&e))?;
         let databases = open_tables(&env).map_err(|e| explain(&e))?;
         let (path, map_size, pin) = (path.clone(), options.map_size, Pin::default());
         let synced = Mutex::default();
@@ -310,6 +294,24 @@ fn open_tables(env: &Env<WithoutTls>) -> Result<Databases, heed::Error> {
         Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(databases))
     })?;
     Ok(opened.unwrap_commit())
+}
+
+/// LMDB's environment, and the table of its readers, both with their room on the disk.
+///
+/// # Safety
+/// As [`EnvOpenOptions::open`] and the flags say: nothing but LMDB writes to the file, and nothing undoes its writes.
+unsafe fn environment(options: &Options, flags: EnvFlags) -> Result<(Env<WithoutTls>, ReaderTable), String> {
+    let mut opening = EnvOpenOptions::new().read_txn_without_tls();
+    opening.map_size(address_space(options)).max_dbs(TABLE_COUNT as u32).max_readers(options.readers_max);
+    let readers = ReaderTable::allocate(&options.path, options.readers_max)?;
+    // SAFETY: the caller's promise.
+    let env = unsafe {
+        opening.flags(flags);
+        opening.open(&options.path)
+    }
+    .map_err(|error| format!("{error}{}", space::advice(&options.path)))?;
+    readers.fill().map_err(|error| files::explain(&options.path.join(LOCK_FILE), &error))?;
+    Ok((env, readers))
 }
 
 /// LMDB wants a multiple of the page size. A file that a larger `map_size` has let grow keeps its reserve.

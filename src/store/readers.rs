@@ -3,10 +3,10 @@
 //! Invariant: the file is on disk as a whole before LMDB maps it. LMDB makes it sparse, and a page of a mapping that
 //! the disk has no room for ends the process with SIGBUS.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::{LOCK_FILE, Store, files};
@@ -32,7 +32,8 @@ pub struct Reader {
 /// LMDB's lock file. Keep it as long as the environment: when a process closes any descriptor of a file, it loses
 /// its locks on it.
 pub(super) struct ReaderTable {
-    file: File,
+    /// None on a disk that cannot be written to: LMDB does without, as nobody can write to the store.
+    file: Option<File>,
 }
 
 impl ReaderTable {
@@ -42,58 +43,50 @@ impl ReaderTable {
     /// When it cannot be opened or the disk is full; with its name.
     pub fn allocate(folder: &Path, readers_max: u32) -> Result<ReaderTable, String> {
         let path = folder.join(LOCK_FILE);
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).read(true).write(true).mode(files::FILE_MODE);
-        let file = options.open(&path);
-        let table = file.and_then(|file| {
+        let len_min = HEADER_LEN + readers_max as usize * ENTRY_LEN;
+        let file = match files::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => None,
+            file => Some(file.map_err(|error| files::explain(&path, &error))?),
+        };
+        if let Some(file) = &file {
             // Made as root, it would keep the server's user out. A reader may not be its owner.
-            let _ = files::make_private(&file, &path);
-            ReaderTable { file }.filled(readers_max)
-        });
-        table.map_err(|error| files::explain(&path, &error))
-    }
-
-    fn filled(self, readers_max: u32) -> io::Result<ReaderTable> {
-        let table = self;
-        // One that is in use keeps its length, which the others have mapped.
-        if table.len()? == 0 {
-            table.reserve(HEADER_LEN + readers_max as usize * ENTRY_LEN)?;
+            let _ = files::make_private(file, &path);
         }
-        table.fill()?;
+        let table = ReaderTable { file };
+        table.reserve(len_min).map_err(|error| files::explain(&path, &error))?;
         Ok(table)
     }
 
     /// Gives room to what LMDB has added.
     pub fn fill(&self) -> io::Result<()> {
-        self.reserve(usize::try_from(self.len()?).unwrap_or(usize::MAX))
+        self.reserve(0)
     }
 
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
-    }
-
-    fn reserve(&self, len: usize) -> io::Result<()> {
-        let is_new = self.len()? == 0;
+    /// Gives room to all of the file, or makes a new one so long. One that is in use keeps its length, which the
+    /// others have mapped.
+    fn reserve(&self, new_len: usize) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let old_len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+        let len = if old_len == 0 { new_len } else { old_len };
         // SAFETY: a plain system call on a descriptor of ours; what the file holds stays.
-        if unsafe { libc::fallocate(self.file.as_raw_fd(), 0, 0, len as libc::off_t) } == 0 {
+        if unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len as libc::off_t) } == 0 {
             return Ok(());
         }
         match io::Error::last_os_error() {
-            error if error.raw_os_error() == Some(libc::EOPNOTSUPP) => match is_new {
-                true => (&self.file).write_all(&vec![0; len]),
-                // Others may be writing to it.
-                false => Ok(()),
-            },
+            error if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                file.write_all_at(&vec![0; len - old_len], old_len as u64)
+            }
             error => Err(error),
         }
     }
 
     /// Snapshots that are open, of all processes.
     pub fn list(&self) -> io::Result<Vec<Reader>> {
+        let Some(file) = &self.file else { return Ok(Vec::new()) };
         let mut count = [0; 4];
-        self.file.read_exact_at(&mut count, COUNT_AT)?;
+        file.read_exact_at(&mut count, COUNT_AT)?;
         let mut entries = vec![0; u32::from_ne_bytes(count) as usize * ENTRY_LEN];
-        let len = self.file.read_at(&mut entries, HEADER_LEN as u64)?;
+        let len = file.read_at(&mut entries, HEADER_LEN as u64)?;
         Ok(entries[..len].chunks_exact(ENTRY_LEN).filter_map(reader).collect())
     }
 }
@@ -172,7 +165,7 @@ mod tests {
         sparse.set_len(0).unwrap();
         sparse.set_len(1 << 20).unwrap();
         let table = ReaderTable::allocate(folder.path(), 8).unwrap();
-        let lock = table.file.metadata().unwrap();
+        let lock = table.file.unwrap().metadata().unwrap();
         assert!(lock.len() == 1 << 20 && lock.blocks() * 512 >= lock.len());
     }
 }

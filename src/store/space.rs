@@ -136,7 +136,7 @@ impl Budget {
     }
 }
 
-pub(super) const FULL: &str = ". No space left on the disk: free some, or choose another folder with --data";
+pub(super) const FULL: &str = ". No space left on the disk: free some, or choose another folder";
 
 /// What to add to an error of the disk: LMDB has other words for one that is full.
 pub(super) fn advice(folder: &Path) -> &'static str {

@@ -3,7 +3,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use heed::{EnvFlags, EnvOpenOptions};
@@ -26,11 +25,9 @@ const NEW_LEN_MAX: usize = 1 << 20;
 /// It is private: whoever can open a lock file can hold the lock.
 pub(super) fn lock(folder: &Path) -> Result<File, OpenError> {
     let name = folder.join(HELD_FILE);
-    let mut options = OpenOptions::new();
-    let file = options.create(true).truncate(false).write(true).mode(files::FILE_MODE).open(&name);
-    let file = file.and_then(|file| files::make_private(&file, &name).map(|()| file));
+    let file = files::open(&name).and_then(|file| files::make_private(&file, &name).map(|()| file));
     let file =
-        file.map_err(|error| OpenError(format!("cannot lock the store: {}", explain(&name, &error))))?;
+        file.map_err(|error| OpenError(format!("cannot lock the store: {}", files::explain(&name, &error))))?;
     if try_lock(&file, libc::LOCK_EX) {
         return Ok(file);
     }
@@ -62,13 +59,6 @@ fn try_lock(file: &File, how: i32) -> bool {
     unsafe { libc::flock(file.as_raw_fd(), how | libc::LOCK_NB) == 0 }
 }
 
-fn explain(path: &Path, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::StorageFull => format!("{}{}", path.display(), space::FULL),
-        _ => files::explain(path, error),
-    }
-}
-
 /// Looks at the data file of a store that is about to be opened for writing, and makes one where there is none.
 pub(super) fn prepare(folder: &Path) -> Result<(), OpenError> {
     let data = folder.join(DATA_FILE);
@@ -79,16 +69,16 @@ pub(super) fn prepare(folder: &Path) -> Result<(), OpenError> {
             check_leftovers(folder)?;
             return create(folder);
         }
-        Err(error) => return Err(fail(explain(&data, &error))),
+        Err(error) => return Err(fail(files::explain(&data, &error))),
     }
     synced::recover(folder)?;
     check(&data)?;
     for name in [DATA_FILE, LOCK_FILE] {
         let name = folder.join(name);
-        files::make_private_at(&name).map_err(|error| fail(explain(&name, &error)))?;
+        files::make_private_at(&name).map_err(|error| fail(files::explain(&name, &error)))?;
         match OpenOptions::new().read(true).write(true).open(&name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(fail(explain(&name, &error)));
+                return Err(fail(files::explain(&name, &error)));
             }
             _ => {}
         }
@@ -126,7 +116,8 @@ pub(super) fn check_to_read(folder: &Path) -> Result<(), OpenError> {
 
 /// A folder that has had a store is not given a new, empty one without a word.
 fn check_leftovers(folder: &Path) -> Result<(), OpenError> {
-    let fail = |error: io::Error| OpenError(format!("cannot open the store: {}", explain(folder, &error)));
+    let fail =
+        |error: io::Error| OpenError(format!("cannot open the store: {}", files::explain(folder, &error)));
     for entry in fs::read_dir(folder).map_err(fail)? {
         let name = entry.map_err(fail)?.file_name();
         let name = name.to_string_lossy();
@@ -147,7 +138,7 @@ fn create(folder: &Path) -> Result<(), OpenError> {
     let made = create_at(folder, &new).and_then(|()| {
         fs::rename(&new, &data)
             .and_then(|()| files::sync_folder(folder))
-            .map_err(|error| explain(&data, &error))
+            .map_err(|error| files::explain(&data, &error))
     });
     made.map_err(|error| {
         let _ = fs::remove_file(&new);
@@ -158,9 +149,9 @@ fn create(folder: &Path) -> Result<(), OpenError> {
 fn create_at(folder: &Path, new: &Path) -> Result<(), String> {
     // Anew: what an attempt that was interrupted has left is of no use.
     let _ = fs::remove_file(new);
-    let file = files::create(new).map_err(|error| explain(new, &error))?;
+    let file = files::create(new).map_err(|error| files::explain(new, &error))?;
     let of_lmdb = |error: heed::Error| match error {
-        heed::Error::Io(error) => explain(new, &error),
+        heed::Error::Io(error) => files::explain(new, &error),
         error => format!("{}: {error}", new.display()),
     };
     let mut opening = EnvOpenOptions::new().read_txn_without_tls();
@@ -191,6 +182,6 @@ fn create_at(folder: &Path, new: &Path) -> Result<(), String> {
     assert!(snapshot.read().contains(META, "format"), "what was committed is there");
     drop(snapshot);
     drop(env);
-    file.sync_all().map_err(|error| explain(new, &error))?;
+    file.sync_all().map_err(|error| files::explain(new, &error))?;
     Image::open(new).and_then(|image| image.check_to_open())
 }

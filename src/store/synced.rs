@@ -16,6 +16,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use super::image::{Image, META_AT, META_LEN, Meta, PAGE_LEN};
+use super::report::Report;
 use super::table::Snapshot;
 use super::{DATA_FILE, OpenError, files};
 
@@ -149,25 +150,30 @@ fn meta_of(folder: &Path, snapshot: &Snapshot) -> io::Result<Meta> {
     Ok(image.meta().clone())
 }
 
-/// The state a store would be opened with: that of the last sync after a power cut, else the last one.
+/// Walks over the state a store would be opened with: that of the last sync after a power cut, else the last one.
 ///
 /// # Errors
 /// One sentence, without the file's name.
-pub fn image(data: &Path) -> Result<Image, String> {
-    let folder = data.parent().filter(|_| data.ends_with(DATA_FILE));
-    let note = folder.map_or(Ok(None), Note::read).map_err(|error| format!("{SYNCED_FILE}: {error}"))?;
+pub fn walk(data: &Path) -> Result<(Image, Report), String> {
+    let walked = |image: Image| {
+        let report = image.walk();
+        (image, report)
+    };
+    let note = files::store_of(data)
+        .map_or(Ok(None), Note::read)
+        .map_err(|error| format!("{SYNCED_FILE}: {error}"))?;
     match note {
         Some(note) if may_be_torn(data, &note) => {
             let same = inode(data).is_ok_and(|inode| inode == note.inode);
             // In another file than the note was written for: copied, or put in its place. Or the disk was mounted
             // anew: it may have been pulled, but most likely a container was.
             let last = (!same || !after_power_cut(&note)).then(|| Image::open(data).ok()).flatten();
-            match last.filter(|last| last.walk().is_sound()) {
+            match last.map(walked).filter(|(_, report)| report.is_sound()) {
                 Some(last) => Ok(last),
-                None => Image::with_meta(data, note.meta).map_err(|error| error.to_string()),
+                None => Image::with_meta(data, note.meta).map(walked).map_err(|error| error.to_string()),
             }
         }
-        _ => Image::open(data),
+        _ => Image::open(data).map(walked),
     }
 }
 
@@ -196,8 +202,7 @@ pub fn recover(folder: &Path) -> Result<(), OpenError> {
     let note = Note::read(folder).map_err(refused)?;
     let file = OpenOptions::new().read(true).write(true).open(&data).map_err(refused)?;
     if note.is_some_and(|note| may_be_torn(&data, &note)) {
-        let image = image(&data).map_err(fail)?;
-        let report = image.walk();
+        let (image, report) = walk(&data).map_err(fail)?;
         if !report.is_sound() {
             return Err(fail(format!(
                 "the state of the last sync before a power cut is damaged: {}. It is left as it is; put a backup in \

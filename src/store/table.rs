@@ -131,21 +131,18 @@ pub(super) fn check<K: Key, V: Record>(seed: u32, key: &[u8], value: &[u8]) -> R
     if !is_key::<K>(key) {
         return Err("the key is none of this table");
     }
-    match value {
+    let (body, checked) = match value {
         [version, a, b, c, d, body @ ..] if *version == V::VERSION | CHECKED => {
-            let sum = u32::from_le_bytes([*a, *b, *c, *d]);
-            let wrong =
-                if checksum(seed, key, body) == sum { "it is no record of this table" } else { WRONG_SUM };
-            validate::<V>(body).filter(|_| wrong != WRONG_SUM).map(|_| true).ok_or(wrong)
+            if checksum(seed, key, body) != u32::from_le_bytes([*a, *b, *c, *d]) {
+                return Err("its checksum is wrong");
+            }
+            (body, true)
         }
-        [version, body @ ..] if *version == V::VERSION => {
-            validate::<V>(body).map(|_| false).ok_or("it is no record of this table")
-        }
-        _ => Err("it begins with no version that is known"),
-    }
+        [version, body @ ..] if *version == V::VERSION => (body, false),
+        _ => return Err("it begins with no version that is known"),
+    };
+    validate::<V>(body).map(|_| checked).ok_or("it is no record of this table")
 }
-
-const WRONG_SUM: &str = "its checksum is wrong";
 
 /// A record out of bytes from outside, whose checksum was looked at before.
 pub(super) fn decode<V: Record + for<'a> From<&'a V::Archived>>(value: &[u8]) -> Option<V> {

@@ -82,15 +82,15 @@ pub fn verify(place: &Path) -> Result<Verified, OpenError> {
     if let Err(error) = File::open(&file) {
         return Err(OpenError(format!("cannot verify {}", files::explain(&file, &error))));
     }
-    let folder = file.parent().filter(|_| file.ends_with(DATA_FILE)).map(Path::to_path_buf);
-    let used = folder.as_deref().map_or(Use::Free(None), hold);
+    let folder = files::store_of(&file);
+    let used = folder.map_or(Use::Free(None), hold);
     let in_use = matches!(used, Use::Open);
     if let (true, Some(folder)) = (in_use, folder) {
-        let options = Options { path: folder, map_size: 0, sync: Sync::Always, readers_max: 8 };
+        let options = Options { path: folder.to_path_buf(), map_size: 0, sync: Sync::Always, readers_max: 8 };
         let report = Store::open_to_read(&options)?.walk()?;
         return Ok(Verified { file, report, sum: None, in_use });
     }
-    let report = synced::image(&file).map_err(fail)?.walk();
+    let (_, report) = synced::walk(&file).map_err(fail)?;
     let sum = match expected_sum(&file).map_err(fail)? {
         Some(expected) => Some(expected == sum_of(&file).map_err(|error| fail(error.to_string()))?),
         None => None,

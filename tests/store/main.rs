@@ -4,6 +4,8 @@
 //! `STORE_KILLS` sets the number of kills of each kind, `STORE_SEED` repeats the choices of a run. Power cuts need root
 //! and a loop device: `POWER_CUTS=20 cargo test --test store power_cut -- --ignored --nocapture`.
 
+#[path = "../support/disk.rs"]
+mod disk;
 #[path = "../support/line.rs"]
 mod line;
 #[path = "../support/mod.rs"]
@@ -20,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
+use disk::SmallDisk;
 use line::Line;
 use plexichat::store::tables::SETTINGS;
 use plexichat::store::{Options, Store, Sync, records::Setting};
@@ -429,24 +432,11 @@ fn a_store_that_went_missing_is_not_replaced_by_an_empty_one() {
 
 #[test]
 fn a_full_disk_at_the_first_start_is_told() {
-    let place = support::temporary_folder();
-    // SAFETY: geteuid has no preconditions.
-    if unsafe { libc::geteuid() } != 0 {
-        return;
-    }
     for size in ["4k", "8k", "16k"] {
-        let options = format!("size={size},mode=700");
-        let mount = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "none", path(place.path())])
-            .status();
-        if !mount.is_ok_and(|status| status.success()) {
-            // A container without the right to mount.
-            return;
-        }
-        let started = Server::try_start_in(place.path(), &[]).map(drop);
+        let Some(disk) = SmallDisk::mount(&format!("size={size},mode=700")) else { return };
+        let started = Server::try_start_in(disk.path(), &[]).map(drop);
         let left: Vec<_> =
-            fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        let _ = std::process::Command::new("umount").arg(place.path()).status();
+            fs::read_dir(disk.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         let (status, log) = started.expect_err("no room, no start");
         assert!(
             status.code() == Some(1) && log.contains("No space left on the disk"),
@@ -454,6 +444,39 @@ fn a_full_disk_at_the_first_start_is_told() {
         );
         assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("data.mdb")), "{left:?}");
     }
+}
+
+#[test]
+fn a_store_is_read_from_a_disk_that_cannot_be_written() {
+    let Some(disk) = SmallDisk::mount("size=32m,mode=700") else { return };
+    let place = support::temporary_folder();
+    filled_store(disk.path(), 50);
+    for is_new in [false, true] {
+        if is_new {
+            fs::remove_file(disk.path().join("lock.mdb")).unwrap();
+        }
+        disk.remount("ro");
+        let copy = place.path().join(is_new.to_string());
+        succeeds(disk.path(), &["backup", path(&copy)]);
+        succeeds(disk.path(), &["verify"]);
+        succeeds(place.path(), &["verify", path(&copy)]);
+        disk.remount("rw");
+    }
+}
+
+#[test]
+fn a_store_in_use_is_found_by_the_bare_name_of_its_file() {
+    let folder = support::temporary_folder();
+    let mut server = Server::start_in(folder.path(), &[]);
+    server.register("ada");
+    // Commands run in the folder.
+    let said = succeeds(folder.path(), &["verify", "data.mdb"]);
+    assert!(said.contains("data.mdb: ") && said.contains("All is well"), "{said}");
+    let other = support::temporary_folder();
+    let set = format!("store.path={}", other.path().display());
+    fails(folder.path(), &["--set", &set, "restore", "data.mdb"], &["a server is using it"]);
+    server.kill();
+    succeeds(folder.path(), &["verify", "data.mdb"]);
 }
 
 #[test]
