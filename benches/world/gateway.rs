@@ -74,6 +74,11 @@ impl Shape {
                 }
                 self.put_member(&mut tx, server_id, user);
             }
+            // 400 users in 2,000 servers are more than one transaction takes.
+            if tx.is_half_spent() {
+                tx.commit().expect("there is room");
+                tx = store.begin().expect("nobody else writes");
+            }
         }
         for user in self.users + 1..=self.users + self.absent {
             self.put_user(&mut tx, user);
