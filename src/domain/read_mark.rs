@@ -25,7 +25,8 @@ const BULK_SCAN_MAX: usize = 100;
 const BULK_WALK_MAX: usize = 1_000;
 /// Channels looked at for the counts of all conversations, a fifth of them direct messages at most.
 const CHANNELS_MAX: usize = 5_000;
-/// What these counts may cost, in looks at single messages: about 10 ms of a core.
+/// What these counts may cost, in looks at single messages: 60 ms of a core, measured with 300 unread messages in each
+/// of 5,000 channels.
 const OVERVIEW_COST_MAX: usize = 200_000;
 /// What a channel costs of it besides messages that are looked at, and a server besides its channels.
 const VISIT_COST: usize = 32;
