@@ -6,7 +6,7 @@ use super::hub::{Ask, Cx, Hub, Mail};
 use super::input::SERVER_EFFORT;
 use super::protocol::{Close, op, sendable};
 use super::session::{NONE, Session, SessionId};
-use crate::domain::credential::{require_usable, verify};
+use crate::domain::credential::{Verified, require_usable, verify};
 use crate::domain::presence::PresenceSet;
 use crate::domain::{Command, EventName, intent, relationship, server, typing, version, view};
 use crate::id::{ChannelId, TokenId, UserId};
@@ -169,9 +169,7 @@ impl Hub {
         }
         let ip = self.connections[id as usize].ip();
         let token = d.get("token").and_then(Value::as_str).unwrap_or_default();
-        let Some(verified) =
-            verify(cx.read, token, cx.steady_ms).ok().filter(|v| require_usable(v.user).is_ok())
-        else {
+        let Some(verified) = usable(cx, token) else {
             (cx.allow)(Ask::Failed(ip));
             return Err(&Close::AUTHENTICATION_FAILED);
         };
@@ -290,8 +288,8 @@ impl Hub {
         let ready = connection.state == State::Ready;
         let token = d.get("token").and_then(Value::as_str);
         // As in IDENTIFY: bad tokens take no places, and are counted where they are refused.
-        let is_known = token.is_some_and(|token| verify(cx.read, token, cx.unix_ms).is_ok());
-        if is_known && !(cx.allow)(Ask::Attempt(connection.ip())) {
+        let verified = token.and_then(|token| usable(cx, token));
+        if verified.is_some() && !(cx.allow)(Ask::Attempt(connection.ip())) {
             return Err(&Close::RATE_LIMITED);
         }
         let session_id = d.get("session_id").and_then(Value::as_str).and_then(SessionId::parse);
@@ -311,7 +309,7 @@ impl Hub {
         if core != self.core && core < self.core_count && !ready {
             return Ok(Some(resume));
         }
-        self.resume_here(cx, id, &resume);
+        self.resume_here(cx, id, &resume, verified);
         Ok(None)
     }
 
@@ -319,12 +317,15 @@ impl Hub {
         self.send_text(id, b"{\"op\":9,\"d\":false}");
     }
 
-    /// Decides a RESUME for a session of this core, in the order of §4.
-    pub(super) fn resume_here(&mut self, cx: &Cx<'_>, id: u32, resume: &Resume) {
+    /// Decides a RESUME that came from another core: this one's snapshot is the one that counts.
+    pub(super) fn resume_adopted(&mut self, cx: &Cx<'_>, id: u32, resume: &Resume) {
+        self.resume_here(cx, id, resume, usable(cx, &resume.token));
+    }
+
+    /// Decides a RESUME for a session of this core, in the order of §4. `verified`: what its token says.
+    fn resume_here(&mut self, cx: &Cx<'_>, id: u32, resume: &Resume, verified: Option<Verified<'_>>) {
         let (core, slot) = resume.session_id.place(self.secret);
         let own = self.connections[id as usize].session;
-        let verified =
-            verify(cx.read, &resume.token, cx.steady_ms).ok().filter(|v| require_usable(v.user).is_ok());
         let session =
             self.sessions.get(slot as usize).filter(|s| core == self.core && s.id == resume.session_id);
         let rightful = match (&verified, session) {
@@ -480,6 +481,11 @@ impl Hub {
         text.push(b'}');
         self.send_text(id, &text);
     }
+}
+
+/// The login session of a token, and its account, when both may be used.
+fn usable<'a>(cx: &Cx<'a>, token: &str) -> Option<Verified<'a>> {
+    verify(cx.read, token, cx.steady_ms).ok().filter(|verified| require_usable(verified.user).is_ok())
 }
 
 /// Whether a login session and its account still hold.

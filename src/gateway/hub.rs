@@ -331,7 +331,7 @@ impl Hub {
         connection.unblock();
         let id = self.insert(cx, connection);
         self.mark_dirty(id);
-        self.resume_here(cx, id, &adopted.resume);
+        self.resume_adopted(cx, id, &adopted.resume);
         let mut rest = adopted.rest;
         self.receive(cx, id, &mut rest);
         id

@@ -32,6 +32,8 @@ struct Bench {
     snapshot: Snapshot,
     board: Liveboard,
     now: u64,
+    /// By how much the wall's clock is ahead of the steady one, milliseconds.
+    wall_ahead_ms: i64,
     random: Cell<u8>,
     allowed: bool,
     /// Bytes the kernel takes, in all; `None` = any number.
@@ -65,6 +67,7 @@ impl Bench {
             snapshot,
             board: Liveboard(readers),
             now: 1_000,
+            wall_ahead_ms: 0,
             random: Cell::new(0),
             allowed: true,
             room: None,
@@ -152,7 +155,7 @@ impl Bench {
         let allow = |_: Ask| self.allowed;
         let cx = Cx {
             read: self.snapshot.read(),
-            unix_ms: START_MS + self.now,
+            unix_ms: (START_MS + self.now).strict_add_signed(self.wall_ahead_ms),
             steady_ms: START_MS + self.now,
             mono_ms: self.now,
             allow: &allow,

@@ -637,3 +637,26 @@ fn a_batch_arrives_in_its_order() {
     // RESUMED comes first.
     assert_eq!(seen(bench.frames(bob))[1..], for_bob[2..]);
 }
+
+/// A token is as old as the steady clock says, for the count of attempts as well.
+#[test]
+fn a_resume_is_judged_by_the_steady_clock() {
+    const HOUR_MS: u64 = 3_600_000;
+    for (wall_ahead_ms, life_ms, want) in [
+        // Still good, whatever the wall says: its attempt counts.
+        (2 * HOUR_MS as i64, HOUR_MS, "close 4008 Rate limited"),
+        // Over, though the wall has not noticed: no attempt.
+        (-2 * HOUR_MS as i64, 20_000, r#"{"op":9,"d":false}"#),
+    ] {
+        let mut bench = Bench::new(|_| {});
+        bench.register_for("dan", life_ms);
+        let (peer, id) = bench.ready(3);
+        bench.lose(peer);
+        bench.wait(30_000);
+        bench.wall_ahead_ms = wall_ahead_ms;
+        bench.allowed = false;
+        let peer = bench.open();
+        bench.resume(peer, 3, &id, "1");
+        assert_eq!(bench.frames(peer), [want], "{wall_ahead_ms}");
+    }
+}
