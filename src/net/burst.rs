@@ -16,7 +16,7 @@ use crate::api::ctx::{AfterCommand, Ctx, Request, Response, Step};
 use crate::api::dispatch::Dispatched;
 use crate::api::router::Found;
 use crate::domain::{Reply, Result};
-use crate::limits::PIPELINE_LEN_MAX;
+use crate::limits::{BODY_UNKNOWN_LEN_MAX, PIPELINE_LEN_MAX};
 use crate::observe::{log_request, logs_requests};
 use crate::runtime::clock::monotonic_ns;
 use crate::wire::http::{BodyKind, Head, HeaderSlots, header_slots, parse_head};
@@ -58,8 +58,9 @@ impl<B: Backend> Connection<B> {
         for (slots, body) in slots.iter_mut().zip(bodies.iter_mut()) {
             let Some((head, len)) = whole_request(&input[at..], slots) else { break };
             let state = backend.state();
-            // Too large a body is refused where requests are answered one by one.
-            if (len - head.framing.head_len) as u64 > state.config.api_max_body_size {
+            // A long body has a turn of its own, and too long a one is refused, where requests are answered one by one.
+            let body_len_max = state.config.api_max_body_size.min(BODY_UNKNOWN_LEN_MAX as u64);
+            if (len - head.framing.head_len) as u64 > body_len_max {
                 break;
             }
             let found = backend.router().find(head.method, &head.target);

@@ -530,7 +530,9 @@ impl Backend for Core {
     }
 
     fn handled(&self, request_id: u64, route: &'static str, begun_ns: u64) {
-        self.watch.handled(request_id, route, begun_ns, monotonic_ns());
+        let now_ns = monotonic_ns();
+        self.share.charge(now_ns.saturating_sub(begun_ns));
+        self.watch.handled(request_id, route, begun_ns, now_ns);
     }
 
     fn upgrade(&self, fd: OwnedFd, upgrade: Upgrade) {

@@ -256,7 +256,9 @@ impl<B: Backend> Connection<B> {
                         self.socket.flush(self.backend.state()).await?;
                     }
                     // Hundreds of requests may have come in one read.
-                    self.socket.registration.connections.share.take().await;
+                    if self.at < self.input.len() {
+                        self.socket.registration.connections.share.take().await;
+                    }
                 }
                 Front::Upgraded(len, facts) => {
                     self.at += len;
@@ -311,6 +313,9 @@ impl<B: Backend> Connection<B> {
         let more = whole.is_none() && !is_ahead && (self.is_pipelining || input.len() > len);
         if more && !one_by_one && head.method == Method::Post {
             return Ok(Front::Burst);
+        }
+        if body.len() > BODY_UNKNOWN_LEN_MAX {
+            self.socket.registration.connections.share.take_alone().await;
         }
         let begun_ns = self.backend.sync();
         if head.websocket {
@@ -378,6 +383,8 @@ impl<B: Backend> Connection<B> {
             self.socket.registration.set_lines(self.backend.state().cors.lines_for_raw(&self.input));
         }
         let count = self.socket.read(&mut self.input, self.room).await?;
+        // Hundreds may have waited for their clients, and have been given something at once.
+        self.socket.registration.connections.share.take().await;
         self.room = match count {
             _ if count >= self.room => (self.room * 2).min(PIPELINE_READ_LEN_MAX),
             _ if count < self.room / 4 => READ_LEN,
@@ -420,6 +427,7 @@ impl<B: Backend> Connection<B> {
             if self.socket.read(&mut self.input, room).await? == 0 {
                 return Ok(Ok(None));
             }
+            self.socket.registration.connections.share.take().await;
         }
     }
 
