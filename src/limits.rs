@@ -63,6 +63,11 @@ pub const DRAIN_LEN_MAX: usize = 6 * MIB + 400 * KIB;
 pub const TURNED_AWAY_COUNT_MAX: usize = 64;
 /// WebSocket frame as announced in its header; above it the connection closes 1009 unread (gateway.md §1).
 pub const FRAME_LEN_MAX: usize = 16 * MIB;
+/// What is read of a WebSocket that was sent a close frame: what was under way then, its own close frame among it.
+pub const LATE_LEN_MAX: usize = 128 * KIB;
+/// Parts of messages that connections without a session hold, of a core. Above it those with the most are ended, until
+/// half of it is left. (One message may be as long as any: the contract has 64 KiB before IDENTIFY.)
+pub const UNKNOWN_INPUT_CORE_LEN_MAX: usize = 16 * MIB;
 
 /// Relationships of one user, requests and blocks included. Keeps the list a client gets at once under 1 MiB.
 pub const RELATIONSHIP_COUNT_MAX: usize = 5_000;

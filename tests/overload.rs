@@ -387,6 +387,34 @@ fn a_flood_of_frames_is_closed() {
     other.events_until_now();
 }
 
+/// A client that sends on after it was sent away fills its own socket, and is gone when it ends.
+#[test]
+fn who_was_sent_away_is_read_no_further() {
+    const TOO_MUCH: usize = 64 << 20;
+    let server = Server::start(&["websocket.close_timeout_ms=60000"]);
+    let open_files = || std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
+    let before = open_files();
+    let flooder = server.gateway();
+    let mut stream = flooder.stream();
+    stream.set_write_timeout(Some(2 * STARVED)).unwrap();
+    let pings = support::websocket::frame(0x89, b"", Some([1, 2, 3, 4])).repeat(10_000);
+    let mut sent = 0;
+    while sent < TOO_MUCH {
+        match stream.write(&pings) {
+            Ok(len) => sent += len,
+            Err(_) => break,
+        }
+    }
+    assert!(sent < TOO_MUCH, "all of it was read");
+    // It ends with a reset, for it has not read what it was sent: long before the time for its close frame is over.
+    drop(flooder);
+    let deadline = Instant::now() + support::PATIENCE;
+    while open_files() > before && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(open_files() <= before, "the connection stays open:\n{}", server.log());
+}
+
 #[test]
 fn garbage_ends_only_its_own_connection() {
     let seed = fastrand::u64(..);

@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use super::session::NONE;
+use crate::limits::LATE_LEN_MAX;
 use crate::runtime::paged::PagedSlab;
 use crate::wire::websocket::{Data, Decoder, DeflateStream, OpCode, write_frame};
 
@@ -120,7 +121,9 @@ pub struct Busy {
     /// A message that has arrived in part.
     decoder: Decoder,
     /// What has arrived and waits for a turn that has time for it.
-    pub input: Vec<u8>,
+    pub unread: Option<Unread>,
+    /// Bytes that have come since our close frame.
+    late_len: usize,
     /// The compressed stream, if it is one.
     pub deflate: DeflateStream,
     /// When `blocked` began.
@@ -130,6 +133,13 @@ pub struct Busy {
     pub backlog_seq: u32,
     /// Since when the backlog is beyond its bounds.
     pub over_since: Option<Ms>,
+}
+
+/// Input that waits.
+pub struct Unread {
+    pub bytes: Vec<u8>,
+    /// Where it begins: what is before was handled.
+    pub at: usize,
 }
 
 // Paid by every idle session.
@@ -202,12 +212,55 @@ impl Connection {
         }
     }
 
+    /// Input that waits, if there is some.
+    pub fn unread(&mut self) -> Option<&mut Unread> {
+        self.busy.as_mut()?.unread.as_mut()
+    }
+
+    pub fn take_unread(&mut self) -> Option<Unread> {
+        self.busy.as_mut()?.unread.take()
+    }
+
+    /// Drops what waits, and with it the place in the stream: what comes next begins anew.
+    pub fn drop_unread(&mut self) {
+        if self.take_unread().is_some() {
+            self.forget_input();
+        }
+    }
+
+    /// Drops what has come in part.
+    pub fn forget_input(&mut self) {
+        if let Some(busy) = &mut self.busy {
+            (busy.unread, busy.decoder) = (None, Decoder::new());
+        }
+        self.settle();
+    }
+
+    /// So many bytes came although it is being closed.
+    pub fn count_late(&mut self, len: usize) {
+        self.busy().late_len += len;
+    }
+
+    /// Has been closed and has sent on for long: the rest stays in its socket, which holds it up.
+    pub fn is_deaf(&self) -> bool {
+        self.in_flight().is_some_and(|busy| busy.late_len > LATE_LEN_MAX)
+    }
+
+    /// Bytes of input that it holds while nobody knows whose it is.
+    pub fn unknown_len(&self) -> usize {
+        let of = |busy: &Busy| {
+            busy.decoder.heap_len() + busy.unread.as_ref().map_or(0, |unread| unread.bytes.capacity())
+        };
+        if self.session == NONE { self.in_flight().map_or(0, of) } else { 0 }
+    }
+
     /// Gives back what holds nothing any more.
     pub fn settle(&mut self) {
         let is_over = |busy: &Busy| {
             busy.out.is_empty()
                 && busy.decoder.is_idle()
-                && busy.input.is_empty()
+                && busy.unread.is_none()
+                && busy.late_len == 0
                 && busy.deflate.is_unused()
                 && busy.over_since.is_none()
         };
@@ -232,7 +285,8 @@ impl Connection {
     /// Bytes it holds on the heap, without what the codec keeps of a message that is not whole.
     pub fn heap_len(&self) -> usize {
         let of = |busy: &Busy| {
-            size_of::<Busy>() + busy.out.capacity() + busy.input.capacity() + busy.deflate.heap_len()
+            let unread_len = busy.unread.as_ref().map_or(0, |unread| unread.bytes.capacity());
+            size_of::<Busy>() + busy.out.capacity() + unread_len + busy.deflate.heap_len()
         };
         self.busy.as_deref().map_or(0, of)
     }

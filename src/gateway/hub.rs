@@ -169,6 +169,8 @@ pub struct Hub {
     pub(super) unread: VecDeque<(u32, u32)>,
     /// What reading has cost in this turn, in dispatches.
     pub(super) effort: u64,
+    /// Bytes of input that connections without a session hold, at most: what is given back is not counted down.
+    pub(super) unknown_len: usize,
     /// The last tick left due work for the next one.
     pub(super) overdue: bool,
     next_generation: u32,
@@ -230,6 +232,7 @@ impl Hub {
             walk: Walk::after_start(mono_ms, session_timeout_ms),
             unread: VecDeque::new(),
             effort: 0,
+            unknown_len: 0,
             jobs: VecDeque::new(),
             typing: FxHashMap::default(),
             actions: Vec::new(),
@@ -378,6 +381,9 @@ impl Hub {
             None => write_frame(connection.out(), OpCode::Control(Control::Close), b""),
         }
         connection.state = State::Closing;
+        connection.drop_unread();
+        // What it has of a message is nobody's now.
+        self.unknown_len += connection.unknown_len();
         self.closing.push_back((cx.ms(), id, connection.generation));
         self.mark_dirty(id);
     }

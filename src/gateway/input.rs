@@ -1,48 +1,81 @@
-//! What comes in: bytes to messages, each client's allowance, and how much of it one turn handles.
+//! What comes in: bytes to messages, each client's allowance, how much of it one turn handles, and how much may wait.
 //!
 //! A message costs what its receivers cost, so a turn counts that, not bytes: what is beyond waits with its connection,
 //! whose socket is not read meanwhile, and connections that wait take turns.
 
 use super::client::Resume;
-use super::connection::{Connection, State};
+use super::connection::{Connection, State, Unread};
 use super::hub::{Action, Cx, Hub};
 use super::protocol::Close;
+use crate::limits::UNKNOWN_INPUT_CORE_LEN_MAX;
 use crate::wire::websocket::{Decoder, Message, write_pong};
 
 /// What the messages of one turn may cost together, in dispatches of 30 ns: 3 ms, and one message more. A message
 /// that everybody of a large server gets costs a dispatch for each of them.
 const EFFORT_PER_TURN: u64 = if cfg!(test) { 6_000 } else { 100_000 };
+/// What is left from the turn before has this much of it: others are heard in every turn, however many are behind.
+const EFFORT_OF_UNREAD: u64 = EFFORT_PER_TURN / 2;
+/// What one connection has of it. One that floods costs the others 200 µs a turn.
+const EFFORT_PER_CONNECTION: u64 = EFFORT_PER_TURN / 16;
 /// What a message costs whatever it says, what a frame costs that nobody looks at, and what a server costs that READY
 /// lists.
 const MESSAGE_EFFORT: u64 = 64;
 const FRAME_EFFORT: u64 = 1;
 pub(super) const SERVER_EFFORT: u64 = 16;
 
+/// Whether a socket is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MayRead {
+    Yes,
+    /// In another turn.
+    Later,
+    /// What it still brings matters to nobody.
+    Never,
+}
+
 impl Hub {
     /// Bytes have arrived; they are overwritten (unmasked in place).
     pub fn receive(&mut self, cx: &Cx<'_>, id: u32, bytes: &mut [u8]) {
-        let is_behind = self.has_unread(id);
         let Some(connection) = self.connections.get_mut(id as usize) else { return };
-        if is_behind {
-            return connection.busy().input.extend_from_slice(bytes);
+        let before = connection.unknown_len();
+        if let Some(unread) = connection.unread() {
+            unread.bytes.extend_from_slice(bytes);
+        } else {
+            let left = self.handle(cx, id, bytes);
+            if left > 0 {
+                self.put_off(id, Unread { bytes: bytes[bytes.len() - left..].to_vec(), at: 0 });
+            }
+        }
+        self.count_unknown(id, before);
+    }
+
+    /// Handles input as far as a connection may cost in a turn; how many bytes of it are left.
+    fn handle(&mut self, cx: &Cx<'_>, id: u32, bytes: &mut [u8]) -> usize {
+        let Some(connection) = self.connections.get_mut(id as usize) else { return 0 };
+        if connection.state.is_closing() {
+            connection.count_late(bytes.len());
         }
         let mut decoder = connection.take_decoder();
-        let mut input = bytes;
+        let effort_max = self.effort + EFFORT_PER_CONNECTION;
+        let (mut input, mut left) = (bytes, 0);
         // Messages are handled one by one; a message that hands over ends the loop.
         loop {
             self.charge_fragments(cx, id, &mut decoder);
-            if self.is_spent() && !input.is_empty() {
-                self.put_off(id, input);
+            let Some(connection) = self.connections.get(id as usize) else { return 0 };
+            if connection.state == State::Closed || connection.is_deaf() {
+                decoder = Decoder::new();
                 break;
             }
-            match self.connections.get(id as usize).map(|connection| connection.state) {
-                None | Some(State::Closed) => return,
-                Some(_) => {}
+            // What still comes from a client that was sent away is little.
+            if self.effort >= effort_max && !input.is_empty() && !connection.state.is_closing() {
+                left = input.len();
+                break;
             }
             match decoder.next_message(&mut input, self.settings.message_len_max) {
                 Ok(Some(message)) => {
                     if let Some(resume) = self.on_message(cx, id, message) {
-                        return self.hand_over(id, resume, input);
+                        self.hand_over(id, resume, input);
+                        return 0;
                     }
                 }
                 Ok(None) => {
@@ -61,6 +94,7 @@ impl Hub {
         if let Some(connection) = self.connections.get_mut(id as usize) {
             connection.put_decoder(decoder);
         }
+        left
     }
 
     /// Pieces of messages count like messages.
@@ -128,33 +162,88 @@ impl Hub {
     /// A turn of reading begins: first what the turn before has left.
     pub fn begin_reading(&mut self, cx: &Cx<'_>) {
         self.effort = 0;
+        if self.unknown_len > UNKNOWN_INPUT_CORE_LEN_MAX {
+            self.shed_unknown(cx);
+        }
         for _ in 0..self.unread.len() {
-            if self.is_spent() {
+            if self.effort >= EFFORT_OF_UNREAD {
                 return;
             }
             let Some((id, generation)) = self.unread.pop_front() else { return };
-            if self.generation(id) == Some(generation) {
-                let mut input = std::mem::take(&mut self.connections[id as usize].busy().input);
-                self.receive(cx, id, &mut input);
+            if self.generation(id) != Some(generation) {
+                continue;
             }
+            let before = self.connections[id as usize].unknown_len();
+            // Whoever was sent away meanwhile has none any more.
+            let Some(mut unread) = self.connections[id as usize].take_unread() else { continue };
+            let left = self.handle(cx, id, &mut unread.bytes[unread.at..]);
+            if left > 0 {
+                unread.at = unread.bytes.len() - left;
+                self.put_off(id, unread);
+            }
+            self.count_unknown(id, before);
         }
     }
 
-    /// Whether the messages of this turn have cost what they may.
+    /// What the messages of this turn have cost.
+    pub fn effort(&self) -> u64 {
+        self.effort
+    }
+
+    /// Whether they have cost what they may.
     pub fn is_spent(&self) -> bool {
         self.effort >= EFFORT_PER_TURN
+    }
+
+    /// Whether a socket is to be read, of whose input this turn has handled some since its messages had cost `effort`.
+    pub fn may_read(&self, id: u32, effort: u64) -> MayRead {
+        let Some(connection) = self.connections.get(id as usize) else { return MayRead::Never };
+        if connection.is_deaf() {
+            MayRead::Never
+        } else if self.has_unread(id) || self.effort >= effort + EFFORT_PER_CONNECTION {
+            MayRead::Later
+        } else {
+            MayRead::Yes
+        }
     }
 
     /// Whether input of this connection waits: what is behind it stays in the socket.
     pub fn has_unread(&self, id: u32) -> bool {
         let busy = self.connections.get(id as usize).and_then(Connection::in_flight);
-        busy.is_some_and(|busy| !busy.input.is_empty())
+        busy.is_some_and(|busy| busy.unread.is_some())
     }
 
-    fn put_off(&mut self, id: u32, input: &[u8]) {
+    fn put_off(&mut self, id: u32, unread: Unread) {
         let Some(connection) = self.connections.get_mut(id as usize) else { return };
-        connection.busy().input = input.to_vec();
+        connection.busy().unread = Some(unread);
         self.unread.push_back((id, connection.generation));
+    }
+
+    // -------------------------------------------------------------------------- input from nobody known
+
+    /// Counts what a connection without a session holds more of than before.
+    fn count_unknown(&mut self, id: u32, before: usize) {
+        let Some(connection) = self.connections.get(id as usize) else { return };
+        self.unknown_len += connection.unknown_len().saturating_sub(before);
+    }
+
+    /// Looks at what is really held, and ends those with the most until half of what may be is left: as much must come
+    /// again before the next look.
+    #[cold]
+    fn shed_unknown(&mut self, cx: &Cx<'_>) {
+        let held = self.connections.iter().map(|(id, connection)| (connection.unknown_len(), id as u32));
+        let mut held: Vec<(usize, u32)> = held.filter(|(len, _)| *len > 0).collect();
+        held.sort_unstable_by(|one, other| other.cmp(one));
+        let mut left: usize = held.iter().map(|(len, _)| len).sum();
+        for (len, id) in held {
+            if left <= UNKNOWN_INPUT_CORE_LEN_MAX / 2 {
+                break;
+            }
+            self.close(cx, id, &Close::RATE_LIMITED);
+            self.connections[id as usize].forget_input();
+            left -= len;
+        }
+        self.unknown_len = left;
     }
 }
 

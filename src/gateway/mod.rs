@@ -35,4 +35,5 @@ mod trail;
 pub use connection::Facts;
 pub use home::Liveboard;
 pub use hub::{Action, Adopted, Ask, Cx, Hub, Mail};
+pub use input::MayRead;
 pub use send::{FILL_LEN_MAX, Filled};

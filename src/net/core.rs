@@ -15,14 +15,14 @@ use super::http::{Backend, Upgrade};
 use super::listen::set_option;
 use super::pace::Share;
 use super::ready::ReadyQueue;
-use super::ring::{self, Ready, Ring};
+use super::ring::{self, Read, Ready, Ring};
 use super::waiting::Waiting;
 use crate::api::State;
 use crate::api::router::Router;
 use crate::domain::{Command, Refusal, Reply, Result};
 use crate::effect::password::{PasswordPool, Source};
 use crate::gateway::protocol::Close;
-use crate::gateway::{Action, Ask, Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard, Mail};
+use crate::gateway::{Action, Ask, Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard, Mail, MayRead};
 use crate::log::{NO_REPLY, Port};
 use crate::observe::{self, CoreMetrics, HashMetrics, HubWork, Phase, Watch, Work};
 use crate::runtime::clock::{Turn, monotonic_ns};
@@ -37,8 +37,8 @@ const RECEIVE_LEN: usize = 128 * 1024;
 const RECEIVE_COUNT_MAX: usize = 4;
 /// Bytes after which a turn reads no further sockets: a millisecond of what is thrown away, such as pings.
 const READ_LEN_MAX: u64 = 1024 * 1024;
-/// Sockets read per turn; at 3 to 8 µs each a turn stays near a millisecond when everybody beats at once.
-const READ_SOCKET_COUNT_MAX: usize = 256;
+/// Reads per turn, of all sockets; at 3 to 8 µs each a turn stays near a millisecond when everybody beats at once.
+const READ_COUNT_MAX: u64 = 256;
 /// Sessions that get their dispatches per turn; at 4 to 6 µs a send, about a millisecond. One event for 10,000 sessions
 /// would otherwise keep requests and heartbeats of everybody waiting for 50.
 const FLUSH_SESSION_COUNT_MAX: usize = 256;
@@ -98,18 +98,9 @@ enum Shutdown {
 struct Buffers {
     receive: Vec<u8>,
     send: Vec<u8>,
-    /// What sockets have told, not looked at yet.
+    /// Sockets that wait to be read.
     ready: ReadyQueue,
     dirty: Vec<u32>,
-    /// Sockets that had more to read than one turn allows.
-    again: Vec<(u32, u32, bool)>,
-}
-
-impl Buffers {
-    /// Whether sockets wait to be read.
-    fn is_waiting(&self) -> bool {
-        !self.ready.is_empty() || !self.again.is_empty()
-    }
 }
 
 impl Core {
@@ -136,7 +127,6 @@ impl Core {
                 send: Vec::with_capacity(64 * 1024),
                 ready: ReadyQueue::default(),
                 dirty: Vec::new(),
-                again: Vec::new(),
             }),
             shutdown: Cell::new(Shutdown::No),
             send_buffer_len: config.websocket_socket_send_buffer as i32,
@@ -241,7 +231,7 @@ impl Core {
     pub fn has_work(&self) -> bool {
         self.port.borrow().has_deliveries()
             || self.hub.borrow().has_work()
-            || self.buffers.borrow().is_waiting()
+            || !self.buffers.borrow().ready.is_empty()
             || !self.mailbox.borrow_mut().is_idle()
             || self.ring.borrow_mut().has_completions()
             || self.share.is_waited_for()
@@ -251,39 +241,38 @@ impl Core {
 
     fn read_sockets(&self, work: &mut Work) {
         let mut buffers = self.buffers.borrow_mut();
-        let Buffers { receive, ready, again, .. } = &mut *buffers;
-        {
-            let mut ring = self.ring.borrow_mut();
-            ring.submit();
-            ring.reap(|event, goes_on| ready.push(event, goes_on));
-        }
-        for (id, generation, ended) in std::mem::take(again) {
-            ready.push(Ready::Read { id, generation, ended }, true);
-        }
+        let Buffers { receive, ready, .. } = &mut *buffers;
+        self.reap(ready);
         self.with_cx(|cx, hub| hub.begin_reading(cx));
-        for count in 0..ready.len().min(READ_SOCKET_COUNT_MAX) {
+        let mut count = 0;
+        for _ in 0..ready.len() {
             // One at least: even beside a client that costs all there is others are heard.
-            if count > 0 && (self.hub.borrow().is_spent() || work.bytes_in >= READ_LEN_MAX) {
+            let is_enough = count >= READ_COUNT_MAX || work.bytes_in >= READ_LEN_MAX;
+            if count > 0 && (is_enough || self.hub.borrow().is_spent()) {
                 break;
             }
-            let (event, goes_on) = ready.pop().expect("counted above");
-            match event {
-                Ready::Read { id, generation, ended } => {
-                    if self.read_socket(id, generation, ended, receive, work) {
-                        again.push((id, generation, ended));
-                    }
-                    let fd = self.current(id, generation);
-                    if let (false, Some((fd, generation))) = (goes_on, fd) {
-                        self.ring.borrow_mut().watch(fd, id, generation);
-                    }
-                }
-                Ready::Write { id, generation } => {
-                    if self.current(id, generation).is_some() {
-                        self.hub.borrow_mut().writable(id);
-                    }
-                }
+            let Some((read, goes_on)) = ready.pop() else { break };
+            if self.read_socket(read, receive, work, &mut count) {
+                ready.push(read, true);
+            }
+            if let (false, Some((fd, generation))) = (goes_on, self.current(read.id, read.generation)) {
+                self.ring.borrow_mut().watch(fd, read.id, generation);
             }
         }
+    }
+
+    /// Takes what sockets have told. Those that take bytes again never wait for those that bring some.
+    fn reap(&self, ready: &mut ReadyQueue) {
+        let mut ring = self.ring.borrow_mut();
+        ring.submit();
+        ring.reap(|event, goes_on| match event {
+            Ready::Read(read) => ready.push(read, goes_on),
+            Ready::Write { id, generation } => {
+                if self.current(id, generation).is_some() {
+                    self.hub.borrow_mut().writable(id);
+                }
+            }
+        });
     }
 
     /// Descriptor and full generation, when the completion is not of an earlier connection in the slot.
@@ -294,13 +283,24 @@ impl Core {
     }
 
     /// Reads what is there; true when more may wait. A peer that has ended its side is read to the end: nothing
-    /// further would tell of it.
-    fn read_socket(&self, id: u32, generation: u32, ended: bool, buffer: &mut [u8], work: &mut Work) -> bool {
+    /// further would tell of it. `count`: how often sockets were read in this turn.
+    fn read_socket(&self, read: Read, buffer: &mut [u8], work: &mut Work, count: &mut u64) -> bool {
+        let Read { id, generation, ended } = read;
+        let effort = self.hub.borrow().effort();
         for _ in 0..RECEIVE_COUNT_MAX {
             let Some((fd, _)) = self.current(id, generation) else { return false };
-            if self.hub.borrow().has_unread(id) {
-                return true;
+            let may_read = self.hub.borrow().may_read(id, effort);
+            match may_read {
+                MayRead::Yes => {}
+                MayRead::Later => return true,
+                MayRead::Never => {
+                    if ended {
+                        self.with_cx(|cx, hub| hub.lost(cx, id));
+                    }
+                    return false;
+                }
             }
+            *count += 1;
             match ring::receive(fd, buffer) {
                 Ok(0) => {
                     self.with_cx(|cx, hub| hub.lost(cx, id));

@@ -1,4 +1,4 @@
-//! Sockets that have told of something, in the order in which they are heard.
+//! Sockets that have told of bytes, in the order in which they are heard.
 //!
 //! Invariant: a socket waits to be read once, however often it has told of bytes. A client that sends many small packets
 //! is one of the queue like everybody else; with a place for each packet it would be most of it.
@@ -7,35 +7,30 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashSet;
 
-use super::ring::Ready;
+use super::ring::Read;
 
 #[derive(Default)]
 pub struct ReadyQueue {
-    /// What happened, and whether its poll goes on.
-    events: VecDeque<(Ready, bool)>,
-    /// Slot and generation of those that wait to be read.
-    reads: FxHashSet<(u32, u32)>,
+    /// What was told, and whether its poll goes on.
+    events: VecDeque<(Read, bool)>,
+    /// Slot and generation of those that wait.
+    waiting: FxHashSet<(u32, u32)>,
 }
 
 impl ReadyQueue {
     /// An event joins at the end. Only one that says nothing new is left out: the end of a peer or of a poll is told
     /// once.
-    pub fn push(&mut self, event: Ready, goes_on: bool) {
-        if let Ready::Read { id, generation, ended } = event {
-            let is_new = self.reads.insert((id, generation));
-            if !is_new && goes_on && !ended {
-                return;
-            }
+    pub fn push(&mut self, read: Read, goes_on: bool) {
+        let is_new = self.waiting.insert((read.id, read.generation));
+        if is_new || !goes_on || read.ended {
+            self.events.push_back((read, goes_on));
         }
-        self.events.push_back((event, goes_on));
     }
 
-    pub fn pop(&mut self) -> Option<(Ready, bool)> {
-        let (event, goes_on) = self.events.pop_front()?;
-        if let Ready::Read { id, generation, .. } = event {
-            self.reads.remove(&(id, generation));
-        }
-        Some((event, goes_on))
+    pub fn pop(&mut self) -> Option<(Read, bool)> {
+        let (read, goes_on) = self.events.pop_front()?;
+        self.waiting.remove(&(read.id, read.generation));
+        Some((read, goes_on))
     }
 
     pub fn len(&self) -> usize {
@@ -51,8 +46,8 @@ impl ReadyQueue {
 mod tests {
     use super::*;
 
-    fn read(id: u32, generation: u32, ended: bool) -> Ready {
-        Ready::Read { id, generation, ended }
+    fn read(id: u32, generation: u32, ended: bool) -> Read {
+        Read { id, generation, ended }
     }
 
     #[test]
@@ -78,8 +73,6 @@ mod tests {
             (read(1, 7, true), true),
             (read(1, 7, false), false),
             (read(1, 8, false), true),
-            (Ready::Write { id: 1, generation: 7 }, false),
-            (Ready::Write { id: 1, generation: 7 }, false),
         ];
         events.into_iter().for_each(|(event, goes_on)| queue.push(event, goes_on));
         let mut left = Vec::new();
@@ -87,6 +80,6 @@ mod tests {
             left.push(event);
         }
         assert_eq!(left, events);
-        assert!(queue.is_empty() && queue.reads.is_empty());
+        assert!(queue.is_empty() && queue.waiting.is_empty());
     }
 }

@@ -20,10 +20,21 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 /// What happened to a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// There is something to read. `ended`: it is the last, the peer sends no more.
-    Read { id: u32, generation: u32, ended: bool },
+    Read(Read),
     /// It takes bytes again.
-    Write { id: u32, generation: u32 },
+    Write {
+        id: u32,
+        generation: u32,
+    },
+}
+
+/// There is something to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    pub id: u32,
+    pub generation: u32,
+    /// It is the last, the peer sends no more.
+    pub ended: bool,
 }
 
 pub struct Ring {
@@ -142,7 +153,7 @@ impl Ring {
             }
             let (id, generation) = (data as u32, (data >> 32) as u32 & GENERATION_MASK);
             let ready = match data & WRITE_BIT {
-                0 => Ready::Read { id, generation, ended: has_ended(result) },
+                0 => Ready::Read(Read { id, generation, ended: has_ended(result) }),
                 _ => Ready::Write { id, generation },
             };
             tell(ready, goes_on);
@@ -228,7 +239,7 @@ mod tests {
         let mut buffer = [0; 16];
         for _ in 0..3 {
             client.write_all(b"x").unwrap();
-            let ready = Ready::Read { id: 7, generation: 3, ended: false };
+            let ready = Ready::Read(Read { id: 7, generation: 3, ended: false });
             assert_eq!(reaped(&mut ring, 1), [(ready, true)]);
             assert_eq!(receive(fd, &mut buffer).unwrap(), 1);
             assert_eq!(receive(fd, &mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
@@ -240,7 +251,7 @@ mod tests {
         client.shutdown(std::net::Shutdown::Write).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(5));
         let last = reaped(&mut ring, 1).pop_back();
-        assert!(matches!(last, Some((Ready::Read { ended: true, .. }, _))), "{last:?}");
+        assert!(matches!(last, Some((Ready::Read(Read { ended: true, .. }), _))), "{last:?}");
         ring.unwatch(7, 3);
         ring.submit();
         let mut rest = VecDeque::new();

@@ -91,6 +91,11 @@ impl Decoder {
         self.partial.is_none()
     }
 
+    /// Bytes on the heap.
+    pub fn heap_len(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| size_of::<Partial>() + partial.bytes.capacity())
+    }
+
     /// Frames that ended no message, since the last call. Ask before and after the input is drained: a client that
     /// sends nothing but pieces is heard of no other way.
     pub fn take_fragment_count(&mut self) -> u32 {
