@@ -3,9 +3,10 @@
 //! A session keeps a handle per event it was sent (see [`super::trail`]); the bytes are here once. When the ring is over its bound
 //! the oldest events go; a session that would need them cannot resume (§4), which is correct, only slower.
 //!
-//! Lists of members are as long as a client asks for. They have a bound of their own, in all and for each session:
-//! whoever asks for many pushes out nothing but his own.
+//! Lists of members are as long as a client asks for. They have a bound of their own, in all and for each session, and
+//! those of the session with the most go first: whoever asks for many pushes out nothing but his own.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -88,13 +89,21 @@ impl Replay {
         while self.private.get(&slot).is_some_and(|own| own.len > own_max && own.handles.len() > 1) {
             self.drop_oldest(slot);
         }
-        while let Some(&(oldest, slot)) = self.private_order.front()
-            && self.private_len > self.private_max
-            && oldest != handle
-        {
-            self.drop_oldest(slot);
+        while self.private_len > self.private_max {
+            match self.with_most() {
+                Some(slot) if self.private[&slot].handles[0] != handle => self.drop_oldest(slot),
+                // It is alone more than all may be, and is still to be sent.
+                _ => break,
+            }
         }
         handle
+    }
+
+    /// The session with the most of its own; of several the one with the oldest.
+    fn with_most(&self) -> Option<u32> {
+        let age = |own: &Private| Reverse(own.handles[0].wrapping_sub(self.base));
+        let most = self.private.iter().max_by_key(|(_, own)| (own.len, age(own)));
+        most.map(|(slot, _)| *slot)
     }
 
     /// A session has ended: nobody needs what was for it alone.
@@ -222,13 +231,20 @@ mod tests {
         assert!(lists[1_000 - kept..].iter().all(|&handle| replay.get(handle).is_some()));
         replay.forget(1);
         assert_eq!(replay.private_len, 10_000);
-        // Many sessions together keep to their bound as well, the oldest lists go first.
+        // Many sessions together keep to their bound as well; of as long lists the oldest go first.
         let lists: Vec<Handle> = (10..110)
             .map(|slot| replay.push_private(slot, EventName::GuildMembersChunk, list.clone()))
             .collect();
         assert!(replay.private_len <= (1 << 20) / PRIVATE_REPLAY_PART);
         assert!(replay.get(shared).is_some() && replay.get(others).is_none());
         assert!(replay.get(lists[0]).is_none() && replay.get(lists[99]).is_some());
+        // However many those are who ask for much: whoever has little keeps it.
+        let little = replay.push_private(7, EventName::GuildMembersChunk, list.clone());
+        for turn in 0..2_000 {
+            replay.push_private(1_000 + turn % 20, EventName::GuildMembersChunk, list.clone());
+        }
+        assert!(replay.private_len <= (1 << 20) / PRIVATE_REPLAY_PART);
+        assert!(replay.get(little).is_some());
         // The ring pushes them out like everything else.
         for _ in 0..2_000 {
             replay.push(EventName::TypingStart, list.clone());
