@@ -538,14 +538,14 @@ impl Backend for Core {
     fn upgrade(&self, fd: OwnedFd, upgrade: Upgrade) {
         let raw = fd.as_raw_fd();
         let _ = set_option(raw, libc::SOL_SOCKET, libc::SO_SNDBUF, self.send_buffer_len);
+        let Upgrade { facts, mut leftover, admitted } = upgrade;
         let facts = Facts {
-            host: upgrade.host.into(),
-            secure: upgrade.is_https,
-            ip: upgrade.ip,
-            version_unknown: !version_is_known(&upgrade.query),
-            is_counted: upgrade.admitted.keep(),
+            host: facts.host.into(),
+            secure: facts.is_https,
+            ip: facts.ip,
+            version_unknown: !version_is_known(&facts.query),
+            is_counted: admitted.keep(),
         };
-        let mut leftover = upgrade.leftover;
         self.with_cx(|cx, hub| {
             let id = hub.open(cx, fd.into_raw_fd(), facts);
             let generation = hub.generation(id).expect("the connection was just opened");

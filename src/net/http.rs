@@ -451,7 +451,7 @@ impl<B: Backend> Connection<B> {
         let fd = stream.into_raw_fd();
         // SAFETY: `into_raw_fd` gave up the open descriptor; nobody else closes it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        backend.upgrade(fd, facts.with(leftover, admitted));
+        backend.upgrade(fd, Upgrade { facts, leftover, admitted });
     }
 }
 

@@ -16,8 +16,8 @@ use crate::limits::MIB;
 use crate::net::admission::Admission;
 use crate::net::pace::Share;
 
-/// What the test double reports of an upgrade: leftover, query, host, user agent.
-type Seen = (Vec<u8>, String, String, String);
+/// What the test double reports of an upgrade: leftover, query, host.
+type Seen = (Vec<u8>, String, String);
 
 struct Double {
     harness: Harness,
@@ -56,7 +56,7 @@ impl Backend for Double {
     fn handled(&self, _: u64, _: &'static str, _: u64) {}
 
     fn upgrade(&self, fd: OwnedFd, upgrade: Upgrade) {
-        let seen = (upgrade.leftover, upgrade.query, upgrade.host, upgrade.user_agent);
+        let seen = (upgrade.leftover, upgrade.facts.query, upgrade.facts.host);
         self.upgraded.borrow().send((fd, seen)).unwrap();
     }
 }
@@ -353,7 +353,7 @@ fn hands_gateway_sockets_over() {
     assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
     assert!(answer.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{answer}");
     let (fd, seen) = server.upgraded.recv_timeout(Duration::from_secs(5)).unwrap();
-    let want = (b"frames".to_vec(), "v=10".into(), "chat.example".into(), "test/1".into());
+    let want = (b"frames".to_vec(), "v=10".into(), "chat.example".into());
     assert_eq!(seen, want);
     // The socket is alive in both directions, and nobody else holds it.
     let mut other = Client::from(fd);

@@ -11,40 +11,27 @@ use crate::domain::{Error, Refusal};
 use crate::observe::log_request;
 use crate::wire::http::{Head, subprotocol, switching_protocols, websocket_key};
 
-/// What the gateway learns from the request that opened a connection.
+/// What the gateway takes over.
 #[derive(Debug)]
 pub struct Upgrade {
+    pub facts: Facts,
+    /// What followed the request in the same read.
+    pub leftover: Vec<u8>,
+    /// Keep it as long as the connection: it holds its place in `http.connections_max`.
+    pub admitted: Admitted,
+}
+
+/// What it learns from the request that opened a connection.
+#[derive(Debug)]
+pub struct Facts {
     /// The client's address, by the rules for proxies.
     pub ip: IpAddr,
     /// As sent; empty when there was none.
     pub host: String,
     /// The client speaks TLS to a proxy.
     pub is_https: bool,
-    pub user_agent: String,
     /// Undecoded, without the `?`.
     pub query: String,
-    /// What followed the request in the same read.
-    pub leftover: Vec<u8>,
-    /// Keep it as long as the connection: it holds its place in `http.connections_max`.
-    pub admitted: Admitted,
-    pub request_id: u64,
-}
-
-/// The parts of an [`Upgrade`] that come from the request.
-pub(super) struct Facts {
-    pub(super) ip: IpAddr,
-    pub(super) host: String,
-    pub(super) is_https: bool,
-    pub(super) user_agent: String,
-    pub(super) query: String,
-    pub(super) request_id: u64,
-}
-
-impl Facts {
-    pub(super) fn with(self, leftover: Vec<u8>, admitted: Admitted) -> Upgrade {
-        let Facts { ip, host, is_https, user_agent, query, request_id } = self;
-        Upgrade { ip, host, is_https, user_agent, query, leftover, admitted, request_id }
-    }
 }
 
 impl Socket {
@@ -56,17 +43,12 @@ impl Socket {
                 let date = self.date(state);
                 switching_protocols(self.room(), key, &date, subprotocol(head));
                 state.metrics.http_request(101);
-                let text = |name: &str| {
-                    let value = head.header(name).unwrap_or_default();
-                    String::from_utf8_lossy(value).into_owned()
-                };
+                let host = head.header("host").unwrap_or_default();
                 let facts = Facts {
                     ip: state.proxies.client(peer, head),
-                    host: text("host"),
+                    host: String::from_utf8_lossy(host).into_owned(),
                     is_https: TrustedProxies::is_https(head),
-                    user_agent: text("user-agent"),
                     query: head.target.query.0.to_string(),
-                    request_id: form.request_id,
                 };
                 (101, Some(Box::new(facts)))
             }
