@@ -142,6 +142,12 @@ pub struct Unread {
     pub at: usize,
 }
 
+impl Busy {
+    fn input_len(&self) -> usize {
+        self.decoder.heap_len() + self.unread.as_ref().map_or(0, |unread| unread.bytes.capacity())
+    }
+}
+
 // Paid by every idle session.
 const _: () = assert!(PagedSlab::<Connection>::ENTRY_LEN <= 72);
 
@@ -248,10 +254,7 @@ impl Connection {
 
     /// Bytes of input that it holds while nobody knows whose it is.
     pub fn unknown_len(&self) -> usize {
-        let of = |busy: &Busy| {
-            busy.decoder.heap_len() + busy.unread.as_ref().map_or(0, |unread| unread.bytes.capacity())
-        };
-        if self.session == NONE { self.in_flight().map_or(0, of) } else { 0 }
+        if self.session == NONE { self.in_flight().map_or(0, Busy::input_len) } else { 0 }
     }
 
     /// Gives back what holds nothing any more.
@@ -282,13 +285,12 @@ impl Connection {
         self.settle();
     }
 
-    /// Bytes it holds on the heap, without what the codec keeps of a message that is not whole.
+    /// Bytes it holds on the heap.
     pub fn heap_len(&self) -> usize {
         let of = |busy: &Busy| {
-            let unread_len = busy.unread.as_ref().map_or(0, |unread| unread.bytes.capacity());
-            size_of::<Busy>() + busy.out.capacity() + unread_len + busy.deflate.heap_len()
+            size_of::<Busy>() + busy.out.capacity() + busy.input_len() + busy.deflate.heap_len()
         };
-        self.busy.as_deref().map_or(0, of)
+        self.in_flight().map_or(0, of)
     }
 
     /// Takes messages from the inbound allowance: `per_minute` messages at once, refilled evenly; 0 = no limit.

@@ -2,7 +2,8 @@
 //!
 //! Tables are counted whole, by capacity. What single sessions and connections hold on the heap is looked at a few
 //! sessions at a time, round and round; the mean of a round stands for all. Not counted: the replay ring (it has a
-//! figure of its own), permissions computed per class, messages that have arrived in part, and the allocator's rounding.
+//! figure of its own), permissions computed per class, what connections without a session hold, and the allocator's
+//! rounding.
 
 use super::connection::{Connection, Ms};
 use super::hub::Hub;
@@ -50,6 +51,8 @@ impl Hub {
             + self.wheel.count() * WHEEL_ENTRY_LEN
             + lists * size_of::<u32>()
             + (self.closing.capacity() + self.stalled.capacity()) * size_of::<(Ms, u32, u32)>()
+            + self.unread.capacity() * size_of::<(u32, u32)>()
+            + self.expiries.capacity() * size_of::<(u64, u32, u32)>()
             + self.expiring.capacity() * size_of::<(Ms, u32, SessionId)>()
     }
 
