@@ -255,7 +255,7 @@ impl Local {
 
     /// Commits a batch, or as much of it as one transaction takes, and returns the rest.
     fn process(&mut self, mut batch: Batch) -> Batch {
-        let room = self.store.room();
+        let room = self.room();
         let mut rest = Batch::new();
         match self.commit(&batch, room) {
             Ok((replies, outputs)) => {
@@ -295,6 +295,17 @@ impl Local {
         self.metrics.commands.add(batch.len() as u64);
         self.metrics.batch_len.record(batch.len() as u64);
         rest
+    }
+
+    /// What may be written. Where the state of the last sync is what keeps the file from being used again, the next
+    /// sync is due now.
+    fn room(&mut self) -> Room {
+        let room = self.store.room();
+        if room == Room::Plenty || !self.unsynced || !self.store.is_held_by_itself() {
+            return room;
+        }
+        self.sync();
+        self.store.room()
     }
 
     fn refuse(&mut self, batch: &[(Origin, Command)], refusal: Refusal) {
@@ -398,17 +409,21 @@ impl Local {
     fn sync_if_due(&mut self, stopping: bool) {
         let Some(interval) = self.options.sync_interval else { return };
         if self.unsynced && (stopping || self.last_sync.elapsed() >= interval) {
-            let begun = Instant::now();
-            let synced = self.store.sync();
-            self.metrics.sync_ns.record(begun.elapsed().as_nanos() as u64);
-            match synced {
-                Ok(()) => self.unsynced = false,
-                Err(error) => {
-                    self.failed(&WriteError::Failed(format!("sync: {error}")), Room::Plenty);
-                }
-            }
-            self.last_sync = Instant::now();
+            self.sync();
         }
+    }
+
+    fn sync(&mut self) {
+        let begun = Instant::now();
+        let synced = self.store.sync();
+        self.metrics.sync_ns.record(begun.elapsed().as_nanos() as u64);
+        match synced {
+            Ok(()) => self.unsynced = false,
+            Err(error) => {
+                self.failed(&WriteError::Failed(format!("sync: {error}")), Room::Plenty);
+            }
+        }
+        self.last_sync = Instant::now();
     }
 
     /// A change was refused or could not be committed: tells of it if that is new, and returns why.
@@ -631,6 +646,27 @@ mod tests {
             }
         });
         assert!(port.next_delivery().is_none());
+    }
+
+    #[test]
+    fn a_state_of_the_last_sync_that_holds_the_file_is_synced_not_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_path_buf();
+        let store = store::Options { path, map_size: 1 << 20, sync: Sync::Interval, readers_max: 64 };
+        let store = Arc::new(Store::open(&store).unwrap());
+        let wake = Arc::new(Wake::new().unwrap());
+        let options = Options { sync_interval: Some(Duration::from_secs(3_600)), ..options() };
+        let (mut ports, mut state) = Local::new(store.clone(), options, &[wake], Arc::default());
+        for change in 0..2_000 {
+            let edit = MessagingEdit { max_message_length: Some(change), ..MessagingEdit::default() };
+            ports[0].submit(Command::new(UserId(change % 50), edit.into()), 0).unwrap();
+            let batch = state.take_batch();
+            assert!(state.process(batch).is_empty());
+            let replies = ports[0].next_delivery().unwrap().replies;
+            assert_eq!(replies, [(0, Ok(Reply::Done))], "change {change} of a store that holds 50 records");
+        }
+        // Some ten pages for each of the transactions that may pass before it is seen.
+        assert!(store.usage().0 < 16 << 20, "{:?}", store.usage());
     }
 
     #[test]

@@ -185,6 +185,13 @@ impl Store {
         file >= size && self.used() < size && self.pinned_by().is_some()
     }
 
+    /// Whether the snapshot that keeps pages from being used again is one of this process: the state of the last
+    /// sync, or a batch that a core has not taken yet.
+    pub fn is_held_by_itself(&self) -> bool {
+        self.pinned_by().is_some()
+            && self.oldest_reader().is_some_and(|reader| reader.process == std::process::id())
+    }
+
     /// Bytes of the map beyond the end of the file.
     fn fresh(&self) -> u64 {
         let info = self.env.info();
