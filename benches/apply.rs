@@ -7,8 +7,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use plexichat::domain::chat::reaction::ReactionAdd;
 use plexichat::domain::permission::access;
-use plexichat::domain::reaction::ReactionAdd;
 use plexichat::domain::{Command, Op};
 use plexichat::id::UserId;
 

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use plexichat::domain::message_view::{Viewer, Writer};
+use plexichat::domain::chat::message_view::{Viewer, Writer};
 use plexichat::wire::http::{
     BodyDecoder, ResponseHead, ResponseOptions, header_slots, http_date, parse_head,
 };

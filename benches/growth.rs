@@ -5,13 +5,13 @@
 
 use std::time::{Duration, Instant};
 
-use plexichat::domain::channel::ChannelEdit;
-use plexichat::domain::invite::{InviteCreate, InviteUse};
-use plexichat::domain::member::MemberLeave;
-use plexichat::domain::message::MessageDelete;
-use plexichat::domain::read_mark::{unread_count, write_unread_counts};
-use plexichat::domain::role::RoleEdit;
-use plexichat::domain::sweep::Sweep;
+use plexichat::domain::chat::message::MessageDelete;
+use plexichat::domain::chat::read_mark::{unread_count, write_unread_counts};
+use plexichat::domain::community::channel::ChannelEdit;
+use plexichat::domain::community::invite::{InviteCreate, InviteUse};
+use plexichat::domain::community::member::MemberLeave;
+use plexichat::domain::community::role::RoleEdit;
+use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::{Audience, Change, Command, Event, EventName, Machine, Now, Output, Reply, intent};
 use plexichat::gateway::{FILL_LEN_MAX, Filled};
 use plexichat::id::{ChannelId, MessageId, RoleId, UserId};

@@ -11,7 +11,7 @@ use plexichat::api::limiter::{LimitRequest, Principal, RuleId, Verdict};
 use plexichat::api::rate_limit::new_limiter;
 use plexichat::api::router::{Found, Router};
 use plexichat::config::Config;
-use plexichat::domain::credential::verify;
+use plexichat::domain::identity::credential::verify;
 use plexichat::runtime::clock::Turn;
 use plexichat::wire::http::{Method, Query, Target};
 

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use plexichat::api::routes;
-use plexichat::domain::audit::ACTIONS;
 use plexichat::domain::command::CODES;
+use plexichat::domain::community::audit::ACTIONS;
 use plexichat::domain::error::REFUSALS;
 use plexichat::domain::{EventName, intent, permission};
 use plexichat::gateway::protocol::{CLOSES, OPS};

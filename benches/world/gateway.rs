@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plexichat::config::Config;
-use plexichat::domain::credential::hash_secret;
+use plexichat::domain::identity::credential::hash_secret;
 use plexichat::domain::permission::EVERYONE_DEFAULT;
 use plexichat::domain::{Audience, Command, Event, EventName, Machine, Now, Op, Output, Reply, intent};
 use plexichat::gateway::{Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard};

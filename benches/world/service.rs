@@ -9,7 +9,7 @@ use plexichat::api::rate_limit::new_limiter;
 use plexichat::api::router::Router;
 use plexichat::api::{Request, State};
 use plexichat::config::Config;
-use plexichat::domain::presence::Liveness;
+use plexichat::domain::social::presence::Liveness;
 use plexichat::runtime::clock::Turn;
 use plexichat::runtime::wake::Wake;
 use plexichat::wire::http::{ResponseOptions, header_slots, http_date, parse_head};

@@ -3,12 +3,13 @@
 use memchr::{memchr, memchr2};
 
 use super::ctx::Principal;
-use crate::domain::{Refusal, Result, credential, token};
+use crate::domain::identity::{credential, token};
+use crate::domain::{Refusal, Result};
 use crate::store::Read;
 use crate::store::records::ArchivedUser;
 use crate::wire::http::Head;
 
-pub use crate::domain::credential::{hash_secret, require_usable};
+pub use crate::domain::identity::credential::{hash_secret, require_usable};
 
 /// The token of a request: `Bearer` or `Bot`, one header, no list.
 ///

@@ -1,8 +1,8 @@
 //! What becomes of times, pauses and lives when somebody sets the clock.
 
-use super::fixture::{Account, PASSWORD, login, register, text_at};
+use super::testing::fixture::{Account, PASSWORD, login, register, text_at};
 use super::testing::{Harness, START_MS};
-use crate::domain::sweep::Sweep;
+use crate::domain::housekeeping::sweep::Sweep;
 use crate::domain::view::username;
 use crate::domain::{Command, Reply};
 use crate::id::{ServerId, UserId};

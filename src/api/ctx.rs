@@ -43,7 +43,7 @@ pub struct Principal {
     pub token_id: TokenId,
     /// A [`crate::store::records::tier`] code.
     pub tier: u8,
-    /// The last use that is stored of the session is a minute old: see [`super::auth::touch`].
+    /// The last use that is stored of the session is a minute old: see [`super::touch::touch`].
     pub touch_due: bool,
 }
 

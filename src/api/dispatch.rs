@@ -366,7 +366,7 @@ mod tests {
             assert_eq!(response.payer, Some(address), "{line}: {}", response.status);
         }
         let harness = Harness::default();
-        let alice = super::super::fixture::register(&harness, "alice");
+        let alice = super::super::testing::fixture::register(&harness, "alice");
         let head = format!(
             "GET /api/v1/users/@me HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {}\r\n\r\n",
             alice.token

@@ -6,54 +6,32 @@
 
 pub mod absent;
 pub mod address;
-pub mod auth;
 pub mod authenticate;
-pub mod avatars;
-pub mod bans;
 pub mod body;
-pub mod channels;
+pub mod chat;
+pub mod community;
 pub mod cors;
 pub mod ctx;
 pub mod dispatch;
-pub mod dms;
-pub mod embeds;
-pub mod invites;
+pub mod identity;
 pub mod limiter;
-mod lockout;
-pub mod members;
-pub mod messages;
+pub mod media;
 pub mod openapi;
-pub mod pins;
-pub mod presence;
+pub mod pages;
 pub mod rate_limit;
-pub mod reactions;
-pub mod read_marks;
-pub mod relationships;
-pub mod roles;
 pub mod router;
 pub mod routes;
-pub mod rules;
-pub mod servers;
-pub mod settings;
+pub mod service;
+pub mod social;
 pub mod state;
-pub mod system;
 pub mod texts;
-pub mod typing;
+pub mod touch;
 pub mod unsent;
-pub mod users;
 
 #[cfg(test)]
 mod clock_tests;
 #[cfg(test)]
-pub mod fixture;
-#[cfg(test)]
-mod message_world;
-#[cfg(test)]
-mod server_world;
-#[cfg(test)]
 pub mod testing;
-#[cfg(test)]
-mod writing_tests;
 
 pub use body::Body;
 pub use ctx::{Ctx, Principal, Request, Response, Step};
@@ -61,9 +39,9 @@ pub use state::State;
 
 #[cfg(test)]
 mod tests {
-    use super::fixture::register;
     use super::routes::ROUTES;
     use super::testing::Harness;
+    use super::testing::fixture::register;
 
     /// Texts nobody means, longer than any key of the store among them.
     fn hostile() -> Vec<String> {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::address::TrustedProxies;
-use super::auth::Touches;
 use super::cors::Cors;
 use super::limiter::Limiter;
-use super::system::Pages;
+use super::pages::Pages;
+use super::touch::Touches;
 use super::unsent::Unsent;
 use crate::config::Config;
-use crate::domain::presence::Liveness;
+use crate::domain::social::presence::Liveness;
 use crate::domain::version::Versions;
 use crate::domain::{Event, Now};
 use crate::id::UserId;

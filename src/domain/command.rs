@@ -24,9 +24,9 @@ impl Command {
 }
 
 macro_rules! commands {
-    ($($code:literal $name:ident($module:ident::$type:ident) => $apply:ident $(, $isolated:ident)?;)*) => {
+    ($($code:literal $name:ident($area:ident::$module:ident::$type:ident) => $apply:ident $(, $isolated:ident)?;)*) => {
         #[derive(Clone, Debug, PartialEq)]
-        pub enum Op { $($name(super::$module::$type)),* }
+        pub enum Op { $($name(super::$area::$module::$type)),* }
 
         /// Code and name of every command, and whether it is isolated; for the golden file.
         pub const CODES: &[(u16, &str, bool)] =
@@ -42,15 +42,15 @@ macro_rules! commands {
             }
         }
 
-        $(impl From<super::$module::$type> for Op {
-            fn from(op: super::$module::$type) -> Op {
+        $(impl From<super::$area::$module::$type> for Op {
+            fn from(op: super::$area::$module::$type) -> Op {
                 Op::$name(op)
             }
         })*
 
         /// Runs one command. Everything is checked before the first write, so a refusal leaves no trace.
         pub(super) fn dispatch(machine: &mut Machine<'_, '_>, actor: UserId, op: &Op) -> Result<Reply> {
-            match op { $(Op::$name(op) => super::$module::$apply(machine, actor, op)),* }
+            match op { $(Op::$name(op) => super::$area::$module::$apply(machine, actor, op)),* }
         }
     };
     (@isolated isolated) => { true };
@@ -59,60 +59,60 @@ macro_rules! commands {
 
 commands! {
     // 1–39 accounts: account.rs token.rs setting.rs relationship.rs presence.rs dm.rs
-    1 Register(account::Register) => register;
-    2 ProfileEdit(account::ProfileEdit) => profile_edit;
-    3 AccountDelete(account::AccountDelete) => account_delete;
-    4 LoginFailed(account::LoginFailed) => login_failed;
-    5 TokenCreate(token::TokenCreate) => token_create;
-    6 TokenTouch(token::TokenTouch) => token_touch;
-    7 TokenRevoke(token::TokenRevoke) => token_revoke;
-    8 TokenRevokeAll(token::TokenRevokeAll) => token_revoke_all;
-    9 SettingsPut(setting::SettingsPut) => settings_put;
-    10 SettingDelete(setting::SettingDelete) => setting_delete;
-    11 MessagingEdit(setting::MessagingEdit) => messaging_edit;
-    12 FriendRequest(relationship::FriendRequest) => friend_request;
-    13 FriendAccept(relationship::FriendAccept) => friend_accept;
-    14 RelationshipRemove(relationship::RelationshipRemove) => relationship_remove;
-    15 Block(relationship::Block) => block;
-    16 PresenceSet(presence::PresenceSet) => presence_set;
-    17 DmOpen(dm::DmOpen) => dm_open;
-    18 NotesOpen(dm::NotesOpen) => notes_open;
+    1 Register(identity::account::Register) => register;
+    2 ProfileEdit(identity::account::ProfileEdit) => profile_edit;
+    3 AccountDelete(identity::account::AccountDelete) => account_delete;
+    4 LoginFailed(identity::account::LoginFailed) => login_failed;
+    5 TokenCreate(identity::token::TokenCreate) => token_create;
+    6 TokenTouch(identity::token::TokenTouch) => token_touch;
+    7 TokenRevoke(identity::token::TokenRevoke) => token_revoke;
+    8 TokenRevokeAll(identity::token::TokenRevokeAll) => token_revoke_all;
+    9 SettingsPut(social::setting::SettingsPut) => settings_put;
+    10 SettingDelete(social::setting::SettingDelete) => setting_delete;
+    11 MessagingEdit(social::setting::MessagingEdit) => messaging_edit;
+    12 FriendRequest(social::relationship::FriendRequest) => friend_request;
+    13 FriendAccept(social::relationship::FriendAccept) => friend_accept;
+    14 RelationshipRemove(social::relationship::RelationshipRemove) => relationship_remove;
+    15 Block(social::relationship::Block) => block;
+    16 PresenceSet(social::presence::PresenceSet) => presence_set;
+    17 DmOpen(social::dm::DmOpen) => dm_open;
+    18 NotesOpen(social::dm::NotesOpen) => notes_open;
 
     // 40–79 servers: server.rs member.rs role.rs ban.rs channel.rs invite.rs
-    40 ServerCreate(server::ServerCreate) => server_create;
-    41 ServerEdit(server::ServerEdit) => server_edit;
-    42 ServerDelete(server::ServerDelete) => server_delete, isolated;
-    43 MemberLeave(member::MemberLeave) => member_leave;
-    44 MemberKick(member::MemberKick) => member_kick;
-    45 MemberExpire(member::MemberExpire) => member_expire;
-    46 MemberRoleAdd(member::MemberRoleAdd) => member_role_add, isolated;
-    47 MemberRoleRemove(member::MemberRoleRemove) => member_role_remove, isolated;
-    48 RoleCreate(role::RoleCreate) => role_create;
-    49 RoleEdit(role::RoleEdit) => role_edit, isolated;
-    50 RoleDelete(role::RoleDelete) => role_delete, isolated;
-    51 BanCreate(ban::BanCreate) => ban_create;
-    52 BanDelete(ban::BanDelete) => ban_delete;
-    53 BanMessagesDelete(ban::BanMessagesDelete) => ban_messages_delete;
-    54 ChannelCreate(channel::ChannelCreate) => channel_create;
-    55 ChannelEdit(channel::ChannelEdit) => channel_edit;
-    56 ChannelDelete(channel::ChannelDelete) => channel_delete;
-    57 InviteCreate(invite::InviteCreate) => invite_create;
-    58 InviteUse(invite::InviteUse) => invite_use;
-    59 InviteDelete(invite::InviteDelete) => invite_delete;
+    40 ServerCreate(community::server::ServerCreate) => server_create;
+    41 ServerEdit(community::server::ServerEdit) => server_edit;
+    42 ServerDelete(community::server::ServerDelete) => server_delete, isolated;
+    43 MemberLeave(community::member::MemberLeave) => member_leave;
+    44 MemberKick(community::member::MemberKick) => member_kick;
+    45 MemberExpire(community::member::MemberExpire) => member_expire;
+    46 MemberRoleAdd(community::member::MemberRoleAdd) => member_role_add, isolated;
+    47 MemberRoleRemove(community::member::MemberRoleRemove) => member_role_remove, isolated;
+    48 RoleCreate(community::role::RoleCreate) => role_create;
+    49 RoleEdit(community::role::RoleEdit) => role_edit, isolated;
+    50 RoleDelete(community::role::RoleDelete) => role_delete, isolated;
+    51 BanCreate(community::ban::BanCreate) => ban_create;
+    52 BanDelete(community::ban::BanDelete) => ban_delete;
+    53 BanMessagesDelete(community::ban::BanMessagesDelete) => ban_messages_delete;
+    54 ChannelCreate(community::channel::ChannelCreate) => channel_create;
+    55 ChannelEdit(community::channel::ChannelEdit) => channel_edit;
+    56 ChannelDelete(community::channel::ChannelDelete) => channel_delete;
+    57 InviteCreate(community::invite::InviteCreate) => invite_create;
+    58 InviteUse(community::invite::InviteUse) => invite_use;
+    59 InviteDelete(community::invite::InviteDelete) => invite_delete;
 
     // 80–119 messages: message.rs reaction.rs pin.rs read_mark.rs
-    80 MessageCreate(message::MessageCreate) => message_create;
-    81 MessageEdit(message::MessageEdit) => message_edit;
-    82 MessageDelete(message::MessageDelete) => message_delete;
-    85 ReactionAdd(reaction::ReactionAdd) => reaction_add;
-    86 ReactionRemove(reaction::ReactionRemove) => reaction_remove;
-    90 MessagePin(pin::MessagePin) => message_pin;
-    91 MessageUnpin(pin::MessageUnpin) => message_unpin;
-    95 ChannelAck(read_mark::ChannelAck) => channel_ack;
-    96 ChannelsAck(read_mark::ChannelsAck) => channels_ack;
+    80 MessageCreate(chat::message::MessageCreate) => message_create;
+    81 MessageEdit(chat::message::MessageEdit) => message_edit;
+    82 MessageDelete(chat::message::MessageDelete) => message_delete;
+    85 ReactionAdd(chat::reaction::ReactionAdd) => reaction_add;
+    86 ReactionRemove(chat::reaction::ReactionRemove) => reaction_remove;
+    90 MessagePin(chat::pin::MessagePin) => message_pin;
+    91 MessageUnpin(chat::pin::MessageUnpin) => message_unpin;
+    95 ChannelAck(chat::read_mark::ChannelAck) => channel_ack;
+    96 ChannelsAck(chat::read_mark::ChannelsAck) => channels_ack;
 
     // 120– housekeeping: sweep.rs
-    120 Sweep(sweep::Sweep) => sweep, isolated;
+    120 Sweep(housekeeping::sweep::Sweep) => sweep, isolated;
 }
 
 impl Op {
@@ -147,9 +147,9 @@ impl Op {
 
 #[cfg(test)]
 mod tests {
-    use super::super::account::{AccountDelete, PasswordChange, ProfileEdit};
-    use super::super::credential::Secret;
-    use super::super::token::{NewToken, TokenCreate};
+    use super::super::identity::account::{AccountDelete, PasswordChange, ProfileEdit};
+    use super::super::identity::credential::Secret;
+    use super::super::identity::token::{NewToken, TokenCreate};
     use super::*;
     use crate::id::TokenId;
 

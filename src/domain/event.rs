@@ -8,6 +8,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::id::{ChannelId, ServerId, TokenId, UserId};
+use crate::wire::json::Object;
 
 macro_rules! event_names {
     ($($name:ident = $text:literal;)*) => {
@@ -132,6 +133,13 @@ impl Event {
         self.except = Some(user_id);
         self
     }
+}
+
+/// JSON of an event's `d`.
+pub(super) fn payload(write: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(&mut Object::new(&mut out));
+    out
 }
 
 /// How a login token ended; decides what its gateway sessions are told.

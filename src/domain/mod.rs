@@ -4,39 +4,20 @@
 //! Invariant: state changes only through [`Machine::apply`], which is deterministic: no clock, no randomness, no
 //! iteration over hash maps, no floats, no configuration, no I/O. Limits that a command depends on stand in it.
 
-pub mod account;
-pub mod audit;
-pub mod ban;
-pub mod channel;
+pub mod chat;
 pub mod command;
-pub mod credential;
-pub mod dm;
+pub mod community;
 pub mod error;
 pub mod event;
-pub mod invite;
-pub mod ledger;
+pub mod housekeeping;
+pub mod identity;
 pub mod machine;
-pub mod member;
-pub mod message;
-pub mod message_view;
 pub mod ordering;
 pub mod permission;
-pub mod pin;
-pub mod presence;
-pub mod reaction;
-pub mod read_mark;
-pub mod relationship;
-pub mod role;
-pub mod server;
-pub mod setting;
-pub mod sweep;
-pub mod tier;
+pub mod social;
 pub mod time;
-pub mod token;
-pub mod typing;
 pub mod version;
 pub mod view;
-pub mod writing;
 
 pub use command::{Command, Op};
 pub use error::{Error, Refusal, Result};

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use super::error::{Refusal, Result};
 use super::time::Offset;
 use crate::id::UserId;
 use crate::store::Read;
@@ -72,4 +73,13 @@ pub fn username(read: Read<'_>, id: UserId) -> &str {
         return "System";
     }
     read.get(USERS, id).map_or("Deleted User", |user| user.username.as_str())
+}
+
+/// The account, unless it never existed or was purged.
+///
+/// # Errors
+/// 404 in those cases.
+pub fn existing(read: Read<'_>, id: UserId) -> Result<&ArchivedUser> {
+    let user = read.get(USERS, id).filter(|user| user.state != account::PURGED);
+    user.ok_or_else(|| Refusal::UserNotFound.into())
 }

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use super::hub::{Action, Cx, ENDED_PER_TICK, Hub};
 use super::protocol::Close;
 use crate::domain::Command;
-use crate::domain::member::{MemberExpire, role_ids};
+use crate::domain::community::member::{MemberExpire, role_ids};
 use crate::id::{ServerId, UserId};
 use crate::store::tables::{MEMBERS, TEMPORARY_MEMBERS, TOKENS};
 

@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::by_user::ByUser;
 use super::survey::map_len;
-use crate::domain::presence::{Liveness, visible_status};
+use crate::domain::social::presence::{Liveness, visible_status};
 use crate::domain::{Audience, Event, EventName, intent};
 use crate::id::UserId;
 use crate::limits::{PRESENCE_BURST, PRESENCE_INTERVAL_MS};

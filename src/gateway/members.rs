@@ -11,8 +11,8 @@
 
 use super::hub::{Cx, Hub};
 use super::protocol::Close;
-use crate::domain::member::{find_some, write_chunk_member};
-use crate::domain::presence::{Moment, shown_outside};
+use crate::domain::community::member::{find_some, write_chunk_member};
+use crate::domain::social::presence::{Moment, shown_outside};
 use crate::domain::{EventName, intent};
 use crate::id::{RoleId, ServerId, UserId};
 use crate::store::Read;

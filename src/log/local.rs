@@ -496,8 +496,8 @@ fn fits(room: Room, command: &Command) -> bool {
 mod tests {
     use super::*;
     use crate::domain::Op;
-    use crate::domain::setting::{MessagingEdit, SettingDelete};
-    use crate::domain::sweep::Sweep;
+    use crate::domain::housekeeping::sweep::Sweep;
+    use crate::domain::social::setting::{MessagingEdit, SettingDelete};
     use crate::id::UserId;
     use crate::store::records::{Messaging, Setting};
     use crate::store::tables::{MESSAGING, SETTINGS};

@@ -23,11 +23,11 @@ use super::ring::receive;
 use super::socket::{Form, Socket};
 use super::upgrade::Facts;
 pub use super::upgrade::Upgrade;
-use crate::api::auth::touch;
 use crate::api::dispatch::{
     Ahead, Dispatched, NO_ROUTE, dispatch, finish, look_ahead, refuse, refuse_unread, whole,
 };
 use crate::api::router::Router;
+use crate::api::touch::touch;
 use crate::api::{Ctx, Request, Response, State, Step};
 use crate::domain::{Command, Error, Refusal, Reply, Result};
 use crate::effect::password::Source;

@@ -500,7 +500,7 @@ fn use_of_a_session_is_noted_beside_the_answer() {
         let registration = connections.register(stream.as_raw_fd());
         let mut socket = Socket::new(registration, stream, [127, 0, 0, 1].into());
         let harness = Harness::with_config(config);
-        let account = crate::api::fixture::register(&harness, "alice");
+        let account = crate::api::testing::fixture::register(&harness, "alice");
         let backend = Double { harness, upgraded: RefCell::new(mpsc::channel().0) };
         let text = format!(
             "GET /api/v1/users/@me HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\n\r\n",

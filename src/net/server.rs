@@ -22,7 +22,7 @@ use crate::api::rate_limit::new_limiter;
 use crate::api::router::Router;
 use crate::api::state::RunState;
 use crate::config::{Config, Loaded, Source};
-use crate::domain::sweep::Sweep;
+use crate::domain::housekeeping::sweep::Sweep;
 use crate::domain::{Command, Refusal, Reply};
 use crate::effect::password::{Params, PasswordPool};
 use crate::gateway::{Hub, Liveboard, Mail};

@@ -15,10 +15,11 @@ mod take;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use plexichat::domain::chat::message::Page;
+use plexichat::domain::chat::read_mark::{mark, unread_count, write_unread_counts};
 use plexichat::domain::command::CODES;
-use plexichat::domain::message::Page;
-use plexichat::domain::read_mark::{mark, unread_count, write_unread_counts};
 use plexichat::domain::*;
+use plexichat::domain::{chat::*, community::*, identity::*};
 use plexichat::id::*;
 use plexichat::store::records::*;
 use plexichat::store::tables::*;

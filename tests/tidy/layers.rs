@@ -1,6 +1,6 @@
 //! Which layer uses which.
 
-use super::source::{Source, ident};
+use super::source::Source;
 
 /// Which layer may use which: only what stands to its right in
 /// `cli → net → api, gateway → log → domain → store, wire → config, id, limits`, and of the folders beside them
@@ -53,7 +53,7 @@ pub fn arrows(source: &Source, out: &mut Vec<String>) {
     let mut backwards = ARROWS_BACKWARDS.iter().filter(|(path, _)| *path == source.path);
     let excepted = backwards.next().map(|(_, name)| *name);
     let mut excused = false;
-    for (index, name) in used_layers(source) {
+    for (index, name) in source.named_after("crate::") {
         let known = LAYERS.iter().any(|(layer, _)| *layer == name);
         if !known || name == layer || allowed.contains(&name.as_str()) {
             continue;
@@ -67,28 +67,4 @@ pub fn arrows(source: &Source, out: &mut Vec<String>) {
     if excepted.is_some() && !excused {
         out.push(source.complain(0, "uses nothing backwards any more: remove it from ARROWS_BACKWARDS"));
     }
-}
-
-/// What follows `crate::`, with the line it stands on. Tests may use what they like.
-fn used_layers(source: &Source) -> Vec<(usize, String)> {
-    let mut used = Vec::new();
-    // Inside `use crate::{a::…, b::…}` over several lines.
-    let mut group = false;
-    for (index, line) in source.lines.iter().enumerate().filter(|(_, line)| !line.test) {
-        if group {
-            used.push((index, ident(&line.code)));
-            group = !line.code.contains("};");
-        }
-        for (at, found) in line.code.match_indices("crate::") {
-            let rest = &line.code[at + found.len()..];
-            match rest.strip_prefix('{') {
-                Some(list) => {
-                    group = !list.contains('}');
-                    used.extend(list.split([',', '}']).map(|item| (index, ident(item))));
-                }
-                None => used.push((index, ident(rest))),
-            }
-        }
-    }
-    used
 }

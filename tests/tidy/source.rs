@@ -31,6 +31,31 @@ impl Source {
         source
     }
 
+    /// The names that follow a path such as `crate::`, alone or in braces, and the lines they stand on. Tests may use
+    /// what they like.
+    pub fn named_after(&self, path: &str) -> Vec<(usize, String)> {
+        let mut named = Vec::new();
+        // Inside `use crate::{a::…, b::…}` over several lines.
+        let mut group = false;
+        for (index, line) in self.lines.iter().enumerate().filter(|(_, line)| !line.test) {
+            if group {
+                named.push((index, ident(&line.code)));
+                group = !line.code.contains("};");
+            }
+            for (at, found) in line.code.match_indices(path) {
+                let rest = &line.code[at + found.len()..];
+                match rest.strip_prefix('{') {
+                    Some(list) => {
+                        group = !list.contains('}');
+                        named.extend(list.split([',', '}']).map(|item| (index, ident(item))));
+                    }
+                    None => named.push((index, ident(rest))),
+                }
+            }
+        }
+        named
+    }
+
     /// An item after `#[cfg(test)]` ends at the next line of its own indentation that closes it.
     fn mark_tests(&mut self) {
         let indent = |line: &Line| line.code.len() - line.code.trim_start().len();

@@ -1,8 +1,8 @@
 //! What one tick may do: the rest waits for the next one, and the core does not sleep meanwhile.
 
-use super::super::input::MayRead;
-use super::super::protocol::Close;
 use super::*;
+use crate::gateway::input::MayRead;
+use crate::gateway::protocol::Close;
 use crate::limits::UNKNOWN_INPUT_CORE_LEN_MAX;
 
 impl Bench {

@@ -1,8 +1,8 @@
 //! What ends at a time of its own: tokens, and memberships that were to last as long as a session.
 
 use super::*;
-use crate::domain::member::MemberExpire;
-use crate::domain::token::TokenTouch;
+use crate::domain::community::member::MemberExpire;
+use crate::domain::identity::token::TokenTouch;
 
 #[test]
 fn a_session_ends_when_its_token_does() {

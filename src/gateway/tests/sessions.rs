@@ -2,9 +2,9 @@
 
 use super::*;
 
-use crate::domain::channel::ChannelCreate;
+use crate::domain::community::channel::ChannelCreate;
+use crate::domain::community::server::ServerEdit;
 use crate::domain::permission::CHANNELS_VIEW;
-use crate::domain::server::ServerEdit;
 use crate::store::records::{Override, channel_kind};
 use crate::store::tables::OVERRIDES;
 
@@ -330,7 +330,7 @@ fn a_session_that_ends_in_the_batch_that_ends_its_membership_leaves_nothing() {
     bench.apply_all(vec![
         Command::new(user_id, TokenRevoke { token_id, how: Revocation::LoggedOut }.into()),
         Command::new(bench.users[0].0, message.into()),
-        Command::new(user_id, crate::domain::member::MemberLeave { server_id }.into()),
+        Command::new(user_id, crate::domain::community::member::MemberLeave { server_id }.into()),
     ]);
     assert_eq!(bench.hubs[0].residue(), 0);
 }
@@ -537,7 +537,7 @@ fn temporary_memberships_end_with_the_last_session() {
     bench.wait(61_000);
     bench.flush(0);
     let user_id = bench.users[2].0;
-    let op = crate::domain::member::MemberExpire { server_id, user_id };
+    let op = crate::domain::community::member::MemberExpire { server_id, user_id };
     assert_eq!(bench.submitted, [Command::new(UserId(0), op.into())]);
 }
 

@@ -63,7 +63,7 @@ fn state_grows_with_sessions_and_with_what_they_hold() {
     bench.hubs[0].state_len();
     let ready = bench.hubs[0].state_len();
     let each =
-        size_of::<super::super::session::Session>() + size_of::<super::super::connection::Connection>();
+        size_of::<crate::gateway::session::Session>() + size_of::<crate::gateway::connection::Connection>();
     assert!(ready >= empty + 50 * each, "{empty} {ready}");
     let replay = bench.hubs[0].replay_len();
     (0..1_000).for_each(|_| bench.post(channel, "x"));

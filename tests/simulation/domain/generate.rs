@@ -1,9 +1,10 @@
 //! Random commands: mostly such that could succeed, some that cannot.
 
-use plexichat::domain::credential::Secret;
+use plexichat::domain::identity::credential::Secret;
+use plexichat::domain::identity::token::NewToken;
 use plexichat::domain::permission::NAMES;
-use plexichat::domain::token::NewToken;
 use plexichat::domain::*;
+use plexichat::domain::{chat::*, community::*, housekeeping::*, identity::*, social::*};
 use plexichat::id::*;
 use plexichat::store::records::{Grant, account as state, badge, channel_kind, dm_policy, status, tier};
 

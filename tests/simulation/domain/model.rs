@@ -386,7 +386,7 @@ impl Model {
     }
 }
 
-pub fn edited(old: &Role, op: &plexichat::domain::role::RoleEdit) -> Role {
+pub fn edited(old: &Role, op: &plexichat::domain::community::role::RoleEdit) -> Role {
     Role {
         name: op.name.clone().unwrap_or(old.name.clone()),
         color: op.color.clone().or(old.color.clone()),

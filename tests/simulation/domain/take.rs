@@ -362,7 +362,7 @@ impl Model {
         channel.slowmode != 0 && have & MESSAGES_BYPASS_SLOWMODE == 0
     }
 
-    fn grant(&mut self, user: u64, token: u64, new: &plexichat::domain::token::NewToken) {
+    fn grant(&mut self, user: u64, token: u64, new: &plexichat::domain::identity::token::NewToken) {
         let at = self.at;
         let tokens = &mut self.user(user).tokens;
         tokens.retain(|_, token| token.expires_at > at);

@@ -1,0 +1,76 @@
+//! Servers with their members, roles, channels, bans and invites.
+
+pub mod bans;
+pub mod channels;
+pub mod invites;
+pub mod members;
+pub mod roles;
+pub mod servers;
+
+use super::routes::routes;
+
+routes! {
+    /// Servers the caller is a member of.
+    Get "/servers" => servers::server_list, User, Default;
+    /// Create a server, with a channel "general" and the role @everyone.
+    Post "/servers" => servers::server_create, User, ServersCreate;
+    /// One server.
+    Get "/servers/{server_id}" => servers::server_get, User, ServersGet;
+    /// Change name, description or default channel.
+    Patch "/servers/{server_id}" => servers::server_edit, User, Default;
+    /// Delete a server with all that is in it.
+    Delete "/servers/{server_id}" => servers::server_delete, User, ServersDelete;
+    /// The caller's permissions.
+    Get "/servers/{server_id}/permissions" => servers::server_permissions, User, Default;
+    /// Who changed what, newest first.
+    Get "/servers/{server_id}/audit-logs" => servers::server_audit_log, User, Default;
+    /// Leave a server.
+    Post "/servers/{server_id}/leave" => servers::server_leave, User, Default;
+
+    /// Members by user id.
+    Get "/servers/{server_id}/members" => members::member_list, User, Default;
+    /// Kick a member.
+    Delete "/servers/{server_id}/members/{member_id}" => members::member_kick, User, Default;
+    /// Give a role to a member.
+    Put "/servers/{server_id}/members/{member_id}/roles/{role_id}" => members::member_role_add, User, Default;
+    /// Take a role from a member.
+    Delete "/servers/{server_id}/members/{member_id}/roles/{role_id}" => members::member_role_remove, User, Default;
+
+    /// Bans, newest first.
+    Get "/servers/{server_id}/bans" => bans::ban_list, User, Default;
+    /// Ban a user, member or not.
+    Put "/servers/{server_id}/bans/{user_id}" => bans::ban_create, User, Default;
+    /// Lift a ban.
+    Delete "/servers/{server_id}/bans/{user_id}" => bans::ban_delete, User, Default;
+
+    /// Roles, highest first.
+    Get "/servers/{server_id}/roles" => roles::role_list, User, Default;
+    /// Create a role.
+    Post "/servers/{server_id}/roles" => roles::role_create, User, Default;
+    /// Change or move a role.
+    Patch "/servers/{server_id}/roles/{role_id}" => roles::role_edit, User, Default;
+    /// Delete a role.
+    Delete "/servers/{server_id}/roles/{role_id}" => roles::role_delete, User, Default;
+
+    /// Channels the caller may view, in their order.
+    Get "/servers/{server_id}/channels" => channels::channel_list, User, ServersChannelsList;
+    /// Create a channel.
+    Post "/servers/{server_id}/channels" => channels::channel_create, User, Default;
+    /// One channel of any kind.
+    Get "/channels/{channel_id}" => channels::channel_get, User, Default;
+    /// Change or move a channel.
+    Patch "/channels/{channel_id}" => channels::channel_edit, User, Default;
+    /// Delete a channel.
+    Delete "/channels/{channel_id}" => channels::channel_delete, User, Default;
+
+    /// Create an invite.
+    Post "/channels/{channel_id}/invites" => invites::invite_create, User, Default;
+    /// Look at an invite.
+    Get "/channels/invites/{invite_code}" => invites::invite_get, User, Default;
+    /// Join by an invite.
+    Post "/channels/invites/{invite_code}" => invites::invite_use, User, Default;
+    /// Revoke an invite.
+    Delete "/channels/invites/{invite_code}" => invites::invite_delete, User, Default;
+    /// Invites that still work, newest first.
+    Get "/servers/{server_id}/invites" => invites::invite_list, User, Default;
+}

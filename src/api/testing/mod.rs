@@ -1,0 +1,165 @@
+//! Requests without sockets: a store in a temporary folder, commands applied at once, cheap password hashes.
+//! For unit tests of handlers; what a client sees over the wire is tested in `tests/contract/`.
+
+pub mod fixture;
+pub mod message_world;
+pub mod server_world;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::ctx::{Ctx, Request, Response, Step};
+use super::dispatch::{Dispatched, dispatch, finish, write};
+use super::rate_limit::new_limiter;
+use super::router::Router;
+use super::state::State;
+use crate::config::Config;
+use crate::domain::social::presence::Liveness;
+use crate::domain::{Command, Machine, Output, Reply, Result};
+use crate::runtime::clock::Turn;
+use crate::runtime::wake::Wake;
+use crate::store::{Options, Store, Sync};
+use crate::text::password::{normalise, older};
+use crate::wire::http::{ResponseOptions, header_slots, http_date, parse_head};
+
+pub struct Harness {
+    pub state: State,
+    pub router: Router,
+    /// Everything made known so far.
+    pub outputs: RefCell<Vec<Output>>,
+    _folder: tempfile::TempDir,
+}
+
+/// 2026-01-01T00:00:00Z.
+pub const START_MS: u64 = 1_767_225_600_000;
+
+impl Default for Harness {
+    fn default() -> Harness {
+        Harness::with_config(Config::default())
+    }
+}
+
+impl Harness {
+    /// Rate limits are off whatever the configuration says.
+    pub fn with_config(config: Config) -> Harness {
+        Harness::limited(Config { rate_limiting_enabled: false, ..config })
+    }
+
+    /// Rate limits as configured.
+    pub fn limited(config: Config) -> Harness {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_path_buf();
+        let options = Options { path, map_size: 1 << 28, sync: Sync::Interval, readers_max: 16 };
+        let store = Arc::new(Store::open(&options).unwrap());
+        let router = Router::new(&config.api_api_prefix);
+        let liveness = Box::new(|_| Liveness::default());
+        let now = Turn::at(START_MS, 1_000_000);
+        let limiter = new_limiter(&config, 1 << 10, now);
+        let config = Arc::new(config);
+        let state = State::new(
+            config,
+            store,
+            Arc::default(),
+            limiter,
+            Arc::default(),
+            now,
+            Arc::new(Wake::new().unwrap()),
+            liveness,
+        );
+        Harness { state, router, outputs: RefCell::default(), _folder: folder }
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, ms: u64) {
+        self.state.set_now(self.state.now().after(ms));
+    }
+
+    /// Sets the clock, forwards or backwards.
+    pub fn set_clock(&self, by_ms: i64) {
+        let now = self.state.now();
+        self.state.set_now(Turn { unix_ms: now.unix_ms.strict_add_signed(by_ms), ..now });
+    }
+
+    /// Applies a command as the log would.
+    pub fn apply(&self, command: &Command) -> Result<Reply> {
+        let store = self.state.store.clone();
+        let mut tx = store.begin().unwrap();
+        let mut machine = Machine::begin(&mut tx, self.state.moment(), 0);
+        let reply = machine.apply(command);
+        self.outputs.borrow_mut().extend(machine.finish());
+        tx.commit().unwrap();
+        self.state.set_snapshot(store.snapshot());
+        reply
+    }
+
+    /// Sends a request; `path` is below the API prefix unless it begins with `!`. Returns status and body text.
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        json: Option<&str>,
+    ) -> (u16, String) {
+        let target = match path.strip_prefix('!') {
+            Some(root) => root.to_string(),
+            None => format!("{}{path}", self.state.config.api_api_prefix),
+        };
+        let mut text = format!("{method} {target} HTTP/1.1\r\nhost: x\r\n");
+        if let Some(token) = token {
+            text += &format!("authorization: Bearer {token}\r\n");
+        }
+        let body = json.unwrap_or_default();
+        if json.is_some() {
+            text += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+        }
+        text += "\r\n";
+        let response = self.respond(&text, body);
+        (response.status, String::from_utf8(response.body).unwrap())
+    }
+
+    /// Sends a request with the head as given; returns the answer as it goes over the wire.
+    pub fn exchange(&self, head: &str, body: &str) -> String {
+        let response = self.respond(head, body);
+        let mut out = Vec::new();
+        let lines = self.state.cors.lines_for_raw(head.as_bytes());
+        write(&self.state, &response, lines, 1, ResponseOptions::new(&http_date(0)), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    /// Sends a request with the head as given.
+    pub fn respond(&self, head: &str, body: &str) -> Response {
+        let mut slots = header_slots();
+        let head = parse_head(head.as_bytes(), &mut slots).unwrap().unwrap();
+        let mut body = body.as_bytes().to_vec();
+        let ip = std::net::Ipv4Addr::LOCALHOST.into();
+        let request = Request { head, body: &mut body, ip, id: 1 };
+        let (mut ctx, mut step) = match dispatch(&self.state, &self.router, request) {
+            Dispatched::Handler(ctx, step) => (ctx, step),
+            Dispatched::Answered(response, _) => return response,
+        };
+        let result = loop {
+            step = match step {
+                Ok(Step::Done) => break Ok(()),
+                Err(error) => break Err(error),
+                Ok(next) => self.perform(&mut ctx, next),
+            };
+        };
+        finish(&mut ctx, result)
+    }
+
+    fn perform(&self, ctx: &mut Ctx<'_>, step: Step) -> Result<Step> {
+        match step {
+            Step::Done => Ok(Step::Done),
+            Step::Submit(command, then) => {
+                let reply = self.apply(&command);
+                then(ctx, reply)
+            }
+            Step::Hash(password, then) => then(ctx, format!("test${}", normalise(&password))),
+            Step::Verify(password, phc, then) => {
+                let matched = [Some(normalise(&password).into_owned()), older(&password)];
+                let matched = matched.into_iter().flatten().any(|text| phc == Some(format!("test${text}")));
+                then(ctx, matched)
+            }
+        }
+    }
+}

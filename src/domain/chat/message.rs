@@ -1,0 +1,424 @@
+//! Messages: posting, editing, deleting, pages of history.
+//!
+//! Invariant: a message, its entry in the index of its author, its place in the ledgers, its pin and its reactions
+//! come and go together.
+//! What a refusal is and in which order refusals stand is decided here, for handlers and apply alike.
+
+use super::message_view::{Viewer, Writer};
+use super::writing::Writing;
+use super::{ledger, pin, reaction};
+use crate::domain::error::{Error, Refusal, Result};
+use crate::domain::event::{Audience, Event, EventName, intent};
+use crate::domain::machine::{Machine, Reply};
+use crate::domain::permission::{
+    Access, CHANNELS_VIEW, MESSAGES_BYPASS_SLOWMODE, MESSAGES_EMBED_LINKS, MESSAGES_READ, access,
+};
+use crate::domain::social::dm;
+use crate::id::{ChannelId, MessageId, ServerId, UserId};
+use crate::store::Read;
+use crate::store::records::{ArchivedChannel, ArchivedMessage, Message, Meta, channel_kind};
+use crate::store::tables::{AUTHOR_MESSAGES, MESSAGES, PINS, SLOWMODE};
+use crate::wire::json::Object;
+
+/// Posts a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MessageCreate {
+    pub channel_id: ChannelId,
+    pub content: String,
+    pub reply_to_id: Option<MessageId>,
+    /// A JSON list, compact and checked; empty text when there are none.
+    pub embeds: String,
+    /// Characters that the content may have.
+    pub length_max: u64,
+}
+
+/// Changes the text of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MessageEdit {
+    pub channel_id: ChannelId,
+    pub message_id: MessageId,
+    pub content: String,
+    /// Characters that the content may have.
+    pub length_max: u64,
+}
+
+/// Deletes a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MessageDelete {
+    pub channel_id: ChannelId,
+    pub message_id: MessageId,
+}
+
+// ------------------------------------------------------------------------------------------- checks
+
+/// A user's access to a channel he wants to write to.
+///
+/// # Errors
+/// 404 and 403 of [`access`]; as [`Writing::Text`]; 400 in channels that hold no messages.
+pub fn posting_access<'a>(
+    read: Read<'a>,
+    channel_id: ChannelId,
+    user_id: UserId,
+    at: u64,
+) -> Result<Access<'a>> {
+    let access = access(read, channel_id, user_id, at)?;
+    Writing::Text.require(read, &access, at)?;
+    match access.channel.kind {
+        channel_kind::VOICE | channel_kind::STAGE | channel_kind::CATEGORY => Err(Error::bad_request(
+            format!("A {} channel holds no messages", channel_kind::text(access.channel.kind)),
+        )),
+        _ => Ok(access),
+    }
+}
+
+/// Whether the user has to pause between texts in that channel.
+fn is_slowed(access: &Access<'_>) -> bool {
+    access.channel.slowmode_seconds != 0 && !access.has(MESSAGES_BYPASS_SLOWMODE)
+}
+
+/// # Errors
+/// 429 with the time to wait, when the channel is slow and the user has written too recently.
+pub fn check_slowmode(read: Read<'_>, access: &Access<'_>, at: u64) -> Result<()> {
+    if !is_slowed(access) {
+        return Ok(());
+    }
+    let pause_ms = access.channel.slowmode_seconds.to_native().saturating_mul(1_000);
+    let last = read.get(SLOWMODE, (access.channel_id, access.user_id));
+    let next_at = last.map_or(0, |last| last.value.to_native().saturating_add(pause_ms));
+    if next_at <= at {
+        return Ok(());
+    }
+    let seconds = pause_ms / 1_000;
+    Err(Error::too_many(
+        format!("Slow mode is on: one message per {seconds} seconds in this channel"),
+        next_at - at,
+    ))
+}
+
+/// # Errors
+/// 400 when the text is too long, or blank with nothing beside it.
+pub fn check_content(content: &str, has_embeds: bool, length_max: u64) -> Result<()> {
+    // A text has at most as many characters as bytes: most need no counting.
+    if content.len() as u64 > length_max {
+        let count = content.chars().count() as u64;
+        if count > length_max {
+            return Err(Error::invalid(
+                "content",
+                format_args!("must be at most {length_max} characters, not {count}"),
+            ));
+        }
+    }
+    // U+200B is what clients put where there is no text.
+    let blank = content.chars().all(|char| char.is_whitespace() || char == '\u{200b}');
+    if blank && !has_embeds {
+        return Err(Error::invalid("content", "a message must not be blank"));
+    }
+    Ok(())
+}
+
+/// A message of the channel.
+///
+/// # Errors
+/// 404 when it is in another channel, deleted or never was.
+pub fn find<'a>(read: Read<'a>, channel_id: ChannelId, message_id: MessageId) -> Result<&'a ArchivedMessage> {
+    read.get(MESSAGES, (channel_id, message_id)).ok_or(Refusal::MessageNotFound.into())
+}
+
+/// A user's access to a message he wants to read or do something with.
+///
+/// # Errors
+/// 404 and 403 of [`access`], 403 without `messages.read`, 404 for the message.
+pub fn message_access<'a>(
+    read: Read<'a>,
+    channel_id: ChannelId,
+    message_id: MessageId,
+    user_id: UserId,
+    at: u64,
+) -> Result<(Access<'a>, &'a ArchivedMessage)> {
+    let access = access(read, channel_id, user_id, at)?;
+    access.require(MESSAGES_READ)?;
+    Ok((access, find(read, channel_id, message_id)?))
+}
+
+/// A message that the user wrote himself.
+///
+/// # Errors
+/// 404 and 403 of [`access`], 404 for the message, 403 for that of another author.
+pub fn own_message<'a>(
+    read: Read<'a>,
+    channel_id: ChannelId,
+    message_id: MessageId,
+    user_id: UserId,
+    at: u64,
+) -> Result<(Access<'a>, &'a ArchivedMessage)> {
+    let access = access(read, channel_id, user_id, at)?;
+    let message = find_own(read, &access, message_id)?;
+    Ok((access, message))
+}
+
+fn find_own<'a>(read: Read<'a>, access: &Access<'a>, message_id: MessageId) -> Result<&'a ArchivedMessage> {
+    let message = find(read, access.channel_id, message_id)?;
+    if UserId::from(&message.author_id) != access.user_id {
+        return Err(Error::forbidden("Only the author can edit a message"));
+    }
+    Ok(message)
+}
+
+/// A message of his own that the user wants to edit: a new text, so he must be able to send one there now.
+///
+/// # Errors
+/// 404 and 403 of [`access`]; as [`Writing::Text`]; 404 for the message, 403 for that of another author; 403 when it
+/// has embeds and he may not embed any more; as [`check_slowmode`].
+pub fn editing_access<'a>(
+    read: Read<'a>,
+    channel_id: ChannelId,
+    message_id: MessageId,
+    user_id: UserId,
+    at: u64,
+) -> Result<(Access<'a>, &'a ArchivedMessage)> {
+    let access = access(read, channel_id, user_id, at)?;
+    Writing::Text.require(read, &access, at)?;
+    let message = find_own(read, &access, message_id)?;
+    if !message.embeds.is_empty() {
+        access.require(MESSAGES_EMBED_LINKS)?;
+    }
+    check_slowmode(read, &access, at)?;
+    Ok((access, message))
+}
+
+// ------------------------------------------------------------------------------------------- apply
+
+pub(in crate::domain) fn message_create(
+    machine: &mut Machine<'_, '_>,
+    author: UserId,
+    op: &MessageCreate,
+) -> Result<Reply> {
+    let (read, at) = (machine.read(), machine.at);
+    let access = posting_access(read, op.channel_id, author, at)?;
+    let has_embeds = !op.embeds.is_empty();
+    if has_embeds {
+        access.require(MESSAGES_EMBED_LINKS)?;
+    }
+    check_slowmode(read, &access, at)?;
+    check_content(&op.content, has_embeds, op.length_max)?;
+    if let Some(reply_to_id) = op.reply_to_id
+        && !read.contains(MESSAGES, (op.channel_id, reply_to_id))
+    {
+        return Err(Refusal::ReplyNotFound.into());
+    }
+    let scope = Scope::of(op.channel_id, access.channel);
+    let slow = is_slowed(&access);
+
+    let message_id = MessageId(machine.next_id());
+    let message = Message {
+        author_id: author,
+        content: op.content.clone(),
+        created_at: machine.unix_ms,
+        reply_to_id: op.reply_to_id,
+        embeds: op.embeds.clone(),
+        ..Message::default()
+    };
+    machine.tx.put(MESSAGES, (op.channel_id, message_id), &message);
+    machine.tx.put(AUTHOR_MESSAGES, (author, message_id), &op.channel_id.into());
+    ledger::added(machine, op.channel_id, author, message_id);
+    if slow {
+        machine.tx.put(SLOWMODE, (op.channel_id, author), &Meta { value: at });
+    }
+    emit_message(machine, EventName::MessageCreate, scope, message_id, &message);
+    Ok(Reply::Message(op.channel_id, message_id))
+}
+
+pub(in crate::domain) fn message_edit(
+    machine: &mut Machine<'_, '_>,
+    author: UserId,
+    op: &MessageEdit,
+) -> Result<Reply> {
+    let (read, at) = (machine.read(), machine.at);
+    let (access, message) = editing_access(read, op.channel_id, op.message_id, author, at)?;
+    check_content(&op.content, !message.embeds.is_empty(), op.length_max)?;
+    let (scope, slow) = (Scope::of(op.channel_id, access.channel), is_slowed(&access));
+    let mut message = Message::from(message);
+    message.content.clone_from(&op.content);
+    message.edited_at = Some(machine.unix_ms);
+    machine.tx.put(MESSAGES, (op.channel_id, op.message_id), &message);
+    if slow {
+        machine.tx.put(SLOWMODE, (op.channel_id, author), &Meta { value: at });
+    }
+    emit_message(machine, EventName::MessageUpdate, scope, op.message_id, &message);
+    Ok(Reply::Message(op.channel_id, op.message_id))
+}
+
+pub(in crate::domain) fn message_delete(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &MessageDelete,
+) -> Result<Reply> {
+    let read = machine.read();
+    let access = access(read, op.channel_id, actor, machine.at)?;
+    let message = find(read, op.channel_id, op.message_id)?;
+    let own = UserId::from(&message.author_id) == actor;
+    if !own && access.channel.is_private() {
+        return Err(Error::forbidden("Only the author can delete a message here"));
+    }
+    let writing = if own { Writing::Withdrawal } else { Writing::Moderation };
+    writing.require(read, &access, machine.at)?;
+    let scope = Scope::heard_of(read, &access);
+    let removed = remove(machine, op.channel_id, op.message_id);
+    let mut payload = Vec::with_capacity(128);
+    {
+        let mut object = Object::new(&mut payload);
+        object.id("id", op.message_id.0).id("channel_id", op.channel_id.0);
+        object.opt_id("server_id", scope.server_id.map(|id| id.0));
+    }
+    machine.emit(scope.message_event(EventName::MessageDelete, payload));
+    if removed.is_some_and(|removed| removed.pinned) {
+        pin::emit_update(machine, &scope);
+    }
+    Ok(Reply::Done)
+}
+
+/// What went with a message.
+pub(in crate::domain) struct Removed {
+    /// The list of pins is shorter now: tell with [`pin::emit_update`], after the event of the deletion.
+    pub pinned: bool,
+}
+
+/// Removes a message with all that belongs to it; `None` when it is not there. Emits nothing.
+///
+/// Bounded: of a message with very many reactions the rows beyond a limit stay behind (see [`reaction::clear`]).
+pub(in crate::domain) fn remove(
+    machine: &mut Machine<'_, '_>,
+    channel_id: ChannelId,
+    message_id: MessageId,
+) -> Option<Removed> {
+    let message = machine.tx.get(MESSAGES, (channel_id, message_id))?;
+    let author = UserId::from(&message.author_id);
+    let (pin, reacted) = (message.pin.to_native(), message.reacted);
+    machine.tx.delete(MESSAGES, (channel_id, message_id));
+    machine.tx.delete(AUTHOR_MESSAGES, (author, message_id));
+    ledger::removed(machine, channel_id, author, message_id);
+    if pin != 0 {
+        machine.tx.delete(PINS, (channel_id, pin));
+    }
+    if reacted {
+        reaction::clear(machine, message_id);
+    }
+    Some(Removed { pinned: pin != 0 })
+}
+
+// ------------------------------------------------------------------------------------------- events
+
+/// A channel as far as its events need it, free of borrows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scope {
+    pub channel_id: ChannelId,
+    /// `None` for direct messages and notes.
+    pub server_id: Option<ServerId>,
+    /// Who may read the channel: all with `channels.view` and `messages.read`, or the participants.
+    pub readers: Audience,
+}
+
+impl Scope {
+    pub fn of(channel_id: ChannelId, channel: &ArchivedChannel) -> Scope {
+        let server_id = channel.server();
+        let readers = match server_id {
+            Some(server_id) => {
+                Audience::Channel { server_id, channel_id, all_of: CHANNELS_VIEW | MESSAGES_READ }
+            }
+            None => Audience::Users(channel.participant_ids().collect()),
+        };
+        Scope { channel_id, server_id, readers }
+    }
+
+    /// The channel of what a user does there without asking for more than to be left alone: over a block nobody but
+    /// himself hears of it.
+    pub(in crate::domain) fn heard_of(read: Read<'_>, access: &Access<'_>) -> Scope {
+        let scope = Scope::of(access.channel_id, access.channel);
+        match dm::is_cut(read, access) {
+            true => Scope { readers: Audience::user(access.user_id), ..scope },
+            false => scope,
+        }
+    }
+
+    /// An event to the readers, with one intent in servers and another in direct messages.
+    pub fn event(&self, name: EventName, in_server: u16, in_dm: u16, payload: Vec<u8>) -> Event {
+        let intent = if self.server_id.is_some() { in_server } else { in_dm };
+        Event::new(name, intent, self.readers.clone(), payload)
+    }
+
+    pub(in crate::domain) fn message_event(&self, name: EventName, payload: Vec<u8>) -> Event {
+        self.event(name, intent::GUILD_MESSAGES, intent::DIRECT_MESSAGES, payload)
+    }
+}
+
+/// Emits a message event with the whole message as everybody sees it.
+pub(in crate::domain) fn emit_message(
+    machine: &mut Machine<'_, '_>,
+    name: EventName,
+    scope: Scope,
+    message_id: MessageId,
+    message: &Message,
+) {
+    let mut payload = Vec::new();
+    let viewer = Viewer::Everyone { server_id: scope.server_id };
+    Writer::new(&mut payload, machine.read(), scope.channel_id, viewer).message(message_id, message);
+    machine.emit(scope.message_event(name, payload));
+}
+
+// ------------------------------------------------------------------------------------------- queries
+
+/// Which part of the history. `before` wins over `after`; both are exclusive.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Page {
+    pub before: Option<MessageId>,
+    pub after: Option<MessageId>,
+    pub limit: usize,
+}
+
+/// Appends a page of messages: newest first, with `after` alone oldest first.
+pub fn write_page(out: &mut Vec<u8>, read: Read<'_>, access: &Access<'_>, page: Page) {
+    let channel_id = access.channel_id;
+    let scan = match (page.before, page.after) {
+        (Some(before), _) => read.scan_rev_before(MESSAGES, channel_id, (channel_id, before)),
+        (None, Some(after)) => read.scan_after(MESSAGES, channel_id, (channel_id, after)),
+        (None, None) => read.scan_rev(MESSAGES, channel_id),
+    };
+    // A short message is about 600 bytes of JSON: one allocation for a usual page.
+    out.reserve(page.limit * 640);
+    let mut writer = Writer::new(out, read, channel_id, Viewer::user(read, access));
+    writer.list(scan.take(page.limit).map(|((_, message_id), message)| (message_id, message)));
+}
+
+/// Appends one message as the user sees it.
+pub fn write_one(
+    out: &mut Vec<u8>,
+    read: Read<'_>,
+    access: &Access<'_>,
+    message_id: MessageId,
+    message: &ArchivedMessage,
+) {
+    Writer::new(out, read, access.channel_id, Viewer::user(read, access)).message(message_id, message);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_by_characters_and_never_blank() {
+        let check = |content: &str, has_embeds: bool, want: Option<&str>| {
+            let got = check_content(content, has_embeds, 4).err().map(|error| error.message.into_owned());
+            assert_eq!(got.as_deref(), want, "{content:?}");
+        };
+        let blank = Some("Invalid content: a message must not be blank");
+        check("äöüß", false, None);
+        check("😀😀😀😀", false, None);
+        check("äöüßx", false, Some("Invalid content: must be at most 4 characters, not 5"));
+        check("", false, blank);
+        check(" \n\t", false, blank);
+        check("\u{2003}\u{200b}", false, blank);
+        check("", true, None);
+        check("\u{200b}", true, None);
+        check("äöüßx", true, Some("Invalid content: must be at most 4 characters, not 5"));
+    }
+}

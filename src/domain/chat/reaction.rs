@@ -1,0 +1,279 @@
+//! Reactions: who answered a message with which emoji.
+//!
+//! Invariant: an entry of a set has as many `REACTIONS` and `REACTION_ORDER` rows as its count says, and at least
+//! one. So the index of an entry that is gone has no rows, and a later entry may take it. `REACTION_PLACES` says where
+//! those stood who took theirs back, as long as the entry is there: a page goes on after them.
+
+use super::message::{Scope, find, message_access};
+use super::writing::Writing;
+use crate::domain::error::{Error, Result};
+use crate::domain::event::{EventName, intent};
+use crate::domain::machine::{Machine, Reply};
+use crate::domain::permission::{Access, access};
+use crate::id::{ChannelId, MessageId, UserId};
+use crate::store::Read;
+use crate::store::records::{ArchivedMessage, Message, Meta, Nil, Reaction, ReactionEntry, ReactionSet};
+use crate::store::tables::{MESSAGES, REACTION_ORDER, REACTION_PLACES, REACTION_SETS, REACTIONS};
+use crate::wire::json::{Array, Object, write_str, write_u64};
+
+/// Different emojis on one message, whatever the tier says: the set is read with every page.
+pub const KINDS_MAX: u64 = 250;
+
+/// Rows that go with a deleted message. Of a message with more reactions the rest stays in the store: its key
+/// begins with the id of the message, which is never given out again, so nothing reads it.
+const CLEARED_MAX: usize = 1_000;
+
+/// Puts an emoji on a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReactionAdd {
+    pub channel_id: ChannelId,
+    pub message_id: MessageId,
+    /// In its one spelling: the rule is `text::emoji::normalise`.
+    pub emoji: String,
+    /// Different emojis that the message may have.
+    pub kinds_max: u64,
+}
+
+/// Takes one's own emoji from a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReactionRemove {
+    pub channel_id: ChannelId,
+    pub message_id: MessageId,
+    /// In its one spelling: the rule is `text::emoji::normalise`.
+    pub emoji: String,
+}
+
+/// Whether two spellings are one emoji: the same but for variation selectors. What is stored may have been spelled
+/// by other tables than those of today.
+fn same(stored: &str, emoji: &str) -> bool {
+    fn bare(text: &str) -> impl Iterator<Item = char> {
+        text.chars().filter(|c| !matches!(c, '\u{fe0e}' | '\u{fe0f}'))
+    }
+    stored == emoji || (!stored.is_ascii() && bare(stored).eq(bare(emoji)))
+}
+
+/// A user's access to a message he wants to react to.
+///
+/// # Errors
+/// 404 and 403 of [`message_access`], as [`Writing::Reaction`].
+pub fn adding_access<'a>(
+    read: Read<'a>,
+    channel_id: ChannelId,
+    message_id: MessageId,
+    user_id: UserId,
+    at: u64,
+) -> Result<(Access<'a>, &'a ArchivedMessage)> {
+    let (access, message) = message_access(read, channel_id, message_id, user_id, at)?;
+    Writing::Reaction.require(read, &access, at)?;
+    Ok((access, message))
+}
+
+pub(in crate::domain) fn reaction_add(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &ReactionAdd,
+) -> Result<Reply> {
+    let (read, at, now) = (machine.read(), machine.at, machine.unix_ms);
+    let (access, message) = adding_access(read, op.channel_id, op.message_id, actor, at)?;
+    let mut set = read.get(REACTION_SETS, op.message_id).map(ReactionSet::from).unwrap_or_default();
+    let position = set.entries.iter().position(|entry| same(&entry.emoji, &op.emoji));
+    let index = match position {
+        Some(position) => set.entries[position].index,
+        None => free_index(&set),
+    };
+    if position.is_some() && read.contains(REACTIONS, (op.message_id, index, actor)) {
+        return Ok(Reply::Changed(false));
+    }
+    if position.is_none() && set.entries.len() as u64 >= op.kinds_max.min(KINDS_MAX) {
+        let limit = op.kinds_max.min(KINDS_MAX);
+        return Err(Error::bad_request(format!("A message can have at most {limit} different reactions")));
+    }
+    let scope = Scope::of(op.channel_id, access.channel);
+    let first = (!message.reacted).then(|| Message { reacted: true, ..Message::from(message) });
+
+    match position {
+        Some(position) => {
+            let entry = &mut set.entries[position];
+            entry.count += 1;
+            // The spelling of the event, should the stored one be older.
+            entry.emoji.clone_from(&op.emoji);
+        }
+        None => set.entries.push(ReactionEntry { emoji: op.emoji.clone(), index, count: 1 }),
+    }
+    let order = machine.next_id();
+    machine.tx.put(REACTION_SETS, op.message_id, &set);
+    machine.tx.put(REACTIONS, (op.message_id, index, actor), &Reaction { at: now, order });
+    machine.tx.put(REACTION_ORDER, (op.message_id, index, order, actor), &Nil {});
+    machine.tx.delete(REACTION_PLACES, (op.message_id, index, actor));
+    if let Some(message) = first {
+        machine.tx.put(MESSAGES, (op.channel_id, op.message_id), &message);
+    }
+    emit(machine, EventName::MessageReactionAdd, &scope, actor, op.message_id, &op.emoji);
+    Ok(Reply::Changed(true))
+}
+
+pub(in crate::domain) fn reaction_remove(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &ReactionRemove,
+) -> Result<Reply> {
+    let read = machine.read();
+    let access = access(read, op.channel_id, actor, machine.at)?;
+    Writing::Withdrawal.require(read, &access, machine.at)?;
+    let message = find(read, op.channel_id, op.message_id)?;
+    let Some(mut set) = read.get(REACTION_SETS, op.message_id).map(ReactionSet::from) else {
+        return Ok(Reply::Changed(false));
+    };
+    let Some(position) = set.entries.iter().position(|entry| same(&entry.emoji, &op.emoji)) else {
+        return Ok(Reply::Changed(false));
+    };
+    let index = set.entries[position].index;
+    let Some(reaction) = read.get(REACTIONS, (op.message_id, index, actor)) else {
+        return Ok(Reply::Changed(false));
+    };
+    let order = reaction.order.to_native();
+    let scope = Scope::heard_of(read, &access);
+    set.entries[position].count -= 1;
+    set.entries[position].emoji.clone_from(&op.emoji);
+    let entry_ends = set.entries[position].count == 0;
+    if entry_ends {
+        set.entries.remove(position);
+    }
+    let last = set.entries.is_empty().then(|| Message { reacted: false, ..Message::from(message) });
+
+    machine.tx.delete(REACTIONS, (op.message_id, index, actor));
+    machine.tx.delete(REACTION_ORDER, (op.message_id, index, order, actor));
+    match entry_ends {
+        // What is beyond the limit stands before everything that may come: the worst is a page from the beginning.
+        true => drop(machine.tx.delete_prefix(REACTION_PLACES, (op.message_id, index), CLEARED_MAX)),
+        false => machine.tx.put(REACTION_PLACES, (op.message_id, index, actor), &Meta { value: order }),
+    }
+    match last {
+        None => machine.tx.put(REACTION_SETS, op.message_id, &set),
+        Some(message) => {
+            machine.tx.delete(REACTION_SETS, op.message_id);
+            machine.tx.put(MESSAGES, (op.channel_id, op.message_id), &message);
+        }
+    }
+    emit(machine, EventName::MessageReactionRemove, &scope, actor, op.message_id, &op.emoji);
+    Ok(Reply::Changed(true))
+}
+
+/// The smallest index that no entry has. There are at most [`KINDS_MAX`] entries.
+fn free_index(set: &ReactionSet) -> u16 {
+    (0..=u16::MAX)
+        .find(|index| set.entries.iter().all(|entry| entry.index != *index))
+        .expect("a set has fewer entries than there are indexes")
+}
+
+/// Forgets the reactions of a message that is going away; rows beyond [`CLEARED_MAX`] stay behind unread.
+pub(in crate::domain) fn clear(machine: &mut Machine<'_, '_>, message_id: MessageId) {
+    machine.tx.delete(REACTION_SETS, message_id);
+    machine.tx.delete_prefix(REACTIONS, message_id, CLEARED_MAX);
+    machine.tx.delete_prefix(REACTION_ORDER, message_id, CLEARED_MAX);
+    machine.tx.delete_prefix(REACTION_PLACES, message_id, CLEARED_MAX);
+}
+
+fn emit(
+    machine: &mut Machine<'_, '_>,
+    name: EventName,
+    scope: &Scope,
+    user_id: UserId,
+    message_id: MessageId,
+    emoji: &str,
+) {
+    let mut payload = Vec::with_capacity(192);
+    {
+        let mut object = Object::new(&mut payload);
+        object.id("user_id", user_id.0).id("message_id", message_id.0);
+        object.id("channel_id", scope.channel_id.0).str("emoji", emoji);
+        object.opt_id("guild_id", scope.server_id.map(|id| id.0));
+    }
+    machine.emit(scope.event(
+        name,
+        intent::GUILD_MESSAGE_REACTIONS,
+        intent::DIRECT_MESSAGE_REACTIONS,
+        payload,
+    ));
+}
+
+/// Appends the reactions of a message in order of first use; `me` is the viewer's own.
+pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, message_id: MessageId, viewer: Option<UserId>) {
+    let mut array = Array::new(out);
+    let Some(set) = read.get(REACTION_SETS, message_id) else { return };
+    for entry in set.entries.iter() {
+        let index = entry.index.to_native();
+        let me = viewer.is_some_and(|user_id| read.contains(REACTIONS, (message_id, index, user_id)));
+        let out = array.item();
+        out.extend_from_slice(b"{\"emoji\":");
+        write_str(out, &entry.emoji);
+        out.extend_from_slice(b",\"count\":");
+        write_u64(out, entry.count.to_native());
+        out.extend_from_slice(if me { b",\"me\":true" } else { b",\"me\":false" });
+        out.extend_from_slice(b",\"url\":null,\"is_custom\":false,\"custom_emoji_id\":null}");
+    }
+}
+
+/// Appends who reacted with an emoji, earliest first, after where a user stands or last stood in that list. Nobody
+/// when he never did: there is no place to go on from.
+pub fn write_users(
+    out: &mut Vec<u8>,
+    read: Read<'_>,
+    message_id: MessageId,
+    emoji: &str,
+    after: Option<UserId>,
+    limit: usize,
+) {
+    let mut array = Array::new(out);
+    let set = read.get(REACTION_SETS, message_id);
+    let Some(entry) = set.and_then(|set| set.entries.iter().find(|entry| same(&entry.emoji, emoji))) else {
+        return;
+    };
+    let index = entry.index.to_native();
+    let scan = match after {
+        None => read.scan(REACTION_ORDER, (message_id, index)),
+        Some(user_id) => {
+            let Some(order) = place(read, message_id, index, user_id) else { return };
+            read.scan_after(REACTION_ORDER, (message_id, index), (message_id, index, order))
+        }
+    };
+    for ((_, _, _, user_id), _) in scan.take(limit) {
+        let at = read.get(REACTIONS, (message_id, index, user_id)).map_or(0, |item| item.at.to_native());
+        array.object().id("user_id", user_id.0).time("reacted_at", at);
+    }
+}
+
+/// Where a user stands in the order of an emoji, or stood when he took it back.
+fn place(read: Read<'_>, message_id: MessageId, index: u16, user_id: UserId) -> Option<u64> {
+    let key = (message_id, index, user_id);
+    let there = read.get(REACTIONS, key).map(|reaction| reaction.order.to_native());
+    there.or_else(|| read.get(REACTION_PLACES, key).map(|place| place.value.to_native()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_spellings_are_the_same_emoji() {
+        assert!(same("❤", "❤\u{fe0f}"));
+        assert!(same("❤\u{fe0f}", "❤\u{fe0e}"));
+        assert!(same("👍", "👍"));
+        assert!(!same("👍", "👍🏽"));
+        assert!(!same("👍", ""));
+        assert!(!same("", "👍"));
+    }
+
+    #[test]
+    fn indexes_are_used_again() {
+        let set = |indexes: &[u16]| ReactionSet {
+            entries: indexes
+                .iter()
+                .map(|&index| ReactionEntry { emoji: String::new(), index, count: 1 })
+                .collect(),
+        };
+        assert_eq!(free_index(&set(&[])), 0);
+        assert_eq!(free_index(&set(&[0, 2])), 1);
+        assert_eq!(free_index(&set(&[1, 0])), 2);
+    }
+}

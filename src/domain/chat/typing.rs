@@ -1,0 +1,58 @@
+//! Typing: events that are never stored. One place for the REST route and the gateway opcodes.
+
+use super::message::Scope;
+use super::writing::Writing;
+use crate::domain::error::Result;
+use crate::domain::event::{Event, EventName, intent};
+use crate::domain::permission::access;
+use crate::domain::view;
+use crate::id::{ChannelId, UserId};
+use crate::store::Read;
+use crate::store::tables::MESSAGING;
+use crate::wire::json::Object;
+
+/// TYPING_START to the other readers; `None` when the user does not want it shown, or could not send the other side
+/// of a direct message anything.
+///
+/// # Errors
+/// 404 and 403 of [`access`]; 403 without `messages.send`.
+pub fn start_event(read: Read<'_>, user_id: UserId, channel_id: ChannelId, at: u64) -> Result<Option<Event>> {
+    event(read, user_id, channel_id, at, EventName::TypingStart)
+}
+
+/// TYPING_STOP to the same readers under the same conditions.
+///
+/// # Errors
+/// As [`start_event`].
+pub fn stop_event(read: Read<'_>, user_id: UserId, channel_id: ChannelId, at: u64) -> Result<Option<Event>> {
+    event(read, user_id, channel_id, at, EventName::TypingStop)
+}
+
+fn event(
+    read: Read<'_>,
+    user_id: UserId,
+    channel_id: ChannelId,
+    at: u64,
+    name: EventName,
+) -> Result<Option<Event>> {
+    let access = access(read, channel_id, user_id, at)?;
+    let allowed = Writing::Text.require(read, &access, at);
+    if access.channel.is_private() && allowed.is_err() {
+        return Ok(None);
+    }
+    allowed?;
+    if read.get(MESSAGING, user_id).is_some_and(|settings| !settings.typing_indicators_enabled) {
+        return Ok(None);
+    }
+    let mut payload = Vec::with_capacity(128);
+    {
+        let mut object = Object::new(&mut payload);
+        object.id("channel_id", channel_id.0).id("user_id", user_id.0);
+        if name == EventName::TypingStart {
+            object.str("username", view::username(read, user_id));
+        }
+    }
+    let scope = Scope::of(channel_id, access.channel);
+    let (in_server, in_dm) = (intent::GUILD_MESSAGE_TYPING, intent::DIRECT_MESSAGE_TYPING);
+    Ok(Some(scope.event(name, in_server, in_dm, payload).except(user_id)))
+}

@@ -1,0 +1,262 @@
+//! Bans: who may not come back, and cleaning up after him.
+//!
+//! Invariant: `BANS` and `BAN_ORDER` name the same bans, and a banned user is no member.
+
+use std::collections::BTreeMap;
+
+use super::audit::{self, Action, Target};
+use super::member;
+use crate::domain::chat::message::{self, Scope};
+use crate::domain::chat::pin;
+use crate::domain::error::{Error, Refusal, Result};
+use crate::domain::event::{Audience, Event, EventName, intent, payload};
+use crate::domain::machine::{Machine, Reply};
+use crate::domain::permission::{BANS_VIEW, MEMBERS_BAN, standing};
+use crate::domain::view::username;
+use crate::id::{ChannelId, MessageId, ServerId, UserId, first_id_at};
+use crate::store::Read;
+use crate::store::records::{ArchivedBan, Ban, UserRef, account};
+use crate::store::tables::{AUTHOR_MESSAGES, BAN_ORDER, BANS, CHANNELS, MEMBERS, MESSAGES, USERS};
+use crate::wire::json::{Array, Object};
+
+/// Bans in one answer: the newest.
+pub const LIST_MAX: usize = 1_000;
+/// Messages that one command removes, and entries of the author's messages it looks at to find them (he may write
+/// elsewhere too). 1,000 removals are about 3,000 deletions, 10 ms of the writer.
+const MESSAGES_REMOVED_MAX: usize = 1_000;
+const MESSAGES_SCANNED_MAX: usize = 5_000;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct BanCreate {
+    pub server_id: ServerId,
+    pub user_id: UserId,
+    pub reason: Option<String>,
+    /// His messages of so many days before the ban go.
+    pub delete_message_days: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct BanDelete {
+    pub server_id: ServerId,
+    pub user_id: UserId,
+}
+
+/// Goes on removing the messages of a banned user where the last command stopped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BanMessagesDelete {
+    pub server_id: ServerId,
+    pub user_id: UserId,
+    /// Only messages after this one…
+    pub after: MessageId,
+    /// …that were sent at this time or later, Unix milliseconds: after the clock was set back ids are ahead of it.
+    pub since_ms: u64,
+}
+
+/// Replies `Count`: the message after which [`BanMessagesDelete`] goes on; 0 when none remains.
+pub(in crate::domain) fn ban_create(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &BanCreate,
+) -> Result<Reply> {
+    let (server_id, user_id) = (op.server_id, op.user_id);
+    check_ban(machine.read(), machine.at, actor, server_id, user_id)?;
+    if machine.read().contains(BANS, (server_id, user_id)) {
+        return Err(Refusal::AlreadyBanned.into());
+    }
+    let order = machine.next_id();
+    let ban = Ban { reason: op.reason.clone(), banned_by: actor, banned_at: machine.unix_ms, order };
+    machine.tx.put(BANS, (server_id, user_id), &ban);
+    machine.tx.put(BAN_ORDER, (server_id, order), &UserRef { id: user_id });
+    if machine.read().contains(MEMBERS, (server_id, user_id)) {
+        member::remove(machine, server_id, user_id);
+    }
+    emit(machine, EventName::GuildBanAdd, server_id, user_id, Some(op.reason.as_deref()));
+    let name = username(machine.read(), user_id).to_string();
+    let target = Target::user(user_id, &name);
+    audit::record(machine, server_id, actor, Action::MemberBan, target, None, op.reason.as_deref());
+    if op.delete_message_days == 0 {
+        return Ok(Reply::Count(0));
+    }
+    let since_ms = since_ms(machine.unix_ms, op.delete_message_days);
+    let after = MessageId(first_id_at(since_ms).saturating_sub(1));
+    Ok(Reply::Count(remove_messages(machine, server_id, user_id, after, since_ms).0))
+}
+
+/// Since when messages go that were sent in the last `days`.
+pub fn since_ms(unix_ms: u64, days: u64) -> u64 {
+    unix_ms.saturating_sub(days.saturating_mul(DAY_MS))
+}
+
+/// Whether the actor may ban this user, member or not.
+///
+/// # Errors
+/// 404 server or user; 403 not a member, without permission, role order, owner.
+pub fn check_ban(read: Read<'_>, at: u64, actor: UserId, server_id: ServerId, user_id: UserId) -> Result<()> {
+    let actor_standing = standing(read, server_id, actor, at)?;
+    let user = read.get(USERS, user_id).filter(|user| user.state != account::PURGED);
+    user.ok_or(Refusal::UserNotFound)?;
+    actor_standing.require(MEMBERS_BAN)?;
+    if !read.contains(MEMBERS, (server_id, user_id)) {
+        return Ok(());
+    }
+    actor_standing.require_above(read, &standing(read, server_id, user_id, at)?)
+}
+
+pub(in crate::domain) fn ban_delete(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &BanDelete,
+) -> Result<Reply> {
+    let (server_id, user_id) = (op.server_id, op.user_id);
+    let order = check_unban(machine.read(), machine.at, actor, server_id, user_id)?.order.to_native();
+    machine.tx.delete(BANS, (server_id, user_id));
+    machine.tx.delete(BAN_ORDER, (server_id, order));
+    emit(machine, EventName::GuildBanRemove, server_id, user_id, None);
+    let name = username(machine.read(), user_id).to_string();
+    let target = Target::user(user_id, &name);
+    audit::record(machine, server_id, actor, Action::MemberUnban, target, None, None);
+    Ok(Reply::Done)
+}
+
+/// The ban that the actor may lift. Who may not is not told whether there is one.
+///
+/// # Errors
+/// 404 server; 403 not a member, without permission; 404 not banned.
+pub fn check_unban(
+    read: Read<'_>,
+    at: u64,
+    actor: UserId,
+    server_id: ServerId,
+    user_id: UserId,
+) -> Result<&ArchivedBan> {
+    standing(read, server_id, actor, at)?.require(MEMBERS_BAN)?;
+    read.get(BANS, (server_id, user_id)).ok_or_else(|| Refusal::BanNotFound.into())
+}
+
+/// Replies like [`ban_create`].
+pub(in crate::domain) fn ban_messages_delete(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &BanMessagesDelete,
+) -> Result<Reply> {
+    check_unban(machine.read(), machine.at, actor, op.server_id, op.user_id)?;
+    Ok(Reply::Count(remove_messages(machine, op.server_id, op.user_id, op.after, op.since_ms).0))
+}
+
+/// Removes his next messages in the server; returns the one after which to go on, or 0.
+fn remove_messages(
+    machine: &mut Machine<'_, '_>,
+    server_id: ServerId,
+    user_id: UserId,
+    after: MessageId,
+    since_ms: u64,
+) -> MessageId {
+    let read = machine.read();
+    // Per channel whether it is of this server, and what to remove there.
+    let mut channels: BTreeMap<u64, (bool, Vec<MessageId>)> = BTreeMap::new();
+    let (mut scanned, mut found, mut last) = (0, 0, after);
+    for ((_, message_id), channel) in read.scan_after(AUTHOR_MESSAGES, user_id, (user_id, after)) {
+        if scanned == MESSAGES_SCANNED_MAX || found == MESSAGES_REMOVED_MAX {
+            break;
+        }
+        (scanned, last) = (scanned + 1, message_id);
+        let channel_id = ChannelId::from(&channel.id);
+        let (ours, messages) = channels.entry(channel_id.0).or_insert_with(|| {
+            let server = read.get(CHANNELS, channel_id).and_then(|channel| channel.server());
+            (server == Some(server_id), Vec::new())
+        });
+        let created_at =
+            || read.get(MESSAGES, (channel_id, message_id)).map(|message| message.created_at.to_native());
+        if *ours && created_at().is_none_or(|created_at| created_at >= since_ms) {
+            messages.push(message_id);
+            found += 1;
+        }
+    }
+    let done = scanned < MESSAGES_SCANNED_MAX && found < MESSAGES_REMOVED_MAX;
+    for (channel_id, (_, messages)) in channels {
+        remove_in_channel(machine, server_id, ChannelId(channel_id), &messages);
+    }
+    if done { MessageId(0) } else { last }
+}
+
+fn remove_in_channel(
+    machine: &mut Machine<'_, '_>,
+    server_id: ServerId,
+    channel_id: ChannelId,
+    messages: &[MessageId],
+) {
+    let channel = machine.read().get(CHANNELS, channel_id);
+    let Some(scope) = channel.map(|channel| Scope::of(channel_id, channel)) else { return };
+    if messages.is_empty() {
+        return;
+    }
+    let mut pins_changed = false;
+    for &message_id in messages {
+        pins_changed |=
+            message::remove(machine, channel_id, message_id).is_some_and(|removed| removed.pinned);
+    }
+    let payload = payload(|object| {
+        object.id("channel_id", channel_id.0).id("guild_id", server_id.0);
+        let mut ids = object.array("message_ids");
+        messages.iter().for_each(|id| ids.id(id.0));
+    });
+    machine.emit(scope.message_event(EventName::MessageDeleteBulk, payload));
+    if pins_changed {
+        pin::emit_update(machine, &scope);
+    }
+}
+
+/// To members who may see bans; `reason` is left out of GUILD_BAN_REMOVE.
+fn emit(
+    machine: &mut Machine<'_, '_>,
+    event: EventName,
+    server_id: ServerId,
+    user_id: UserId,
+    reason: Option<Option<&str>>,
+) {
+    let payload = payload(|object| {
+        object.id("guild_id", server_id.0).id("user_id", user_id.0);
+        if let Some(reason) = reason {
+            object.opt_str("reason", reason);
+        }
+    });
+    let audience = Audience::Server { server_id, any_of: BANS_VIEW | MEMBERS_BAN };
+    machine.emit(Event::new(event, intent::GUILD_BANS, audience, payload));
+}
+
+/// Who may look at the bans.
+///
+/// # Errors
+/// 404 server; 403 not a member, without permission.
+pub fn check_list(read: Read<'_>, at: u64, actor: UserId, server_id: ServerId) -> Result<()> {
+    standing(read, server_id, actor, at)?.require_any(&[MEMBERS_BAN, BANS_VIEW])
+}
+
+/// The newest [`LIST_MAX`] bans, newest first, as a JSON list.
+pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, server_id: ServerId) {
+    let mut list = Array::new(out);
+    for (_, user) in read.scan_rev(BAN_ORDER, server_id).take(LIST_MAX) {
+        let user_id = UserId::from(&user.id);
+        if let Some(ban) = read.get(BANS, (server_id, user_id)) {
+            write_view(list.item(), user_id, ban);
+        }
+    }
+}
+
+/// `BanResponse`.
+fn write_view(out: &mut Vec<u8>, user_id: UserId, ban: &ArchivedBan) {
+    let mut object = Object::new(out);
+    object.id("user_id", user_id.0).opt_str("reason", ban.reason.as_deref());
+    object.id("banned_by", UserId::from(&ban.banned_by).0).time("banned_at", ban.banned_at.to_native());
+}
+
+/// # Errors
+/// 403 when he is banned.
+pub(in crate::domain) fn require_not_banned(
+    read: Read<'_>,
+    server_id: ServerId,
+    user_id: UserId,
+) -> Result<()> {
+    if read.contains(BANS, (server_id, user_id)) { Err(Error::from(Refusal::Banned)) } else { Ok(()) }
+}

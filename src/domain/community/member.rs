@@ -1,0 +1,414 @@
+//! Members: joining, leaving, being removed, having roles.
+//!
+//! Invariant: `MEMBERS` and `USER_SERVERS` name the same pairs, and a server's `member_count` is their number.
+//! A member's record may still name roles that were deleted since (a role can have too many holders to touch them
+//! all); role ids are never reused, and everything here that shows or counts roles skips those.
+
+use super::audit::{self, Action, Target};
+use super::server::write_guild_create;
+use crate::domain::error::{Error, Refusal, Result};
+use crate::domain::event::{Audience, Change, Event, EventName, intent, payload};
+use crate::domain::machine::{Machine, Reply, require_system};
+use crate::domain::permission::{MEMBERS_KICK, MEMBERS_MANAGE_ROLES, Standing, standing};
+use crate::domain::time::Offset;
+use crate::domain::view::{username, write_avatar_url, write_badges, write_brief_user};
+use crate::id::{RoleId, ServerId, UserId};
+use crate::store::Read;
+use crate::store::records::{ArchivedMember, Member, Nil, Server, status};
+use crate::store::tables::{MEMBERS, ROLES, SERVERS, TEMPORARY_MEMBERS, USER_SERVERS, USERS};
+use crate::wire::json::Object;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberLeave {
+    pub server_id: ServerId,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberKick {
+    pub server_id: ServerId,
+    pub user_id: UserId,
+}
+
+/// The last session of a temporary member is gone. Only the server itself submits it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberExpire {
+    pub server_id: ServerId,
+    pub user_id: UserId,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberRoleAdd {
+    pub server_id: ServerId,
+    pub user_id: UserId,
+    pub role_id: RoleId,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberRoleRemove {
+    pub server_id: ServerId,
+    pub user_id: UserId,
+    pub role_id: RoleId,
+}
+
+pub(in crate::domain) fn member_leave(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &MemberLeave,
+) -> Result<Reply> {
+    let standing = standing(machine.read(), op.server_id, actor, machine.at)?;
+    check_leave(&standing)?;
+    remove(machine, op.server_id, actor);
+    record(machine, op.server_id, actor, Action::MemberLeave, actor, None, None);
+    Ok(Reply::Done)
+}
+
+/// # Errors
+/// 403 for the owner.
+pub fn check_leave(standing: &Standing<'_>) -> Result<()> {
+    if !standing.is_owner() {
+        return Ok(());
+    }
+    Err(Error::forbidden("The owner cannot leave the server: delete it instead"))
+}
+
+pub(in crate::domain) fn member_kick(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &MemberKick,
+) -> Result<Reply> {
+    check_kick(machine.read(), machine.at, actor, op.server_id, op.user_id)?;
+    remove(machine, op.server_id, op.user_id);
+    record(machine, op.server_id, actor, Action::MemberKick, op.user_id, None, None);
+    Ok(Reply::Done)
+}
+
+/// Whether the actor may remove this member.
+///
+/// # Errors
+/// 404 server or member; 403 not a member, without permission, owner, himself, role order.
+pub fn check_kick(
+    read: Read<'_>,
+    at: u64,
+    actor: UserId,
+    server_id: ServerId,
+    user_id: UserId,
+) -> Result<()> {
+    let actor_standing = standing(read, server_id, actor, at)?;
+    let target = target_standing(read, server_id, user_id, at)?;
+    actor_standing.require(MEMBERS_KICK)?;
+    if !target.is_owner() && actor == user_id {
+        return Err(Error::forbidden("You cannot remove yourself: leave the server instead"));
+    }
+    actor_standing.require_above(read, &target)
+}
+
+/// The standing of the member an operation is about.
+///
+/// # Errors
+/// 404 when he is no member.
+pub(in crate::domain) fn target_standing<'a>(
+    read: Read<'a>,
+    server_id: ServerId,
+    user_id: UserId,
+    at: u64,
+) -> Result<Standing<'a>> {
+    if !read.contains(MEMBERS, (server_id, user_id)) {
+        return Err(Refusal::MemberNotFound.into());
+    }
+    standing(read, server_id, user_id, at)
+}
+
+pub(in crate::domain) fn member_expire(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &MemberExpire,
+) -> Result<Reply> {
+    require_system(actor)?;
+    let read = machine.read();
+    let member = read.get(MEMBERS, (op.server_id, op.user_id));
+    let expires =
+        |member: &ArchivedMember| member.temporary && role_ids(read, op.server_id, member).next().is_none();
+    // A server that is gone has nothing left to leave; its rows are swept elsewhere.
+    if !read.contains(SERVERS, op.server_id) || !member.is_some_and(expires) {
+        return Ok(Reply::Changed(false));
+    }
+    remove(machine, op.server_id, op.user_id);
+    let reason = Some("Temporary membership ended");
+    record(machine, op.server_id, op.user_id, Action::MemberLeave, op.user_id, None, reason);
+    Ok(Reply::Changed(true))
+}
+
+pub(in crate::domain) fn member_role_add(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &MemberRoleAdd,
+) -> Result<Reply> {
+    change_role(machine, actor, (op.server_id, op.user_id, op.role_id), true)
+}
+
+pub(in crate::domain) fn member_role_remove(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &MemberRoleRemove,
+) -> Result<Reply> {
+    change_role(machine, actor, (op.server_id, op.user_id, op.role_id), false)
+}
+
+fn change_role(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    (server_id, user_id, role_id): (ServerId, UserId, RoleId),
+    give: bool,
+) -> Result<Reply> {
+    check_role_change(machine.read(), machine.at, actor, server_id, user_id, role_id)?;
+    let read = machine.read();
+    let stored = read.get(MEMBERS, (server_id, user_id)).expect("checked above");
+    let mut member = Member::from(stored);
+    member.roles = role_ids(read, server_id, stored).collect();
+    if member.roles.contains(&role_id) == give {
+        return Ok(Reply::Changed(false));
+    }
+    if give {
+        member.roles.push(role_id);
+    } else {
+        member.roles.retain(|&id| id != role_id);
+    }
+    let role_name = read.get(ROLES, (server_id, role_id)).expect("checked above").name.to_string();
+    machine.tx.put(MEMBERS, (server_id, user_id), &member);
+    machine.change(Change::MemberRolesChanged { server_id, user_id });
+    emit_update(machine, server_id, user_id);
+    let mut changes = audit::Changes::default();
+    let (old, new) = if give { (None, Some(&*role_name)) } else { (Some(&*role_name), None) };
+    changes.text("role", old, new);
+    let action = if give { Action::MemberRoleAdd } else { Action::MemberRoleRemove };
+    record(machine, server_id, actor, action, user_id, changes.finish(), None);
+    Ok(Reply::Changed(true))
+}
+
+/// Whether the actor may give this role to, or take it from, this member.
+///
+/// # Errors
+/// 404 server, member or role; 403 not a member, without permission, @everyone, role order, owner.
+pub fn check_role_change(
+    read: Read<'_>,
+    at: u64,
+    actor: UserId,
+    server_id: ServerId,
+    user_id: UserId,
+    role_id: RoleId,
+) -> Result<()> {
+    let actor_standing = standing(read, server_id, actor, at)?;
+    let target = target_standing(read, server_id, user_id, at)?;
+    let role = read.get(ROLES, (server_id, role_id)).ok_or(Refusal::RoleNotFound)?;
+    actor_standing.require(MEMBERS_MANAGE_ROLES)?;
+    if role.is_default {
+        return Err(Error::forbidden("Every member has @everyone: it cannot be given or taken"));
+    }
+    if role.position.to_native() >= actor_standing.top_position(read) {
+        return Err(Refusal::RoleTooHigh.into());
+    }
+    // Everybody may change his own roles below his highest one.
+    if actor == user_id { Ok(()) } else { actor_standing.require_above(read, &target) }
+}
+
+/// Makes a user a member: GUILD_CREATE to him, then he belongs. The caller has checked that he does not yet.
+pub(in crate::domain) fn add(
+    machine: &mut Machine<'_, '_>,
+    server_id: ServerId,
+    user_id: UserId,
+    temporary: bool,
+) {
+    let member = Member { joined_at: machine.unix_ms, temporary, ..Member::default() };
+    machine.tx.put(MEMBERS, (server_id, user_id), &member);
+    machine.tx.put(USER_SERVERS, (user_id, server_id), &Nil {});
+    if temporary {
+        machine.tx.put(TEMPORARY_MEMBERS, (user_id, server_id), &Nil {});
+    }
+    count(machine, server_id, 1);
+    let mut payload = Vec::new();
+    write_guild_create(machine.read(), &mut payload, server_id, user_id);
+    machine.emit(Event::new(EventName::GuildCreate, intent::GUILDS, Audience::user(user_id), payload));
+    machine.change(Change::MemberAdded { server_id, user_id });
+}
+
+/// GUILD_MEMBER_ADD to everybody else.
+pub(in crate::domain) fn emit_added(machine: &mut Machine<'_, '_>, server_id: ServerId, user_id: UserId) {
+    let (read, joined_at) = (machine.read(), machine.unix_ms);
+    let payload = payload(|object| {
+        write_user(object, read, server_id, user_id);
+        object.raw("roles", b"[]").time("joined_at", joined_at);
+    });
+    let audience = Audience::members(server_id);
+    let event = Event::new(EventName::GuildMemberAdd, intent::GUILD_MEMBERS, audience, payload);
+    machine.emit(event.except(user_id));
+}
+
+/// Ends a membership: he gets GUILD_DELETE and nothing more, the others GUILD_MEMBER_REMOVE.
+/// The caller has checked that he is a member and not the owner.
+pub(in crate::domain) fn remove(machine: &mut Machine<'_, '_>, server_id: ServerId, user_id: UserId) {
+    machine.tx.delete(MEMBERS, (server_id, user_id));
+    machine.tx.delete(USER_SERVERS, (user_id, server_id));
+    machine.tx.delete(TEMPORARY_MEMBERS, (user_id, server_id));
+    count(machine, server_id, -1);
+    machine.change(Change::MemberRemoved { server_id, user_id });
+    let gone = payload(|object| {
+        object.id("id", server_id.0).bool("unavailable", false);
+    });
+    machine.emit(Event::new(EventName::GuildDelete, intent::GUILDS, Audience::user(user_id), gone));
+    let read = machine.read();
+    let left = payload(|object| write_user(object, read, server_id, user_id));
+    let audience = Audience::members(server_id);
+    machine.emit(Event::new(EventName::GuildMemberRemove, intent::GUILD_MEMBERS, audience, left));
+}
+
+fn count(machine: &mut Machine<'_, '_>, server_id: ServerId, difference: i64) {
+    let stored = machine.read().get(SERVERS, server_id).expect("members are in servers that exist");
+    let mut server = Server::from(stored);
+    server.member_count = server.member_count.saturating_add_signed(difference);
+    machine.tx.put(SERVERS, server_id, &server);
+}
+
+/// GUILD_MEMBER_UPDATE to the members, and to himself whatever he asked for.
+pub(in crate::domain) fn emit_update(machine: &mut Machine<'_, '_>, server_id: ServerId, user_id: UserId) {
+    let (read, offset) = (machine.read(), machine.offset());
+    let Some(member) = read.get(MEMBERS, (server_id, user_id)) else { return };
+    let payload = payload(|object| {
+        write_user(object, read, server_id, user_id);
+        object.opt_str("nickname", member.nickname.as_deref());
+        let mut roles = object.array("roles");
+        role_ids(read, server_id, member).for_each(|id| roles.id(id.0));
+        drop(roles);
+        object.time("joined_at", member.joined_at.to_native());
+        if let Some(until) = member.timeout_until.as_ref() {
+            object.time("timeout_until", offset.shown(until.to_native()));
+        }
+    });
+    let audience = Audience::members(server_id);
+    let event = Event::new(EventName::GuildMemberUpdate, intent::GUILD_MEMBERS, audience, payload);
+    let own = Event { intent: intent::NONE, audience: Audience::user(user_id), ..event.clone() };
+    machine.emit(event.except(user_id));
+    machine.emit(own);
+}
+
+fn write_user(object: &mut Object<'_>, read: Read<'_>, server_id: ServerId, user_id: UserId) {
+    object.id("guild_id", server_id.0);
+    write_brief_user(object.key("user"), read, user_id);
+}
+
+fn record(
+    machine: &mut Machine<'_, '_>,
+    server_id: ServerId,
+    actor: UserId,
+    action: Action,
+    user_id: UserId,
+    changes: Option<String>,
+    reason: Option<&str>,
+) {
+    let name = username(machine.read(), user_id).to_string();
+    audit::record(machine, server_id, actor, action, Target::user(user_id, &name), changes, reason);
+}
+
+/// The roles a member has, without @everyone and without roles that are gone.
+pub fn role_ids<'a>(
+    read: Read<'a>,
+    server_id: ServerId,
+    member: &'a ArchivedMember,
+) -> impl Iterator<Item = RoleId> + 'a {
+    member.role_ids().filter(move |&id| read.contains(ROLES, (server_id, id)))
+}
+
+/// `MemberResponse`; `shown_status` is a [`status`] code.
+pub fn write_view(
+    out: &mut Vec<u8>,
+    read: Read<'_>,
+    server_id: ServerId,
+    everyone: RoleId,
+    (user_id, member): (UserId, &ArchivedMember),
+    shown_status: u8,
+    offset: Offset,
+) {
+    let mut object = Object::new(out);
+    object.id("member_id", user_id.0);
+    write_common(&mut object, read, server_id, everyone, (user_id, member));
+    write_presence(&mut object, shown_status);
+    match read.get(USERS, user_id) {
+        Some(user) => write_badges(object.key("badges"), user),
+        None => {
+            object.raw("badges", b"[]");
+        }
+    }
+    let timeout_until = member.timeout_until.as_ref().map(|until| offset.shown(until.to_native()));
+    object.opt_time("timeout_until", timeout_until);
+    object.opt_str("timeout_reason", member.timeout_reason.as_deref());
+}
+
+/// A member in GUILD_MEMBERS_CHUNK (gateway.md §5.4); without a status there is no `presence`.
+pub fn write_chunk_member(
+    out: &mut Vec<u8>,
+    read: Read<'_>,
+    server_id: ServerId,
+    everyone: RoleId,
+    (user_id, member): (UserId, &ArchivedMember),
+    shown_status: Option<u8>,
+) {
+    let mut object = Object::new(out);
+    write_common(&mut object, read, server_id, everyone, (user_id, member));
+    if let Some(shown_status) = shown_status {
+        write_presence(&mut object, shown_status);
+    }
+}
+
+fn write_common(
+    object: &mut Object<'_>,
+    read: Read<'_>,
+    server_id: ServerId,
+    everyone: RoleId,
+    (user_id, member): (UserId, &ArchivedMember),
+) {
+    object.id("user_id", user_id.0).str("username", username(read, user_id));
+    object.opt_str("nickname", member.nickname.as_deref());
+    write_avatar_url(object.key("avatar_url"), user_id);
+    object.time("joined_at", member.joined_at.to_native());
+    let mut roles = object.array("roles");
+    roles.id(everyone.0);
+    role_ids(read, server_id, member).for_each(|id| roles.id(id.0));
+}
+
+fn write_presence(object: &mut Object<'_>, shown_status: u8) {
+    object.object("presence").str("status", status::text(shown_status));
+}
+
+/// Members whose user name or nickname begins with `prefix` (compared without regard to case; empty = all), in the
+/// order they joined. Looks at no more than `scan_max` members, in the order of their ids.
+pub fn find(read: Read<'_>, server_id: ServerId, prefix: &str, scan_max: usize) -> Vec<UserId> {
+    let mut found = Vec::new();
+    find_some(read, server_id, &prefix.to_lowercase(), None, scan_max, &mut found);
+    found.sort_unstable();
+    found.into_iter().map(|(_, user_id)| user_id).collect()
+}
+
+/// One step of [`find`]: looks at `scan_max` members behind `after` and appends time of joining and id of those who
+/// match. Returns where to go on; `None` when that was all. `prefix` is lower case.
+pub fn find_some(
+    read: Read<'_>,
+    server_id: ServerId,
+    prefix: &str,
+    after: Option<UserId>,
+    scan_max: usize,
+    found: &mut Vec<(u64, UserId)>,
+) -> Option<UserId> {
+    let begins = |name: &str| name.to_lowercase().starts_with(prefix);
+    let matches = |user_id: UserId, member: &ArchivedMember| {
+        prefix.is_empty() || begins(username(read, user_id)) || member.nickname.as_deref().is_some_and(begins)
+    };
+    // No user has the id 0.
+    let members = read.scan_after(MEMBERS, server_id, (server_id, after.unwrap_or(UserId(0))));
+    let mut last = None;
+    for (count, ((_, user_id), member)) in (1..=scan_max).zip(members) {
+        if matches(user_id, member) {
+            found.push((member.joined_at.to_native(), user_id));
+        }
+        last = (count == scan_max).then_some(user_id);
+    }
+    last
+}

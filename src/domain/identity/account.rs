@@ -1,0 +1,360 @@
+//! Accounts: registration, failed logins, profile, deletion.
+//!
+//! Invariant: a lower-case name and a lower-case e-mail address lead to at most one account each, and every account
+//! that is not purged has both entries and a credential. A locked log-in looks the same whether or not anybody has
+//! the name: what is typed is counted by itself, beside the account that it may mean.
+
+use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
+
+use super::credential::Secret;
+use super::token::{self, NewToken};
+use crate::domain::community::{member, server};
+use crate::domain::error::{Error, Refusal, Result};
+use crate::domain::event::{Audience, Event, EventName, Revocation, intent};
+use crate::domain::machine::{Machine, Reply, require_system};
+use crate::domain::social::relationship;
+use crate::domain::view;
+use crate::id::{EPOCH_MS, ServerId, TokenId, UserId};
+use crate::limits::{EMAIL_LEN_MAX, RELATIONSHIP_COUNT_MAX, SERVER_COUNT_MAX, USERNAME_LEN_MAX};
+use crate::store::Read;
+use crate::store::records::{ArchivedCredential, Credential, LoginName, Nil, User, UserRef, account};
+use crate::store::tables::{
+    CREDENTIALS, DELETIONS, LOGIN_LAPSES, LOGIN_NAMES, USER_EMAILS, USER_NAMES, USERS,
+};
+use crate::wire::json::Object;
+
+/// Names under which failures are counted. A failure costs a password hash, of which a thread makes some 15 a second:
+/// 13,500 in the 15 minutes of a lock. About 80 bytes each on disk, 6 MB.
+pub const LOGIN_NAME_COUNT_MAX: u64 = 65_536;
+/// More than one, so that a heap of lapsed names shrinks.
+const LAPSED_PER_FAILURE: usize = 2;
+
+/// A new account and its first login session. Only the server itself submits it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Register {
+    pub username: String,
+    pub email: String,
+    /// PHC string of the password hash.
+    pub phc: Secret<String>,
+    pub age_verified: bool,
+    /// A [`crate::store::records::tier`] code.
+    pub tier: u8,
+    /// [`crate::store::records::badge`] codes.
+    pub badges: Vec<u8>,
+    pub token: NewToken,
+}
+
+/// Changes of the acting user's own account; `None` leaves a part as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProfileEdit {
+    pub username: Option<String>,
+    pub email: Option<String>,
+    pub password: Option<PasswordChange>,
+    /// The PHC string that the given password matched, if one was asked for; it must still be in force.
+    pub verified: Option<Secret<String>>,
+}
+
+/// Needs `ProfileEdit::verified`. Ends the other sessions of the account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PasswordChange {
+    /// The new PHC string.
+    pub phc: Secret<String>,
+    /// The session that goes on.
+    pub token_id: TokenId,
+}
+
+/// Freezes the acting user's account; after the grace it is purged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountDelete {
+    /// The PHC string that the given password matched.
+    pub phc: Secret<String>,
+    pub grace_ms: u64,
+}
+
+/// A wrong password, wherever one is asked for, or a log-in under a name that nobody has: as user 0. Both take the
+/// same time and count alike. Only the server itself submits it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoginFailed {
+    pub user_id: UserId,
+    /// [`login_key`] of the name in a login form.
+    pub name: Option<u64>,
+    pub failures_max: u64,
+    pub lockout_ms: u64,
+}
+
+/// Whom a name means, in any case.
+pub fn by_name(read: Read<'_>, name: &str) -> Option<UserId> {
+    if name.is_empty() || name.len() > USERNAME_LEN_MAX {
+        return None;
+    }
+    read.get(USER_NAMES, name.to_ascii_lowercase().as_str()).map(|found| UserId::from(&found.id))
+}
+
+/// Whom an e-mail address means, in any case.
+pub fn by_email(read: Read<'_>, email: &str) -> Option<UserId> {
+    let key = email.to_lowercase();
+    if key.is_empty() || key.len() > EMAIL_LEN_MAX {
+        return None;
+    }
+    read.get(USER_EMAILS, key.as_str()).map(|found| UserId::from(&found.id))
+}
+
+/// Stands for the name of a login form in whatever case, for counting failures under it.
+pub fn login_key(text: &str) -> u64 {
+    let digest = Sha256::digest(text.to_lowercase().as_bytes());
+    u64::from_be_bytes(*digest.first_chunk().expect("a digest has 32 bytes"))
+}
+
+/// # Errors
+/// 403 while too many log-ins have failed under a name.
+pub fn require_name_unlocked(read: Read<'_>, name: u64, at: u64) -> Result<()> {
+    let locked = read.get(LOGIN_NAMES, name).is_some_and(|known| known.locked_until.to_native() > at);
+    if locked { Err(Refusal::AccountLocked.into()) } else { Ok(()) }
+}
+
+/// # Errors
+/// 403 while too many passwords for an account were wrong.
+pub fn require_unlocked(credential: &ArchivedCredential, at: u64) -> Result<()> {
+    let locked = credential.locked_until.to_native() > at;
+    if locked { Err(Refusal::AccountLocked.into()) } else { Ok(()) }
+}
+
+/// Refuses names and addresses that somebody other than `but` has.
+///
+/// # Errors
+/// 409.
+pub fn require_free(
+    read: Read<'_>,
+    username: Option<&str>,
+    email: Option<&str>,
+    but: Option<UserId>,
+) -> Result<()> {
+    let taken = |found: Option<UserId>| found.is_some() && found != but;
+    if username.is_some_and(|name| taken(by_name(read, name))) {
+        return Err(Refusal::UsernameTaken.into());
+    }
+    if email.is_some_and(|email| taken(by_email(read, email))) {
+        return Err(Refusal::EmailTaken.into());
+    }
+    Ok(())
+}
+
+/// `UserPublicResponse` of anybody, the built-in author 0 included.
+///
+/// # Errors
+/// 404 for ids that never were.
+pub fn write_profile(out: &mut Vec<u8>, read: Read<'_>, id: UserId) -> Result<()> {
+    if id == UserId(0) {
+        let mut object = Object::new(out);
+        object.id("id", 0).str("username", view::username(read, id));
+        view::write_avatar_url(object.key("avatar_url"), id);
+        object.time("created_at", EPOCH_MS).raw("badges", b"[]");
+        return Ok(());
+    }
+    let user = read.get(USERS, id).ok_or(Refusal::UserNotFound)?;
+    view::write_public_user(out, id, user);
+    Ok(())
+}
+
+pub(in crate::domain) fn register(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &Register,
+) -> Result<Reply> {
+    require_system(actor)?;
+    require_free(machine.read(), Some(&op.username), Some(&op.email), None)?;
+    let user_id = UserId(machine.next_id());
+    let user = User {
+        username: op.username.clone(),
+        email: op.email.clone(),
+        created_at: machine.unix_ms,
+        // Without mail there is nothing that could still have to be verified.
+        email_verified: true,
+        age_verified: op.age_verified,
+        badges: op.badges.clone(),
+        tier: op.tier,
+        state: account::ACTIVE,
+        deletion_at: None,
+    };
+    let tx = &mut *machine.tx;
+    tx.put(USERS, user_id, &user);
+    tx.put(USER_NAMES, op.username.to_ascii_lowercase().as_str(), &UserRef::from(user_id));
+    tx.put(USER_EMAILS, op.email.to_lowercase().as_str(), &UserRef::from(user_id));
+    tx.put(CREDENTIALS, user_id, &Credential { phc: op.phc.0.clone(), ..Credential::default() });
+    let token_id = token::grant(machine, user_id, &op.token);
+    Ok(Reply::Token(user_id, token_id))
+}
+
+/// Replies whether the account or the name is locked now.
+pub(in crate::domain) fn login_failed(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &LoginFailed,
+) -> Result<Reply> {
+    require_system(actor)?;
+    let name_locked = op.name.is_some_and(|name| name_failed(machine, name, op));
+    let Some(record) = machine.tx.get(CREDENTIALS, op.user_id) else {
+        return Ok(Reply::Changed(name_locked));
+    };
+    let mut credential = Credential::from(record);
+    if credential.locked_until > machine.at {
+        return Ok(Reply::Changed(true));
+    }
+    if credential.locked_until != 0 {
+        // A lock that has run out: counting starts anew.
+        credential.failures = 0;
+        credential.locked_until = 0;
+    }
+    credential.failures = credential.failures.saturating_add(1);
+    let locked = u64::from(credential.failures) >= op.failures_max;
+    if locked {
+        credential.locked_until = machine.at + op.lockout_ms;
+    }
+    machine.tx.put(CREDENTIALS, op.user_id, &credential);
+    Ok(Reply::Changed(locked || name_locked))
+}
+
+/// Counts a failed log-in under a name; whether it is locked now.
+fn name_failed(machine: &mut Machine<'_, '_>, name: u64, op: &LoginFailed) -> bool {
+    forget_lapsed_names(machine);
+    let at = machine.at;
+    let mut known = machine.tx.get(LOGIN_NAMES, name).map(LoginName::from).unwrap_or_default();
+    if known.locked_until > at {
+        return true;
+    }
+    forget_name(machine, name);
+    if known.locked_until != 0 || known.lapses_at <= at {
+        known = LoginName::default();
+    }
+    known.failures = known.failures.saturating_add(1);
+    let locked = u64::from(known.failures) >= op.failures_max;
+    known.lapses_at = at + op.lockout_ms;
+    if locked {
+        known.locked_until = known.lapses_at;
+    }
+    machine.tx.put(LOGIN_NAMES, name, &known);
+    machine.tx.put(LOGIN_LAPSES, (known.lapses_at, name), &Nil {});
+    locked
+}
+
+/// Removes some names whose time is over, and the one that is next when there are too many.
+fn forget_lapsed_names(machine: &mut Machine<'_, '_>) {
+    for _ in 0..LAPSED_PER_FAILURE {
+        let first = machine.read().scan(LOGIN_LAPSES, ()).next().map(|(key, _)| key);
+        let Some((lapses_at, name)) = first else { return };
+        if lapses_at > machine.at && machine.read().len(LOGIN_NAMES) < LOGIN_NAME_COUNT_MAX {
+            return;
+        }
+        forget_name(machine, name);
+    }
+}
+
+/// Forgets failures under a name.
+pub(in crate::domain) fn forget_name(machine: &mut Machine<'_, '_>, name: u64) {
+    let Some(known) = machine.tx.get(LOGIN_NAMES, name) else { return };
+    let lapses_at = known.lapses_at.to_native();
+    machine.tx.delete(LOGIN_NAMES, name);
+    machine.tx.delete(LOGIN_LAPSES, (lapses_at, name));
+}
+
+fn acting_user(machine: &Machine<'_, '_>, actor: UserId) -> Result<User> {
+    let user = machine.tx.get(USERS, actor).ok_or(Refusal::TokenInvalid)?;
+    if user.state != account::ACTIVE {
+        return Err(Refusal::TokenInvalid.into());
+    }
+    Ok(User::from(user))
+}
+
+/// The credential, if the password that was checked before is still the one in force, with no failures left.
+fn unchanged_credential(machine: &Machine<'_, '_>, actor: UserId, phc: &str) -> Result<Credential> {
+    let credential = machine.tx.get(CREDENTIALS, actor).ok_or(Refusal::PasswordWrong)?;
+    // It may have been locked while this password was being compared.
+    require_unlocked(credential, machine.at)?;
+    if credential.phc != phc {
+        return Err(Refusal::PasswordWrong.into());
+    }
+    Ok(Credential { failures: 0, locked_until: 0, ..Credential::from(credential) })
+}
+
+pub(in crate::domain) fn profile_edit(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &ProfileEdit,
+) -> Result<Reply> {
+    let mut user = acting_user(machine, actor)?;
+    let mut credential = match &op.verified {
+        Some(phc) => Some(unchanged_credential(machine, actor, &phc.0)?),
+        None => None,
+    };
+    if let Some(change) = &op.password {
+        credential.as_mut().ok_or(Refusal::PasswordWrong)?.phc.clone_from(&change.phc.0);
+    }
+    require_free(machine.read(), op.username.as_deref(), op.email.as_deref(), Some(actor))?;
+
+    let renamed = op.username.as_ref().is_some_and(|username| *username != user.username);
+    if let Some(username) = &op.username {
+        machine.tx.delete(USER_NAMES, user.username.to_ascii_lowercase().as_str());
+        machine.tx.put(USER_NAMES, username.to_ascii_lowercase().as_str(), &UserRef::from(actor));
+        user.username.clone_from(username);
+    }
+    if let Some(email) = &op.email {
+        machine.tx.delete(USER_EMAILS, user.email.to_lowercase().as_str());
+        machine.tx.put(USER_EMAILS, email.to_lowercase().as_str(), &UserRef::from(actor));
+        user.email.clone_from(email);
+    }
+    if let Some(credential) = credential {
+        machine.tx.put(CREDENTIALS, actor, &credential);
+    }
+    machine.tx.put(USERS, actor, &user);
+    if let Some(change) = &op.password {
+        token::revoke_all(machine, actor, Revocation::Security, Some(change.token_id));
+    }
+    if renamed {
+        emit_user_update(machine, actor);
+        let servers: Vec<ServerId> = server::ids_of(machine.read(), actor).take(SERVER_COUNT_MAX).collect();
+        for server_id in servers {
+            member::emit_update(machine, server_id, actor);
+        }
+    }
+    Ok(Reply::User(actor))
+}
+
+/// Tells himself, his friends and the members of his servers, each once.
+pub(in crate::domain) fn emit_user_update(machine: &mut Machine<'_, '_>, user_id: UserId) {
+    let mut payload = Vec::new();
+    let mut friends = SmallVec::from_slice(&[user_id]);
+    {
+        let read = machine.read();
+        let mut object = Object::new(&mut payload);
+        let Some(user) = read.get(USERS, user_id) else { return };
+        view::write_public_user(object.key("user"), user_id, user);
+        friends.extend(relationship::friends(read, user_id).take(RELATIONSHIP_COUNT_MAX));
+    }
+    let event = Event::new(EventName::UserUpdate, intent::NONE, Audience::Users(friends), payload);
+    let neighbours =
+        Event { intent: intent::GUILD_MEMBERS, audience: Audience::Neighbours(user_id), ..event.clone() };
+    machine.emit(event);
+    machine.emit(neighbours);
+}
+
+pub(in crate::domain) fn account_delete(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &AccountDelete,
+) -> Result<Reply> {
+    let mut user = acting_user(machine, actor)?;
+    unchanged_credential(machine, actor, &op.phc.0).map_err(|error| match error {
+        error if error == Refusal::PasswordWrong.into() => {
+            Error::invalid("password", "the password is wrong")
+        }
+        error => error,
+    })?;
+    let due = machine.at + op.grace_ms;
+    user.state = account::FROZEN;
+    user.deletion_at = Some(due);
+    machine.tx.put(USERS, actor, &user);
+    machine.tx.put(DELETIONS, (due, actor), &Nil {});
+    token::revoke_all(machine, actor, Revocation::Security, None);
+    Ok(Reply::Done)
+}

@@ -1,0 +1,74 @@
+//! Login tokens: from the text to the session and account behind it.
+//!
+//! Tokens are `<session id>.<43 url-safe characters>`; only the SHA-256 of the secret part is stored and it is
+//! compared in constant time. A wrong id and a wrong secret are told apart by nobody.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::domain::error::{Error, Refusal, Result};
+use crate::id::{TokenId, UserId, parse_id};
+use crate::store::Read;
+use crate::store::records::{ArchivedToken, ArchivedUser, account};
+use crate::store::tables::{TOKENS, USERS};
+
+/// The longest token of the contract: `webhook.<20 digits>.<64>`; anything longer is not looked at.
+const TOKEN_LEN_MAX: usize = 128;
+
+/// Something that must never be printed: `Debug` of a command that holds one shows nothing of it.
+#[derive(Clone, PartialEq)]
+pub struct Secret<T>(pub T);
+
+impl<T> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// A live login session and its account.
+#[derive(Clone, Copy)]
+pub struct Verified<'a> {
+    pub user_id: UserId,
+    pub token_id: TokenId,
+    pub token: &'a ArchivedToken,
+    pub user: &'a ArchivedUser,
+}
+
+/// SHA-256 of the secret part of a token.
+pub fn hash_secret(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+/// Whose live login session a token is, whatever the state of the account.
+///
+/// # Errors
+/// 401 when it is unknown, wrong, expired or revoked.
+pub fn verify<'a>(read: Read<'a>, token: &str, now_ms: u64) -> Result<Verified<'a>> {
+    let invalid = Refusal::TokenInvalid;
+    let (id, secret) = Some(token)
+        .filter(|token| token.len() <= TOKEN_LEN_MAX)
+        .and_then(|token| token.split_once('.'))
+        .ok_or(invalid)?;
+    let token_id = parse_id(id).map(TokenId).ok_or(invalid)?;
+    let token = read.get(TOKENS, token_id).ok_or(invalid)?;
+    let matches = token.secret_hash.ct_eq(&hash_secret(secret));
+    if !bool::from(matches) || token.expires_at.to_native() <= now_ms {
+        return Err(invalid.into());
+    }
+    let user_id = UserId::from(&token.user_id);
+    let user = read.get(USERS, user_id).ok_or(invalid)?;
+    Ok(Verified { user_id, token_id, token, user })
+}
+
+/// # Errors
+/// 403 with the reason for accounts that are locked or scheduled for deletion.
+pub fn require_usable(user: &ArchivedUser) -> Result<()> {
+    match user.state {
+        account::LOCKED => Err(Error::from(Refusal::AccountSuspended).with_reason("suspended")),
+        account::FROZEN => Err(Error::from(Refusal::AccountFrozen).with_reason("frozen")),
+        account::PURGED => Err(Refusal::TokenInvalid.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,235 @@
+//! Login sessions: creation, use, end.
+//!
+//! Invariant: `USER_TOKENS` lists exactly the tokens of a user. Expired ones are no sessions any more wherever they
+//! are looked at; they are removed when the user logs in again. Only hashes of secrets are here.
+
+use super::credential::Secret;
+use crate::domain::error::{Refusal, Result};
+use crate::domain::event::{Change, Revocation};
+use crate::domain::machine::{Machine, Reply, require_system};
+use crate::domain::time::Offset;
+use crate::id::{TokenId, UserId};
+use crate::store::Read;
+use crate::store::records::{ArchivedToken, Credential, Nil, Token, account};
+use crate::store::tables::{CREDENTIALS, TOKENS, USER_TOKENS, USERS};
+use crate::wire::json::Object;
+
+/// How often the last activity of a session is written, at most.
+pub const TOUCH_INTERVAL_MS: u64 = 60_000;
+/// Tokens of one user that are ever looked at: ten times the largest `sessions.max_per_user`.
+const TOKEN_COUNT_MAX: usize = 10_000;
+
+/// What a new session is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewToken {
+    /// SHA-256 of the secret part.
+    pub secret_hash: Secret<[u8; 32]>,
+    pub ip_address: String,
+    pub user_agent: Option<String>,
+    pub life_ms: u64,
+    /// Live sessions of one user; the least recently active ones make room.
+    pub count_max: u64,
+}
+
+/// A login whose password matched `phc`. Only the server itself submits it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenCreate {
+    pub user_id: UserId,
+    /// [`super::account::login_key`] of the name in the login form.
+    pub name: u64,
+    pub phc: Secret<String>,
+    pub token: NewToken,
+}
+
+/// The acting user's session was used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenTouch {
+    pub token_id: TokenId,
+    /// Renew to this much…
+    pub life_ms: u64,
+    /// …when less than this is left; 0 = never.
+    pub threshold_ms: u64,
+}
+
+/// Ends one session of the acting user.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenRevoke {
+    pub token_id: TokenId,
+    pub how: Revocation,
+}
+
+/// Ends all sessions of the acting user, or all but one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenRevokeAll {
+    pub except: Option<TokenId>,
+}
+
+/// Whether using a session now is worth a write: its last activity is a minute old. Asked for every request.
+pub fn touch_due(token: &ArchivedToken, now_ms: u64) -> bool {
+    now_ms >= token.last_activity.to_native().saturating_add(TOUCH_INTERVAL_MS)
+}
+
+/// Live sessions of a user, oldest first.
+pub fn live<'a>(
+    read: Read<'a>,
+    user_id: UserId,
+    now_ms: u64,
+) -> impl Iterator<Item = (TokenId, &'a ArchivedToken)> {
+    let ids = read.scan(USER_TOKENS, user_id).take(TOKEN_COUNT_MAX).map(|((_, id), _)| id);
+    ids.filter_map(move |id| read.get(TOKENS, id).map(|token| (id, token)))
+        .filter(move |(_, token)| token.expires_at.to_native() > now_ms)
+}
+
+/// `SessionResponse`.
+pub fn write_session(out: &mut Vec<u8>, id: TokenId, token: &ArchivedToken, offset: Offset, current: bool) {
+    let mut object = Object::new(out);
+    object.id("id", id.0).null("device_id").str("ip_address", &token.ip_address);
+    object.opt_str("user_agent", token.user_agent.as_deref());
+    object.time("created_at", offset.shown(token.created_at.to_native()));
+    object.time("expires_at", offset.shown(token.expires_at.to_native()));
+    object.time("last_activity", offset.shown(token.last_activity.to_native()));
+    object.bool("current", current);
+}
+
+/// The session, if it is a live one of that user.
+fn own(machine: &Machine<'_, '_>, user_id: UserId, token_id: TokenId) -> Option<Token> {
+    let token = machine.tx.get(TOKENS, token_id)?;
+    let live = UserId::from(&token.user_id) == user_id && token.expires_at.to_native() > machine.at;
+    live.then(|| Token::from(token))
+}
+
+pub(in crate::domain) fn token_create(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &TokenCreate,
+) -> Result<Reply> {
+    require_system(actor)?;
+    let invalid = Refusal::CredentialsInvalid;
+    let user = machine.tx.get(USERS, op.user_id).ok_or(invalid)?;
+    if user.state != account::ACTIVE {
+        return Err(invalid.into());
+    }
+    let record = machine.tx.get(CREDENTIALS, op.user_id).ok_or(invalid)?;
+    super::account::require_unlocked(record, machine.at)?;
+    // The password may have been changed while this one was being compared.
+    if record.phc != op.phc.0.as_str() {
+        return Err(invalid.into());
+    }
+    if record.failures != 0 || record.locked_until != 0 {
+        let credential = Credential { failures: 0, locked_until: 0, ..Credential::from(record) };
+        machine.tx.put(CREDENTIALS, op.user_id, &credential);
+    }
+    super::account::forget_name(machine, op.name);
+    let token_id = grant(machine, op.user_id, &op.token);
+    Ok(Reply::Token(op.user_id, token_id))
+}
+
+/// Creates a session; removes expired ones and, of live ones, the least recently active beyond the limit.
+pub(in crate::domain) fn grant(machine: &mut Machine<'_, '_>, user_id: UserId, new: &NewToken) -> TokenId {
+    let at = machine.at;
+    let mut live: Vec<(u64, TokenId)> = Vec::new();
+    let mut expired: Vec<TokenId> = Vec::new();
+    let ids = machine.read().scan(USER_TOKENS, user_id).take(TOKEN_COUNT_MAX);
+    for ((_, id), _) in ids {
+        match machine.tx.get(TOKENS, id) {
+            Some(token) if token.expires_at.to_native() > at => {
+                live.push((token.last_activity.to_native(), id))
+            }
+            _ => expired.push(id),
+        }
+    }
+    for id in expired {
+        remove(machine, user_id, id);
+    }
+    live.sort_unstable();
+    let count_max = usize::try_from(new.count_max.max(1)).unwrap_or(usize::MAX);
+    let surplus = (live.len() + 1).saturating_sub(count_max);
+    for &(_, id) in &live[..surplus] {
+        revoke(machine, user_id, id, Revocation::Security);
+    }
+    let token_id = TokenId(machine.next_id());
+    let token = Token {
+        user_id,
+        secret_hash: new.secret_hash.0,
+        created_at: at,
+        expires_at: at + new.life_ms,
+        last_activity: at,
+        ip_address: new.ip_address.clone(),
+        user_agent: new.user_agent.clone(),
+    };
+    machine.tx.put(TOKENS, token_id, &token);
+    machine.tx.put(USER_TOKENS, (user_id, token_id), &Nil {});
+    token_id
+}
+
+fn remove(machine: &mut Machine<'_, '_>, user_id: UserId, token_id: TokenId) {
+    machine.tx.delete(TOKENS, token_id);
+    machine.tx.delete(USER_TOKENS, (user_id, token_id));
+}
+
+fn revoke(machine: &mut Machine<'_, '_>, user_id: UserId, token_id: TokenId, how: Revocation) {
+    remove(machine, user_id, token_id);
+    machine.change(Change::TokenRevoked { token_id, user_id, how });
+}
+
+/// Ends all sessions of a user but one; returns how many live ones ended.
+pub(in crate::domain) fn revoke_all(
+    machine: &mut Machine<'_, '_>,
+    user_id: UserId,
+    how: Revocation,
+    except: Option<TokenId>,
+) -> u64 {
+    let ids: Vec<(TokenId, bool)> = machine
+        .read()
+        .scan(USER_TOKENS, user_id)
+        .take(TOKEN_COUNT_MAX)
+        .map(|((_, id), _)| (id, own(machine, user_id, id).is_some()))
+        .filter(|(id, _)| Some(*id) != except)
+        .collect();
+    for &(id, live) in &ids {
+        if live {
+            revoke(machine, user_id, id, how);
+        } else {
+            remove(machine, user_id, id);
+        }
+    }
+    ids.iter().filter(|(_, live)| *live).count() as u64
+}
+
+/// Replies whether anything was written.
+pub(in crate::domain) fn token_touch(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &TokenTouch,
+) -> Result<Reply> {
+    let mut token = own(machine, actor, op.token_id).ok_or(Refusal::TokenInvalid)?;
+    let extend = token.expires_at - machine.at < op.threshold_ms;
+    if !extend && machine.at < token.last_activity + TOUCH_INTERVAL_MS {
+        return Ok(Reply::Changed(false));
+    }
+    if extend {
+        token.expires_at = token.expires_at.max(machine.at + op.life_ms);
+    }
+    token.last_activity = machine.at;
+    machine.tx.put(TOKENS, op.token_id, &token);
+    Ok(Reply::Changed(true))
+}
+
+pub(in crate::domain) fn token_revoke(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &TokenRevoke,
+) -> Result<Reply> {
+    own(machine, actor, op.token_id).ok_or(Refusal::SessionNotFound)?;
+    revoke(machine, actor, op.token_id, op.how);
+    Ok(Reply::Done)
+}
+
+/// Replies how many sessions ended.
+pub(in crate::domain) fn token_revoke_all(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &TokenRevokeAll,
+) -> Result<Reply> {
+    Ok(Reply::Count(revoke_all(machine, actor, Revocation::Security, op.except)))
+}

@@ -1,0 +1,178 @@
+//! Direct messages and notes: channels of two participants, or of one.
+//!
+//! Invariant: a pair has at most one channel, whoever opened it; the notes of a user are the pair with himself.
+
+use super::{relationship, setting};
+use crate::domain::error::{Error, Refusal, Result};
+use crate::domain::event::{Audience, Event, EventName, intent};
+use crate::domain::machine::{Machine, Reply};
+use crate::domain::permission::Access;
+use crate::domain::view;
+use crate::id::{ChannelId, MessageId, UserId};
+use crate::limits::DM_COUNT_MAX;
+use crate::store::Read;
+use crate::store::records::{ArchivedMessage, Channel, ChannelRef, UserRef, channel_kind, dm_policy};
+use crate::store::tables::{CHANNELS, DM_PAIRS, MESSAGES, USER_DMS};
+use crate::wire::json::{Array, Object};
+
+/// Opens the direct message with another user, or finds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DmOpen {
+    pub recipient_id: UserId,
+}
+
+/// Opens the acting user's notes, or finds them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotesOpen {}
+
+fn pair(a: UserId, b: UserId) -> (UserId, UserId) {
+    (a.min(b), a.max(b))
+}
+
+/// The channel of a pair, if it was ever opened.
+pub fn channel_of(read: Read<'_>, a: UserId, b: UserId) -> Option<ChannelId> {
+    read.get(DM_PAIRS, pair(a, b)).map(|found| ChannelId::from(&found.id))
+}
+
+/// Whether `recipient` may get direct messages from `author`.
+///
+/// # Errors
+/// 403 when one has blocked the other, or the recipient takes them from friends only, or from nobody.
+pub fn admits(read: Read<'_>, author: UserId, recipient: UserId) -> Result<()> {
+    if relationship::blocked(read, author, recipient) {
+        return Err(Refusal::Blocked.into());
+    }
+    match setting::messaging(read, recipient).allow_dms_from {
+        dm_policy::NONE => Err(Refusal::DmRefused.into()),
+        dm_policy::FRIENDS if !relationship::are_friends(read, author, recipient) => {
+            Err(Refusal::DmFriendsOnly.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether what a user does in a channel may reach the other side of a direct message: messages, reactions, typing.
+/// Always so elsewhere.
+///
+/// # Errors
+/// 403 as [`admits`], and when the other account is gone.
+pub fn require_reachable(read: Read<'_>, access: &Access<'_>) -> Result<()> {
+    if access.channel.kind != channel_kind::DM {
+        return Ok(());
+    }
+    let recipient = access.recipient().ok_or(Refusal::NotParticipant)?;
+    view::existing(read, recipient).map_err(|_| Refusal::DmRefused)?;
+    admits(read, access.user_id, recipient)
+}
+
+/// Whether the channel is a direct message in which one side has blocked the other: nothing of one reaches the other.
+pub fn is_cut(read: Read<'_>, access: &Access<'_>) -> bool {
+    let recipient = || access.recipient().filter(|_| access.channel.kind == channel_kind::DM);
+    recipient().is_some_and(|recipient| relationship::blocked(read, access.user_id, recipient))
+}
+
+/// The newest message of a channel.
+pub fn last_message(read: Read<'_>, channel_id: ChannelId) -> Option<(MessageId, &ArchivedMessage)> {
+    read.scan_rev(MESSAGES, channel_id).next().map(|((_, id), message)| (id, message))
+}
+
+/// `DMChannelResponse` as `viewer` sees it.
+pub fn write_dm(out: &mut Vec<u8>, read: Read<'_>, channel_id: ChannelId, recipient: UserId) {
+    let mut object = Object::new(out);
+    object.id("id", channel_id.0).str("type", "dm").str("channel_type", "dm");
+    write_dm_tail(&mut object, read, channel_id, recipient);
+}
+
+fn write_dm_tail(object: &mut Object<'_>, read: Read<'_>, channel_id: ChannelId, recipient: UserId) {
+    object.id("recipient_id", recipient.0);
+    object.object("recipient").id("id", recipient.0).str("username", view::username(read, recipient));
+    object.opt_id("last_message_id", last_message(read, channel_id).map(|(id, _)| id.0));
+}
+
+/// The direct messages of a user, latest message first; those without one count by when they were opened.
+pub fn write_dms(out: &mut Vec<u8>, read: Read<'_>, user_id: UserId) {
+    let channels = read.scan_rev(USER_DMS, user_id).take(DM_COUNT_MAX);
+    let mut channels: Vec<(u64, ChannelId, UserId)> = channels
+        .map(|((_, channel_id), recipient)| {
+            // Ids of all kinds rise with time, so a message and a channel can be compared.
+            let latest = last_message(read, channel_id).map_or(channel_id.0, |(id, _)| id.0);
+            (latest, channel_id, UserId::from(&recipient.id))
+        })
+        .collect();
+    channels.sort_unstable_by(|a, b| b.cmp(a));
+    let mut list = Array::new(out);
+    for (_, channel_id, recipient) in channels {
+        write_dm(list.item(), read, channel_id, recipient);
+    }
+}
+
+/// `NotesChannelResponse`.
+pub fn write_notes(out: &mut Vec<u8>, read: Read<'_>, channel_id: ChannelId) {
+    let last = last_message(read, channel_id);
+    let mut object = Object::new(out);
+    object.id("id", channel_id.0).str("type", "notes").str("channel_type", "notes");
+    let name = read.get(CHANNELS, channel_id).map_or(NOTES_NAME, |channel| channel.name.as_str());
+    object.str("name", name).opt_id("last_message_id", last.map(|(id, _)| id.0));
+    object.opt_time("last_message_at", last.map(|(_, message)| message.created_at.to_native()));
+}
+
+const NOTES_NAME: &str = "Personal Notes";
+const DM_NAME: &str = "Direct Message";
+
+/// # Errors
+/// What `dm_open` refuses; the same on the snapshot and in the log.
+pub fn check_open(read: Read<'_>, user_id: UserId, recipient: UserId) -> Result<()> {
+    if user_id == recipient {
+        return Err(Error::invalid("recipient_id", "must be somebody else"));
+    }
+    view::existing(read, recipient)?;
+    admits(read, user_id, recipient)
+}
+
+fn create(machine: &mut Machine<'_, '_>, kind: u8, name: &str, participants: &[UserId]) -> ChannelId {
+    let channel_id = ChannelId(machine.next_id());
+    let channel = Channel {
+        kind,
+        name: name.to_string(),
+        read_receipts_enabled: true,
+        created_at: machine.unix_ms,
+        participants: participants.to_vec(),
+        ..Channel::default()
+    };
+    machine.tx.put(CHANNELS, channel_id, &channel);
+    let (first, last) = (participants[0], participants[participants.len() - 1]);
+    machine.tx.put(DM_PAIRS, pair(first, last), &ChannelRef::from(channel_id));
+    channel_id
+}
+
+pub(in crate::domain) fn dm_open(machine: &mut Machine<'_, '_>, actor: UserId, op: &DmOpen) -> Result<Reply> {
+    check_open(machine.read(), actor, op.recipient_id)?;
+    if let Some(channel_id) = channel_of(machine.read(), actor, op.recipient_id) {
+        return Ok(Reply::Channel(channel_id));
+    }
+    let channel_id = create(machine, channel_kind::DM, DM_NAME, &[actor, op.recipient_id]);
+    for (user_id, other) in [(actor, op.recipient_id), (op.recipient_id, actor)] {
+        machine.tx.put(USER_DMS, (user_id, channel_id), &UserRef::from(other));
+        let mut payload = Vec::new();
+        {
+            let mut object = Object::new(&mut payload);
+            object.id("id", channel_id.0).str("type", "dm").str("channel_type", "dm").null("server_id");
+            write_dm_tail(&mut object, machine.read(), channel_id, other);
+        }
+        let audience = Audience::user(user_id);
+        machine.emit(Event::new(EventName::ChannelCreate, intent::NONE, audience, payload));
+    }
+    Ok(Reply::Channel(channel_id))
+}
+
+pub(in crate::domain) fn notes_open(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    _op: &NotesOpen,
+) -> Result<Reply> {
+    view::existing(machine.read(), actor)?;
+    if let Some(channel_id) = channel_of(machine.read(), actor, actor) {
+        return Ok(Reply::Channel(channel_id));
+    }
+    Ok(Reply::Channel(create(machine, channel_kind::NOTES, NOTES_NAME, &[actor])))
+}

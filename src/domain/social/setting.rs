@@ -1,0 +1,153 @@
+//! Settings: the key-value store of clients, and the messaging preferences the server itself heeds.
+
+use std::collections::BTreeSet;
+
+use crate::domain::error::{Error, Refusal, Result};
+use crate::domain::machine::{Machine, Reply};
+use crate::id::UserId;
+use crate::limits::SETTING_COUNT_MAX;
+use crate::store::Read;
+use crate::store::records::{ArchivedSetting, Messaging, Setting, dm_policy};
+use crate::store::tables::{MESSAGING, SETTINGS};
+use crate::wire::json::Object;
+
+/// Sets client settings of the acting user, all or none. Keys and values are within their limits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SettingsPut {
+    pub entries: Vec<(String, String)>,
+}
+
+/// Deletes one client setting of the acting user.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SettingDelete {
+    pub key: String,
+}
+
+/// Changes messaging preferences of the acting user; `None` leaves one as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MessagingEdit {
+    pub read_receipts_enabled: Option<bool>,
+    pub typing_indicators_enabled: Option<bool>,
+    pub compact_messages_enabled: Option<bool>,
+    /// A [`dm_policy`] code.
+    pub allow_dms_from: Option<u8>,
+    pub auto_create_dms: Option<bool>,
+    pub max_message_length: Option<u64>,
+    pub max_attachment_size: Option<u64>,
+    pub max_attachments_per_message: Option<u64>,
+}
+
+/// The preferences of a user, defaults where he never chose.
+pub fn messaging(read: Read<'_>, user_id: UserId) -> Messaging {
+    read.get(MESSAGING, user_id).map_or_else(default_messaging, Messaging::from)
+}
+
+/// Characters that a message of this user may have: he may want less than `len_max`.
+pub fn message_len_max(read: Read<'_>, user_id: UserId, len_max: u64) -> u64 {
+    let own = read.get(MESSAGING, user_id).and_then(|settings| settings.max_message_length.as_ref());
+    own.map_or(len_max, |own| own.to_native().min(len_max))
+}
+
+fn default_messaging() -> Messaging {
+    Messaging {
+        read_receipts_enabled: true,
+        typing_indicators_enabled: true,
+        compact_messages_enabled: true,
+        allow_dms_from: dm_policy::EVERYONE,
+        auto_create_dms: true,
+        ..Messaging::default()
+    }
+}
+
+/// `SettingResponse`.
+pub fn write_setting(out: &mut Vec<u8>, key: &str, setting: &ArchivedSetting) {
+    let mut object = Object::new(out);
+    object.str("key", key).str("value", &setting.value);
+    object.time("created_at", setting.created_at.to_native());
+    object.time("updated_at", setting.updated_at.to_native());
+}
+
+/// `SettingsResponse`.
+pub fn write_settings(out: &mut Vec<u8>, read: Read<'_>, user_id: UserId) {
+    let mut count = 0;
+    let mut object = Object::new(out);
+    {
+        let mut settings = object.object("settings");
+        for ((_, key), setting) in read.scan(SETTINGS, user_id).take(SETTING_COUNT_MAX) {
+            crate::wire::json::write_str(settings.dynamic_key(&key), &setting.value);
+            count += 1;
+        }
+    }
+    object.u64("count", count).u64("limit", SETTING_COUNT_MAX as u64);
+}
+
+/// `MessagingSettingsResponse`.
+pub fn write_messaging(out: &mut Vec<u8>, user_id: UserId, messaging: &Messaging) {
+    let mut object = Object::new(out);
+    object.id("user_id", user_id.0);
+    object.bool("read_receipts_enabled", messaging.read_receipts_enabled);
+    object.bool("typing_indicators_enabled", messaging.typing_indicators_enabled);
+    object.bool("compact_messages_enabled", messaging.compact_messages_enabled);
+    object.str("allow_dms_from", dm_policy::text(messaging.allow_dms_from));
+    object.bool("auto_create_dms", messaging.auto_create_dms);
+    object.opt_u64("max_message_length", messaging.max_message_length);
+    object.opt_u64("max_attachment_size", messaging.max_attachment_size);
+    object.opt_u64("max_attachments_per_message", messaging.max_attachments_per_message);
+}
+
+pub(in crate::domain) fn settings_put(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &SettingsPut,
+) -> Result<Reply> {
+    let read = machine.read();
+    let new: BTreeSet<&str> = op.entries.iter().map(|(key, _)| key.as_str()).collect();
+    let added = new.iter().filter(|key| !read.contains(SETTINGS, (actor, **key))).count();
+    let stored = read.scan(SETTINGS, actor).take(SETTING_COUNT_MAX).count();
+    if added > 0 && stored + added > SETTING_COUNT_MAX {
+        return Err(Error::invalid(
+            "key",
+            format_args!("at most {SETTING_COUNT_MAX} settings can be stored"),
+        ));
+    }
+    for (key, value) in &op.entries {
+        let key = (actor, key.as_str());
+        let created_at = machine.tx.get(SETTINGS, key).map(|setting| setting.created_at.to_native());
+        let (created_at, updated_at) = (created_at.unwrap_or(machine.unix_ms), machine.unix_ms);
+        machine.tx.put(SETTINGS, key, &Setting { value: value.clone(), created_at, updated_at });
+    }
+    Ok(Reply::Done)
+}
+
+pub(in crate::domain) fn setting_delete(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &SettingDelete,
+) -> Result<Reply> {
+    if !machine.tx.delete(SETTINGS, (actor, op.key.as_str())) {
+        return Err(Refusal::SettingNotFound.into());
+    }
+    Ok(Reply::Done)
+}
+
+pub(in crate::domain) fn messaging_edit(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &MessagingEdit,
+) -> Result<Reply> {
+    let before = messaging(machine.read(), actor);
+    let after = Messaging {
+        read_receipts_enabled: op.read_receipts_enabled.unwrap_or(before.read_receipts_enabled),
+        typing_indicators_enabled: op.typing_indicators_enabled.unwrap_or(before.typing_indicators_enabled),
+        compact_messages_enabled: op.compact_messages_enabled.unwrap_or(before.compact_messages_enabled),
+        allow_dms_from: op.allow_dms_from.unwrap_or(before.allow_dms_from),
+        auto_create_dms: op.auto_create_dms.unwrap_or(before.auto_create_dms),
+        max_message_length: op.max_message_length.or(before.max_message_length),
+        max_attachment_size: op.max_attachment_size.or(before.max_attachment_size),
+        max_attachments_per_message: op.max_attachments_per_message.or(before.max_attachments_per_message),
+    };
+    if after != before {
+        machine.tx.put(MESSAGING, actor, &after);
+    }
+    Ok(Reply::Done)
+}
