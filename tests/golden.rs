@@ -4,15 +4,18 @@
 //! opcodes and events are promises to clients, codes, tables and records are promises to stores that exist, metrics
 //! are promises to whoever watches.
 
+#[path = "golden/commands.rs"]
+mod commands;
+
 use std::fmt::{Debug, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use plexichat::api::routes;
-use plexichat::domain::command::CODES;
+use plexichat::domain::command::{Row, rows};
 use plexichat::domain::community::audit::ACTIONS;
 use plexichat::domain::error::REFUSALS;
-use plexichat::domain::{EventName, intent, permission};
+use plexichat::domain::{EventName, Op, intent, permission};
 use plexichat::gateway::protocol::{CLOSES, OPS};
 use plexichat::id::{ChannelId, MessageId, RoleId, ServerId, UserId};
 use plexichat::observe::{Registry, encode};
@@ -70,10 +73,30 @@ fn every_fixed_refusal() {
 #[test]
 fn every_command() {
     let mut out = String::new();
-    for (code, name, isolated) in CODES {
-        line!(out, "{code:>3} {name}{}", if *isolated { " isolated" } else { "" });
+    for Row { code, name, reply, marks } in rows() {
+        let marks =
+            [("isolated", marks.isolated), ("frees_room", marks.frees_room), ("system", marks.system)];
+        let marks: String =
+            marks.iter().filter(|(_, set)| *set).map(|(mark, _)| format!(" {mark}")).collect();
+        line!(out, "{code:>3} {name} -> {reply}{marks}");
     }
     check("commands.txt", &out);
+}
+
+/// Logs hold these bytes.
+#[test]
+fn every_encoded_command() {
+    let mut out = String::new();
+    let examples = commands::examples();
+    let codes: Vec<u16> = examples.iter().map(|op| op.row().code).collect();
+    assert_eq!(codes, rows().map(|row| row.code).collect::<Vec<_>>(), "one example of each command, by code");
+    for op in examples {
+        let (row, bytes) = (op.row(), op.encode(Vec::new()));
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        line!(out, "{:>3} {:<18} {hex}", row.code, row.name);
+        assert_eq!(Op::decode(row.code, &bytes), Ok(op));
+    }
+    check("command_bytes.txt", &out);
 }
 
 #[test]

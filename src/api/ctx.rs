@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use crate::domain::{Command, Error, Now, Op, Reply, Result};
+use crate::domain::{Answer, Command, Error, Now, Operation, Reply, Result};
 use crate::effect::password::Source;
 use crate::id::{ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, parse_id};
 use crate::store::Snapshot;
@@ -95,6 +95,16 @@ pub enum Step {
     /// Compare a password with a PHC string off the core thread, then go on. Without a string the same work is
     /// done and the answer is no, so that unknown names take the same time.
     Verify(String, Option<String>, AfterVerify),
+}
+
+/// The step that submits a command; `then` goes on with what was decided.
+pub fn submit_as<C: Operation>(
+    actor: UserId,
+    op: C,
+    then: impl FnOnce(&mut Ctx<'_>, Result<C::Reply>) -> Result<Step> + 'static,
+) -> Step {
+    let then = move |ctx: &mut Ctx<'_>, reply: Result<Reply>| then(ctx, reply.map(Answer::take));
+    Step::Submit(Command::new(actor, op.into()), Box::new(then))
 }
 
 /// A handler: checks, reads, answers or names the next step.
@@ -240,17 +250,16 @@ impl<'r> Ctx<'r> {
     }
 
     /// Submits a command of the asking user; `then` answers when it was applied.
-    pub fn submit(
+    pub fn submit<C: Operation>(
         &self,
-        op: impl Into<Op>,
-        then: impl FnOnce(&mut Ctx<'_>, Reply) -> Result<Step> + 'static,
+        op: C,
+        then: impl FnOnce(&mut Ctx<'_>, C::Reply) -> Result<Step> + 'static,
     ) -> Result<Step> {
-        let command = Command::new(self.user_id(), op.into());
-        Ok(Step::Submit(command, Box::new(move |ctx, reply| then(ctx, reply?))))
+        Ok(submit_as(self.user_id(), op, move |ctx, reply| then(ctx, reply?)))
     }
 
     /// Submits a command and answers `{"success": true}`.
-    pub fn submit_success(&self, op: impl Into<Op>) -> Result<Step> {
+    pub fn submit_success(&self, op: impl Operation) -> Result<Step> {
         self.submit(op, |ctx, _| ctx.success())
     }
 

@@ -1,10 +1,13 @@
-//! The table of commands: every change of the state, its code and the function that applies it.
+//! Commands: every change of the state, what is said of it in one row, and its bytes.
 //!
-//! Codes are promises: append, never reuse. `isolated` commands change what roles or overrides give; they get a
-//! batch of their own, so that every event of a batch is judged by the permissions that held for all of it.
+//! Each area has its table ([`commands`]): code, name, the struct, the function that applies it, what that replies, and
+//! its [`Marks`]. Codes are promises: append, never reuse; so are the bytes of a command, which are those of its struct:
+//! a struct that has to change is a new command.
 
-use super::error::Result;
-use super::machine::{Machine, Reply};
+use super::error::{Error, Result};
+use super::machine::Machine;
+use super::reply::{Answer, Reply};
+use super::{chat, community, housekeeping, identity, social};
 use crate::id::UserId;
 
 /// A change that is asked for. `apply` decides.
@@ -23,126 +26,208 @@ impl Command {
     }
 }
 
-macro_rules! commands {
-    ($($code:literal $name:ident($area:ident::$module:ident::$type:ident) => $apply:ident $(, $isolated:ident)?;)*) => {
-        #[derive(Clone, Debug, PartialEq)]
-        pub enum Op { $($name(super::$area::$module::$type)),* }
+/// What may be done with a command because of what it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Changes what roles or overrides give: gets a batch of its own, so that every event of a batch is judged by the
+    /// permissions that held for all of it.
+    pub isolated: bool,
+    /// Allowed in a full store: it removes more than it writes, or guards an account.
+    pub frees_room: bool,
+    /// Only the server itself may ask for it.
+    pub system: bool,
+}
 
-        /// Code and name of every command, and whether it is isolated; for the golden file.
-        pub const CODES: &[(u16, &str, bool)] =
-            &[$(($code, stringify!($name), commands!(@isolated $($isolated)?))),*];
+impl Marks {
+    pub(super) const NONE: Marks = Marks { isolated: false, frees_room: false, system: false };
+
+    pub(super) const fn isolated(self) -> Marks {
+        Marks { isolated: true, ..self }
+    }
+
+    pub(super) const fn frees_room(self) -> Marks {
+        Marks { frees_room: true, ..self }
+    }
+
+    pub(super) const fn system(self) -> Marks {
+        Marks { system: true, ..self }
+    }
+}
+
+/// What the tables say of one command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub code: u16,
+    pub name: &'static str,
+    /// The type of the reply, as it stands in the source.
+    pub reply: &'static str,
+    pub marks: Marks,
+}
+
+/// The struct of a command, with what its row says at compile time.
+pub trait Operation: Into<Op> {
+    const CODE: u16;
+    type Reply: Answer;
+}
+
+/// Why bytes are no command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecodeError {
+    /// No command of this version has the code: the bytes are of a newer one.
+    UnknownCode(u16),
+    /// The bytes are none of the command that has the code.
+    Malformed(u16),
+}
+
+impl std::fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DecodeError::UnknownCode(code) => {
+                write!(f, "command {code} is not known to this version: update the server before it goes on")
+            }
+            DecodeError::Malformed(code) => write!(f, "these bytes are no command {code}"),
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// The commands of an area. The marks are methods of [`Marks`].
+macro_rules! commands {
+    ($area:ident: $($code:literal $name:ident($module:ident::$type:ident) => $apply:ident -> $reply:ty $(, $mark:ident)*;)*) => {
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Op { $($name($module::$type)),* }
+
+        pub(in crate::domain) const ROWS: &[$crate::domain::command::Row] = &[$($crate::domain::command::Row {
+            code: $code,
+            name: stringify!($name),
+            reply: stringify!($reply),
+            marks: $crate::domain::command::Marks::NONE$(.$mark())*,
+        }),*];
 
         impl Op {
-            pub fn code(&self) -> u16 {
-                match self { $(Op::$name(_) => $code),* }
+            pub fn row(&self) -> &'static $crate::domain::command::Row {
+                // The variants stand in the order of the rows.
+                enum Index { $($name),* }
+                &ROWS[match self { $(Op::$name(_) => Index::$name as usize),* }]
             }
 
-            pub fn isolated(&self) -> bool {
-                match self { $(Op::$name(_) => commands!(@isolated $($isolated)?)),* }
+            pub(in crate::domain) fn apply(
+                &self,
+                machine: &mut $crate::domain::Machine<'_, '_>,
+                actor: $crate::id::UserId,
+            ) -> $crate::domain::Result<$crate::domain::Reply> {
+                match self { $(Op::$name(op) => {
+                    let reply: $crate::domain::Result<$reply> = $module::$apply(machine, actor, op);
+                    reply.map($crate::domain::Reply::from)
+                })* }
+            }
+
+            pub(in crate::domain) fn encode(&self, out: Vec<u8>) -> Vec<u8> {
+                match self { $(Op::$name(op) => $crate::domain::command::append(op, out)),* }
+            }
+
+            /// `None` when this area has no such code or the bytes are none of it.
+            pub(in crate::domain) fn decode(code: u16, bytes: &[u8]) -> Option<Op> {
+                match code {
+                    $($code => rkyv::from_bytes::<$module::$type, rkyv::rancor::Error>(bytes).ok().map(Op::$name),)*
+                    _ => None,
+                }
             }
         }
 
-        $(impl From<super::$area::$module::$type> for Op {
-            fn from(op: super::$area::$module::$type) -> Op {
-                Op::$name(op)
+        $(
+            impl From<$module::$type> for $crate::domain::Op {
+                fn from(op: $module::$type) -> $crate::domain::Op {
+                    $crate::domain::Op::$area(Op::$name(op))
+                }
             }
-        })*
 
-        /// Runs one command. Everything is checked before the first write, so a refusal leaves no trace.
-        pub(super) fn dispatch(machine: &mut Machine<'_, '_>, actor: UserId, op: &Op) -> Result<Reply> {
-            match op { $(Op::$name(op) => super::$area::$module::$apply(machine, actor, op)),* }
+            impl $crate::domain::command::Operation for $module::$type {
+                const CODE: u16 = $code;
+                type Reply = $reply;
+            }
+        )*
+    };
+}
+
+pub(super) use commands;
+
+macro_rules! areas {
+    ($($name:ident = $module:ident;)*) => {
+        /// A change, by area.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Op { $($name($module::Op)),* }
+
+        /// The tables of all areas.
+        const TABLES: &[&[Row]] = &[$($module::ROWS),*];
+
+        impl Op {
+            /// What the table says of it.
+            pub fn row(&self) -> &'static Row {
+                match self { $(Op::$name(op) => op.row()),* }
+            }
+
+            fn apply(&self, machine: &mut Machine<'_, '_>, actor: UserId) -> Result<Reply> {
+                match self { $(Op::$name(op) => op.apply(machine, actor)),* }
+            }
+
+            /// Appends its bytes, without the code.
+            pub fn encode(&self, out: Vec<u8>) -> Vec<u8> {
+                match self { $(Op::$name(op) => op.encode(out)),* }
+            }
+
+            /// The command that these bytes are.
+            ///
+            /// # Errors
+            /// When no command has that code, or the bytes are none of it.
+            pub fn decode(code: u16, bytes: &[u8]) -> std::result::Result<Op, DecodeError> {
+                if !rows().any(|row| row.code == code) {
+                    return Err(DecodeError::UnknownCode(code));
+                }
+                $(if let Some(op) = $module::Op::decode(code, bytes) {
+                    return Ok(Op::$name(op));
+                })*
+                Err(DecodeError::Malformed(code))
+            }
         }
     };
-    (@isolated isolated) => { true };
-    (@isolated) => { false };
 }
 
-commands! {
-    // 1–39 accounts: account.rs token.rs setting.rs relationship.rs presence.rs dm.rs
-    1 Register(identity::account::Register) => register;
-    2 ProfileEdit(identity::account::ProfileEdit) => profile_edit;
-    3 AccountDelete(identity::account::AccountDelete) => account_delete;
-    4 LoginFailed(identity::account::LoginFailed) => login_failed;
-    5 TokenCreate(identity::token::TokenCreate) => token_create;
-    6 TokenTouch(identity::token::TokenTouch) => token_touch;
-    7 TokenRevoke(identity::token::TokenRevoke) => token_revoke;
-    8 TokenRevokeAll(identity::token::TokenRevokeAll) => token_revoke_all;
-    9 SettingsPut(social::setting::SettingsPut) => settings_put;
-    10 SettingDelete(social::setting::SettingDelete) => setting_delete;
-    11 MessagingEdit(social::setting::MessagingEdit) => messaging_edit;
-    12 FriendRequest(social::relationship::FriendRequest) => friend_request;
-    13 FriendAccept(social::relationship::FriendAccept) => friend_accept;
-    14 RelationshipRemove(social::relationship::RelationshipRemove) => relationship_remove;
-    15 Block(social::relationship::Block) => block;
-    16 PresenceSet(social::presence::PresenceSet) => presence_set;
-    17 DmOpen(social::dm::DmOpen) => dm_open;
-    18 NotesOpen(social::dm::NotesOpen) => notes_open;
-
-    // 40–79 servers: server.rs member.rs role.rs ban.rs channel.rs invite.rs
-    40 ServerCreate(community::server::ServerCreate) => server_create;
-    41 ServerEdit(community::server::ServerEdit) => server_edit;
-    42 ServerDelete(community::server::ServerDelete) => server_delete, isolated;
-    43 MemberLeave(community::member::MemberLeave) => member_leave;
-    44 MemberKick(community::member::MemberKick) => member_kick;
-    45 MemberExpire(community::member::MemberExpire) => member_expire;
-    46 MemberRoleAdd(community::member::MemberRoleAdd) => member_role_add, isolated;
-    47 MemberRoleRemove(community::member::MemberRoleRemove) => member_role_remove, isolated;
-    48 RoleCreate(community::role::RoleCreate) => role_create;
-    49 RoleEdit(community::role::RoleEdit) => role_edit, isolated;
-    50 RoleDelete(community::role::RoleDelete) => role_delete, isolated;
-    51 BanCreate(community::ban::BanCreate) => ban_create;
-    52 BanDelete(community::ban::BanDelete) => ban_delete;
-    53 BanMessagesDelete(community::ban::BanMessagesDelete) => ban_messages_delete;
-    54 ChannelCreate(community::channel::ChannelCreate) => channel_create;
-    55 ChannelEdit(community::channel::ChannelEdit) => channel_edit;
-    56 ChannelDelete(community::channel::ChannelDelete) => channel_delete;
-    57 InviteCreate(community::invite::InviteCreate) => invite_create;
-    58 InviteUse(community::invite::InviteUse) => invite_use;
-    59 InviteDelete(community::invite::InviteDelete) => invite_delete;
-
-    // 80–119 messages: message.rs reaction.rs pin.rs read_mark.rs
-    80 MessageCreate(chat::message::MessageCreate) => message_create;
-    81 MessageEdit(chat::message::MessageEdit) => message_edit;
-    82 MessageDelete(chat::message::MessageDelete) => message_delete;
-    85 ReactionAdd(chat::reaction::ReactionAdd) => reaction_add;
-    86 ReactionRemove(chat::reaction::ReactionRemove) => reaction_remove;
-    90 MessagePin(chat::pin::MessagePin) => message_pin;
-    91 MessageUnpin(chat::pin::MessageUnpin) => message_unpin;
-    95 ChannelAck(chat::read_mark::ChannelAck) => channel_ack;
-    96 ChannelsAck(chat::read_mark::ChannelsAck) => channels_ack;
-
-    // 120– housekeeping: sweep.rs
-    120 Sweep(housekeeping::sweep::Sweep) => sweep, isolated;
+areas! {
+    Identity = identity;
+    Social = social;
+    Community = community;
+    Chat = chat;
+    Housekeeping = housekeeping;
 }
 
-impl Op {
-    /// Whether it is allowed in a full store: it removes more than it writes, or guards an account.
-    pub fn makes_room(&self) -> bool {
-        matches!(
-            self,
-            Op::LoginFailed(_)
-                | Op::TokenTouch(_)
-                | Op::TokenRevoke(_)
-                | Op::TokenRevokeAll(_)
-                | Op::AccountDelete(_)
-                | Op::SettingDelete(_)
-                | Op::RelationshipRemove(_)
-                | Op::ServerDelete(_)
-                | Op::MemberLeave(_)
-                | Op::MemberKick(_)
-                | Op::MemberExpire(_)
-                | Op::MemberRoleRemove(_)
-                | Op::RoleDelete(_)
-                | Op::BanDelete(_)
-                | Op::BanMessagesDelete(_)
-                | Op::ChannelDelete(_)
-                | Op::InviteDelete(_)
-                | Op::MessageDelete(_)
-                | Op::ReactionRemove(_)
-                | Op::MessageUnpin(_)
-                | Op::Sweep(_)
-        )
+/// The rows of all commands, by code.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
+    TABLES.iter().copied().flatten()
+}
+
+/// Bytes of the struct of a command.
+pub(super) fn append<T>(op: &T, out: Vec<u8>) -> Vec<u8>
+where
+    T: for<'a> rkyv::Serialize<
+            rkyv::api::high::HighSerializer<
+                Vec<u8>,
+                rkyv::ser::allocator::ArenaHandle<'a>,
+                rkyv::rancor::Error,
+            >,
+        >,
+{
+    rkyv::api::high::to_bytes_in::<_, rkyv::rancor::Error>(op, out)
+        .expect("commands hold nothing that cannot be archived")
+}
+
+/// Runs one command. Everything is checked before the first write, so a refusal leaves no trace.
+pub(super) fn dispatch(machine: &mut Machine<'_, '_>, actor: UserId, op: &Op) -> Result<Reply> {
+    if op.row().marks.system && actor != UserId(0) {
+        return Err(Error::forbidden("Only the server itself can do this"));
     }
+    op.apply(machine, actor)
 }
 
 #[cfg(test)]
@@ -153,8 +238,7 @@ mod tests {
     use super::*;
     use crate::id::TokenId;
 
-    #[test]
-    fn secrets_are_not_printed() {
+    fn secret_ops() -> [Op; 3] {
         let phc = || Secret("$argon2id$".to_string());
         let token = NewToken {
             secret_hash: Secret([77; 32]),
@@ -163,7 +247,7 @@ mod tests {
             life_ms: 1,
             count_max: 1,
         };
-        let ops: [Op; 3] = [
+        [
             TokenCreate { user_id: UserId(1), name: 1, phc: phc(), token }.into(),
             AccountDelete { phc: phc(), grace_ms: 1 }.into(),
             ProfileEdit {
@@ -172,8 +256,12 @@ mod tests {
                 ..ProfileEdit::default()
             }
             .into(),
-        ];
-        for op in ops {
+        ]
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        for op in secret_ops() {
             let text = format!("{:?}", Command::new(UserId(0), op));
             assert!(!text.contains("argon2") && !text.contains("77"), "{text}");
         }
@@ -181,6 +269,18 @@ mod tests {
 
     #[test]
     fn codes_are_unique_and_ascending() {
-        assert!(CODES.windows(2).all(|pair| pair[0].0 < pair[1].0), "{CODES:?}");
+        let codes: Vec<u16> = rows().map(|row| row.code).collect();
+        assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
+    }
+
+    #[test]
+    fn bytes_that_are_no_command_are_refused() {
+        for op in secret_ops() {
+            let (code, bytes) = (op.row().code, op.encode(Vec::new()));
+            assert_eq!(Op::decode(code, &bytes), Ok(op));
+            assert_eq!(Op::decode(9_999, &bytes), Err(DecodeError::UnknownCode(9_999)));
+            assert_eq!(Op::decode(code, &bytes[..bytes.len() / 2]), Err(DecodeError::Malformed(code)));
+            assert_eq!(Op::decode(code, &[]), Err(DecodeError::Malformed(code)));
+        }
     }
 }

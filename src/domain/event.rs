@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use rkyv::{Archive, Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::id::{ChannelId, ServerId, TokenId, UserId};
@@ -143,7 +144,7 @@ pub(super) fn payload(write: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
 }
 
 /// How a login token ended; decides what its gateway sessions are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Deserialize, Serialize)]
 pub enum Revocation {
     /// `POST /auth/logout`: close 4004 "Logged out", nothing before it.
     LoggedOut,

@@ -6,10 +6,11 @@
 //! the clock does; secrets come in the command.
 
 use super::command::{Command, dispatch};
-use super::error::{Error, Result};
+use super::error::Result;
 use super::event::{Change, Event, Output};
+use super::reply::Reply;
 use super::time::{Now, Offset};
-use crate::id::{AuditId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, created_ms, next_id};
+use crate::id::{AuditId, created_ms, next_id};
 use crate::store::records::Meta;
 use crate::store::tables::META;
 use crate::store::{Read, Tx};
@@ -21,24 +22,6 @@ const LAST_AT: &str = "last_at";
 /// Wall time of the last batch.
 const LAST_UNIX: &str = "last_unix";
 const APPLIED: &str = "applied";
-
-/// What a command gives back to the one who asked.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Reply {
-    Done,
-    /// Whether something was there to change.
-    Changed(bool),
-    Count(u64),
-    User(UserId),
-    /// A login session of a user.
-    Token(UserId, TokenId),
-    Server(ServerId),
-    Channel(ChannelId),
-    Role(RoleId),
-    Message(ChannelId, MessageId),
-    /// A text, such as an invite code.
-    Text(String),
-}
 
 /// A write transaction with the counters that make applying deterministic.
 pub struct Machine<'t, 'e> {
@@ -124,12 +107,4 @@ pub fn last_moment(read: Read<'_>) -> Option<Now> {
 /// The time in the last id that a store has given out, Unix milliseconds; `None` before the first.
 pub fn last_id_ms(read: Read<'_>) -> Option<u64> {
     read.get(META, LAST_ID).map(|meta| created_ms(meta.value.to_native()))
-}
-
-/// Commands that can only come from the server itself refuse other actors.
-///
-/// # Errors
-/// 403 for every user.
-pub fn require_system(actor: UserId) -> Result<()> {
-    if actor == UserId(0) { Ok(()) } else { Err(Error::forbidden("Only the server itself can do this")) }
 }

@@ -14,13 +14,15 @@ pub mod identity;
 pub mod machine;
 pub mod ordering;
 pub mod permission;
+pub mod reply;
 pub mod social;
 pub mod time;
 pub mod version;
 pub mod view;
 
-pub use command::{Command, Op};
+pub use command::{Command, Op, Operation};
 pub use error::{Error, Refusal, Result};
 pub use event::{Audience, Change, Event, EventName, Output, Revocation, intent};
-pub use machine::{Machine, Reply};
+pub use machine::Machine;
+pub use reply::{Answer, Reply};
 pub use time::{Now, Offset};

@@ -238,11 +238,11 @@ impl Local {
             for index in 0..self.cores.len() {
                 let submissions = &mut self.cores[index].submissions;
                 let Ok(next) = submissions.peek() else { continue };
-                if next.command.op.isolated() && !batch.is_empty() {
+                if next.command.op.row().marks.isolated && !batch.is_empty() {
                     return batch;
                 }
                 let Submission { command, ticket } = submissions.pop().expect("it was there to peek at");
-                let isolated = command.op.isolated();
+                let isolated = command.op.row().marks.isolated;
                 batch.push(((index, ticket), command));
                 progress = true;
                 if isolated {
@@ -487,7 +487,7 @@ impl Local {
 fn fits(room: Room, command: &Command) -> bool {
     match room {
         Room::Plenty => true,
-        Room::ForDeletes => command.op.makes_room(),
+        Room::ForDeletes => command.op.row().marks.frees_room,
         Room::None => false,
     }
 }
@@ -495,7 +495,6 @@ fn fits(room: Room, command: &Command) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Op;
     use crate::domain::housekeeping::sweep::Sweep;
     use crate::domain::social::setting::{MessagingEdit, SettingDelete};
     use crate::id::UserId;
@@ -505,7 +504,7 @@ mod tests {
     use crate::store::{self, Sync};
 
     fn command() -> Command {
-        Command::new(UserId(0), Op::Sweep(Sweep { records_max: 1 }))
+        Command::new(UserId(0), Sweep { records_max: 1 }.into())
     }
 
     fn options() -> Options {

@@ -12,7 +12,7 @@ use crate::domain::chat::message_view::{Viewer, Writer};
 use crate::domain::identity::tier;
 use crate::domain::permission::{MESSAGES_ATTACH_FILES, MESSAGES_EMBED_LINKS, MESSAGES_READ, access};
 use crate::domain::social::setting;
-use crate::domain::{Error, Refusal, Reply, Result};
+use crate::domain::{Error, Refusal, Result};
 use crate::id::{ChannelId, MessageId};
 use crate::store::tables::MESSAGES;
 use crate::text;
@@ -77,8 +77,7 @@ pub fn message_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
 }
 
 /// Answers the author with the message just edited; he may edit without `messages.read`.
-fn answer_edited(ctx: &mut Ctx<'_>, reply: Reply) -> Result<Step> {
-    let Reply::Message(channel_id, message_id) = reply else { return Err(Refusal::Internal.into()) };
+fn answer_edited(ctx: &mut Ctx<'_>, (channel_id, message_id): (ChannelId, MessageId)) -> Result<Step> {
     let snapshot = ctx.snapshot();
     let (access, message) =
         message::own_message(snapshot.read(), channel_id, message_id, ctx.user_id(), ctx.now_ms())?;
@@ -86,8 +85,7 @@ fn answer_edited(ctx: &mut Ctx<'_>, reply: Reply) -> Result<Step> {
 }
 
 /// Answers its author with the message just posted. Nobody has read it yet, and he may post without `messages.read`.
-fn answer_created(ctx: &mut Ctx<'_>, reply: Reply) -> Result<Step> {
-    let Reply::Message(channel_id, message_id) = reply else { return Err(Refusal::Internal.into()) };
+fn answer_created(ctx: &mut Ctx<'_>, (channel_id, message_id): (ChannelId, MessageId)) -> Result<Step> {
     let snapshot = ctx.snapshot();
     let message = snapshot.read().get(MESSAGES, (channel_id, message_id)).ok_or(Refusal::MessageNotFound)?;
     let viewer = Viewer::fresh_author(ctx.user_id());

@@ -3,7 +3,7 @@
 use crate::api::ctx::{Ctx, Step};
 use crate::domain::chat::read_mark::{self, BULK_MAX, ChannelAck, ChannelsAck};
 use crate::domain::permission::{MESSAGES_READ, access};
-use crate::domain::{Error, Refusal, Reply, Result};
+use crate::domain::{Error, Result};
 use crate::id::{ChannelId, MessageId};
 use crate::wire::json::Object;
 
@@ -34,8 +34,7 @@ pub fn channel_ack(ctx: &mut Ctx<'_>) -> Result<Step> {
             return Err(error);
         }
     };
-    ctx.submit(ChannelAck { channel_id, message_id }, |ctx, reply| {
-        let Reply::Count(count) = reply else { return Err(Refusal::Internal.into()) };
+    ctx.submit(ChannelAck { channel_id, message_id }, |ctx, count| {
         ctx.json(|out| {
             Object::new(out).bool("success", true).u64("messages_marked", count);
         })

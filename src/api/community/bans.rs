@@ -1,11 +1,11 @@
 //! Bans of a server: list, ban, lift.
 
-use crate::api::ctx::{Ctx, Step};
+use crate::api::ctx::{Ctx, Step, submit_as};
 use crate::api::texts;
 use crate::domain::community::ban::{
     self, BanCreate, BanDelete, BanMessagesDelete, check_ban, check_list, check_unban,
 };
-use crate::domain::{Refusal, Reply, Result};
+use crate::domain::{Refusal, Result};
 use crate::id::{MessageId, ServerId, UserId};
 use crate::store::tables::BANS;
 
@@ -32,7 +32,7 @@ pub fn ban_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     }
     let op = BanCreate { server_id, user_id, reason, delete_message_days };
     let since_ms = ban::since_ms(ctx.now().unix_ms, delete_message_days);
-    ctx.submit(op, move |ctx, reply| remove_messages(ctx, server_id, user_id, since_ms, reply))
+    ctx.submit(op, move |ctx, after| remove_messages(ctx, server_id, user_id, since_ms, after))
 }
 
 /// His messages go in bounded steps. The ban stands whatever becomes of them: when it was lifted meanwhile, or the
@@ -42,21 +42,17 @@ fn remove_messages(
     server_id: ServerId,
     user_id: UserId,
     since_ms: u64,
-    reply: Reply,
+    after: u64,
 ) -> Result<Step> {
-    match reply {
-        Reply::Count(after) if after != 0 => {
-            let op = BanMessagesDelete { server_id, user_id, after: MessageId(after), since_ms };
-            let command = crate::domain::Command::new(ctx.user_id(), op.into());
-            let then = move |ctx: &mut Ctx<'_>, reply: Result<Reply>| match reply {
-                Ok(reply) => remove_messages(ctx, server_id, user_id, since_ms, reply),
-                Err(error) if error.status < 500 => ctx.success(),
-                Err(error) => Err(error),
-            };
-            Ok(Step::Submit(command, Box::new(then)))
-        }
-        _ => ctx.success(),
+    if after == 0 {
+        return ctx.success();
     }
+    let op = BanMessagesDelete { server_id, user_id, after: MessageId(after), since_ms };
+    Ok(submit_as(ctx.user_id(), op, move |ctx, after| match after {
+        Ok(after) => remove_messages(ctx, server_id, user_id, since_ms, after),
+        Err(error) if error.status < 500 => ctx.success(),
+        Err(error) => Err(error),
+    }))
 }
 
 pub fn ban_delete(ctx: &mut Ctx<'_>) -> Result<Step> {

@@ -5,7 +5,7 @@ use crate::api::ctx::{Ctx, Step};
 use crate::api::texts;
 use crate::domain::community::channel::{self, ChannelCreate, ChannelDelete, ChannelEdit, manageable};
 use crate::domain::permission::{CHANNELS_MANAGE, access, standing};
-use crate::domain::{Error, Refusal, Reply, Result};
+use crate::domain::{Error, Refusal, Result};
 use crate::id::ChannelId;
 use crate::store::records::channel_kind;
 use crate::store::tables::CHANNELS;
@@ -46,10 +46,7 @@ pub fn channel_create(ctx: &mut Ctx<'_>) -> Result<Step> {
         slowmode_seconds: slowmode(&body)?.unwrap_or(0),
         read_receipts_enabled: body.opt_bool("read_receipts_enabled")?.unwrap_or(true),
     };
-    ctx.submit(op, |ctx, reply| match reply {
-        Reply::Channel(channel_id) => answer(ctx, channel_id),
-        _ => Err(Refusal::Internal.into()),
-    })
+    ctx.submit(op, answer)
 }
 
 pub fn channel_get(ctx: &mut Ctx<'_>) -> Result<Step> {

@@ -5,7 +5,7 @@ use crate::domain::community::invite::{
     self, InviteCreate, InviteDelete, InviteUse, check_create, check_delete, check_list, check_use,
 };
 use crate::domain::identity::tier;
-use crate::domain::{Refusal, Reply, Result};
+use crate::domain::{Refusal, Result};
 use crate::wire::json::Object;
 
 /// One day.
@@ -31,14 +31,13 @@ pub fn invite_create(ctx: &mut Ctx<'_>) -> Result<Step> {
 fn submit_with_new_code(ctx: &mut Ctx<'_>, op: InviteCreate, attempts: u32) -> Result<Step> {
     let code = new_code(ctx.state.config.servers_invite_code_length as usize)?;
     let op = InviteCreate { code, ..op };
-    ctx.submit(op.clone(), move |ctx, reply| match reply {
-        Reply::Text(code) => {
+    ctx.submit(op.clone(), move |ctx, is_new| {
+        if is_new {
             let (snapshot, offset) = (ctx.snapshot(), ctx.now().offset());
-            invite::write_created(&mut ctx.response.body, snapshot.read(), offset, &code)?;
-            Ok(Step::Done)
+            invite::write_created(&mut ctx.response.body, snapshot.read(), offset, &op.code)?;
+            return Ok(Step::Done);
         }
-        _ if attempts > 1 => submit_with_new_code(ctx, op, attempts - 1),
-        _ => Err(Refusal::Busy.into()),
+        if attempts > 1 { submit_with_new_code(ctx, op, attempts - 1) } else { Err(Refusal::Busy.into()) }
     })
 }
 
@@ -60,11 +59,10 @@ pub fn invite_use(ctx: &mut Ctx<'_>) -> Result<Step> {
     let code = ctx.param("invite_code").into_owned();
     check_use(ctx.snapshot().read(), ctx.now_ms(), ctx.user_id(), &code)?;
     let server_count_max = tier::server_count_max(ctx.principal().tier);
-    ctx.submit(InviteUse { code, server_count_max }, |ctx, reply| match reply {
-        Reply::Server(server_id) => ctx.json(|out| {
+    ctx.submit(InviteUse { code, server_count_max }, |ctx, server_id| {
+        ctx.json(|out| {
             Object::new(out).bool("success", true).id("server_id", server_id.0);
-        }),
-        _ => Err(Refusal::Internal.into()),
+        })
     })
 }
 

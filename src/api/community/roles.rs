@@ -5,7 +5,7 @@ use crate::api::ctx::{Ctx, Step};
 use crate::api::texts;
 use crate::domain::community::role::{self, RoleCreate, RoleDelete, RoleEdit, check_delete, manageable};
 use crate::domain::permission::{ROLES_MANAGE, standing};
-use crate::domain::{Error, Refusal, Reply, Result};
+use crate::domain::{Error, Refusal, Result};
 use crate::id::{RoleId, ServerId};
 use crate::store::records::Grant;
 use crate::store::tables::ROLES;
@@ -35,10 +35,7 @@ pub fn role_create(ctx: &mut Ctx<'_>) -> Result<Step> {
         hoist: body.opt_bool("hoist")?.unwrap_or(false),
         mentionable: body.opt_bool("mentionable")?.unwrap_or(false),
     };
-    ctx.submit(op, move |ctx, reply| match reply {
-        Reply::Role(role_id) => answer(ctx, server_id, role_id),
-        _ => Err(Refusal::Internal.into()),
-    })
+    ctx.submit(op, move |ctx, role_id| answer(ctx, server_id, role_id))
 }
 
 pub fn role_edit(ctx: &mut Ctx<'_>) -> Result<Step> {

@@ -7,7 +7,7 @@ use crate::domain::community::member::{MemberLeave, check_leave};
 use crate::domain::community::server::{self, ServerCreate, ServerDelete, ServerEdit, require_owner};
 use crate::domain::identity::tier;
 use crate::domain::permission::{SERVER_MANAGE, SERVER_VIEW_AUDIT_LOG, standing};
-use crate::domain::{Error, Refusal, Reply, Result};
+use crate::domain::{Error, Refusal, Result};
 use crate::id::{ChannelId, ServerId};
 use crate::store::tables::SERVERS;
 
@@ -26,10 +26,7 @@ pub fn server_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let description = texts::prose(&body, "description", DESCRIPTION_LEN_MAX)?;
     body.unused_str("icon_url")?;
     let server_count_max = tier::server_count_max(ctx.principal().tier);
-    ctx.submit(ServerCreate { name, description, server_count_max }, |ctx, reply| match reply {
-        Reply::Server(server_id) => answer(ctx, server_id),
-        _ => Err(Refusal::Internal.into()),
-    })
+    ctx.submit(ServerCreate { name, description, server_count_max }, answer)
 }
 
 fn name_range(ctx: &Ctx<'_>) -> std::ops::RangeInclusive<usize> {

@@ -8,12 +8,12 @@ use super::rules::{
     by_login, check_age, check_password, check_username, checked_email, login_name, require_email_free,
 };
 use crate::api::authenticate::{bearer, hash_secret, require_usable};
-use crate::api::ctx::{Ctx, Step};
+use crate::api::ctx::{Ctx, Step, submit_as};
 use crate::api::touch;
 use crate::domain::identity::account::{self, Register};
 use crate::domain::identity::credential::Secret;
 use crate::domain::identity::token::{self, NewToken, TokenCreate, TokenRevoke, TokenRevokeAll, TokenTouch};
-use crate::domain::{Command, Op, Refusal, Reply, Result, Revocation, view};
+use crate::domain::{Operation, Refusal, Result, Revocation, view};
 use crate::id::{TokenId, UserId};
 use crate::limits::USER_AGENT_LEN_MAX;
 use crate::store::records::{badge, tier};
@@ -25,12 +25,11 @@ const HOUR_MS: u64 = 3_600_000;
 const SECRET_LEN: usize = 32;
 
 /// Submits a command of the server itself: nobody is logged in yet.
-pub(super) fn submit_as_server(
-    op: impl Into<Op>,
-    then: impl FnOnce(&mut Ctx<'_>, Reply) -> Result<Step> + 'static,
+pub(super) fn submit_as_server<C: Operation>(
+    op: C,
+    then: impl FnOnce(&mut Ctx<'_>, C::Reply) -> Result<Step> + 'static,
 ) -> Result<Step> {
-    let command = Command::new(UserId(0), op.into());
-    Ok(Step::Submit(command, Box::new(move |ctx, reply| then(ctx, reply?))))
+    Ok(submit_as(UserId(0), op, move |ctx, reply| then(ctx, reply?)))
 }
 
 /// A fresh secret and what a session that it opens is made of.
@@ -68,8 +67,7 @@ fn answer_login(ctx: &mut Ctx<'_>, user_id: UserId, token: &str) -> Result<Step>
 }
 
 /// Answers a command that has opened a session; the secret is known here alone.
-fn answer_new_login(ctx: &mut Ctx<'_>, reply: &Reply, secret: &str) -> Result<Step> {
-    let &Reply::Token(user_id, token_id) = reply else { return Err(Refusal::Internal.into()) };
+fn answer_new_login(ctx: &mut Ctx<'_>, (user_id, token_id): (UserId, TokenId), secret: &str) -> Result<Step> {
     answer_login(ctx, user_id, &format!("{token_id}.{secret}"))
 }
 
@@ -107,7 +105,7 @@ pub fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
                 badges: if alpha { vec![badge::ALPHA_TESTER] } else { Vec::new() },
                 token,
             };
-            submit_as_server(op, move |ctx, reply| answer_new_login(ctx, &reply, &secret))
+            submit_as_server(op, move |ctx, session| answer_new_login(ctx, session, &secret))
         }),
     ))
 }
@@ -142,8 +140,8 @@ fn login_matched(ctx: &mut Ctx<'_>, user_id: UserId, name: u64, phc: String) -> 
     let user = snapshot.read().get(USERS, user_id).ok_or(Refusal::CredentialsInvalid)?;
     require_usable(user)?;
     let (secret, token) = new_token(ctx);
-    submit_as_server(TokenCreate { user_id, name, phc: Secret(phc), token }, move |ctx, reply| {
-        answer_new_login(ctx, &reply, &secret)
+    submit_as_server(TokenCreate { user_id, name, phc: Secret(phc), token }, move |ctx, session| {
+        answer_new_login(ctx, session, &secret)
     })
 }
 
@@ -189,8 +187,7 @@ pub fn session_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
 pub fn session_revoke_all(ctx: &mut Ctx<'_>) -> Result<Step> {
     let except_current = ctx.optional_body()?.opt_bool("except_current")?.unwrap_or(true);
     let except = except_current.then_some(ctx.principal().token_id);
-    ctx.submit(TokenRevokeAll { except }, |ctx, reply| {
-        let Reply::Count(count) = reply else { return Err(Refusal::Internal.into()) };
+    ctx.submit(TokenRevokeAll { except }, |ctx, count| {
         ctx.json(|out| {
             Object::new(out).bool("success", true).u64("revoked_count", count);
         })
@@ -223,6 +220,7 @@ mod tests {
     use crate::config::Config;
     use crate::domain::identity::account::LoginFailed;
     use crate::domain::{Change, Output};
+    use crate::domain::{Command, Reply};
     use crate::store::records::{Credential, User, UserRef, account as state};
     use crate::store::tables::USER_EMAILS;
 

@@ -1,8 +1,8 @@
 //! Direct messages and the notes channel: opening and listing them.
 
 use crate::api::ctx::{Ctx, Step};
+use crate::domain::Result;
 use crate::domain::social::dm::{self, DmOpen, NotesOpen};
-use crate::domain::{Refusal, Reply, Result};
 use crate::id::{ChannelId, UserId};
 
 fn answer_notes(ctx: &mut Ctx<'_>, channel_id: ChannelId) -> Result<Step> {
@@ -15,10 +15,7 @@ pub fn notes_get(ctx: &mut Ctx<'_>) -> Result<Step> {
     if let Some(channel_id) = dm::channel_of(ctx.snapshot().read(), user_id, user_id) {
         return answer_notes(ctx, channel_id);
     }
-    ctx.submit(NotesOpen {}, |ctx, reply| {
-        let Reply::Channel(channel_id) = reply else { return Err(Refusal::Internal.into()) };
-        answer_notes(ctx, channel_id)
-    })
+    ctx.submit(NotesOpen {}, answer_notes)
 }
 
 pub fn dm_list(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -38,10 +35,7 @@ pub fn dm_open(ctx: &mut Ctx<'_>) -> Result<Step> {
     if let Some(channel_id) = dm::channel_of(snapshot.read(), user_id, recipient_id) {
         return answer_dm(ctx, channel_id, recipient_id);
     }
-    ctx.submit(DmOpen { recipient_id }, move |ctx, reply| {
-        let Reply::Channel(channel_id) = reply else { return Err(Refusal::Internal.into()) };
-        answer_dm(ctx, channel_id, recipient_id)
-    })
+    ctx.submit(DmOpen { recipient_id }, move |ctx, channel_id| answer_dm(ctx, channel_id, recipient_id))
 }
 
 #[cfg(test)]

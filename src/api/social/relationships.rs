@@ -5,7 +5,7 @@ use crate::api::ctx::{Ctx, Step};
 use crate::api::texts;
 use crate::domain::social::presence;
 use crate::domain::social::relationship::{self, Block, FriendAccept, FriendRequest, RelationshipRemove};
-use crate::domain::{Op, Result};
+use crate::domain::{Operation, Result};
 use crate::id::UserId;
 use crate::limits::{FRIEND_MESSAGE_LEN_MAX, RELATIONSHIP_COUNT_MAX};
 use crate::store::tables::RELATIONSHIPS;
@@ -24,7 +24,7 @@ pub fn relationship_list(ctx: &mut Ctx<'_>) -> Result<Step> {
 }
 
 /// Submits and answers with how the relationship stands then.
-fn submit_relationship(ctx: &Ctx<'_>, op: impl Into<Op>, other: UserId) -> Result<Step> {
+fn submit_relationship(ctx: &Ctx<'_>, op: impl Operation, other: UserId) -> Result<Step> {
     ctx.submit(op, move |ctx, _| {
         let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
         relationship::write_relationship(&mut ctx.response.body, snapshot.read(), user_id, other)?;

@@ -4,12 +4,14 @@
 //! come and go together.
 //! What a refusal is and in which order refusals stand is decided here, for handlers and apply alike.
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use super::message_view::{Viewer, Writer};
 use super::writing::Writing;
 use super::{ledger, pin, reaction};
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Event, EventName, intent};
-use crate::domain::machine::{Machine, Reply};
+use crate::domain::machine::Machine;
 use crate::domain::permission::{
     Access, CHANNELS_VIEW, MESSAGES_BYPASS_SLOWMODE, MESSAGES_EMBED_LINKS, MESSAGES_READ, access,
 };
@@ -21,7 +23,7 @@ use crate::store::tables::{AUTHOR_MESSAGES, MESSAGES, PINS, SLOWMODE};
 use crate::wire::json::Object;
 
 /// Posts a message.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct MessageCreate {
     pub channel_id: ChannelId,
     pub content: String,
@@ -33,7 +35,7 @@ pub struct MessageCreate {
 }
 
 /// Changes the text of a message.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct MessageEdit {
     pub channel_id: ChannelId,
     pub message_id: MessageId,
@@ -43,7 +45,7 @@ pub struct MessageEdit {
 }
 
 /// Deletes a message.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct MessageDelete {
     pub channel_id: ChannelId,
     pub message_id: MessageId,
@@ -192,7 +194,7 @@ pub(in crate::domain) fn message_create(
     machine: &mut Machine<'_, '_>,
     author: UserId,
     op: &MessageCreate,
-) -> Result<Reply> {
+) -> Result<(ChannelId, MessageId)> {
     let (read, at) = (machine.read(), machine.at);
     let access = posting_access(read, op.channel_id, author, at)?;
     let has_embeds = !op.embeds.is_empty();
@@ -225,14 +227,14 @@ pub(in crate::domain) fn message_create(
         machine.tx.put(SLOWMODE, (op.channel_id, author), &Meta { value: at });
     }
     emit_message(machine, EventName::MessageCreate, scope, message_id, &message);
-    Ok(Reply::Message(op.channel_id, message_id))
+    Ok((op.channel_id, message_id))
 }
 
 pub(in crate::domain) fn message_edit(
     machine: &mut Machine<'_, '_>,
     author: UserId,
     op: &MessageEdit,
-) -> Result<Reply> {
+) -> Result<(ChannelId, MessageId)> {
     let (read, at) = (machine.read(), machine.at);
     let (access, message) = editing_access(read, op.channel_id, op.message_id, author, at)?;
     check_content(&op.content, !message.embeds.is_empty(), op.length_max)?;
@@ -245,14 +247,14 @@ pub(in crate::domain) fn message_edit(
         machine.tx.put(SLOWMODE, (op.channel_id, author), &Meta { value: at });
     }
     emit_message(machine, EventName::MessageUpdate, scope, op.message_id, &message);
-    Ok(Reply::Message(op.channel_id, op.message_id))
+    Ok((op.channel_id, op.message_id))
 }
 
 pub(in crate::domain) fn message_delete(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &MessageDelete,
-) -> Result<Reply> {
+) -> Result<()> {
     let read = machine.read();
     let access = access(read, op.channel_id, actor, machine.at)?;
     let message = find(read, op.channel_id, op.message_id)?;
@@ -274,7 +276,7 @@ pub(in crate::domain) fn message_delete(
     if removed.is_some_and(|removed| removed.pinned) {
         pin::emit_update(machine, &scope);
     }
-    Ok(Reply::Done)
+    Ok(())
 }
 
 /// What went with a message.

@@ -8,3 +8,18 @@ pub mod reaction;
 pub mod read_mark;
 pub mod typing;
 pub mod writing;
+
+use super::command::commands;
+use crate::id::{ChannelId, MessageId};
+
+commands! { Chat:
+    80 MessageCreate(message::MessageCreate) => message_create -> (ChannelId, MessageId);
+    81 MessageEdit(message::MessageEdit) => message_edit -> (ChannelId, MessageId);
+    82 MessageDelete(message::MessageDelete) => message_delete -> (), frees_room;
+    85 ReactionAdd(reaction::ReactionAdd) => reaction_add -> bool;
+    86 ReactionRemove(reaction::ReactionRemove) => reaction_remove -> bool, frees_room;
+    90 MessagePin(pin::MessagePin) => message_pin -> bool;
+    91 MessageUnpin(pin::MessageUnpin) => message_unpin -> bool, frees_room;
+    95 ChannelAck(read_mark::ChannelAck) => channel_ack -> u64;
+    96 ChannelsAck(read_mark::ChannelsAck) => channels_ack -> ();
+}

@@ -3,12 +3,14 @@
 //! Invariant: `PINS[(channel, n)]` names a message exactly when that message says `pin == n`. The numbers come
 //! from the one generator of ids, so the newest pin is the greatest.
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use super::message::{Scope, emit_message, find};
 use super::message_view::{Viewer, Writer};
 use super::writing::Writing;
 use crate::domain::error::{Error, Result};
 use crate::domain::event::{EventName, intent};
-use crate::domain::machine::{Machine, Reply};
+use crate::domain::machine::Machine;
 use crate::domain::permission::{Access, access};
 use crate::id::{ChannelId, MessageId, UserId};
 use crate::store::Read;
@@ -20,7 +22,7 @@ use crate::wire::json::Object;
 pub const PINS_MAX: u64 = 500;
 
 /// Pins a message.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct MessagePin {
     pub channel_id: ChannelId,
     pub message_id: MessageId,
@@ -29,7 +31,7 @@ pub struct MessagePin {
 }
 
 /// Takes a message from the pins.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct MessageUnpin {
     pub channel_id: ChannelId,
     pub message_id: MessageId,
@@ -47,12 +49,12 @@ pub(in crate::domain) fn message_pin(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &MessagePin,
-) -> Result<Reply> {
+) -> Result<bool> {
     let read = machine.read();
     let access = pin_access(read, op.channel_id, actor, machine.at)?;
     let message = find(read, op.channel_id, op.message_id)?;
     if message.pin != 0 {
-        return Ok(Reply::Changed(false));
+        return Ok(false);
     }
     let limit = op.pins_max.min(PINS_MAX) as usize;
     if read.scan(PINS, op.channel_id).take(limit).count() >= limit {
@@ -63,25 +65,25 @@ pub(in crate::domain) fn message_pin(
     let pin = machine.next_id();
     machine.tx.put(PINS, (op.channel_id, pin), &op.message_id.into());
     store(machine, scope, op.message_id, Message { pin, ..message });
-    Ok(Reply::Changed(true))
+    Ok(true)
 }
 
 pub(in crate::domain) fn message_unpin(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &MessageUnpin,
-) -> Result<Reply> {
+) -> Result<bool> {
     let read = machine.read();
     let access = pin_access(read, op.channel_id, actor, machine.at)?;
     let message = find(read, op.channel_id, op.message_id)?;
     if message.pin == 0 {
-        return Ok(Reply::Changed(false));
+        return Ok(false);
     }
     let scope = Scope::of(op.channel_id, access.channel);
     let message = Message::from(message);
     machine.tx.delete(PINS, (op.channel_id, message.pin));
     store(machine, scope, op.message_id, Message { pin: 0, ..message });
-    Ok(Reply::Changed(true))
+    Ok(true)
 }
 
 /// Stores a message whose pin changed and tells both: the message, and the list.

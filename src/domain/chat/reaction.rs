@@ -4,11 +4,13 @@
 //! one. So the index of an entry that is gone has no rows, and a later entry may take it. `REACTION_PLACES` says where
 //! those stood who took theirs back, as long as the entry is there: a page goes on after them.
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use super::message::{Scope, find, message_access};
 use super::writing::Writing;
 use crate::domain::error::{Error, Result};
 use crate::domain::event::{EventName, intent};
-use crate::domain::machine::{Machine, Reply};
+use crate::domain::machine::Machine;
 use crate::domain::permission::{Access, access};
 use crate::id::{ChannelId, MessageId, UserId};
 use crate::store::Read;
@@ -24,7 +26,7 @@ pub const KINDS_MAX: u64 = 250;
 const CLEARED_MAX: usize = 1_000;
 
 /// Puts an emoji on a message.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct ReactionAdd {
     pub channel_id: ChannelId,
     pub message_id: MessageId,
@@ -35,7 +37,7 @@ pub struct ReactionAdd {
 }
 
 /// Takes one's own emoji from a message.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct ReactionRemove {
     pub channel_id: ChannelId,
     pub message_id: MessageId,
@@ -72,7 +74,7 @@ pub(in crate::domain) fn reaction_add(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &ReactionAdd,
-) -> Result<Reply> {
+) -> Result<bool> {
     let (read, at, now) = (machine.read(), machine.at, machine.unix_ms);
     let (access, message) = adding_access(read, op.channel_id, op.message_id, actor, at)?;
     let mut set = read.get(REACTION_SETS, op.message_id).map(ReactionSet::from).unwrap_or_default();
@@ -82,7 +84,7 @@ pub(in crate::domain) fn reaction_add(
         None => free_index(&set),
     };
     if position.is_some() && read.contains(REACTIONS, (op.message_id, index, actor)) {
-        return Ok(Reply::Changed(false));
+        return Ok(false);
     }
     if position.is_none() && set.entries.len() as u64 >= op.kinds_max.min(KINDS_MAX) {
         let limit = op.kinds_max.min(KINDS_MAX);
@@ -109,27 +111,27 @@ pub(in crate::domain) fn reaction_add(
         machine.tx.put(MESSAGES, (op.channel_id, op.message_id), &message);
     }
     emit(machine, EventName::MessageReactionAdd, &scope, actor, op.message_id, &op.emoji);
-    Ok(Reply::Changed(true))
+    Ok(true)
 }
 
 pub(in crate::domain) fn reaction_remove(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &ReactionRemove,
-) -> Result<Reply> {
+) -> Result<bool> {
     let read = machine.read();
     let access = access(read, op.channel_id, actor, machine.at)?;
     Writing::Withdrawal.require(read, &access, machine.at)?;
     let message = find(read, op.channel_id, op.message_id)?;
     let Some(mut set) = read.get(REACTION_SETS, op.message_id).map(ReactionSet::from) else {
-        return Ok(Reply::Changed(false));
+        return Ok(false);
     };
     let Some(position) = set.entries.iter().position(|entry| same(&entry.emoji, &op.emoji)) else {
-        return Ok(Reply::Changed(false));
+        return Ok(false);
     };
     let index = set.entries[position].index;
     let Some(reaction) = read.get(REACTIONS, (op.message_id, index, actor)) else {
-        return Ok(Reply::Changed(false));
+        return Ok(false);
     };
     let order = reaction.order.to_native();
     let scope = Scope::heard_of(read, &access);
@@ -156,7 +158,7 @@ pub(in crate::domain) fn reaction_remove(
         }
     }
     emit(machine, EventName::MessageReactionRemove, &scope, actor, op.message_id, &op.emoji);
-    Ok(Reply::Changed(true))
+    Ok(true)
 }
 
 /// The smallest index that no entry has. There are at most [`KINDS_MAX`] entries.

@@ -3,12 +3,14 @@
 //! Invariant: a mark never goes back, and never stands beyond the newest message there was when it was set; both
 //! tables hold the same mark. Counts come from the ledgers (see [`ledger`]): they run on core threads and on the writer.
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use super::ledger::{self, Count, Owner, WALK_MAX, count_after};
 use super::message::Scope;
 use super::writing::Writing;
 use crate::domain::error::Result;
 use crate::domain::event::{Audience, Event, EventName, intent};
-use crate::domain::machine::{Machine, Reply};
+use crate::domain::machine::Machine;
 use crate::domain::permission::{CHANNELS_VIEW, MESSAGES_READ, access, channel_permissions, standing};
 use crate::id::{ChannelId, MessageId, UserId};
 use crate::store::Read;
@@ -35,7 +37,7 @@ const UNBUILT_WALK_MAX: usize = 50_000;
 const WALK_MIN: usize = 10;
 
 /// Acknowledges a channel.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct ChannelAck {
     pub channel_id: ChannelId,
     /// Up to and including this one; `None` for everything.
@@ -43,7 +45,7 @@ pub struct ChannelAck {
 }
 
 /// Acknowledges several channels; those the user cannot read are skipped.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct ChannelsAck {
     /// At most [`BULK_MAX`].
     pub marks: Vec<(ChannelId, Option<MessageId>)>,
@@ -53,20 +55,20 @@ pub(in crate::domain) fn channel_ack(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &ChannelAck,
-) -> Result<Reply> {
-    advance(machine, actor, op.channel_id, op.message_id, marked).map(Reply::Count)
+) -> Result<u64> {
+    advance(machine, actor, op.channel_id, op.message_id, marked)
 }
 
 pub(in crate::domain) fn channels_ack(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &ChannelsAck,
-) -> Result<Reply> {
+) -> Result<()> {
     for &(channel_id, message_id) in op.marks.iter().take(BULK_MAX) {
         // Entries that do not resolve are skipped (contract).
         let _skipped = advance(machine, actor, channel_id, message_id, any_marked);
     }
-    Ok(Reply::Done)
+    Ok(())
 }
 
 /// Messages of others after one place and up to another, which is not beyond the newest.

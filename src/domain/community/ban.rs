@@ -2,6 +2,8 @@
 //!
 //! Invariant: `BANS` and `BAN_ORDER` name the same bans, and a banned user is no member.
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use std::collections::BTreeMap;
 
 use super::audit::{self, Action, Target};
@@ -10,7 +12,7 @@ use crate::domain::chat::message::{self, Scope};
 use crate::domain::chat::pin;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Event, EventName, intent, payload};
-use crate::domain::machine::{Machine, Reply};
+use crate::domain::machine::Machine;
 use crate::domain::permission::{BANS_VIEW, MEMBERS_BAN, standing};
 use crate::domain::view::username;
 use crate::id::{ChannelId, MessageId, ServerId, UserId, first_id_at};
@@ -27,7 +29,7 @@ const MESSAGES_REMOVED_MAX: usize = 1_000;
 const MESSAGES_SCANNED_MAX: usize = 5_000;
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct BanCreate {
     pub server_id: ServerId,
     pub user_id: UserId,
@@ -36,14 +38,14 @@ pub struct BanCreate {
     pub delete_message_days: u64,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct BanDelete {
     pub server_id: ServerId,
     pub user_id: UserId,
 }
 
 /// Goes on removing the messages of a banned user where the last command stopped.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct BanMessagesDelete {
     pub server_id: ServerId,
     pub user_id: UserId,
@@ -58,7 +60,7 @@ pub(in crate::domain) fn ban_create(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &BanCreate,
-) -> Result<Reply> {
+) -> Result<u64> {
     let (server_id, user_id) = (op.server_id, op.user_id);
     check_ban(machine.read(), machine.at, actor, server_id, user_id)?;
     if machine.read().contains(BANS, (server_id, user_id)) {
@@ -76,11 +78,11 @@ pub(in crate::domain) fn ban_create(
     let target = Target::user(user_id, &name);
     audit::record(machine, server_id, actor, Action::MemberBan, target, None, op.reason.as_deref());
     if op.delete_message_days == 0 {
-        return Ok(Reply::Count(0));
+        return Ok(0);
     }
     let since_ms = since_ms(machine.unix_ms, op.delete_message_days);
     let after = MessageId(first_id_at(since_ms).saturating_sub(1));
-    Ok(Reply::Count(remove_messages(machine, server_id, user_id, after, since_ms).0))
+    Ok(remove_messages(machine, server_id, user_id, after, since_ms).0)
 }
 
 /// Since when messages go that were sent in the last `days`.
@@ -107,7 +109,7 @@ pub(in crate::domain) fn ban_delete(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &BanDelete,
-) -> Result<Reply> {
+) -> Result<()> {
     let (server_id, user_id) = (op.server_id, op.user_id);
     let order = check_unban(machine.read(), machine.at, actor, server_id, user_id)?.order.to_native();
     machine.tx.delete(BANS, (server_id, user_id));
@@ -116,7 +118,7 @@ pub(in crate::domain) fn ban_delete(
     let name = username(machine.read(), user_id).to_string();
     let target = Target::user(user_id, &name);
     audit::record(machine, server_id, actor, Action::MemberUnban, target, None, None);
-    Ok(Reply::Done)
+    Ok(())
 }
 
 /// The ban that the actor may lift. Who may not is not told whether there is one.
@@ -139,9 +141,9 @@ pub(in crate::domain) fn ban_messages_delete(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &BanMessagesDelete,
-) -> Result<Reply> {
+) -> Result<u64> {
     check_unban(machine.read(), machine.at, actor, op.server_id, op.user_id)?;
-    Ok(Reply::Count(remove_messages(machine, op.server_id, op.user_id, op.after, op.since_ms).0))
+    Ok(remove_messages(machine, op.server_id, op.user_id, op.after, op.since_ms).0)
 }
 
 /// Removes his next messages in the server; returns the one after which to go on, or 0.

@@ -7,11 +7,13 @@
 
 use std::collections::BTreeMap;
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use super::audit::{self, Action, Changes, Target};
 use super::{invite, server};
 use crate::domain::error::{Error, Result};
 use crate::domain::event::{Audience, Event, EventName, intent, payload};
-use crate::domain::machine::{Machine, Reply};
+use crate::domain::machine::Machine;
 use crate::domain::ordering;
 use crate::domain::ordering::Order;
 use crate::domain::permission::{
@@ -27,7 +29,7 @@ use crate::wire::json::{Array, Object};
 /// Channels of a server, categories included.
 pub const COUNT_MAX: usize = 500;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct ChannelCreate {
     pub server_id: ServerId,
     /// As it is stored.
@@ -42,7 +44,7 @@ pub struct ChannelCreate {
 }
 
 /// `None` leaves a field as it is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct ChannelEdit {
     pub channel_id: ChannelId,
     /// As it is stored.
@@ -55,7 +57,7 @@ pub struct ChannelEdit {
     pub read_receipts_enabled: Option<bool>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct ChannelDelete {
     pub channel_id: ChannelId,
 }
@@ -64,7 +66,7 @@ pub(in crate::domain) fn channel_create(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &ChannelCreate,
-) -> Result<Reply> {
+) -> Result<ChannelId> {
     let read = machine.read();
     standing(read, op.server_id, actor, machine.at)?.require(CHANNELS_MANAGE)?;
     if let Some(category_id) = op.category_id {
@@ -102,7 +104,7 @@ pub(in crate::domain) fn channel_create(
     emit(machine, EventName::ChannelCreate, op.server_id, channel_id);
     let target = Target::channel(channel_id, &op.name);
     audit::record(machine, op.server_id, actor, Action::ChannelCreate, target, None, None);
-    Ok(Reply::Channel(channel_id))
+    Ok(channel_id)
 }
 
 /// A server channel that the actor may change.
@@ -126,7 +128,7 @@ pub(in crate::domain) fn channel_edit(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &ChannelEdit,
-) -> Result<Reply> {
+) -> Result<bool> {
     let (server_id, access) = manageable(machine.read(), machine.at, actor, op.channel_id)?;
     let old = Channel::from(access.channel);
     let mut order = order(machine.read(), server_id);
@@ -147,7 +149,7 @@ pub(in crate::domain) fn channel_edit(
     changes.u64("slowmode_seconds", old.slowmode_seconds, new.slowmode_seconds);
     changes.bool("read_receipts_enabled", old.read_receipts_enabled, new.read_receipts_enabled);
     if changes.is_empty() {
-        return Ok(Reply::Changed(false));
+        return Ok(false);
     }
     machine.tx.put(CHANNELS, op.channel_id, &new);
     let mut changed = vec![op.channel_id];
@@ -158,14 +160,14 @@ pub(in crate::domain) fn channel_edit(
     tell(machine, server_id, changed.into_iter());
     let target = Target::channel(op.channel_id, &new.name);
     audit::record(machine, server_id, actor, Action::ChannelUpdate, target, changes.finish(), None);
-    Ok(Reply::Changed(true))
+    Ok(true)
 }
 
 pub(in crate::domain) fn channel_delete(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &ChannelDelete,
-) -> Result<Reply> {
+) -> Result<()> {
     let channel_id = op.channel_id;
     let (server_id, access) = manageable(machine.read(), machine.at, actor, channel_id)?;
     let (name, kind) = (access.channel.name.to_string(), access.channel.kind);
@@ -197,7 +199,7 @@ pub(in crate::domain) fn channel_delete(
     }
     let target = Target::channel(channel_id, &name);
     audit::record(machine, server_id, actor, Action::ChannelDelete, target, None, None);
-    Ok(Reply::Done)
+    Ok(())
 }
 
 /// Removes the channel; what was written in it goes later.

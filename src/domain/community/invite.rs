@@ -3,12 +3,14 @@
 //! Invariant: `INVITES` and `SERVER_INVITES` name the same invites. One that is used up stays for a day, so that who
 //! came by it is told that he is a member already; those and expired ones go when the next one is created, or are swept.
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use super::audit::{self, Action, Target};
 use super::server::require_room;
 use super::{ban, member};
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Event, EventName, intent, payload};
-use crate::domain::machine::{Machine, Reply};
+use crate::domain::machine::Machine;
 use crate::domain::permission::{INVITES_CREATE, INVITES_MANAGE, SERVER_MANAGE, Standing, access, standing};
 use crate::domain::time::{Now, Offset};
 use crate::domain::view::username;
@@ -26,10 +28,10 @@ const CODE_LEN_MAX: usize = 64;
 const MAY_LIST: &[u64] = &[INVITES_MANAGE, SERVER_MANAGE];
 const USED_UP_KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct InviteCreate {
     pub channel_id: ChannelId,
-    /// Random. When it is taken the reply is `Changed(false)`: try again with another.
+    /// Random. When it is taken nothing happens and the reply is no: try again with another.
     pub code: String,
     /// Seconds; 0 = never expires.
     pub max_age: u64,
@@ -38,14 +40,14 @@ pub struct InviteCreate {
     pub temporary: bool,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct InviteUse {
     pub code: String,
     /// In how many servers the actor may be afterwards.
     pub server_count_max: u64,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct InviteDelete {
     pub code: String,
 }
@@ -54,11 +56,11 @@ pub(in crate::domain) fn invite_create(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &InviteCreate,
-) -> Result<Reply> {
+) -> Result<bool> {
     let read = machine.read();
     let server_id = check_create(read, machine.at, actor, op.channel_id)?;
     if read.contains(INVITES, &*op.code) {
-        return Ok(Reply::Changed(false));
+        return Ok(false);
     }
     let stored = codes(read, server_id);
     let is_dead =
@@ -92,7 +94,7 @@ pub(in crate::domain) fn invite_create(
     });
     emit(machine, EventName::InviteCreate, server_id, actor, payload);
     audit::record(machine, server_id, actor, Action::InviteCreate, Target::invite(&op.code), None, None);
-    Ok(Reply::Text(op.code.clone()))
+    Ok(true)
 }
 
 /// The server of a channel to which the actor may invite.
@@ -120,7 +122,7 @@ pub(in crate::domain) fn invite_use(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &InviteUse,
-) -> Result<Reply> {
+) -> Result<ServerId> {
     let server_id = check_use(machine.read(), machine.at, actor, &op.code)?;
     require_room(machine.read(), actor, op.server_count_max)?;
     let stored = machine.read().get(INVITES, &*op.code).expect("checked above");
@@ -135,7 +137,7 @@ pub(in crate::domain) fn invite_use(
     let name = username(machine.read(), actor).to_string();
     audit::record(machine, server_id, actor, Action::MemberJoin, Target::user(actor, &name), None, None);
     audit::record(machine, server_id, actor, Action::InviteUse, Target::invite(&op.code), None, None);
-    Ok(Reply::Server(server_id))
+    Ok(server_id)
 }
 
 /// The server that this code opens to the user.
@@ -157,11 +159,11 @@ pub(in crate::domain) fn invite_delete(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &InviteDelete,
-) -> Result<Reply> {
+) -> Result<()> {
     let server_id = check_delete(machine.read(), machine.at, actor, &op.code)?;
     remove(machine, &op.code, true);
     audit::record(machine, server_id, actor, Action::InviteDelete, Target::invite(&op.code), None, None);
-    Ok(Reply::Done)
+    Ok(())
 }
 
 /// The server of an invite that the actor may revoke.

@@ -4,11 +4,13 @@
 //! A member's record may still name roles that were deleted since (a role can have too many holders to touch them
 //! all); role ids are never reused, and everything here that shows or counts roles skips those.
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use super::audit::{self, Action, Target};
 use super::server::write_guild_create;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Change, Event, EventName, intent, payload};
-use crate::domain::machine::{Machine, Reply, require_system};
+use crate::domain::machine::Machine;
 use crate::domain::permission::{MEMBERS_KICK, MEMBERS_MANAGE_ROLES, Standing, standing};
 use crate::domain::time::Offset;
 use crate::domain::view::{username, write_avatar_url, write_badges, write_brief_user};
@@ -18,32 +20,32 @@ use crate::store::records::{ArchivedMember, Member, Nil, Server, status};
 use crate::store::tables::{MEMBERS, ROLES, SERVERS, TEMPORARY_MEMBERS, USER_SERVERS, USERS};
 use crate::wire::json::Object;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct MemberLeave {
     pub server_id: ServerId,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct MemberKick {
     pub server_id: ServerId,
     pub user_id: UserId,
 }
 
 /// The last session of a temporary member is gone. Only the server itself submits it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct MemberExpire {
     pub server_id: ServerId,
     pub user_id: UserId,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct MemberRoleAdd {
     pub server_id: ServerId,
     pub user_id: UserId,
     pub role_id: RoleId,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct MemberRoleRemove {
     pub server_id: ServerId,
     pub user_id: UserId,
@@ -54,12 +56,12 @@ pub(in crate::domain) fn member_leave(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &MemberLeave,
-) -> Result<Reply> {
+) -> Result<()> {
     let standing = standing(machine.read(), op.server_id, actor, machine.at)?;
     check_leave(&standing)?;
     remove(machine, op.server_id, actor);
     record(machine, op.server_id, actor, Action::MemberLeave, actor, None, None);
-    Ok(Reply::Done)
+    Ok(())
 }
 
 /// # Errors
@@ -75,11 +77,11 @@ pub(in crate::domain) fn member_kick(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &MemberKick,
-) -> Result<Reply> {
+) -> Result<()> {
     check_kick(machine.read(), machine.at, actor, op.server_id, op.user_id)?;
     remove(machine, op.server_id, op.user_id);
     record(machine, op.server_id, actor, Action::MemberKick, op.user_id, None, None);
-    Ok(Reply::Done)
+    Ok(())
 }
 
 /// Whether the actor may remove this member.
@@ -120,29 +122,28 @@ pub(in crate::domain) fn target_standing<'a>(
 
 pub(in crate::domain) fn member_expire(
     machine: &mut Machine<'_, '_>,
-    actor: UserId,
+    _: UserId,
     op: &MemberExpire,
-) -> Result<Reply> {
-    require_system(actor)?;
+) -> Result<bool> {
     let read = machine.read();
     let member = read.get(MEMBERS, (op.server_id, op.user_id));
     let expires =
         |member: &ArchivedMember| member.temporary && role_ids(read, op.server_id, member).next().is_none();
     // A server that is gone has nothing left to leave; its rows are swept elsewhere.
     if !read.contains(SERVERS, op.server_id) || !member.is_some_and(expires) {
-        return Ok(Reply::Changed(false));
+        return Ok(false);
     }
     remove(machine, op.server_id, op.user_id);
     let reason = Some("Temporary membership ended");
     record(machine, op.server_id, op.user_id, Action::MemberLeave, op.user_id, None, reason);
-    Ok(Reply::Changed(true))
+    Ok(true)
 }
 
 pub(in crate::domain) fn member_role_add(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &MemberRoleAdd,
-) -> Result<Reply> {
+) -> Result<bool> {
     change_role(machine, actor, (op.server_id, op.user_id, op.role_id), true)
 }
 
@@ -150,7 +151,7 @@ pub(in crate::domain) fn member_role_remove(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &MemberRoleRemove,
-) -> Result<Reply> {
+) -> Result<bool> {
     change_role(machine, actor, (op.server_id, op.user_id, op.role_id), false)
 }
 
@@ -159,14 +160,14 @@ fn change_role(
     actor: UserId,
     (server_id, user_id, role_id): (ServerId, UserId, RoleId),
     give: bool,
-) -> Result<Reply> {
+) -> Result<bool> {
     check_role_change(machine.read(), machine.at, actor, server_id, user_id, role_id)?;
     let read = machine.read();
     let stored = read.get(MEMBERS, (server_id, user_id)).expect("checked above");
     let mut member = Member::from(stored);
     member.roles = role_ids(read, server_id, stored).collect();
     if member.roles.contains(&role_id) == give {
-        return Ok(Reply::Changed(false));
+        return Ok(false);
     }
     if give {
         member.roles.push(role_id);
@@ -182,7 +183,7 @@ fn change_role(
     changes.text("role", old, new);
     let action = if give { Action::MemberRoleAdd } else { Action::MemberRoleRemove };
     record(machine, server_id, actor, action, user_id, changes.finish(), None);
-    Ok(Reply::Changed(true))
+    Ok(true)
 }
 
 /// Whether the actor may give this role to, or take it from, this member.

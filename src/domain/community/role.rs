@@ -3,11 +3,13 @@
 //! Invariant: @everyone has position 0, the others have 1..n without gap or repeat (see [`ordering`]). Who changes a role stands
 //! above it, before and after, and grants nothing that he does not have himself.
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use super::audit::{self, Action, Changes, Target};
 use super::channel;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Change, Event, EventName, intent, payload};
-use crate::domain::machine::{Machine, Reply};
+use crate::domain::machine::Machine;
 use crate::domain::ordering;
 use crate::domain::ordering::Order;
 use crate::domain::permission::{ROLES_MANAGE, Standing, bits_of, name, standing};
@@ -22,7 +24,7 @@ pub const COUNT_MAX: usize = 250;
 /// Kind of an override that is for a role.
 const OVERRIDE_ROLE: u8 = 0;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct RoleCreate {
     pub server_id: ServerId,
     pub name: String,
@@ -34,7 +36,7 @@ pub struct RoleCreate {
 }
 
 /// `None` leaves a field as it is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct RoleEdit {
     pub server_id: ServerId,
     pub role_id: RoleId,
@@ -48,7 +50,7 @@ pub struct RoleEdit {
     pub position: Option<u64>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct RoleDelete {
     pub server_id: ServerId,
     pub role_id: RoleId,
@@ -58,7 +60,7 @@ pub(in crate::domain) fn role_create(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &RoleCreate,
-) -> Result<Reply> {
+) -> Result<RoleId> {
     let read = machine.read();
     let standing = standing(read, op.server_id, actor, machine.at)?;
     standing.require(ROLES_MANAGE)?;
@@ -92,7 +94,7 @@ pub(in crate::domain) fn role_create(
     tell(machine, op.server_id, &moved);
     let target = Target::role(role_id, &op.name);
     audit::record(machine, op.server_id, actor, Action::RoleCreate, target, None, None);
-    Ok(Reply::Role(role_id))
+    Ok(role_id)
 }
 
 /// Whether the actor may change or delete this role.
@@ -119,7 +121,7 @@ pub(in crate::domain) fn role_edit(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &RoleEdit,
-) -> Result<Reply> {
+) -> Result<bool> {
     let read = machine.read();
     let (standing, stored) = manageable(read, machine.at, actor, op.server_id, op.role_id)?;
     let old = Role::from(stored);
@@ -149,7 +151,7 @@ pub(in crate::domain) fn role_edit(
     }
     let changes = differences(&old, &new);
     if changes.is_empty() {
-        return Ok(Reply::Changed(false));
+        return Ok(false);
     }
     machine.tx.put(ROLES, (op.server_id, op.role_id), &new);
     if new.bits != old.bits {
@@ -160,7 +162,7 @@ pub(in crate::domain) fn role_edit(
     tell(machine, op.server_id, &changed);
     let target = Target::role(op.role_id, &new.name);
     audit::record(machine, op.server_id, actor, Action::RoleUpdate, target, changes.finish(), None);
-    Ok(Reply::Changed(true))
+    Ok(true)
 }
 
 fn differences(old: &Role, new: &Role) -> Changes {
@@ -184,7 +186,7 @@ pub(in crate::domain) fn role_delete(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &RoleDelete,
-) -> Result<Reply> {
+) -> Result<()> {
     let (server_id, role_id) = (op.server_id, op.role_id);
     let name = check_delete(machine.read(), machine.at, actor, server_id, role_id)?.name.to_string();
     machine.tx.delete(ROLES, (server_id, role_id));
@@ -201,7 +203,7 @@ pub(in crate::domain) fn role_delete(
     let moved = arrange(machine, server_id, &order);
     tell(machine, server_id, &moved);
     audit::record(machine, server_id, actor, Action::RoleDelete, Target::role(role_id, &name), None, None);
-    Ok(Reply::Done)
+    Ok(())
 }
 
 /// Whether the actor may delete this role.

@@ -4,11 +4,13 @@
 //! deletion leaves behind (members, bans, audit entries of large servers) stands in `SERVER_GARBAGE` and is removed
 //! in bounded steps by [`sweep_step`]; queries must not take `USER_SERVERS` alone for a membership.
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use super::audit::{self, Action, Changes, Target};
 use super::{channel, invite, member, role};
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Change, Event, EventName, intent, payload};
-use crate::domain::machine::{Machine, Reply};
+use crate::domain::machine::Machine;
 use crate::domain::permission::{self, SERVER_MANAGE, Standing, bits_of, standing};
 use crate::id::{ChannelId, RoleId, ServerId, UserId};
 use crate::store::Read;
@@ -25,7 +27,7 @@ const REMOVED_AT_ONCE_MAX: usize = 10_000;
 const EVERYONE: &str = "@everyone";
 const FIRST_CHANNEL: &str = "general";
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct ServerCreate {
     pub name: String,
     pub description: Option<String>,
@@ -34,7 +36,7 @@ pub struct ServerCreate {
 }
 
 /// `None` leaves a field as it is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct ServerEdit {
     pub server_id: ServerId,
     pub name: Option<String>,
@@ -42,7 +44,7 @@ pub struct ServerEdit {
     pub default_channel_id: Option<ChannelId>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct ServerDelete {
     pub server_id: ServerId,
 }
@@ -51,7 +53,7 @@ pub(in crate::domain) fn server_create(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &ServerCreate,
-) -> Result<Reply> {
+) -> Result<ServerId> {
     require_room(machine.read(), actor, op.server_count_max)?;
     let now = machine.unix_ms;
     let server_id = ServerId(machine.next_id());
@@ -102,14 +104,14 @@ pub(in crate::domain) fn server_create(
         None,
         None,
     );
-    Ok(Reply::Server(server_id))
+    Ok(server_id)
 }
 
 pub(in crate::domain) fn server_edit(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &ServerEdit,
-) -> Result<Reply> {
+) -> Result<bool> {
     let read = machine.read();
     let standing = standing(read, op.server_id, actor, machine.at)?;
     standing.require(SERVER_MANAGE)?;
@@ -131,23 +133,23 @@ pub(in crate::domain) fn server_edit(
     let ids = (old.default_channel_id.map(|id| id.0), new.default_channel_id.map(|id| id.0));
     changes.id("default_channel_id", ids.0, ids.1);
     if changes.is_empty() {
-        return Ok(Reply::Changed(false));
+        return Ok(false);
     }
     machine.tx.put(SERVERS, op.server_id, &new);
     emit_update(machine, op.server_id);
     let target = Target::server(op.server_id, &new.name);
     audit::record(machine, op.server_id, actor, Action::ServerUpdate, target, changes.finish(), None);
-    Ok(Reply::Changed(true))
+    Ok(true)
 }
 
 pub(in crate::domain) fn server_delete(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &ServerDelete,
-) -> Result<Reply> {
+) -> Result<()> {
     require_owner(&standing(machine.read(), op.server_id, actor, machine.at)?)?;
     remove(machine, op.server_id, REMOVED_AT_ONCE_MAX);
-    Ok(Reply::Done)
+    Ok(())
 }
 
 /// # Errors

@@ -1,3 +1,9 @@
 //! What may be done later, and is done by the server itself.
 
 pub mod sweep;
+
+use super::command::commands;
+
+commands! { Housekeeping:
+    120 Sweep(sweep::Sweep) => sweep -> u64, isolated, frees_room, system;
+}

@@ -3,12 +3,14 @@
 //! Each kind of work can stop anywhere and goes on with the next command: it looks for what is still there, so
 //! nothing but the cursor over the invites has to be remembered.
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use crate::domain::chat::ledger;
 use crate::domain::community::{invite, member, server};
 use crate::domain::error::Result;
 use crate::domain::event::Revocation;
 use crate::domain::identity::token;
-use crate::domain::machine::{Machine, Reply, require_system};
+use crate::domain::machine::Machine;
 use crate::domain::social::relationship;
 use crate::id::{ChannelId, MessageId, ServerId, UserId};
 use crate::store::records::{Meta, Nil, User, account};
@@ -16,7 +18,7 @@ use crate::store::tables::*;
 use crate::store::{Key, Record, Table};
 
 /// Does due work. Only the server itself submits it, again as long as the reply counts more than 0.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct Sweep {
     /// Records touched by this command, about.
     pub records_max: u64,
@@ -53,8 +55,7 @@ fn first<K: Key, V: Record>(
 }
 
 /// Replies 0 when nothing is left to do now, else at least how many pieces of work are.
-pub(in crate::domain) fn sweep(machine: &mut Machine<'_, '_>, actor: UserId, op: &Sweep) -> Result<Reply> {
-    require_system(actor)?;
+pub(in crate::domain) fn sweep(machine: &mut Machine<'_, '_>, _: UserId, op: &Sweep) -> Result<u64> {
     let mut budget = Budget(usize::try_from(op.records_max).unwrap_or(usize::MAX).max(1));
     while !budget.is_spent() {
         let Some((due, user_id)) = first(machine, DELETIONS, ()) else { break };
@@ -76,7 +77,7 @@ pub(in crate::domain) fn sweep(machine: &mut Machine<'_, '_>, actor: UserId, op:
     let ledgers_built = !budget.is_spent() && build_ledgers(machine, &mut budget);
     let due = first(machine, DELETIONS, ()).is_some_and(|(due, _)| due <= machine.at);
     let garbage = machine.read().len(CHANNEL_GARBAGE) + machine.read().len(SERVER_GARBAGE);
-    Ok(Reply::Count(u64::from(due) + garbage + u64::from(!round_complete) + u64::from(!ledgers_built)))
+    Ok(u64::from(due) + garbage + u64::from(!round_complete) + u64::from(!ledgers_built))
 }
 
 /// True when the messages of earlier versions are in the ledgers. Looking at one is a fraction of a deletion.
@@ -296,7 +297,7 @@ fn leading_bytes(code: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Change, Command, EventName, Now, Op, Output};
+    use crate::domain::{Change, Command, EventName, Now, Op, Output, Reply};
     use crate::store::records::*;
     use crate::store::{Options, Store, Sync, Tx};
 

@@ -4,6 +4,8 @@
 //! that is not purged has both entries and a credential. A locked log-in looks the same whether or not anybody has
 //! the name: what is typed is counted by itself, beside the account that it may mean.
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
@@ -12,7 +14,7 @@ use super::token::{self, NewToken};
 use crate::domain::community::{member, server};
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Event, EventName, Revocation, intent};
-use crate::domain::machine::{Machine, Reply, require_system};
+use crate::domain::machine::Machine;
 use crate::domain::social::relationship;
 use crate::domain::view;
 use crate::id::{EPOCH_MS, ServerId, TokenId, UserId};
@@ -31,7 +33,7 @@ pub const LOGIN_NAME_COUNT_MAX: u64 = 65_536;
 const LAPSED_PER_FAILURE: usize = 2;
 
 /// A new account and its first login session. Only the server itself submits it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct Register {
     pub username: String,
     pub email: String,
@@ -46,7 +48,7 @@ pub struct Register {
 }
 
 /// Changes of the acting user's own account; `None` leaves a part as it is.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Archive, Deserialize, Serialize)]
 pub struct ProfileEdit {
     pub username: Option<String>,
     pub email: Option<String>,
@@ -56,7 +58,7 @@ pub struct ProfileEdit {
 }
 
 /// Needs `ProfileEdit::verified`. Ends the other sessions of the account.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct PasswordChange {
     /// The new PHC string.
     pub phc: Secret<String>,
@@ -65,7 +67,7 @@ pub struct PasswordChange {
 }
 
 /// Freezes the acting user's account; after the grace it is purged.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct AccountDelete {
     /// The PHC string that the given password matched.
     pub phc: Secret<String>,
@@ -74,7 +76,7 @@ pub struct AccountDelete {
 
 /// A wrong password, wherever one is asked for, or a log-in under a name that nobody has: as user 0. Both take the
 /// same time and count alike. Only the server itself submits it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct LoginFailed {
     pub user_id: UserId,
     /// [`login_key`] of the name in a login form.
@@ -159,10 +161,9 @@ pub fn write_profile(out: &mut Vec<u8>, read: Read<'_>, id: UserId) -> Result<()
 
 pub(in crate::domain) fn register(
     machine: &mut Machine<'_, '_>,
-    actor: UserId,
+    _: UserId,
     op: &Register,
-) -> Result<Reply> {
-    require_system(actor)?;
+) -> Result<(UserId, TokenId)> {
     require_free(machine.read(), Some(&op.username), Some(&op.email), None)?;
     let user_id = UserId(machine.next_id());
     let user = User {
@@ -183,23 +184,22 @@ pub(in crate::domain) fn register(
     tx.put(USER_EMAILS, op.email.to_lowercase().as_str(), &UserRef::from(user_id));
     tx.put(CREDENTIALS, user_id, &Credential { phc: op.phc.0.clone(), ..Credential::default() });
     let token_id = token::grant(machine, user_id, &op.token);
-    Ok(Reply::Token(user_id, token_id))
+    Ok((user_id, token_id))
 }
 
 /// Replies whether the account or the name is locked now.
 pub(in crate::domain) fn login_failed(
     machine: &mut Machine<'_, '_>,
-    actor: UserId,
+    _: UserId,
     op: &LoginFailed,
-) -> Result<Reply> {
-    require_system(actor)?;
+) -> Result<bool> {
     let name_locked = op.name.is_some_and(|name| name_failed(machine, name, op));
     let Some(record) = machine.tx.get(CREDENTIALS, op.user_id) else {
-        return Ok(Reply::Changed(name_locked));
+        return Ok(name_locked);
     };
     let mut credential = Credential::from(record);
     if credential.locked_until > machine.at {
-        return Ok(Reply::Changed(true));
+        return Ok(true);
     }
     if credential.locked_until != 0 {
         // A lock that has run out: counting starts anew.
@@ -212,7 +212,7 @@ pub(in crate::domain) fn login_failed(
         credential.locked_until = machine.at + op.lockout_ms;
     }
     machine.tx.put(CREDENTIALS, op.user_id, &credential);
-    Ok(Reply::Changed(locked || name_locked))
+    Ok(locked || name_locked)
 }
 
 /// Counts a failed log-in under a name; whether it is locked now.
@@ -281,7 +281,7 @@ pub(in crate::domain) fn profile_edit(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &ProfileEdit,
-) -> Result<Reply> {
+) -> Result<UserId> {
     let mut user = acting_user(machine, actor)?;
     let mut credential = match &op.verified {
         Some(phc) => Some(unchanged_credential(machine, actor, &phc.0)?),
@@ -317,7 +317,7 @@ pub(in crate::domain) fn profile_edit(
             member::emit_update(machine, server_id, actor);
         }
     }
-    Ok(Reply::User(actor))
+    Ok(actor)
 }
 
 /// Tells himself, his friends and the members of his servers, each once.
@@ -342,7 +342,7 @@ pub(in crate::domain) fn account_delete(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &AccountDelete,
-) -> Result<Reply> {
+) -> Result<()> {
     let mut user = acting_user(machine, actor)?;
     unchanged_credential(machine, actor, &op.phc.0).map_err(|error| match error {
         error if error == Refusal::PasswordWrong.into() => {
@@ -356,5 +356,5 @@ pub(in crate::domain) fn account_delete(
     machine.tx.put(USERS, actor, &user);
     machine.tx.put(DELETIONS, (due, actor), &Nil {});
     token::revoke_all(machine, actor, Revocation::Security, None);
-    Ok(Reply::Done)
+    Ok(())
 }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use rkyv::{Archive, Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -18,7 +19,7 @@ use crate::store::tables::{TOKENS, USERS};
 const TOKEN_LEN_MAX: usize = 128;
 
 /// Something that must never be printed: `Debug` of a command that holds one shows nothing of it.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Archive, Deserialize, Serialize)]
 pub struct Secret<T>(pub T);
 
 impl<T> fmt::Debug for Secret<T> {

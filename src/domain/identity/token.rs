@@ -3,10 +3,12 @@
 //! Invariant: `USER_TOKENS` lists exactly the tokens of a user. Expired ones are no sessions any more wherever they
 //! are looked at; they are removed when the user logs in again. Only hashes of secrets are here.
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use super::credential::Secret;
 use crate::domain::error::{Refusal, Result};
 use crate::domain::event::{Change, Revocation};
-use crate::domain::machine::{Machine, Reply, require_system};
+use crate::domain::machine::Machine;
 use crate::domain::time::Offset;
 use crate::id::{TokenId, UserId};
 use crate::store::Read;
@@ -20,7 +22,7 @@ pub const TOUCH_INTERVAL_MS: u64 = 60_000;
 const TOKEN_COUNT_MAX: usize = 10_000;
 
 /// What a new session is made of.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct NewToken {
     /// SHA-256 of the secret part.
     pub secret_hash: Secret<[u8; 32]>,
@@ -32,7 +34,7 @@ pub struct NewToken {
 }
 
 /// A login whose password matched `phc`. Only the server itself submits it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct TokenCreate {
     pub user_id: UserId,
     /// [`super::account::login_key`] of the name in the login form.
@@ -42,7 +44,7 @@ pub struct TokenCreate {
 }
 
 /// The acting user's session was used.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct TokenTouch {
     pub token_id: TokenId,
     /// Renew to this much…
@@ -52,14 +54,14 @@ pub struct TokenTouch {
 }
 
 /// Ends one session of the acting user.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct TokenRevoke {
     pub token_id: TokenId,
     pub how: Revocation,
 }
 
 /// Ends all sessions of the acting user, or all but one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct TokenRevokeAll {
     pub except: Option<TokenId>,
 }
@@ -100,10 +102,9 @@ fn own(machine: &Machine<'_, '_>, user_id: UserId, token_id: TokenId) -> Option<
 
 pub(in crate::domain) fn token_create(
     machine: &mut Machine<'_, '_>,
-    actor: UserId,
+    _: UserId,
     op: &TokenCreate,
-) -> Result<Reply> {
-    require_system(actor)?;
+) -> Result<(UserId, TokenId)> {
     let invalid = Refusal::CredentialsInvalid;
     let user = machine.tx.get(USERS, op.user_id).ok_or(invalid)?;
     if user.state != account::ACTIVE {
@@ -121,7 +122,7 @@ pub(in crate::domain) fn token_create(
     }
     super::account::forget_name(machine, op.name);
     let token_id = grant(machine, op.user_id, &op.token);
-    Ok(Reply::Token(op.user_id, token_id))
+    Ok((op.user_id, token_id))
 }
 
 /// Creates a session; removes expired ones and, of live ones, the least recently active beyond the limit.
@@ -201,28 +202,28 @@ pub(in crate::domain) fn token_touch(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &TokenTouch,
-) -> Result<Reply> {
+) -> Result<bool> {
     let mut token = own(machine, actor, op.token_id).ok_or(Refusal::TokenInvalid)?;
     let extend = token.expires_at - machine.at < op.threshold_ms;
     if !extend && machine.at < token.last_activity + TOUCH_INTERVAL_MS {
-        return Ok(Reply::Changed(false));
+        return Ok(false);
     }
     if extend {
         token.expires_at = token.expires_at.max(machine.at + op.life_ms);
     }
     token.last_activity = machine.at;
     machine.tx.put(TOKENS, op.token_id, &token);
-    Ok(Reply::Changed(true))
+    Ok(true)
 }
 
 pub(in crate::domain) fn token_revoke(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &TokenRevoke,
-) -> Result<Reply> {
+) -> Result<()> {
     own(machine, actor, op.token_id).ok_or(Refusal::SessionNotFound)?;
     revoke(machine, actor, op.token_id, op.how);
-    Ok(Reply::Done)
+    Ok(())
 }
 
 /// Replies how many sessions ended.
@@ -230,6 +231,6 @@ pub(in crate::domain) fn token_revoke_all(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &TokenRevokeAll,
-) -> Result<Reply> {
-    Ok(Reply::Count(revoke_all(machine, actor, Revocation::Security, op.except)))
+) -> Result<u64> {
+    Ok(revoke_all(machine, actor, Revocation::Security, op.except))
 }

@@ -2,10 +2,12 @@
 //!
 //! Invariant: a pair has at most one channel, whoever opened it; the notes of a user are the pair with himself.
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use super::{relationship, setting};
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Event, EventName, intent};
-use crate::domain::machine::{Machine, Reply};
+use crate::domain::machine::Machine;
 use crate::domain::permission::Access;
 use crate::domain::view;
 use crate::id::{ChannelId, MessageId, UserId};
@@ -16,13 +18,13 @@ use crate::store::tables::{CHANNELS, DM_PAIRS, MESSAGES, USER_DMS};
 use crate::wire::json::{Array, Object};
 
 /// Opens the direct message with another user, or finds it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct DmOpen {
     pub recipient_id: UserId,
 }
 
 /// Opens the acting user's notes, or finds them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct NotesOpen {}
 
 fn pair(a: UserId, b: UserId) -> (UserId, UserId) {
@@ -145,10 +147,14 @@ fn create(machine: &mut Machine<'_, '_>, kind: u8, name: &str, participants: &[U
     channel_id
 }
 
-pub(in crate::domain) fn dm_open(machine: &mut Machine<'_, '_>, actor: UserId, op: &DmOpen) -> Result<Reply> {
+pub(in crate::domain) fn dm_open(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &DmOpen,
+) -> Result<ChannelId> {
     check_open(machine.read(), actor, op.recipient_id)?;
     if let Some(channel_id) = channel_of(machine.read(), actor, op.recipient_id) {
-        return Ok(Reply::Channel(channel_id));
+        return Ok(channel_id);
     }
     let channel_id = create(machine, channel_kind::DM, DM_NAME, &[actor, op.recipient_id]);
     for (user_id, other) in [(actor, op.recipient_id), (op.recipient_id, actor)] {
@@ -162,17 +168,17 @@ pub(in crate::domain) fn dm_open(machine: &mut Machine<'_, '_>, actor: UserId, o
         let audience = Audience::user(user_id);
         machine.emit(Event::new(EventName::ChannelCreate, intent::NONE, audience, payload));
     }
-    Ok(Reply::Channel(channel_id))
+    Ok(channel_id)
 }
 
 pub(in crate::domain) fn notes_open(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     _op: &NotesOpen,
-) -> Result<Reply> {
+) -> Result<ChannelId> {
     view::existing(machine.read(), actor)?;
     if let Some(channel_id) = channel_of(machine.read(), actor, actor) {
-        return Ok(Reply::Channel(channel_id));
+        return Ok(channel_id);
     }
-    Ok(Reply::Channel(create(machine, channel_kind::NOTES, NOTES_NAME, &[actor])))
+    Ok(create(machine, channel_kind::NOTES, NOTES_NAME, &[actor]))
 }

@@ -1,9 +1,11 @@
 //! Presence: what is stored, and what others may see of it.
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use super::relationship;
 use crate::domain::error::{Refusal, Result};
 use crate::domain::event::Change;
-use crate::domain::machine::{Machine, Reply};
+use crate::domain::machine::Machine;
 use crate::domain::time::Now;
 use crate::id::UserId;
 use crate::store::Read;
@@ -12,7 +14,7 @@ use crate::store::tables::{PRESENCES, USERS};
 use crate::wire::json::Object;
 
 /// What the acting user stores as his presence, over REST or the gateway.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Archive, Deserialize, Serialize)]
 pub struct PresenceSet {
     /// A [`status`] code; `None` keeps the stored one.
     pub status: Option<u8>,
@@ -134,7 +136,7 @@ pub(in crate::domain) fn presence_set(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &PresenceSet,
-) -> Result<Reply> {
+) -> Result<bool> {
     let user = machine.tx.get(USERS, actor).ok_or(Refusal::UserNotFound)?;
     if user.state != account::ACTIVE {
         return Err(Refusal::UserNotFound.into());
@@ -156,7 +158,7 @@ pub(in crate::domain) fn presence_set(
         after.rest_at = machine.at;
     }
     if after == before {
-        return Ok(Reply::Changed(false));
+        return Ok(false);
     }
     // What somebody does while he hides must not show in when he was last seen.
     if !(was_hidden && is_hidden(after.status)) {
@@ -164,5 +166,5 @@ pub(in crate::domain) fn presence_set(
     }
     machine.tx.put(PRESENCES, actor, &after);
     machine.change(Change::PresenceStored { user_id: actor });
-    Ok(Reply::Changed(true))
+    Ok(true)
 }

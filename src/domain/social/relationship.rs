@@ -3,9 +3,11 @@
 //! A relationship is stored once per side. Invariant: FRIEND stands on both sides or on none; PENDING_OUTGOING faces
 //! PENDING_INCOMING; BLOCKED stands on the blocker's side only and faces nothing, or a BLOCKED of the other.
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Event, EventName, intent};
-use crate::domain::machine::{Machine, Reply};
+use crate::domain::machine::Machine;
 use crate::domain::view;
 use crate::id::UserId;
 use crate::limits::RELATIONSHIP_COUNT_MAX;
@@ -15,26 +17,26 @@ use crate::store::tables::RELATIONSHIPS;
 use crate::wire::json::Object;
 
 /// The acting user asks another to be friends; if that one has asked before, they are friends at once.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct FriendRequest {
     pub user_id: UserId,
     pub message: Option<String>,
 }
 
 /// The acting user accepts the request of another.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct FriendAccept {
     pub user_id: UserId,
 }
 
 /// The acting user unfriends, declines, cancels or unblocks, whatever applies.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct RelationshipRemove {
     pub user_id: UserId,
 }
 
 /// The acting user blocks another.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct Block {
     pub user_id: UserId,
 }
@@ -185,41 +187,41 @@ pub(in crate::domain) fn friend_request(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &FriendRequest,
-) -> Result<Reply> {
+) -> Result<()> {
     let read = machine.read();
     check_request(read, actor, op.user_id)?;
     if kind(read, actor, op.user_id) == Some(relation::PENDING_INCOMING) {
         befriend(machine, actor, op.user_id);
-        return Ok(Reply::Done);
+        return Ok(());
     }
     put(machine, actor, op.user_id, relation::PENDING_OUTGOING, None);
     put(machine, op.user_id, actor, relation::PENDING_INCOMING, op.message.as_deref());
-    Ok(Reply::Done)
+    Ok(())
 }
 
 pub(in crate::domain) fn friend_accept(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &FriendAccept,
-) -> Result<Reply> {
+) -> Result<()> {
     if kind(machine.read(), actor, op.user_id) != Some(relation::PENDING_INCOMING) {
         return Err(Refusal::RelationshipNotFound.into());
     }
     befriend(machine, actor, op.user_id);
-    Ok(Reply::Done)
+    Ok(())
 }
 
 pub(in crate::domain) fn relationship_remove(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &RelationshipRemove,
-) -> Result<Reply> {
+) -> Result<()> {
     let kind = kind(machine.read(), actor, op.user_id).ok_or(Refusal::RelationshipNotFound)?;
     remove(machine, actor, op.user_id);
     if kind != relation::BLOCKED {
         remove(machine, op.user_id, actor);
     }
-    Ok(Reply::Done)
+    Ok(())
 }
 
 /// # Errors
@@ -233,7 +235,7 @@ pub fn check_block(read: Read<'_>, actor: UserId, other: UserId) -> Result<()> {
     }
 }
 
-pub(in crate::domain) fn block(machine: &mut Machine<'_, '_>, actor: UserId, op: &Block) -> Result<Reply> {
+pub(in crate::domain) fn block(machine: &mut Machine<'_, '_>, actor: UserId, op: &Block) -> Result<()> {
     let read = machine.read();
     check_block(read, actor, op.user_id)?;
     let other_side = kind(read, op.user_id, actor);
@@ -241,5 +243,5 @@ pub(in crate::domain) fn block(machine: &mut Machine<'_, '_>, actor: UserId, op:
         remove(machine, op.user_id, actor);
     }
     put(machine, actor, op.user_id, relation::BLOCKED, None);
-    Ok(Reply::Done)
+    Ok(())
 }

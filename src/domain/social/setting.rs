@@ -1,9 +1,11 @@
 //! Settings: the key-value store of clients, and the messaging preferences the server itself heeds.
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use std::collections::BTreeSet;
 
 use crate::domain::error::{Error, Refusal, Result};
-use crate::domain::machine::{Machine, Reply};
+use crate::domain::machine::Machine;
 use crate::id::UserId;
 use crate::limits::SETTING_COUNT_MAX;
 use crate::store::Read;
@@ -12,19 +14,19 @@ use crate::store::tables::{MESSAGING, SETTINGS};
 use crate::wire::json::Object;
 
 /// Sets client settings of the acting user, all or none. Keys and values are within their limits.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct SettingsPut {
     pub entries: Vec<(String, String)>,
 }
 
 /// Deletes one client setting of the acting user.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct SettingDelete {
     pub key: String,
 }
 
 /// Changes messaging preferences of the acting user; `None` leaves one as it is.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Archive, Deserialize, Serialize)]
 pub struct MessagingEdit {
     pub read_receipts_enabled: Option<bool>,
     pub typing_indicators_enabled: Option<bool>,
@@ -99,7 +101,7 @@ pub(in crate::domain) fn settings_put(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &SettingsPut,
-) -> Result<Reply> {
+) -> Result<()> {
     let read = machine.read();
     let new: BTreeSet<&str> = op.entries.iter().map(|(key, _)| key.as_str()).collect();
     let added = new.iter().filter(|key| !read.contains(SETTINGS, (actor, **key))).count();
@@ -116,25 +118,25 @@ pub(in crate::domain) fn settings_put(
         let (created_at, updated_at) = (created_at.unwrap_or(machine.unix_ms), machine.unix_ms);
         machine.tx.put(SETTINGS, key, &Setting { value: value.clone(), created_at, updated_at });
     }
-    Ok(Reply::Done)
+    Ok(())
 }
 
 pub(in crate::domain) fn setting_delete(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &SettingDelete,
-) -> Result<Reply> {
+) -> Result<()> {
     if !machine.tx.delete(SETTINGS, (actor, op.key.as_str())) {
         return Err(Refusal::SettingNotFound.into());
     }
-    Ok(Reply::Done)
+    Ok(())
 }
 
 pub(in crate::domain) fn messaging_edit(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &MessagingEdit,
-) -> Result<Reply> {
+) -> Result<()> {
     let before = messaging(machine.read(), actor);
     let after = Messaging {
         read_receipts_enabled: op.read_receipts_enabled.unwrap_or(before.read_receipts_enabled),
@@ -149,5 +151,5 @@ pub(in crate::domain) fn messaging_edit(
     if after != before {
         machine.tx.put(MESSAGING, actor, &after);
     }
-    Ok(Reply::Done)
+    Ok(())
 }

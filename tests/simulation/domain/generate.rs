@@ -3,7 +3,7 @@
 use plexichat::domain::identity::credential::Secret;
 use plexichat::domain::identity::token::NewToken;
 use plexichat::domain::permission::NAMES;
-use plexichat::domain::*;
+use plexichat::domain::{Command, Op, Revocation};
 use plexichat::domain::{chat::*, community::*, housekeeping::*, identity::*, social::*};
 use plexichat::id::*;
 use plexichat::store::records::{Grant, account as state, badge, channel_kind, dm_policy, status, tier};

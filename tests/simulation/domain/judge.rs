@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use plexichat::domain::Op;
 use plexichat::domain::permission::*;
+use plexichat::domain::{Op, chat, community, housekeeping, identity, social};
 use plexichat::id::ChannelId;
 use plexichat::store::records::{account, channel_kind, relation};
 
@@ -14,12 +14,12 @@ impl Model {
     pub fn judge(&self, actor: u64, op: &Op) -> Result<Want, Refused> {
         let system = || unless(actor != 0, FORBIDDEN);
         match op {
-            Op::Register(op) => {
+            Op::Identity(identity::Op::Register(op)) => {
                 system()?;
                 self.free(Some(&op.username), Some(&op.email), 0)?;
                 Ok(Want::Token)
             }
-            Op::ProfileEdit(op) => {
+            Op::Identity(identity::Op::ProfileEdit(op)) => {
                 let user = some(self.users.get(&actor), UNKNOWN_TOKEN)?;
                 unless(user.state != account::ACTIVE, UNKNOWN_TOKEN)?;
                 if let Some(verified) = &op.verified {
@@ -29,14 +29,14 @@ impl Model {
                 self.free(op.username.as_deref(), op.email.as_deref(), actor)?;
                 Ok(Want::User)
             }
-            Op::AccountDelete(op) => {
+            Op::Identity(identity::Op::AccountDelete(op)) => {
                 let user = some(self.users.get(&actor), UNKNOWN_TOKEN)?;
                 unless(user.state != account::ACTIVE, UNKNOWN_TOKEN)?;
                 unless(user.locked_until > self.at, FORBIDDEN)?;
                 unless(user.phc != op.phc.0, BAD)?;
                 Ok(Want::Done)
             }
-            Op::LoginFailed(op) => {
+            Op::Identity(identity::Op::LoginFailed(op)) => {
                 system()?;
                 let failed = |(failures, locked_until): (u32, u64)| {
                     let failures = if locked_until != 0 { 0 } else { failures };
@@ -46,7 +46,7 @@ impl Model {
                 let Ok(user) = self.existing(op.user_id.0) else { return Ok(Want::Changed(name_locked)) };
                 Ok(Want::Changed(name_locked || failed((user.failures, user.locked_until))))
             }
-            Op::TokenCreate(op) => {
+            Op::Identity(identity::Op::TokenCreate(op)) => {
                 system()?;
                 let user = some(self.users.get(&op.user_id.0), UNKNOWN_TOKEN)?;
                 unless(user.state != account::ACTIVE, UNKNOWN_TOKEN)?;
@@ -54,35 +54,35 @@ impl Model {
                 unless(user.phc != op.phc.0, UNKNOWN_TOKEN)?;
                 Ok(Want::Token)
             }
-            Op::TokenTouch(op) => {
+            Op::Identity(identity::Op::TokenTouch(op)) => {
                 let token = some(self.live_token(actor, op.token_id.0), UNKNOWN_TOKEN)?;
                 let extend = token.expires_at - self.at < op.threshold_ms;
                 Ok(Want::Changed(extend || self.at >= token.last_activity + 60_000))
             }
-            Op::TokenRevoke(op) => {
+            Op::Identity(identity::Op::TokenRevoke(op)) => {
                 some(self.live_token(actor, op.token_id.0), MISSING)?;
                 Ok(Want::Done)
             }
-            Op::TokenRevokeAll(op) => {
+            Op::Identity(identity::Op::TokenRevokeAll(op)) => {
                 let tokens = self.users[&actor].tokens.keys();
                 let live = tokens.filter(|id| self.live_token(actor, **id).is_some());
                 Ok(Want::Count(
                     live.filter(|id| op.except.map(|except| except.0) != Some(**id)).count() as u64
                 ))
             }
-            Op::SettingsPut(op) => {
+            Op::Social(social::Op::SettingsPut(op)) => {
                 let settings = &self.users[&actor].settings;
                 let mut after: BTreeSet<&str> = settings.keys().map(String::as_str).collect();
                 after.extend(op.entries.iter().map(|(key, _)| key.as_str()));
                 unless(after.len() > 100 && after.len() > settings.len(), BAD)?;
                 Ok(Want::Done)
             }
-            Op::SettingDelete(op) => {
+            Op::Social(social::Op::SettingDelete(op)) => {
                 some(self.users[&actor].settings.get(&op.key), MISSING)?;
                 Ok(Want::Done)
             }
-            Op::MessagingEdit(_) => Ok(Want::Done),
-            Op::FriendRequest(op) => {
+            Op::Social(social::Op::MessagingEdit(_)) => Ok(Want::Done),
+            Op::Social(social::Op::FriendRequest(op)) => {
                 let other = op.user_id.0;
                 unless(actor == other, BAD)?;
                 self.existing(other)?;
@@ -94,22 +94,22 @@ impl Model {
                 )?;
                 Ok(Want::Done)
             }
-            Op::FriendAccept(op) => {
+            Op::Social(social::Op::FriendAccept(op)) => {
                 let kind = self.relations.get(&(actor, op.user_id.0));
                 unless(kind != Some(&relation::PENDING_INCOMING), MISSING)?;
                 Ok(Want::Done)
             }
-            Op::RelationshipRemove(op) => {
+            Op::Social(social::Op::RelationshipRemove(op)) => {
                 some(self.relations.get(&(actor, op.user_id.0)), MISSING)?;
                 Ok(Want::Done)
             }
-            Op::Block(op) => {
+            Op::Social(social::Op::Block(op)) => {
                 unless(actor == op.user_id.0, BAD)?;
                 self.existing(op.user_id.0)?;
                 unless(self.relations.get(&(actor, op.user_id.0)) == Some(&relation::BLOCKED), CONFLICT)?;
                 Ok(Want::Done)
             }
-            Op::PresenceSet(op) => {
+            Op::Social(social::Op::PresenceSet(op)) => {
                 let user = some(self.users.get(&actor), MISSING)?;
                 unless(user.state != account::ACTIVE, MISSING)?;
                 let (status, text, emoji, rest_at) = &user.presence;
@@ -119,22 +119,22 @@ impl Model {
                     && (!op.by_rest || *rest_at == self.at);
                 Ok(Want::Changed(!same))
             }
-            Op::DmOpen(op) => {
+            Op::Social(social::Op::DmOpen(op)) => {
                 let other = op.recipient_id.0;
                 unless(actor == other, BAD)?;
                 self.existing(other)?;
                 self.reaches(actor, other)?;
                 Ok(self.pairs.get(&pair(actor, other)).map_or(Want::NewChannel, |id| Want::Channel(*id)))
             }
-            Op::NotesOpen(_) => {
+            Op::Social(social::Op::NotesOpen(_)) => {
                 self.existing(actor)?;
                 Ok(self.pairs.get(&(actor, actor)).map_or(Want::NewChannel, |id| Want::Channel(*id)))
             }
-            Op::ServerCreate(op) => {
+            Op::Community(community::Op::ServerCreate(op)) => {
                 self.room(actor, op.server_count_max)?;
                 Ok(Want::Server)
             }
-            Op::ServerEdit(op) => {
+            Op::Community(community::Op::ServerEdit(op)) => {
                 let server = self.standing(actor, op.server_id.0)?;
                 server.require(actor, SERVER_MANAGE)?;
                 if let Some(channel) = op.default_channel_id {
@@ -147,39 +147,39 @@ impl Model {
                     && op.default_channel_id.is_none_or(|id| Some(id.0) == server.default_channel);
                 Ok(Want::Changed(!same))
             }
-            Op::ServerDelete(op) => {
+            Op::Community(community::Op::ServerDelete(op)) => {
                 unless(self.standing(actor, op.server_id.0)?.owner != actor, FORBIDDEN)?;
                 Ok(Want::Done)
             }
-            Op::MemberLeave(op) => {
+            Op::Community(community::Op::MemberLeave(op)) => {
                 unless(self.standing(actor, op.server_id.0)?.owner == actor, FORBIDDEN)?;
                 Ok(Want::Done)
             }
-            Op::MemberKick(op) => {
+            Op::Community(community::Op::MemberKick(op)) => {
                 let server = self.kick(actor, op.server_id.0, op.user_id.0, MEMBERS_KICK)?;
                 unless(actor == op.user_id.0, FORBIDDEN)?;
                 server.require_above(actor, op.user_id.0)?;
                 Ok(Want::Done)
             }
-            Op::MemberExpire(op) => {
+            Op::Community(community::Op::MemberExpire(op)) => {
                 system()?;
                 let server = self.servers.get(&op.server_id.0);
                 let member = server.and_then(|server| server.members.get(&op.user_id.0));
                 Ok(Want::Changed(member.is_some_and(|member| member.temporary && member.roles.is_empty())))
             }
-            Op::MemberRoleAdd(op) => {
+            Op::Community(community::Op::MemberRoleAdd(op)) => {
                 Ok(Want::Changed(!self.role_change(actor, op.server_id.0, op.user_id.0, op.role_id.0)?))
             }
-            Op::MemberRoleRemove(op) => {
+            Op::Community(community::Op::MemberRoleRemove(op)) => {
                 Ok(Want::Changed(self.role_change(actor, op.server_id.0, op.user_id.0, op.role_id.0)?))
             }
-            Op::RoleCreate(op) => {
+            Op::Community(community::Op::RoleCreate(op)) => {
                 let server = self.standing(actor, op.server_id.0)?;
                 server.require(actor, ROLES_MANAGE)?;
                 server.require(actor, bits(&op.permissions))?;
                 Ok(Want::Role)
             }
-            Op::RoleEdit(op) => {
+            Op::Community(community::Op::RoleEdit(op)) => {
                 let (server, old) = self.manageable_role(actor, op.server_id.0, op.role_id.0)?;
                 if let Some(new) = &op.permissions {
                     server.require(actor, bits(new) & !bits(&old.permissions))?;
@@ -197,12 +197,12 @@ impl Model {
                 unless(is_default && (rest != *old || position != 0), BAD)?;
                 Ok(Want::Changed(!same))
             }
-            Op::RoleDelete(op) => {
+            Op::Community(community::Op::RoleDelete(op)) => {
                 let (server, _) = self.manageable_role(actor, op.server_id.0, op.role_id.0)?;
                 unless(op.role_id.0 == server.everyone, FORBIDDEN)?;
                 Ok(Want::Done)
             }
-            Op::BanCreate(op) => {
+            Op::Community(community::Op::BanCreate(op)) => {
                 let server = self.standing(actor, op.server_id.0)?;
                 self.existing(op.user_id.0)?;
                 server.require(actor, MEMBERS_BAN)?;
@@ -212,19 +212,19 @@ impl Model {
                 unless(server.bans.contains(&op.user_id.0), CONFLICT)?;
                 Ok(Want::Count(0))
             }
-            Op::BanDelete(op) => {
+            Op::Community(community::Op::BanDelete(op)) => {
                 let server = self.standing(actor, op.server_id.0)?;
                 server.require(actor, MEMBERS_BAN)?;
                 unless(!server.bans.contains(&op.user_id.0), MISSING)?;
                 Ok(Want::Done)
             }
-            Op::BanMessagesDelete(op) => {
+            Op::Community(community::Op::BanMessagesDelete(op)) => {
                 let server = self.standing(actor, op.server_id.0)?;
                 server.require(actor, MEMBERS_BAN)?;
                 unless(!server.bans.contains(&op.user_id.0), MISSING)?;
                 Ok(Want::Count(0))
             }
-            Op::ChannelCreate(op) => {
+            Op::Community(community::Op::ChannelCreate(op)) => {
                 self.standing(actor, op.server_id.0)?.require(actor, CHANNELS_MANAGE)?;
                 if let Some(category) = op.category_id {
                     unless(op.kind == channel_kind::CATEGORY, BAD)?;
@@ -235,7 +235,7 @@ impl Model {
                 }
                 Ok(Want::NewChannel)
             }
-            Op::ChannelEdit(op) => {
+            Op::Community(community::Op::ChannelEdit(op)) => {
                 let (server, channel) = self.manageable_channel(actor, op.channel_id.0)?;
                 let same = op.name.as_ref().is_none_or(|name| *name == channel.name)
                     && op.topic.as_ref().is_none_or(|topic| Some(topic) == channel.topic.as_ref())
@@ -243,16 +243,16 @@ impl Model {
                     && self.moved(server, channel, op.position).is_none();
                 Ok(Want::Changed(!same))
             }
-            Op::ChannelDelete(op) => {
+            Op::Community(community::Op::ChannelDelete(op)) => {
                 self.manageable_channel(actor, op.channel_id.0)?;
                 Ok(Want::Done)
             }
-            Op::InviteCreate(op) => {
+            Op::Community(community::Op::InviteCreate(op)) => {
                 let (_, have) = self.access(actor, op.channel_id.0)?;
                 require(have, INVITES_CREATE)?;
-                Ok(if self.invites.contains_key(&op.code) { Want::Changed(false) } else { Want::Text })
+                Ok(Want::Changed(!self.invites.contains_key(&op.code)))
             }
-            Op::InviteUse(op) => {
+            Op::Community(community::Op::InviteUse(op)) => {
                 let invite = some(self.invites.get(&op.code), MISSING)?;
                 let server = &self.servers[&invite.server];
                 let works = invite.works(self.at);
@@ -263,7 +263,7 @@ impl Model {
                 self.room(actor, op.server_count_max)?;
                 Ok(Want::Server)
             }
-            Op::InviteDelete(op) => {
+            Op::Community(community::Op::InviteDelete(op)) => {
                 let invite =
                     some(self.invites.get(&op.code).filter(|invite| invite.works(self.at)), MISSING)?;
                 if invite.inviter != actor {
@@ -272,7 +272,7 @@ impl Model {
                 }
                 Ok(Want::Done)
             }
-            Op::MessageCreate(op) => {
+            Op::Chat(chat::Op::MessageCreate(op)) => {
                 let (channel, have) = self.access(actor, op.channel_id.0)?;
                 require(have, MESSAGES_SEND)?;
                 self.reachable(channel, actor)?;
@@ -288,7 +288,7 @@ impl Model {
                 }
                 Ok(Want::Message)
             }
-            Op::MessageEdit(op) => {
+            Op::Chat(chat::Op::MessageEdit(op)) => {
                 let (channel, have) = self.access(actor, op.channel_id.0)?;
                 require(have, MESSAGES_SEND)?;
                 self.reachable(channel, actor)?;
@@ -301,14 +301,14 @@ impl Model {
                 Model::content(&op.content, message.embeds, op.length_max)?;
                 Ok(Want::Message)
             }
-            Op::MessageDelete(op) => {
+            Op::Chat(chat::Op::MessageDelete(op)) => {
                 let (channel, have) = self.access(actor, op.channel_id.0)?;
                 if self.message(channel, op.message_id.0)?.author != actor {
                     require(have, MESSAGES_MANAGE)?;
                 }
                 Ok(Want::Done)
             }
-            Op::ReactionAdd(op) => {
+            Op::Chat(chat::Op::ReactionAdd(op)) => {
                 let (channel, have) = self.access(actor, op.channel_id.0)?;
                 require(have, MESSAGES_READ)?;
                 let message = self.message(channel, op.message_id.0)?;
@@ -322,36 +322,36 @@ impl Model {
                     }
                 }
             }
-            Op::ReactionRemove(op) => {
+            Op::Chat(chat::Op::ReactionRemove(op)) => {
                 let (channel, _) = self.access(actor, op.channel_id.0)?;
                 let reactions = self.message(channel, op.message_id.0)?.reactions;
                 let mut own =
                     reactions.iter().filter(|(emoji, users)| *emoji == op.emoji && users.contains(&actor));
                 Ok(Want::Changed(own.next().is_some()))
             }
-            Op::MessagePin(op) => {
+            Op::Chat(chat::Op::MessagePin(op)) => {
                 let channel = self.pin_access(actor, op.channel_id)?;
                 self.message(channel, op.message_id.0)?;
                 let pinned = channel.pins.contains(&op.message_id.0);
                 unless(!pinned && channel.pins.len() as u64 >= op.pins_max, BAD)?;
                 Ok(Want::Changed(!pinned))
             }
-            Op::MessageUnpin(op) => {
+            Op::Chat(chat::Op::MessageUnpin(op)) => {
                 let channel = self.pin_access(actor, op.channel_id)?;
                 self.message(channel, op.message_id.0)?;
                 Ok(Want::Changed(channel.pins.contains(&op.message_id.0)))
             }
-            Op::ChannelAck(op) => {
+            Op::Chat(chat::Op::ChannelAck(op)) => {
                 let moved = self.ack(actor, op.channel_id.0, op.message_id.map(|id| id.0))?;
                 Ok(Want::Count(moved.map_or(0, |(_, count)| count)))
             }
-            Op::ChannelsAck(_) => Ok(Want::Done),
-            Op::Sweep(_) => {
+            Op::Chat(chat::Op::ChannelsAck(_)) => Ok(Want::Done),
+            Op::Housekeeping(housekeeping::Op::Sweep(_)) => {
                 system()?;
                 Ok(Want::Any)
             }
             #[allow(unreachable_patterns, reason = "a command that is new may not be modelled yet")]
-            other => panic!("the model does not know command {}", other.code()),
+            other => panic!("the model does not know command {}", other.row().code),
         }
     }
 

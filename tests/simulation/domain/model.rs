@@ -25,7 +25,6 @@ pub enum Want {
     Channel(u64),
     Role,
     Message,
-    Text,
     Any,
 }
 
@@ -38,7 +37,7 @@ impl Want {
             (Want::Channel(want), Reply::Channel(got)) => want == got.0,
             (Want::Token, Reply::Token(..)) | (Want::Server, Reply::Server(_)) => true,
             (Want::NewChannel, Reply::Channel(_)) | (Want::Role, Reply::Role(_)) => true,
-            (Want::Message, Reply::Message(..)) | (Want::Text, Reply::Text(_)) => true,
+            (Want::Message, Reply::Message(..)) => true,
             _ => false,
         }
     }

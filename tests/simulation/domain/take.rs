@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use plexichat::domain::permission::{self, *};
-use plexichat::domain::{Op, Reply};
+use plexichat::domain::{Op, Reply, chat, community, housekeeping, identity, social};
 use plexichat::id::{ChannelId, UserId};
 use plexichat::store::Read;
 use plexichat::store::records::{Grant, account, channel_kind, dm_policy, relation};
@@ -15,11 +15,11 @@ impl Model {
     /// Makes the change of a command that was answered with `reply`.
     pub fn take(&mut self, actor: u64, op: &Op, reply: &Reply, read: Read<'_>) {
         let at = self.at;
-        if *reply == Reply::Changed(false) && !matches!(op, Op::LoginFailed(_)) {
+        if *reply == Reply::Changed(false) && !matches!(op, Op::Identity(identity::Op::LoginFailed(_))) {
             return;
         }
         match op {
-            Op::Register(op) => {
+            Op::Identity(identity::Op::Register(op)) => {
                 let Reply::Token(user_id, token_id) = reply else { unreachable!() };
                 let user = User {
                     name: op.username.clone(),
@@ -31,7 +31,7 @@ impl Model {
                 self.users.insert(user_id.0, user);
                 self.grant(user_id.0, token_id.0, &op.token);
             }
-            Op::ProfileEdit(op) => {
+            Op::Identity(identity::Op::ProfileEdit(op)) => {
                 let user = self.user(actor);
                 user.name = op.username.clone().unwrap_or(std::mem::take(&mut user.name));
                 user.email = op.email.clone().unwrap_or(std::mem::take(&mut user.email));
@@ -43,12 +43,12 @@ impl Model {
                     user.tokens.retain(|id, _| *id == change.token_id.0);
                 }
             }
-            Op::AccountDelete(op) => {
+            Op::Identity(identity::Op::AccountDelete(op)) => {
                 let user = self.user(actor);
                 (user.state, user.deletion_at) = (account::FROZEN, at + op.grace_ms);
                 user.tokens.clear();
             }
-            Op::LoginFailed(op) => {
+            Op::Identity(identity::Op::LoginFailed(op)) => {
                 if let Some(name) = op.name {
                     let (failures, locked_until) = self.login_name(name);
                     if locked_until <= at {
@@ -66,7 +66,7 @@ impl Model {
                 let locked = u64::from(user.failures) >= op.failures_max;
                 user.locked_until = if locked { at + op.lockout_ms } else { 0 };
             }
-            Op::TokenCreate(op) => {
+            Op::Identity(identity::Op::TokenCreate(op)) => {
                 let Reply::Token(user_id, token_id) = reply else { unreachable!() };
                 assert_eq!(*user_id, op.user_id);
                 self.login_names.remove(&op.name);
@@ -74,25 +74,29 @@ impl Model {
                 (user.failures, user.locked_until) = (0, 0);
                 self.grant(user_id.0, token_id.0, &op.token);
             }
-            Op::TokenTouch(op) => {
+            Op::Identity(identity::Op::TokenTouch(op)) => {
                 let token = self.user(actor).tokens.get_mut(&op.token_id.0).unwrap();
                 if token.expires_at - at < op.threshold_ms {
                     token.expires_at = token.expires_at.max(at + op.life_ms);
                 }
                 token.last_activity = at;
             }
-            Op::TokenRevoke(op) => drop(self.user(actor).tokens.remove(&op.token_id.0)),
-            Op::TokenRevokeAll(op) => {
+            Op::Identity(identity::Op::TokenRevoke(op)) => {
+                self.user(actor).tokens.remove(&op.token_id.0);
+            }
+            Op::Identity(identity::Op::TokenRevokeAll(op)) => {
                 let except = op.except.map(|id| id.0);
                 self.user(actor).tokens.retain(|id, _| Some(*id) == except);
             }
-            Op::SettingsPut(op) => self.user(actor).settings.extend(op.entries.iter().cloned()),
-            Op::SettingDelete(op) => drop(self.user(actor).settings.remove(&op.key)),
-            Op::MessagingEdit(op) => {
+            Op::Social(social::Op::SettingsPut(op)) => {
+                self.user(actor).settings.extend(op.entries.iter().cloned())
+            }
+            Op::Social(social::Op::SettingDelete(op)) => drop(self.user(actor).settings.remove(&op.key)),
+            Op::Social(social::Op::MessagingEdit(op)) => {
                 let user = self.user(actor);
                 user.dm_policy = op.allow_dms_from.unwrap_or(user.dm_policy);
             }
-            Op::FriendRequest(op) => {
+            Op::Social(social::Op::FriendRequest(op)) => {
                 let other = op.user_id.0;
                 let kinds = match self.relations.get(&(actor, other)) {
                     Some(_) => (relation::FRIEND, relation::FRIEND),
@@ -101,35 +105,35 @@ impl Model {
                 self.relations.insert((actor, other), kinds.0);
                 self.relations.insert((other, actor), kinds.1);
             }
-            Op::FriendAccept(op) => {
+            Op::Social(social::Op::FriendAccept(op)) => {
                 self.relations.insert((actor, op.user_id.0), relation::FRIEND);
                 self.relations.insert((op.user_id.0, actor), relation::FRIEND);
             }
-            Op::RelationshipRemove(op) => {
+            Op::Social(social::Op::RelationshipRemove(op)) => {
                 let kind = self.relations.remove(&(actor, op.user_id.0));
                 if kind != Some(relation::BLOCKED) {
                     self.relations.remove(&(op.user_id.0, actor));
                 }
             }
-            Op::Block(op) => {
+            Op::Social(social::Op::Block(op)) => {
                 let facing = (op.user_id.0, actor);
                 if self.relations.get(&facing) != Some(&relation::BLOCKED) {
                     self.relations.remove(&facing);
                 }
                 self.relations.insert((actor, op.user_id.0), relation::BLOCKED);
             }
-            Op::PresenceSet(op) => {
+            Op::Social(social::Op::PresenceSet(op)) => {
                 let presence = &mut self.user(actor).presence;
                 presence.0 = op.status.unwrap_or(presence.0);
                 presence.1 = op.custom_status.clone().unwrap_or(presence.1.take());
                 presence.2 = op.custom_emoji.clone().unwrap_or(presence.2.take());
                 presence.3 = if op.by_rest { at } else { presence.3 };
             }
-            Op::DmOpen(op) => {
+            Op::Social(social::Op::DmOpen(op)) => {
                 self.open(reply, channel_kind::DM, actor, op.recipient_id.0);
             }
-            Op::NotesOpen(_) => self.open(reply, channel_kind::NOTES, actor, actor),
-            Op::ServerCreate(op) => {
+            Op::Social(social::Op::NotesOpen(_)) => self.open(reply, channel_kind::NOTES, actor, actor),
+            Op::Community(community::Op::ServerCreate(op)) => {
                 let Reply::Server(server_id) = reply else { unreachable!() };
                 let record = read.get(SERVERS, *server_id).expect("the server that was just made");
                 let everyone = record.everyone_role_id.0.to_native();
@@ -158,25 +162,31 @@ impl Model {
                 };
                 self.channels.insert(general.expect("a new server has a channel"), channel);
             }
-            Op::ServerEdit(op) => {
+            Op::Community(community::Op::ServerEdit(op)) => {
                 let server = self.server(op.server_id.0);
                 server.name = op.name.clone().unwrap_or(std::mem::take(&mut server.name));
                 server.description = op.description.clone().or(server.description.take());
                 server.default_channel = op.default_channel_id.map(|id| id.0).or(server.default_channel);
             }
-            Op::ServerDelete(op) => self.remove_server(op.server_id.0),
-            Op::MemberLeave(op) => drop(self.server(op.server_id.0).members.remove(&actor)),
-            Op::MemberKick(op) => drop(self.server(op.server_id.0).members.remove(&op.user_id.0)),
-            Op::MemberExpire(op) => drop(self.server(op.server_id.0).members.remove(&op.user_id.0)),
-            Op::MemberRoleAdd(op) => {
+            Op::Community(community::Op::ServerDelete(op)) => self.remove_server(op.server_id.0),
+            Op::Community(community::Op::MemberLeave(op)) => {
+                drop(self.server(op.server_id.0).members.remove(&actor))
+            }
+            Op::Community(community::Op::MemberKick(op)) => {
+                drop(self.server(op.server_id.0).members.remove(&op.user_id.0))
+            }
+            Op::Community(community::Op::MemberExpire(op)) => {
+                drop(self.server(op.server_id.0).members.remove(&op.user_id.0))
+            }
+            Op::Community(community::Op::MemberRoleAdd(op)) => {
                 let members = &mut self.server(op.server_id.0).members;
                 members.get_mut(&op.user_id.0).unwrap().roles.insert(op.role_id.0);
             }
-            Op::MemberRoleRemove(op) => {
+            Op::Community(community::Op::MemberRoleRemove(op)) => {
                 let members = &mut self.server(op.server_id.0).members;
                 members.get_mut(&op.user_id.0).unwrap().roles.remove(&op.role_id.0);
             }
-            Op::RoleCreate(op) => {
+            Op::Community(community::Op::RoleCreate(op)) => {
                 let Reply::Role(role_id) = reply else { unreachable!() };
                 let server = self.server(op.server_id.0);
                 // Under his own highest role: he is moved up. The owner stands above all.
@@ -191,7 +201,7 @@ impl Model {
                 };
                 server.roles.insert(role_id.0, role);
             }
-            Op::RoleEdit(op) => {
+            Op::Community(community::Op::RoleEdit(op)) => {
                 let server = self.server(op.server_id.0);
                 let role = server.roles.get_mut(&op.role_id.0).unwrap();
                 *role = edited(role, op);
@@ -203,7 +213,7 @@ impl Model {
                     server.order.insert(index, op.role_id.0);
                 }
             }
-            Op::RoleDelete(op) => {
+            Op::Community(community::Op::RoleDelete(op)) => {
                 let server = self.server(op.server_id.0);
                 server.roles.remove(&op.role_id.0);
                 server.order.retain(|id| *id != op.role_id.0);
@@ -211,7 +221,7 @@ impl Model {
                     member.roles.remove(&op.role_id.0);
                 }
             }
-            Op::BanCreate(op) => {
+            Op::Community(community::Op::BanCreate(op)) => {
                 let server = self.server(op.server_id.0);
                 server.bans.insert(op.user_id.0);
                 server.members.remove(&op.user_id.0);
@@ -221,13 +231,15 @@ impl Model {
                     self.remove_messages(op.server_id.0, op.user_id.0, 0, since_ms);
                 }
             }
-            Op::BanDelete(op) => drop(self.server(op.server_id.0).bans.remove(&op.user_id.0)),
-            Op::BanMessagesDelete(op) => {
+            Op::Community(community::Op::BanDelete(op)) => {
+                self.server(op.server_id.0).bans.remove(&op.user_id.0);
+            }
+            Op::Community(community::Op::BanMessagesDelete(op)) => {
                 if let Some(first) = op.after.0.checked_add(1) {
                     self.remove_messages(op.server_id.0, op.user_id.0, first, op.since_ms);
                 }
             }
-            Op::ChannelCreate(op) => {
+            Op::Community(community::Op::ChannelCreate(op)) => {
                 let Reply::Channel(channel_id) = reply else { unreachable!() };
                 let last = self.channels_of(op.server_id.0).map(|(_, channel)| channel.position).max();
                 let channel = Channel {
@@ -242,7 +254,7 @@ impl Model {
                 };
                 self.channels.insert(channel_id.0, channel);
             }
-            Op::ChannelEdit(op) => {
+            Op::Community(community::Op::ChannelEdit(op)) => {
                 let server = self.channels[&op.channel_id.0].server.unwrap();
                 let moved = self.moved(server, &self.channels[&op.channel_id.0], op.position);
                 let channel = self.channel(op.channel_id);
@@ -258,7 +270,7 @@ impl Model {
                     }
                 }
             }
-            Op::ChannelDelete(op) => {
+            Op::Community(community::Op::ChannelDelete(op)) => {
                 let gone = self.channels.remove(&op.channel_id.0).unwrap();
                 self.invites.retain(|_, invite| invite.channel != op.channel_id.0);
                 for channel in self.channels.values_mut().filter(|c| c.category == Some(op.channel_id.0)) {
@@ -270,7 +282,7 @@ impl Model {
                 let server = self.server(gone.server.unwrap());
                 server.default_channel = server.default_channel.filter(|id| *id != op.channel_id.0);
             }
-            Op::InviteCreate(op) => {
+            Op::Community(community::Op::InviteCreate(op)) => {
                 let channel = op.channel_id.0;
                 let invite = Invite {
                     server: self.channels[&channel].server.unwrap(),
@@ -283,14 +295,14 @@ impl Model {
                 };
                 self.invites.insert(op.code.clone(), invite);
             }
-            Op::InviteUse(op) => {
+            Op::Community(community::Op::InviteUse(op)) => {
                 let invite = self.invites.get_mut(&op.code).unwrap();
                 invite.uses += 1;
                 let (server, temporary) = (invite.server, invite.temporary);
                 self.server(server).members.insert(actor, Member { temporary, ..Member::default() });
             }
-            Op::InviteDelete(op) => drop(self.invites.remove(&op.code)),
-            Op::MessageCreate(op) => {
+            Op::Community(community::Op::InviteDelete(op)) => drop(self.invites.remove(&op.code)),
+            Op::Chat(chat::Op::MessageCreate(op)) => {
                 let Reply::Message(channel_id, message_id) = reply else { unreachable!() };
                 assert_eq!(*channel_id, op.channel_id);
                 let slowed = self.is_slowed(actor, op.channel_id);
@@ -308,7 +320,7 @@ impl Model {
                     channel.last_post.insert(actor, at);
                 }
             }
-            Op::MessageEdit(op) => {
+            Op::Chat(chat::Op::MessageEdit(op)) => {
                 let slowed = self.is_slowed(actor, op.channel_id);
                 let channel = self.channel(op.channel_id);
                 channel.messages.get_mut(&op.message_id.0).unwrap().content.clone_from(&op.content);
@@ -316,29 +328,33 @@ impl Model {
                     channel.last_post.insert(actor, at);
                 }
             }
-            Op::MessageDelete(op) => self.remove_message(op.channel_id.0, op.message_id.0),
-            Op::ReactionAdd(op) => {
+            Op::Chat(chat::Op::MessageDelete(op)) => self.remove_message(op.channel_id.0, op.message_id.0),
+            Op::Chat(chat::Op::ReactionAdd(op)) => {
                 let message = self.channel(op.channel_id).messages.get_mut(&op.message_id.0).unwrap();
                 match message.reactions.iter_mut().find(|(emoji, _)| *emoji == op.emoji) {
                     Some((_, users)) => users.push(actor),
                     None => message.reactions.push((op.emoji.clone(), vec![actor])),
                 }
             }
-            Op::ReactionRemove(op) => {
+            Op::Chat(chat::Op::ReactionRemove(op)) => {
                 let message = self.channel(op.channel_id).messages.get_mut(&op.message_id.0).unwrap();
                 let own = message.reactions.iter_mut().find(|(emoji, _)| *emoji == op.emoji).unwrap();
                 own.1.retain(|user| *user != actor);
                 message.reactions.retain(|(_, users)| !users.is_empty());
             }
-            Op::MessagePin(op) => self.channel(op.channel_id).pins.push(op.message_id.0),
-            Op::MessageUnpin(op) => self.channel(op.channel_id).pins.retain(|id| *id != op.message_id.0),
-            Op::ChannelAck(op) => self.mark(actor, op.channel_id, op.message_id.map(|id| id.0)),
-            Op::ChannelsAck(op) => {
+            Op::Chat(chat::Op::MessagePin(op)) => self.channel(op.channel_id).pins.push(op.message_id.0),
+            Op::Chat(chat::Op::MessageUnpin(op)) => {
+                self.channel(op.channel_id).pins.retain(|id| *id != op.message_id.0)
+            }
+            Op::Chat(chat::Op::ChannelAck(op)) => {
+                self.mark(actor, op.channel_id, op.message_id.map(|id| id.0))
+            }
+            Op::Chat(chat::Op::ChannelsAck(op)) => {
                 for (channel_id, message_id) in &op.marks {
                     self.mark(actor, *channel_id, message_id.map(|id| id.0));
                 }
             }
-            Op::Sweep(_) => self.purge_due(),
+            Op::Housekeeping(housekeeping::Op::Sweep(_)) => self.purge_due(),
             #[allow(unreachable_patterns, reason = "see judge")]
             _ => {}
         }

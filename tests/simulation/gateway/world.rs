@@ -17,7 +17,9 @@ use plexichat::domain::identity::credential::{Secret, hash_secret};
 use plexichat::domain::identity::token::{NewToken, TokenCreate, TokenRevoke};
 use plexichat::domain::permission::{CHANNELS_VIEW, EVERYONE_DEFAULT, NAMES};
 use plexichat::domain::social::relationship::{FriendAccept, FriendRequest, RelationshipRemove};
-use plexichat::domain::{Change, Command, Machine, Now, Op, Output, Reply, Result, Revocation};
+use plexichat::domain::{
+    Change, Command, Machine, Now, Op, Output, Reply, Result, Revocation, community, identity,
+};
 use plexichat::gateway::{Action, Ask, Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard, Mail};
 use plexichat::id::{ChannelId, RoleId, ServerId, TokenId, UserId};
 use plexichat::runtime::shared_map::shared_map;
@@ -270,16 +272,22 @@ impl World {
         let count_max = self.rng.usize(1..6);
         while let Some(next) = self.queue.front() {
             let moves = |op: &Op| {
-                matches!(op, Op::MemberLeave(_) | Op::MemberKick(_) | Op::InviteUse(_) | Op::MemberExpire(_))
+                matches!(
+                    op,
+                    Op::Community(community::Op::MemberLeave(_))
+                        | Op::Community(community::Op::MemberKick(_))
+                        | Op::Community(community::Op::InviteUse(_))
+                        | Op::Community(community::Op::MemberExpire(_))
+                )
             };
             let full = batch.len() >= count_max
-                || (next.op.isolated() && !batch.is_empty())
+                || (next.op.row().marks.isolated && !batch.is_empty())
                 || (moves(&next.op) && batch.iter().any(|command: &Command| moves(&command.op)));
             if full {
                 break;
             }
             batch.push(self.queue.pop_front().unwrap());
-            if batch.last().unwrap().op.isolated() {
+            if batch.last().unwrap().op.row().marks.isolated {
                 break;
             }
         }
@@ -294,22 +302,22 @@ impl World {
     fn learn(&mut self, command: &Command, reply: Result<Reply>) {
         let Ok(reply) = reply else { return };
         match (&command.op, reply) {
-            (Op::ChannelCreate(op), Reply::Channel(id)) => {
+            (Op::Community(community::Op::ChannelCreate(op)), Reply::Channel(id)) => {
                 if let Some(place) = self.places.iter_mut().find(|place| place.id == op.server_id) {
                     place.channels.push(id);
                 }
             }
-            (Op::ChannelDelete(op), _) => {
+            (Op::Community(community::Op::ChannelDelete(op)), _) => {
                 for place in &mut self.places {
                     place.channels.retain(|id| *id != op.channel_id);
                 }
             }
-            (Op::ServerDelete(op), _) => {
+            (Op::Community(community::Op::ServerDelete(op)), _) => {
                 let index = self.places.iter().position(|place| place.id == op.server_id).unwrap();
                 let owner = self.places.remove(index).owner;
                 self.make_server(owner);
             }
-            (Op::TokenRevoke(_), _) => {
+            (Op::Identity(identity::Op::TokenRevoke(_)), _) => {
                 let token = self.new_token();
                 let user_id = command.actor;
                 let op = TokenCreate { user_id, name: 0, phc: Secret("phc".into()), token: token.0 };
@@ -432,8 +440,8 @@ impl World {
             _ => return self.change_override(),
         };
         // A second revocation of the same token would be refused; the first has not been applied yet.
-        let twice =
-            matches!(op, Op::TokenRevoke(_)) && self.queue.iter().any(|c| matches!(c.op, Op::TokenRevoke(_)));
+        let twice = matches!(op, Op::Identity(identity::Op::TokenRevoke(_)))
+            && self.queue.iter().any(|c| matches!(c.op, Op::Identity(identity::Op::TokenRevoke(_))));
         if !twice {
             self.queue.push_back(Command::new(actor, op));
         }

@@ -1,0 +1,51 @@
+//! What a command gives back to the one who asked.
+//!
+//! The row of a command names the type of its reply, and both ends of the log use that type: apply returns it, the
+//! handler goes on with it. In between, replies of all commands share one ring as a [`Reply`].
+
+use crate::id::{ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
+
+/// The type of a reply: what [`Reply`] holds on its way.
+pub trait Answer: Sized + 'static {
+    /// # Panics
+    /// When it is the reply of another command.
+    fn take(reply: Reply) -> Self;
+}
+
+macro_rules! replies {
+    ($($(#[doc = $doc:literal])* $name:ident $(($($field:ident: $part:ty),*))? = $value:tt of $type:ty;)*) => {
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Reply { $($(#[doc = $doc])* $name $(($($part),*))?),* }
+
+        $(
+            impl From<$type> for Reply {
+                fn from($value: $type) -> Reply {
+                    Reply::$name $(($($field),*))?
+                }
+            }
+
+            impl Answer for $type {
+                fn take(reply: Reply) -> $type {
+                    match reply {
+                        Reply::$name $(($($field),*))? => $value,
+                        other => panic!("a reply is of the type that its command's row names, not {other:?}"),
+                    }
+                }
+            }
+        )*
+    };
+}
+
+replies! {
+    Done = () of ();
+    /// Whether something was there to change.
+    Changed(yes: bool) = yes of bool;
+    Count(count: u64) = count of u64;
+    User(id: UserId) = id of UserId;
+    /// A login session of a user.
+    Token(user_id: UserId, token_id: TokenId) = (user_id, token_id) of (UserId, TokenId);
+    Server(id: ServerId) = id of ServerId;
+    Channel(id: ChannelId) = id of ChannelId;
+    Role(id: RoleId) = id of RoleId;
+    Message(channel_id: ChannelId, id: MessageId) = (channel_id, id) of (ChannelId, MessageId);
+}

@@ -1,0 +1,209 @@
+//! One example of each command, with something in every field.
+
+use plexichat::domain::chat::message::{MessageCreate, MessageDelete, MessageEdit};
+use plexichat::domain::chat::pin::{MessagePin, MessageUnpin};
+use plexichat::domain::chat::reaction::{ReactionAdd, ReactionRemove};
+use plexichat::domain::chat::read_mark::{ChannelAck, ChannelsAck};
+use plexichat::domain::community::ban::{BanCreate, BanDelete, BanMessagesDelete};
+use plexichat::domain::community::channel::{ChannelCreate, ChannelDelete, ChannelEdit};
+use plexichat::domain::community::invite::{InviteCreate, InviteDelete, InviteUse};
+use plexichat::domain::community::member::*;
+use plexichat::domain::community::role::{RoleCreate, RoleDelete, RoleEdit};
+use plexichat::domain::community::server::{ServerCreate, ServerDelete, ServerEdit};
+use plexichat::domain::housekeeping::sweep::Sweep;
+use plexichat::domain::identity::account::*;
+use plexichat::domain::identity::credential::Secret;
+use plexichat::domain::identity::token::*;
+use plexichat::domain::social::dm::{DmOpen, NotesOpen};
+use plexichat::domain::social::presence::PresenceSet;
+use plexichat::domain::social::relationship::{Block, FriendAccept, FriendRequest, RelationshipRemove};
+use plexichat::domain::social::setting::{MessagingEdit, SettingDelete, SettingsPut};
+use plexichat::domain::{Op, Revocation};
+use plexichat::id::{ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
+use plexichat::store::records::Grant;
+
+const USER: UserId = UserId(0x0102_0304_0506_0708);
+const TOKEN: TokenId = TokenId(0x1112_1314_1516_1718);
+const SERVER: ServerId = ServerId(0x2122_2324_2526_2728);
+const CHANNEL: ChannelId = ChannelId(0x3132_3334_3536_3738);
+const MESSAGE: MessageId = MessageId(0x4142_4344_4546_4748);
+const ROLE: RoleId = RoleId(0x5152_5354_5556_5758);
+
+fn text(text: &str) -> String {
+    text.to_string()
+}
+
+fn phc() -> Secret<String> {
+    Secret(text("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA"))
+}
+
+fn token() -> NewToken {
+    NewToken {
+        secret_hash: Secret(std::array::from_fn(|index| index as u8)),
+        ip_address: text("2001:db8::1"),
+        user_agent: Some(text("a browser")),
+        life_ms: 604_800_000,
+        count_max: 10,
+    }
+}
+
+fn grants() -> Vec<Grant> {
+    let grant = |name, allowed| Grant { name: text(name), allowed };
+    vec![grant("messages.*", true), grant("members.kick", false)]
+}
+
+/// By code.
+pub fn examples() -> Vec<Op> {
+    [identity(), social(), community(), chat(), vec![Sweep { records_max: 1_000 }.into()]].concat()
+}
+
+fn identity() -> Vec<Op> {
+    vec![
+        Register {
+            username: text("ada"),
+            email: text("ada@example.com"),
+            phc: phc(),
+            age_verified: true,
+            tier: 2,
+            badges: vec![1, 2],
+            token: token(),
+        }
+        .into(),
+        ProfileEdit {
+            username: Some(text("countess")),
+            email: Some(text("countess@example.com")),
+            password: Some(PasswordChange { phc: phc(), token_id: TOKEN }),
+            verified: Some(phc()),
+        }
+        .into(),
+        AccountDelete { phc: phc(), grace_ms: 86_400_000 }.into(),
+        LoginFailed { user_id: USER, name: Some(77), failures_max: 5, lockout_ms: 900_000 }.into(),
+        TokenCreate { user_id: USER, name: 77, phc: phc(), token: token() }.into(),
+        TokenTouch { token_id: TOKEN, life_ms: 604_800_000, threshold_ms: 86_400_000 }.into(),
+        TokenRevoke { token_id: TOKEN, how: Revocation::Security }.into(),
+        TokenRevokeAll { except: Some(TOKEN) }.into(),
+    ]
+}
+
+fn social() -> Vec<Op> {
+    vec![
+        SettingsPut { entries: vec![(text("theme"), text("\"dark\"")), (text("zoom"), text("2"))] }.into(),
+        SettingDelete { key: text("theme") }.into(),
+        MessagingEdit {
+            read_receipts_enabled: Some(true),
+            typing_indicators_enabled: Some(false),
+            compact_messages_enabled: Some(true),
+            allow_dms_from: Some(1),
+            auto_create_dms: Some(false),
+            max_message_length: Some(2_000),
+            max_attachment_size: Some(1_000_000),
+            max_attachments_per_message: Some(4),
+        }
+        .into(),
+        FriendRequest { user_id: USER, message: Some(text("we met at a show")) }.into(),
+        FriendAccept { user_id: USER }.into(),
+        RelationshipRemove { user_id: USER }.into(),
+        Block { user_id: USER }.into(),
+        PresenceSet {
+            status: Some(2),
+            custom_status: Some(Some(text("busy"))),
+            custom_emoji: Some(None),
+            by_rest: true,
+        }
+        .into(),
+        DmOpen { recipient_id: USER }.into(),
+        NotesOpen {}.into(),
+    ]
+}
+
+fn community() -> Vec<Op> {
+    let (server_id, channel_id, role_id, user_id) = (SERVER, CHANNEL, ROLE, USER);
+    vec![
+        ServerCreate { name: text("Home"), description: Some(text("warm")), server_count_max: 100 }.into(),
+        ServerEdit {
+            server_id,
+            name: Some(text("House")),
+            description: Some(text("cold")),
+            default_channel_id: Some(CHANNEL),
+        }
+        .into(),
+        ServerDelete { server_id }.into(),
+        MemberLeave { server_id }.into(),
+        MemberKick { server_id, user_id }.into(),
+        MemberExpire { server_id, user_id }.into(),
+        MemberRoleAdd { server_id, user_id, role_id }.into(),
+        MemberRoleRemove { server_id, user_id, role_id }.into(),
+        RoleCreate {
+            server_id,
+            name: text("moderator"),
+            color: Some(text("#3ba55c")),
+            permissions: grants(),
+            hoist: true,
+            mentionable: false,
+        }
+        .into(),
+        RoleEdit {
+            server_id,
+            role_id,
+            name: Some(text("keeper")),
+            color: Some(text("#000000")),
+            permissions: Some(grants()),
+            hoist: Some(false),
+            mentionable: Some(true),
+            position: Some(3),
+        }
+        .into(),
+        RoleDelete { server_id, role_id }.into(),
+        BanCreate { server_id, user_id, reason: Some(text("spam")), delete_message_days: 7 }.into(),
+        BanDelete { server_id, user_id }.into(),
+        BanMessagesDelete { server_id, user_id, after: MESSAGE, since_ms: 1_767_225_600_123 }.into(),
+        ChannelCreate {
+            server_id,
+            name: text("news"),
+            kind: 1,
+            topic: Some(text("what is new")),
+            category_id: Some(CHANNEL),
+            nsfw: true,
+            slowmode_seconds: 5,
+            read_receipts_enabled: true,
+        }
+        .into(),
+        ChannelEdit {
+            channel_id,
+            name: Some(text("old-news")),
+            topic: Some(text("what was new")),
+            position: Some(2),
+            nsfw: Some(false),
+            slowmode_seconds: Some(0),
+            read_receipts_enabled: Some(false),
+        }
+        .into(),
+        ChannelDelete { channel_id }.into(),
+        InviteCreate { channel_id, code: text("AbC-_9"), max_age: 86_400, max_uses: 3, temporary: true }
+            .into(),
+        InviteUse { code: text("AbC-_9"), server_count_max: 100 }.into(),
+        InviteDelete { code: text("AbC-_9") }.into(),
+    ]
+}
+
+fn chat() -> Vec<Op> {
+    let (channel_id, message_id) = (CHANNEL, MESSAGE);
+    vec![
+        MessageCreate {
+            channel_id,
+            content: text("Guten Tag, schöne Welt"),
+            reply_to_id: Some(MESSAGE),
+            embeds: text("[{\"title\":\"a\"}]"),
+            length_max: 2_000,
+        }
+        .into(),
+        MessageEdit { channel_id, message_id, content: text("Guten Abend"), length_max: 2_000 }.into(),
+        MessageDelete { channel_id, message_id }.into(),
+        ReactionAdd { channel_id, message_id, emoji: text("👍"), kinds_max: 20 }.into(),
+        ReactionRemove { channel_id, message_id, emoji: text("👍") }.into(),
+        MessagePin { channel_id, message_id, pins_max: 50 }.into(),
+        MessageUnpin { channel_id, message_id }.into(),
+        ChannelAck { channel_id, message_id: Some(MESSAGE) }.into(),
+        ChannelsAck { marks: vec![(CHANNEL, Some(MESSAGE)), (CHANNEL, None)] }.into(),
+    ]
+}
