@@ -14,7 +14,7 @@ mod words;
 use areas::circles;
 use docs::{ERRORS_UNDOCUMENTED, errors_documented, module_doc, safety};
 use layers::{ARROWS_BACKWARDS, arrows};
-use length::{LINE_COUNT_MAX, LONG_FILES, length};
+use length::{LINE_COUNT_MAX, LONG_FILES, TEST_LINE_COUNT_MAX, length, test_length};
 use source::{Source, files, read, repository, sources};
 use texts::{FOREIGN, dependencies, foreign};
 use words::{RULES, words};
@@ -56,6 +56,11 @@ fn modules_say_what_they_own() {
 #[test]
 fn files_are_short() {
     check(length);
+}
+
+#[test]
+fn tests_are_short() {
+    check(test_length);
 }
 
 #[test]
@@ -109,6 +114,11 @@ fn complaints(check: Check, path: &str, text: &str) -> usize {
 #[test]
 fn every_check_can_fail() {
     let long = "\n".repeat(LINE_COUNT_MAX + 1);
+    let test_of = |line_count: usize| {
+        let body = "        f();\n".repeat(line_count - 2);
+        format!("mod tests {{\n    #[test]\n    #[ignore]\n    fn f() {{\n{body}    }}\n}}\n")
+    };
+    let (longest, too_long) = (test_of(TEST_LINE_COUNT_MAX), test_of(TEST_LINE_COUNT_MAX + 1));
     let bad: &[(Check, &str, &str)] = &[
         (arrows, "src/store/table.rs", "use crate::domain::Op;\n"),
         (arrows, "src/api/identity/users.rs", "fn f() { crate::gateway::x() }\n"),
@@ -118,6 +128,7 @@ fn every_check_can_fail() {
         (safety, "src/runtime/cpu.rs", "fn f() {\n    unsafe { x() }\n}\n"),
         (module_doc, "src/domain/community/ban.rs", "use std::fmt;\n"),
         (length, "src/domain/community/ban.rs", &long),
+        (test_length, "src/domain/community/ban.rs", &too_long),
         (
             errors_documented,
             "src/domain/community/ban.rs",
@@ -130,6 +141,7 @@ fn every_check_can_fail() {
     let good: &[(Check, &str, &str)] = &[
         (arrows, "src/store/table.rs", "/// [`crate::domain::Op`]\nuse crate::id::UserId;\n"),
         (arrows, "src/store/table.rs", "#[cfg(test)]\nmod tests {\n    use crate::domain::Op;\n}\n"),
+        (test_length, "src/domain/community/ban.rs", &longest),
         (safety, "src/runtime/cpu.rs", "// SAFETY: x holds.\nlet y =\n    unsafe { x() };\n"),
         (safety, "src/api/service/system.rs", "let policy = \"unsafe\";\n"),
         (

@@ -403,6 +403,29 @@ mod tests {
         }
     }
 
+    /// What is left of each table: the other account, what he has, and the server he is in.
+    const LEFT: &[(&str, u64)] = &[
+        ("user_names", 1),
+        ("user_emails", 1),
+        ("credentials", 1),
+        ("servers", 1),
+        ("members", 1),
+        ("user_servers", 1),
+        ("server_garbage", 0),
+        ("server_channels", 0),
+        ("relationships", 0),
+        ("settings", 0),
+        ("presences", 0),
+        ("deletions", 0),
+        ("messages", 0),
+        ("author_messages", 0),
+        ("channels", 0),
+        ("channel_garbage", 0),
+        ("dm_pairs", 0),
+        ("read_marks", 0),
+        ("channel_readers", 0),
+    ];
+
     #[test]
     fn purge_leaves_a_nameless_account() {
         for records_max in [1, 7, 500] {
@@ -444,28 +467,8 @@ mod tests {
             assert_eq!((user.username.as_str(), user.email.as_str()), ("deleted_1", ""));
             assert_eq!(user.state, account::PURGED);
             assert_eq!(snapshot.read().get(SERVERS, joined).unwrap().member_count, 1);
-            for (table, left) in [
-                ("user_names", 1),
-                ("user_emails", 1),
-                ("credentials", 1),
-                ("servers", 1),
-                ("members", 1),
-                ("user_servers", 1),
-                ("server_garbage", 0),
-                ("server_channels", 0),
-                ("relationships", 0),
-                ("settings", 0),
-                ("presences", 0),
-                ("deletions", 0),
-                ("messages", 0),
-                ("author_messages", 0),
-                ("channels", 0),
-                ("channel_garbage", 0),
-                ("dm_pairs", 0),
-                ("read_marks", 0),
-                ("channel_readers", 0),
-            ] {
-                assert_eq!(world.count()(table), left, "{table} with {records_max}");
+            for (table, left) in LEFT {
+                assert_eq!(world.count()(table), *left, "{table} with {records_max}");
             }
             let names: Vec<EventName> = outputs
                 .iter()
