@@ -23,6 +23,12 @@ pub const READ_LEN: usize = 2 * KIB;
 pub const PIPELINE_READ_LEN_MAX: usize = 16 * KIB;
 /// A read for a body that is announced to be longer.
 pub const BODY_READ_LEN_MAX: usize = 64 * KIB;
+/// A JSON body of a few bounded fields: 5,000 characters in their longest spelling.
+pub const FORM_LEN_MAX: usize = 64 * KIB;
+/// A JSON body that may be long: as long as `api.max_body_size` can say.
+pub const JSON_LEN_MAX: usize = 64 * MIB;
+/// A body that nobody asked for is read past up to here: some clients send `{}` with everything.
+pub const BODY_IGNORED_LEN_MAX: usize = 64 * KIB;
 /// A body before anybody has logged in: the longest registration has 15 KB. Longer ones are looked at by their head
 /// first, whether anybody known sends them.
 pub const BODY_UNKNOWN_LEN_MAX: usize = 64 * KIB;

@@ -14,7 +14,7 @@ use super::body::Body;
 use super::cors::Sharing;
 use super::limiter::Numbers;
 use super::router::Params;
-use super::routes::Route;
+use super::routes::{BodyRule, Route};
 use super::state::State;
 use super::unsent::Payer;
 
@@ -27,7 +27,7 @@ const CODING_LEN_SHOWN: usize = 40;
 /// What the socket layer knows of a request.
 pub struct Request<'r> {
     pub head: Head<'r>,
-    /// Complete and within `api.max_body_size`.
+    /// Complete and within the limit of the route's row.
     pub body: &'r mut [u8],
     /// The peer, or what a trusted proxy says of it.
     pub ip: IpAddr,
@@ -224,6 +224,7 @@ impl<'r> Ctx<'r> {
     /// # Errors
     /// 400 for a wrong content type, malformed JSON, another type of value, or no body; 415 when it is compressed.
     pub fn body(&mut self) -> Result<Body<'r>> {
+        debug_assert_ne!(self.route.body, BodyRule::None, "the row of {} names no body", self.route.name);
         if self.request.head.packed {
             return Err(self.refuse_coding());
         }

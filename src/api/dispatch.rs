@@ -103,8 +103,8 @@ pub enum Ahead {
 /// Whether a body is worth reading: not without a route or valid credentials, and much of it only from those who are
 /// known. Counts nothing; [`dispatch`] asks again.
 pub fn look_ahead(state: &State, router: &Router, head: &Head<'_>) -> Ahead {
-    let len_max = usize::try_from(state.config.api_max_body_size).unwrap_or(usize::MAX);
     let Found::Route(route, _) = router.find(head.method, &head.target) else { return Ahead::Refused };
+    let len_max = route.body.len_max(usize::try_from(state.config.api_max_body_size).unwrap_or(usize::MAX));
     let snapshot = state.snapshot();
     let known = bearer(head).and_then(|token| verify(snapshot.read(), token, state.now_ms()));
     match (known, route.auth) {

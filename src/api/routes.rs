@@ -1,11 +1,19 @@
-//! The table of routes: method, path, handler, who may call it, which bucket limits it.
+//! The table of routes: method, path, handler, who may call it, which bucket limits it, what body it takes.
 //!
-//! Router, rate limits, metric labels, the route list and the coverage test of the contract tests read this table.
-//! Paths are below `api.api_prefix`, except those of `root` rows. What `pipelined` and `secret` say stands at
+//! Router, admission, rate limits, metric labels, the route list and the coverage test of the contract tests read this
+//! table. Paths are below `api.api_prefix`, except those of `root` rows. What `pipelined` and `secret` say stands at
 //! [`Route::pipelined`] and [`Route::secret`]. A handler's name is its operation id.
+//!
+//! What not every row has to say stands behind it in braces, by the name of its field in [`Route`]:
+//!
+//! ```text
+//! /// Create a role.
+//! Post "/servers/{server_id}/roles" => roles::role_create, User, Default { body: json(FORM_LEN_MAX) };
+//! ```
 
-use super::ctx::Handler;
+use super::ctx::{Handler, Step};
 use super::{chat, community, identity, media, service, social};
+use crate::limits::BODY_IGNORED_LEN_MAX;
 use crate::wire::http::Method;
 
 /// Who may call a route.
@@ -43,6 +51,30 @@ pub enum Bucket {
     RelationshipsBlock,
 }
 
+/// What a request brings behind its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyRule {
+    /// Nothing that is looked at: a short body is read past.
+    None,
+    /// A JSON object of at most so many bytes, and of at most `api.max_body_size`.
+    Json(usize),
+}
+
+/// A body of JSON, in bytes.
+pub const fn json(len_max: usize) -> BodyRule {
+    BodyRule::Json(len_max)
+}
+
+impl BodyRule {
+    /// The longest body that is read. `json_len_max` is `api.max_body_size`.
+    pub fn len_max(self, json_len_max: usize) -> usize {
+        match self {
+            BodyRule::None => json_len_max.min(BODY_IGNORED_LEN_MAX),
+            BodyRule::Json(len_max) => json_len_max.min(len_max),
+        }
+    }
+}
+
 /// One endpoint.
 #[derive(Clone, Copy)]
 pub struct Route {
@@ -62,31 +94,44 @@ pub struct Route {
     pub handler: Handler,
     pub auth: Auth,
     pub bucket: Bucket,
+    pub body: BodyRule,
     pub doc: &'static str,
 }
 
+impl Route {
+    /// What rows are that do not say more.
+    pub const PLAIN: Route = Route {
+        method: Method::Get,
+        path: "",
+        root: false,
+        name: "",
+        group: "",
+        pipelined: false,
+        secret: false,
+        handler: |_| Ok(Step::Done),
+        auth: Auth::User,
+        bucket: Bucket::Default,
+        body: BodyRule::None,
+        doc: "",
+    };
+}
+
 macro_rules! routes {
-    ($($(#[doc = $doc:literal])+ $method:ident $($mark:ident)? $path:literal => $group:ident::$handler:ident, $auth:ident, $bucket:ident;)*) => {
+    ($($(#[doc = $doc:literal])+ $method:ident $($mark:ident)? $path:literal => $group:ident::$handler:ident, $auth:ident, $bucket:ident $({ $($section:ident: $value:expr),+ $(,)? })?;)*) => {
         pub const ROUTES: &[$crate::api::routes::Route] = &[$($crate::api::routes::Route {
             method: $crate::wire::http::Method::$method,
             path: $path,
-            root: $crate::api::routes::routes!(@root $($mark)?),
-            pipelined: $crate::api::routes::routes!(@pipelined $($mark)?),
-            secret: $crate::api::routes::routes!(@secret $($mark)?),
             name: stringify!($handler),
             group: stringify!($group),
             handler: $group::$handler,
             auth: $crate::api::routes::Auth::$auth,
             bucket: $crate::api::routes::Bucket::$bucket,
             doc: concat!($($doc),+),
+            $($mark: true,)?
+            $($($section: $value,)+)?
+            ..$crate::api::routes::Route::PLAIN
         }),*];
     };
-    (@root root) => { true };
-    (@root $($other:ident)?) => { false };
-    (@pipelined pipelined) => { true };
-    (@pipelined $($other:ident)?) => { false };
-    (@secret secret) => { true };
-    (@secret $($other:ident)?) => { false };
 }
 
 pub(crate) use routes;

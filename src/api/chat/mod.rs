@@ -9,17 +9,18 @@ pub mod typing;
 #[cfg(test)]
 mod writing_tests;
 
-use super::routes::routes;
+use super::routes::{json, routes};
+use crate::limits::JSON_LEN_MAX;
 
 routes! {
     /// A page of messages, newest first.
     Get "/channels/{channel_id}/messages" => messages::message_list, User, MessagesList;
     /// Send a message to a channel.
-    Post pipelined "/channels/{channel_id}/messages" => messages::message_create, User, MessagesCreate;
+    Post pipelined "/channels/{channel_id}/messages" => messages::message_create, User, MessagesCreate { body: json(JSON_LEN_MAX) };
     /// One message.
     Get "/channels/{channel_id}/messages/{message_id}" => messages::message_get, User, Default;
     /// Change the text of an own message.
-    Patch "/channels/{channel_id}/messages/{message_id}" => messages::message_edit, User, MessagesEdit;
+    Patch "/channels/{channel_id}/messages/{message_id}" => messages::message_edit, User, MessagesEdit { body: json(JSON_LEN_MAX) };
     /// Delete a message.
     Delete "/channels/{channel_id}/messages/{message_id}" => messages::message_delete, User, MessagesEdit;
 
@@ -30,7 +31,7 @@ routes! {
     /// Mark a channel read, up to a message or whole.
     Post "/channels/{channel_id}/messages/ack" => read_marks::channel_ack, User, Default;
     /// Mark several channels read.
-    Post "/channels/ack/bulk" => read_marks::channel_ack_bulk, User, Default;
+    Post "/channels/ack/bulk" => read_marks::channel_ack_bulk, User, Default { body: json(JSON_LEN_MAX) };
 
     /// Pinned messages, newest pin first.
     Get "/channels/{channel_id}/pins" => pins::pin_list, User, Default;

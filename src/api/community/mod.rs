@@ -7,17 +7,18 @@ pub mod members;
 pub mod roles;
 pub mod servers;
 
-use super::routes::routes;
+use super::routes::{json, routes};
+use crate::limits::FORM_LEN_MAX;
 
 routes! {
     /// Servers the caller is a member of.
     Get "/servers" => servers::server_list, User, Default;
     /// Create a server, with a channel "general" and the role @everyone.
-    Post "/servers" => servers::server_create, User, ServersCreate;
+    Post "/servers" => servers::server_create, User, ServersCreate { body: json(FORM_LEN_MAX) };
     /// One server.
     Get "/servers/{server_id}" => servers::server_get, User, ServersGet;
     /// Change name, description or default channel.
-    Patch "/servers/{server_id}" => servers::server_edit, User, Default;
+    Patch "/servers/{server_id}" => servers::server_edit, User, Default { body: json(FORM_LEN_MAX) };
     /// Delete a server with all that is in it.
     Delete "/servers/{server_id}" => servers::server_delete, User, ServersDelete;
     /// The caller's permissions.
@@ -39,32 +40,32 @@ routes! {
     /// Bans, newest first.
     Get "/servers/{server_id}/bans" => bans::ban_list, User, Default;
     /// Ban a user, member or not.
-    Put "/servers/{server_id}/bans/{user_id}" => bans::ban_create, User, Default;
+    Put "/servers/{server_id}/bans/{user_id}" => bans::ban_create, User, Default { body: json(FORM_LEN_MAX) };
     /// Lift a ban.
     Delete "/servers/{server_id}/bans/{user_id}" => bans::ban_delete, User, Default;
 
     /// Roles, highest first.
     Get "/servers/{server_id}/roles" => roles::role_list, User, Default;
     /// Create a role.
-    Post "/servers/{server_id}/roles" => roles::role_create, User, Default;
+    Post "/servers/{server_id}/roles" => roles::role_create, User, Default { body: json(FORM_LEN_MAX) };
     /// Change or move a role.
-    Patch "/servers/{server_id}/roles/{role_id}" => roles::role_edit, User, Default;
+    Patch "/servers/{server_id}/roles/{role_id}" => roles::role_edit, User, Default { body: json(FORM_LEN_MAX) };
     /// Delete a role.
     Delete "/servers/{server_id}/roles/{role_id}" => roles::role_delete, User, Default;
 
     /// Channels the caller may view, in their order.
     Get "/servers/{server_id}/channels" => channels::channel_list, User, ServersChannelsList;
     /// Create a channel.
-    Post "/servers/{server_id}/channels" => channels::channel_create, User, Default;
+    Post "/servers/{server_id}/channels" => channels::channel_create, User, Default { body: json(FORM_LEN_MAX) };
     /// One channel of any kind.
     Get "/channels/{channel_id}" => channels::channel_get, User, Default;
     /// Change or move a channel.
-    Patch "/channels/{channel_id}" => channels::channel_edit, User, Default;
+    Patch "/channels/{channel_id}" => channels::channel_edit, User, Default { body: json(FORM_LEN_MAX) };
     /// Delete a channel.
     Delete "/channels/{channel_id}" => channels::channel_delete, User, Default;
 
     /// Create an invite.
-    Post "/channels/{channel_id}/invites" => invites::invite_create, User, Default;
+    Post "/channels/{channel_id}/invites" => invites::invite_create, User, Default { body: json(FORM_LEN_MAX) };
     /// Look at an invite.
     Get "/channels/invites/{invite_code}" => invites::invite_get, User, Default;
     /// Join by an invite.

@@ -2,7 +2,8 @@
 
 pub mod system;
 
-use super::routes::routes;
+use super::routes::{json, routes};
+use crate::limits::FORM_LEN_MAX;
 
 routes! {
     /// Service banner.
@@ -22,7 +23,7 @@ routes! {
     /// Server version and oldest accepted client.
     Get "/version" => system::version, Public, Default;
     /// Whether a client version is acceptable.
-    Post "/version/negotiate" => system::version_negotiate, Public, Default;
+    Post "/version/negotiate" => system::version_negotiate, Public, Default { body: json(FORM_LEN_MAX) };
     /// Run state and uptime.
     Get "/status" => system::status, Public, Exempt;
     /// Public constants for clients.
