@@ -16,7 +16,7 @@ use plexichat::domain::command::{Row, rows};
 use plexichat::domain::community::audit::ACTIONS;
 use plexichat::domain::error::REFUSALS;
 use plexichat::domain::{EventName, Op, intent, permission};
-use plexichat::gateway::protocol::{CLOSES, OPS};
+use plexichat::gateway::protocol::{CLOSES, Data, OPS, Taken, When};
 use plexichat::id::{ChannelId, MessageId, RoleId, ServerId, UserId};
 use plexichat::observe::{Registry, encode};
 use plexichat::store::records::*;
@@ -103,7 +103,12 @@ fn every_encoded_command() {
 fn everything_of_the_gateway() {
     let mut out = String::from("# opcodes\n");
     for op in OPS {
-        let flags = [("sendable", op.sendable), ("early", op.early), ("object", op.object)];
+        let is = |pick: fn(&Taken) -> bool| op.taken.as_ref().is_some_and(pick);
+        let flags = [
+            ("sendable", is(|_| true)),
+            ("early", is(|taken| taken.when != When::InSession)),
+            ("object", is(|taken| taken.data == Data::Object)),
+        ];
         let flags: Vec<&str> = flags.iter().filter(|flag| flag.1).map(|flag| flag.0).collect();
         line!(out, "{}", format!("{:>2} {:<22} {}", op.code, op.name, flags.join(" ")).trim_end());
     }

@@ -1,10 +1,11 @@
 //! What clients send: decoding, the order of checks (§1.2), and each opcode.
 
+use super::allowance::Ask;
 use super::connection::State;
 use super::expiry::LOOK_MS;
-use super::hub::{Ask, Cx, Hub, Mail};
+use super::hub::{Cx, Hub, Mail};
 use super::input::SERVER_EFFORT;
-use super::protocol::{Close, op, sendable};
+use super::protocol::{Close, Data, Outcome, When, taken_by};
 use super::session::{NONE, Session, SessionId};
 use crate::domain::chat::typing;
 use crate::domain::community::server;
@@ -53,12 +54,7 @@ impl Hub {
         })
     }
 
-    fn dispatch_inflated(
-        &mut self,
-        cx: &Cx<'_>,
-        id: u32,
-        bytes: &[u8],
-    ) -> Result<Option<Resume>, &'static Close> {
+    fn dispatch_inflated(&mut self, cx: &Cx<'_>, id: u32, bytes: &[u8]) -> Outcome {
         let mut inflated = std::mem::take(&mut self.inflated);
         inflated.clear();
         let complete = self.inflater.inflate_message(bytes, self.settings.inflated_len_max, &mut inflated);
@@ -70,57 +66,33 @@ impl Hub {
         outcome
     }
 
-    fn dispatch(&mut self, cx: &Cx<'_>, id: u32, text: &mut [u8]) -> Result<Option<Resume>, &'static Close> {
+    fn dispatch(&mut self, cx: &Cx<'_>, id: u32, text: &mut [u8]) -> Outcome {
         let message = json::parse(text).map_err(|_| &Close::DECODE_ERROR)?;
         if message.as_object().is_none() {
             return Err(&Close::DECODE_ERROR);
         }
         let code = message.get("op").filter(|op| !op.is_null()).ok_or(&Close::DECODE_ERROR)?;
-        let row = code.as_int().and_then(sendable).ok_or(&Close::UNKNOWN_OPCODE)?;
+        let row = code.as_int().and_then(taken_by).ok_or(&Close::UNKNOWN_OPCODE)?;
         let ready = self.connections[id as usize].state == State::Ready;
-        if !ready && !row.early {
-            return Err(&Close::NOT_AUTHENTICATED);
-        }
-        if ready && row.code == op::IDENTIFY {
-            return Err(&Close::ALREADY_AUTHENTICATED);
+        match row.when {
+            When::InSession if !ready => return Err(&Close::NOT_AUTHENTICATED),
+            When::BeforeSession if ready => return Err(&Close::ALREADY_AUTHENTICATED),
+            _ => {}
         }
         const NULL: Value<'static> = Value::Null;
         let d = message.get("d").unwrap_or(&NULL);
-        if row.code == op::HEARTBEAT {
-            self.heartbeat(cx, id, d)?;
-            return Ok(None);
-        }
-        match d {
-            Value::Object(_) => {}
-            Value::Null if !row.object => return Ok(None),
+        match (row.data, d) {
+            (Data::Any, _) | (_, Value::Object(_)) => {}
+            (Data::ObjectOrNull, Value::Null) => return Ok(None),
             _ => return Err(&Close::DECODE_ERROR),
         }
-        match row.code {
-            op::IDENTIFY => self.identify(cx, id, d)?,
-            op::RESUME => return self.resume(cx, id, d),
-            op::PRESENCE_UPDATE => self.presence(id, d),
-            op::REQUEST_GUILD_MEMBERS => self.request_members(cx, id, d)?,
-            op::VERSION_CHECK => self.version_check(id, d)?,
-            op::TYPING_START => self.typing(cx, id, d, true),
-            op::TYPING_STOP => self.typing(cx, id, d, false),
-            op::VOICE_STATE_UPDATE if d.get("channel_id").is_none() => return Err(&Close::DECODE_ERROR),
-            op::VOICE_CONNECT if d.get("channel_id").and_then(Value::as_id).is_none() => {
-                return Err(&Close::DECODE_ERROR);
-            }
-            op::VOICE_SDP_OFFER if d.get("sdp").and_then(Value::as_str).is_none() => {
-                return Err(&Close::DECODE_ERROR);
-            }
-            op::VOICE_SDP_OFFER => self.no_media_server(id, d),
-            op::VOICE_ICE_CANDIDATE if d.get("candidate").is_none() => return Err(&Close::DECODE_ERROR),
-            // No channel can be joined without a media server: joining, leaving and speaking are silent (§9, D15).
-            _ => {}
-        }
-        Ok(None)
+        self.effort += row.effort;
+        (row.handler)(self, cx, id, d)
     }
 
     // ----------------------------------------------------------------------------------------- op 1, 13
 
-    fn heartbeat(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Result<(), &'static Close> {
+    pub(super) fn heartbeat(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Outcome {
         let connection = &mut self.connections[id as usize];
         connection.beat_ms = cx.ms();
         let slot = connection.session;
@@ -135,15 +107,15 @@ impl Hub {
             }
         }
         self.send_text(id, b"{\"op\":11}");
-        Ok(())
+        Ok(None)
     }
 
-    fn version_check(&mut self, id: u32, d: &Value<'_>) -> Result<(), &'static Close> {
+    pub(super) fn version_check(&mut self, _: &Cx<'_>, id: u32, d: &Value<'_>) -> Outcome {
         let client = d.get("client_version").and_then(Value::as_str).ok_or(&Close::DECODE_ERROR)?;
         let mut text = Vec::new();
         let compatible = self.negotiate(client, &mut text)?;
         self.send_text(id, &text);
-        if compatible { Ok(()) } else { Err(&Close::VERSION_OUTDATED) }
+        if compatible { Ok(None) } else { Err(&Close::VERSION_OUTDATED) }
     }
 
     /// Appends the answer to a version check; whether the client may go on.
@@ -157,7 +129,7 @@ impl Hub {
 
     // -------------------------------------------------------------------------------------------- op 2
 
-    fn identify(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Result<(), &'static Close> {
+    pub(super) fn identify(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Outcome {
         if d.as_object().is_some_and(<[_]>::is_empty) {
             return Err(&Close::DECODE_ERROR);
         }
@@ -200,7 +172,7 @@ impl Hub {
             intents,
             truthy(d.get("compress")),
         );
-        Ok(())
+        Ok(None)
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -283,7 +255,7 @@ impl Hub {
 
     // -------------------------------------------------------------------------------------------- op 6
 
-    fn resume(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Result<Option<Resume>, &'static Close> {
+    pub(super) fn resume(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Outcome {
         if d.as_object().is_some_and(<[_]>::is_empty) {
             return Err(&Close::DECODE_ERROR);
         }
@@ -413,23 +385,14 @@ impl Hub {
 
     // ------------------------------------------------------------------------------------ op 3, 40, 41
 
-    fn presence(&mut self, id: u32, d: &Value<'_>) {
+    /// What is no presence is ignored (§5.3).
+    pub(super) fn presence(&mut self, _: &Cx<'_>, id: u32, d: &Value<'_>) -> Outcome {
         let slot = self.connections[id as usize].session;
         let user_id = self.sessions[slot as usize].user_id;
-        let status = match d.get("status") {
-            None => None,
-            Some(value) => match value.as_str().and_then(status::code) {
-                Some(code) => Some(code),
-                None => return,
-            },
-        };
-        let (Some(custom_status), Some(custom_emoji)) =
-            (text_change(d.get("custom_status"), 128), text_change(d.get("custom_emoji"), 64))
-        else {
-            return;
-        };
-        let op = PresenceSet { status, custom_status, custom_emoji, by_rest: false };
-        self.actions.push(super::hub::Action::Submit(Command::new(user_id, op.into())));
+        if let Some(op) = presence_set(d) {
+            self.actions.push(super::hub::Action::Submit(Command::new(user_id, op.into())));
+        }
+        Ok(None)
     }
 
     /// The first session of a user who had stored `offline`.
@@ -441,6 +404,16 @@ impl Hub {
             by_rest: false,
         };
         self.actions.push(super::hub::Action::Submit(Command::new(user_id, op.into())));
+    }
+
+    pub(super) fn typing_start(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Outcome {
+        self.typing(cx, id, d, true);
+        Ok(None)
+    }
+
+    pub(super) fn typing_stop(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Outcome {
+        self.typing(cx, id, d, false);
+        Ok(None)
     }
 
     fn typing(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>, start: bool) {
@@ -473,7 +446,26 @@ impl Hub {
         }
     }
 
-    fn no_media_server(&mut self, id: u32, d: &Value<'_>) {
+    // ------------------------------------------------------------------------------------------- voice
+
+    pub(super) fn voice_state(&mut self, _: &Cx<'_>, _: u32, d: &Value<'_>) -> Outcome {
+        d.get("channel_id").map(|_| None).ok_or(&Close::DECODE_ERROR)
+    }
+
+    pub(super) fn voice_connect(&mut self, _: &Cx<'_>, _: u32, d: &Value<'_>) -> Outcome {
+        d.get("channel_id").and_then(Value::as_id).map(|_| None).ok_or(&Close::DECODE_ERROR)
+    }
+
+    pub(super) fn voice_candidate(&mut self, _: &Cx<'_>, _: u32, d: &Value<'_>) -> Outcome {
+        d.get("candidate").map(|_| None).ok_or(&Close::DECODE_ERROR)
+    }
+
+    pub(super) fn voice_ignored(&mut self, _: &Cx<'_>, _: u32, _: &Value<'_>) -> Outcome {
+        Ok(None)
+    }
+
+    pub(super) fn voice_offer(&mut self, _: &Cx<'_>, id: u32, d: &Value<'_>) -> Outcome {
+        d.get("sdp").and_then(Value::as_str).ok_or(&Close::DECODE_ERROR)?;
         let mut text = b"{\"op\":23,\"d\":".to_vec();
         {
             let mut d_out = Object::new(&mut text);
@@ -483,6 +475,7 @@ impl Hub {
         }
         text.push(b'}');
         self.send_text(id, &text);
+        Ok(None)
     }
 }
 
@@ -509,6 +502,17 @@ fn truthy(value: Option<&Value<'_>>) -> bool {
         Some(Value::Object(members)) => !members.is_empty(),
         Some(_) => true,
     }
+}
+
+/// `d` of op 3; `None` when it breaks a rule.
+fn presence_set(d: &Value<'_>) -> Option<PresenceSet> {
+    let status = match d.get("status") {
+        None => None,
+        Some(value) => Some(value.as_str().and_then(status::code)?),
+    };
+    let custom_status = text_change(d.get("custom_status"), 128)?;
+    let custom_emoji = text_change(d.get("custom_emoji"), 64)?;
+    Some(PresenceSet { status, custom_status, custom_emoji, by_rest: false })
 }
 
 /// A custom text of op 3, as [`PresenceSet`] takes it: absent keeps, blank and null clear. `None` when it breaks the

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::allowance::Ask;
 use super::by_user::ByUser;
 use super::client::Resume;
 use super::connection::{Connection, Facts, Hosts, Ms, State};
@@ -23,7 +24,7 @@ use super::survey::Survey;
 use crate::config::Config;
 use crate::domain::version::Versions;
 use crate::domain::{Command, Event, Now};
-use crate::id::{ChannelId, ServerId, TokenId, UserId};
+use crate::id::{ChannelId, ServerId, UserId};
 use crate::observe::HubWork;
 use crate::runtime::paged::PagedSlab;
 use crate::runtime::shared_map::Writer;
@@ -31,17 +32,6 @@ use crate::runtime::wheel::Wheel;
 use crate::store::Read;
 use crate::store::tables::USER_SERVERS;
 use crate::wire::websocket::{Control, Deflater, Inflater, OpCode, write_close, write_frame};
-
-/// What the gateway may ask of limits that all cores share.
-#[derive(Clone, Copy, Debug)]
-pub enum Ask {
-    /// An IDENTIFY or RESUME from this address.
-    Attempt(IpAddr),
-    /// A successful IDENTIFY with this token.
-    Identify(TokenId),
-    /// A token from this address was no good; the answer does not matter.
-    Failed(IpAddr),
-}
 
 /// The moment in which something happens: the core's snapshot and clock.
 pub struct Cx<'a> {

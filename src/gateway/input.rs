@@ -6,7 +6,7 @@
 use super::client::Resume;
 use super::connection::{Connection, State, Unread};
 use super::hub::{Action, Cx, Hub};
-use super::protocol::Close;
+use super::protocol::{Close, MESSAGE_EFFORT};
 use crate::limits::UNKNOWN_INPUT_CORE_LEN_MAX;
 use crate::wire::websocket::{Decoder, Message, write_pong};
 
@@ -17,9 +17,8 @@ const EFFORT_PER_TURN: u64 = if cfg!(test) { 6_000 } else { 100_000 };
 const EFFORT_OF_UNREAD: u64 = EFFORT_PER_TURN / 2;
 /// What one connection has of it. One that floods costs the others 200 µs a turn.
 const EFFORT_PER_CONNECTION: u64 = EFFORT_PER_TURN / 16;
-/// What a message costs whatever it says, what a frame costs that nobody looks at, and what a server costs that READY
-/// lists.
-const MESSAGE_EFFORT: u64 = 64;
+/// What a frame costs that nobody looks at, and what a server costs that READY lists. What an opcode costs is in its
+/// row.
 const FRAME_EFFORT: u64 = 1;
 pub(super) const SERVER_EFFORT: u64 = 16;
 
@@ -135,15 +134,18 @@ impl Hub {
         if !self.is_speaking(id) || !self.charge(cx, id, 1) {
             return None;
         }
-        self.effort += MESSAGE_EFFORT;
         match message {
             Message::Text(text) => return self.on_payload(cx, id, text, false),
             Message::Binary(bytes) => return self.on_payload(cx, id, bytes, true),
             Message::Ping(payload) => {
+                self.effort += MESSAGE_EFFORT;
                 write_pong(self.connections[id as usize].out(), payload);
                 self.mark_dirty(id);
             }
-            Message::Pong(_) => self.connections[id as usize].pinged = false,
+            Message::Pong(_) => {
+                self.effort += MESSAGE_EFFORT;
+                self.connections[id as usize].pinged = false;
+            }
             Message::Close { .. } => unreachable!("handled above"),
         }
         None

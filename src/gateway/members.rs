@@ -10,7 +10,7 @@
 //! [`JOB_COUNT_MAX`] jobs ignores further requests.
 
 use super::hub::{Cx, Hub};
-use super::protocol::Close;
+use super::protocol::{Close, Outcome};
 use crate::domain::community::member::{find_some, write_chunk_member};
 use crate::domain::social::presence::{Moment, shown_outside};
 use crate::domain::{EventName, intent};
@@ -63,28 +63,23 @@ enum Stage {
 
 impl Hub {
     /// Everything but a proper request of a member with the intent is ignored (§5.4).
-    pub(super) fn request_members(
-        &mut self,
-        cx: &Cx<'_>,
-        id: u32,
-        d: &Value<'_>,
-    ) -> Result<(), &'static Close> {
+    pub(super) fn request_members(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Outcome {
         let slot = self.connections[id as usize].session;
         let (user_id, intents) = {
             let session = &self.sessions[slot as usize];
             (session.user_id, session.intents)
         };
         if intents & intent::GUILD_MEMBERS == 0 {
-            return Ok(());
+            return Ok(None);
         }
-        let Some(job) = parse(cx.read, slot, user_id, d) else { return Ok(()) };
+        let Some(job) = parse(cx.read, slot, user_id, d) else { return Ok(None) };
         if self.jobs.iter().filter(|job| job.slot == slot).count() >= JOBS_OF_SESSION_MAX {
             return Err(&Close::RATE_LIMITED);
         }
         if self.jobs.len() < JOB_COUNT_MAX {
             self.jobs.push_back(job);
         }
-        Ok(())
+        Ok(None)
     }
 
     pub(super) fn has_runnable_job(&self) -> bool {

@@ -9,6 +9,7 @@
 //! and about a byte per recipient; its frame is written into the core's send buffer right before the one send that a
 //! session gets per turn.
 
+mod allowance;
 mod by_user;
 mod client;
 mod connection;
@@ -32,8 +33,9 @@ mod tests;
 mod timers;
 mod trail;
 
+pub use allowance::{Allowance, Ask, Counted};
 pub use connection::Facts;
 pub use home::Liveboard;
-pub use hub::{Action, Adopted, Ask, Cx, Hub, Mail};
+pub use hub::{Action, Adopted, Cx, Hub, Mail};
 pub use input::MayRead;
 pub use send::{FILL_LEN_MAX, Filled};

@@ -1,53 +1,102 @@
-//! Opcodes and close codes, as tables.
+//! Opcodes with their handlers, and close codes, as tables.
 
-macro_rules! opcodes {
-    ($($constant:ident = $code:literal, $sendable:literal, $early:literal, $object:literal;)*) => {
-        /// Opcode numbers.
-        pub mod op { $(pub const $constant: i128 = $code;)* }
+use super::client::Resume;
+use super::hub::{Cx, Hub};
+use crate::id::parse_id;
+use crate::wire::http::Query;
+use crate::wire::json::Value;
 
-        /// What the protocol says of an opcode that a client may send.
-        pub struct OpRow {
-            pub code: i128,
-            pub name: &'static str,
-            /// Clients may send it.
-            pub sendable: bool,
-            /// Allowed before IDENTIFY.
-            pub early: bool,
-            /// `d` must be an object; otherwise null is ignored and other types close 4002.
-            pub object: bool,
-        }
+/// What handling an opcode comes to: a RESUME that another core must decide, or why the connection is closed.
+pub(super) type Outcome = Result<Option<Resume>, &'static Close>;
 
-        pub const OPS: &[OpRow] = &[$(OpRow {
-            code: $code, name: stringify!($constant), sendable: $sendable, early: $early, object: $object,
-        }),*];
-    };
+/// Handles an opcode of a connection, with the `d` that its row lets through.
+pub(super) type Handler = fn(&mut Hub, &Cx<'_>, u32, &Value<'_>) -> Outcome;
+
+/// When a client may send an opcode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Once; afterwards it closes 4005.
+    BeforeSession,
+    /// Before, it closes 4003.
+    InSession,
+    Always,
 }
 
-opcodes! {
-    DISPATCH = 0, false, false, false;
-    HEARTBEAT = 1, true, true, false;
-    IDENTIFY = 2, true, true, true;
-    PRESENCE_UPDATE = 3, true, false, false;
-    VOICE_STATE_UPDATE = 4, true, false, true;
-    RESUME = 6, true, true, true;
-    RECONNECT = 7, false, false, false;
-    REQUEST_GUILD_MEMBERS = 8, true, false, false;
-    INVALID_SESSION = 9, false, false, false;
-    HELLO = 10, false, false, false;
-    HEARTBEAT_ACK = 11, false, false, false;
-    SERVER_STATUS = 12, false, false, false;
-    VERSION_CHECK = 13, true, true, true;
-    VOICE_CONNECT = 20, true, false, true;
-    VOICE_DISCONNECT = 21, true, false, false;
-    VOICE_SDP_OFFER = 22, true, false, true;
-    VOICE_SDP_ANSWER = 23, false, false, false;
-    VOICE_ICE_CANDIDATE = 24, true, false, true;
-    VOICE_SPEAKING = 25, true, false, false;
-    VOICE_QUALITY = 26, true, false, false;
-    INTERACTION = 30, false, false, false;
-    TYPING_START = 40, true, false, false;
-    TYPING_STOP = 41, true, false, false;
+/// What `d` must be; other types close 4002.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data {
+    Object,
+    /// With null, or without `d`, nothing happens.
+    ObjectOrNull,
+    /// The handler looks.
+    Any,
 }
+
+/// What the protocol says of an opcode.
+pub struct OpRow {
+    pub code: i128,
+    pub name: &'static str,
+    /// What a client has to keep to, when it may send it.
+    pub taken: Option<Taken>,
+}
+
+/// An opcode that a client may send.
+pub struct Taken {
+    pub when: When,
+    pub data: Data,
+    /// What it costs of a turn, in dispatches of 30 ns, besides what it delivers: see [`super::input`].
+    pub effort: u64,
+    pub(super) handler: Handler,
+}
+
+/// What reading a message and answering it costs.
+pub(super) const MESSAGE_EFFORT: u64 = 64;
+
+const fn sent(code: i128, name: &'static str) -> OpRow {
+    OpRow { code, name, taken: None }
+}
+
+const fn taken(
+    code: i128,
+    name: &'static str,
+    when: When,
+    data: Data,
+    effort: u64,
+    handler: Handler,
+) -> OpRow {
+    OpRow { code, name, taken: Some(Taken { when, data, effort, handler }) }
+}
+
+use Data::{Any, Object, ObjectOrNull};
+use When::{Always, BeforeSession, InSession};
+
+/// All opcodes. Without a media server joining, leaving and speaking are checked and otherwise ignored (§9, D15).
+#[rustfmt::skip]
+pub const OPS: &[OpRow] = &[
+    sent(0, "DISPATCH"),
+    taken(1, "HEARTBEAT", Always, Any, MESSAGE_EFFORT, Hub::heartbeat),
+    taken(2, "IDENTIFY", BeforeSession, Object, MESSAGE_EFFORT, Hub::identify),
+    taken(3, "PRESENCE_UPDATE", InSession, ObjectOrNull, MESSAGE_EFFORT, Hub::presence),
+    taken(4, "VOICE_STATE_UPDATE", InSession, Object, MESSAGE_EFFORT, Hub::voice_state),
+    taken(6, "RESUME", Always, Object, MESSAGE_EFFORT, Hub::resume),
+    sent(7, "RECONNECT"),
+    taken(8, "REQUEST_GUILD_MEMBERS", InSession, ObjectOrNull, MESSAGE_EFFORT, Hub::request_members),
+    sent(9, "INVALID_SESSION"),
+    sent(10, "HELLO"),
+    sent(11, "HEARTBEAT_ACK"),
+    sent(12, "SERVER_STATUS"),
+    taken(13, "VERSION_CHECK", Always, Object, MESSAGE_EFFORT, Hub::version_check),
+    taken(20, "VOICE_CONNECT", InSession, Object, MESSAGE_EFFORT, Hub::voice_connect),
+    taken(21, "VOICE_DISCONNECT", InSession, ObjectOrNull, MESSAGE_EFFORT, Hub::voice_ignored),
+    taken(22, "VOICE_SDP_OFFER", InSession, Object, MESSAGE_EFFORT, Hub::voice_offer),
+    sent(23, "VOICE_SDP_ANSWER"),
+    taken(24, "VOICE_ICE_CANDIDATE", InSession, Object, MESSAGE_EFFORT, Hub::voice_candidate),
+    taken(25, "VOICE_SPEAKING", InSession, ObjectOrNull, MESSAGE_EFFORT, Hub::voice_ignored),
+    taken(26, "VOICE_QUALITY", InSession, ObjectOrNull, MESSAGE_EFFORT, Hub::voice_ignored),
+    sent(30, "INTERACTION"),
+    taken(40, "TYPING_START", InSession, ObjectOrNull, MESSAGE_EFFORT, Hub::typing_start),
+    taken(41, "TYPING_STOP", InSession, ObjectOrNull, MESSAGE_EFFORT, Hub::typing_stop),
+];
 
 /// Why the server closes a connection: code and reason text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,9 +140,18 @@ closes! {
     PONG_MISSING = 1011 "No answer to ping";
 }
 
-/// The row of an opcode that a client may send.
-pub fn sendable(code: i128) -> Option<&'static OpRow> {
-    OPS.iter().find(|row| row.code == code && row.sendable)
+/// What an opcode asks of clients, if they may send it.
+pub(super) fn taken_by(code: i128) -> Option<&'static Taken> {
+    OPS.iter().find(|row| row.code == code)?.taken.as_ref()
+}
+
+/// `v` of the gateway's query, undecoded: absent or a number from 1 to 10 (§1).
+pub fn version_is_known(query: &str) -> bool {
+    match Query(query).get("v") {
+        Ok(None) => true,
+        Ok(Some(text)) => matches!(parse_id(&text), Some(1..=10)),
+        Err(_) => false,
+    }
 }
 
 #[cfg(test)]
@@ -101,10 +159,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sendable_opcodes_of_the_contract() {
-        let codes: Vec<i128> = OPS.iter().filter(|row| row.sendable).map(|row| row.code).collect();
-        assert_eq!(codes, [1, 2, 3, 4, 6, 8, 13, 20, 21, 22, 24, 25, 26, 40, 41]);
-        assert!(OPS.iter().filter(|row| row.early).map(|row| row.code).eq([1, 2, 6, 13]));
+    fn opcodes_of_the_contract() {
+        let codes = |pick: fn(&Taken) -> bool| -> Vec<i128> {
+            let rows = OPS.iter().filter(|row| row.taken.as_ref().is_some_and(pick));
+            rows.map(|row| row.code).collect()
+        };
+        assert_eq!(codes(|_| true), [1, 2, 3, 4, 6, 8, 13, 20, 21, 22, 24, 25, 26, 40, 41]);
+        assert_eq!(codes(|taken| taken.when != When::InSession), [1, 2, 6, 13]);
+        assert!(OPS.is_sorted_by(|one, next| one.code < next.code));
+    }
+
+    #[test]
+    fn versions_from_1_to_10_are_known() {
+        for query in ["", "encoding=json", "v=1", "v=10", "encoding=json&v=9"] {
+            assert!(version_is_known(query), "{query}");
+        }
+        for query in ["v=0", "v=11", "v=", "v=ten", "v=%zz", "v=-1"] {
+            assert!(!version_is_known(query), "{query}");
+        }
     }
 
     #[test]

@@ -1,57 +1,19 @@
-//! What clients may ask of the gateway, counted for all cores together: attempts to log in, sessions begun.
-
-use std::sync::Arc;
+//! Counts what the gateway asks of limits among the requests.
 
 use crate::api::limiter::Limiter;
-use crate::config::{Algorithm, BucketSpec, Config};
-use crate::gateway::Ask;
+use crate::gateway::Counted;
 use crate::runtime::clock::Turn;
 
-/// The gateway's limits that all cores share.
-pub struct Allowance {
-    limiter: Arc<Limiter>,
-    attempt: BucketSpec,
-    identify: BucketSpec,
-}
-
-const NAMESPACE_ATTEMPT: u8 = 128;
-const NAMESPACE_IDENTIFY: u8 = 129;
-
-impl Allowance {
-    pub fn new(limiter: Arc<Limiter>, config: &Config) -> Allowance {
-        let bucket = |algorithm, requests: u64, burst: u64, window_ms: u64| BucketSpec {
-            algorithm,
-            requests: requests as u32,
-            burst: burst as u32,
-            window_ms: window_ms as u32,
-            caps: Vec::new(),
-        };
-        let attempts = config.websocket_identify_per_ip_per_minute;
-        let (burst, interval_ms) = (config.websocket_identify_burst, config.websocket_identify_interval_ms);
-        Allowance {
-            limiter,
-            attempt: bucket(Algorithm::SlidingWindow, attempts, 0, 60_000),
-            // One more each interval; the bucket holds the burst. Either at 0 turns it off.
-            identify: bucket(
-                Algorithm::TokenBucket,
-                burst.min(interval_ms).min(1),
-                burst.saturating_sub(1),
-                interval_ms,
-            ),
+/// Whether there was room for it; it is counted then.
+pub(super) fn allow(limiter: &Limiter, now: Turn, counted: Counted<'_>) -> bool {
+    match counted {
+        Counted::OfIp { namespace, ip, bucket } => limiter.take_of_ip(now, namespace, ip, bucket).allowed,
+        Counted::OfId { namespace, id, bucket } => {
+            limiter.take(now, limiter.key_of_id(namespace, id), bucket).allowed
         }
-    }
-
-    pub fn ask(&self, now: Turn, ask: Ask) -> bool {
-        match ask {
-            Ask::Attempt(ip) => self.limiter.take_of_ip(now, NAMESPACE_ATTEMPT, ip, &self.attempt).allowed,
-            Ask::Identify(token) => {
-                let key = self.limiter.key_of_id(NAMESPACE_IDENTIFY, token.0);
-                self.limiter.take(now, key, &self.identify).allowed
-            }
-            Ask::Failed(ip) => {
-                self.limiter.failed_verification(now, ip);
-                true
-            }
+        Counted::Failure(ip) => {
+            limiter.failed_verification(now, ip);
+            true
         }
     }
 }
@@ -60,6 +22,8 @@ impl Allowance {
 mod tests {
     use super::*;
     use crate::api::rate_limit::new_limiter;
+    use crate::config::Config;
+    use crate::gateway::{Allowance, Ask};
     use crate::id::TokenId;
 
     /// How many of 1,000 IDENTIFYs with one token, all in the same millisecond, may go on.
@@ -70,8 +34,8 @@ mod tests {
             ..Config::default()
         };
         let now = Turn::at(1_700_000_000_000, 1_000);
-        let allowance = Allowance::new(new_limiter(&config, 1 << 12, now), &config);
-        (0..1_000).filter(|_| allowance.ask(now, Ask::Identify(TokenId(1)))).count()
+        let (limiter, allowance) = (new_limiter(&config, 1 << 12, now), Allowance::new(&config));
+        (0..1_000).filter(|_| allow(&limiter, now, allowance.counted(Ask::Identify(TokenId(1))))).count()
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::admission::Admission;
-use super::allowance::Allowance;
+use super::allowance::allow;
 use super::http::{Backend, Upgrade};
 use super::listen::set_option;
 use super::pace::Share;
@@ -21,8 +21,10 @@ use crate::api::State;
 use crate::api::router::Router;
 use crate::domain::{Command, Refusal, Reply, Result};
 use crate::effect::password::{PasswordPool, Source};
-use crate::gateway::protocol::Close;
-use crate::gateway::{Action, Ask, Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard, Mail, MayRead};
+use crate::gateway::protocol::{self, Close};
+use crate::gateway::{
+    Action, Allowance, Ask, Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard, Mail, MayRead,
+};
 use crate::log::{NO_REPLY, Port};
 use crate::observe::{self, CoreMetrics, HashMetrics, HubWork, Phase, Watch, Work};
 use crate::runtime::clock::{Turn, monotonic_ns};
@@ -107,7 +109,7 @@ impl Core {
     pub fn new(parts: Parts) -> Core {
         let config = parts.state.config.clone();
         Core {
-            allowance: Allowance::new(parts.state.limiter.clone(), &config),
+            allowance: Allowance::new(&config),
             metrics: parts.state.metrics.clone(),
             watch: Watch::new(parts.index, config.logging_slow_turn_ms, parts.state.metrics.clone()),
             waiting: Waiting::new(parts.pool, parts.wake.clone(), parts.hashing, parts.state.metrics.clone()),
@@ -136,7 +138,7 @@ impl Core {
     fn with_cx<T>(&self, work: impl FnOnce(&Cx<'_>, &mut Hub) -> T) -> T {
         let snapshot: Rc<Snapshot> = self.state.snapshot();
         let now = self.state.now();
-        let allow = |ask: Ask| self.allowance.ask(now, ask);
+        let allow = |ask: Ask| allow(&self.state.limiter, now, self.allowance.counted(ask));
         let random = || self.random.borrow_mut().piece();
         let cx = Cx {
             read: snapshot.read(),
@@ -543,7 +545,7 @@ impl Backend for Core {
             host: facts.host.into(),
             secure: facts.is_https,
             ip: facts.ip,
-            version_unknown: !version_is_known(&facts.query),
+            version_unknown: !protocol::version_is_known(&facts.query),
             is_counted: admitted.keep(),
         };
         self.with_cx(|cx, hub| {
@@ -556,14 +558,5 @@ impl Backend for Core {
         });
         // HELLO goes out with the next turn, together with those of other upgrades.
         self.wake.signal();
-    }
-}
-
-/// `v` of the gateway's query: absent or a number from 1 to 10 (gateway §1).
-fn version_is_known(query: &str) -> bool {
-    match crate::wire::http::Query(query).get("v") {
-        Ok(None) => true,
-        Ok(Some(text)) => matches!(crate::id::parse_id(&text), Some(1..=10)),
-        Err(_) => false,
     }
 }

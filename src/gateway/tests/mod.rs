@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 
+use super::allowance::Ask;
 use super::connection::Facts;
 use super::home::Liveboard;
-use super::hub::{Action, Ask, Cx, Hub, Mail};
+use super::hub::{Action, Cx, Hub, Mail};
 use super::send::{FILL_LEN_MAX, Filled};
 use crate::config::Config;
 use crate::domain::chat::message::MessageCreate;

@@ -1,6 +1,7 @@
 //! Order of checks, framing, timers.
 
 use super::*;
+use crate::gateway::protocol::{Data, OPS, When};
 
 // ------------------------------------------------------------------------------------- §1.2, order of checks
 
@@ -52,6 +53,39 @@ fn before_identify() {
     check("{\"op\":13,\"d\":{\"client_version\":\"nonsense\"}}", CLOSED_4002);
     check("{\"op\":13,\"d\":{\"client_version\":5}}", CLOSED_4002);
 }
+
+/// Every opcode there is, before and after IDENTIFY, with what its row lets through and what not.
+#[test]
+fn each_opcode_keeps_to_its_row() {
+    let mut bench = Bench::new(|config| config.websocket_max_connections_per_user = 0);
+    for row in OPS {
+        for (in_session, d) in [false, true].into_iter().flat_map(|ready| DATA.map(|d| (ready, d))) {
+            let is_null = d.is_empty() || d.ends_with("null");
+            let want = match &row.taken {
+                None => Some("close 4001 Unknown opcode"),
+                Some(taken) if taken.when == When::InSession && !in_session => Some(CLOSED_4003),
+                Some(taken) if taken.when == When::BeforeSession && in_session => {
+                    Some("close 4005 Already authenticated")
+                }
+                Some(taken) if taken.data == Data::Any => Some("{\"op\":11}"),
+                Some(taken) if taken.data == Data::ObjectOrNull && is_null => None,
+                Some(_) => Some(CLOSED_4002),
+            };
+            let peer = if in_session { bench.ready(0).0 } else { bench.open() };
+            bench.text(peer, &format!("{{\"op\":{}{d}}}", row.code));
+            let frames = bench.frames(peer);
+            assert_eq!(
+                frames.first().map(String::as_str),
+                want,
+                "{} in a session: {in_session}{d}",
+                row.name
+            );
+        }
+    }
+}
+
+/// `d` as no handler but that of the heartbeat gets it.
+const DATA: [&str; 4] = ["", ",\"d\":null", ",\"d\":[]", ",\"d\":5"];
 
 #[test]
 fn identify_fields_in_order() {
