@@ -13,6 +13,7 @@ pub mod community;
 pub mod cors;
 pub mod ctx;
 pub mod dispatch;
+pub mod fields;
 pub mod identity;
 pub mod limiter;
 pub mod media;

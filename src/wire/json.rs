@@ -5,6 +5,7 @@
 
 mod fast;
 mod parse;
+pub mod shape;
 
 pub use parse::{ParseError, parse, parse_marked};
 
@@ -79,6 +80,22 @@ impl<'a> Object<'a> {
     pub fn id(&mut self, key: &str, id: u64) -> &mut Self {
         write_id(self.key(key), id);
         self
+    }
+
+    /// Left out when there is none.
+    pub fn some_id(&mut self, key: &str, id: Option<u64>) -> &mut Self {
+        match id {
+            Some(id) => self.id(key, id),
+            None => self,
+        }
+    }
+
+    /// Left out when there is none.
+    pub fn some_str(&mut self, key: &str, value: Option<&str>) -> &mut Self {
+        match value {
+            Some(value) => self.str(key, value),
+            None => self,
+        }
     }
 
     pub fn opt_id(&mut self, key: &str, id: Option<u64>) -> &mut Self {

@@ -1,7 +1,7 @@
 //! Bans of a server: list, ban, lift.
 
 use crate::api::ctx::{Ctx, Step, submit_as};
-use crate::api::texts;
+use crate::api::fields::{Int, Or, Prose, fields};
 use crate::domain::community::ban::{
     self, BanCreate, BanDelete, BanMessagesDelete, check_ban, check_list, check_unban,
 };
@@ -9,9 +9,15 @@ use crate::domain::{Refusal, Result};
 use crate::id::{MessageId, ServerId, UserId};
 use crate::store::tables::BANS;
 
-/// Characters of a reason.
-const REASON_LEN_MAX: usize = 512;
-const DELETE_MESSAGE_DAYS_MAX: u64 = 7;
+fields! {
+    /// Why somebody is banned, and what goes with him. No body is an empty one.
+    pub BAN_CREATE: BanCreateRequest {
+        /// Shown in the list of bans and in the audit log.
+        reason: Prose = Prose(512),
+        /// His messages of so many days go too.
+        delete_message_days: Or<Int, u64> = Or(Int(0..=7), 0),
+    }
+}
 
 pub fn ban_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let server_id = ctx.path_server()?;
@@ -25,8 +31,8 @@ pub fn ban_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let snapshot = ctx.snapshot();
     check_ban(snapshot.read(), ctx.now_ms(), ctx.user_id(), server_id, user_id)?;
     let body = ctx.optional_body()?;
-    let reason = texts::prose(&body, "reason", REASON_LEN_MAX)?.filter(|reason| !reason.is_empty());
-    let delete_message_days = body.opt_int("delete_message_days", 0..=DELETE_MESSAGE_DAYS_MAX)?.unwrap_or(0);
+    let reason = BAN_CREATE.reason.read(&body)?.filter(|reason| !reason.is_empty());
+    let delete_message_days = BAN_CREATE.delete_message_days.read(&body)?;
     if snapshot.read().contains(BANS, (server_id, user_id)) {
         return Err(Refusal::AlreadyBanned.into());
     }

@@ -1,15 +1,35 @@
 //! Invites: create for a channel, look at, join by, revoke, list of a server.
 
 use crate::api::ctx::{Ctx, Step};
+use crate::api::fields::{Flag, Int, Or, fields};
 use crate::domain::community::invite::{
     self, InviteCreate, InviteDelete, InviteUse, check_create, check_delete, check_list, check_use,
 };
 use crate::domain::identity::tier;
 use crate::domain::{Refusal, Result};
-use crate::wire::json::Object;
+use crate::id::ServerId;
+use crate::wire::json::shape::shape;
 
-/// One day.
-const MAX_AGE_DEFAULT: u64 = 86_400;
+fields! {
+    /// How long and how often an invite works. No body is an empty one.
+    pub INVITE_CREATE: ChannelInviteCreateRequest {
+        /// Seconds; 0 for ever.
+        max_age: Or<Int, u64> = Or(Int(0..=u64::MAX), 86_400),
+        /// 0 without end.
+        max_uses: Or<Int, u64> = Or(Int(0..=u64::MAX), 0),
+        /// Who joins by it leaves again with his last session, unless he was given a role.
+        temporary: Or<Flag, bool> = Or(Flag, false),
+    }
+}
+
+shape! {
+    /// The server that somebody has joined.
+    pub InviteJoinResponse(server_id: ServerId) {
+        success: bool = true,
+        server_id: id = server_id.0,
+    }
+}
+
 /// Codes to try before giving up. With 12 characters two of a million invites collide once in 10^16 times.
 const ATTEMPTS_MAX: u32 = 8;
 const CODE_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -21,9 +41,9 @@ pub fn invite_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let op = InviteCreate {
         channel_id,
         code: String::new(),
-        max_age: body.opt_int("max_age", 0..=u64::MAX)?.unwrap_or(MAX_AGE_DEFAULT),
-        max_uses: body.opt_int("max_uses", 0..=u64::MAX)?.unwrap_or(0),
-        temporary: body.opt_bool("temporary")?.unwrap_or(false),
+        max_age: INVITE_CREATE.max_age.read(&body)?,
+        max_uses: INVITE_CREATE.max_uses.read(&body)?,
+        temporary: INVITE_CREATE.temporary.read(&body)?,
     };
     submit_with_new_code(ctx, op, ATTEMPTS_MAX)
 }
@@ -60,9 +80,7 @@ pub fn invite_use(ctx: &mut Ctx<'_>) -> Result<Step> {
     check_use(ctx.snapshot().read(), ctx.now_ms(), ctx.user_id(), &code)?;
     let server_count_max = tier::server_count_max(ctx.principal().tier);
     ctx.submit(InviteUse { code, server_count_max }, |ctx, server_id| {
-        ctx.json(|out| {
-            Object::new(out).bool("success", true).id("server_id", server_id.0);
-        })
+        ctx.json(|out| InviteJoinResponse::write(out, server_id))
     })
 }
 

@@ -19,7 +19,8 @@ use crate::id::{ChannelId, MessageId, ServerId, UserId, first_id_at};
 use crate::store::Read;
 use crate::store::records::{ArchivedBan, Ban, UserRef, account};
 use crate::store::tables::{AUTHOR_MESSAGES, BAN_ORDER, BANS, CHANNELS, MEMBERS, MESSAGES, USERS};
-use crate::wire::json::{Array, Object};
+use crate::wire::json::Array;
+use crate::wire::json::shape::shape;
 
 /// Bans in one answer: the newest.
 pub const LIST_MAX: usize = 1_000;
@@ -241,16 +242,19 @@ pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, server_id: ServerId) {
     for (_, user) in read.scan_rev(BAN_ORDER, server_id).take(LIST_MAX) {
         let user_id = UserId::from(&user.id);
         if let Some(ban) = read.get(BANS, (server_id, user_id)) {
-            write_view(list.item(), user_id, ban);
+            BanResponse::write(list.item(), user_id, ban);
         }
     }
 }
 
-/// `BanResponse`.
-fn write_view(out: &mut Vec<u8>, user_id: UserId, ban: &ArchivedBan) {
-    let mut object = Object::new(out);
-    object.id("user_id", user_id.0).opt_str("reason", ban.reason.as_deref());
-    object.id("banned_by", UserId::from(&ban.banned_by).0).time("banned_at", ban.banned_at.to_native());
+shape! {
+    /// Who is banned, by whom, and why.
+    pub BanResponse(user_id: UserId, ban: &ArchivedBan) {
+        user_id: id = user_id.0,
+        reason: opt_str = ban.reason.as_deref(),
+        banned_by: id = UserId::from(&ban.banned_by).0,
+        banned_at: time = ban.banned_at.to_native(),
+    }
 }
 
 /// # Errors

@@ -18,7 +18,8 @@ use crate::id::{ChannelId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedInvite, Invite, Nil};
 use crate::store::tables::{INVITES, MEMBERS, SERVER_INVITES, SERVERS};
-use crate::wire::json::{Array, Object};
+use crate::wire::json::Array;
+use crate::wire::json::shape::shape;
 
 /// Invites of a server, those that are used up and still kept included.
 pub const COUNT_MAX: usize = 1_000;
@@ -88,7 +89,7 @@ pub(in crate::domain) fn invite_create(
     machine.tx.put(SERVER_INVITES, (server_id, &*op.code), &Nil {});
     let mut json = Vec::new();
     let stored = machine.read().get(INVITES, &*op.code).expect("just written");
-    write_view(&mut json, &op.code, stored, machine.offset());
+    InviteResponse::write(&mut json, &op.code, stored, machine.offset());
     let payload = payload(|object| {
         object.id("guild_id", server_id.0).raw("invite", &json);
     });
@@ -279,13 +280,24 @@ fn find_any<'a>(read: Read<'a>, code: &str) -> Result<&'a ArchivedInvite> {
 /// 404 when it is gone.
 pub fn write_created(out: &mut Vec<u8>, read: Read<'_>, offset: Offset, code: &str) -> Result<()> {
     let invite = find_any(read, code)?;
-    let mut object = Object::new(out);
-    object.str("code", code).id("channel_id", ChannelId::from(&invite.channel_id).0);
-    object.id("server_id", ServerId::from(&invite.server_id).0);
-    object.u64("max_age", invite.max_age.to_native()).u64("max_uses", invite.max_uses.to_native());
-    object.bool("temporary", invite.temporary).u64("uses", invite.uses.to_native());
-    object.time("created_at", offset.shown(invite.created_at.to_native()));
+    ChannelInviteResponse::write(out, code, invite, offset);
     Ok(())
+}
+
+shape! {
+    /// An invite just made.
+    pub ChannelInviteResponse(code: &str, invite: &ArchivedInvite, offset: Offset) {
+        code: str = code,
+        channel_id: id = ChannelId::from(&invite.channel_id).0,
+        server_id: id = ServerId::from(&invite.server_id).0,
+        /// Seconds; 0 for ever.
+        max_age: u64 = invite.max_age.to_native(),
+        /// 0 without end.
+        max_uses: u64 = invite.max_uses.to_native(),
+        temporary: bool = invite.temporary,
+        uses: u64 = invite.uses.to_native(),
+        created_at: time = offset.shown(invite.created_at.to_native()),
+    }
 }
 
 /// `InviteInfoResponse`, for anybody.
@@ -294,15 +306,23 @@ pub fn write_created(out: &mut Vec<u8>, read: Read<'_>, offset: Offset, code: &s
 /// 404 unknown, revoked, expired or used up.
 pub fn write_info(out: &mut Vec<u8>, read: Read<'_>, now: Now, code: &str) -> Result<()> {
     let invite = find(read, now.steady_ms, code)?;
-    let server_id = ServerId::from(&invite.server_id);
-    let mut object = Object::new(out);
-    object.str("code", code).id("server_id", server_id.0);
-    object.opt_str("server_name", read.get(SERVERS, server_id).map(|server| server.name.as_str()));
-    object.id("channel_id", ChannelId::from(&invite.channel_id).0);
-    object.id("inviter_id", UserId::from(&invite.inviter_id).0);
-    object.u64("uses", invite.uses.to_native()).u64("max_uses", invite.max_uses.to_native());
-    object.opt_time("expires_at", expires_at(invite).map(|at| now.offset().shown(at)));
+    InviteInfoResponse::write(out, read, code, invite, now.offset());
     Ok(())
+}
+
+shape! {
+    /// An invite as anybody sees who knows its code.
+    pub InviteInfoResponse(read: Read<'_>, code: &str, invite: &ArchivedInvite, offset: Offset) {
+        code: str = code,
+        server_id: id = ServerId::from(&invite.server_id).0,
+        server_name: opt_str =
+            read.get(SERVERS, ServerId::from(&invite.server_id)).map(|server| server.name.as_str()),
+        channel_id: id = ChannelId::from(&invite.channel_id).0,
+        inviter_id: id = UserId::from(&invite.inviter_id).0,
+        uses: u64 = invite.uses.to_native(),
+        max_uses: u64 = invite.max_uses.to_native(),
+        expires_at: opt_time = expires_at(invite).map(|at| offset.shown(at)),
+    }
 }
 
 /// Whether somebody may see the invites of a server.
@@ -330,18 +350,23 @@ pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, now: Now, server_id: Server
     live.sort_by_key(|(_, invite)| std::cmp::Reverse(invite.id.to_native()));
     let mut list = Array::new(out);
     for (code, invite) in live {
-        write_view(list.item(), code, invite, now.offset());
+        InviteResponse::write(list.item(), code, invite, now.offset());
     }
 }
 
-/// `InviteResponse`.
-fn write_view(out: &mut Vec<u8>, code: &str, invite: &ArchivedInvite, offset: Offset) {
-    let mut object = Object::new(out);
-    object.str("code", code).id("server_id", ServerId::from(&invite.server_id).0);
-    object.id("channel_id", ChannelId::from(&invite.channel_id).0);
-    object.id("inviter_id", UserId::from(&invite.inviter_id).0);
-    object.u64("uses", invite.uses.to_native()).u64("max_uses", invite.max_uses.to_native());
-    object.u64("max_age", invite.max_age.to_native()).bool("temporary", invite.temporary);
-    object.time("created_at", offset.shown(invite.created_at.to_native()));
-    object.opt_time("expires_at", expires_at(invite).map(|at| offset.shown(at)));
+shape! {
+    /// An invite as those see it who manage them.
+    pub InviteResponse(code: &str, invite: &ArchivedInvite, offset: Offset) {
+        code: str = code,
+        server_id: id = ServerId::from(&invite.server_id).0,
+        channel_id: id = ChannelId::from(&invite.channel_id).0,
+        inviter_id: id = UserId::from(&invite.inviter_id).0,
+        uses: u64 = invite.uses.to_native(),
+        max_uses: u64 = invite.max_uses.to_native(),
+        /// Seconds; 0 for ever.
+        max_age: u64 = invite.max_age.to_native(),
+        temporary: bool = invite.temporary,
+        created_at: time = offset.shown(invite.created_at.to_native()),
+        expires_at: opt_time = expires_at(invite).map(|at| offset.shown(at)),
+    }
 }
