@@ -1,8 +1,9 @@
 //! Answers that never change while the process runs, spelled once.
 
 use crate::config::Config;
-use crate::domain::version::Versions;
-use crate::wire::json::Object;
+use crate::domain::version::{VersionInfo, Versions, info};
+use crate::wire::json::Array;
+use crate::wire::json::shape::{Kind, Slot, shape};
 
 /// Answers that are the same every time.
 #[derive(Debug)]
@@ -21,52 +22,87 @@ pub struct Pages {
 
 impl Pages {
     pub fn new(config: &Config, versions: &Versions) -> Pages {
-        let health = |status: &str| {
-            object(|object| {
-                object.str("status", status).str("version", &config.application_version);
-            })
-        };
-        let mut version_info = Vec::new();
-        versions.server.write(&mut version_info);
+        let health = |status: &str| written(|out| HealthResponse::write(out, status, config));
         Pages {
-            root: object(|object| {
-                object.str("name", &config.application_name).str("version", &config.application_version);
-                object.str("docs", "/openapi.json").str("api", &config.api_api_prefix).null("api_docs");
-            }),
+            root: written(|out| ApiRootResponse::write(out, config)),
             healthy: health("healthy"),
             degraded: health("degraded"),
             shutting_down: health("shutting_down"),
-            api_root: object(|object| {
-                let message = format!("{} API", config.application_name);
-                object.str("version", "v1").str("status", "online").str("message", &message);
-            }),
-            version: object(|object| {
-                object.raw("version", &version_info);
-                versions.min.write(object.key("min_supported_version"));
-                object.str("api_version", "v1");
-            }),
-            version_info,
-            capabilities: object(|object| {
-                write_avatars(object.object("avatars"), config);
-                object.bool("access_token_required", false);
-            }),
+            api_root: written(|out| ApiStatusResponse::write(out, config)),
+            version: written(|out| ServerVersionResponse::write(out, versions)),
+            version_info: written(|out| VersionInfo::write(out, versions.server)),
+            capabilities: written(|out| ServerCapabilitiesResponse::write(out, config)),
             openapi: super::openapi::document(config),
         }
     }
 }
 
-fn object(fill: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
+fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = Vec::new();
-    fill(&mut Object::new(&mut out));
+    write(&mut out);
     out
 }
 
-fn write_avatars(mut avatars: Object<'_>, config: &Config) {
-    {
-        let mut colors = avatars.array("default_colors");
-        config.avatars_default_colors.iter().for_each(|color| colors.str(color));
+fn texts<'a, T: AsRef<str> + 'a>(texts: &'a [T]) -> impl FnOnce(&mut Vec<u8>) + 'a {
+    move |out| {
+        let mut list = Array::new(out);
+        texts.iter().for_each(|text| list.str(text.as_ref()));
     }
-    avatars.u64("max_size", config.avatars_max_size).u64("max_file_size", config.avatars_max_file_size);
-    let mut types = avatars.array("allowed_types");
-    ["image/jpeg", "image/png", "image/gif", "image/webp"].iter().for_each(|name| types.str(name));
+}
+
+shape! {
+    /// Whether the server is well.
+    pub HealthResponse(status: &str, config: &Config) {
+        status: (Slot::word(&["healthy", "degraded", "shutting_down"])) = status,
+        version: str = &config.application_version,
+    }
+}
+
+shape! {
+    /// What answers here, and where to go on.
+    pub ApiRootResponse(config: &Config) {
+        name: str = &config.application_name,
+        version: str = &config.application_version,
+        docs: str = "/openapi.json",
+        api: str = &config.api_api_prefix,
+        api_docs: opt_str = None,
+    }
+}
+
+shape! {
+    /// The API of this server.
+    pub ApiStatusResponse(config: &Config) {
+        version: str = "v1",
+        status: (Slot::word(&["online"])) = "online",
+        message: str = &format!("{} API", config.application_name),
+    }
+}
+
+shape! {
+    /// Which version runs, and which clients it accepts.
+    pub ServerVersionResponse(versions: &Versions) {
+        version: (Slot::object(VersionInfo::SHAPE)) = info(versions.server),
+        min_supported_version: (Slot::object(VersionInfo::SHAPE)) = info(versions.min),
+        api_version: str = "v1",
+    }
+}
+
+shape! {
+    /// What pictures may be.
+    pub AvatarCapabilities(config: &Config) {
+        default_colors: (Slot::list(&Kind::Text)) = texts(&config.avatars_default_colors),
+        /// Pixels of a side.
+        max_size: u64 = config.avatars_max_size,
+        /// Bytes.
+        max_file_size: u64 = config.avatars_max_file_size,
+        allowed_types: (Slot::list(&Kind::Text)) = texts(&["image/jpeg", "image/png", "image/gif", "image/webp"]),
+    }
+}
+
+shape! {
+    /// What this server can do.
+    pub ServerCapabilitiesResponse(config: &Config) {
+        avatars: (Slot::object(AvatarCapabilities::SHAPE)) = |out: &mut Vec<u8>| AvatarCapabilities::write(out, config),
+        access_token_required: bool = false,
+    }
 }

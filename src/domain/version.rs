@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::error::{Error, Extra, Result};
-use crate::wire::json::Object;
+use crate::wire::json::shape::{Slot, shape};
 
 /// `<stage>.<major>.<minor>-<build>`. Ordered by stage (alpha, beta, candidate, release), then by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,15 +29,21 @@ impl Version {
         let (minor, build) = rest.split_once('-')?;
         Some(Version { stage, major: number(major)?, minor: number(minor)?, build: number(build)? })
     }
+}
 
-    /// Appends the contract's VersionInfo.
-    pub fn write(self, out: &mut Vec<u8>) {
-        let mut stage = [0; 4];
-        let mut object = Object::new(out);
-        object.str("stage", self.stage.encode_utf8(&mut stage));
-        object.u64("major", self.major.into()).u64("minor", self.minor.into());
-        object.u64("build", self.build.into()).str("string", &self.to_string());
+shape! {
+    /// A version, in parts and as a text.
+    pub VersionInfo(version: Version) {
+        stage: str = version.stage.encode_utf8(&mut [0; 4]),
+        major: u64 = version.major.into(),
+        minor: u64 = version.minor.into(),
+        build: u64 = version.build.into(),
+        string: str = &version.to_string(),
     }
+}
+
+pub fn info(version: Version) -> impl FnOnce(&mut Vec<u8>) {
+    move |out| VersionInfo::write(out, version)
 }
 
 impl fmt::Display for Version {
@@ -92,27 +98,36 @@ pub fn negotiate<'v>(versions: &'v Versions, client: &str) -> Result<Negotiation
     })
 }
 
+shape! {
+    /// Whether a client may go on, and whether it should be replaced.
+    pub VersionNegotiateResponse(negotiation: &Negotiation<'_>) {
+        compatible: bool = negotiation.compatible(),
+        server_version: (Slot::object(VersionInfo::SHAPE)) = info(negotiation.versions.server),
+        client_version: (Slot::object(VersionInfo::SHAPE)) = info(negotiation.client),
+        min_supported_version: (Slot::object(VersionInfo::SHAPE)) = info(negotiation.versions.min),
+        update_required: bool = !negotiation.compatible(),
+        update_recommended: bool = negotiation.outdated(),
+        message: opt_str = negotiation.message().as_deref(),
+        update_url: opt_str = negotiation.versions.update_url.as_deref(),
+    }
+}
+
 impl Negotiation<'_> {
     pub fn compatible(&self) -> bool {
         self.client >= self.versions.min
     }
 
-    /// Appends the contract's VersionNegotiateResponse.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        let (compatible, outdated) = (self.compatible(), self.client < self.versions.server);
-        let message = match (compatible, outdated) {
+    /// What to say to a client: that it is too old, or that there is a newer one.
+    fn message(&self) -> Option<String> {
+        match (self.compatible(), self.outdated()) {
             (false, _) => Some(self.too_old()),
             (true, true) => Some(format!("Version {} is available", self.versions.server)),
             (true, false) => None,
-        };
-        let mut object = Object::new(out);
-        object.bool("compatible", compatible);
-        self.versions.server.write(object.key("server_version"));
-        self.client.write(object.key("client_version"));
-        self.versions.min.write(object.key("min_supported_version"));
-        object.bool("update_required", !compatible).bool("update_recommended", outdated);
-        object.opt_str("message", message.as_deref());
-        object.opt_str("update_url", self.versions.update_url.as_deref());
+        }
+    }
+
+    fn outdated(&self) -> bool {
+        self.client < self.versions.server
     }
 
     /// 426 for a client that is too old.
@@ -175,7 +190,7 @@ mod tests {
             let outcome = negotiate(&versions, client).unwrap();
             assert_eq!(outcome.compatible(), compatible, "{client}");
             let mut out = Vec::new();
-            outcome.write(&mut out);
+            VersionNegotiateResponse::write(&mut out, &outcome);
             let text = String::from_utf8(out).unwrap();
             assert!(text.ends_with(want), "{text}");
         };

@@ -6,9 +6,10 @@ use super::error::{Refusal, Result};
 use super::time::Offset;
 use crate::id::UserId;
 use crate::store::Read;
-use crate::store::records::{ArchivedUser, account, badge};
+use crate::store::records::{ArchivedUser, account, badge, status};
 use crate::store::tables::USERS;
-use crate::wire::json::{Array, Object, write_u64};
+use crate::wire::json::shape::{Kind, Slot, shape};
+use crate::wire::json::{Array, write_u64};
 
 /// `api.api_prefix`, once it was set.
 static API_PREFIX: OnceLock<String> = OnceLock::new();
@@ -37,34 +38,57 @@ pub fn write_badges(out: &mut Vec<u8>, user: &ArchivedUser) {
     }
 }
 
-/// `UserPublicResponse`: id, username, avatar_url, created_at, badges.
-pub fn write_public_user(out: &mut Vec<u8>, id: UserId, user: &ArchivedUser) {
-    let mut object = Object::new(out);
-    object.id("id", id.0).str("username", &user.username);
-    write_avatar_url(object.key("avatar_url"), id);
-    object.time("created_at", user.created_at.to_native());
-    write_badges(object.key("badges"), user);
+pub fn avatar_url(user_id: UserId) -> impl FnOnce(&mut Vec<u8>) {
+    move |out| write_avatar_url(out, user_id)
 }
 
-/// `UserResponse`: what only the user himself sees.
-pub fn write_private_user(out: &mut Vec<u8>, id: UserId, user: &ArchivedUser, offset: Offset) {
-    let mut object = Object::new(out);
-    object.id("id", id.0).str("username", &user.username).str("email", &user.email);
-    write_avatar_url(object.key("avatar_url"), id);
-    object.time("created_at", user.created_at.to_native());
-    object.bool("email_verified", user.email_verified).bool("totp_enabled", false);
-    object.bool("age_verified", user.age_verified);
-    write_badges(object.key("badges"), user);
-    let frozen = user.state == account::FROZEN;
-    object.str("deletion_status", if frozen { "frozen" } else { "active" });
-    object.opt_time("deletion_at", user.deletion_at.as_ref().map(|at| offset.shown(at.to_native())));
+pub fn badges(user: &ArchivedUser) -> impl FnOnce(&mut Vec<u8>) {
+    move |out| write_badges(out, user)
 }
 
-/// The user of member events: id, username, avatar_url.
-pub fn write_brief_user(out: &mut Vec<u8>, read: Read<'_>, id: UserId) {
-    let mut object = Object::new(out);
-    object.id("id", id.0).str("username", username(read, id));
-    write_avatar_url(object.key("avatar_url"), id);
+shape! {
+    /// What everybody sees of a user.
+    pub UserPublicResponse(id: UserId, user: &ArchivedUser) {
+        id: id = id.0,
+        username: str = &user.username,
+        avatar_url: (Slot::str) = avatar_url(id),
+        created_at: time = user.created_at.to_native(),
+        badges: (Slot::list(&Kind::Text)) = badges(user),
+    }
+}
+
+shape! {
+    /// What only the user himself sees.
+    pub UserResponse(id: UserId, user: &ArchivedUser, offset: Offset) {
+        id: id = id.0,
+        username: str = &user.username,
+        email: str = &user.email,
+        avatar_url: (Slot::str) = avatar_url(id),
+        created_at: time = user.created_at.to_native(),
+        email_verified: bool = user.email_verified,
+        totp_enabled: bool = false,
+        age_verified: bool = user.age_verified,
+        badges: (Slot::list(&Kind::Text)) = badges(user),
+        /// `frozen` while the account waits for its deletion.
+        deletion_status: (Slot::word(&["active", "frozen"])) = if user.state == account::FROZEN { "frozen" } else { "active" },
+        deletion_at: opt_time = user.deletion_at.as_ref().map(|at| offset.shown(at.to_native())),
+    }
+}
+
+shape! {
+    /// The user of member events.
+    pub BriefUser(read: Read<'_>, id: UserId) {
+        id: id = id.0,
+        username: str = username(read, id),
+        avatar_url: (Slot::str) = avatar_url(id),
+    }
+}
+
+shape! {
+    /// A status.
+    pub PresenceStatus(shown_status: u8) {
+        status: (Slot::word(status::WORDS)) = status::text(shown_status),
+    }
 }
 
 /// His name; "System" for the built-in author 0.

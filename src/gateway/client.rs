@@ -122,7 +122,7 @@ impl Hub {
     fn negotiate(&self, client: &str, out: &mut Vec<u8>) -> Result<bool, &'static Close> {
         let outcome = version::negotiate(&self.versions, client).map_err(|_| &Close::DECODE_ERROR)?;
         out.extend_from_slice(b"{\"op\":13,\"d\":");
-        outcome.write(out);
+        version::VersionNegotiateResponse::write(out, &outcome);
         out.push(b'}');
         Ok(outcome.compatible())
     }

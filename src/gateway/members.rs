@@ -11,7 +11,7 @@
 
 use super::hub::{Cx, Hub};
 use super::protocol::{Close, Outcome};
-use crate::domain::community::member::{find_some, write_chunk_member};
+use crate::domain::community::member::{ChunkMember, find_some};
 use crate::domain::social::presence::{Moment, shown_outside};
 use crate::domain::{EventName, intent};
 use crate::id::{RoleId, ServerId, UserId};
@@ -143,7 +143,7 @@ impl Hub {
             let moment = Moment { now: cx.now(), rest_timeout_ms };
             let live = cx.live.get(user_id);
             let shown = job.presences.then(|| shown_outside(cx.read, job.user_id, user_id, live, moment));
-            write_chunk_member(&mut members, cx.read, job.server_id, everyone, (user_id, member), shown);
+            ChunkMember::write(&mut members, cx.read, job.server_id, everyone, user_id, member, shown);
         }
         at = end;
         if at == chunk_end {

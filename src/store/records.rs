@@ -255,6 +255,7 @@ macro_rules! codes {
         pub mod $module {
             $(pub const $constant: u8 = $code;)*
             const TEXTS: &[(u8, &str)] = &[$(($code, $text)),*];
+            pub const WORDS: &[&str] = &[$($text),*];
 
             /// The word for a code.
             pub fn text(code: u8) -> &'static str {

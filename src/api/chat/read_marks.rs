@@ -4,25 +4,46 @@ use crate::api::ctx::{Ctx, Step};
 use crate::domain::chat::read_mark::{self, BULK_MAX, ChannelAck, ChannelsAck};
 use crate::domain::permission::{MESSAGES_READ, access};
 use crate::domain::{Error, Result};
-use crate::id::{ChannelId, MessageId};
-use crate::wire::json::Object;
+use crate::id::{ChannelId, MessageId, UserId};
+use crate::store::Read;
+use crate::wire::json::shape::{Kind, Slot, shape};
+
+shape! {
+    /// How many messages of others a channel has after the caller's mark, counted up to 1,000.
+    pub UnreadCountResponse(channel_id: ChannelId, count: u64) {
+        channel_id: id = channel_id.0,
+        unread_count: u64 = count,
+    }
+}
+
+shape! {
+    /// The channels with something unread.
+    pub AllUnreadCountsResponse(read: Read<'_>, user_id: UserId, at: u64) {
+        /// By the id of the channel.
+        unread_counts: (Slot::map(&Kind::Count)) =
+            |out: &mut Vec<u8>| read_mark::write_unread_counts(out, read, user_id, at),
+    }
+}
+
+shape! {
+    /// What an acknowledgement has done.
+    pub AckResponse(count: u64) {
+        success: bool = true,
+        messages_marked: u64 = count,
+    }
+}
 
 pub fn unread_get(ctx: &mut Ctx<'_>) -> Result<Step> {
     let channel_id = ctx.path_channel()?;
     require_readable(ctx, channel_id)?;
     let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
     let count = read_mark::unread_count(snapshot.read(), user_id, channel_id);
-    ctx.json(|out| {
-        Object::new(out).id("channel_id", channel_id.0).u64("unread_count", count);
-    })
+    ctx.json(|out| UnreadCountResponse::write(out, channel_id, count))
 }
 
 pub fn unread_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (snapshot, user_id, at) = (ctx.snapshot(), ctx.user_id(), ctx.now_ms());
-    ctx.json(|out| {
-        let mut object = Object::new(out);
-        read_mark::write_unread_counts(object.key("unread_counts"), snapshot.read(), user_id, at);
-    })
+    ctx.json(|out| AllUnreadCountsResponse::write(out, snapshot.read(), user_id, at))
 }
 
 pub fn channel_ack(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -35,9 +56,7 @@ pub fn channel_ack(ctx: &mut Ctx<'_>) -> Result<Step> {
         }
     };
     ctx.submit(ChannelAck { channel_id, message_id }, |ctx, count| {
-        ctx.json(|out| {
-            Object::new(out).bool("success", true).u64("messages_marked", count);
-        })
+        ctx.json(|out| AckResponse::write(out, count))
     })
 }
 

@@ -82,7 +82,7 @@ fn answer(ctx: &mut Ctx<'_>, channel_id: ChannelId) -> Result<Step> {
     let (snapshot, viewer) = (ctx.snapshot(), ctx.user_id());
     let read = snapshot.read();
     let record = read.get(CHANNELS, channel_id).ok_or(Refusal::ChannelNotFound)?;
-    ctx.json(|out| channel::write_view(out, read, channel_id, record, viewer))
+    ctx.json(|out| channel::ChannelResponse::write(out, read, channel_id, record, viewer))
 }
 
 /// The kind of a new channel: `channel_type`, or its alias `type`.

@@ -4,7 +4,7 @@ use crate::api::ctx::{Ctx, Step};
 use crate::api::social::presence::moment;
 use crate::domain::Result;
 use crate::domain::community::member::{
-    self, MemberKick, MemberRoleAdd, MemberRoleRemove, check_kick, check_role_change,
+    MemberKick, MemberResponse, MemberRoleAdd, MemberRoleRemove, check_kick, check_role_change,
 };
 use crate::domain::permission::standing;
 use crate::domain::social::presence::shown_outside;
@@ -33,7 +33,7 @@ pub fn member_list(ctx: &mut Ctx<'_>) -> Result<Step> {
             }
             let shown = shown_outside(read, viewer, user_id, state.liveness(user_id), moment);
             let offset = moment.now.offset();
-            member::write_view(list.item(), read, server_id, everyone, (user_id, record), shown, offset);
+            MemberResponse::write(list.item(), read, server_id, everyone, user_id, record, shown, offset);
         }
     })
 }
@@ -63,7 +63,7 @@ fn checked_role_change(ctx: &Ctx<'_>) -> Result<(ServerId, UserId, RoleId)> {
 #[cfg(test)]
 mod tests {
     use crate::api::testing::server_world::{Person, World, server_id, text_of};
-    use crate::domain::community::member::{MemberExpire, find, write_chunk_member};
+    use crate::domain::community::member::{ChunkMember, MemberExpire, find};
     use crate::domain::{Command, Reply};
     use crate::id::{RoleId, UserId};
     use crate::store::records::{Member, Presence, Relationship, relation, status};
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(find(read, id, "", 2).len(), 2);
         let member = read.get(MEMBERS, (id, UserId(3))).unwrap();
         let mut out = Vec::new();
-        write_chunk_member(&mut out, read, id, RoleId(9), (UserId(3), member), None);
+        ChunkMember::write(&mut out, read, id, RoleId(9), UserId(3), member, None);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             r#"{"user_id":"3","username":"carol","nickname":"Alfred","avatar_url":"/api/v1/avatars/users/3","joined_at":0,"roles":["9"]}"#

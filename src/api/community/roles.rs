@@ -65,7 +65,7 @@ pub fn role_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
 fn answer(ctx: &mut Ctx<'_>, server_id: ServerId, role_id: RoleId) -> Result<Step> {
     let snapshot = ctx.snapshot();
     let record = snapshot.read().get(ROLES, (server_id, role_id)).ok_or(Refusal::RoleNotFound)?;
-    ctx.json(|out| role::write_view(out, server_id, role_id, record))
+    ctx.json(|out| role::RoleResponse::write(out, server_id, role_id, record))
 }
 
 fn name(ctx: &Ctx<'_>, body: &Body<'_>, stored: Option<&str>) -> Result<Option<String>> {

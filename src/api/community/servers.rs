@@ -37,7 +37,7 @@ fn name_range(ctx: &Ctx<'_>) -> std::ops::RangeInclusive<usize> {
 fn answer(ctx: &mut Ctx<'_>, server_id: ServerId) -> Result<Step> {
     let snapshot = ctx.snapshot();
     let record = snapshot.read().get(SERVERS, server_id).ok_or(Refusal::ServerNotFound)?;
-    ctx.json(|out| server::write_view(out, server_id, record))
+    ctx.json(|out| server::ServerResponse::write(out, server_id, record))
 }
 
 pub fn server_get(ctx: &mut Ctx<'_>) -> Result<Step> {

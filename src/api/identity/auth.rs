@@ -10,15 +10,21 @@ use super::rules::{
 use crate::api::authenticate::{bearer, hash_secret, require_usable};
 use crate::api::ctx::{Ctx, Step, submit_as};
 use crate::api::touch;
+use crate::config::Config;
 use crate::domain::identity::account::{self, Register};
 use crate::domain::identity::credential::Secret;
-use crate::domain::identity::token::{self, NewToken, TokenCreate, TokenRevoke, TokenRevokeAll, TokenTouch};
-use crate::domain::{Operation, Refusal, Result, Revocation, view};
+use crate::domain::identity::token::{
+    self, NewToken, SessionResponse, TokenCreate, TokenRevoke, TokenRevokeAll, TokenTouch,
+};
+use crate::domain::time::Offset;
+use crate::domain::view::UserResponse;
+use crate::domain::{Operation, Refusal, Result, Revocation};
 use crate::id::{TokenId, UserId};
 use crate::limits::USER_AGENT_LEN_MAX;
-use crate::store::records::{badge, tier};
+use crate::store::records::{ArchivedUser, badge, tier};
 use crate::store::tables::{CREDENTIALS, USERS};
-use crate::wire::json::{Array, Object};
+use crate::wire::json::Array;
+use crate::wire::json::shape::{Kind, Slot, shape};
 
 const HOUR_MS: u64 = 3_600_000;
 /// Bytes of randomness in a token: 43 characters of base64.
@@ -58,12 +64,19 @@ fn answer_login(ctx: &mut Ctx<'_>, user_id: UserId, token: &str) -> Result<Step>
     let snapshot = ctx.snapshot();
     let user = snapshot.read().get(USERS, user_id).ok_or(Refusal::TokenInvalid)?;
     let offset = ctx.now().offset();
-    ctx.json(|out| {
-        let mut object = Object::new(out);
-        object.str("status", "success").str("token", token);
-        view::write_private_user(object.key("user"), user_id, user, offset);
-        object.null("challenge_token").null("methods").null("expires_in");
-    })
+    ctx.json(|out| LoginResponse::write(out, token, user_id, user, offset))
+}
+
+shape! {
+    /// A login that is complete.
+    pub LoginResponse(token: &str, user_id: UserId, user: &ArchivedUser, offset: Offset) {
+        status: (Slot::word(&["success"])) = "success",
+        token: str = token,
+        user: (Slot::object(UserResponse::SHAPE)) = |out: &mut Vec<u8>| UserResponse::write(out, user_id, user, offset),
+        challenge_token: opt_str = None,
+        methods: (Slot::of(Kind::Null)) = |out: &mut Vec<u8>| out.extend_from_slice(b"null"),
+        expires_in: opt_u64 = None,
+    }
 }
 
 /// Answers a command that has opened a session; the secret is known here alone.
@@ -174,7 +187,7 @@ pub fn session_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     ctx.json(|out| {
         let mut list = Array::new(out);
         for (id, session) in token::live(snapshot.read(), principal.user_id, now.steady_ms) {
-            token::write_session(list.item(), id, session, now.offset(), id == principal.token_id);
+            SessionResponse::write(list.item(), id, session, now.offset(), id == principal.token_id);
         }
     })
 }
@@ -188,27 +201,37 @@ pub fn session_revoke_all(ctx: &mut Ctx<'_>) -> Result<Step> {
     let except_current = ctx.optional_body()?.opt_bool("except_current")?.unwrap_or(true);
     let except = except_current.then_some(ctx.principal().token_id);
     ctx.submit(TokenRevokeAll { except }, |ctx, count| {
-        ctx.json(|out| {
-            Object::new(out).bool("success", true).u64("revoked_count", count);
-        })
+        ctx.json(|out| RevokeAllSessionsResponse::write(out, count))
     })
 }
 
 pub fn password_requirements(ctx: &mut Ctx<'_>) -> Result<Step> {
     let config = ctx.state.config.clone();
-    ctx.json(|out| {
-        let mut object = Object::new(out);
-        object.u64("min_length", config.authentication_password_min_length);
-        object.u64("max_length", config.authentication_password_max_length);
-        object.bool("require_uppercase", config.authentication_password_require_uppercase);
-        object.bool("require_lowercase", config.authentication_password_require_lowercase);
-        object.bool("require_digit", config.authentication_password_require_digit);
-        object.bool("require_special", config.authentication_password_require_special);
-        object.bool("age_gate_enabled", config.authentication_accounts_age_gate_enabled);
-        object.str("age_verification_type", &config.authentication_accounts_age_verification_type);
-        object.u64("minimum_age", config.authentication_accounts_minimum_age);
-        object.bool("docs_enabled", false);
-    })
+    ctx.json(|out| PasswordRequirementsResponse::write(out, &config))
+}
+
+shape! {
+    /// How many sessions were ended.
+    pub RevokeAllSessionsResponse(count: u64) {
+        success: bool = true,
+        revoked_count: u64 = count,
+    }
+}
+
+shape! {
+    /// What a registration must meet.
+    pub PasswordRequirementsResponse(config: &Config) {
+        min_length: u64 = config.authentication_password_min_length,
+        max_length: u64 = config.authentication_password_max_length,
+        require_uppercase: bool = config.authentication_password_require_uppercase,
+        require_lowercase: bool = config.authentication_password_require_lowercase,
+        require_digit: bool = config.authentication_password_require_digit,
+        require_special: bool = config.authentication_password_require_special,
+        age_gate_enabled: bool = config.authentication_accounts_age_gate_enabled,
+        age_verification_type: str = &config.authentication_accounts_age_verification_type,
+        minimum_age: u64 = config.authentication_accounts_minimum_age,
+        docs_enabled: bool = false,
+    }
 }
 
 #[cfg(test)]
@@ -217,7 +240,6 @@ mod tests {
     use crate::api::authenticate::verify;
     use crate::api::testing::Harness;
     use crate::api::testing::fixture::{Account, PASSWORD, login, register, text_at};
-    use crate::config::Config;
     use crate::domain::identity::account::LoginFailed;
     use crate::domain::{Change, Output};
     use crate::domain::{Command, Reply};

@@ -15,7 +15,7 @@ fn answer_me(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
     let user = snapshot.read().get(USERS, user_id).ok_or(Refusal::TokenInvalid)?;
     let offset = ctx.now().offset();
-    ctx.json(|out| view::write_private_user(out, user_id, user, offset))
+    ctx.json(|out| view::UserResponse::write(out, user_id, user, offset))
 }
 
 pub fn me_get(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -125,7 +125,7 @@ pub fn features_get(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
     let user = snapshot.read().get(USERS, user_id).ok_or(Refusal::TokenInvalid)?;
     let shown = usize::try_from(ctx.state.config.user_features_badge_display_limit).unwrap_or(usize::MAX);
-    ctx.json(|out| tier::write_features(out, user.tier, &user.badges, shown))
+    ctx.json(|out| tier::PublicFeaturesResponse::write(out, user.tier, &user.badges, shown))
 }
 
 #[cfg(test)]

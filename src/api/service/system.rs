@@ -4,9 +4,10 @@
 
 use crate::api::ctx::{Ctx, Step};
 use crate::api::pages::Pages;
-use crate::domain::version::negotiate;
+use crate::api::state::State;
+use crate::domain::version::{VersionInfo, VersionNegotiateResponse, negotiate};
 use crate::domain::{Error, Result};
-use crate::wire::json::Object;
+use crate::wire::json::shape::{Slot, shape};
 
 const HTML: &str = "text/html; charset=utf-8";
 /// More than any version is long; longer ones are refused before they are repeated in an answer.
@@ -36,9 +37,7 @@ pub fn health(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 /// 200, whatever else is the matter.
 pub fn health_live(ctx: &mut Ctx<'_>) -> Result<Step> {
-    ctx.json(|out| {
-        Object::new(out).str("status", "live");
-    })
+    ctx.json(LiveResponse::write)
 }
 
 /// Whether to send clients here: 503 with the reason while changes are refused or the server is shutting down.
@@ -50,11 +49,23 @@ pub fn health_ready(ctx: &mut Ctx<'_>) -> Result<Step> {
         None => (200, None, None),
     };
     ctx.response.status = status;
-    ctx.json(|out| {
-        let mut object = Object::new(out);
-        object.str("status", if status == 200 { "ready" } else { "not_ready" });
-        object.opt_str("reason", reason).opt_str("message", message);
-    })
+    ctx.json(|out| ReadyResponse::write(out, status == 200, reason, message))
+}
+
+shape! {
+    /// The process answers.
+    pub LiveResponse() {
+        status: (Slot::word(&["live"])) = "live",
+    }
+}
+
+shape! {
+    /// Whether clients may be sent here, and if not, why.
+    pub ReadyResponse(is_ready: bool, reason: Option<&str>, message: Option<&str>) {
+        status: (Slot::word(&["ready", "not_ready"])) = if is_ready { "ready" } else { "not_ready" },
+        reason: opt_str = reason,
+        message: opt_str = message,
+    }
 }
 
 pub fn api_root(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -78,19 +89,26 @@ pub fn version_negotiate(ctx: &mut Ctx<'_>) -> Result<Step> {
     if !outcome.compatible() {
         return Err(outcome.refusal());
     }
-    ctx.json(|out| outcome.write(out))
+    ctx.json(|out| VersionNegotiateResponse::write(out, &outcome))
 }
 
 pub fn status(ctx: &mut Ctx<'_>) -> Result<Step> {
     let state = ctx.state;
     let uptime_s = (state.now().monotonic_ms - state.started.monotonic_ms) / 1_000;
-    ctx.json(|out| {
-        let mut object = Object::new(out);
-        object.str("state", state.run.text()).raw("version", &state.pages.version_info);
-        let notice = state.run.health().trouble().map(|trouble| trouble.text());
-        object.u64("uptime_seconds", uptime_s).opt_str("maintenance_message", notice);
-        object.null("estimated_downtime_seconds").null("restart_at");
-    })
+    let notice = state.run.health().trouble().map(|trouble| trouble.text());
+    ctx.json(|out| ServerStatusResponse::write(out, state, uptime_s, notice))
+}
+
+shape! {
+    /// How the server does.
+    pub ServerStatusResponse(state: &State, uptime_s: u64, notice: Option<&str>) {
+        state: str = state.run.text(),
+        version: (Slot::object(VersionInfo::SHAPE)) = |out: &mut Vec<u8>| out.extend_from_slice(&state.pages.version_info),
+        uptime_seconds: u64 = uptime_s,
+        maintenance_message: opt_str = notice,
+        estimated_downtime_seconds: opt_u64 = None,
+        restart_at: opt_time = None,
+    }
 }
 
 pub fn capabilities(ctx: &mut Ctx<'_>) -> Result<Step> {

@@ -25,7 +25,7 @@ pub fn dm_list(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 fn answer_dm(ctx: &mut Ctx<'_>, channel_id: ChannelId, recipient: UserId) -> Result<Step> {
     let snapshot = ctx.snapshot();
-    ctx.json(|out| dm::write_dm(out, snapshot.read(), channel_id, recipient))
+    ctx.json(|out| dm::DMChannelResponse::write(out, snapshot.read(), channel_id, recipient))
 }
 
 pub fn dm_open(ctx: &mut Ctx<'_>) -> Result<Step> {

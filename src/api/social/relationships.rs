@@ -18,7 +18,7 @@ pub fn relationship_list(ctx: &mut Ctx<'_>) -> Result<Step> {
         let mut list = Array::new(out);
         for ((_, other), item) in read.scan(RELATIONSHIPS, user_id).take(RELATIONSHIP_COUNT_MAX) {
             let shown = presence::shown(read, user_id, other, state.liveness(other), moment);
-            relationship::write_detailed(list.item(), read, other, item, shown);
+            relationship::DetailedRelationshipInfo::write(list.item(), read, other, item, shown);
         }
     })
 }

@@ -37,7 +37,7 @@ fn path_key(ctx: &Ctx<'_>) -> Result<String> {
 fn answer_setting(ctx: &mut Ctx<'_>, key: &str) -> Result<Step> {
     let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
     let stored = snapshot.read().get(SETTINGS, (user_id, key)).ok_or(Refusal::SettingNotFound)?;
-    ctx.json(|out| setting::write_setting(out, key, stored))
+    ctx.json(|out| setting::SettingResponse::write(out, key, stored))
 }
 
 pub fn setting_list(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -86,7 +86,7 @@ pub fn setting_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
 fn answer_messaging(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
     let messaging = setting::messaging(snapshot.read(), user_id);
-    ctx.json(|out| setting::write_messaging(out, user_id, &messaging))
+    ctx.json(|out| setting::MessagingSettingsResponse::write(out, user_id, &messaging))
 }
 
 pub fn messaging_get(ctx: &mut Ctx<'_>) -> Result<Step> {

@@ -17,6 +17,7 @@ use crate::limits::PAGE_LEN_MAX;
 use crate::store::Read;
 use crate::store::records::{ArchivedMessage, Message};
 use crate::store::tables::{CHANNEL_READERS, USERS};
+use crate::wire::json::shape::{Field, Kind, Shape, Slot};
 use crate::wire::json::{to_wire_time, write_str, write_u64};
 
 /// Readers of a channel that are looked at for the receipts of a page. Each costs about three look-ups, so a page
@@ -246,6 +247,44 @@ impl<'o, 'a> Writer<'o, 'a> {
     }
 }
 
+/// Fields of an embed: what a client may give, and what is shown.
+const EMBED: &Kind = &Kind::Map(&Kind::Any);
+
+/// What [`Writer`] appends for REST.
+pub const MESSAGE: &Shape = &Shape {
+    name: "MessageResponse",
+    doc: "A message as one user sees it.",
+    heads: &[],
+    fields: &[
+        Field::new("id", "", Slot::id),
+        Field::new("channel_id", "", Slot::id),
+        Field::new("author_id", "\"0\" is the server itself.", Slot::id),
+        Field::new("content", "", Slot::str),
+        Field::new("created_at", "", Slot::time),
+        Field::new("edited_at", "", Slot::opt_time),
+        Field::new("reply_to_id", "", Slot::opt_id),
+        Field::new("attachments", "", Slot::list(&Kind::Any)),
+        Field::new("embeds", "", Slot::list(EMBED)),
+        Field::new("pinned", "", Slot::bool),
+        Field::new("status", "", Slot::word(&["sent"])),
+        Field::new("delivery_count", "", Slot::u64),
+        Field::new("read_count", "", Slot::u64),
+        Field::new("read", "Whether the caller has read it.", Slot::bool),
+        Field::new(
+            "read_by",
+            "Who has, of a message of the caller's own.",
+            Slot::list(&Kind::Map(&Kind::Any)),
+        ),
+        Field::new("author_username", "", Slot::str),
+        Field::new("author_avatar_url", "", Slot::str),
+        Field::new("author_badges", "", Slot::list(&Kind::Text)),
+        Field::new("reactions", "In order of first use.", Slot::list(&Kind::Object(reaction::REACTION))),
+        Field::new("metadata", "", Slot::of(Kind::OrNull(&Kind::Map(&Kind::Any)))),
+        Field::new("poll", "", Slot::of(Kind::Null)),
+        Field::new("poll_results", "", Slot::of(Kind::Null)),
+    ],
+};
+
 const UNREAD: &[u8] =
     b",\"status\":\"sent\",\"delivery_count\":0,\"read_count\":0,\"read\":false,\"read_by\":[]";
 const READ: &[u8] =
@@ -268,7 +307,7 @@ impl Readers {
                 continue;
             }
             let start = json.len();
-            view::write_brief_user(&mut json, read, user_id);
+            view::BriefUser::write(&mut json, read, user_id);
             marks.push((MessageId::from(&mark.id), start..json.len()));
         }
         Readers { marks, json }

@@ -16,6 +16,7 @@ use crate::id::{ChannelId, MessageId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedMessage, Message, Meta, Nil, Reaction, ReactionEntry, ReactionSet};
 use crate::store::tables::{MESSAGES, REACTION_ORDER, REACTION_PLACES, REACTION_SETS, REACTIONS};
+use crate::wire::json::shape::{Field, Shape, Slot, shape};
 use crate::wire::json::{Array, Object, write_str, write_u64};
 
 /// Different emojis on one message, whatever the tier says: the set is read with every page.
@@ -199,6 +200,21 @@ fn emit(
     ));
 }
 
+/// What [`write_list`] appends for each emoji.
+pub const REACTION: &Shape = &Shape {
+    name: "ReactionResponse",
+    doc: "An emoji on a message.",
+    heads: &[],
+    fields: &[
+        Field::new("emoji", "", Slot::str),
+        Field::new("count", "", Slot::u64),
+        Field::new("me", "Whether the caller is one of them.", Slot::bool),
+        Field::new("url", "", Slot::opt_str),
+        Field::new("is_custom", "", Slot::bool),
+        Field::new("custom_emoji_id", "", Slot::opt_id),
+    ],
+};
+
 /// Appends the reactions of a message in order of first use; `me` is the viewer's own.
 pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, message_id: MessageId, viewer: Option<UserId>) {
     let mut array = Array::new(out);
@@ -241,7 +257,15 @@ pub fn write_users(
     };
     for ((_, _, _, user_id), _) in scan.take(limit) {
         let at = read.get(REACTIONS, (message_id, index, user_id)).map_or(0, |item| item.at.to_native());
-        array.object().id("user_id", user_id.0).time("reacted_at", at);
+        ReactionUserResponse::write(array.item(), user_id, at);
+    }
+}
+
+shape! {
+    /// Who reacted, and when.
+    pub ReactionUserResponse(user_id: UserId, at: u64) {
+        user_id: id = user_id.0,
+        reacted_at: time = at,
     }
 }
 

@@ -6,11 +6,12 @@
 use super::invite;
 use crate::domain::machine::Machine;
 use crate::domain::permission::Standing;
-use crate::domain::view::write_public_user;
+use crate::domain::view::UserPublicResponse;
 use crate::id::{AuditId, ChannelId, RoleId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedAudit, Audit};
 use crate::store::tables::{AUDIT, USERS};
+use crate::wire::json::shape::{Kind, Slot, shape};
 use crate::wire::json::{Array, Object};
 
 macro_rules! actions {
@@ -200,38 +201,42 @@ pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, viewer: &Standing<'_>, at: 
         let is_shown =
             |name: &&str| entry.target_type != INVITE || !invite::is_hidden_from(read, at, viewer, name);
         let target_name = entry.target_name.as_deref().filter(is_shown);
-        write_view(list.item(), read, server_id, id, entry, target_name);
+        AuditLogEntryResponse::write(list.item(), read, server_id, id, entry, target_name);
     }
 }
 
-/// `AuditLogEntryResponse`.
-fn write_view(
-    out: &mut Vec<u8>,
-    read: Read<'_>,
-    server_id: ServerId,
-    id: AuditId,
-    entry: &ArchivedAudit,
-    target_name: Option<&str>,
-) {
-    let user_id = UserId::from(&entry.user_id);
-    let target_id = entry.target_id.to_native();
-    let mut object = Object::new(out);
-    object.id("id", id.0).id("server_id", server_id.0).id("user_id", user_id.0);
-    match read.get(USERS, user_id) {
-        Some(user) => write_public_user(object.key("user"), user_id, user),
-        None => {
-            object.null("user");
-        }
+/// A user, or null for one who is gone.
+fn user_or_null(read: Read<'_>, user_id: UserId) -> impl FnOnce(&mut Vec<u8>) {
+    move |out| match read.get(USERS, user_id) {
+        Some(user) => UserPublicResponse::write(out, user_id, user),
+        None => out.extend_from_slice(b"null"),
     }
-    object.str("action", word(ACTIONS, entry.action).unwrap_or("unknown"));
-    object.opt_str("target_type", word(TARGETS, entry.target_type));
-    object.opt_id("target_id", (target_id != 0).then_some(target_id));
-    object.opt_str("target_name", target_name);
-    match entry.changes.as_deref() {
-        Some(changes) => object.raw("changes", changes.as_bytes()),
-        None => object.null("changes"),
-    };
-    object.opt_str("reason", entry.reason.as_deref()).time("created_at", entry.created_at.to_native());
+}
+
+shape! {
+    /// Who changed what.
+    pub AuditLogEntryResponse(
+        read: Read<'_>,
+        server_id: ServerId,
+        id: AuditId,
+        entry: &ArchivedAudit,
+        target_name: Option<&str>,
+    ) {
+        id: id = id.0,
+        server_id: id = server_id.0,
+        user_id: id = UserId::from(&entry.user_id).0,
+        user: (Slot::of(Kind::OrNull(&Kind::Object(UserPublicResponse::SHAPE)))) =
+            user_or_null(read, UserId::from(&entry.user_id)),
+        action: str = word(ACTIONS, entry.action).unwrap_or("unknown"),
+        target_type: opt_str = word(TARGETS, entry.target_type),
+        target_id: opt_id = Some(entry.target_id.to_native()).filter(|id| *id != 0),
+        target_name: opt_str = target_name,
+        /// Before and after of each field, by its name.
+        changes: (Slot::of(Kind::OrNull(&Kind::Map(&Kind::Any)))) =
+            |out: &mut Vec<u8>| out.extend_from_slice(entry.changes.as_deref().unwrap_or("null").as_bytes()),
+        reason: opt_str = entry.reason.as_deref(),
+        created_at: time = entry.created_at.to_native(),
+    }
 }
 
 #[cfg(test)]

@@ -19,11 +19,12 @@ use crate::domain::ordering::Order;
 use crate::domain::permission::{
     Access, CHANNELS_MANAGE, CHANNELS_VIEW, Standing, access, channel_permissions, standing,
 };
-use crate::domain::view::{username, write_public_user};
+use crate::domain::view::{UserPublicResponse, username};
 use crate::id::{ChannelId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedChannel, Channel, Nil, Server, channel_kind};
 use crate::store::tables::{CHANNEL_GARBAGE, CHANNELS, OVERRIDES, SERVER_CHANNELS, SERVERS, USERS};
+use crate::wire::json::shape::{Kind, Slot, shape};
 use crate::wire::json::{Array, Object};
 
 /// Channels of a server, categories included.
@@ -285,7 +286,7 @@ fn emit_together(machine: &mut Machine<'_, '_>, server_id: ServerId, group: &[Ch
     let channel = |id| read.get(CHANNELS, id).expect("the channel was just written");
     {
         let mut object = Object::new(&mut payload);
-        write_fields(&mut object, read, *first, channel(*first), UserId(0));
+        ChannelResponse::write_fields(&mut object, read, *first, channel(*first), UserId(0));
         let mut list = object.array("channels");
         for &id in group {
             let category_id = channel(id).category_id.as_ref().map(|id| ChannelId::from(id).0);
@@ -304,7 +305,7 @@ fn viewers(server_id: ServerId, channel_id: ChannelId) -> Audience {
 fn emit(machine: &mut Machine<'_, '_>, event: EventName, server_id: ServerId, channel_id: ChannelId) {
     let mut payload = Vec::new();
     let channel = machine.read().get(CHANNELS, channel_id).expect("the channel was just written");
-    write_view(&mut payload, machine.read(), channel_id, channel, UserId(0));
+    ChannelResponse::write(&mut payload, machine.read(), channel_id, channel, UserId(0));
     machine.emit(Event::new(event, intent::GUILDS, viewers(server_id, channel_id), payload));
 }
 
@@ -343,47 +344,47 @@ pub fn visible<'a>(
 pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, standing: &Standing<'_>, at: u64) {
     let mut list = Array::new(out);
     for (channel_id, channel) in visible(read, standing, at) {
-        write_view(list.item(), read, channel_id, channel, standing.user_id);
+        ChannelResponse::write(list.item(), read, channel_id, channel, standing.user_id);
     }
 }
 
-/// `ChannelResponse`. Direct messages and notes have server_id "0"; `viewer` decides who is the recipient of a DM.
-pub fn write_view(
-    out: &mut Vec<u8>,
-    read: Read<'_>,
-    channel_id: ChannelId,
-    channel: &ArchivedChannel,
-    viewer: UserId,
-) {
-    write_fields(&mut Object::new(out), read, channel_id, channel, viewer);
+/// The other one of a direct message.
+fn recipient_id(channel: &ArchivedChannel, viewer: UserId) -> Option<UserId> {
+    channel.participant_ids().find(|&id| channel.kind == channel_kind::DM && id != viewer)
 }
 
-fn write_fields(
-    object: &mut Object<'_>,
-    read: Read<'_>,
-    channel_id: ChannelId,
-    channel: &ArchivedChannel,
-    viewer: UserId,
-) {
-    let is_dm = channel.kind == channel_kind::DM;
-    let recipient_id = channel.participant_ids().find(|&id| is_dm && id != viewer);
-    object.id("id", channel_id.0).id("server_id", ServerId::from(&channel.server_id).0);
-    let name = match (channel.name.as_str(), recipient_id) {
+fn shown_name<'a>(read: Read<'a>, channel: &'a ArchivedChannel, viewer: UserId) -> &'a str {
+    match (channel.name.as_str(), recipient_id(channel, viewer)) {
         ("", Some(recipient_id)) => username(read, recipient_id),
         ("", None) => channel_kind::text(channel.kind),
         (name, _) => name,
-    };
-    object.str("name", name).str("channel_type", channel_kind::text(channel.kind));
-    object.opt_str("topic", channel.topic.as_deref()).u64("position", channel.position.to_native());
-    object.opt_id("category_id", channel.category_id.as_ref().map(|id| ChannelId::from(id).0));
-    object.bool("nsfw", channel.nsfw).u64("slowmode_seconds", channel.slowmode_seconds.to_native());
-    object.bool("read_receipts_enabled", channel.read_receipts_enabled);
-    object.time("created_at", channel.created_at.to_native());
-    object.opt_id("recipient_id", recipient_id.map(|id| id.0));
-    match recipient_id.and_then(|id| read.get(USERS, id).map(|user| (id, user))) {
-        Some((id, user)) => write_public_user(object.key("recipient"), id, user),
-        None => {
-            object.null("recipient");
-        }
+    }
+}
+
+fn recipient(read: Read<'_>, recipient_id: Option<UserId>) -> impl FnOnce(&mut Vec<u8>) {
+    move |out| match recipient_id.and_then(|id| read.get(USERS, id).map(|user| (id, user))) {
+        Some((id, user)) => UserPublicResponse::write(out, id, user),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+shape! {
+    /// A channel of any kind. Direct messages and notes have server_id "0"; `viewer` decides who is the recipient of a
+    /// direct message.
+    pub ChannelResponse(read: Read<'_>, channel_id: ChannelId, channel: &ArchivedChannel, viewer: UserId) {
+        id: id = channel_id.0,
+        server_id: id = ServerId::from(&channel.server_id).0,
+        name: str = shown_name(read, channel, viewer),
+        channel_type: (Slot::word(channel_kind::WORDS)) = channel_kind::text(channel.kind),
+        topic: opt_str = channel.topic.as_deref(),
+        position: u64 = channel.position.to_native(),
+        category_id: opt_id = channel.category_id.as_ref().map(|id| ChannelId::from(id).0),
+        nsfw: bool = channel.nsfw,
+        slowmode_seconds: u64 = channel.slowmode_seconds.to_native(),
+        read_receipts_enabled: bool = channel.read_receipts_enabled,
+        created_at: time = channel.created_at.to_native(),
+        recipient_id: opt_id = recipient_id(channel, viewer).map(|id| id.0),
+        recipient: (Slot::of(Kind::OrNull(&Kind::Object(UserPublicResponse::SHAPE)))) =
+            recipient(read, recipient_id(channel, viewer)),
     }
 }

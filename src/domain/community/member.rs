@@ -13,12 +13,13 @@ use crate::domain::event::{Audience, Change, Event, EventName, intent, payload};
 use crate::domain::machine::Machine;
 use crate::domain::permission::{MEMBERS_KICK, MEMBERS_MANAGE_ROLES, Standing, standing};
 use crate::domain::time::Offset;
-use crate::domain::view::{username, write_avatar_url, write_badges, write_brief_user};
+use crate::domain::view::{BriefUser, PresenceStatus, avatar_url, username, write_badges};
 use crate::id::{RoleId, ServerId, UserId};
 use crate::store::Read;
-use crate::store::records::{ArchivedMember, Member, Nil, Server, status};
+use crate::store::records::{ArchivedMember, Member, Nil, Server};
 use crate::store::tables::{MEMBERS, ROLES, SERVERS, TEMPORARY_MEMBERS, USER_SERVERS, USERS};
-use crate::wire::json::Object;
+use crate::wire::json::shape::{Kind, Slot, shape};
+use crate::wire::json::{Array, Object};
 
 #[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct MemberLeave {
@@ -293,7 +294,7 @@ pub(in crate::domain) fn emit_update(machine: &mut Machine<'_, '_>, server_id: S
 
 fn write_user(object: &mut Object<'_>, read: Read<'_>, server_id: ServerId, user_id: UserId) {
     object.id("guild_id", server_id.0);
-    write_brief_user(object.key("user"), read, user_id);
+    BriefUser::write(object.key("user"), read, user_id);
 }
 
 fn record(
@@ -318,65 +319,69 @@ pub fn role_ids<'a>(
     member.role_ids().filter(move |&id| read.contains(ROLES, (server_id, id)))
 }
 
-/// `MemberResponse`; `shown_status` is a [`status`] code.
-pub fn write_view(
-    out: &mut Vec<u8>,
-    read: Read<'_>,
-    server_id: ServerId,
-    everyone: RoleId,
-    (user_id, member): (UserId, &ArchivedMember),
-    shown_status: u8,
-    offset: Offset,
-) {
-    let mut object = Object::new(out);
-    object.id("member_id", user_id.0);
-    write_common(&mut object, read, server_id, everyone, (user_id, member));
-    write_presence(&mut object, shown_status);
-    match read.get(USERS, user_id) {
-        Some(user) => write_badges(object.key("badges"), user),
-        None => {
-            object.raw("badges", b"[]");
-        }
-    }
-    let timeout_until = member.timeout_until.as_ref().map(|until| offset.shown(until.to_native()));
-    object.opt_time("timeout_until", timeout_until);
-    object.opt_str("timeout_reason", member.timeout_reason.as_deref());
-}
-
-/// A member in GUILD_MEMBERS_CHUNK (gateway.md §5.4); without a status there is no `presence`.
-pub fn write_chunk_member(
-    out: &mut Vec<u8>,
-    read: Read<'_>,
-    server_id: ServerId,
-    everyone: RoleId,
-    (user_id, member): (UserId, &ArchivedMember),
-    shown_status: Option<u8>,
-) {
-    let mut object = Object::new(out);
-    write_common(&mut object, read, server_id, everyone, (user_id, member));
-    if let Some(shown_status) = shown_status {
-        write_presence(&mut object, shown_status);
+shape! {
+    /// A member, however much else is told of him.
+    pub MemberHead(read: Read<'_>, server_id: ServerId, everyone: RoleId, user_id: UserId, member: &ArchivedMember) {
+        user_id: id = user_id.0,
+        username: str = username(read, user_id),
+        nickname: opt_str = member.nickname.as_deref(),
+        avatar_url: (Slot::str) = avatar_url(user_id),
+        joined_at: time = member.joined_at.to_native(),
+        /// @everyone first.
+        roles: (Slot::list(&Kind::Id)) = |out: &mut Vec<u8>| {
+            let mut roles = Array::new(out);
+            roles.id(everyone.0);
+            role_ids(read, server_id, member).for_each(|id| roles.id(id.0));
+        },
     }
 }
 
-fn write_common(
-    object: &mut Object<'_>,
-    read: Read<'_>,
-    server_id: ServerId,
-    everyone: RoleId,
-    (user_id, member): (UserId, &ArchivedMember),
-) {
-    object.id("user_id", user_id.0).str("username", username(read, user_id));
-    object.opt_str("nickname", member.nickname.as_deref());
-    write_avatar_url(object.key("avatar_url"), user_id);
-    object.time("joined_at", member.joined_at.to_native());
-    let mut roles = object.array("roles");
-    roles.id(everyone.0);
-    role_ids(read, server_id, member).for_each(|id| roles.id(id.0));
+/// The badges of a user; none of one who is gone.
+fn badges_of(read: Read<'_>, user_id: UserId) -> impl FnOnce(&mut Vec<u8>) {
+    move |out| match read.get(USERS, user_id) {
+        Some(user) => write_badges(out, user),
+        None => out.extend_from_slice(b"[]"),
+    }
 }
 
-fn write_presence(object: &mut Object<'_>, shown_status: u8) {
-    object.object("presence").str("status", status::text(shown_status));
+shape! {
+    /// A member; `shown_status` is a [`status`](crate::store::records::status) code.
+    pub MemberResponse(
+        read: Read<'_>,
+        server_id: ServerId,
+        everyone: RoleId,
+        user_id: UserId,
+        member: &ArchivedMember,
+        shown_status: u8,
+        offset: Offset,
+    ): MemberId(user_id), MemberHead(read, server_id, everyone, user_id, member) {
+        presence: (Slot::object(PresenceStatus::SHAPE)) = |out: &mut Vec<u8>| PresenceStatus::write(out, shown_status),
+        badges: (Slot::list(&Kind::Text)) = badges_of(read, user_id),
+        timeout_until: opt_time = member.timeout_until.as_ref().map(|until| offset.shown(until.to_native())),
+        timeout_reason: opt_str = member.timeout_reason.as_deref(),
+    }
+}
+
+shape! {
+    /// How a member is called in paths: as the user.
+    pub MemberId(user_id: UserId) {
+        member_id: id = user_id.0,
+    }
+}
+
+shape! {
+    /// A member in GUILD_MEMBERS_CHUNK (gateway.md §5.4); without a status there is no `presence`.
+    pub ChunkMember(
+        read: Read<'_>,
+        server_id: ServerId,
+        everyone: RoleId,
+        user_id: UserId,
+        member: &ArchivedMember,
+        shown_status: Option<u8>,
+    ): MemberHead(read, server_id, everyone, user_id, member) {
+        presence: (Slot::object(PresenceStatus::SHAPE).sometimes()) =
+            shown_status.map(|status| move |out: &mut Vec<u8>| PresenceStatus::write(out, status)),
+    }
 }
 
 /// Members whose user name or nickname begins with `prefix` (compared without regard to case; empty = all), in the

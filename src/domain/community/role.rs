@@ -17,6 +17,7 @@ use crate::id::{RoleId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedRole, Grant, Role};
 use crate::store::tables::{OVERRIDES, ROLES};
+use crate::wire::json::shape::{Kind, Slot, shape};
 use crate::wire::json::{Array, Object};
 
 /// Roles of a server, @everyone apart.
@@ -266,7 +267,7 @@ fn tell(machine: &mut Machine<'_, '_>, server_id: ServerId, changed: &[RoleId]) 
     let role = |id| read.get(ROLES, (server_id, id)).expect("the role was just written");
     let payload = payload(|object| {
         object.id("guild_id", server_id.0);
-        write_view(object.key("role"), server_id, changed[0], role(changed[0]));
+        RoleResponse::write(object.key("role"), server_id, changed[0], role(changed[0]));
         let mut list = object.array("roles");
         for &id in changed {
             list.object().id("id", id.0).u64("position", role(id).position.to_native());
@@ -280,7 +281,7 @@ fn emit(machine: &mut Machine<'_, '_>, event: EventName, server_id: ServerId, ro
     let role = machine.read().get(ROLES, (server_id, role_id)).expect("the role was just written");
     let payload = payload(|object| {
         object.id("guild_id", server_id.0);
-        write_view(object.key("role"), server_id, role_id, role);
+        RoleResponse::write(object.key("role"), server_id, role_id, role);
     });
     machine.emit(Event::new(event, intent::GUILDS, Audience::members(server_id), payload));
 }
@@ -296,19 +297,31 @@ pub fn list(read: Read<'_>, server_id: ServerId) -> Vec<(RoleId, &ArchivedRole)>
 pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, server_id: ServerId) {
     let mut roles = Array::new(out);
     for (role_id, role) in list(read, server_id) {
-        write_view(roles.item(), server_id, role_id, role);
+        RoleResponse::write(roles.item(), server_id, role_id, role);
     }
 }
 
-/// `RoleResponse`.
-pub fn write_view(out: &mut Vec<u8>, server_id: ServerId, role_id: RoleId, role: &ArchivedRole) {
-    let mut object = Object::new(out);
-    object.id("id", role_id.0).id("server_id", server_id.0).str("name", &role.name);
-    object.opt_str("color", role.color.as_deref()).u64("position", role.position.to_native());
+/// What a role grants and denies, by name.
+fn grants(role: &ArchivedRole) -> impl FnOnce(&mut Vec<u8>) {
     let grants = role.permissions.iter().map(|grant| (grant.name.as_str(), grant.allowed));
-    write_grants(object.key("permissions"), grants);
-    object.bool("hoist", role.hoist).bool("mentionable", role.mentionable);
-    object.bool("is_default", role.is_default);
+    move |out| write_grants(out, grants)
+}
+
+shape! {
+    /// A role of a server.
+    pub RoleResponse(server_id: ServerId, role_id: RoleId, role: &ArchivedRole) {
+        id: id = role_id.0,
+        server_id: id = server_id.0,
+        name: str = &role.name,
+        color: opt_str = role.color.as_deref(),
+        position: u64 = role.position.to_native(),
+        /// True grants, false denies.
+        permissions: (Slot::map(&Kind::Bool)) = grants(role),
+        hoist: bool = role.hoist,
+        mentionable: bool = role.mentionable,
+        /// Whether it is @everyone.
+        is_default: bool = role.is_default,
+    }
 }
 
 fn write_grants<'a>(out: &mut Vec<u8>, grants: impl Iterator<Item = (&'a str, bool)>) {

@@ -19,6 +19,7 @@ use crate::store::tables::{
     AUDIT, BAN_ORDER, BANS, CHANNELS, MEMBERS, ROLES, SERVER_CHANNELS, SERVER_GARBAGE, SERVERS,
     TEMPORARY_MEMBERS, USER_SERVERS, USERS,
 };
+use crate::wire::json::shape::shape;
 use crate::wire::json::{Array, Object};
 
 /// Records that one command may remove of a deleted server beyond its channels, roles and invites.
@@ -243,26 +244,30 @@ pub fn ids_of(read: Read<'_>, user_id: UserId) -> impl Iterator<Item = ServerId>
 pub(in crate::domain) fn emit_update(machine: &mut Machine<'_, '_>, server_id: ServerId) {
     let mut payload = Vec::new();
     let Some(server) = machine.read().get(SERVERS, server_id) else { return };
-    write_view(&mut payload, server_id, server);
+    ServerResponse::write(&mut payload, server_id, server);
     machine.emit(Event::new(EventName::GuildUpdate, intent::GUILDS, Audience::members(server_id), payload));
 }
 
-/// `ServerResponse`.
-pub fn write_view(out: &mut Vec<u8>, id: ServerId, server: &ArchivedServer) {
-    let mut object = Object::new(out);
-    write_head(&mut object, id, server);
-    let default_channel_id = server.default_channel_id.as_ref().map(|id| ChannelId::from(id).0);
-    object.opt_id("default_channel_id", default_channel_id);
-    object.u64("verification_level", 0).u64("default_message_notifications", 0);
-    object.time("created_at", server.created_at.to_native());
+shape! {
+    /// A server, however much else is told of it.
+    pub ServerHead(id: ServerId, server: &ArchivedServer) {
+        id: id = id.0,
+        name: str = &server.name,
+        description: opt_str = server.description.as_deref(),
+        icon_url: opt_str = server.icon_url.as_deref(),
+        owner_id: id = UserId::from(&server.owner_id).0,
+        member_count: u64 = server.member_count.to_native(),
+    }
 }
 
-fn write_head(object: &mut Object<'_>, id: ServerId, server: &ArchivedServer) {
-    object.id("id", id.0).str("name", &server.name);
-    object.opt_str("description", server.description.as_deref());
-    object.opt_str("icon_url", server.icon_url.as_deref());
-    object.id("owner_id", UserId::from(&server.owner_id).0);
-    object.u64("member_count", server.member_count.to_native());
+shape! {
+    /// A server as its members see it.
+    pub ServerResponse(id: ServerId, server: &ArchivedServer): ServerHead(id, server) {
+        default_channel_id: opt_id = server.default_channel_id.as_ref().map(|id| ChannelId::from(id).0),
+        verification_level: u64 = 0,
+        default_message_notifications: u64 = 0,
+        created_at: time = server.created_at.to_native(),
+    }
 }
 
 /// The servers of a user as a JSON list.
@@ -270,7 +275,7 @@ pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, user_id: UserId) {
     let mut list = Array::new(out);
     for server_id in ids_of(read, user_id).take(crate::limits::SERVER_COUNT_MAX) {
         if let Some(server) = read.get(SERVERS, server_id) {
-            write_view(list.item(), server_id, server);
+            ServerResponse::write(list.item(), server_id, server);
         }
     }
 }
@@ -283,7 +288,7 @@ pub fn write_guild_create(read: Read<'_>, out: &mut Vec<u8>, server_id: ServerId
     // A timeout takes no right to view, so the time does not matter.
     let standing = standing(read, server_id, user_id, 0).expect("the receiver of GUILD_CREATE is a member");
     let mut object = Object::new(out);
-    write_head(&mut object, server_id, standing.server);
+    ServerHead::write_fields(&mut object, server_id, standing.server);
     {
         let mut channels = object.array("channels");
         for (id, record) in channel::visible(read, &standing, 0) {

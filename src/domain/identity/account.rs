@@ -25,6 +25,7 @@ use crate::store::tables::{
     CREDENTIALS, DELETIONS, LOGIN_LAPSES, LOGIN_NAMES, USER_EMAILS, USER_NAMES, USERS,
 };
 use crate::wire::json::Object;
+use crate::wire::json::shape::{Kind, Slot, shape};
 
 /// Names under which failures are counted. A failure costs a password hash, of which a thread makes some 15 a second:
 /// 13,500 in the 15 minutes of a lock. About 80 bytes each on disk, 6 MB.
@@ -142,20 +143,28 @@ pub fn require_free(
     Ok(())
 }
 
+shape! {
+    /// The built-in author: as `UserPublicResponse`.
+    pub SystemUser() {
+        id: id = 0,
+        username: str = "System",
+        avatar_url: (Slot::str) = |out: &mut Vec<u8>| view::write_avatar_url(out, UserId(0)),
+        created_at: time = EPOCH_MS,
+        badges: (Slot::list(&Kind::Text)) = |out: &mut Vec<u8>| out.extend_from_slice(b"[]"),
+    }
+}
+
 /// `UserPublicResponse` of anybody, the built-in author 0 included.
 ///
 /// # Errors
 /// 404 for ids that never were.
 pub fn write_profile(out: &mut Vec<u8>, read: Read<'_>, id: UserId) -> Result<()> {
     if id == UserId(0) {
-        let mut object = Object::new(out);
-        object.id("id", 0).str("username", view::username(read, id));
-        view::write_avatar_url(object.key("avatar_url"), id);
-        object.time("created_at", EPOCH_MS).raw("badges", b"[]");
+        SystemUser::write(out);
         return Ok(());
     }
     let user = read.get(USERS, id).ok_or(Refusal::UserNotFound)?;
-    view::write_public_user(out, id, user);
+    view::UserPublicResponse::write(out, id, user);
     Ok(())
 }
 
@@ -328,7 +337,7 @@ pub(in crate::domain) fn emit_user_update(machine: &mut Machine<'_, '_>, user_id
         let read = machine.read();
         let mut object = Object::new(&mut payload);
         let Some(user) = read.get(USERS, user_id) else { return };
-        view::write_public_user(object.key("user"), user_id, user);
+        view::UserPublicResponse::write(object.key("user"), user_id, user);
         friends.extend(relationship::friends(read, user_id).take(RELATIONSHIP_COUNT_MAX));
     }
     let event = Event::new(EventName::UserUpdate, intent::NONE, Audience::Users(friends), payload);

@@ -2,7 +2,8 @@
 
 use crate::domain::chat::{pin, reaction};
 use crate::store::records::{badge, tier};
-use crate::wire::json::{Array, Object};
+use crate::wire::json::Array;
+use crate::wire::json::shape::{Kind, Slot, shape};
 
 /// What accounts of one tier may use. `None` = unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,37 +104,54 @@ const BADGES: &[(u8, &str, &str, &str, &str)] = &[
     (badge::PARTNER, "Partner", "Runs a partnered community", "handshake", "#607d8b"),
 ];
 
-/// `PublicFeaturesResponse`; at most `badge_count_max` badges in the order they were granted.
-pub fn write_features(out: &mut Vec<u8>, tier_code: u8, badges: &[u8], badge_count_max: usize) {
-    let limits = limits(tier_code);
-    let mut object = Object::new(out);
-    {
-        let mut list = Array::new(object.key("badges"));
-        let known = badges.iter().filter_map(|code| BADGES.iter().find(|badge| badge.0 == *code));
-        for (code, display_name, description, icon, color) in known.take(badge_count_max) {
-            let mut item = list.object();
-            item.str("name", badge::text(*code)).str("display_name", display_name);
-            item.str("description", description).str("icon", icon).str("color", color);
-        }
+shape! {
+    /// A badge, as people see it.
+    pub BadgeInfo(badge: &(u8, &str, &str, &str, &str)) {
+        name: (Slot::word(badge::WORDS)) = badge::text(badge.0),
+        display_name: str = badge.1,
+        description: str = badge.2,
+        icon: str = badge.3,
+        color: str = badge.4,
     }
-    object.str("tier", tier::text(limits.tier));
-    let mut item = object.object("tier_limits");
-    item.str("name", tier::text(limits.tier)).u64("multiplier", limits.multiplier);
-    for (key, limit) in [
-        ("max_voice_minutes_per_day", limits.voice_minutes_per_day_max),
-        ("max_video_minutes_per_day", limits.video_minutes_per_day_max),
-        ("max_file_uploads_per_day", limits.uploads_per_day_max),
-        ("max_file_size_mb", limits.file_size_mb_max),
-        ("max_servers", limits.servers_max),
-        ("max_message_length", limits.message_len_max),
-        ("max_reactions_per_message", limits.reactions_per_message_max),
-        ("max_pins_per_channel", limits.pins_per_channel_max),
-        ("custom_emoji_slots", limits.emoji_slots_max),
-    ] {
-        match limit {
-            Some(limit) => item.u64(key, limit),
-            None => item.i64(key, -1),
-        };
+}
+
+/// A limit; -1 for none.
+fn limit(limit: Option<u64>) -> i64 {
+    limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
+}
+
+shape! {
+    /// What a tier allows; -1 is without limit.
+    pub TierLimits(limits: &Limits) {
+        name: (Slot::word(tier::WORDS)) = tier::text(limits.tier),
+        multiplier: u64 = limits.multiplier,
+        max_voice_minutes_per_day: i64 = limit(limits.voice_minutes_per_day_max),
+        max_video_minutes_per_day: i64 = limit(limits.video_minutes_per_day_max),
+        max_file_uploads_per_day: i64 = limit(limits.uploads_per_day_max),
+        max_file_size_mb: i64 = limit(limits.file_size_mb_max),
+        max_servers: i64 = limit(limits.servers_max),
+        max_message_length: i64 = limit(limits.message_len_max),
+        max_reactions_per_message: i64 = limit(limits.reactions_per_message_max),
+        max_pins_per_channel: i64 = limit(limits.pins_per_channel_max),
+        custom_emoji_slots: i64 = limit(limits.emoji_slots_max),
+    }
+}
+
+/// The badges of these codes in their order, `count_max` at most.
+fn shown_badges(codes: &[u8], count_max: usize) -> impl FnOnce(&mut Vec<u8>) {
+    move |out| {
+        let mut list = Array::new(out);
+        let known = codes.iter().filter_map(|code| BADGES.iter().find(|badge| badge.0 == *code));
+        known.take(count_max).for_each(|badge| BadgeInfo::write(list.item(), badge));
+    }
+}
+
+shape! {
+    /// Badges, at most `badge_count_max` in the order they were granted, and what the tier allows.
+    pub PublicFeaturesResponse(tier_code: u8, badges: &[u8], badge_count_max: usize) {
+        badges: (Slot::list(&Kind::Object(BadgeInfo::SHAPE))) = shown_badges(badges, badge_count_max),
+        tier: (Slot::word(tier::WORDS)) = tier::text(limits(tier_code).tier),
+        tier_limits: (Slot::object(TierLimits::SHAPE)) = |out: &mut Vec<u8>| TierLimits::write(out, limits(tier_code)),
     }
 }
 
@@ -157,7 +175,7 @@ mod tests {
     #[test]
     fn features_of_staff_are_unlimited() {
         let mut out = Vec::new();
-        write_features(&mut out, tier::STAFF, &[badge::STAFF, badge::VERIFIED], 1);
+        PublicFeaturesResponse::write(&mut out, tier::STAFF, &[badge::STAFF, badge::VERIFIED], 1);
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with(r#"{"badges":[{"name":"staff","display_name":"Staff""#), "{text}");
         assert!(!text.contains("verified"), "{text}");

@@ -14,7 +14,7 @@ use crate::id::{TokenId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedToken, Credential, Nil, Token, account};
 use crate::store::tables::{CREDENTIALS, TOKENS, USER_TOKENS, USERS};
-use crate::wire::json::Object;
+use crate::wire::json::shape::shape;
 
 /// How often the last activity of a session is written, at most.
 pub const TOUCH_INTERVAL_MS: u64 = 60_000;
@@ -82,15 +82,19 @@ pub fn live<'a>(
         .filter(move |(_, token)| token.expires_at.to_native() > now_ms)
 }
 
-/// `SessionResponse`.
-pub fn write_session(out: &mut Vec<u8>, id: TokenId, token: &ArchivedToken, offset: Offset, current: bool) {
-    let mut object = Object::new(out);
-    object.id("id", id.0).null("device_id").str("ip_address", &token.ip_address);
-    object.opt_str("user_agent", token.user_agent.as_deref());
-    object.time("created_at", offset.shown(token.created_at.to_native()));
-    object.time("expires_at", offset.shown(token.expires_at.to_native()));
-    object.time("last_activity", offset.shown(token.last_activity.to_native()));
-    object.bool("current", current);
+shape! {
+    /// A login session.
+    pub SessionResponse(id: TokenId, token: &ArchivedToken, offset: Offset, current: bool) {
+        id: id = id.0,
+        device_id: opt_id = None,
+        ip_address: str = &token.ip_address,
+        user_agent: opt_str = token.user_agent.as_deref(),
+        created_at: time = offset.shown(token.created_at.to_native()),
+        expires_at: time = offset.shown(token.expires_at.to_native()),
+        last_activity: time = offset.shown(token.last_activity.to_native()),
+        /// Whether it is the one that asks.
+        current: bool = current,
+    }
 }
 
 /// The session, if it is a live one of that user.

@@ -15,6 +15,7 @@ use crate::limits::DM_COUNT_MAX;
 use crate::store::Read;
 use crate::store::records::{ArchivedMessage, Channel, ChannelRef, UserRef, channel_kind, dm_policy};
 use crate::store::tables::{CHANNELS, DM_PAIRS, MESSAGES, USER_DMS};
+use crate::wire::json::shape::{Slot, shape};
 use crate::wire::json::{Array, Object};
 
 /// Opens the direct message with another user, or finds it.
@@ -78,17 +79,36 @@ pub fn last_message(read: Read<'_>, channel_id: ChannelId) -> Option<(MessageId,
     read.scan_rev(MESSAGES, channel_id).next().map(|((_, id), message)| (id, message))
 }
 
-/// `DMChannelResponse` as `viewer` sees it.
-pub fn write_dm(out: &mut Vec<u8>, read: Read<'_>, channel_id: ChannelId, recipient: UserId) {
-    let mut object = Object::new(out);
-    object.id("id", channel_id.0).str("type", "dm").str("channel_type", "dm");
-    write_dm_tail(&mut object, read, channel_id, recipient);
+shape! {
+    /// The other one of a direct message.
+    pub DMRecipient(read: Read<'_>, recipient: UserId) {
+        id: id = recipient.0,
+        username: str = view::username(read, recipient),
+    }
 }
 
-fn write_dm_tail(object: &mut Object<'_>, read: Read<'_>, channel_id: ChannelId, recipient: UserId) {
-    object.id("recipient_id", recipient.0);
-    object.object("recipient").id("id", recipient.0).str("username", view::username(read, recipient));
-    object.opt_id("last_message_id", last_message(read, channel_id).map(|(id, _)| id.0));
+shape! {
+    /// A direct message, whichever kind.
+    pub DMHead(channel_id: ChannelId) {
+        id: id = channel_id.0,
+        type: str = "dm",
+        channel_type: str = "dm",
+    }
+}
+
+shape! {
+    /// With whom, and up to which message.
+    pub DMTail(read: Read<'_>, channel_id: ChannelId, recipient: UserId) {
+        recipient_id: id = recipient.0,
+        recipient: (Slot::object(DMRecipient::SHAPE)) = |out: &mut Vec<u8>| DMRecipient::write(out, read, recipient),
+        last_message_id: opt_id = last_message(read, channel_id).map(|(id, _)| id.0),
+    }
+}
+
+shape! {
+    /// A direct message as one of the two sees it.
+    pub DMChannelResponse(read: Read<'_>, channel_id: ChannelId, recipient: UserId): DMHead(channel_id), DMTail(read, channel_id, recipient) {
+    }
 }
 
 /// The direct messages of a user, latest message first; those without one count by when they were opened.
@@ -104,18 +124,27 @@ pub fn write_dms(out: &mut Vec<u8>, read: Read<'_>, user_id: UserId) {
     channels.sort_unstable_by(|a, b| b.cmp(a));
     let mut list = Array::new(out);
     for (_, channel_id, recipient) in channels {
-        write_dm(list.item(), read, channel_id, recipient);
+        DMChannelResponse::write(list.item(), read, channel_id, recipient);
     }
 }
 
-/// `NotesChannelResponse`.
+/// The notes of a user.
 pub fn write_notes(out: &mut Vec<u8>, read: Read<'_>, channel_id: ChannelId) {
     let last = last_message(read, channel_id);
-    let mut object = Object::new(out);
-    object.id("id", channel_id.0).str("type", "notes").str("channel_type", "notes");
     let name = read.get(CHANNELS, channel_id).map_or(NOTES_NAME, |channel| channel.name.as_str());
-    object.str("name", name).opt_id("last_message_id", last.map(|(id, _)| id.0));
-    object.opt_time("last_message_at", last.map(|(_, message)| message.created_at.to_native()));
+    NotesChannelResponse::write(out, channel_id, name, last);
+}
+
+shape! {
+    /// Where a user writes to himself.
+    pub NotesChannelResponse(channel_id: ChannelId, name: &str, last: Option<(MessageId, &ArchivedMessage)>) {
+        id: id = channel_id.0,
+        type: str = "notes",
+        channel_type: str = "notes",
+        name: str = name,
+        last_message_id: opt_id = last.map(|(id, _)| id.0),
+        last_message_at: opt_time = last.map(|(_, message)| message.created_at.to_native()),
+    }
 }
 
 const NOTES_NAME: &str = "Personal Notes";
@@ -162,8 +191,8 @@ pub(in crate::domain) fn dm_open(
         let mut payload = Vec::new();
         {
             let mut object = Object::new(&mut payload);
-            object.id("id", channel_id.0).str("type", "dm").str("channel_type", "dm").null("server_id");
-            write_dm_tail(&mut object, machine.read(), channel_id, other);
+            DMHead::write_fields(&mut object, channel_id);
+            DMTail::write_fields(object.null("server_id"), machine.read(), channel_id, other);
         }
         let audience = Audience::user(user_id);
         machine.emit(Event::new(EventName::ChannelCreate, intent::NONE, audience, payload));

@@ -11,7 +11,7 @@ use crate::id::UserId;
 use crate::store::Read;
 use crate::store::records::{ArchivedPresence, Presence, account, status};
 use crate::store::tables::{PRESENCES, USERS};
-use crate::wire::json::Object;
+use crate::wire::json::shape::{Slot, shape};
 
 /// What the acting user stores as his presence, over REST or the gateway.
 #[derive(Clone, Debug, Default, PartialEq, Archive, Deserialize, Serialize)]
@@ -124,11 +124,18 @@ pub fn write_presence(
     let shown = shown(read, viewer, target, live, moment);
     let custom = read.get(PRESENCES, target).filter(|_| viewer == target || shown != status::OFFLINE);
     let last_seen = last_seen(read, viewer, target, live, shown, moment.now.steady_ms);
-    let mut object = Object::new(out);
-    object.id("user_id", target.0).str("status", status::text(shown));
-    object.opt_str("custom_status", custom.and_then(|presence| presence.custom_status.as_deref()));
-    object.opt_str("custom_emoji", custom.and_then(|presence| presence.custom_emoji.as_deref()));
-    object.opt_time("last_seen", last_seen.map(|at| moment.now.offset().shown(at)));
+    PresenceResponse::write(out, target, shown, custom, last_seen.map(|at| moment.now.offset().shown(at)));
+}
+
+shape! {
+    /// Whether somebody is there, and what he says of it.
+    pub PresenceResponse(target: UserId, shown: u8, custom: Option<&ArchivedPresence>, last_seen: Option<u64>) {
+        user_id: id = target.0,
+        status: (Slot::word(status::WORDS)) = status::text(shown),
+        custom_status: opt_str = custom.and_then(|presence| presence.custom_status.as_deref()),
+        custom_emoji: opt_str = custom.and_then(|presence| presence.custom_emoji.as_deref()),
+        last_seen: opt_time = last_seen,
+    }
 }
 
 /// Replies whether anything was stored.

@@ -8,13 +8,14 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Event, EventName, intent};
 use crate::domain::machine::Machine;
-use crate::domain::view;
+use crate::domain::view::{self, PresenceStatus};
 use crate::id::UserId;
 use crate::limits::RELATIONSHIP_COUNT_MAX;
 use crate::store::Read;
-use crate::store::records::{ArchivedRelationship, Relationship, relation, status};
+use crate::store::records::{ArchivedRelationship, Relationship, relation};
 use crate::store::tables::RELATIONSHIPS;
 use crate::wire::json::Object;
+use crate::wire::json::shape::{Slot, shape};
 
 /// The acting user asks another to be friends; if that one has asked before, they are friends at once.
 #[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
@@ -79,27 +80,35 @@ pub fn friends(read: Read<'_>, user_id: UserId) -> impl Iterator<Item = UserId> 
 /// `RelationshipResponse` as `user_id` sees `other`.
 pub fn write_relationship(out: &mut Vec<u8>, read: Read<'_>, user_id: UserId, other: UserId) -> Result<()> {
     let relationship = read.get(RELATIONSHIPS, (user_id, other)).ok_or(Refusal::RelationshipNotFound)?;
-    let mut object = Object::new(out);
-    object.id("user_id", other.0).str("status", relation::text(relationship.kind));
-    object.time("created_at", relationship.created_at.to_native());
+    RelationshipResponse::write(out, other, relationship);
     Ok(())
 }
 
-/// `DetailedRelationshipInfo`; `shown` is the [`status`] code of the other as visible to the caller.
-pub fn write_detailed(
-    out: &mut Vec<u8>,
-    read: Read<'_>,
-    other: UserId,
-    relationship: &ArchivedRelationship,
-    shown: u8,
-) {
-    let mut object = Object::new(out);
-    object.id("user_id", other.0).str("username", view::username(read, other));
-    view::write_avatar_url(object.key("avatar_url"), other);
-    object.str("status", relation::text(relationship.kind));
-    object.object("presence").str("status", status::text(shown));
-    let message = relationship.message.as_deref().filter(|_| relationship.kind == relation::PENDING_INCOMING);
-    object.opt_str("message", message).time("created_at", relationship.created_at.to_native());
+shape! {
+    /// How one user stands to another.
+    pub RelationshipResponse(other: UserId, relationship: &ArchivedRelationship) {
+        user_id: id = other.0,
+        status: (Slot::word(relation::WORDS)) = relation::text(relationship.kind),
+        created_at: time = relationship.created_at.to_native(),
+    }
+}
+
+/// What came with a request to become friends, as long as it is one.
+fn request_message(relationship: &ArchivedRelationship) -> Option<&str> {
+    relationship.message.as_deref().filter(|_| relationship.kind == relation::PENDING_INCOMING)
+}
+
+shape! {
+    /// One of a user's relationships; `shown` is the [`status`](crate::store::records::status) code of the other as visible to him.
+    pub DetailedRelationshipInfo(read: Read<'_>, other: UserId, relationship: &ArchivedRelationship, shown: u8) {
+        user_id: id = other.0,
+        username: str = view::username(read, other),
+        avatar_url: (Slot::str) = view::avatar_url(other),
+        status: (Slot::word(relation::WORDS)) = relation::text(relationship.kind),
+        presence: (Slot::object(PresenceStatus::SHAPE)) = |out: &mut Vec<u8>| PresenceStatus::write(out, shown),
+        message: opt_str = request_message(relationship),
+        created_at: time = relationship.created_at.to_native(),
+    }
 }
 
 /// The other side of a new relationship: somebody else who exists.

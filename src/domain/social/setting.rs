@@ -12,6 +12,7 @@ use crate::store::Read;
 use crate::store::records::{ArchivedSetting, Messaging, Setting, dm_policy};
 use crate::store::tables::{MESSAGING, SETTINGS};
 use crate::wire::json::Object;
+use crate::wire::json::shape::{Kind, Slot, shape};
 
 /// Sets client settings of the acting user, all or none. Keys and values are within their limits.
 #[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
@@ -61,40 +62,55 @@ fn default_messaging() -> Messaging {
     }
 }
 
-/// `SettingResponse`.
-pub fn write_setting(out: &mut Vec<u8>, key: &str, setting: &ArchivedSetting) {
-    let mut object = Object::new(out);
-    object.str("key", key).str("value", &setting.value);
-    object.time("created_at", setting.created_at.to_native());
-    object.time("updated_at", setting.updated_at.to_native());
+shape! {
+    /// A setting that a client has stored.
+    pub SettingResponse(key: &str, setting: &ArchivedSetting) {
+        key: str = key,
+        value: str = &setting.value,
+        created_at: time = setting.created_at.to_native(),
+        updated_at: time = setting.updated_at.to_native(),
+    }
 }
 
-/// `SettingsResponse`.
-pub fn write_settings(out: &mut Vec<u8>, read: Read<'_>, user_id: UserId) {
-    let mut count = 0;
-    let mut object = Object::new(out);
-    {
-        let mut settings = object.object("settings");
+/// Appends the settings of a user; how many they are goes to `count`.
+fn settings<'a>(read: Read<'a>, user_id: UserId, count: &'a mut u64) -> impl FnOnce(&mut Vec<u8>) + 'a {
+    move |out| {
+        let mut settings = Object::new(out);
         for ((_, key), setting) in read.scan(SETTINGS, user_id).take(SETTING_COUNT_MAX) {
             crate::wire::json::write_str(settings.dynamic_key(&key), &setting.value);
-            count += 1;
+            *count += 1;
         }
     }
-    object.u64("count", count).u64("limit", SETTING_COUNT_MAX as u64);
 }
 
-/// `MessagingSettingsResponse`.
-pub fn write_messaging(out: &mut Vec<u8>, user_id: UserId, messaging: &Messaging) {
-    let mut object = Object::new(out);
-    object.id("user_id", user_id.0);
-    object.bool("read_receipts_enabled", messaging.read_receipts_enabled);
-    object.bool("typing_indicators_enabled", messaging.typing_indicators_enabled);
-    object.bool("compact_messages_enabled", messaging.compact_messages_enabled);
-    object.str("allow_dms_from", dm_policy::text(messaging.allow_dms_from));
-    object.bool("auto_create_dms", messaging.auto_create_dms);
-    object.opt_u64("max_message_length", messaging.max_message_length);
-    object.opt_u64("max_attachment_size", messaging.max_attachment_size);
-    object.opt_u64("max_attachments_per_message", messaging.max_attachments_per_message);
+/// All settings of a user.
+pub fn write_settings(out: &mut Vec<u8>, read: Read<'_>, user_id: UserId) {
+    SettingsResponse::write(out, read, user_id, &mut 0);
+}
+
+shape! {
+    /// All settings that a client has stored.
+    pub SettingsResponse(read: Read<'_>, user_id: UserId, count: &mut u64) {
+        settings: (Slot::map(&Kind::Text)) = settings(read, user_id, count),
+        count: u64 = *count,
+        /// How many there may be.
+        limit: u64 = SETTING_COUNT_MAX as u64,
+    }
+}
+
+shape! {
+    /// How a user wants to write and to be written to.
+    pub MessagingSettingsResponse(user_id: UserId, messaging: &Messaging) {
+        user_id: id = user_id.0,
+        read_receipts_enabled: bool = messaging.read_receipts_enabled,
+        typing_indicators_enabled: bool = messaging.typing_indicators_enabled,
+        compact_messages_enabled: bool = messaging.compact_messages_enabled,
+        allow_dms_from: (Slot::word(dm_policy::WORDS)) = dm_policy::text(messaging.allow_dms_from),
+        auto_create_dms: bool = messaging.auto_create_dms,
+        max_message_length: opt_u64 = messaging.max_message_length,
+        max_attachment_size: opt_u64 = messaging.max_attachment_size,
+        max_attachments_per_message: opt_u64 = messaging.max_attachments_per_message,
+    }
 }
 
 pub(in crate::domain) fn settings_put(

@@ -24,6 +24,12 @@ pub struct Field {
     pub slot: Slot,
 }
 
+impl Field {
+    pub const fn new(name: &'static str, doc: &'static str, slot: Slot) -> Field {
+        Field { name, doc, slot }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct Slot {
     pub kind: Kind,
@@ -159,12 +165,12 @@ impl Slot {
 
 /// Declares an object that is written: its description, and `write`, which appends it.
 ///
-/// `Name(arguments): Head(arguments) { field: slot = value, … }`. A slot is called like the method of
+/// `Name(arguments): Head(arguments), … { field: slot = value, … }`. A slot is called like the method of
 /// [`Object`](super::Object) that writes it (`id`, `opt_str`, `time`, …), or is a [`Slot`] in parentheses: then the
-/// value is what appends it, or does not (`FnOnce(&mut Vec<u8>)`, or an `Option` of one).
+/// value is a text, or what appends it (`FnOnce(&mut Vec<u8>)`) or may not (an `Option` of one).
 macro_rules! shape {
     ($(#[doc = $doc:literal])+ $vis:vis $shape:ident ($($arg:ident: $type:ty),* $(,)?)
-        $(: $head:ident ($($given:expr),*))? {
+        $(: $($head:ident ($($given:expr),*)),+)? {
         $($(#[doc = $about:literal])* $field:ident: $slot:tt = $value:expr,)*
     }) => {
         $(#[doc = $doc])+
@@ -175,12 +181,12 @@ macro_rules! shape {
             $vis const SHAPE: &'static $crate::wire::json::shape::Shape = &$crate::wire::json::shape::Shape {
                 name: stringify!($shape),
                 doc: concat!($($doc),+),
-                heads: &[$($head::SHAPE)?],
-                fields: &[$($crate::wire::json::shape::Field {
-                    name: stringify!($field),
-                    doc: concat!($($about),*),
-                    slot: $crate::wire::json::shape::shape!(@slot $slot),
-                }),*],
+                heads: &[$($($head::SHAPE),+)?],
+                fields: &[$($crate::wire::json::shape::Field::new(
+                    stringify!($field),
+                    concat!($($about),*),
+                    $crate::wire::json::shape::shape!(@slot $slot),
+                )),*],
             };
 
             $vis fn write(out: &mut Vec<u8>, $($arg: $type),*) {
@@ -189,7 +195,7 @@ macro_rules! shape {
 
             /// Its fields alone, in an object that may go on.
             $vis fn write_fields(object: &mut $crate::wire::json::Object<'_>, $($arg: $type),*) {
-                $($head::write_fields(object, $($given),*);)?
+                $($($head::write_fields(object, $($given),*);)+)?
                 $($crate::wire::json::shape::shape!(@write object, $field, $slot, $value);)*
             }
         }
@@ -213,6 +219,12 @@ pub trait Append {
 impl<F: FnOnce(&mut Vec<u8>)> Append for F {
     fn append(self, object: &mut Object<'_>, field: &str) {
         self(object.key(field));
+    }
+}
+
+impl Append for &str {
+    fn append(self, object: &mut Object<'_>, field: &str) {
+        object.str(field, self);
     }
 }
 
