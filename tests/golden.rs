@@ -21,7 +21,7 @@ use plexichat::id::{ChannelId, MessageId, RoleId, ServerId, UserId};
 use plexichat::observe::{Registry, encode};
 use plexichat::store::records::*;
 use plexichat::store::tables::ROWS;
-use plexichat::store::{Record, encode_record};
+use plexichat::store::{Record, decode_record, earlier, encode_record};
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden")).join(name)
@@ -161,7 +161,7 @@ fn every_stored_code() {
         line!(out, "{code:>3} {name}");
     }
     type Text = fn(u8) -> &'static str;
-    let tables: [(&str, Text); 7] = [
+    let tables: [(&str, Text); 8] = [
         ("accounts", account::text),
         ("tiers", tier::text),
         ("badges", badge::text),
@@ -169,6 +169,7 @@ fn every_stored_code() {
         ("statuses", status::text),
         ("direct messages from", dm_policy::text),
         ("channel kinds", channel_kind::text),
+        ("picture formats", picture::text),
     ];
     for (name, text) in tables {
         line!(out, "\n# {name}");
@@ -181,7 +182,7 @@ fn every_stored_code() {
 
 // ----------------------------------------------------------------------------------------- records
 
-/// One line per record, and what the committed line of the same record says today.
+/// One line per record and version, and what the committed line of the same record says today.
 struct Records {
     golden: Vec<(String, Vec<u8>)>,
     out: String,
@@ -193,27 +194,57 @@ impl Records {
     where
         V: Record + Debug + PartialEq + for<'a> From<&'a V::Archived>,
     {
+        let name = self.name_of::<V>();
+        self.lines(&name, &record, &[]);
+        self.names.push(name);
+    }
+
+    /// A record that has changed: what becomes of each earlier version, the first version first.
+    fn example_of_versions<V>(&mut self, record: V, earlier: &[V])
+    where
+        V: Record + Debug + PartialEq + for<'a> From<&'a V::Archived>,
+    {
+        let name = self.name_of::<V>();
+        assert_eq!(earlier.len() + 1, usize::from(V::VERSION), "{name}: every version has its example");
+        self.lines(&name, &record, earlier);
+        self.names.push(name);
+    }
+
+    fn name_of<V>(&self) -> String {
         let full = std::any::type_name::<V>();
-        let name = full.rsplit("::").next().unwrap_or(full).to_string();
-        let bytes = encode_record(&record, Vec::new());
+        full.rsplit("::").next().unwrap_or(full).to_string()
+    }
+
+    fn lines<V>(&mut self, name: &str, record: &V, earlier: &[V])
+    where
+        V: Record + Debug + PartialEq + for<'a> From<&'a V::Archived>,
+    {
+        for (version, want) in (1..).zip(earlier) {
+            let old = format!("{name}.{version}");
+            let known = self.golden.iter().find(|(known, _)| *known == old);
+            let (_, stored) = known.unwrap_or_else(|| panic!("{old}: keep the line of that version"));
+            assert_eq!(stored[0], version, "{old}");
+            assert_eq!(decode_record::<V>(stored).as_ref(), Some(want), "{old} means something else now");
+            let hex: String = stored.iter().map(|byte| format!("{byte:02x}")).collect();
+            line!(self.out, "{old:<14} {hex}");
+        }
+        let bytes = encode_record(record, Vec::new());
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         line!(self.out, "{name:<14} {hex}");
-        if let Some((_, stored)) = self.golden.iter().find(|(known, _)| *known == name) {
-            let (version, rest) = stored.split_first().expect("a value begins with its version");
+        let updating = std::env::var_os("UPDATE_GOLDEN").is_some();
+        if let Some((_, stored)) = self.golden.iter().find(|(known, _)| known == name && !updating) {
             assert_eq!(
-                *version,
+                stored[0],
                 V::VERSION,
-                "{name}: write a migration, keep the old line under its version"
+                "{name}: say in earlier.rs what becomes of it, keep the old line as {name}.{}",
+                stored[0]
             );
-            let archived = rkyv::access::<V::Archived, rkyv::rancor::Error>(rest)
-                .unwrap_or_else(|error| panic!("{name}: bytes of stores that exist cannot be read: {error}"));
             assert_eq!(
-                V::from(archived),
-                record,
+                decode_record::<V>(stored).as_ref(),
+                Some(record),
                 "{name}: bytes of stores that exist mean something else now"
             );
         }
-        self.names.push(name);
     }
 }
 
@@ -239,14 +270,13 @@ fn some(text: &str) -> Option<String> {
 
 #[test]
 fn one_example_of_every_record() {
-    // While the files are written anew, the old bytes may differ.
-    let updating = std::env::var_os("UPDATE_GOLDEN").is_some();
-    let golden = if updating { Vec::new() } else { golden_records() };
-    let mut records = Records { golden, out: String::new(), names: Vec::new() };
+    let mut records = Records { golden: golden_records(), out: String::new(), names: Vec::new() };
     account_examples(&mut records);
     server_examples(&mut records);
     message_examples(&mut records);
     assert_eq!(records.names, NAMES, "every record has its example, in order");
+    let line_count = records.out.lines().count();
+    assert_eq!(line_count, NAMES.len() + earlier::NAMES.len(), "every earlier version has its line");
     check("records.txt", &records.out);
 }
 
@@ -256,7 +286,7 @@ fn account_examples(records: &mut Records) {
     records.example(UserRef { id: UserId(number(2)) });
     records.example(ChannelRef { id: ChannelId(number(3)) });
     records.example(MessageRef { id: MessageId(number(4)) });
-    records.example(User {
+    let user = User {
         username: "ada".into(),
         email: "ada.lovelace@example.com".into(),
         created_at: AT,
@@ -266,7 +296,11 @@ fn account_examples(records: &mut Records) {
         tier: tier::PREMIUM,
         state: account::FROZEN,
         deletion_at: Some(AT + 1),
-    });
+        avatar: None,
+    };
+    let pictured = User { avatar: Some(Box::new(picture())), ..user.clone() };
+    records.example_of_versions(pictured, &[user]);
+    records.example(picture());
     records.example(Credential {
         phc: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into(),
         failures: 3,
@@ -306,17 +340,35 @@ fn account_examples(records: &mut Records) {
     });
 }
 
+fn picture() -> Picture {
+    let hash = std::array::from_fn(|index| 0x80 + index as u8);
+    Picture { hash, format: picture::GIF, animated: true }
+}
+
+fn attachment() -> Attachment {
+    Attachment {
+        id: number(16),
+        filename: "Grundriß.pdf".into(),
+        content_type: "application/pdf".into(),
+        size: 1 << 20,
+        file: "0123456789abcdef.pdf".into(),
+        hash: std::array::from_fn(|index| 0x40 + index as u8),
+    }
+}
+
 fn server_examples(records: &mut Records) {
-    records.example(Server {
+    let server = Server {
         name: "Analytical Society".into(),
         description: some("engines"),
-        icon_url: None,
+        icon: None,
         owner_id: UserId(number(2)),
         member_count: 300,
         default_channel_id: Some(ChannelId(number(3))),
         everyone_role_id: RoleId(number(5)),
         created_at: AT,
-    });
+    };
+    let pictured = Server { icon: Some(Box::new(picture())), ..server.clone() };
+    records.example_of_versions(pictured, &[server]);
     records.example(Member {
         nickname: some("Countess"),
         joined_at: AT,
@@ -381,7 +433,7 @@ fn server_examples(records: &mut Records) {
 }
 
 fn message_examples(records: &mut Records) {
-    records.example(Message {
+    let message = Message {
         author_id: UserId(number(2)),
         content: "Grüße, a somewhat longer text 😀".into(),
         created_at: AT,
@@ -390,7 +442,12 @@ fn message_examples(records: &mut Records) {
         embeds: "[{\"title\":\"t\"}]".into(),
         pin: number(13),
         reacted: true,
-    });
+        attachments: Vec::new(),
+        poll: 0,
+    };
+    let full = Message { attachments: vec![attachment()], poll: number(15), ..message.clone() };
+    records.example_of_versions(full, &[message]);
+    records.example(attachment());
     let entry = |emoji: &str, index| ReactionEntry { emoji: emoji.into(), index, count: 2 };
     records
         .example(ReactionSet { entries: vec![entry("👍", 0), entry("👩\u{200d}👩\u{200d}👧", 3)] });

@@ -125,7 +125,11 @@ impl State {
 
     /// The state after the last batch this core has processed.
     pub fn snapshot(&self) -> Rc<Snapshot> {
-        self.snapshot.borrow().clone()
+        let mut snapshot = self.snapshot.borrow_mut();
+        if let Some(unused) = Rc::get_mut(&mut snapshot) {
+            unused.trim();
+        }
+        snapshot.clone()
     }
 
     pub fn set_snapshot(&self, snapshot: Snapshot) {

@@ -5,6 +5,7 @@
 //! one thread writes, any thread reads through a [`Snapshot`].
 
 mod backup;
+pub mod earlier;
 mod files;
 mod image;
 pub mod key;
@@ -18,6 +19,7 @@ mod sum;
 mod synced;
 mod table;
 pub mod tables;
+mod upgrade;
 mod verify;
 mod walk;
 
@@ -40,7 +42,9 @@ use space::{Pin, RESERVE};
 use start::lock;
 use synced::Synced;
 use table::Databases;
-pub use table::{Read, Record, Scan, Snapshot, Table, Tx, WriteError, encode_record, take_damage};
+pub use table::{
+    Read, Record, Scan, Snapshot, Table, Tx, WriteError, decode_record, encode_record, take_damage,
+};
 use tables::{META, ROWS, TABLE_COUNT};
 pub use verify::{Verified, verify};
 
@@ -363,6 +367,22 @@ pub(crate) mod tests {
         };
         let error = Store::open(&options).err().unwrap().to_string();
         assert!(error.contains("has format 2"), "{error}");
+    }
+
+    #[test]
+    fn a_value_is_not_read_as_one_of_another_version() {
+        let (_folder, store) = temporary(1 << 24);
+        let mut tx = store.begin().unwrap();
+        tx.put(tables::USERS, crate::id::UserId(1), &records::User::default());
+        tx.commit().unwrap();
+        let snapshot = store.snapshot();
+        let (key, value) = snapshot.read().raw(tables::USERS.index).next().unwrap();
+        let check = |value: &[u8]| (ROWS[tables::USERS.index].check)(key, value);
+        assert_eq!(check(value), Ok(true));
+        for first in (0..=u8::MAX).filter(|first| *first != value[0] && first & 0x80 != 0) {
+            let other = [&[first], &value[1..]].concat();
+            assert!(check(&other).is_err(), "{first:#x}");
+        }
     }
 
     #[test]

@@ -2,14 +2,18 @@
 //!
 //! Times are milliseconds since 1970: by the wall clock where they say what was, in steady time (see
 //! `domain::time`) where something is measured from or until them. Enumerations are numbers that are never reused. A
-//! change of a struct is a new version (see [`Record`](super::Record)); `tests/golden/records.txt` holds one encoded
-//! example of each.
+//! change of a struct is a new version: `v 2 from 1 User1` says what the one before is called in `earlier.rs`;
+//! `tests/golden/records.txt` holds one encoded example of each version.
 
+use super::earlier::{Message1, Server1, User1};
 use super::table::Record;
+use super::upgrade::upgrade;
 use crate::id::{ChannelId, MessageId, RoleId, ServerId, UserId};
 
 macro_rules! records {
-    ($($(#[$doc:meta])* $name:ident v $version:literal { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {
+    ($($(#[$doc:meta])* $name:ident v $version:literal $(from $($old_version:literal $old:ident)+)? {
+        $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
+    })*) => {
         $(
             $(#[$doc])*
             #[derive(Clone, Debug, Default, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -17,6 +21,14 @@ macro_rules! records {
 
             impl Record for $name {
                 const VERSION: u8 = $version;
+                $(
+                    fn upgrade(version: u8, body: &[u8]) -> Option<$name> {
+                        match version {
+                            $($old_version => upgrade::<$old, $name>(body),)+
+                            _ => None,
+                        }
+                    }
+                )?
             }
 
             impl From<&rkyv::Archived<$name>> for $name {
@@ -31,6 +43,7 @@ macro_rules! records {
         pub const NAMES: &[&str] = &[$(stringify!($name)),*];
     };
 }
+pub(super) use records;
 
 records! {
     /// Present or not; there is nothing more to say.
@@ -43,7 +56,7 @@ records! {
     ChannelRef v 1 { id: ChannelId, }
     MessageRef v 1 { id: MessageId, }
 
-    User v 1 {
+    User v 2 from 1 User1 {
         username: String,
         email: String,
         created_at: u64,
@@ -57,6 +70,18 @@ records! {
         state: u8,
         /// When a frozen account is purged, in steady time.
         deletion_at: Option<u64>,
+        /// Boxed: it costs five bytes where there is none.
+        avatar: Option<Box<Picture>>,
+    }
+
+    /// An avatar or an icon that was uploaded.
+    Picture v 1 {
+        /// SHA-256 of the stored file: its name and its ETag.
+        hash: [u8; 32],
+        /// A [`picture`] code.
+        format: u8,
+        /// Whether it has more than one frame.
+        animated: bool,
     }
 
     Credential v 1 {
@@ -113,10 +138,10 @@ records! {
         rest_at: u64,
     }
 
-    Server v 1 {
+    Server v 2 from 1 Server1 {
         name: String,
         description: Option<String>,
-        icon_url: Option<String>,
+        icon: Option<Box<Picture>>,
         owner_id: UserId,
         member_count: u64,
         default_channel_id: Option<ChannelId>,
@@ -211,7 +236,7 @@ records! {
         created_at: u64,
     }
 
-    Message v 1 {
+    Message v 2 from 1 Message1 {
         author_id: UserId,
         content: String,
         created_at: u64,
@@ -223,6 +248,24 @@ records! {
         pin: u64,
         /// Whether `REACTION_SETS` has an entry.
         reacted: bool,
+        /// In the order given.
+        attachments: Vec<Attachment>,
+        /// Id of its poll; 0 = none.
+        poll: u64,
+    }
+
+    /// A file that a message shows, as it was when it was sent.
+    Attachment v 1 {
+        id: u64,
+        /// As the uploader called it, without folders.
+        filename: String,
+        content_type: String,
+        /// Bytes.
+        size: u64,
+        /// The last part of its URL: 16 hexadecimal digits and an extension.
+        file: String,
+        /// SHA-256 of the file.
+        hash: [u8; 32],
     }
 
     ReactionSet v 1 {
@@ -290,6 +333,8 @@ codes! {
     status { ONLINE = 0 "online"; IDLE = 1 "idle"; DND = 2 "dnd"; INVISIBLE = 3 "invisible"; OFFLINE = 4 "offline"; }
     /// Who may open a direct message.
     dm_policy { EVERYONE = 0 "everyone"; FRIENDS = 1 "friends"; NONE = 2 "none"; }
+    /// Format of a picture, as its media type.
+    picture { JPEG = 1 "image/jpeg"; PNG = 2 "image/png"; GIF = 3 "image/gif"; WEBP = 4 "image/webp"; }
     /// Kind of a channel.
     channel_kind {
         TEXT = 0 "text"; VOICE = 1 "voice"; CATEGORY = 2 "category"; ANNOUNCEMENT = 3 "announcement";

@@ -1,8 +1,9 @@
 //! Typed tables over LMDB: snapshots to read from, one transaction to write to.
 //!
 //! A value is `[version | CHECKED][checksum][rkyv bytes]` and is read in place. The checksum (CRC-32C) covers table,
-//! key and bytes and is compared at every read: a few instructions for every eight bytes. Values of earlier versions
-//! are `[version][rkyv bytes]`; they are validated at every read instead, and stay as they are until they are written.
+//! version, key and bytes and is compared at every read: a few instructions for every eight bytes. The first release
+//! wrote `[version][rkyv bytes]`; such values are validated at every read instead. Records of earlier versions are
+//! upgraded at every read (see `upgrade.rs`). Both stay as they are until they are written.
 //!
 //! A record that fails counts as absent, is logged by table and key, and is noted for the thread
 //! ([`take_damage`]): who asked gets an error instead of an answer, and the writer keeps nothing of a command that
@@ -25,6 +26,7 @@ use super::key::key_text;
 use super::key::{ByteOrder, Key, KeyBuf, encode, is_key, prefix_end};
 use super::space::Budget;
 use super::tables::{ROWS, TABLE_COUNT};
+use super::upgrade::Upgraded;
 
 pub(super) type Databases = [Database<'static, Bytes, Bytes, ByteOrder>; TABLE_COUNT];
 
@@ -32,10 +34,10 @@ pub(super) type Databases = [Database<'static, Bytes, Bytes, ByteOrder>; TABLE_C
 const CHECKED: u8 = 0x80;
 const SUM_LEN: usize = 4;
 
-/// A struct that is stored as a value. `VERSION` is the first byte of the value, at most 127.
+/// A struct that is stored as a value. `VERSION` is the first byte of the value, 1 to 127.
 ///
-/// A record that changes gets the next version, its old form moves to `migrations`, and opening an older store
-/// rewrites it once; so everything that reads sees the current version only.
+/// A record that changes gets the next version, and its old form moves to `earlier.rs`. Everything that reads sees the
+/// newest version only, everything is written at the newest.
 pub trait Record:
     rkyv::Archive<
         Archived: 'static
@@ -44,6 +46,15 @@ pub trait Record:
     > + for<'a> rkyv::Serialize<HighSerializer<Vec<u8>, ArenaHandle<'a>, rancor::Error>>
 {
     const VERSION: u8;
+
+    /// Reads the body of an earlier version; `None` when it is none.
+    fn upgrade(version: u8, body: &[u8]) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        let _ = (version, body);
+        None
+    }
 }
 
 /// One named table: keys of type `K`, records of type `V`. Rows are in `tables.rs`.
@@ -69,7 +80,9 @@ pub(super) const fn seed(name: &str) -> u32 {
     hash
 }
 
-fn checksum(seed: u32, key: &[u8], body: &[u8]) -> u32 {
+/// The sum of a value of this version. Its body is not to be read as another's, so the version is in it too.
+fn checksum(seed: u32, version: u8, key: &[u8], body: &[u8]) -> u32 {
+    let seed = seed.wrapping_add(u32::from(version) - 1);
     crc32c::crc32c_append(crc32c::crc32c_append(seed, key), body)
 }
 
@@ -93,7 +106,7 @@ fn encode_checked<V: Record>(seed: u32, key: &[u8], record: &V, mut out: Vec<u8>
     out.clear();
     out.extend_from_slice(&[V::VERSION | CHECKED, 0, 0, 0, 0]);
     let mut out = append(record, out);
-    let sum = checksum(seed, key, &out[1 + SUM_LEN..]);
+    let sum = checksum(seed, V::VERSION, key, &out[1 + SUM_LEN..]);
     out[1..=SUM_LEN].copy_from_slice(&sum.to_le_bytes());
     out
 }
@@ -103,11 +116,11 @@ fn append<V: Record>(record: &V, out: Vec<u8>) -> Vec<u8> {
         .expect("records hold nothing that cannot be archived")
 }
 
-/// Reads a record in place; `None` when the bytes are not what was written.
+/// Reads a record of the newest version in place; `None` when it is of another, or not what was written.
 fn access<'a, V: Record>(seed: u32, key: &[u8], value: &'a [u8]) -> Option<&'a V::Archived> {
     match value {
         [version, a, b, c, d, body @ ..] if *version == V::VERSION | CHECKED => {
-            if checksum(seed, key, body) != u32::from_le_bytes([*a, *b, *c, *d]) {
+            if checksum(seed, V::VERSION, key, body) != u32::from_le_bytes([*a, *b, *c, *d]) {
                 return None;
             }
             if cfg!(debug_assertions) {
@@ -122,33 +135,75 @@ fn access<'a, V: Record>(seed: u32, key: &[u8], value: &'a [u8]) -> Option<&'a V
     }
 }
 
+/// Reads a record of an earlier version as the newest; `None` when it is none, or not what was written.
+#[cold]
+fn access_earlier<'a, V: Record>(
+    seed: u32,
+    key: &[u8],
+    value: &[u8],
+    upgraded: &'a Upgraded,
+) -> Option<&'a V::Archived> {
+    let frame = Frame::open(seed, key, value).ok()?;
+    let record = V::upgrade(frame.version, frame.body)?;
+    validate::<V>(upgraded.keep(append(&record, Vec::new())))
+}
+
 fn validate<V: Record>(body: &[u8]) -> Option<&V::Archived> {
     rkyv::access::<V::Archived, rancor::Error>(body).ok()
 }
+
+/// A value of any version, apart.
+struct Frame<'a> {
+    version: u8,
+    /// Whether a checksum says that the body is what was written.
+    checked: bool,
+    body: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    fn open(seed: u32, key: &[u8], value: &'a [u8]) -> Result<Frame<'a>, &'static str> {
+        let frame = Frame::split(value).ok_or(UNKNOWN)?;
+        if !frame.checked {
+            return Ok(frame);
+        }
+        let sum = value[1..].first_chunk().expect("a value that was split has its sum");
+        match checksum(seed, frame.version, key, frame.body) == u32::from_le_bytes(*sum) {
+            true => Ok(frame),
+            false => Err("its checksum is wrong"),
+        }
+    }
+
+    fn split(value: &'a [u8]) -> Option<Frame<'a>> {
+        let (first, rest) = value.split_first()?;
+        let (version, checked) = (first & !CHECKED, first & CHECKED != 0);
+        let body = if checked { rest.get(SUM_LEN..)? } else { rest };
+        (version != 0).then_some(Frame { version, checked, body })
+    }
+}
+
+const UNKNOWN: &str = "it begins with no version that is known";
 
 /// Whether bytes from outside are a record of a table; true when a checksum says so.
 pub(super) fn check<K: Key, V: Record>(seed: u32, key: &[u8], value: &[u8]) -> Result<bool, &'static str> {
     if !is_key::<K>(key) {
         return Err("the key is none of this table");
     }
-    let (body, checked) = match value {
-        [version, a, b, c, d, body @ ..] if *version == V::VERSION | CHECKED => {
-            if checksum(seed, key, body) != u32::from_le_bytes([*a, *b, *c, *d]) {
-                return Err("its checksum is wrong");
-            }
-            (body, true)
-        }
-        [version, body @ ..] if *version == V::VERSION => (body, false),
-        _ => return Err("it begins with no version that is known"),
+    let frame = Frame::open(seed, key, value)?;
+    let valid = match frame.version {
+        version if version > V::VERSION => return Err(UNKNOWN),
+        version if version == V::VERSION => validate::<V>(frame.body).is_some(),
+        version => V::upgrade(version, frame.body).is_some(),
     };
-    validate::<V>(body).map(|_| checked).ok_or("it is no record of this table")
+    if valid { Ok(frame.checked) } else { Err("it is no record of this table") }
 }
 
-/// A record out of bytes from outside, whose checksum was looked at before.
-pub(super) fn decode<V: Record + for<'a> From<&'a V::Archived>>(value: &[u8]) -> Option<V> {
-    let (version, rest) = value.split_first()?;
-    let body = if version & CHECKED == 0 { rest } else { rest.get(SUM_LEN..)? };
-    validate::<V>(body).map(V::from)
+/// A record of any version out of bytes from outside, whose checksum was looked at before.
+pub fn decode_record<V: Record + for<'a> From<&'a V::Archived>>(value: &[u8]) -> Option<V> {
+    let frame = Frame::split(value)?;
+    if frame.version == V::VERSION {
+        return validate::<V>(frame.body).map(V::from);
+    }
+    V::upgrade(frame.version, frame.body)
 }
 
 thread_local! {
@@ -188,18 +243,32 @@ fn unreadable(error: heed::Error) -> ! {
     );
 }
 
+/// The tables as one snapshot or transaction sees them.
+struct Tables {
+    databases: Databases,
+    upgraded: Upgraded,
+}
+
+impl Tables {
+    fn new(databases: Databases) -> Tables {
+        Tables { databases, upgraded: Upgraded::default() }
+    }
+}
+
 /// What can be read at one moment. Copy it freely; it lives as long as its snapshot or transaction.
 #[derive(Clone, Copy)]
 pub struct Read<'a> {
     tx: &'a RoTxn<'a, WithoutTls>,
-    databases: &'a Databases,
+    tables: &'a Tables,
 }
 
 impl<'a> Read<'a> {
     pub fn get<K: Key, V: Record>(self, table: Table<K, V>, key: K) -> Option<&'a V::Archived> {
         let key = encode(key);
-        let value = self.databases[table.index].get(self.tx, &key).unwrap_or_else(|e| unreadable(e))?;
-        let record = access::<V>(table.seed, &key, value);
+        let value =
+            self.tables.databases[table.index].get(self.tx, &key).unwrap_or_else(|e| unreadable(e))?;
+        let record = access::<V>(table.seed, &key, value)
+            .or_else(|| access_earlier::<V>(table.seed, &key, value, &self.tables.upgraded));
         if record.is_none() {
             damaged(table.index, &key);
         }
@@ -207,7 +276,8 @@ impl<'a> Read<'a> {
     }
 
     pub fn contains<K: Key, V>(self, table: Table<K, V>, key: K) -> bool {
-        let value = self.databases[table.index].get(self.tx, &encode(key)).unwrap_or_else(|e| unreadable(e));
+        let value =
+            self.tables.databases[table.index].get(self.tx, &encode(key)).unwrap_or_else(|e| unreadable(e));
         value.is_some()
     }
 
@@ -230,7 +300,7 @@ impl<'a> Read<'a> {
             Some(start) if end.as_ref().is_none_or(|end| start < *end) => {
                 self.forward(table, Bound::Included(&start), end)
             }
-            _ => Scan::new(table, Walk::Empty),
+            _ => self.walk(table, Walk::Empty),
         }
     }
 
@@ -252,43 +322,49 @@ impl<'a> Read<'a> {
         let before = encode(before);
         match prefix_end(&start) {
             Some(end) if end < before => self.backward(table, &start, Some(end)),
-            _ if before <= start => Scan::new(table, Walk::Empty),
+            _ if before <= start => self.walk(table, Walk::Empty),
             _ => self.backward(table, &start, Some(before)),
         }
     }
 
     /// Number of records in a table. O(1).
     pub fn len<K, V>(self, table: Table<K, V>) -> u64 {
-        self.databases[table.index].len(self.tx).unwrap_or_else(|e| unreadable(e))
+        self.tables.databases[table.index].len(self.tx).unwrap_or_else(|e| unreadable(e))
     }
 
     /// Bytes of the pages of a table.
     pub(super) fn used(self, index: usize) -> u64 {
-        let stat = self.databases[index].stat(self.tx).unwrap_or_else(|e| unreadable(e));
+        let stat = self.tables.databases[index].stat(self.tx).unwrap_or_else(|e| unreadable(e));
         stat.non_free_page_size() as u64
     }
 
     /// Keys and values of a table as bytes, for comparing and checking whole stores.
     pub fn raw(self, index: usize) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        let iter = self.databases[index].iter(self.tx).unwrap_or_else(|e| unreadable(e));
+        let iter = self.tables.databases[index].iter(self.tx).unwrap_or_else(|e| unreadable(e));
         iter.map(|item| item.unwrap_or_else(|e| unreadable(e)))
+    }
+
+    fn walk<K, V>(self, table: Table<K, V>, walk: Walk<'a>) -> Scan<'a, K, V> {
+        Scan { walk, table, upgraded: &self.tables.upgraded }
     }
 
     fn forward<K, V>(self, table: Table<K, V>, start: Bound<&[u8]>, end: Option<KeyBuf>) -> Scan<'a, K, V> {
         // LMDB knows no empty key: the empty prefix is the whole table.
         let start = if matches!(start, Bound::Included([])) { Bound::Unbounded } else { start };
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let range =
-            self.databases[table.index].range(self.tx, &(start, end)).unwrap_or_else(|e| unreadable(e));
-        Scan::new(table, Walk::Forward(range))
+        let range = self.tables.databases[table.index]
+            .range(self.tx, &(start, end))
+            .unwrap_or_else(|e| unreadable(e));
+        self.walk(table, Walk::Forward(range))
     }
 
     fn backward<K, V>(self, table: Table<K, V>, start: &[u8], end: Option<KeyBuf>) -> Scan<'a, K, V> {
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let start = if start.is_empty() { Bound::Unbounded } else { Bound::Included(start) };
         let bounds = (start, end);
-        let range = self.databases[table.index].rev_range(self.tx, &bounds).unwrap_or_else(|e| unreadable(e));
-        Scan::new(table, Walk::Backward(range))
+        let range =
+            self.tables.databases[table.index].rev_range(self.tx, &bounds).unwrap_or_else(|e| unreadable(e));
+        self.walk(table, Walk::Backward(range))
     }
 }
 
@@ -296,18 +372,13 @@ impl<'a> Read<'a> {
 pub struct Scan<'a, K, V> {
     walk: Walk<'a>,
     table: Table<K, V>,
+    upgraded: &'a Upgraded,
 }
 
 enum Walk<'a> {
     Empty,
     Forward(heed::RoRange<'a, Bytes, Bytes, ByteOrder>),
     Backward(heed::RoRevRange<'a, Bytes, Bytes, ByteOrder>),
-}
-
-impl<'a, K, V> Scan<'a, K, V> {
-    fn new(table: Table<K, V>, walk: Walk<'a>) -> Self {
-        Scan { walk, table }
-    }
 }
 
 impl<'a, K: Key, V: Record> Iterator for Scan<'a, K, V> {
@@ -321,7 +392,10 @@ impl<'a, K: Key, V: Record> Iterator for Scan<'a, K, V> {
                 Walk::Backward(range) => range.next(),
             };
             let (mut key, value) = item?.unwrap_or_else(|e| unreadable(e));
-            match access::<V>(self.table.seed, key, value) {
+            let seed = self.table.seed;
+            let record = access::<V>(seed, key, value)
+                .or_else(|| access_earlier::<V>(seed, key, value, self.upgraded));
+            match record {
                 // A checksum covers the key too.
                 Some(record) if value[0] & CHECKED != 0 || is_key::<K>(key) => {
                     return Some((K::read(&mut key), record));
@@ -335,16 +409,22 @@ impl<'a, K: Key, V: Record> Iterator for Scan<'a, K, V> {
 /// A consistent view that stays as it is. Keep it for one batch: pages it sees cannot be reused.
 pub struct Snapshot {
     tx: RoTxn<'static, WithoutTls>,
-    databases: Databases,
+    tables: Tables,
 }
 
 impl Snapshot {
     pub(super) fn new(tx: RoTxn<'static, WithoutTls>, databases: Databases) -> Snapshot {
-        Snapshot { tx, databases }
+        Snapshot { tx, tables: Tables::new(databases) }
     }
 
     pub fn read(&self) -> Read<'_> {
-        Read { tx: &self.tx, databases: &self.databases }
+        Read { tx: &self.tx, tables: &self.tables }
+    }
+
+    /// Lets go of records of earlier versions that were read, when they have become many. Call it between two uses.
+    #[inline]
+    pub fn trim(&mut self) {
+        self.tables.upgraded.trim();
     }
 
     /// The transaction that it shows.
@@ -390,7 +470,7 @@ impl From<heed::Error> for WriteError {
 /// The one write transaction: everything a batch of commands changes, all or nothing.
 pub struct Tx<'e> {
     tx: RwTxn<'e>,
-    databases: Databases,
+    tables: Tables,
     error: Option<WriteError>,
     /// LMDB has refused a write: it refuses everything from then on.
     is_broken: bool,
@@ -400,7 +480,7 @@ pub struct Tx<'e> {
 
 impl<'e> Tx<'e> {
     pub(super) fn new(tx: RwTxn<'e>, databases: Databases, budget: Budget) -> Tx<'e> {
-        Tx { tx, databases, error: None, is_broken: false, budget, scratch: Vec::new() }
+        Tx { tx, tables: Tables::new(databases), error: None, is_broken: false, budget, scratch: Vec::new() }
     }
 
     /// Lets no more than the next `count` writes be committed, as in a map with little room; for tests.
@@ -416,6 +496,7 @@ impl<'e> Tx<'e> {
     /// Whether a write is worth trying. One too many still goes into the transaction, so that the command finds what
     /// it has written and comes to its end; but nothing of it will be committed.
     fn may_write(&mut self, value_len: usize) -> bool {
+        self.tables.upgraded.clear();
         if !self.budget.charge(value_len) && self.error.is_none() {
             self.error = Some(WriteError::Full);
         }
@@ -428,7 +509,7 @@ impl<'e> Tx<'e> {
 
     /// Reads what this transaction sees, its own writes included.
     pub fn read(&self) -> Read<'_> {
-        Read { tx: &self.tx, databases: &self.databases }
+        Read { tx: &self.tx, tables: &self.tables }
     }
 
     pub fn get<K: Key, V: Record>(&self, table: Table<K, V>, key: K) -> Option<&V::Archived> {
@@ -441,7 +522,7 @@ impl<'e> Tx<'e> {
         if !self.may_write(self.scratch.len()) {
             return;
         }
-        let result = self.databases[table.index].put(&mut self.tx, &key, &self.scratch);
+        let result = self.tables.databases[table.index].put(&mut self.tx, &key, &self.scratch);
         self.wrote(result);
     }
 
@@ -450,7 +531,7 @@ impl<'e> Tx<'e> {
         if !self.may_write(0) {
             return false;
         }
-        let result = self.databases[table.index].delete(&mut self.tx, &encode(key));
+        let result = self.tables.databases[table.index].delete(&mut self.tx, &encode(key));
         self.wrote(result).unwrap_or(false)
     }
 
@@ -465,7 +546,7 @@ impl<'e> Tx<'e> {
         let end = prefix_end(&start);
         let from = if start.is_empty() { Bound::Unbounded } else { Bound::Included(&start[..]) };
         let bounds = (from, end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
-        let database = self.databases[table.index];
+        let database = self.tables.databases[table.index];
         let keys: Vec<KeyBuf> = database
             .range(&self.tx, &bounds)
             .unwrap_or_else(|e| unreadable(e))

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use super::image::{Image, PAGE_LEN, TREE_LEN, Tree, page_flag, u16_at, u32_at, u64_at};
 use super::records::Meta as Number;
 use super::report::{DAMAGES_MAX, Damage, Report};
-use super::table::decode;
+use super::table::decode_record;
 use super::tables::{META, ROWS, TABLE_COUNT};
 
 const HEADER_LEN: usize = 16;
@@ -256,7 +256,7 @@ impl<'a> Walk<'a> {
             Err(what) => return self.damage(page, Kind::Table(Some(index)), key, what),
         }
         if index == META.index && key == b"format" {
-            self.report.format = decode::<Number>(value).map(|number| number.value);
+            self.report.format = decode_record::<Number>(value).map(|number| number.value);
         }
     }
 

@@ -11,8 +11,10 @@ mod line;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod every_table;
 mod kills;
 mod power_cuts;
+mod versions;
 
 use std::fs;
 use std::io::Read as _;

@@ -254,7 +254,7 @@ shape! {
         id: id = id.0,
         name: str = &server.name,
         description: opt_str = server.description.as_deref(),
-        icon_url: opt_str = server.icon_url.as_deref(),
+        icon_url: opt_str = None,
         owner_id: id = UserId::from(&server.owner_id).0,
         member_count: u64 = server.member_count.to_native(),
     }

@@ -186,6 +186,7 @@ pub(in crate::domain) fn register(
         tier: op.tier,
         state: account::ACTIVE,
         deletion_at: None,
+        avatar: None,
     };
     let tx = &mut *machine.tx;
     tx.put(USERS, user_id, &user);

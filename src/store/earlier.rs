@@ -1,0 +1,94 @@
+//! Records as earlier versions stored them, and the way from each to the newest.
+//!
+//! Pure and for good: a store may hold records of any version that was ever released. The next version of a record
+//! moves its struct here under its number, and a `From` says what becomes of each field.
+
+use super::records::{Message, Server, User, records};
+use super::table::Record;
+use crate::id::{ChannelId, MessageId, RoleId, UserId};
+
+records! {
+    User1 v 1 {
+        username: String,
+        email: String,
+        created_at: u64,
+        email_verified: bool,
+        age_verified: bool,
+        badges: Vec<u8>,
+        tier: u8,
+        state: u8,
+        deletion_at: Option<u64>,
+    }
+
+    Server1 v 1 {
+        name: String,
+        description: Option<String>,
+        /// Never set: no version that wrote this took one.
+        icon_url: Option<String>,
+        owner_id: UserId,
+        member_count: u64,
+        default_channel_id: Option<ChannelId>,
+        everyone_role_id: RoleId,
+        created_at: u64,
+    }
+
+    Message1 v 1 {
+        author_id: UserId,
+        content: String,
+        created_at: u64,
+        edited_at: Option<u64>,
+        reply_to_id: Option<MessageId>,
+        embeds: String,
+        pin: u64,
+        reacted: bool,
+    }
+}
+
+impl From<User1> for User {
+    fn from(old: User1) -> User {
+        User {
+            username: old.username,
+            email: old.email,
+            created_at: old.created_at,
+            email_verified: old.email_verified,
+            age_verified: old.age_verified,
+            badges: old.badges,
+            tier: old.tier,
+            state: old.state,
+            deletion_at: old.deletion_at,
+            avatar: None,
+        }
+    }
+}
+
+impl From<Server1> for Server {
+    fn from(old: Server1) -> Server {
+        Server {
+            name: old.name,
+            description: old.description,
+            icon: None,
+            owner_id: old.owner_id,
+            member_count: old.member_count,
+            default_channel_id: old.default_channel_id,
+            everyone_role_id: old.everyone_role_id,
+            created_at: old.created_at,
+        }
+    }
+}
+
+impl From<Message1> for Message {
+    fn from(old: Message1) -> Message {
+        Message {
+            author_id: old.author_id,
+            content: old.content,
+            created_at: old.created_at,
+            edited_at: old.edited_at,
+            reply_to_id: old.reply_to_id,
+            embeds: old.embeds,
+            pin: old.pin,
+            reacted: old.reacted,
+            attachments: Vec::new(),
+            poll: 0,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A store with rows in every table, as commands would have left them: two users, a server, a channel, a message.
+
+use plexichat::id::{AuditId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
+use plexichat::store::records::*;
+use plexichat::store::tables::*;
+use plexichat::store::{Store, Tx};
+
+/// Ids whose bytes stand nowhere by accident.
+const fn number(n: u64) -> u64 {
+    0x0456_789a_bcde_f000 + n
+}
+
+pub const AT: u64 = 1_767_225_600_123;
+/// He owns the server, and wrote the message.
+pub const USER: UserId = UserId(number(1));
+pub const OTHER: UserId = UserId(number(2));
+pub const SERVER: ServerId = ServerId(number(3));
+pub const CHANNEL: ChannelId = ChannelId(number(4));
+pub const MESSAGE: MessageId = MessageId(number(5));
+/// Between the two users.
+pub const DM: ChannelId = ChannelId(number(6));
+pub const NOTES: ChannelId = ChannelId(number(7));
+const EVERYONE: RoleId = RoleId(number(8));
+const TOKEN: TokenId = TokenId(number(9));
+const INVITE: &str = "abcdefghijkl";
+
+pub fn fill(store: &Store) {
+    let mut tx = store.begin().unwrap();
+    accounts(&mut tx);
+    servers(&mut tx);
+    channels(&mut tx);
+    messages(&mut tx);
+    tx.commit().unwrap();
+    let snapshot = store.snapshot();
+    for (index, row) in ROWS.iter().enumerate() {
+        assert!(snapshot.read().raw(index).next().is_some(), "give {} a row here", row.name);
+    }
+}
+
+fn accounts(tx: &mut Tx<'_>) {
+    for (id, name) in [(USER, "ada"), (OTHER, "bob")] {
+        let email = format!("{name}@example.com");
+        let user = User { username: name.into(), email: email.clone(), created_at: AT, ..User::default() };
+        tx.put(USERS, id, &user);
+        tx.put(USER_NAMES, name, &UserRef { id });
+        tx.put(USER_EMAILS, email.as_str(), &UserRef { id });
+        tx.put(CREDENTIALS, id, &Credential::default());
+        tx.put(MESSAGING, id, &Messaging::default());
+        tx.put(PRESENCES, id, &Presence::default());
+        tx.put(SETTINGS, (id, "theme"), &Setting { value: "1".into(), ..Setting::default() });
+    }
+    tx.put(DELETIONS, (AT, USER), &Nil {});
+    let user = User {
+        badges: vec![badge::STAFF],
+        state: account::FROZEN,
+        deletion_at: Some(AT),
+        ..User::from(tx.get(USERS, USER).unwrap())
+    };
+    tx.put(USERS, USER, &user);
+    tx.put(TOKENS, TOKEN, &Token { user_id: USER, expires_at: 2 * AT, ..Token::default() });
+    tx.put(USER_TOKENS, (USER, TOKEN), &Nil {});
+    tx.put(LOGIN_NAMES, number(20), &LoginName { lapses_at: 2 * AT, ..LoginName::default() });
+    tx.put(LOGIN_LAPSES, (2 * AT, number(20)), &Nil {});
+    let friend = Relationship { kind: relation::FRIEND, ..Relationship::default() };
+    tx.put(RELATIONSHIPS, (USER, OTHER), &friend);
+    tx.put(RELATIONSHIPS, (OTHER, USER), &friend);
+}
+
+fn servers(tx: &mut Tx<'_>) {
+    let server = Server {
+        name: "Society".into(),
+        description: Some("engines".into()),
+        owner_id: USER,
+        member_count: 2,
+        default_channel_id: Some(CHANNEL),
+        everyone_role_id: EVERYONE,
+        created_at: AT,
+        ..Server::default()
+    };
+    tx.put(SERVERS, SERVER, &server);
+    tx.put(ROLES, (SERVER, EVERYONE), &Role { is_default: true, ..Role::default() });
+    for user_id in [USER, OTHER] {
+        tx.put(MEMBERS, (SERVER, user_id), &Member { temporary: true, ..Member::default() });
+        tx.put(USER_SERVERS, (user_id, SERVER), &Nil {});
+        tx.put(TEMPORARY_MEMBERS, (user_id, SERVER), &Nil {});
+    }
+    tx.put(BANS, (SERVER, UserId(number(21))), &Ban { order: number(22), ..Ban::default() });
+    tx.put(BAN_ORDER, (SERVER, number(22)), &UserRef { id: UserId(number(21)) });
+    let invite = Invite { server_id: SERVER, channel_id: CHANNEL, inviter_id: USER, ..Invite::default() };
+    tx.put(INVITES, INVITE, &invite);
+    tx.put(SERVER_INVITES, (SERVER, INVITE), &Nil {});
+    tx.put(AUDIT, (SERVER, AuditId(number(23))), &Audit { user_id: USER, ..Audit::default() });
+    // Of an earlier server, that has nothing else left.
+    tx.put(SERVER_GARBAGE, ServerId(number(24)), &Nil {});
+}
+
+fn channels(tx: &mut Tx<'_>) {
+    let channel = Channel { server_id: SERVER, name: "news".into(), created_at: AT, ..Channel::default() };
+    tx.put(CHANNELS, CHANNEL, &channel);
+    tx.put(SERVER_CHANNELS, (SERVER, CHANNEL), &Nil {});
+    tx.put(OVERRIDES, (CHANNEL, 0, EVERYONE.0), &Override { allow: 1, deny: 2 });
+    tx.put(SLOWMODE, (CHANNEL, USER), &Meta { value: AT });
+    let of_two = Channel { kind: channel_kind::DM, participants: vec![USER, OTHER], ..Channel::default() };
+    tx.put(CHANNELS, DM, &of_two);
+    tx.put(DM_PAIRS, (USER, OTHER), &ChannelRef { id: DM });
+    tx.put(USER_DMS, (USER, DM), &UserRef { id: OTHER });
+    tx.put(USER_DMS, (OTHER, DM), &UserRef { id: USER });
+    let notes = Channel { kind: channel_kind::NOTES, participants: vec![USER], ..Channel::default() };
+    tx.put(CHANNELS, NOTES, &notes);
+    tx.put(DM_PAIRS, (USER, USER), &ChannelRef { id: NOTES });
+    // Of an earlier channel, that has nothing else left.
+    tx.put(CHANNEL_GARBAGE, ChannelId(number(25)), &Nil {});
+    for (author, window) in [(0, 1), (USER.0, 2)] {
+        tx.put(LEDGER_COUNTS, (CHANNEL, author, window), &Meta { value: 1 });
+        tx.put(LEDGER_GONE, (CHANNEL, author, window), &Meta { value: 1 });
+    }
+    tx.put(LEDGER_WINDOWS, (0, CHANNEL.0, number(26)), &Meta { value: 1 });
+    tx.put(LEDGER_WINDOWS, (1, USER.0, number(26)), &Meta { value: 2 });
+}
+
+fn messages(tx: &mut Tx<'_>) {
+    for (channel_id, message_id) in [(CHANNEL, MESSAGE), (NOTES, MessageId(number(27)))] {
+        let message = Message {
+            author_id: USER,
+            content: "Grüße".into(),
+            created_at: AT,
+            embeds: "[]".into(),
+            pin: number(28),
+            reacted: true,
+            ..Message::default()
+        };
+        tx.put(MESSAGES, (channel_id, message_id), &message);
+        tx.put(AUTHOR_MESSAGES, (USER, message_id), &ChannelRef { id: channel_id });
+        tx.put(PINS, (channel_id, number(28)), &MessageRef { id: message_id });
+        let entry = ReactionEntry { emoji: "🎉".into(), index: 0, count: 1 };
+        tx.put(REACTION_SETS, message_id, &ReactionSet { entries: vec![entry] });
+        tx.put(REACTIONS, (message_id, 0, OTHER), &Reaction { at: AT, order: 1 });
+        tx.put(REACTION_ORDER, (message_id, 0, 1, OTHER), &Nil {});
+        tx.put(REACTION_PLACES, (message_id, 0, USER), &Meta { value: 2 });
+        tx.put(READ_MARKS, (OTHER, channel_id), &MessageRef { id: message_id });
+        tx.put(CHANNEL_READERS, (channel_id, OTHER), &MessageRef { id: message_id });
+    }
+}

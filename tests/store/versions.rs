@@ -1,0 +1,65 @@
+//! Stores that earlier versions made: they open, and their records say what they said.
+//!
+//! `MAKE_STORE=file.mdb cargo test --test store of_this_version` makes one with a row in every table; compress it, put
+//! it beside the others, and add it here when a record gets a new version.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use plexichat::store::records::{ArchivedMessage, Message, Server, User};
+use plexichat::store::tables::{MESSAGES, SERVERS, USERS};
+use plexichat::store::{Options, Store, Sync};
+
+use super::every_table::{self, CHANNEL, MESSAGE, SERVER, USER};
+
+/// With a row in every table: users, servers and messages of version 1.
+const RECORDS_1: &[u8] = include_bytes!("../stores/format-1-records-1.mdb.gz");
+
+fn open(folder: &Path) -> Store {
+    let options = Options { path: folder.into(), map_size: 1 << 24, sync: Sync::Always, readers_max: 8 };
+    Store::open(&options).unwrap()
+}
+
+#[test]
+fn a_store_of_this_version_is_sound_with_rows_in_every_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    every_table::fill(&store);
+    assert!(store.verify().unwrap() > 0);
+    drop(store);
+    if let Some(file) = std::env::var_os("MAKE_STORE") {
+        std::fs::copy(folder.path().join("data.mdb"), file).unwrap();
+    }
+}
+
+#[test]
+fn records_of_earlier_versions_are_read_as_the_newest() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut data = Vec::new();
+    flate2::read::GzDecoder::new(RECORDS_1).read_to_end(&mut data).unwrap();
+    std::fs::write(folder.path().join("data.mdb"), data).unwrap();
+    let store = open(folder.path());
+    assert!(store.verify().unwrap() > 60, "all that earlier versions wrote is sound");
+
+    let snapshot = store.snapshot();
+    let read = snapshot.read();
+    let user = User::from(read.get(USERS, USER).unwrap());
+    assert_eq!((user.username.as_str(), user.deletion_at, user.avatar), ("ada", Some(every_table::AT), None));
+    let server = Server::from(read.get(SERVERS, SERVER).unwrap());
+    assert_eq!((server.name.as_str(), server.owner_id, server.icon), ("Society", USER, None));
+    // What was read stays valid beside what is read later.
+    let first = read.get(MESSAGES, (CHANNEL, MESSAGE)).unwrap();
+    let again: Vec<&ArchivedMessage> =
+        (0..1_000).map(|_| read.scan(MESSAGES, CHANNEL).next().unwrap().1).collect();
+    assert!(again.iter().chain([&first]).all(|message| message.content == "Grüße"));
+    assert!(first.attachments.is_empty() && first.poll == 0 && first.reacted);
+
+    // A transaction reads them the same, and writes the newest.
+    let mut tx = store.begin().unwrap();
+    let message = Message { poll: 7, ..Message::from(tx.get(MESSAGES, (CHANNEL, MESSAGE)).unwrap()) };
+    tx.put(MESSAGES, (CHANNEL, MESSAGE), &message);
+    assert_eq!(tx.get(MESSAGES, (CHANNEL, MESSAGE)).map(Message::from), Some(message));
+    tx.commit().unwrap();
+    assert!(store.verify().is_ok());
+    assert_eq!(first.poll, 0, "a snapshot stays as it is");
+}
