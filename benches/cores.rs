@@ -90,7 +90,7 @@ fn fan_out(cores: &[usize], sessions: u64, events: usize, message: &Output) -> D
         // Each core has the users whose home it is.
         (1..=sessions).filter(|user| *user as usize % count == index).for_each(|user| gateway.identify(user));
         drop(gateway.hub.take_actions());
-        let before = gateway.hub.dispatch_count;
+        let before = gateway.hub.counters.dispatch_count;
         start.wait();
         let mut done = 0;
         while done < events {
@@ -109,7 +109,7 @@ fn fan_out(cores: &[usize], sessions: u64, events: usize, message: &Output) -> D
             gateway.flush();
         }
         while mailbox.flush() > 0 {}
-        assert_eq!(gateway.hub.dispatch_count - before, (events * gateway.ids.len()) as u64);
+        assert_eq!(gateway.hub.counters.dispatch_count - before, (events * gateway.ids.len()) as u64);
     })
 }
 

@@ -193,7 +193,7 @@ fn batch(count: u64) -> Figure {
     let mut gateway = crowd(Shape::one(count));
     let outputs: Vec<Output> = (0..LEN).map(|_| message()).collect();
     let took = time(|| gateway.apply(&outputs));
-    assert_eq!(gateway.hub.dispatch_count, count * (LEN + 1), "each of them, and READY");
+    assert_eq!(gateway.hub.counters.dispatch_count, count * (LEN + 1), "each of them, and READY");
     Figure::new(took, count * LEN).turn(took)
 }
 
@@ -221,7 +221,7 @@ fn all_come_presences(count: u64) -> Figure {
         }
     });
     let deliveries = count * (count - 1) / 2;
-    assert_eq!(gateway.hub.dispatch_count, deliveries + count);
+    assert_eq!(gateway.hub.counters.dispatch_count, deliveries + count);
     Figure::new(total, deliveries).turn(turn)
 }
 
@@ -360,9 +360,9 @@ fn presence(servers: u64) -> Figure {
     let payload = br#"{"user_id":"1","status":"dnd","custom_status":null,"custom_emoji":null}"#.to_vec();
     let audience = Audience::Acquaintances(UserId(1));
     let event = Event::new(EventName::PresenceUpdate, intent::GUILD_PRESENCES, audience, payload);
-    let before = gateway.hub.dispatch_count;
+    let before = gateway.hub.counters.dispatch_count;
     let took = time(|| gateway.apply(&[Output::Event(event)]));
-    assert_eq!(gateway.hub.dispatch_count - before, COUNT - 1);
+    assert_eq!(gateway.hub.counters.dispatch_count - before, COUNT - 1);
     Figure::new(took, COUNT * servers).turn(took)
 }
 
@@ -401,7 +401,7 @@ fn member_list(members: u64) -> Figure {
     let id = gateway.ids[0];
     let server_id = SERVER.0;
     gateway.say(id, &format!(r#"{{"op":8,"d":{{"guild_id":"{server_id}","query":""}}}}"#));
-    let before = gateway.hub.dispatch_count;
+    let before = gateway.hub.counters.dispatch_count;
     let (mut total, mut turn) = (Duration::ZERO, Duration::ZERO);
     while gateway.hub.has_work() {
         let took = time(|| {
@@ -411,7 +411,7 @@ fn member_list(members: u64) -> Figure {
         total += took;
         turn = turn.max(took);
     }
-    assert_eq!(gateway.hub.dispatch_count - before, members.div_ceil(1_000));
+    assert_eq!(gateway.hub.counters.dispatch_count - before, members.div_ceil(1_000));
     Figure::new(total, members).turn(turn)
 }
 
@@ -548,6 +548,6 @@ fn one_blocked(count: u64) -> Figure {
             gateway.with_cx(|cx, hub| hub.take_dirty(cx, usize::MAX, &mut dirty));
         }
     });
-    assert_eq!(gateway.hub.slow_consumer_count, 0);
+    assert_eq!(gateway.hub.counters.slow_consumer_count, 0);
     Figure::new(took, count)
 }

@@ -9,7 +9,7 @@ use plexichat::config::Config;
 use plexichat::domain::identity::credential::hash_secret;
 use plexichat::domain::permission::EVERYONE_DEFAULT;
 use plexichat::domain::{Audience, Command, Event, EventName, Machine, Now, Op, Output, Reply, intent};
-use plexichat::gateway::{Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard};
+use plexichat::gateway::{ConnectionId, Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard};
 use plexichat::id::{ChannelId, RoleId, ServerId, TokenId, UserId};
 use plexichat::runtime::shared_map::{Writer, shared_map};
 use plexichat::store::records::{Channel, Member, Nil, Role, Server, Token, User, channel_kind};
@@ -125,12 +125,12 @@ pub const CHANNEL: ChannelId = ChannelId(1 << 40);
 pub struct Gateway {
     pub hub: Hub,
     /// Connections in the order of identifying.
-    pub ids: Vec<u32>,
+    pub ids: Vec<ConnectionId>,
     pub mono_ms: u64,
     stock: Arc<Stock>,
     snapshot: Snapshot,
     live: Liveboard,
-    dirty: Vec<u32>,
+    dirty: Vec<ConnectionId>,
     buffer: Vec<u8>,
 }
 
@@ -214,14 +214,14 @@ impl Gateway {
     }
 
     /// A connection that was told HELLO.
-    pub fn open(&mut self) -> u32 {
+    pub fn open(&mut self) -> ConnectionId {
         let ip = Ipv4Addr::LOCALHOST.into();
         let facts = Facts { host: "x".into(), secure: false, ip, version_unknown: false, is_counted: false };
         self.with_cx(|cx, hub| hub.open(cx, -1, facts))
     }
 
     /// A text from the client.
-    pub fn say(&mut self, id: u32, text: &str) {
+    pub fn say(&mut self, id: ConnectionId, text: &str) {
         let mut frame = client_frame(text.as_bytes());
         self.with_cx(|cx, hub| {
             hub.begin_reading(cx);

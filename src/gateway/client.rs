@@ -2,18 +2,18 @@
 
 use super::allowance::Ask;
 use super::connection::State;
+use super::connections::ConnectionId;
 use super::expiry::LOOK_MS;
 use super::hub::{Cx, Hub, Mail};
 use super::input::SERVER_EFFORT;
 use super::protocol::{Close, Data, Outcome, When, taken_by};
-use super::session::{NONE, Session, SessionId};
-use crate::domain::chat::typing;
+use super::session::{Session, SessionId, Slot};
 use crate::domain::community::server;
 use crate::domain::identity::credential::{Verified, require_usable, verify};
 use crate::domain::social::presence::PresenceSet;
 use crate::domain::social::relationship;
 use crate::domain::{Command, EventName, intent, version, view};
-use crate::id::{ChannelId, TokenId, UserId};
+use crate::id::{TokenId, UserId};
 use crate::store::records::{ArchivedUser, status};
 use crate::store::tables::{PRESENCES, SERVERS, TOKENS, USERS};
 use crate::store::take_damage;
@@ -36,7 +36,7 @@ impl Hub {
     pub(super) fn on_payload(
         &mut self,
         cx: &Cx<'_>,
-        id: u32,
+        id: ConnectionId,
         bytes: &mut [u8],
         binary: bool,
     ) -> Option<Resume> {
@@ -54,26 +54,22 @@ impl Hub {
         })
     }
 
-    fn dispatch_inflated(&mut self, cx: &Cx<'_>, id: u32, bytes: &[u8]) -> Outcome {
-        let mut inflated = std::mem::take(&mut self.inflated);
-        inflated.clear();
-        let complete = self.inflater.inflate_message(bytes, self.settings.inflated_len_max, &mut inflated);
-        let outcome = match complete {
-            Ok(()) => self.dispatch(cx, id, &mut inflated),
-            Err(_) => Err(&Close::DECODE_ERROR),
-        };
-        self.inflated = inflated;
+    fn dispatch_inflated(&mut self, cx: &Cx<'_>, id: ConnectionId, bytes: &[u8]) -> Outcome {
+        let len_max = self.settings.inflated_len_max;
+        let mut inflated = self.compression.inflate(bytes, len_max).map_err(|_| &Close::DECODE_ERROR)?;
+        let outcome = self.dispatch(cx, id, &mut inflated);
+        self.compression.put_inflated(inflated);
         outcome
     }
 
-    fn dispatch(&mut self, cx: &Cx<'_>, id: u32, text: &mut [u8]) -> Outcome {
+    fn dispatch(&mut self, cx: &Cx<'_>, id: ConnectionId, text: &mut [u8]) -> Outcome {
         let message = json::parse(text).map_err(|_| &Close::DECODE_ERROR)?;
         if message.as_object().is_none() {
             return Err(&Close::DECODE_ERROR);
         }
         let code = message.get("op").filter(|op| !op.is_null()).ok_or(&Close::DECODE_ERROR)?;
         let row = code.as_int().and_then(taken_by).ok_or(&Close::UNKNOWN_OPCODE)?;
-        let ready = self.connections[id as usize].state == State::Ready;
+        let ready = self.connections[id].state == State::Ready;
         match row.when {
             When::InSession if !ready => return Err(&Close::NOT_AUTHENTICATED),
             When::BeforeSession if ready => return Err(&Close::ALREADY_AUTHENTICATED),
@@ -86,17 +82,17 @@ impl Hub {
             (Data::ObjectOrNull, Value::Null) => return Ok(None),
             _ => return Err(&Close::DECODE_ERROR),
         }
-        self.effort += row.effort;
+        self.intake.spend(row.effort);
         (row.handler)(self, cx, id, d)
     }
 
     // ----------------------------------------------------------------------------------------- op 1, 13
 
-    pub(super) fn heartbeat(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Outcome {
-        let connection = &mut self.connections[id as usize];
+    pub(super) fn heartbeat(&mut self, cx: &Cx<'_>, id: ConnectionId, d: &Value<'_>) -> Outcome {
+        let connection = &mut self.connections[id];
         connection.beat_ms = cx.ms();
         let slot = connection.session;
-        if let Some(session) = self.sessions.get_mut(slot as usize) {
+        if let Some(session) = self.sessions.get_mut(slot) {
             if let Some(seq) = d.as_int().and_then(|seq| u32::try_from(seq).ok()) {
                 session.confirm(seq);
             }
@@ -110,7 +106,7 @@ impl Hub {
         Ok(None)
     }
 
-    pub(super) fn version_check(&mut self, _: &Cx<'_>, id: u32, d: &Value<'_>) -> Outcome {
+    pub(super) fn version_check(&mut self, _: &Cx<'_>, id: ConnectionId, d: &Value<'_>) -> Outcome {
         let client = d.get("client_version").and_then(Value::as_str).ok_or(&Close::DECODE_ERROR)?;
         let mut text = Vec::new();
         let compatible = self.negotiate(client, &mut text)?;
@@ -120,7 +116,8 @@ impl Hub {
 
     /// Appends the answer to a version check; whether the client may go on.
     fn negotiate(&self, client: &str, out: &mut Vec<u8>) -> Result<bool, &'static Close> {
-        let outcome = version::negotiate(&self.versions, client).map_err(|_| &Close::DECODE_ERROR)?;
+        let outcome =
+            version::negotiate(&self.settings.versions, client).map_err(|_| &Close::DECODE_ERROR)?;
         out.extend_from_slice(b"{\"op\":13,\"d\":");
         version::VersionNegotiateResponse::write(out, &outcome);
         out.push(b'}');
@@ -129,7 +126,7 @@ impl Hub {
 
     // -------------------------------------------------------------------------------------------- op 2
 
-    pub(super) fn identify(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Outcome {
+    pub(super) fn identify(&mut self, cx: &Cx<'_>, id: ConnectionId, d: &Value<'_>) -> Outcome {
         if d.as_object().is_some_and(<[_]>::is_empty) {
             return Err(&Close::DECODE_ERROR);
         }
@@ -142,7 +139,7 @@ impl Hub {
         if properties.is_some_and(|value| value.as_object().is_none()) {
             return Err(&Close::DECODE_ERROR);
         }
-        let ip = self.connections[id as usize].ip();
+        let ip = self.connections[id].ip();
         let token = d.get("token").and_then(Value::as_str).unwrap_or_default();
         let Some(verified) = usable(cx, token) else {
             (cx.allow)(Ask::Failed(ip));
@@ -179,20 +176,18 @@ impl Hub {
     fn begin_session(
         &mut self,
         cx: &Cx<'_>,
-        id: u32,
+        id: ConnectionId,
         user_id: UserId,
         token_id: TokenId,
         user: &ArchivedUser,
         intents: u16,
         compress: bool,
     ) {
-        let slot = self.sessions.next_index() as u32;
-        let session_id = SessionId::new((cx.random)(), self.core, slot, self.secret);
+        let session_id = self.cores.new_session_id((cx.random)(), self.sessions.next_slot());
         let mut session = Session::new(session_id, user_id, token_id, intents, id);
         session.blocks = relationship::blocks_any(cx.read, user_id);
-        self.sessions.insert(session);
-        self.link(slot);
-        let connection = &mut self.connections[id as usize];
+        let slot = self.sessions.begin(session);
+        let connection = &mut self.connections[id];
         connection.session = slot;
         connection.state = State::Ready;
         connection.compress = compress && self.settings.compression_enabled;
@@ -206,17 +201,17 @@ impl Hub {
         self.write_ready(cx, &mut ready, slot, user, &url);
         ready.push(b'}');
         self.send_text(id, &ready);
-        self.dispatch_count += 1;
-        self.work.identifies += 1;
+        self.counters.dispatch_count += 1;
+        self.counters.work.identifies += 1;
         self.watch_expiry(cx, id, LOOK_MS);
         let session = self.session_ref(slot);
         self.tell_home(cx, user_id, Mail::Up { user_id, session, new: true });
     }
 
     /// Writes READY's `d` and enters the session into the index of every server it lists.
-    fn write_ready(&mut self, cx: &Cx<'_>, out: &mut Vec<u8>, slot: u32, user: &ArchivedUser, url: &str) {
+    fn write_ready(&mut self, cx: &Cx<'_>, out: &mut Vec<u8>, slot: Slot, user: &ArchivedUser, url: &str) {
         let (user_id, session_id, intents) = {
-            let session = &self.sessions[slot as usize];
+            let session = &self.sessions[slot];
             (session.user_id, session.id, session.intents)
         };
         let mut d = Object::new(out);
@@ -234,8 +229,8 @@ impl Hub {
         {
             let mut guilds = Array::new(d.key("guilds"));
             for server_id in server::ids_of(cx.read, user_id) {
-                self.interest.add(cx.read, server_id, user_id, slot, intents);
-                self.effort += SERVER_EFFORT;
+                self.audiences.interest.add(cx.read, server_id, user_id, slot, intents);
+                self.intake.spend(SERVER_EFFORT);
                 let Some(server) = cx.read.get(SERVERS, server_id) else { continue };
                 guilds.object().id("id", server_id.0).str("name", &server.name).bool("unavailable", false);
             }
@@ -255,11 +250,11 @@ impl Hub {
 
     // -------------------------------------------------------------------------------------------- op 6
 
-    pub(super) fn resume(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Outcome {
+    pub(super) fn resume(&mut self, cx: &Cx<'_>, id: ConnectionId, d: &Value<'_>) -> Outcome {
         if d.as_object().is_some_and(<[_]>::is_empty) {
             return Err(&Close::DECODE_ERROR);
         }
-        let connection = &self.connections[id as usize];
+        let connection = &self.connections[id];
         let ready = connection.state == State::Ready;
         let token = d.get("token").and_then(Value::as_str);
         // As in IDENTIFY: bad tokens take no places, and are counted where they are refused.
@@ -279,38 +274,43 @@ impl Hub {
         };
         let resume =
             Resume { token: token.to_string(), session_id, seq, compress: truthy(d.get("compress")) };
-        let (core, _) = session_id.place(self.secret);
+        let (core, _) = self.cores.place_of(session_id);
         // A live session only resumes itself, and that is here.
-        if core != self.core && core < self.core_count && !ready {
+        if core != self.cores.own && core < self.cores.count && !ready {
             return Ok(Some(resume));
         }
         self.resume_here(cx, id, &resume, verified);
         Ok(None)
     }
 
-    fn refuse_resume(&mut self, id: u32) {
+    fn refuse_resume(&mut self, id: ConnectionId) {
         self.send_text(id, b"{\"op\":9,\"d\":false}");
     }
 
     /// Decides a RESUME that came from another core: this one's snapshot is the one that counts.
-    pub(super) fn resume_adopted(&mut self, cx: &Cx<'_>, id: u32, resume: &Resume) {
+    pub(super) fn resume_adopted(&mut self, cx: &Cx<'_>, id: ConnectionId, resume: &Resume) {
         self.resume_here(cx, id, resume, usable(cx, &resume.token));
     }
 
     /// Decides a RESUME for a session of this core, in the order of §4. `verified`: what its token says.
-    fn resume_here(&mut self, cx: &Cx<'_>, id: u32, resume: &Resume, verified: Option<Verified<'_>>) {
-        let (core, slot) = resume.session_id.place(self.secret);
-        let own = self.connections[id as usize].session;
-        let session =
-            self.sessions.get(slot as usize).filter(|s| core == self.core && s.id == resume.session_id);
+    fn resume_here(
+        &mut self,
+        cx: &Cx<'_>,
+        id: ConnectionId,
+        resume: &Resume,
+        verified: Option<Verified<'_>>,
+    ) {
+        let (core, slot) = self.cores.place_of(resume.session_id);
+        let own = self.connections[id].session;
+        let session = self.sessions.get(slot).filter(|s| core == self.cores.own && s.id == resume.session_id);
         let rightful = match (&verified, session) {
             (Some(v), Some(session)) => v.user_id == session.user_id && v.token_id == session.token_id,
             _ => false,
         };
         if verified.is_none() {
-            (cx.allow)(Ask::Failed(self.connections[id as usize].ip()));
+            (cx.allow)(Ask::Failed(self.connections[id].ip()));
         }
-        if !rightful || (own != NONE && own != slot) {
+        if !rightful || (own != Slot::NONE && own != slot) {
             return self.refuse_resume(id);
         }
         let session = session.expect("rightful sessions exist");
@@ -319,7 +319,7 @@ impl Hub {
             return self.close(cx, id, &Close::INVALID_SEQ);
         };
         let (count_max, len_max) = (self.settings.resume_events_max, self.settings.resume_len_max);
-        if !session.can_replay(&self.replay, seq, count_max, len_max) {
+        if !session.can_replay(&self.sessions.replay, seq, count_max, len_max) {
             self.drop_session(cx, id, slot);
             return self.refuse_resume(id);
         }
@@ -328,27 +328,27 @@ impl Hub {
 
     /// Ends the session that connection `id` could not resume. On its own connection an IDENTIFY may follow; another
     /// one that still had it is closed.
-    fn drop_session(&mut self, cx: &Cx<'_>, id: u32, slot: u32) {
-        let attached = self.sessions[slot as usize].connection;
+    fn drop_session(&mut self, cx: &Cx<'_>, id: ConnectionId, slot: Slot) {
+        let attached = self.sessions[slot].connection;
         if attached != id {
             return self.end_and_close(cx, slot, &Close::RESUMED_ELSEWHERE);
         }
         self.end_session(cx, slot);
-        let connection = &mut self.connections[id as usize];
+        let connection = &mut self.connections[id];
         connection.state = State::Connected;
         // The time to identify begins anew.
         connection.opened_ms = cx.ms();
     }
 
-    fn attach(&mut self, cx: &Cx<'_>, id: u32, slot: u32, seq: u32, compress: bool) {
-        let previous = self.sessions[slot as usize].connection;
-        if previous != NONE && previous != id {
+    fn attach(&mut self, cx: &Cx<'_>, id: ConnectionId, slot: Slot, seq: u32, compress: bool) {
+        let previous = self.sessions[slot].connection;
+        if previous != ConnectionId::NONE && previous != id {
             // The old connection must not take the session down with it: it becomes detached first.
             let close = Close::RESUMED_ELSEWHERE;
             self.close_now(cx, previous, Some(close.code), close.reason);
         }
-        let user_id = self.sessions[slot as usize].user_id;
-        let connection = &mut self.connections[id as usize];
+        let user_id = self.sessions.user_of(slot);
+        let connection = &mut self.connections[id];
         let again = connection.session == slot;
         connection.session = slot;
         connection.state = State::Ready;
@@ -356,26 +356,16 @@ impl Hub {
         if !again {
             connection.compress = compress && self.settings.compression_enabled;
         }
-        let was_detached = self.sessions[slot as usize].connection == NONE;
-        if was_detached {
-            self.unlink(slot);
-        }
-        self.detached_count -= usize::from(was_detached);
-        self.work.resumes += 1;
-        let session = &mut self.sessions[slot as usize];
-        session.connection = id;
+        self.sessions.attach(slot, id);
+        self.counters.work.resumes += 1;
+        let session = &mut self.sessions[slot];
         session.sent = seq.max(1);
         session.replay_until_or_detached_ms = session.seq;
-        let mark = session.sent < session.seq && !session.dirty;
-        session.dirty |= mark;
+        if session.sent < session.seq {
+            self.outbox.mark_session(slot, session);
+        }
         let name = EventName::Resumed.text();
         self.send_text(id, format!("{{\"op\":0,\"t\":\"{name}\",\"s\":{seq},\"d\":{{}}}}").as_bytes());
-        if mark {
-            self.dirty_sessions.push_back(slot);
-        }
-        if was_detached {
-            self.link(slot);
-        }
         self.watch_expiry(cx, id, LOOK_MS);
         if !again {
             let session = self.session_ref(slot);
@@ -386,9 +376,9 @@ impl Hub {
     // ------------------------------------------------------------------------------------ op 3, 40, 41
 
     /// What is no presence is ignored (§5.3).
-    pub(super) fn presence(&mut self, _: &Cx<'_>, id: u32, d: &Value<'_>) -> Outcome {
-        let slot = self.connections[id as usize].session;
-        let user_id = self.sessions[slot as usize].user_id;
+    pub(super) fn presence(&mut self, _: &Cx<'_>, id: ConnectionId, d: &Value<'_>) -> Outcome {
+        let slot = self.connections[id].session;
+        let user_id = self.sessions.user_of(slot);
         if let Some(op) = presence_set(d) {
             self.actions.push(super::hub::Action::Submit(Command::new(user_id, op.into())));
         }
@@ -406,65 +396,25 @@ impl Hub {
         self.actions.push(super::hub::Action::Submit(Command::new(user_id, op.into())));
     }
 
-    pub(super) fn typing_start(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Outcome {
-        self.typing(cx, id, d, true);
-        Ok(None)
-    }
-
-    pub(super) fn typing_stop(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Outcome {
-        self.typing(cx, id, d, false);
-        Ok(None)
-    }
-
-    fn typing(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>, start: bool) {
-        let slot = self.connections[id as usize].session;
-        let user_id = self.sessions[slot as usize].user_id;
-        let Some(channel_id) = d.get("channel_id").and_then(Value::as_id).map(ChannelId) else { return };
-        let event = if start {
-            typing::start_event(cx.read, user_id, channel_id, cx.steady_ms)
-        } else {
-            typing::stop_event(cx.read, user_id, channel_id, cx.steady_ms)
-        };
-        let Ok(Some(event)) = event else { return };
-        if start {
-            self.typing.insert(slot, (channel_id, cx.ms()));
-        } else {
-            self.typing.remove(&slot);
-        }
-        self.broadcast(cx, event.into());
-    }
-
-    /// A session lost its connection while it was typing.
-    pub(super) fn stop_typing(&mut self, cx: &Cx<'_>, slot: u32) {
-        let Some((channel_id, since)) = self.typing.remove(&slot) else { return };
-        if super::connection::since(since, cx.ms()) >= self.settings.typing_timeout_ms {
-            return;
-        }
-        let user_id = self.sessions[slot as usize].user_id;
-        if let Ok(Some(event)) = typing::stop_event(cx.read, user_id, channel_id, cx.steady_ms) {
-            self.broadcast(cx, event.into());
-        }
-    }
-
     // ------------------------------------------------------------------------------------------- voice
 
-    pub(super) fn voice_state(&mut self, _: &Cx<'_>, _: u32, d: &Value<'_>) -> Outcome {
+    pub(super) fn voice_state(&mut self, _: &Cx<'_>, _: ConnectionId, d: &Value<'_>) -> Outcome {
         d.get("channel_id").map(|_| None).ok_or(&Close::DECODE_ERROR)
     }
 
-    pub(super) fn voice_connect(&mut self, _: &Cx<'_>, _: u32, d: &Value<'_>) -> Outcome {
+    pub(super) fn voice_connect(&mut self, _: &Cx<'_>, _: ConnectionId, d: &Value<'_>) -> Outcome {
         d.get("channel_id").and_then(Value::as_id).map(|_| None).ok_or(&Close::DECODE_ERROR)
     }
 
-    pub(super) fn voice_candidate(&mut self, _: &Cx<'_>, _: u32, d: &Value<'_>) -> Outcome {
+    pub(super) fn voice_candidate(&mut self, _: &Cx<'_>, _: ConnectionId, d: &Value<'_>) -> Outcome {
         d.get("candidate").map(|_| None).ok_or(&Close::DECODE_ERROR)
     }
 
-    pub(super) fn voice_ignored(&mut self, _: &Cx<'_>, _: u32, _: &Value<'_>) -> Outcome {
+    pub(super) fn voice_ignored(&mut self, _: &Cx<'_>, _: ConnectionId, _: &Value<'_>) -> Outcome {
         Ok(None)
     }
 
-    pub(super) fn voice_offer(&mut self, _: &Cx<'_>, id: u32, d: &Value<'_>) -> Outcome {
+    pub(super) fn voice_offer(&mut self, _: &Cx<'_>, id: ConnectionId, d: &Value<'_>) -> Outcome {
         d.get("sdp").and_then(Value::as_str).ok_or(&Close::DECODE_ERROR)?;
         let mut text = b"{\"op\":23,\"d\":".to_vec();
         {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
-use super::session::NONE;
+use super::session::Slot;
 use crate::limits::LATE_LEN_MAX;
 use crate::runtime::paged::PagedSlab;
 use crate::wire::websocket::{Data, Decoder, DeflateStream, OpCode, write_frame};
@@ -88,7 +88,7 @@ impl State {
 pub struct Connection {
     busy: Option<Box<Busy>>,
     pub fd: RawFd,
-    pub session: u32,
+    pub session: Slot,
     /// Tells this connection from an earlier one in the same slot.
     pub generation: u32,
     pub state: State,
@@ -163,7 +163,7 @@ impl Connection {
             host,
             fd,
             generation: 0,
-            session: NONE,
+            session: Slot::NONE,
             opened_ms: now,
             beat_ms: now,
             ping_ms: now,
@@ -254,7 +254,7 @@ impl Connection {
 
     /// Bytes of input that it holds while nobody knows whose it is.
     pub fn unknown_len(&self) -> usize {
-        if self.session == NONE { self.in_flight().map_or(0, Busy::input_len) } else { 0 }
+        if self.session == Slot::NONE { self.in_flight().map_or(0, Busy::input_len) } else { 0 }
     }
 
     /// Gives back what holds nothing any more.

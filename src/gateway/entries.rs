@@ -8,10 +8,12 @@
 
 use smallvec::SmallVec;
 
+use super::session::Slot;
+
 /// A session's place in a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    pub slot: u32,
+    pub slot: Slot,
     pub class: u16,
     pub intents: u16,
 }
@@ -48,7 +50,7 @@ impl Entries {
         self.blocks.iter_mut().flatten()
     }
 
-    pub fn get_mut(&mut self, slot: u32) -> Option<&mut Entry> {
+    pub fn get_mut(&mut self, slot: Slot) -> Option<&mut Entry> {
         let (block, Ok(at)) = self.find(slot) else { return None };
         Some(&mut self.blocks[block][at])
     }
@@ -78,7 +80,7 @@ impl Entries {
         None
     }
 
-    pub fn remove(&mut self, slot: u32) -> Option<Entry> {
+    pub fn remove(&mut self, slot: Slot) -> Option<Entry> {
         let (index, Ok(at)) = self.find(slot) else { return None };
         let gone = self.blocks[index].remove(at);
         self.count -= 1;
@@ -102,7 +104,7 @@ impl Entries {
     }
 
     /// Block and place in it where the slot is, or would go.
-    fn find(&self, slot: u32) -> (usize, Result<usize, usize>) {
+    fn find(&self, slot: Slot) -> (usize, Result<usize, usize>) {
         let look = |entry: &Entry| {
             #[cfg(test)]
             self.looks.set(self.looks.get() + 1);
@@ -122,11 +124,11 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn entry(slot: u32, class: u16) -> Entry {
-        Entry { slot, class, intents: 0 }
+        Entry { slot: Slot(slot), class, intents: 0 }
     }
 
     fn slots(entries: &Entries) -> Vec<u32> {
-        entries.blocks().flatten().map(|entry| entry.slot).collect()
+        entries.blocks().flatten().map(|entry| entry.slot.0).collect()
     }
 
     #[test]
@@ -143,8 +145,11 @@ mod tests {
                     assert_eq!(before, model.insert(slot, step), "seed {seed}");
                 } else {
                     let known = model.range(slot..).next().map_or(slot, |(slot, _)| *slot);
-                    assert_eq!(entries.get_mut(known).map(|entry| entry.class), model.get(&known).copied());
-                    let gone = entries.remove(known).map(|entry| entry.class);
+                    assert_eq!(
+                        entries.get_mut(Slot(known)).map(|entry| entry.class),
+                        model.get(&known).copied()
+                    );
+                    let gone = entries.remove(Slot(known)).map(|entry| entry.class);
                     assert_eq!(gone, model.remove(&known), "seed {seed}");
                 }
                 assert_eq!(entries.len(), model.len(), "seed {seed}");
@@ -164,7 +169,7 @@ mod tests {
             let mut entries = Entries::default();
             (0..COUNT).for_each(|slot| assert!(entries.insert(entry(slot, 0)).is_none()));
             assert_eq!(entries.blocks().count(), (COUNT as usize).div_ceil(BLOCK_LEN_MAX));
-            (0..COUNT).for_each(|number| assert!(entries.remove(order(number)).is_some()));
+            (0..COUNT).for_each(|number| assert!(entries.remove(Slot(order(number))).is_some()));
             assert!(entries.is_empty());
             let looks_max = 2 * COUNT as usize * 20;
             assert!(entries.looks.get() < looks_max, "{} looks", entries.looks.get());

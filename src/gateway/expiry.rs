@@ -3,8 +3,7 @@
 //! A token's end is a deadline only while it is near: a connection is looked at every [`LOOK_MS`] at most, and what
 //! ends before the next look is put on a heap. So an idle session pays nothing for it.
 
-use std::cmp::Reverse;
-
+use super::connections::{ConnectionId, ConnectionRef};
 use super::hub::{Action, Cx, ENDED_PER_TICK, Hub};
 use super::protocol::Close;
 use crate::domain::Command;
@@ -40,34 +39,33 @@ impl Walk {
 
 impl Hub {
     /// Remembers the end of a session's token when it comes before the next look at its connection, `wait` from now.
-    pub(super) fn watch_expiry(&mut self, cx: &Cx<'_>, id: u32, wait: u32) {
-        let Some(connection) = self.connections.get(id as usize) else { return };
-        let Some(session) = self.sessions.get(connection.session as usize) else { return };
+    pub(super) fn watch_expiry(&mut self, cx: &Cx<'_>, id: ConnectionId, wait: u32) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let Some(session) = self.sessions.get(connection.session) else { return };
         // A token that is gone was revoked: the batch that did it ends the session.
         let Some(token) = cx.read.get(TOKENS, session.token_id) else { return };
         let left = token.expires_at.to_native().saturating_sub(cx.steady_ms);
         if left <= u64::from(wait) + LOOK_LATE_MS {
-            self.expiries.push(Reverse((cx.mono_ms + left, id, connection.generation)));
+            let meant = ConnectionRef { id, generation: connection.generation };
+            self.deadlines.token_ends_at(cx.mono_ms + left, meant);
         }
     }
 
     /// Ends sessions whose token has expired, as many as a tick may; whether some are left.
     pub(super) fn end_expired_tokens(&mut self, cx: &Cx<'_>) -> bool {
         let mut budget = ENDED_PER_TICK;
-        while let Some(Reverse((due_ms, id, generation))) = self.expiries.peek().copied() {
-            if due_ms > cx.mono_ms {
-                return false;
-            }
+        while self.deadlines.has_token_end(cx.mono_ms) {
             if budget == 0 {
                 return true;
             }
-            self.expiries.pop();
+            let Some(meant) = self.deadlines.next_token_end() else { break };
             budget -= 1;
-            if self.generation(id) != Some(generation) {
+            let id = meant.id;
+            if self.connections.find(meant).is_none() {
                 continue;
             }
-            let slot = self.connections[id as usize].session;
-            let Some(session) = self.sessions.get(slot as usize) else { continue };
+            let slot = self.connections[id].session;
+            let Some(session) = self.sessions.get(slot) else { continue };
             let token = cx.read.get(TOKENS, session.token_id);
             if token.is_some_and(|token| token.expires_at.to_native() > cx.steady_ms) {
                 // Its use has made it last longer, or the clock was set back.
@@ -110,7 +108,7 @@ impl Hub {
             self.walk.after = key;
             let member = cx.read.get(MEMBERS, (server_id, user_id));
             let is_old = member.is_some_and(|member| member.joined_at.to_native() <= started_at);
-            if is_old && self.home_of(user_id) == self.core && !self.home.has_session(user_id) {
+            if is_old && self.cores.is_home(user_id) && !self.home.has_session(user_id) {
                 self.expire_membership(cx, user_id, server_id);
             }
         }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::by_user::ByUser;
+use super::session::Slot;
 use super::survey::map_len;
 use crate::domain::social::presence::{Liveness, visible_status};
 use crate::domain::{Audience, Event, EventName, intent};
@@ -55,7 +56,7 @@ fn decode(value: u64) -> Liveness {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ref {
     pub core: u16,
-    pub slot: u32,
+    pub slot: Slot,
     /// Low bits of the connection's generation, so that a slot used again is another session.
     pub generation: u16,
 }
@@ -440,7 +441,7 @@ mod tests {
     const USER: UserId = UserId(5);
 
     fn session(slot: u32) -> Ref {
-        Ref { core: 0, slot, generation: 0 }
+        Ref { core: 0, slot: Slot(slot), generation: 0 }
     }
 
     fn home() -> (Home, Liveboard) {

@@ -5,6 +5,7 @@
 
 use super::client::Resume;
 use super::connection::{Connection, State, Unread};
+use super::connections::{ConnectionId, ConnectionRef};
 use super::hub::{Action, Cx, Hub};
 use super::protocol::{Close, MESSAGE_EFFORT};
 use crate::limits::UNKNOWN_INPUT_CORE_LEN_MAX;
@@ -34,8 +35,8 @@ pub enum MayRead {
 
 impl Hub {
     /// Bytes have arrived; they are overwritten (unmasked in place).
-    pub fn receive(&mut self, cx: &Cx<'_>, id: u32, bytes: &mut [u8]) {
-        let Some(connection) = self.connections.get_mut(id as usize) else { return };
+    pub fn receive(&mut self, cx: &Cx<'_>, id: ConnectionId, bytes: &mut [u8]) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
         let before = connection.unknown_len();
         if let Some(unread) = connection.unread() {
             unread.bytes.extend_from_slice(bytes);
@@ -49,24 +50,24 @@ impl Hub {
     }
 
     /// Handles input as far as a connection may cost in a turn; how many bytes of it are left.
-    fn handle(&mut self, cx: &Cx<'_>, id: u32, bytes: &mut [u8]) -> usize {
-        let Some(connection) = self.connections.get_mut(id as usize) else { return 0 };
+    fn handle(&mut self, cx: &Cx<'_>, id: ConnectionId, bytes: &mut [u8]) -> usize {
+        let Some(connection) = self.connections.get_mut(id) else { return 0 };
         if connection.state.is_closing() {
             connection.count_late(bytes.len());
         }
         let mut decoder = connection.take_decoder();
-        let effort_max = self.effort + EFFORT_PER_CONNECTION;
+        let effort_max = self.intake.effort() + EFFORT_PER_CONNECTION;
         let (mut input, mut left) = (bytes, 0);
         // Messages are handled one by one; a message that hands over ends the loop.
         loop {
             self.charge_fragments(cx, id, &mut decoder);
-            let Some(connection) = self.connections.get(id as usize) else { return 0 };
+            let Some(connection) = self.connections.get(id) else { return 0 };
             if connection.state == State::Closed || connection.is_deaf() {
                 decoder = Decoder::new();
                 break;
             }
             // What still comes from a client that was sent away is little.
-            if self.effort >= effort_max && !input.is_empty() && !connection.state.is_closing() {
+            if self.intake.effort() >= effort_max && !input.is_empty() && !connection.state.is_closing() {
                 left = input.len();
                 break;
             }
@@ -90,30 +91,30 @@ impl Hub {
                 }
             }
         }
-        if let Some(connection) = self.connections.get_mut(id as usize) {
+        if let Some(connection) = self.connections.get_mut(id) {
             connection.put_decoder(decoder);
         }
         left
     }
 
     /// Pieces of messages count like messages.
-    fn charge_fragments(&mut self, cx: &Cx<'_>, id: u32, decoder: &mut Decoder) {
+    fn charge_fragments(&mut self, cx: &Cx<'_>, id: ConnectionId, decoder: &mut Decoder) {
         let count = decoder.take_fragment_count();
-        self.effort += u64::from(count) * FRAME_EFFORT;
+        self.intake.spend(u64::from(count) * FRAME_EFFORT);
         if count > 0 && self.is_speaking(id) {
             self.charge(cx, id, count);
         }
     }
 
     /// Whether what a client says still matters.
-    fn is_speaking(&self, id: u32) -> bool {
-        self.connections.get(id as usize).is_some_and(|connection| !connection.state.is_closing())
+    fn is_speaking(&self, id: ConnectionId) -> bool {
+        self.connections.get(id).is_some_and(|connection| !connection.state.is_closing())
     }
 
     /// Takes from a client's allowance; when it is used up, the connection is closed.
-    fn charge(&mut self, cx: &Cx<'_>, id: u32, count: u32) -> bool {
+    fn charge(&mut self, cx: &Cx<'_>, id: ConnectionId, count: u32) -> bool {
         let per_minute = self.settings.messages_per_minute;
-        let allowed = self.connections[id as usize].allow_messages(cx.ms(), per_minute, count);
+        let allowed = self.connections[id].allow_messages(cx.ms(), per_minute, count);
         if !allowed {
             self.close(cx, id, &Close::RATE_LIMITED);
         }
@@ -121,9 +122,9 @@ impl Hub {
     }
 
     /// Returns a RESUME that another core must decide.
-    fn on_message(&mut self, cx: &Cx<'_>, id: u32, message: Message<'_>) -> Option<Resume> {
-        self.work.messages += 1;
-        self.effort += FRAME_EFFORT;
+    fn on_message(&mut self, cx: &Cx<'_>, id: ConnectionId, message: Message<'_>) -> Option<Resume> {
+        self.counters.work.messages += 1;
+        self.intake.spend(FRAME_EFFORT);
         // Answered with the same code, or without one (§1).
         if let Message::Close { code, .. } = message {
             self.drain(id);
@@ -138,13 +139,13 @@ impl Hub {
             Message::Text(text) => return self.on_payload(cx, id, text, false),
             Message::Binary(bytes) => return self.on_payload(cx, id, bytes, true),
             Message::Ping(payload) => {
-                self.effort += MESSAGE_EFFORT;
-                write_pong(self.connections[id as usize].out(), payload);
+                self.intake.spend(MESSAGE_EFFORT);
+                write_pong(self.connections[id].out(), payload);
                 self.mark_dirty(id);
             }
             Message::Pong(_) => {
-                self.effort += MESSAGE_EFFORT;
-                self.connections[id as usize].pinged = false;
+                self.intake.spend(MESSAGE_EFFORT);
+                self.connections[id].pinged = false;
             }
             Message::Close { .. } => unreachable!("handled above"),
         }
@@ -152,8 +153,8 @@ impl Hub {
     }
 
     /// Both close frames are there: our side of the socket ends, after what is still to be sent.
-    fn peer_closed(&mut self, id: u32) {
-        let Some(connection) = self.connections.get_mut(id as usize) else { return };
+    fn peer_closed(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
         connection.state = State::Closed;
         let is_sent = connection.in_flight().is_none_or(|busy| busy.out.is_empty());
         if is_sent && !connection.blocked {
@@ -163,21 +164,22 @@ impl Hub {
 
     /// A turn of reading begins: first what the turn before has left.
     pub fn begin_reading(&mut self, cx: &Cx<'_>) {
-        self.effort = 0;
-        if self.unknown_len > UNKNOWN_INPUT_CORE_LEN_MAX {
+        self.intake.begin_turn();
+        if self.intake.unknown_len() > UNKNOWN_INPUT_CORE_LEN_MAX {
             self.shed_unknown(cx);
         }
-        for _ in 0..self.unread.len() {
-            if self.effort >= EFFORT_OF_UNREAD {
+        for _ in 0..self.intake.waiting_count() {
+            if self.intake.effort() >= EFFORT_OF_UNREAD {
                 return;
             }
-            let Some((id, generation)) = self.unread.pop_front() else { return };
-            if self.generation(id) != Some(generation) {
+            let Some(meant) = self.intake.next_waiting() else { return };
+            if self.connections.find(meant).is_none() {
                 continue;
             }
-            let before = self.connections[id as usize].unknown_len();
+            let id = meant.id;
+            let before = self.connections[id].unknown_len();
             // Whoever was sent away meanwhile has none any more.
-            let Some(mut unread) = self.connections[id as usize].take_unread() else { continue };
+            let Some(mut unread) = self.connections[id].take_unread() else { continue };
             let left = self.handle(cx, id, &mut unread.bytes[unread.at..]);
             if left > 0 {
                 unread.at = unread.bytes.len() - left;
@@ -189,20 +191,20 @@ impl Hub {
 
     /// What the messages of this turn have cost.
     pub fn effort(&self) -> u64 {
-        self.effort
+        self.intake.effort()
     }
 
     /// Whether they have cost what they may.
     pub fn is_spent(&self) -> bool {
-        self.effort >= EFFORT_PER_TURN
+        self.intake.effort() >= EFFORT_PER_TURN
     }
 
     /// Whether a socket is to be read, of whose input this turn has handled some since its messages had cost `effort`.
-    pub fn may_read(&self, id: u32, effort: u64) -> MayRead {
-        let Some(connection) = self.connections.get(id as usize) else { return MayRead::Never };
+    pub fn may_read(&self, id: ConnectionId, effort: u64) -> MayRead {
+        let Some(connection) = self.connections.get(id) else { return MayRead::Never };
         if connection.is_deaf() {
             MayRead::Never
-        } else if self.has_unread(id) || self.effort >= effort + EFFORT_PER_CONNECTION {
+        } else if self.has_unread(id) || self.intake.effort() >= effort + EFFORT_PER_CONNECTION {
             MayRead::Later
         } else {
             MayRead::Yes
@@ -210,31 +212,31 @@ impl Hub {
     }
 
     /// Whether input of this connection waits: what is behind it stays in the socket.
-    pub fn has_unread(&self, id: u32) -> bool {
-        let busy = self.connections.get(id as usize).and_then(Connection::in_flight);
+    pub fn has_unread(&self, id: ConnectionId) -> bool {
+        let busy = self.connections.get(id).and_then(Connection::in_flight);
         busy.is_some_and(|busy| busy.unread.is_some())
     }
 
-    fn put_off(&mut self, id: u32, unread: Unread) {
-        let Some(connection) = self.connections.get_mut(id as usize) else { return };
+    fn put_off(&mut self, id: ConnectionId, unread: Unread) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
         connection.busy().unread = Some(unread);
-        self.unread.push_back((id, connection.generation));
+        self.intake.wait(ConnectionRef { id, generation: connection.generation });
     }
 
     // -------------------------------------------------------------------------- input from nobody known
 
     /// Counts what a connection without a session holds more of than before.
-    fn count_unknown(&mut self, id: u32, before: usize) {
-        let Some(connection) = self.connections.get(id as usize) else { return };
-        self.unknown_len += connection.unknown_len().saturating_sub(before);
+    fn count_unknown(&mut self, id: ConnectionId, before: usize) {
+        let Some(connection) = self.connections.get(id) else { return };
+        self.intake.add_unknown(connection.unknown_len().saturating_sub(before));
     }
 
     /// Looks at what is really held, and ends those with the most until half of what may be is left: as much must come
     /// again before the next look.
     #[cold]
     fn shed_unknown(&mut self, cx: &Cx<'_>) {
-        let held = self.connections.iter().map(|(id, connection)| (connection.unknown_len(), id as u32));
-        let mut held: Vec<(usize, u32)> = held.filter(|(len, _)| *len > 0).collect();
+        let held = self.connections.iter().map(|(id, connection)| (connection.unknown_len(), id));
+        let mut held: Vec<(usize, ConnectionId)> = held.filter(|(len, _)| *len > 0).collect();
         held.sort_unstable_by(|one, other| other.cmp(one));
         let mut left: usize = held.iter().map(|(len, _)| len).sum();
         for (len, id) in held {
@@ -242,10 +244,10 @@ impl Hub {
                 break;
             }
             self.close(cx, id, &Close::RATE_LIMITED);
-            self.connections[id as usize].forget_input();
+            self.connections[id].forget_input();
             left -= len;
         }
-        self.unknown_len = left;
+        self.intake.set_unknown(left);
     }
 }
 

@@ -13,6 +13,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use smallvec::SmallVec;
 
 use super::entries::{Entries, Entry};
+use super::session::Slot;
 use crate::domain::permission::{self, ALL, Overrides};
 use crate::id::{ChannelId, RoleId, ServerId, UserId};
 use crate::store::Read;
@@ -73,7 +74,7 @@ pub enum Filter {
 }
 
 impl Interest {
-    pub fn add(&mut self, read: Read<'_>, server_id: ServerId, user_id: UserId, slot: u32, intents: u16) {
+    pub fn add(&mut self, read: Read<'_>, server_id: ServerId, user_id: UserId, slot: Slot, intents: u16) {
         let place = self.places.entry(server_id).or_default();
         let class = class_of(place, read, server_id, user_id);
         place.enter_class(class);
@@ -84,7 +85,7 @@ impl Interest {
         }
     }
 
-    pub fn remove(&mut self, server_id: ServerId, slot: u32) {
+    pub fn remove(&mut self, server_id: ServerId, slot: Slot) {
         let Some(place) = self.places.get_mut(&server_id) else { return };
         if let Some(gone) = place.entries.remove(slot) {
             place.forget(gone);
@@ -111,7 +112,7 @@ impl Interest {
     }
 
     /// A member's roles changed: his sessions move to another class.
-    pub fn member_changed(&mut self, read: Read<'_>, server_id: ServerId, user_id: UserId, slots: &[u32]) {
+    pub fn member_changed(&mut self, read: Read<'_>, server_id: ServerId, user_id: UserId, slots: &[Slot]) {
         let Some(place) = self.places.get_mut(&server_id) else { return };
         if slots.is_empty() {
             return;
@@ -134,8 +135,8 @@ impl Interest {
         server_id: ServerId,
         filter: Filter,
         intent: u16,
-        user_of: impl Fn(u32) -> UserId,
-        out: &mut Vec<u32>,
+        user_of: impl Fn(Slot) -> UserId,
+        out: &mut Vec<Slot>,
     ) {
         let Some(place) = self.places.get_mut(&server_id) else { return };
         if intent != 0 && bits(intent).all(|bit| place.wanted[bit] == 0) {
@@ -178,15 +179,15 @@ impl Interest {
         intent: u16,
         marks: &mut [u32],
         mark: u32,
-        out: &mut Vec<u32>,
+        out: &mut Vec<Slot>,
     ) {
         let Some(place) = self.places.get(&server_id) else { return };
         if intent != 0 && bits(intent).all(|bit| place.wanted[bit] == 0) {
             return;
         }
         for entry in place.entries.blocks().flatten() {
-            if wants(entry, intent) && marks[entry.slot as usize] != mark {
-                marks[entry.slot as usize] = mark;
+            if wants(entry, intent) && marks[entry.slot.0 as usize] != mark {
+                marks[entry.slot.0 as usize] = mark;
                 out.push(entry.slot);
             }
         }
@@ -281,7 +282,7 @@ fn wants(entry: &Entry, intent: u16) -> bool {
 }
 
 /// The inner loop of every fan-out.
-fn collect_allowed(entries: &[Entry], allowed: &[bool], intent: u16, out: &mut Vec<u32>) {
+fn collect_allowed(entries: &[Entry], allowed: &[bool], intent: u16, out: &mut Vec<Slot>) {
     for entry in entries {
         if wants(entry, intent) && allowed.get(entry.class as usize) == Some(&true) {
             out.push(entry.slot);
@@ -296,8 +297,8 @@ fn collect_personal(
     masks: &Masks,
     classes: &[Class],
     (all_of, intent): (u64, u16),
-    user_of: impl Fn(u32) -> UserId,
-    out: &mut Vec<u32>,
+    user_of: impl Fn(Slot) -> UserId,
+    out: &mut Vec<Slot>,
 ) {
     for entry in entries.blocks().flatten().filter(|entry| wants(entry, intent)) {
         let Some(class) = classes.get(entry.class as usize) else { continue };
@@ -443,7 +444,7 @@ mod tests {
         let mut interest = Interest::default();
         let snapshot = store.snapshot();
         for slot in [100, 101, 102] {
-            interest.add(snapshot.read(), SERVER, UserId(slot.into()), slot, 1 << (slot - 100));
+            interest.add(snapshot.read(), SERVER, UserId(slot.into()), Slot(slot), 1 << (slot - 100));
         }
         (folder, store, interest)
     }
@@ -451,9 +452,10 @@ mod tests {
     fn collected(store: &Store, interest: &mut Interest, filter: Filter, intent: u16) -> Vec<u32> {
         let mut out = Vec::new();
         let snapshot = store.snapshot();
-        interest.collect(snapshot.read(), SERVER, filter, intent, |slot| UserId(slot.into()), &mut out);
+        let user_of = |slot: Slot| UserId(slot.0.into());
+        interest.collect(snapshot.read(), SERVER, filter, intent, user_of, &mut out);
         out.sort_unstable();
-        out
+        out.into_iter().map(|slot| slot.0).collect()
     }
 
     const READERS: Filter = Filter::Channel(CHANNEL, CHANNELS_VIEW | MESSAGES_READ);
@@ -468,9 +470,9 @@ mod tests {
         change(&store, |tx| {
             tx.put(MEMBERS, (SERVER, UserId(101)), &Member { roles: vec![VIEWER], ..Member::default() });
         });
-        interest.member_changed(store.snapshot().read(), SERVER, UserId(101), &[101]);
+        interest.member_changed(store.snapshot().read(), SERVER, UserId(101), &[Slot(101)]);
         assert_eq!(collected(&store, &mut interest, READERS, 0), [100, 101, 102]);
-        interest.remove(SERVER, 102);
+        interest.remove(SERVER, Slot(102));
         assert_eq!(collected(&store, &mut interest, READERS, 0), [100, 101]);
     }
 
@@ -482,7 +484,7 @@ mod tests {
                 let roles = vec![RoleId(role)];
                 tx.put(MEMBERS, (SERVER, UserId(101)), &Member { roles, ..Member::default() });
             });
-            interest.member_changed(store.snapshot().read(), SERVER, UserId(101), &[101]);
+            interest.member_changed(store.snapshot().read(), SERVER, UserId(101), &[Slot(101)]);
         }
         assert!(interest.places[&SERVER].classes.len() < 100);
         assert_eq!(collected(&store, &mut interest, READERS, 0), [100, 101, 102]);
@@ -495,7 +497,7 @@ mod tests {
         assert_eq!(collected(&store, &mut interest, Filter::Server(0), 1 << 1), [101]);
         assert_eq!(collected(&store, &mut interest, Filter::Server(permission::MEMBERS_BAN), 0), [100]);
         assert_eq!(interest.entry_count(), 3);
-        interest.remove(SERVER, 101);
+        interest.remove(SERVER, Slot(101));
         assert_eq!(interest.entry_count(), 2);
         interest.remove_server(SERVER);
         assert_eq!(interest.entry_count(), 0);
@@ -526,7 +528,7 @@ mod tests {
         for seed in 0..6 {
             let mut random = fastrand::Rng::with_seed(seed);
             let (_folder, store, mut interest) = prepared(EVERYONE_DEFAULT);
-            (100..103).for_each(|slot| interest.remove(SERVER, slot));
+            (100..103).for_each(|slot| interest.remove(SERVER, Slot(slot)));
             let mut here = std::collections::BTreeSet::new();
             let roles = |random: &mut fastrand::Rng| {
                 let all = (1_000..1_006).map(RoleId);
@@ -548,11 +550,11 @@ mod tests {
                 let (user_id, slot) = (UserId(user), user as u32);
                 match random.u8(0..10) {
                     0..3 => {
-                        interest.add(store.snapshot().read(), SERVER, user_id, slot, 1);
+                        interest.add(store.snapshot().read(), SERVER, user_id, Slot(slot), 1);
                         here.insert(slot);
                     }
                     3..5 => {
-                        interest.remove(SERVER, slot);
+                        interest.remove(SERVER, Slot(slot));
                         here.remove(&slot);
                     }
                     5..8 => {
@@ -560,7 +562,7 @@ mod tests {
                         change(&store, |tx| {
                             tx.put(MEMBERS, (SERVER, user_id), &Member { roles, ..Member::default() });
                         });
-                        interest.member_changed(store.snapshot().read(), SERVER, user_id, &[slot]);
+                        interest.member_changed(store.snapshot().read(), SERVER, user_id, &[Slot(slot)]);
                     }
                     kind => {
                         let (kind, target) = if kind == 8 { (0, 1_000 + user % 6) } else { (1, user) };
@@ -607,7 +609,7 @@ mod tests {
         });
         let snapshot = store.snapshot();
         for user in 0..COUNT {
-            interest.add(snapshot.read(), SERVER, UserId(1_000 + user), 1_000 + user as u32, 0);
+            interest.add(snapshot.read(), SERVER, UserId(1_000 + user), Slot(1_000 + user as u32), 0);
         }
         let place = &interest.places[&SERVER];
         assert_eq!(place.classes.len() as u64, COUNT + 3);
@@ -620,7 +622,12 @@ mod tests {
         assert!(place.class_index.len() as u64 > COUNT * 9 / 10);
         // Who comes again and again does not make classes.
         for user in 0..COUNT {
-            interest.member_changed(snapshot.read(), SERVER, UserId(1_000 + user), &[1_000 + user as u32]);
+            interest.member_changed(
+                snapshot.read(),
+                SERVER,
+                UserId(1_000 + user),
+                &[Slot(1_000 + user as u32)],
+            );
         }
         assert_eq!(interest.places[&SERVER].classes.len() as u64, COUNT + 3);
         assert_eq!(collected(&store, &mut interest, READERS, 0).len() as u64, COUNT + 3);

@@ -9,8 +9,13 @@
 //! Bounds: a session with more than [`JOBS_OF_SESSION_MAX`] unanswered requests is closed 4008; a core that has
 //! [`JOB_COUNT_MAX`] jobs ignores further requests.
 
+use std::collections::VecDeque;
+
+use super::connections::{ConnectionId, Connections};
 use super::hub::{Cx, Hub};
 use super::protocol::{Close, Outcome};
+use super::session::Slot;
+use super::sessions::Sessions;
 use crate::domain::community::member::{ChunkMember, find_some};
 use crate::domain::social::presence::{Moment, shown_outside};
 use crate::domain::{EventName, intent};
@@ -33,8 +38,8 @@ const NONCE_LEN_MAX: usize = 32;
 const USER_IDS_MAX: usize = 100;
 
 /// A list that is being made.
-pub(super) struct Job {
-    pub slot: u32,
+struct Job {
+    slot: Slot,
     server_id: ServerId,
     user_id: UserId,
     presences: bool,
@@ -61,47 +66,75 @@ enum Stage {
     },
 }
 
+/// The lists of one core that are being made or wait for it, in the order of asking.
+///
+/// Invariant: the session of each is there; see [`Jobs::forget`].
+#[derive(Default)]
+pub(super) struct Jobs {
+    queue: VecDeque<Job>,
+}
+
+impl Jobs {
+    fn push(&mut self, job: Job) -> Outcome {
+        if self.count_of(job.slot) >= JOBS_OF_SESSION_MAX {
+            return Err(&Close::RATE_LIMITED);
+        }
+        if self.queue.len() < JOB_COUNT_MAX {
+            self.queue.push_back(job);
+        }
+        Ok(None)
+    }
+
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub fn count_of(&self, slot: Slot) -> usize {
+        self.queue.iter().filter(|job| job.slot == slot).count()
+    }
+
+    /// A session has ended: nobody waits for its lists.
+    pub fn forget(&mut self, slot: Slot) {
+        self.queue.retain(|job| job.slot != slot);
+    }
+
+    /// Bytes of the queue, without what the jobs have found so far.
+    pub fn heap_len(&self) -> usize {
+        self.queue.capacity() * size_of::<Job>()
+    }
+
+    /// The first that may go on.
+    pub fn runnable(&self, sessions: &Sessions, connections: &Connections) -> Option<usize> {
+        let begun = self.queue.iter().filter(|job| !matches!(job.stage, Stage::Waiting(_))).count();
+        self.queue.iter().position(|job| {
+            let session = &sessions[job.slot];
+            let connection = connections.get(session.connection);
+            let idle =
+                connection.is_some_and(|connection| !connection.blocked) && session.sent == session.seq;
+            idle && (begun < BEGUN_COUNT_MAX || !matches!(job.stage, Stage::Waiting(_)))
+        })
+    }
+}
+
 impl Hub {
     /// Everything but a proper request of a member with the intent is ignored (§5.4).
-    pub(super) fn request_members(&mut self, cx: &Cx<'_>, id: u32, d: &Value<'_>) -> Outcome {
-        let slot = self.connections[id as usize].session;
+    pub(super) fn request_members(&mut self, cx: &Cx<'_>, id: ConnectionId, d: &Value<'_>) -> Outcome {
+        let slot = self.connections[id].session;
         let (user_id, intents) = {
-            let session = &self.sessions[slot as usize];
+            let session = &self.sessions[slot];
             (session.user_id, session.intents)
         };
         if intents & intent::GUILD_MEMBERS == 0 {
             return Ok(None);
         }
         let Some(job) = parse(cx.read, slot, user_id, d) else { return Ok(None) };
-        if self.jobs.iter().filter(|job| job.slot == slot).count() >= JOBS_OF_SESSION_MAX {
-            return Err(&Close::RATE_LIMITED);
-        }
-        if self.jobs.len() < JOB_COUNT_MAX {
-            self.jobs.push_back(job);
-        }
-        Ok(None)
-    }
-
-    pub(super) fn has_runnable_job(&self) -> bool {
-        self.runnable_job().is_some()
-    }
-
-    /// The first job that may go on.
-    fn runnable_job(&self) -> Option<usize> {
-        let begun = self.jobs.iter().filter(|job| !matches!(job.stage, Stage::Waiting(_))).count();
-        self.jobs.iter().position(|job| {
-            let session = &self.sessions[job.slot as usize];
-            let connection = self.connections.get(session.connection as usize);
-            let idle =
-                connection.is_some_and(|connection| !connection.blocked) && session.sent == session.seq;
-            idle && (begun < BEGUN_COUNT_MAX || !matches!(job.stage, Stage::Waiting(_)))
-        })
+        self.jobs.push(job)
     }
 
     /// One slice of one job.
     pub(super) fn run_job(&mut self, cx: &Cx<'_>) {
-        let Some(index) = self.runnable_job() else { return };
-        let mut job = self.jobs.remove(index).expect("it was found there");
+        let Some(index) = self.jobs.runnable(&self.sessions, &self.connections) else { return };
+        let mut job = self.jobs.queue.remove(index).expect("it was found there");
         let member = cx.read.contains(MEMBERS, (job.server_id, job.user_id));
         let Some(server) = cx.read.get(SERVERS, job.server_id).filter(|_| member) else { return };
         let everyone = RoleId::from(&server.everyone_role_id);
@@ -117,7 +150,7 @@ impl Hub {
         if goes_on {
             job.stage = stage;
             // In its old place: requests are answered one after the other.
-            self.jobs.insert(index, job);
+            self.jobs.queue.insert(index, job);
         }
     }
 
@@ -200,7 +233,7 @@ fn chunk(job: &mut Job, members: &[u8], index: usize, count: usize) -> Vec<u8> {
 }
 
 /// `None` for what is ignored.
-fn parse(read: Read<'_>, slot: u32, user_id: UserId, d: &Value<'_>) -> Option<Job> {
+fn parse(read: Read<'_>, slot: Slot, user_id: UserId, d: &Value<'_>) -> Option<Job> {
     let given = |key: &str| d.get(key).filter(|value| !value.is_null());
     let server_id = ServerId(d.get("guild_id").and_then(Value::as_id)?);
     let member = read.contains(MEMBERS, (server_id, user_id)) && read.contains(SERVERS, server_id);

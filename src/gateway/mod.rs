@@ -10,31 +10,41 @@
 //! session gets per turn.
 
 mod allowance;
+mod audiences;
 mod by_user;
 mod client;
+mod compression;
 mod connection;
+mod connections;
+mod cores;
+mod counters;
+mod deadlines;
 mod deliver;
 mod entries;
 mod expiry;
 mod home;
 mod hub;
 mod input;
+mod intake;
 mod interest;
 mod members;
-mod of_user;
+mod outbox;
 pub mod protocol;
 mod replay;
 mod send;
 mod session;
+mod sessions;
 mod settings;
 mod survey;
 #[cfg(test)]
 mod tests;
 mod timers;
 mod trail;
+mod typing;
 
 pub use allowance::{Allowance, Ask, Counted};
 pub use connection::Facts;
+pub use connections::ConnectionId;
 pub use home::Liveboard;
 pub use hub::{Action, Adopted, Cx, Hub, Mail};
 pub use input::MayRead;

@@ -1,6 +1,7 @@
 //! Opcodes with their handlers, and close codes, as tables.
 
 use super::client::Resume;
+use super::connections::ConnectionId;
 use super::hub::{Cx, Hub};
 use crate::id::parse_id;
 use crate::wire::http::Query;
@@ -10,7 +11,7 @@ use crate::wire::json::Value;
 pub(super) type Outcome = Result<Option<Resume>, &'static Close>;
 
 /// Handles an opcode of a connection, with the `d` that its row lets through.
-pub(super) type Handler = fn(&mut Hub, &Cx<'_>, u32, &Value<'_>) -> Outcome;
+pub(super) type Handler = fn(&mut Hub, &Cx<'_>, ConnectionId, &Value<'_>) -> Outcome;
 
 /// When a client may send an opcode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

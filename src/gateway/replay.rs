@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::session::Slot;
 use crate::domain::EventName;
 use crate::limits::{PRIVATE_REPLAY_PART, PRIVATE_REPLAY_SESSION_PART};
 use crate::wire::websocket::{Data, OpCode, write_frame_header};
@@ -33,9 +34,9 @@ pub struct Replay {
     len: usize,
     len_max: usize,
     /// By the slot of their session, oldest first.
-    private: FxHashMap<u32, Private>,
+    private: FxHashMap<Slot, Private>,
     /// The private ones of all sessions, oldest first. The first is still kept, some behind it are gone already.
-    private_order: VecDeque<(Handle, u32)>,
+    private_order: VecDeque<(Handle, Slot)>,
     private_len: usize,
     private_max: usize,
 }
@@ -77,7 +78,7 @@ impl Replay {
     }
 
     /// Keeps an event of one session alone; `slot` is its place.
-    pub fn push_private(&mut self, slot: u32, name: EventName, payload: Arc<[u8]>) -> Handle {
+    pub fn push_private(&mut self, slot: Slot, name: EventName, payload: Arc<[u8]>) -> Handle {
         let own_max = self.private_max / PRIVATE_REPLAY_SESSION_PART;
         let len = payload.len();
         let handle = self.append(name, payload);
@@ -100,21 +101,21 @@ impl Replay {
     }
 
     /// The session with the most of its own; of several the one with the oldest.
-    fn with_most(&self) -> Option<u32> {
+    fn with_most(&self) -> Option<Slot> {
         let age = |own: &Private| Reverse(own.handles[0].wrapping_sub(self.base));
         let most = self.private.iter().max_by_key(|(_, own)| (own.len, age(own)));
         most.map(|(slot, _)| *slot)
     }
 
     /// A session has ended: nobody needs what was for it alone.
-    pub fn forget(&mut self, slot: u32) {
+    pub fn forget(&mut self, slot: Slot) {
         while self.private.contains_key(&slot) {
             self.drop_oldest(slot);
         }
     }
 
     /// Forgets the payload of a session's oldest private event.
-    fn drop_oldest(&mut self, slot: u32) {
+    fn drop_oldest(&mut self, slot: Slot) {
         let Some(own) = self.private.get_mut(&slot) else { return };
         if let Some(handle) = own.handles.pop_front() {
             let entry = &mut self.entries[handle.wrapping_sub(self.base) as usize];
@@ -222,26 +223,27 @@ mod tests {
         let own_max = (1 << 20) / PRIVATE_REPLAY_PART / PRIVATE_REPLAY_SESSION_PART;
         let list: Arc<[u8]> = vec![b'x'; 10_000].into();
         let shared = replay.push(EventName::TypingStart, list.clone());
-        let others = replay.push_private(7, EventName::GuildMembersChunk, list.clone());
-        let lists: Vec<Handle> =
-            (0..1_000).map(|_| replay.push_private(1, EventName::GuildMembersChunk, list.clone())).collect();
+        let others = replay.push_private(Slot(7), EventName::GuildMembersChunk, list.clone());
+        let lists: Vec<Handle> = (0..1_000)
+            .map(|_| replay.push_private(Slot(1), EventName::GuildMembersChunk, list.clone()))
+            .collect();
         assert!(replay.get(shared).is_some() && replay.get(others).is_some());
         let kept = lists.iter().filter(|&&handle| replay.get(handle).is_some()).count();
         assert_eq!(kept, own_max / 10_000);
         assert!(lists[1_000 - kept..].iter().all(|&handle| replay.get(handle).is_some()));
-        replay.forget(1);
+        replay.forget(Slot(1));
         assert_eq!(replay.private_len, 10_000);
         // Many sessions together keep to their bound as well; of as long lists the oldest go first.
         let lists: Vec<Handle> = (10..110)
-            .map(|slot| replay.push_private(slot, EventName::GuildMembersChunk, list.clone()))
+            .map(|slot| replay.push_private(Slot(slot), EventName::GuildMembersChunk, list.clone()))
             .collect();
         assert!(replay.private_len <= (1 << 20) / PRIVATE_REPLAY_PART);
         assert!(replay.get(shared).is_some() && replay.get(others).is_none());
         assert!(replay.get(lists[0]).is_none() && replay.get(lists[99]).is_some());
         // However many those are who ask for much: whoever has little keeps it.
-        let little = replay.push_private(7, EventName::GuildMembersChunk, list.clone());
+        let little = replay.push_private(Slot(7), EventName::GuildMembersChunk, list.clone());
         for turn in 0..2_000 {
-            replay.push_private(1_000 + turn % 20, EventName::GuildMembersChunk, list.clone());
+            replay.push_private(Slot(1_000 + turn % 20), EventName::GuildMembersChunk, list.clone());
         }
         assert!(replay.private_len <= (1 << 20) / PRIVATE_REPLAY_PART);
         assert!(replay.get(little).is_some());

@@ -3,13 +3,12 @@
 //! A dispatch is written into the send buffer right before its send; a session that cannot keep up holds numbers, not
 //! bytes. Past its bounds (§7) it is closed and may resume.
 
-use super::connection::{Busy, Connection, State, since};
+use super::connection::{State, since};
+use super::connections::{ConnectionId, ConnectionRef};
 use super::hub::Action;
 use super::hub::{Cx, Hub};
-use super::replay::{write_dispatch_frame, write_dispatch_text};
-use super::session::NONE;
+use super::replay::write_dispatch_frame;
 use crate::limits::{BACKLOG_GRACE_MS, BACKLOG_STALL_MS};
-use crate::wire::websocket::{Data, Deflater, OpCode, insert_frame_header};
 
 /// What [`Hub::fill`] has left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,43 +28,33 @@ pub const FILL_LEN_MAX: usize = 256 * 1024;
 /// list of members can make large.
 const OUT_SPARE: usize = 4 * FILL_LEN_MAX;
 
-pub(super) fn write_compressed(deflater: &mut Deflater, connection: &mut Connection, text: &[u8]) {
-    let Busy { out, deflate, .. } = connection.busy();
-    let at = out.len();
-    deflater.write_frame(deflate, text, out);
-    insert_frame_header(out, at, OpCode::Data(Data::Binary));
-}
-
 impl Hub {
-    pub(super) fn mark_dirty(&mut self, id: u32) {
-        let Some(connection) = self.connections.get_mut(id as usize) else { return };
-        if !connection.dirty {
-            connection.dirty = true;
-            self.dirty_connections.push(id);
-        }
+    pub(super) fn mark_dirty(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        self.outbox.mark(id, connection);
     }
 
     /// Queues one JSON text, compressed when the connection asked for it.
-    pub(super) fn send_text(&mut self, id: u32, text: &[u8]) {
-        let Some(connection) = self.connections.get_mut(id as usize) else { return };
+    pub(super) fn send_text(&mut self, id: ConnectionId, text: &[u8]) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
         if connection.state.is_closing() {
             return;
         }
         if connection.compress {
-            write_compressed(&mut self.deflater, connection, text);
+            self.compression.push_text(connection, text);
         } else {
             connection.push_text(text);
         }
-        self.mark_dirty(id);
+        self.outbox.mark(id, connection);
     }
 
     /// Ids of connections with something to send: all that have something of their own (answers, close frames), then
     /// up to `session_count_max` sessions with dispatches, longest waiting first. The others wait for the next call.
     /// Each id comes once. Blocked connections are checked against their bounds instead.
-    pub fn take_dirty(&mut self, cx: &Cx<'_>, session_count_max: usize, out: &mut Vec<u32>) {
+    pub fn take_dirty(&mut self, cx: &Cx<'_>, session_count_max: usize, out: &mut Vec<ConnectionId>) {
         out.clear();
-        for id in std::mem::take(&mut self.dirty_connections) {
-            let Some(connection) = self.connections.get_mut(id as usize) else { continue };
+        for id in self.outbox.take_connections() {
+            let Some(connection) = self.connections.get_mut(id) else { continue };
             if connection.blocked {
                 connection.dirty = false;
                 self.check_backlog(cx, id);
@@ -74,17 +63,17 @@ impl Hub {
             }
         }
         let own_count = out.len();
-        let count = self.dirty_sessions.len().min(session_count_max);
+        let count = self.outbox.session_count().min(session_count_max);
         for _ in 0..count {
-            let slot = self.dirty_sessions.pop_front().expect("counted above");
-            let Some(session) = self.sessions.get_mut(slot as usize) else { continue };
+            let slot = self.outbox.next_session().expect("counted above");
+            let Some(session) = self.sessions.get_mut(slot) else { continue };
             let is_dirty = std::mem::replace(&mut session.dirty, false);
             let id = session.connection;
             // Sent with an answer already, or waiting for a RESUME.
-            if !is_dirty || id == NONE || session.sent == session.seq {
+            if !is_dirty || id == ConnectionId::NONE || session.sent == session.seq {
                 continue;
             }
-            let connection = &self.connections[id as usize];
+            let connection = &self.connections[id];
             if connection.blocked {
                 self.check_backlog(cx, id);
             } else if !connection.dirty {
@@ -93,7 +82,7 @@ impl Hub {
         }
         // Marked until here so that their sessions do not list them again.
         for &id in &out[..own_count] {
-            if let Some(connection) = self.connections.get_mut(id as usize) {
+            if let Some(connection) = self.connections.get_mut(id) {
                 connection.dirty = false;
             }
         }
@@ -102,12 +91,12 @@ impl Hub {
     /// A connection that waits for its socket: are its bounds still kept? (§7 send_queue_*) What the server sends at
     /// once may be more than they allow; a client that reads it in [`BACKLOG_GRACE_MS`], and does not rest for
     /// [`BACKLOG_STALL_MS`], is healthy.
-    fn check_backlog(&mut self, cx: &Cx<'_>, id: u32) {
-        let connection = &mut self.connections[id as usize];
+    fn check_backlog(&mut self, cx: &Cx<'_>, id: ConnectionId) {
+        let connection = &mut self.connections[id];
         if connection.state.is_closing() {
             return;
         }
-        let slot = connection.session as usize;
+        let slot = connection.session;
         let busy = connection.busy();
         if busy.out.len() > self.settings.send_len_max.saturating_add(OUT_SPARE) {
             return self.close_slow(cx, id);
@@ -116,7 +105,7 @@ impl Hub {
         // What a RESUME replays is paced by the socket and does not count (§4).
         let from = session.sent.max(session.replay_until());
         for handle in session.after(busy.backlog_seq.max(from)) {
-            let len = self.replay.get(handle).map_or(0, |entry| entry.payload.len() as u32);
+            let len = self.sessions.replay.get(handle).map_or(0, |entry| entry.payload.len() as u32);
             busy.backlog_len = busy.backlog_len.saturating_add(len);
         }
         busy.backlog_seq = session.seq;
@@ -136,8 +125,8 @@ impl Hub {
 
     /// Appends what a connection has to send, up to about `len_max` bytes. The bytes count as sent: give what the
     /// kernel did not take back with [`Hub::sent`].
-    pub fn fill(&mut self, id: u32, out: &mut Vec<u8>, len_max: usize) -> Filled {
-        let Some(connection) = self.connections.get_mut(id as usize) else { return Filled::All };
+    pub fn fill(&mut self, id: ConnectionId, out: &mut Vec<u8>, len_max: usize) -> Filled {
+        let Some(connection) = self.connections.get_mut(id) else { return Filled::All };
         if connection.in_flight().is_some() {
             out.extend_from_slice(&connection.take_out());
         }
@@ -145,43 +134,42 @@ impl Hub {
     }
 
     /// Hot: writes the frames of all dispatches a session has not been sent yet.
-    pub(super) fn fill_dispatches(&mut self, id: u32, out: &mut Vec<u8>, len_max: usize) -> Filled {
-        let connection = &mut self.connections[id as usize];
-        let Some(session) = self.sessions.get_mut(connection.session as usize) else { return Filled::All };
+    pub(super) fn fill_dispatches(&mut self, id: ConnectionId, out: &mut Vec<u8>, len_max: usize) -> Filled {
+        let connection = &mut self.connections[id];
+        let Some((session, replay)) = self.sessions.with_replay(connection.session) else {
+            return Filled::All;
+        };
         let mut handles = session.trail.newest(session.unsent_kept());
         while session.sent < session.seq {
             if out.len() >= len_max {
                 return Filled::More;
             }
             let next = session.sent + 1;
-            let entry = handles.next().and_then(|handle| self.replay.get(handle));
+            let entry = handles.next().and_then(|handle| replay.get(handle));
             // Fell out of the ring before it was sent: a ring too small for the backlog bound. Nothing is dropped
             // silently.
             let Some(entry) = entry else { return Filled::Lost };
             if connection.compress {
-                self.plain.clear();
-                write_dispatch_text(&mut self.plain, entry.name, next, &entry.payload);
-                let at = out.len();
-                self.deflater.write_frame(&mut connection.busy().deflate, &self.plain, out);
-                insert_frame_header(out, at, OpCode::Data(Data::Binary));
+                self.compression.write_dispatch(connection, out, entry, next);
             } else {
                 write_dispatch_frame(out, entry.name, next, &entry.payload);
             }
             session.sent = next;
-            self.frame_count += 1;
+            self.counters.frame_count += 1;
         }
         Filled::All
     }
 
     /// The kernel took `taken` bytes of what was filled; `None` when it took all.
-    pub fn sent(&mut self, cx: &Cx<'_>, id: u32, rest: Option<&[u8]>) {
-        let Some(connection) = self.connections.get_mut(id as usize) else { return };
+    pub fn sent(&mut self, cx: &Cx<'_>, id: ConnectionId, rest: Option<&[u8]>) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
         match rest {
             Some(rest) => {
                 *connection.out() = rest.to_vec();
                 if !connection.blocked {
                     connection.block(cx.ms());
-                    self.stalled.push_back((cx.ms(), id, connection.generation));
+                    let meant = ConnectionRef { id, generation: connection.generation };
+                    self.deadlines.stalled_since(cx.ms(), meant);
                 }
             }
             None if connection.state == State::Closed => {
@@ -189,7 +177,7 @@ impl Hub {
             }
             None => {
                 if connection.in_flight().is_some_and(|busy| busy.over_since.is_some()) {
-                    let session = self.sessions.get(connection.session as usize);
+                    let session = self.sessions.get(connection.session);
                     if session.is_none_or(|session| session.sent == session.seq) {
                         connection.busy().over_since = None;
                         connection.settle();
@@ -200,8 +188,8 @@ impl Hub {
     }
 
     /// The socket takes bytes again.
-    pub fn writable(&mut self, id: u32) {
-        let Some(connection) = self.connections.get_mut(id as usize) else { return };
+    pub fn writable(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
         connection.unblock();
         self.mark_dirty(id);
     }

@@ -1,12 +1,19 @@
 //! One gateway session: identity, numbering, and what a RESUME needs.
 
+use super::connections::ConnectionId;
 use super::replay::{Handle, Replay};
 use super::trail::{Handles, Trail};
 use crate::id::{TokenId, UserId};
 use crate::runtime::paged::PagedSlab;
 
-/// No slot.
-pub const NONE: u32 = u32::MAX;
+/// Names a session of this core by its place. It is given again when the session is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
+
+impl Slot {
+    /// No session.
+    pub const NONE: Slot = Slot(u32::MAX);
+}
 
 /// Unguessable, and says which core and slot the session lives in, so that finding it needs no map.
 ///
@@ -16,10 +23,10 @@ pub struct SessionId(pub [u8; 16]);
 
 impl SessionId {
     /// `core` < 256, `slot` < 2²⁴ (16 million sessions per core).
-    pub fn new(random: [u8; 12], core: usize, slot: u32, secret: u32) -> SessionId {
-        assert!(core < 256 && slot < 1 << 24);
+    pub fn new(random: [u8; 12], core: usize, slot: Slot, secret: u32) -> SessionId {
+        assert!(core < 256 && slot.0 < 1 << 24);
         let salt = u32::from_le_bytes([random[0], random[1], random[2], random[3]]).wrapping_mul(0x9e37_79b9);
-        let place = ((core as u32) << 24 | slot) ^ secret ^ salt;
+        let place = ((core as u32) << 24 | slot.0) ^ secret ^ salt;
         let mut bytes = [0; 16];
         bytes[..4].copy_from_slice(&place.to_le_bytes());
         bytes[4..].copy_from_slice(&random);
@@ -27,10 +34,10 @@ impl SessionId {
     }
 
     /// Core and slot it was made for; nonsense for an id that was made up.
-    pub fn place(&self, secret: u32) -> (usize, u32) {
+    pub fn place(&self, secret: u32) -> (usize, Slot) {
         let word = |at: usize| u32::from_le_bytes(self.0[at..at + 4].try_into().expect("four bytes"));
         let place = word(0) ^ secret ^ word(4).wrapping_mul(0x9e37_79b9);
-        ((place >> 24) as usize, place & 0xff_ffff)
+        ((place >> 24) as usize, Slot(place & 0xff_ffff))
     }
 
     /// 32 lower-case hex digits.
@@ -63,8 +70,8 @@ pub struct Session {
     pub sent: u32,
     /// Number of the oldest event that is kept.
     first: u32,
-    /// Its connection, or [`NONE`] while detached.
-    pub connection: u32,
+    /// Its connection; none while detached.
+    pub connection: ConnectionId,
     /// On the list of sessions with something to send.
     pub dirty: bool,
     /// He has blocked somebody, now or once: whether he gets a presence takes a look.
@@ -73,9 +80,9 @@ pub struct Session {
     /// While it has a connection: numbers up to here are a replay and do not count as backlog. While it has none:
     /// when it lost it, core milliseconds.
     pub replay_until_or_detached_ms: u32,
-    /// Neighbours in the list of its user's sessions on this core, see [`super::of_user`].
-    pub previous_of_user: u32,
-    pub next_of_user: u32,
+    /// Neighbours in the list of its user's sessions on this core, see [`super::sessions`].
+    pub previous_of_user: Slot,
+    pub next_of_user: Slot,
     pub user_id: UserId,
     pub token_id: TokenId,
     pub id: SessionId,
@@ -85,13 +92,19 @@ pub struct Session {
 const CONFIRMED_KEPT: u32 = 128;
 
 impl Session {
-    pub fn new(id: SessionId, user_id: UserId, token_id: TokenId, intents: u16, connection: u32) -> Session {
+    pub fn new(
+        id: SessionId,
+        user_id: UserId,
+        token_id: TokenId,
+        intents: u16,
+        connection: ConnectionId,
+    ) -> Session {
         Session {
             id,
             user_id,
             token_id,
-            previous_of_user: NONE,
-            next_of_user: NONE,
+            previous_of_user: Slot::NONE,
+            next_of_user: Slot::NONE,
             connection,
             replay_until_or_detached_ms: 0,
             blocks: false,
@@ -118,7 +131,9 @@ impl Session {
         if count > 1 {
             self.trail.push_next(count - 1);
         }
-        while self.kept() as usize > count_max && (self.first <= self.sent || self.connection == NONE) {
+        while self.kept() as usize > count_max
+            && (self.first <= self.sent || self.connection == ConnectionId::NONE)
+        {
             self.trail.pop_front();
             self.first += 1;
         }
@@ -126,13 +141,13 @@ impl Session {
 
     /// When it lost its connection, core milliseconds.
     pub fn detached_ms(&self) -> u32 {
-        debug_assert_eq!(self.connection, NONE);
+        debug_assert_eq!(self.connection, ConnectionId::NONE);
         self.replay_until_or_detached_ms
     }
 
     /// Numbers up to here are a replay and do not count as backlog.
     pub fn replay_until(&self) -> u32 {
-        debug_assert_ne!(self.connection, NONE);
+        debug_assert_ne!(self.connection, ConnectionId::NONE);
         self.replay_until_or_detached_ms
     }
 
@@ -190,8 +205,8 @@ mod tests {
 
     #[test]
     fn ids_find_their_place_and_parse_strictly() {
-        let id = SessionId::new([7; 12], 200, 123_456, 0xdead_beef);
-        assert_eq!(id.place(0xdead_beef), (200, 123_456));
+        let id = SessionId::new([7; 12], 200, Slot(123_456), 0xdead_beef);
+        assert_eq!(id.place(0xdead_beef), (200, Slot(123_456)));
         assert_eq!(SessionId::parse(&id.text()), Some(id));
         for text in ["", "0", &id.text().to_uppercase(), &(id.text() + "0"), &"é".repeat(16), &"g".repeat(32)]
         {
@@ -206,7 +221,7 @@ mod tests {
 
     #[test]
     fn numbering_and_trimming() {
-        let mut session = Session::new(SessionId([0; 16]), UserId(1), TokenId(1), 0, 0);
+        let mut session = Session::new(SessionId([0; 16]), UserId(1), TokenId(1), 0, ConnectionId(0));
         for handle in 0..300 {
             session.push(handle, 1, 1_000);
         }
@@ -227,7 +242,7 @@ mod tests {
         session.sent = session.seq;
         (0..5).for_each(|handle| session.push(handle, 1, 2));
         assert_eq!(handle(&session, session.sent + 1), Some(0));
-        session.connection = NONE;
+        session.connection = ConnectionId::NONE;
         session.push(5, 1, 2);
         assert_eq!((handle(&session, session.seq - 2), handle(&session, session.seq - 1)), (None, Some(4)));
     }

@@ -1,10 +1,13 @@
 //! What the gateway takes from the configuration.
 
 use crate::config::Config;
+use crate::domain::version::Versions;
 
 /// The options that concern a core's gateway, as it uses them.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Settings {
+    /// Which clients are too old.
+    pub versions: Versions,
     pub heartbeat_interval_ms: u64,
     pub heartbeat_timeout_ms: u32,
     pub identify_timeout_ms: u32,
@@ -33,6 +36,11 @@ impl Settings {
         let ms = |value: u64| u32::try_from(value).unwrap_or(u32::MAX / 2);
         let or_unlimited = |value: u64| if value == 0 { usize::MAX } else { value as usize };
         Settings {
+            versions: Versions::new(
+                &config.application_version,
+                &config.versioning_min_supported_version,
+                &config.versioning_update_url,
+            ),
             heartbeat_interval_ms: config.websocket_heartbeat_interval_ms,
             heartbeat_timeout_ms: ms(config.heartbeat_timeout_ms()),
             identify_timeout_ms: ms(config.websocket_identify_timeout_ms),

@@ -5,17 +5,12 @@
 //! figure of its own), permissions computed per class, what connections without a session hold, and the allocator's
 //! rounding.
 
-use super::connection::{Connection, Ms};
+use super::connection::Connection;
 use super::hub::Hub;
-use super::members::Job;
-use super::session::{Session, SessionId};
-use crate::id::ChannelId;
-use crate::runtime::paged::PagedSlab;
+use super::session::Slot;
 
 /// Sessions looked at per call; ten calls a second see 20,000 sessions in 31 s.
 const LOOK_COUNT: usize = 64;
-/// An entry of the timer wheel.
-const WHEEL_ENTRY_LEN: usize = 16;
 
 /// Where the look at sessions stands.
 #[derive(Debug, Default)]
@@ -36,41 +31,33 @@ impl Hub {
     /// Bytes of connections, sessions and who is where. Takes some microseconds; call it a few times per second.
     pub fn state_len(&mut self) -> usize {
         self.look_at_sessions();
-        let lists = self.recipients.capacity()
-            + self.marks.capacity()
-            + self.dirty_sessions.capacity()
-            + self.dirty_connections.capacity();
-        self.connections.index_end() * PagedSlab::<Connection>::ENTRY_LEN
-            + self.sessions.index_end() * PagedSlab::<Session>::ENTRY_LEN
+        self.connections.table_len()
+            + self.sessions.table_len()
             + self.sessions.len() * self.survey.mean_len
-            + map_len::<u32, ()>(self.users.len())
-            + map_len::<u32, (ChannelId, Ms)>(self.typing.capacity())
-            + self.interest.state_len()
+            + self.audiences.heap_len()
             + self.home.state_len()
-            + self.jobs.capacity() * size_of::<Job>()
-            + self.wheel.count() * WHEEL_ENTRY_LEN
-            + lists * size_of::<u32>()
-            + (self.closing.capacity() + self.stalled.capacity()) * size_of::<(Ms, u32, u32)>()
-            + self.unread.capacity() * size_of::<(u32, u32)>()
-            + self.expiries.capacity() * size_of::<(u64, u32, u32)>()
-            + self.expiring.capacity() * size_of::<(Ms, u32, SessionId)>()
+            + self.jobs.heap_len()
+            + self.typing.heap_len()
+            + self.outbox.heap_len()
+            + self.deadlines.heap_len()
+            + self.intake.heap_len()
     }
 
     /// Bytes of the events kept for RESUME.
     pub fn replay_len(&self) -> usize {
-        self.replay.len()
+        self.sessions.replay.len()
     }
 
     fn look_at_sessions(&mut self) {
         let survey = &mut self.survey;
-        for _ in 0..LOOK_COUNT.min(self.sessions.index_end()) {
-            if let Some(session) = self.sessions.get(survey.next) {
-                let connection = self.connections.get(session.connection as usize);
+        for _ in 0..LOOK_COUNT.min(self.sessions.slot_end()) {
+            if let Some(session) = self.sessions.get(Slot(survey.next as u32)) {
+                let connection = self.connections.get(session.connection);
                 survey.heap_len += session.heap_len() + connection.map_or(0, Connection::heap_len);
                 survey.seen += 1;
             }
             survey.next += 1;
-            let ends = survey.next >= self.sessions.index_end();
+            let ends = survey.next >= self.sessions.slot_end();
             // In the first round, what was seen so far.
             if survey.seen > 0 && (ends || survey.mean_len == 0) {
                 survey.mean_len = survey.heap_len / survey.seen;

@@ -1,10 +1,10 @@
 //! What time brings: heartbeats that are missing, pings, close handshakes, resume windows, users who are gone.
 
 use super::connection::{Ms, State, since};
+use super::connections::{ConnectionId, ConnectionRef, Connections};
 use super::expiry::LOOK_MS;
 use super::hub::{Cx, ENDED_PER_TICK, Hub};
 use super::protocol::Close;
-use super::session::{NONE, SessionId};
 use crate::wire::websocket::write_ping;
 
 /// Users whom one tick looks at because their presence may have lapsed, and in steps of how many.
@@ -17,44 +17,34 @@ impl Hub {
     /// Lets time pass: heartbeats, pings, stalls, close handshakes, resume windows, presence.
     pub fn tick(&mut self, cx: &Cx<'_>) {
         let now = cx.ms();
-        let mut due = std::mem::take(&mut self.due);
-        self.wheel.advance(cx.mono_ms, |id, generation| {
-            due.push((id, generation));
-            None
-        });
-        for (id, generation) in due.drain(..) {
-            if let Some(wait) = self.check_connection(cx, id, generation) {
-                self.wheel.insert(cx.mono_ms + u64::from(wait.max(1)), id, generation);
+        let due = self.deadlines.take_due(cx.mono_ms);
+        for meant in &due {
+            if let Some(wait) = self.check_connection(cx, *meant) {
+                self.deadlines.look_at(cx.mono_ms + u64::from(wait.max(1)), *meant);
             }
         }
-        self.due = due;
-        let settings = (self.settings.close_timeout_ms, self.settings.send_timeout_ms);
-        let over = |entry: &mut (Ms, u32, u32), timeout| since(entry.0, now) >= timeout;
-        // Not before the close frame had its send, however short the time.
-        let unsent = |id: u32| self.connections.get(id as usize).is_some_and(|connection| connection.dirty);
-        let mut ends = Vec::new();
-        while let Some(entry) = self.closing.pop_front_if(|entry| over(entry, settings.0) && !unsent(entry.1))
+        self.deadlines.put_due(due);
+        let (close_timeout, send_timeout) = (self.settings.close_timeout_ms, self.settings.send_timeout_ms);
+        let unsent = |connections: &Connections, id| connections.get(id).is_some_and(|closed| closed.dirty);
+        while let Some(meant) =
+            self.deadlines.next_closed(now, close_timeout, |id| unsent(&self.connections, id))
         {
-            ends.push(entry);
-        }
-        for (_, id, generation) in ends {
-            if self.generation(id) == Some(generation) {
-                self.lost(cx, id);
+            if self.connections.find(meant).is_some() {
+                self.lost(cx, meant.id);
             }
         }
-        while let Some((_, id, generation)) = self.stalled.pop_front_if(|entry| over(entry, settings.1)) {
-            let stalled = self.connections.get(id as usize).is_some_and(|connection| {
-                connection.generation == generation
-                    && connection.blocked
+        while let Some(meant) = self.deadlines.next_stalled(now, send_timeout) {
+            let stalled = self.connections.find(meant).is_some_and(|connection| {
+                connection.blocked
                     && !connection.state.is_closing()
-                    && connection.in_flight().is_some_and(|busy| since(busy.blocked_ms, now) >= settings.1)
+                    && connection.in_flight().is_some_and(|busy| since(busy.blocked_ms, now) >= send_timeout)
             });
-            if stalled && settings.1 > 0 {
-                self.close_slow(cx, id);
+            if stalled && send_timeout > 0 {
+                self.close_slow(cx, meant.id);
             }
         }
         self.end_expired(cx);
-        self.overdue |= self.end_expired_tokens(cx);
+        self.deadlines.overdue |= self.end_expired_tokens(cx);
         self.tell_lapsed(cx);
         self.walk_memberships(cx);
         self.run_job(cx);
@@ -63,43 +53,41 @@ impl Hub {
     /// Ends sessions that can no longer be resumed, as many as a tick may.
     fn end_expired(&mut self, cx: &Cx<'_>) {
         let (now, timeout) = (cx.ms(), self.settings.session_timeout_ms);
-        let is_due = |entry: &(Ms, u32, SessionId)| since(entry.0, now) >= timeout;
         let mut budget = ENDED_PER_TICK;
         while budget > 0 {
-            let Some((_, slot, session_id)) = self.expiring.pop_front_if(|entry| is_due(entry)) else {
-                break;
-            };
-            let expired = self.sessions.get(slot as usize).is_some_and(|session| {
+            let Some((slot, session_id)) = self.deadlines.next_expired(now, timeout) else { break };
+            let expired = self.sessions.get(slot).is_some_and(|session| {
                 session.id == session_id
-                    && session.connection == NONE
+                    && session.connection == ConnectionId::NONE
                     && since(session.detached_ms(), now) >= timeout
             });
             let places = if expired { self.end_session(cx, slot) } else { 0 };
             budget = budget.saturating_sub(1 + places);
         }
-        self.overdue = self.expiring.front().is_some_and(is_due);
+        self.deadlines.overdue = self.deadlines.has_expired(now, timeout);
     }
 
     /// Tells of users who are no longer there, as many as a tick may.
     fn tell_lapsed(&mut self, cx: &Cx<'_>) {
-        let before = self.dispatch_count;
+        let before = self.counters.dispatch_count;
         for _ in 0..LAPSED_PER_TICK / LAPSED_PER_STEP {
             let effects = self.home.tick(cx.read, cx.steady_ms, LAPSED_PER_STEP);
             self.carry_out(cx, effects);
             if !self.home.has_due(cx.steady_ms) {
                 return;
             }
-            if self.dispatch_count - before > LAPSED_DISPATCHES_MAX {
+            if self.counters.dispatch_count - before > LAPSED_DISPATCHES_MAX {
                 break;
             }
         }
-        self.overdue = true;
+        self.deadlines.overdue = true;
     }
 
     /// Returns in how many milliseconds to look again.
-    fn check_connection(&mut self, cx: &Cx<'_>, id: u32, generation: u32) -> Option<u32> {
-        let connection = self.connections.get_mut(id as usize)?;
-        if connection.generation != generation || connection.state.is_closing() {
+    fn check_connection(&mut self, cx: &Cx<'_>, meant: ConnectionRef) -> Option<u32> {
+        let id = meant.id;
+        let connection = self.connections.get_mut(id)?;
+        if connection.generation != meant.generation || connection.state.is_closing() {
             return None;
         }
         let now = cx.ms();

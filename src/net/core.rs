@@ -23,10 +23,10 @@ use crate::domain::{Command, Refusal, Reply, Result};
 use crate::effect::password::{PasswordPool, Source};
 use crate::gateway::protocol::{self, Close};
 use crate::gateway::{
-    Action, Allowance, Ask, Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard, Mail, MayRead,
+    Action, Allowance, Ask, ConnectionId, Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard, Mail, MayRead,
 };
 use crate::log::{NO_REPLY, Port};
-use crate::observe::{self, CoreMetrics, HashMetrics, HubWork, Phase, Watch, Work};
+use crate::observe::{self, CoreMetrics, HashMetrics, Phase, Watch, Work};
 use crate::runtime::clock::{Turn, monotonic_ns};
 use crate::runtime::mailbox::Endpoint;
 use crate::runtime::random::Random;
@@ -102,7 +102,7 @@ struct Buffers {
     send: Vec<u8>,
     /// Sockets that wait to be read.
     ready: ReadyQueue,
-    dirty: Vec<u32>,
+    dirty: Vec<ConnectionId>,
 }
 
 impl Core {
@@ -278,7 +278,7 @@ impl Core {
     }
 
     /// Descriptor and full generation, when the completion is not of an earlier connection in the slot.
-    fn current(&self, id: u32, generation: u32) -> Option<(RawFd, u32)> {
+    fn current(&self, id: ConnectionId, generation: u32) -> Option<(RawFd, u32)> {
         let hub = self.hub.borrow();
         let full = hub.generation(id).filter(|full| full & ring::GENERATION_MASK == generation)?;
         Some((hub.fd(id)?, full))
@@ -353,7 +353,7 @@ impl Core {
         &self,
         cx: &Cx<'_>,
         hub: &mut Hub,
-        id: u32,
+        id: ConnectionId,
         buffer: &mut Vec<u8>,
         sends: &mut u64,
         bytes: &mut u64,
@@ -361,7 +361,7 @@ impl Core {
         loop {
             buffer.clear();
             let filled = hub.fill(id, buffer, FILL_LEN_MAX);
-            let frames = std::mem::take(&mut hub.frame_count);
+            let frames = std::mem::take(&mut hub.counters.frame_count);
             let Some(fd) = hub.fd(id) else { return };
             if !buffer.is_empty() {
                 *sends += 1;
@@ -465,11 +465,7 @@ impl Core {
         if turn.samples {
             metrics.gateway_state_len.set(hub.state_len() as u64);
         }
-        turn.work.hub = HubWork {
-            dispatches: std::mem::take(&mut hub.dispatch_count),
-            slow_consumers: std::mem::take(&mut hub.slow_consumer_count),
-            ..std::mem::take(&mut hub.work)
-        };
+        turn.work.hub = hub.counters.take_work();
         self.watch.end(turn);
     }
 }

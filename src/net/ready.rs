@@ -8,13 +8,14 @@ use std::collections::VecDeque;
 use rustc_hash::FxHashSet;
 
 use super::ring::Read;
+use crate::gateway::ConnectionId;
 
 #[derive(Default)]
 pub struct ReadyQueue {
     /// What was told, and whether its poll goes on.
     events: VecDeque<(Read, bool)>,
     /// Slot and generation of those that wait.
-    waiting: FxHashSet<(u32, u32)>,
+    waiting: FxHashSet<(ConnectionId, u32)>,
 }
 
 impl ReadyQueue {
@@ -47,7 +48,7 @@ mod tests {
     use super::*;
 
     fn read(id: u32, generation: u32, ended: bool) -> Read {
-        Read { id, generation, ended }
+        Read { id: ConnectionId(id), generation, ended }
     }
 
     #[test]

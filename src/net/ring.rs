@@ -17,13 +17,15 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
+use crate::gateway::ConnectionId;
+
 /// What happened to a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
     Read(Read),
     /// It takes bytes again.
     Write {
-        id: u32,
+        id: ConnectionId,
         generation: u32,
     },
 }
@@ -31,7 +33,7 @@ pub enum Ready {
 /// There is something to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Read {
-    pub id: u32,
+    pub id: ConnectionId,
     pub generation: u32,
     /// It is the last, the peer sends no more.
     pub ended: bool,
@@ -55,8 +57,8 @@ const CANCEL_BIT: u64 = 1 << 62;
 /// What completions know of a generation.
 pub const GENERATION_MASK: u32 = (1 << 30) - 1;
 
-fn user_data(id: u32, generation: u32, write: bool) -> u64 {
-    u64::from(generation & GENERATION_MASK) << 32 | u64::from(id) | if write { WRITE_BIT } else { 0 }
+fn user_data(id: ConnectionId, generation: u32, write: bool) -> u64 {
+    u64::from(generation & GENERATION_MASK) << 32 | u64::from(id.0) | if write { WRITE_BIT } else { 0 }
 }
 
 impl Ring {
@@ -75,7 +77,7 @@ impl Ring {
     }
 
     /// Watches a socket until it is closed or released.
-    pub fn watch(&mut self, fd: RawFd, id: u32, generation: u32) {
+    pub fn watch(&mut self, fd: RawFd, id: ConnectionId, generation: u32) {
         let events = (libc::POLLIN | libc::POLLRDHUP) as u32;
         let entry = opcode::PollAdd::new(types::Fd(fd), events).multi(true).build();
         self.armed_count += 1;
@@ -83,14 +85,14 @@ impl Ring {
     }
 
     /// Tells once when a socket takes bytes again.
-    pub fn watch_write(&mut self, fd: RawFd, id: u32, generation: u32) {
+    pub fn watch_write(&mut self, fd: RawFd, id: ConnectionId, generation: u32) {
         let entry = opcode::PollAdd::new(types::Fd(fd), libc::POLLOUT as u32).build();
         self.armed_count += 1;
         self.push(entry.user_data(user_data(id, generation, true)));
     }
 
     /// Stops watching; what is under way already still comes and carries the old generation.
-    pub fn unwatch(&mut self, id: u32, generation: u32) {
+    pub fn unwatch(&mut self, id: ConnectionId, generation: u32) {
         self.cancel(user_data(id, generation, false));
         self.cancel(user_data(id, generation, true));
     }
@@ -151,7 +153,7 @@ impl Ring {
             if result == -libc::ECANCELED {
                 continue;
             }
-            let (id, generation) = (data as u32, (data >> 32) as u32 & GENERATION_MASK);
+            let (id, generation) = (ConnectionId(data as u32), (data >> 32) as u32 & GENERATION_MASK);
             let ready = match data & WRITE_BIT {
                 0 => Ready::Read(Read { id, generation, ended: has_ended(result) }),
                 _ => Ready::Write { id, generation },
@@ -235,24 +237,24 @@ mod tests {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, _) = listener.accept().unwrap();
         let fd = server.as_raw_fd();
-        ring.watch(fd, 7, 3);
+        ring.watch(fd, ConnectionId(7), 3);
         let mut buffer = [0; 16];
         for _ in 0..3 {
             client.write_all(b"x").unwrap();
-            let ready = Ready::Read(Read { id: 7, generation: 3, ended: false });
+            let ready = Ready::Read(Read { id: ConnectionId(7), generation: 3, ended: false });
             assert_eq!(reaped(&mut ring, 1), [(ready, true)]);
             assert_eq!(receive(fd, &mut buffer).unwrap(), 1);
             assert_eq!(receive(fd, &mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         }
-        ring.watch_write(fd, 7, 3);
-        assert_eq!(reaped(&mut ring, 1), [(Ready::Write { id: 7, generation: 3 }, false)]);
+        ring.watch_write(fd, ConnectionId(7), 3);
+        assert_eq!(reaped(&mut ring, 1), [(Ready::Write { id: ConnectionId(7), generation: 3 }, false)]);
         // Data and the end of it come in one completion, or in two.
         client.write_all(b"x").unwrap();
         client.shutdown(std::net::Shutdown::Write).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(5));
         let last = reaped(&mut ring, 1).pop_back();
         assert!(matches!(last, Some((Ready::Read(Read { ended: true, .. }), _))), "{last:?}");
-        ring.unwatch(7, 3);
+        ring.unwatch(ConnectionId(7), 3);
         ring.submit();
         let mut rest = VecDeque::new();
         ring.reap(|event, goes_on| rest.push_back((event, goes_on)));
@@ -269,17 +271,17 @@ mod tests {
         let mut seen = VecDeque::new();
         for round in 0..400u32 {
             let (mut client, server) = std::os::unix::net::UnixStream::pair().unwrap();
-            ring.watch(server.as_raw_fd(), 7, round);
+            ring.watch(server.as_raw_fd(), ConnectionId(7), round);
             if round % 2 == 0 {
                 // Until the kernel's own buffer is full, so that the poll for writing stays.
                 server.set_nonblocking(true).unwrap();
                 while (&server).write(&[0; 4_096]).is_ok() {}
-                ring.watch_write(server.as_raw_fd(), 7, round);
-                ring.watch_write(server.as_raw_fd(), 7, round);
+                ring.watch_write(server.as_raw_fd(), ConnectionId(7), round);
+                ring.watch_write(server.as_raw_fd(), ConnectionId(7), round);
             }
             ring.submit();
             client.write_all(b"x").unwrap();
-            ring.unwatch(7, round);
+            ring.unwatch(ConnectionId(7), round);
             drop(server);
             ring.submit();
             ring.reap(|event, goes_on| seen.push_back((event, goes_on)));

@@ -90,7 +90,7 @@ fn few_sessions_of_a_user_wait_for_resume() {
     assert_eq!((bench.sessions(), bench.hubs[0].detached_count()), (30, 10));
     // Those with a connection are all still reached, and all end well.
     let user_id = bench.users[1].0;
-    assert_eq!(bench.hubs[0].slots_of(user_id).len(), 30);
+    assert_eq!(bench.hubs[0].sessions.of_user(user_id).len(), 30);
     sessions.iter().step_by(3).for_each(|(peer, _)| bench.lose(*peer));
     assert_eq!((bench.sessions(), bench.hubs[0].detached_count()), (10, 10));
     bench.wait(61_000);
@@ -176,9 +176,9 @@ fn little_is_read_of_who_was_sent_away() {
         });
         // The first one has its end.
         assert_eq!(reads.count(), 1 + (128 << 10) / flood.len() + 1, "{frame:?}");
-        let messages = bench.hubs[0].work.messages;
+        let messages = bench.hubs[0].counters.work.messages;
         bench.bytes(peer, &flood);
-        assert_eq!(bench.hubs[0].work.messages, messages);
+        assert_eq!(bench.hubs[0].counters.work.messages, messages);
         let frames = bench.frames(peer);
         assert!(frames.last().is_some_and(|last| last.starts_with("close ")), "{frames:?}");
         bench.wait(5_100);
@@ -225,7 +225,7 @@ fn parts_of_messages_from_nobody_known_are_bounded_together() {
     };
     let len = held(&bench);
     assert!((1..=UNKNOWN_INPUT_CORE_LEN_MAX).contains(&len), "{len}");
-    let open = |bench: &Bench, peer: &Peer| !bench.hubs[0].connections[peer.1 as usize].state.is_closing();
+    let open = |bench: &Bench, peer: &Peer| !bench.hubs[0].connections[peer.1].state.is_closing();
     let left = peers.iter().filter(|peer| open(&bench, peer)).count();
     assert!((130..=280).contains(&left), "{left}");
     assert!(open(&bench, &small) && open(&bench, &known));

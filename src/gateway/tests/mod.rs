@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use super::allowance::Ask;
 use super::connection::Facts;
+use super::connections::ConnectionId;
 use super::home::Liveboard;
 use super::hub::{Action, Cx, Hub, Mail};
 use super::send::{FILL_LEN_MAX, Filled};
@@ -46,7 +47,7 @@ struct Bench {
 }
 
 /// A client's connection: core and number.
-type Peer = (usize, u32);
+type Peer = (usize, ConnectionId);
 
 impl Bench {
     fn new(change: impl FnOnce(&mut Config)) -> Bench {
@@ -240,10 +241,11 @@ impl Bench {
     }
 
     /// Sends what is there; bytes that the kernel took, by connection.
-    fn flush(&mut self, core: usize) -> Vec<(u32, Vec<u8>)> {
+    fn flush(&mut self, core: usize) -> Vec<(ConnectionId, Vec<u8>)> {
         let mut dirty = Vec::new();
         let hub = &self.hubs[core];
-        let detached = hub.sessions.iter().filter(|(_, session)| session.connection == u32::MAX).count();
+        let detached =
+            hub.sessions.iter().filter(|(_, session)| session.connection == ConnectionId::NONE).count();
         assert_eq!(hub.detached_count(), detached);
         self.with(core, |hub, cx| hub.take_dirty(cx, usize::MAX, &mut dirty));
         let mut sent = Vec::new();

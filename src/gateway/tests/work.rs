@@ -8,7 +8,7 @@ fn work_is_counted_until_it_is_taken() {
     let (server_id, channel) = bench.server();
     let (ann, _) = bench.ready(0);
     let (bob, id) = bench.ready(1);
-    let counted = std::mem::take(&mut bench.hubs[0].work);
+    let counted = std::mem::take(&mut bench.hubs[0].counters.work);
     assert_eq!((counted.opened, counted.closed, counted.identifies, counted.resumes), (2, 0, 2, 0));
     assert_eq!(counted.messages, 2);
     bench.post(channel, "one");
@@ -17,16 +17,16 @@ fn work_is_counted_until_it_is_taken() {
     let bob = bench.open();
     bench.resume(bob, 1, &id, "1");
     assert_eq!((bench.hubs[0].session_count(), bench.hubs[0].detached_count()), (2, 0));
-    let counted = std::mem::take(&mut bench.hubs[0].work);
+    let counted = std::mem::take(&mut bench.hubs[0].counters.work);
     assert_eq!((counted.opened, counted.closed, counted.identifies, counted.resumes), (1, 1, 0, 1));
     assert_eq!((counted.messages, counted.events), (2, 1));
     let largest = counted.largest;
     assert_eq!((largest.name, largest.server_id, largest.recipients), ("MESSAGE_CREATE", server_id.0, 2));
-    assert_eq!(bench.hubs[0].work.events, 0);
+    assert_eq!(bench.hubs[0].counters.work.events, 0);
     // Ann has had it; what Bob has missed is a frame of a dispatch, RESUMED before it is none.
-    assert_eq!(std::mem::take(&mut bench.hubs[0].frame_count), 1);
+    assert_eq!(std::mem::take(&mut bench.hubs[0].counters.frame_count), 1);
     assert_eq!(bench.frames(bob).len(), 2);
-    assert_eq!(bench.hubs[0].frame_count, 1);
+    assert_eq!(bench.hubs[0].counters.frame_count, 1);
     bench.lose(ann);
     assert_eq!((bench.hubs[0].session_count(), bench.hubs[0].detached_count()), (2, 1));
 }
@@ -41,7 +41,7 @@ fn connections_closed_for_their_rate_are_counted() {
     let token = bench.users[0].2.clone();
     bench.text(peer, &format!("{{\"op\":2,\"d\":{{\"token\":\"{token}\"}}}}"));
     assert_eq!(bench.frames(peer), ["close 4008 Rate limited"]);
-    assert_eq!(bench.hubs[0].work.rate_limited, 1);
+    assert_eq!(bench.hubs[0].counters.work.rate_limited, 1);
 }
 
 #[test]
@@ -49,8 +49,8 @@ fn an_event_without_a_recipient_is_no_work() {
     let mut bench = Bench::new(|_| {});
     let (_, channel) = bench.server();
     bench.post(channel, "nobody is here");
-    assert_eq!(bench.hubs[0].work.events, 0);
-    assert_eq!(bench.hubs[0].work.largest.name, "");
+    assert_eq!(bench.hubs[0].counters.work.events, 0);
+    assert_eq!(bench.hubs[0].counters.work.largest.name, "");
 }
 
 #[test]

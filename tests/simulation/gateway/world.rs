@@ -20,7 +20,7 @@ use plexichat::domain::social::relationship::{FriendAccept, FriendRequest, Relat
 use plexichat::domain::{
     Change, Command, Machine, Now, Op, Output, Reply, Result, Revocation, community, identity,
 };
-use plexichat::gateway::{Action, Ask, Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard, Mail};
+use plexichat::gateway::{Action, Ask, ConnectionId, Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard, Mail};
 use plexichat::id::{ChannelId, RoleId, ServerId, TokenId, UserId};
 use plexichat::runtime::shared_map::shared_map;
 use plexichat::store::records::{Grant, Override, channel_kind};
@@ -52,7 +52,7 @@ struct Core {
 /// One TCP connection. Both directions are byte streams.
 struct Socket {
     /// Core and connection; `None` while it is on its way or shut by the server.
-    place: Option<(usize, u32)>,
+    place: Option<(usize, ConnectionId)>,
     client: usize,
     to_server: Vec<u8>,
     to_client: Vec<u8>,
@@ -300,7 +300,7 @@ impl World {
     }
 
     /// A socket has come to a core; sessions that began meanwhile are its client's.
-    fn register(&mut self, core: usize, socket: usize, id: u32) {
+    fn register(&mut self, core: usize, socket: usize, id: ConnectionId) {
         let there = self.cores[core].hub.fd(id) == Some(socket as i32);
         self.sockets[socket].place = there.then_some((core, id));
         self.sockets[socket].wants_write = false;

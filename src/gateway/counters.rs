@@ -1,0 +1,24 @@
+//! What a core's gateway counts of its work, until the socket layer takes it.
+
+use crate::observe::HubWork;
+
+#[derive(Default)]
+pub struct Counters {
+    /// Dispatches given out.
+    pub dispatch_count: u64,
+    pub slow_consumer_count: u64,
+    /// Frames of dispatches written by [`Hub::fill`](super::Hub::fill).
+    pub frame_count: u64,
+    pub work: HubWork,
+}
+
+impl Counters {
+    /// What was done since it was last asked, but for the frames.
+    pub fn take_work(&mut self) -> HubWork {
+        HubWork {
+            dispatches: std::mem::take(&mut self.dispatch_count),
+            slow_consumers: std::mem::take(&mut self.slow_consumer_count),
+            ..std::mem::take(&mut self.work)
+        }
+    }
+}
