@@ -3,13 +3,14 @@
 //! Order: preflight, route, credentials, rate limits, account state, handler. Limits come after the credentials,
 //! since they count by user, and before the refusal of bad ones, so that guessing is limited too.
 
+use super::admit::{Identity, identify, nothing, options};
 use super::authenticate::{bearer, require_usable, verify};
 use super::cors::CorsLines;
-use super::ctx::{Ctx, Principal, Request, Response, Step};
+use super::ctx::{Ctx, Request, Response, Step};
 use super::limiter::Numbers;
 use super::rate_limit::{self, Asked};
 use super::router::{Found, Router};
-use super::routes::{Auth, Bucket, Route};
+use super::routes::Auth;
 use super::state::State;
 use super::unsent::Payer;
 use crate::domain::{Error, Refusal, Result};
@@ -115,76 +116,6 @@ pub fn look_ahead(state: &State, router: &Router, head: &Head<'_>) -> Ahead {
     }
 }
 
-/// Never limited. Without `Origin` a plain question: which methods are there.
-fn options(state: &State, router: &Router, request: &Request<'_>, mut response: Response) -> Response {
-    if let Some(preflight) = state.cors.preflight(&request.head) {
-        return preflight;
-    }
-    let allow = match router.find(Method::Options, &request.head.target) {
-        _ if request.head.target.path == "*" => "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT".to_string(),
-        Found::OtherMethods(allow) => allow,
-        Found::Absent => return refuse(Refusal::NotAvailable.into(), response),
-        Found::Route(..) | Found::Nothing => return refuse(Refusal::RouteNotFound.into(), response),
-    };
-    response.status = 204;
-    response.headers.push(("allow", allow));
-    response
-}
-
-fn nothing(state: &State, request: &Request<'_>, refusal: Refusal, response: Response) -> Response {
-    match rate_limit::check(state, request, &Asked::Nothing, known_caller(state, request)) {
-        Ok(limits) => refuse(refusal.into(), Response { limits, ..response }),
-        Err(numbers) => too_many(numbers, response),
-    }
-}
-
-struct Identity {
-    /// Whom the request is counted for; nobody known: the address.
-    principal: Option<Principal>,
-    /// Why it goes no further, should the limits let it.
-    refusal: Option<Error>,
-}
-
-fn identify(state: &State, route: &Route, request: &Request<'_>) -> Identity {
-    if route.auth == Auth::Public {
-        let counted = route.bucket != Bucket::Exempt;
-        let principal = if counted { known_caller(state, request) } else { None };
-        return Identity { principal, refusal: None };
-    }
-    match authenticate(state, request) {
-        Ok((principal, unusable)) => {
-            let refusal = unusable.filter(|_| route.auth == Auth::User);
-            Identity { principal: Some(principal), refusal }
-        }
-        Err(error) => Identity { principal: None, refusal: Some(error) },
-    }
-}
-
-/// Who asks where nobody has to say so. Costs nothing without rate limits.
-fn known_caller(state: &State, request: &Request<'_>) -> Option<Principal> {
-    let asked = state.config.rate_limiting_enabled && request.head.header("authorization").is_some();
-    let known = asked.then(|| authenticate(state, request).ok()).flatten();
-    known.map(|(principal, _)| principal)
-}
-
-/// The principal, and why his account may not be used, if so.
-fn authenticate(state: &State, request: &Request<'_>) -> Result<(Principal, Option<Error>)> {
-    let token = bearer(&request.head)?;
-    let now = state.now();
-    let snapshot = state.snapshot();
-    match verify(snapshot.read(), token, now.steady_ms) {
-        Ok((principal, user)) => Ok((principal, require_usable(user).err())),
-        // Only who fails is limited: behind one address may be many, and they have done nothing.
-        Err(_) if state.limiter.verification_blocked(now, request.ip) => {
-            Err(Refusal::TooManyFailedVerifications.into())
-        }
-        Err(error) => {
-            state.limiter.failed_verification(now, request.ip);
-            Err(error)
-        }
-    }
-}
-
 /// The answer of a handler that is done or has refused.
 pub fn finish(ctx: &mut Ctx<'_>, result: Result<()>) -> Response {
     let response = std::mem::take(&mut ctx.response);
@@ -215,7 +146,7 @@ pub fn refuse_unread(error: HttpError) -> Response {
 }
 
 #[cold]
-fn too_many(numbers: Numbers, mut response: Response) -> Response {
+pub(super) fn too_many(numbers: Numbers, mut response: Response) -> Response {
     response.status = 429;
     numbers.write_body(&mut response.body);
     response.limits = Some(numbers);
@@ -373,26 +304,6 @@ mod tests {
         );
         let payer = harness.respond(&head, "").payer;
         assert!(payer.is_some_and(|payer| payer != address), "the account's");
-    }
-
-    #[test]
-    fn failed_verifications_are_counted_by_address() {
-        let config = Config { authentication_security_token_verify_rate_limit: 2, ..Config::default() };
-        let harness = Harness::with_config(config);
-        let state = &harness.state;
-        let try_token = |token: &str| {
-            let text = format!("GET / HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {token}\r\n\r\n");
-            let mut slots = crate::wire::http::header_slots();
-            let head = crate::wire::http::parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
-            let ip = std::net::Ipv4Addr::LOCALHOST.into();
-            let request = Request { head, body: &mut [], ip, id: 1 };
-            authenticate(state, &request).unwrap_err().message.into_owned()
-        };
-        assert_eq!(try_token("1.x"), "Invalid or expired token");
-        assert_eq!(try_token("nonsense"), "Invalid or expired token");
-        assert!(try_token("1.x").starts_with("Too many failed"));
-        harness.advance(120_000);
-        assert_eq!(try_token("1.x"), "Invalid or expired token");
     }
 
     #[test]

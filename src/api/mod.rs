@@ -6,6 +6,7 @@
 
 pub mod absent;
 pub mod address;
+pub mod admit;
 pub mod authenticate;
 pub mod body;
 pub mod chat;
