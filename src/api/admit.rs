@@ -1,22 +1,164 @@
-//! Whether a request goes any further: who asks, and what those are told whom no route is there for.
+//! From the head of a request to its admission, or to the answer that it goes no further with.
+//!
+//! Order: preflight, route, length, credentials, rate limits, account state, coding. Limits come after the credentials,
+//! since they count by user, and before the refusal of bad ones, so that guessing is limited too.
+//!
+//! Invariant: nothing of the body is needed. Whoever is refused has it left where it is; whoever is admitted has it
+//! read up to the limit of the route's row, is counted once, and is asked for his login again when that took a while.
 
 use super::authenticate::{bearer, require_usable, verify};
 use super::ctx::{Principal, Request, Response};
-use super::dispatch::{refuse, too_many};
+use super::dispatch::{refuse, refuse_unread, too_many};
+use super::limiter::Numbers;
 use super::rate_limit::{self, Asked};
-use super::router::{Found, Router};
-use super::routes::{Auth, Bucket, Route};
+use super::router::{Found, Params, Router};
+use super::routes::{Auth, BodyRule, Bucket, Route};
 use super::state::State;
+use super::unsent::Payer;
 use crate::domain::{Error, Refusal, Result};
-use crate::wire::http::Method;
+use crate::store::take_damage;
+use crate::wire::http::{BodyKind, Head, HttpError, Method};
 
-/// Never limited. Without `Origin` a plain question: which methods are there.
-pub(super) fn options(
+/// The only path that becomes a WebSocket.
+pub const GATEWAY_PATH: &str = "/gateway";
+
+/// The operation in the log when there is none.
+pub const NO_ROUTE: &str = "-";
+
+/// Of the name of a coding that is repeated in an answer.
+const CODING_LEN_SHOWN: usize = 40;
+
+/// What the head of a request leads to.
+pub enum Admission<'r> {
+    /// Have the body read, then [`super::dispatch::run`] it.
+    Admitted(Admitted, Params<'r>),
+    /// Answered whatever the body is. The name is the operation's, or [`NO_ROUTE`].
+    Answered(Response, &'static str),
+}
+
+/// A request that may have its handler run. Nothing of its head is in here: that may move while the body is read.
+#[derive(Clone, Copy)]
+pub struct Admitted {
+    pub route: &'static Route,
+    /// Set on every route that asks for it.
+    pub principal: Option<Principal>,
+    /// Bytes of body that are read.
+    pub body_len_max: usize,
+    pub payer: Payer,
+    pub limits: Option<Numbers>,
+}
+
+impl Admitted {
+    /// The answer as far as it is known.
+    pub fn response(&self) -> Response {
+        Response { payer: Some(self.payer), limits: self.limits, ..Response::default() }
+    }
+}
+
+/// Finds the route, authenticates, counts. Its body is not looked at.
+pub fn admit<'r>(state: &State, router: &Router, request: &Request<'r>) -> Admission<'r> {
+    let response = Response { payer: Some(Payer::new(None, request.ip)), ..Response::default() };
+    if request.head.method == Method::Options {
+        return Admission::Answered(options(state, router, request, response), NO_ROUTE);
+    }
+    match router.find(request.head.method, &request.head.target) {
+        Found::Route(route, params) => admit_to(state, route, params, request, response),
+        Found::Nothing if request.head.target.path == GATEWAY_PATH => {
+            let mut response = nothing(state, request, Refusal::UpgradeRequired, response);
+            let headers = HttpError::WebSocketVersion.headers().iter();
+            response.headers.extend(headers.map(|(name, value)| (*name, (*value).to_string())));
+            Admission::Answered(response, NO_ROUTE)
+        }
+        Found::Nothing => {
+            Admission::Answered(nothing(state, request, Refusal::RouteNotFound, response), NO_ROUTE)
+        }
+        Found::Absent => {
+            Admission::Answered(nothing(state, request, Refusal::NotAvailable, response), NO_ROUTE)
+        }
+        Found::OtherMethods(allow) => {
+            let mut response = nothing(state, request, Refusal::MethodNotAllowed, response);
+            response.headers.push(("allow", allow));
+            Admission::Answered(response, NO_ROUTE)
+        }
+    }
+}
+
+fn admit_to<'r>(
+    state: &State,
+    route: &'static Route,
+    params: Params<'r>,
+    request: &Request<'r>,
+    response: Response,
+) -> Admission<'r> {
+    let json_len_max = usize::try_from(state.config.api_max_body_size).unwrap_or(usize::MAX);
+    let body_len_max = route.body.len_max(json_len_max);
+    // What is too long for anybody is refused as such, whoever asks, and counted nowhere: it ends the connection.
+    if request.head.content_length().is_some_and(|len| len > body_len_max as u64) {
+        let refused = refuse_unread(HttpError::PayloadTooLarge);
+        return Admission::Answered(Response { payer: response.payer, ..refused }, route.name);
+    }
+    take_damage();
+    let Identity { principal, refusal } = identify(state, route, request);
+    // Whose login is damaged is not told that it is none.
+    let refusal = if take_damage() { Some(Refusal::StoreDamaged.into()) } else { refusal };
+    let limits = match rate_limit::check(state, request, &Asked::Route(route, &params), principal) {
+        Ok(limits) => limits,
+        Err(numbers) => return Admission::Answered(too_many(numbers, response), route.name),
+    };
+    let payer = Payer::new(principal, request.ip);
+    let principal = principal.filter(|_| route.auth != Auth::Public);
+    let admitted = Admitted { route, principal, body_len_max, payer, limits };
+    if let Some(error) = refusal.or_else(|| state.unsent.refusal(payer)) {
+        return Admission::Answered(refuse(error, admitted.response()), route.name);
+    }
+    if request.head.packed && route.body != BodyRule::None && has_body(&request.head) {
+        return Admission::Answered(refuse_coding(&request.head, admitted.response()), route.name);
+    }
+    Admission::Admitted(admitted, params)
+}
+
+/// After the body of an admitted request has been waited for: its login may have ended meanwhile. Counts nothing but
+/// that.
+pub fn admit_again<'r>(
     state: &State,
     router: &Router,
-    request: &Request<'_>,
-    mut response: Response,
-) -> Response {
+    admitted: Admitted,
+    request: &Request<'r>,
+) -> Admission<'r> {
+    let route = admitted.route;
+    let Found::Route(_, params) = router.find(request.head.method, &request.head.target) else {
+        unreachable!("the table of routes does not change, nor does the head");
+    };
+    take_damage();
+    let refusal = match route.auth {
+        Auth::Public => None,
+        Auth::User | Auth::Restricted => identify(state, route, request).refusal,
+    };
+    let refusal = if take_damage() { Some(Refusal::StoreDamaged.into()) } else { refusal };
+    match refusal {
+        Some(error) => Admission::Answered(refuse(error, admitted.response()), route.name),
+        None => Admission::Admitted(admitted, params),
+    }
+}
+
+fn has_body(head: &Head<'_>) -> bool {
+    !matches!(head.framing.body, BodyKind::None | BodyKind::Sized(0))
+}
+
+/// RFC 9110 §15.5.16 and §12.5.3: 415, and what would do instead.
+#[cold]
+fn refuse_coding(head: &Head<'_>, mut response: Response) -> Response {
+    let coding = head.header("content-encoding").unwrap_or_default();
+    response.headers.push(("accept-encoding", "identity".to_string()));
+    let shown = String::from_utf8_lossy(&coding[..coding.len().min(CODING_LEN_SHOWN)]);
+    refuse(
+        Error::new(415, format!("Content-Encoding {shown} is not supported: send the body as it is")),
+        response,
+    )
+}
+
+/// Never limited. Without `Origin` a plain question: which methods are there.
+fn options(state: &State, router: &Router, request: &Request<'_>, mut response: Response) -> Response {
     if let Some(preflight) = state.cors.preflight(&request.head) {
         return preflight;
     }
@@ -31,26 +173,21 @@ pub(super) fn options(
     response
 }
 
-pub(super) fn nothing(
-    state: &State,
-    request: &Request<'_>,
-    refusal: Refusal,
-    response: Response,
-) -> Response {
+fn nothing(state: &State, request: &Request<'_>, refusal: Refusal, response: Response) -> Response {
     match rate_limit::check(state, request, &Asked::Nothing, known_caller(state, request)) {
         Ok(limits) => refuse(refusal.into(), Response { limits, ..response }),
         Err(numbers) => too_many(numbers, response),
     }
 }
 
-pub(super) struct Identity {
+struct Identity {
     /// Whom the request is counted for; nobody known: the address.
-    pub(super) principal: Option<Principal>,
+    principal: Option<Principal>,
     /// Why it goes no further, should the limits let it.
-    pub(super) refusal: Option<Error>,
+    refusal: Option<Error>,
 }
 
-pub(super) fn identify(state: &State, route: &Route, request: &Request<'_>) -> Identity {
+fn identify(state: &State, route: &Route, request: &Request<'_>) -> Identity {
     if route.auth == Auth::Public {
         let counted = route.bucket != Bucket::Exempt;
         let principal = if counted { known_caller(state, request) } else { None };

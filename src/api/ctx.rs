@@ -21,9 +21,6 @@ use super::unsent::Payer;
 /// Most answers that are not lists fit: one allocation instead of one per doubling.
 const ANSWER_LEN_USUAL: usize = 512;
 
-/// Of the name of a coding that is repeated in an answer.
-const CODING_LEN_SHOWN: usize = 40;
-
 /// What the socket layer knows of a request.
 pub struct Request<'r> {
     pub head: Head<'r>,
@@ -222,23 +219,11 @@ impl<'r> Ctx<'r> {
     /// The request body, which must be a JSON object.
     ///
     /// # Errors
-    /// 400 for a wrong content type, malformed JSON, another type of value, or no body; 415 when it is compressed.
+    /// 400 for a wrong content type, malformed JSON, another type of value, or no body.
     pub fn body(&mut self) -> Result<Body<'r>> {
         debug_assert_ne!(self.route.body, BodyRule::None, "the row of {} names no body", self.route.name);
-        if self.request.head.packed {
-            return Err(self.refuse_coding());
-        }
         let body = std::mem::take(&mut self.request.body);
         Body::parse(body, self.request.head.header("content-type"))
-    }
-
-    /// RFC 9110 §15.5.16 and §12.5.3: 415, and what would do instead.
-    #[cold]
-    fn refuse_coding(&mut self) -> Error {
-        let coding = self.request.head.header("content-encoding").unwrap_or_default();
-        self.response.headers.push(("accept-encoding", "identity".to_string()));
-        let shown = String::from_utf8_lossy(&coding[..coding.len().min(CODING_LEN_SHOWN)]);
-        Error::new(415, format!("Content-Encoding {shown} is not supported: send the body as it is"))
     }
 
     /// Like [`Ctx::body`]; no body, or `null`, counts as `{}`.

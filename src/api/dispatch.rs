@@ -1,85 +1,49 @@
-//! From a parsed request to the first step of its handler or to the refusal, and from an answer to its bytes.
-//!
-//! Order: preflight, route, credentials, rate limits, account state, handler. Limits come after the credentials,
-//! since they count by user, and before the refusal of bad ones, so that guessing is limited too.
+//! From an admitted request to the first step of its handler, and from an answer to its bytes.
 
-use super::admit::{Identity, identify, nothing, options};
-use super::authenticate::{bearer, require_usable, verify};
+use super::admit::{Admission, Admitted, admit};
 use super::cors::CorsLines;
 use super::ctx::{Ctx, Request, Response, Step};
 use super::limiter::Numbers;
-use super::rate_limit::{self, Asked};
-use super::router::{Found, Router};
-use super::routes::Auth;
+use super::router::{Params, Router};
 use super::state::State;
-use super::unsent::Payer;
 use crate::domain::{Error, Refusal, Result};
-use crate::limits::BODY_UNKNOWN_LEN_MAX;
 use crate::runtime::wipe::wiping;
 use crate::store::take_damage;
-use crate::wire::http::{Head, HttpError, Method, ResponseHead, ResponseOptions};
+use crate::wire::http::{HttpError, ResponseHead, ResponseOptions};
 
 /// What a request leads to.
 pub enum Dispatched<'r> {
     /// A handler ran; carry out its step, then `finish`.
     Handler(Box<Ctx<'r>>, Result<Step>),
-    /// Answered before any handler. The name is the operation's, or `NO_ROUTE`.
+    /// Answered before any handler. The name is the operation's, or [`super::admit::NO_ROUTE`].
     Answered(Response, &'static str),
 }
 
-/// The only path that becomes a WebSocket.
-pub const GATEWAY_PATH: &str = "/gateway";
-
-/// The operation in the log when there is none.
-pub const NO_ROUTE: &str = "-";
-
-/// Finds the route, authenticates, counts, runs the handler up to its first step.
-pub fn dispatch<'r>(state: &'r State, router: &Router, request: Request<'r>) -> Dispatched<'r> {
-    let response = Response { payer: Some(Payer::new(None, request.ip)), ..Response::default() };
-    if request.head.method == Method::Options {
-        return Dispatched::Answered(options(state, router, &request, response), NO_ROUTE);
-    }
-    match router.find(request.head.method, &request.head.target) {
-        Found::Route(route, params) => {
-            take_damage();
-            let Identity { principal, refusal } = identify(state, route, &request);
-            // Whose login is damaged is not told that it is none.
-            let refusal = if take_damage() { Some(Refusal::StoreDamaged.into()) } else { refusal };
-            let limits = match rate_limit::check(state, &request, &Asked::Route(route, &params), principal) {
-                Ok(limits) => limits,
-                Err(numbers) => return Dispatched::Answered(too_many(numbers, response), route.name),
-            };
-            let payer = Payer::new(principal, request.ip);
-            let response = Response { limits, payer: Some(payer), ..response };
-            if let Some(error) = refusal.or_else(|| state.unsent.refusal(payer)) {
-                return Dispatched::Answered(refuse(error, response), route.name);
-            }
-            let principal = principal.filter(|_| route.auth != Auth::Public);
-            let account = principal.map_or(0, |principal| principal.user_id.0);
-            let mut ctx = Box::new(Ctx { state, request, route, params, principal, account, response });
-            let step = whole(|| wiping(route.secret, || (route.handler)(&mut ctx)));
+/// Admits a request that is there with its body, and runs the handler up to its first step.
+pub fn dispatch<'r>(state: &'r State, router: &Router, mut request: Request<'r>) -> Dispatched<'r> {
+    let body = std::mem::take(&mut request.body);
+    match admit(state, router, &request) {
+        Admission::Answered(response, route) => Dispatched::Answered(response, route),
+        Admission::Admitted(admitted, params) => {
+            let (ctx, step) = run(state, Request { body, ..request }, admitted, params);
             Dispatched::Handler(ctx, step)
         }
-        Found::Nothing if request.head.target.path == GATEWAY_PATH => {
-            let mut response = nothing(state, &request, Refusal::UpgradeRequired, response);
-            let headers = HttpError::WebSocketVersion.headers().iter();
-            response.headers.extend(headers.map(|(name, value)| (*name, (*value).to_string())));
-            Dispatched::Answered(response, NO_ROUTE)
-        }
-        Found::Nothing => {
-            let response = nothing(state, &request, Refusal::RouteNotFound, response);
-            Dispatched::Answered(response, NO_ROUTE)
-        }
-        Found::Absent => {
-            let response = nothing(state, &request, Refusal::NotAvailable, response);
-            Dispatched::Answered(response, NO_ROUTE)
-        }
-        Found::OtherMethods(allow) => {
-            let mut response = nothing(state, &request, Refusal::MethodNotAllowed, response);
-            response.headers.push(("allow", allow));
-            Dispatched::Answered(response, NO_ROUTE)
-        }
     }
+}
+
+/// Runs the handler of an admitted request up to its first step.
+pub fn run<'r>(
+    state: &'r State,
+    request: Request<'r>,
+    admitted: Admitted,
+    params: Params<'r>,
+) -> (Box<Ctx<'r>>, Result<Step>) {
+    let Admitted { route, principal, .. } = admitted;
+    let account = principal.map_or(0, |principal| principal.user_id.0);
+    let response = admitted.response();
+    let mut ctx = Box::new(Ctx { state, request, route, params, principal, account, response });
+    let step = whole(|| wiping(route.secret, || (route.handler)(&mut ctx)));
+    (ctx, step)
 }
 
 /// Runs a part of a handler. What was put together while a record was found damaged is no answer.
@@ -90,30 +54,6 @@ pub fn whole(part: impl FnOnce() -> Result<Step>) -> Result<Step> {
     take_damage();
     let step = part();
     if take_damage() { Err(Refusal::StoreDamaged.into()) } else { step }
-}
-
-/// What a head alone says of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ahead {
-    /// It is refused whatever its body is; [`dispatch`] it without.
-    Refused,
-    /// Its body may be so long.
-    Body(usize),
-}
-
-/// Whether a body is worth reading: not without a route or valid credentials, and much of it only from those who are
-/// known. Counts nothing; [`dispatch`] asks again.
-pub fn look_ahead(state: &State, router: &Router, head: &Head<'_>) -> Ahead {
-    let Found::Route(route, _) = router.find(head.method, &head.target) else { return Ahead::Refused };
-    let len_max = route.body.len_max(usize::try_from(state.config.api_max_body_size).unwrap_or(usize::MAX));
-    let snapshot = state.snapshot();
-    let known = bearer(head).and_then(|token| verify(snapshot.read(), token, state.now_ms()));
-    match (known, route.auth) {
-        (Ok((_, user)), Auth::User) if require_usable(user).is_err() => Ahead::Refused,
-        (Ok(_), _) => Ahead::Body(len_max),
-        (Err(_), Auth::Public) => Ahead::Body(len_max.min(BODY_UNKNOWN_LEN_MAX)),
-        (Err(_), _) => Ahead::Refused,
-    }
 }
 
 /// The answer of a handler that is done or has refused.
@@ -188,6 +128,7 @@ pub fn write(
 #[cfg(test)]
 mod tests {
     use super::super::testing::Harness;
+    use super::super::unsent::Payer;
     use super::*;
     use crate::config::{BucketSpec, Config};
 

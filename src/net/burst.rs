@@ -5,21 +5,20 @@
 //! ends the burst and is answered alone, after the ones before it.
 
 use std::io;
-use std::pin::Pin;
 use std::time::Instant;
 
 use memchr::memmem;
 
-use super::http::{Backend, Connection, begin, resume};
+use super::http::{Backend, Connection, whole_len};
+use super::request::{Begun, begin};
 use super::socket::Form;
-use crate::api::ctx::{AfterCommand, Ctx, Request, Response, Step};
-use crate::api::dispatch::Dispatched;
+use crate::api::Request;
+use crate::api::admit::admit;
 use crate::api::router::Found;
-use crate::domain::{Reply, Result};
 use crate::limits::{BODY_UNKNOWN_LEN_MAX, PIPELINE_LEN_MAX};
-use crate::observe::{log_request, logs_requests};
+use crate::observe::logs_requests;
 use crate::runtime::clock::monotonic_ns;
-use crate::wire::http::{BodyKind, Head, HeaderSlots, header_slots, parse_head};
+use crate::wire::http::{Head, HeaderSlots, header_slots, parse_head};
 
 /// Requests looked at together: as many as a client that pipelines has under way. Their messages share a batch, and a
 /// send for each session. Bounds time, some 200 µs, and memory: 2 KiB and one body each.
@@ -29,14 +28,7 @@ const BURST_COUNT_MAX: usize = 64;
 struct Taken<'r, F> {
     form: Form,
     len: usize,
-    outcome: Outcome<'r, F>,
-}
-
-enum Outcome<'r, F> {
-    Answered(Response, &'static str),
-    Submitted(Box<Ctx<'r>>, Pin<Box<F>>, AfterCommand),
-    /// A handler that answered, refused, or wants something else first.
-    Stepped(Box<Ctx<'r>>, Result<Step>),
+    begun: Begun<'r, F>,
 }
 
 impl<B: Backend> Connection<B> {
@@ -71,16 +63,12 @@ impl<B: Backend> Connection<B> {
             let form = socket.form(state, &head);
             let ip = state.proxies.client(self.peer, &head);
             let request = Request { head, body, ip, id: form.request_id };
-            let outcome = match begin(&*backend, request, monotonic_ns()) {
-                Dispatched::Answered(response, route) => Outcome::Answered(response, route),
-                Dispatched::Handler(ctx, Ok(Step::Submit(command, then))) => {
-                    Outcome::Submitted(ctx, Box::pin(backend.submit(command)), then)
-                }
-                Dispatched::Handler(ctx, step) => Outcome::Stepped(ctx, step),
-            };
+            let begun_ns = monotonic_ns();
+            let admission = admit(state, backend.router(), &request);
+            let begun = begin(&*backend, request, admission, begun_ns);
             at += len;
             let keep_alive = form.keep_alive;
-            burst.push(Taken { form, len, outcome });
+            burst.push(Taken { form, len, begun });
             if !keep_alive {
                 break;
             }
@@ -90,23 +78,12 @@ impl<B: Backend> Connection<B> {
         }
         self.is_pipelining |= burst.len() > 1;
         let mut keep_alive = true;
-        for Taken { form, len, outcome } in burst {
-            let (response, route) = match outcome {
-                Outcome::Answered(response, route) => (response, route),
-                Outcome::Submitted(mut ctx, reply, then) => {
-                    let reply: Result<Reply> = socket.wait(&*backend, reply).await?;
-                    let step = resume(&*backend, &mut ctx, |ctx| then(ctx, reply));
-                    socket.complete(&*backend, ctx, step).outcome().await?
-                }
-                Outcome::Stepped(ctx, step) => socket.complete(&*backend, ctx, step).outcome().await?,
-            };
-            socket.append(backend.state(), &response, &form);
+        for Taken { form, len, begun } in burst {
+            if let Some(work) = socket.conclude(&*backend, begun, form, "POST", started) {
+                work.await?;
+            }
             if socket.output.len() > PIPELINE_LEN_MAX {
                 socket.flush(backend.state()).await?;
-            }
-            if let Some(started) = started {
-                let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-                log_request(form.request_id, "POST", route, response.status, micros);
             }
             self.at += len;
             keep_alive = form.keep_alive;
@@ -121,14 +98,6 @@ fn whole_request<'h, 'b: 'h>(input: &'b [u8], slots: &'h mut HeaderSlots<'b>) ->
         return None;
     }
     let head = parse_head(input, slots).ok().flatten()?;
-    let len = match head.framing.body {
-        BodyKind::None => head.framing.head_len,
-        // Any number may be announced: compared before it is added.
-        BodyKind::Sized(len) if len <= (input.len() - head.framing.head_len) as u64 => {
-            head.framing.head_len + len as usize
-        }
-        BodyKind::Sized(_) => return None,
-        BodyKind::Chunked => return None,
-    };
+    let len = whole_len(head.framing, input.len())?;
     (!head.websocket).then_some((head, len))
 }

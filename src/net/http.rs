@@ -6,38 +6,33 @@
 //!
 //! The core behind is a [`Backend`], so that tests run without one.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use monoio::net::TcpStream;
 
-use super::admission::{Admitted, TurnedAway};
+use super::admission::{Admitted as Place, TurnedAway};
 use super::connections::{Connections, Phase};
+use super::request::{BodyIs, TakenUp};
 use super::ring::receive;
 use super::socket::{Form, Socket};
 use super::upgrade::Facts;
 pub use super::upgrade::Upgrade;
-use crate::api::dispatch::{
-    Ahead, Dispatched, NO_ROUTE, dispatch, finish, look_ahead, refuse, refuse_unread, whole,
-};
+use crate::api::admit::{Admitted, NO_ROUTE};
+use crate::api::dispatch::{refuse, refuse_unread};
 use crate::api::router::Router;
-use crate::api::touch::touch;
-use crate::api::{Ctx, Request, Response, State, Step};
+use crate::api::{Request, Response, State};
 use crate::domain::{Command, Error, Refusal, Reply, Result};
 use crate::effect::password::Source;
 use crate::limits::{
-    BODY_READ_LEN_MAX, BODY_UNKNOWN_LEN_MAX, PIPELINE_LEN_MAX, PIPELINE_READ_LEN_MAX, READ_LEN,
-    TURNED_AWAY_COUNT_MAX,
+    BODY_IGNORED_LEN_MAX, BODY_READ_LEN_MAX, BODY_UNKNOWN_LEN_MAX, PIPELINE_LEN_MAX, PIPELINE_READ_LEN_MAX,
+    READ_LEN, TURNED_AWAY_COUNT_MAX,
 };
-use crate::observe::{log_request, logs_requests};
-use crate::runtime::clock::monotonic_ns;
-use crate::runtime::wipe::{wipe, wipe_spare, wiping};
+use crate::observe::log_request;
+use crate::runtime::wipe::{wipe, wipe_spare};
 use crate::wire::http::{
     BodyDecoder, BodyKind, CONTINUE, Framing, Head, HttpError, Method, header_slots, parse_head,
 };
@@ -152,9 +147,9 @@ pub(super) struct Connection<B> {
 enum Front {
     /// Not a whole head yet.
     Incomplete,
-    /// A head whose body is still missing, and the most that is read of it; true: the client waits to be asked for it.
-    Body(Framing, usize, bool),
-    /// A request of this length was answered; false: the connection ends.
+    /// An admitted head whose body is still missing; true: the client waits to be asked for it.
+    Body(Framing, Box<Admitted>, bool),
+    /// A request of this length, whether it is all here or not, was answered; false: the connection ends.
     Answered(usize, bool),
     /// Several requests may be here: look at them together.
     Burst,
@@ -163,64 +158,22 @@ enum Front {
     Unreadable(HttpError),
 }
 
-/// Dispatches a request that was taken up at `begun_ns`, and has the use of its session noted beside it.
-pub(super) fn begin<'r, B: Backend>(backend: &'r B, request: Request<'r>, begun_ns: u64) -> Dispatched<'r> {
-    let state = backend.state();
-    let request_id = request.id;
-    let dispatched = dispatch(state, backend.router(), request);
-    let route = match &dispatched {
-        Dispatched::Answered(_, route) => route,
-        Dispatched::Handler(ctx, _) => ctx.route.name,
-    };
-    backend.handled(request_id, route, begun_ns);
-    if let Dispatched::Handler(ctx, _) = &dispatched
-        && let Some(principal) = ctx.principal.filter(|principal| principal.touch_due)
-        && let Some(command) = touch(state, principal)
-    {
-        backend.submit_and_forget(command);
-    }
-    dispatched
-}
-
-/// Runs the part of a handler that follows a wait.
-pub(super) fn resume<'r, B: Backend>(
-    backend: &B,
-    ctx: &mut Ctx<'r>,
-    part: impl FnOnce(&mut Ctx<'r>) -> Result<Step>,
-) -> Result<Step> {
-    let begun_ns = monotonic_ns();
-    let step = whole(|| wiping(ctx.route.secret, || part(ctx)));
-    backend.handled(ctx.request.id, ctx.route.name, begun_ns);
-    step
-}
-
-/// An answer and its operation for the log; an error of a socket whose client is gone.
-type Answer = io::Result<(Response, &'static str)>;
-
-/// What a handler's step has come to at once.
-pub(super) enum Begun<'a> {
-    /// The answer, and the operation for the log.
-    Answered(Response, &'static str),
-    /// The same later.
-    Waiting(Pin<Box<dyn Future<Output = Answer> + 'a>>),
-}
-
-impl Begun<'_> {
-    pub(super) async fn outcome(self) -> Answer {
-        match self {
-            Begun::Answered(response, route) => Ok((response, route)),
-            Begun::Waiting(work) => work.await,
-        }
-    }
-}
-
 impl<B: Backend> Connection<B> {
     /// To the end of the connection, or until it has become a WebSocket.
     async fn run(&mut self) -> io::Result<Option<Box<Facts>>> {
-        // The length of a request at the front whose body has been decoded.
+        // A request at the front whose body has been waited for: its length, and what its head has come to.
         let mut whole = None;
+        // Of an answered request: bytes that are still to come.
+        let mut unread = 0;
         let mut one_by_one = false;
         loop {
+            if unread > 0 {
+                unread = self.skip(unread);
+                if unread > 0 && !self.read_head().await? {
+                    return Ok(None);
+                }
+                continue;
+            }
             match self.front(whole.take(), std::mem::take(&mut one_by_one)).await? {
                 // On the heap, like everything that only a request at work needs.
                 Front::Burst => match Box::pin(self.burst()).await? {
@@ -238,16 +191,18 @@ impl<B: Backend> Connection<B> {
                         return Ok(None);
                     }
                 }
-                Front::Body(framing, len_max, asks) => match self.read_body(framing, len_max, asks).await? {
-                    Ok(Some(len)) => whole = Some(len),
-                    Ok(None) => return Ok(None),
-                    Err(error) => {
-                        self.refuse(error);
-                        break;
+                Front::Body(framing, admitted, asks) => {
+                    match self.read_body(framing, admitted.body_len_max, asks).await? {
+                        Ok(Some(len)) => whole = Some((len, admitted)),
+                        Ok(None) => return Ok(None),
+                        Err(error) => {
+                            self.refuse(error);
+                            break;
+                        }
                     }
-                },
+                }
                 Front::Answered(len, keep_alive) => {
-                    self.at += len;
+                    unread = self.skip(len);
                     self.is_used = true;
                     if !keep_alive {
                         break;
@@ -276,8 +231,9 @@ impl<B: Backend> Connection<B> {
         Ok(None)
     }
 
-    /// Looks at the input and answers the request there when it is whole. `whole`: its length is known.
-    async fn front(&mut self, whole: Option<usize>, one_by_one: bool) -> io::Result<Front> {
+    /// Looks at the input and answers the request there once it is whole, or refused by its head. `whole`: its body has
+    /// been waited for.
+    async fn front(&mut self, whole: Option<(usize, Box<Admitted>)>, one_by_one: bool) -> io::Result<Front> {
         let input = &self.input[self.at..];
         if input.is_empty() {
             return Ok(Front::Incomplete);
@@ -290,59 +246,60 @@ impl<B: Backend> Connection<B> {
             Err(error) => return Ok(Front::Unreadable(error)),
         };
         let framing = head.framing;
-        let state = self.backend.state();
-        let len = match (whole, framing.body) {
-            (Some(len), _) => Some(len),
-            (None, BodyKind::None) => Some(framing.head_len),
-            (None, BodyKind::Sized(len)) if len <= (input.len() - framing.head_len) as u64 => {
-                Some(framing.head_len + len as usize)
-            }
-            (None, _) => match self.look_ahead(&head) {
-                Ahead::Body(len_max) => return Ok(Front::Body(framing, len_max, head.expect_continue)),
-                Ahead::Refused => None,
-            },
-        };
-        // Refused by its head: the body stays where it is.
-        let is_ahead = len.is_none();
-        let len = len.unwrap_or(framing.head_len);
-        let body = &input[framing.head_len..len];
-        if body.len() as u64 > state.config.api_max_body_size {
-            return Ok(Front::Unreadable(HttpError::PayloadTooLarge));
-        }
+        let len = whole.as_ref().map(|(len, _)| *len).or_else(|| whole_len(framing, input.len()));
+        let here = len.unwrap_or(framing.head_len);
         // A decoded body no longer looks as it came: such a request is answered right here.
-        let more = whole.is_none() && !is_ahead && (self.is_pipelining || input.len() > len);
+        let more = whole.is_none() && len.is_some() && (self.is_pipelining || input.len() > here);
         if more && !one_by_one && head.method == Method::Post {
             return Ok(Front::Burst);
         }
+        let body = &input[framing.head_len..here];
         if body.len() > BODY_UNKNOWN_LEN_MAX {
             self.socket.registration.connections.share.take_alone().await;
         }
         let begun_ns = self.backend.sync();
+        let (backend, state) = (&*self.backend, self.backend.state());
         if head.websocket {
             return Ok(match self.socket.upgrade(state, &head, self.peer) {
-                Some(facts) => Front::Upgraded(len, facts),
-                None => Front::Answered(len, false),
+                Some(facts) => Front::Upgraded(here, facts),
+                None => Front::Answered(here, false),
             });
         }
-        let mut form = self.socket.form(state, &head);
-        form.keep_alive &= !is_ahead;
-        self.socket.answer(&*self.backend, &head, body, &form, self.peer, begun_ns).await?;
-        Ok(Front::Answered(len, form.keep_alive))
+        // JSON is parsed in place, and the head stays where it is: the body needs a place of its own.
+        let connections = self.socket.registration.connections.clone();
+        let mut scratch = Vec::new();
+        if !body.is_empty() {
+            scratch = connections.take_buffer();
+            scratch.extend_from_slice(body);
+        }
+        let form = self.socket.form(state, &head);
+        let ip = state.proxies.client(self.peer, &head);
+        let request = Request { head, body: &mut scratch, ip, id: form.request_id };
+        let admitted = whole.map(|(_, admitted)| *admitted);
+        // Refused by its head, the body stays where it is, unless it is short and certain to come.
+        let (body_is, answered_len) = match (len, short_len(&head)) {
+            (Some(len), _) => (BodyIs::Here, len),
+            (None, Some(len)) => (BodyIs::ToCome, len),
+            (None, None) => (BodyIs::Uncertain, framing.head_len),
+        };
+        let keep_alive = match self.socket.take_up(backend, request, form, admitted, body_is, begun_ns) {
+            TakenUp::Body(admitted) => return Ok(Front::Body(framing, admitted, head.expect_continue)),
+            TakenUp::Answered(keep_alive) => keep_alive,
+            TakenUp::Waiting(work, keep_alive) => {
+                work.await?;
+                keep_alive
+            }
+        };
+        wipe(&mut scratch);
+        connections.give_buffer(scratch);
+        Ok(Front::Answered(answered_len, keep_alive))
     }
 
-    /// What a body that is still to come leads to. Short ones are read without a look: their answer needs the
-    /// connection no less than it does.
-    fn look_ahead(&self, head: &Head<'_>) -> Ahead {
-        let state = self.backend.state();
-        let len_max = usize::try_from(state.config.api_max_body_size).unwrap_or(usize::MAX);
-        let len = head.content_length();
-        let is_short = len.is_some_and(|len| len <= BODY_UNKNOWN_LEN_MAX as u64) && !head.expect_continue;
-        // What is too long for anybody is refused as such, whoever asks.
-        if head.websocket || is_short || len.is_some_and(|len| len > len_max as u64) {
-            return Ahead::Body(len_max);
-        }
-        self.backend.sync();
-        look_ahead(state, self.backend.router(), head)
+    /// Goes past so many bytes of the input; how many of them are still to come.
+    fn skip(&mut self, len: usize) -> usize {
+        let here = len.min(self.input.len() - self.at);
+        self.at += here;
+        len - here
     }
 
     /// Drops what is answered from the front of the input, and overwrites it: it may hold a password or a token.
@@ -442,7 +399,7 @@ impl<B: Backend> Connection<B> {
     }
 
     /// Gives the socket away; the 101 has gone out.
-    fn hand_over(self, facts: Facts, admitted: Admitted) {
+    fn hand_over(self, facts: Facts, admitted: Place) {
         let Connection { backend, socket, mut input, at, .. } = self;
         let leftover = input.split_off(at);
         let Socket { registration, stream, .. } = socket;
@@ -455,116 +412,26 @@ impl<B: Backend> Connection<B> {
     }
 }
 
-impl Socket {
-    /// Has a request answered.
-    async fn answer<B: Backend>(
-        &mut self,
-        backend: &B,
-        head: &Head<'_>,
-        body: &[u8],
-        form: &Form,
-        peer: IpAddr,
-        begun_ns: u64,
-    ) -> io::Result<()> {
-        let state = backend.state();
-        let connections = self.registration.connections.clone();
-        let started = logs_requests().then(Instant::now);
-        // JSON is parsed in place, and the head stays where it is: the body needs a place of its own.
-        let mut scratch = Vec::new();
-        if !body.is_empty() {
-            scratch = connections.take_buffer();
-            scratch.extend_from_slice(body);
+/// Where a request ends whose body is all here, as it came: of the first `input_len` bytes.
+pub(super) fn whole_len(framing: Framing, input_len: usize) -> Option<usize> {
+    match framing.body {
+        BodyKind::None => Some(framing.head_len),
+        // Any number may be announced: compared before it is added.
+        BodyKind::Sized(len) if len <= (input_len - framing.head_len) as u64 => {
+            Some(framing.head_len + len as usize)
         }
-        let ip = state.proxies.client(peer, head);
-        let request = Request { head: *head, body: &mut scratch, ip, id: form.request_id };
-        let (response, route) = match self.begin(backend, request, begun_ns) {
-            Begun::Answered(response, route) => (response, route),
-            Begun::Waiting(work) => work.await?,
-        };
-        wipe(&mut scratch);
-        connections.give_buffer(scratch);
-        self.append(state, &response, form);
-        if let Some(started) = started {
-            let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-            log_request(form.request_id, head.method.as_str(), route, response.status, micros);
-        }
-        Ok(())
+        BodyKind::Sized(_) | BodyKind::Chunked => None,
     }
+}
 
-    /// Waits for the log's answer to a command that was submitted. Earlier answers do not wait for it.
-    pub(super) async fn wait<B: Backend>(
-        &mut self,
-        backend: &B,
-        mut reply: Pin<Box<impl Future<Output = Result<Reply>>>>,
-    ) -> io::Result<Result<Reply>> {
-        // Often it is there already: the commands of a burst share a batch.
-        let ready = poll_fn(|task| {
-            Poll::Ready(match reply.as_mut().poll(task) {
-                Poll::Ready(reply) => Some(reply),
-                Poll::Pending => None,
-            })
-        });
-        if let Some(reply) = ready.await {
-            return Ok(reply);
-        }
-        self.flush(backend.state()).await?;
-        self.registration.begin(Phase::Work);
-        Ok(reply.await)
-    }
-
-    /// Runs a request up to its answer, or to the first thing that takes time.
-    fn begin<'a, B: Backend>(&'a mut self, backend: &'a B, request: Request<'a>, begun_ns: u64) -> Begun<'a> {
-        match begin(backend, request, begun_ns) {
-            Dispatched::Answered(response, route) => Begun::Answered(response, route),
-            Dispatched::Handler(ctx, step) => self.complete(backend, ctx, step),
-        }
-    }
-
-    /// Goes on from a handler's step to its end.
-    ///
-    /// No part of the task: a step and its command would otherwise be room that every idle connection holds.
-    pub(super) fn complete<'a, 'r: 'a, B: Backend>(
-        &'a mut self,
-        backend: &'a B,
-        mut ctx: Box<Ctx<'r>>,
-        step: Result<Step>,
-    ) -> Begun<'a> {
-        let result = match step {
-            Ok(Step::Done) => Ok(()),
-            Err(error) => Err(error),
-            Ok(step) => return Begun::Waiting(Box::pin(self.perform(backend, ctx, step))),
-        };
-        Begun::Answered(finish(&mut ctx, result), ctx.route.name)
-    }
-
-    /// Carries out what a handler asks for, until it is done.
-    async fn perform<B: Backend>(&mut self, backend: &B, mut ctx: Box<Ctx<'_>>, mut step: Step) -> Answer {
-        // Earlier answers do not wait for this one.
-        self.flush(backend.state()).await?;
-        self.registration.begin(Phase::Work);
-        let result = loop {
-            let next = match step {
-                Step::Done => break Ok(()),
-                Step::Submit(command, then) => {
-                    let reply = backend.submit(command).await;
-                    resume(backend, &mut ctx, |ctx| then(ctx, reply))
-                }
-                Step::Hash(password, then) => {
-                    let phc = backend.hash(ctx.password_source(), password).await;
-                    phc.and_then(|phc| resume(backend, &mut ctx, |ctx| then(ctx, phc)))
-                }
-                Step::Verify(password, phc, then) => {
-                    let matches = backend.verify(ctx.password_source(), password, phc).await;
-                    matches.and_then(|matches| resume(backend, &mut ctx, |ctx| then(ctx, matches)))
-                }
-            };
-            step = match next {
-                Ok(next) => next,
-                Err(error) => break Err(error),
-            };
-        };
-        Ok((finish(&mut ctx, result), ctx.route.name))
-    }
+/// The length of a request whose body is short, and comes without being asked for.
+fn short_len(head: &Head<'_>) -> Option<usize> {
+    let len = match head.framing.body {
+        BodyKind::None => 0,
+        BodyKind::Sized(len) if len <= BODY_IGNORED_LEN_MAX as u64 && !head.expect_continue => len as usize,
+        BodyKind::Sized(_) | BodyKind::Chunked => return None,
+    };
+    Some(head.framing.head_len + len)
 }
 
 #[cfg(test)]

@@ -1,13 +1,18 @@
 //! The connection task on a real io_uring runtime, driven over loopback.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream as Client};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use super::*;
+use crate::api::Step;
+use crate::api::admit::admit;
 use crate::api::cors::CorsLines;
+use crate::api::dispatch::{Dispatched, dispatch};
 use crate::api::state::RunState;
 use crate::api::testing::Harness;
 use crate::api::unsent::Payer;
@@ -15,6 +20,7 @@ use crate::config::Config;
 use crate::limits::MIB;
 use crate::net::admission::Admission;
 use crate::net::pace::Share;
+use crate::net::request::{Begun, begin};
 
 /// What the test double reports of an upgrade: leftover, query, host.
 type Seen = (Vec<u8>, String, String);
@@ -269,6 +275,37 @@ fn refuses_what_is_too_large_and_shows_it() {
     assert!(server.drained());
 }
 
+/// Whoever is refused by his head is told so before he sends a body.
+#[test]
+fn refuses_by_the_head_and_reads_no_body() {
+    let server = server(Config::default());
+    let check = |line: &str, headers: &str, want: u16, stays: bool| {
+        let mut client = server.client();
+        client.write_all(format!("{line} HTTP/1.1\r\nHost: h\r\n{headers}\r\n").as_bytes()).unwrap();
+        let answer = read_answer(&mut client, true);
+        assert_eq!(statuses(&answer), [want], "{line}: {answer}");
+        assert_eq!(!answer.contains("connection: close\r\n"), stays, "{line}: {answer}");
+        if stays {
+            // The body comes after all, slowly, and the next request behind it.
+            client.write_all(b"{").unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+            client.write_all(format!("}}{LAST}").as_bytes()).unwrap();
+        }
+        let rest = statuses(&read_all(&mut client));
+        assert_eq!(rest, if stays { vec![200] } else { vec![] }, "{line}");
+    };
+    check("POST /nope", "Content-Length: 2\r\n", 404, true);
+    check("POST /health", "Content-Length: 2\r\n", 405, true);
+    check("POST /api/v1/servers", "Content-Length: 2\r\n", 401, true);
+    check("POST /api/v1/servers", "Content-Length: 2\r\nExpect: 100-continue\r\n", 401, false);
+    check("POST /api/v1/servers", "Content-Length: 65537\r\n", 413, false);
+    check("POST /api/v1/channels/1/messages", "Content-Length: 900000\r\n", 401, false);
+    check("POST /api/v1/servers", "Transfer-Encoding: chunked\r\n", 401, false);
+    let packed = "Content-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n";
+    check("POST /api/v1/version/negotiate", packed, 415, true);
+    assert!(server.drained());
+}
+
 #[test]
 fn refuses_shapes_that_smuggle() {
     let server = server(Config::default());
@@ -472,15 +509,16 @@ fn steps_of_a_handler_are_carried_out_after_earlier_answers() {
             )
         };
         let step = Step::Hash("p".into(), Box::new(move |_, phc| Ok(verify(phc))));
-        let (response, route) = socket.perform(&backend, context(), step).await.unwrap();
-        assert_eq!((response.status, &response.body[..], route), (200, &b"1"[..], "health"));
+        let mut ctx = context();
+        socket.perform(&backend, &mut ctx, step).await.unwrap().unwrap();
+        assert_eq!(ctx.response.body, b"1");
         let mut earlier = [0; 7];
         client.read_exact(&mut earlier).unwrap();
         assert_eq!(&earlier, b"earlier");
 
         let step = Step::Hash("p".into(), Box::new(|_, _| Err(Refusal::Busy.into())));
-        let (refused, _) = socket.perform(&backend, context(), step).await.unwrap();
-        assert_eq!(refused.status, 503);
+        let refused = socket.perform(&backend, &mut context(), step).await.unwrap();
+        assert_eq!(refused.unwrap_err().status, 503);
         assert_eq!(connections.count(), 1);
         drop(socket);
         assert_eq!(connections.count(), 0);
@@ -489,40 +527,30 @@ fn steps_of_a_handler_are_carried_out_after_earlier_answers() {
 
 #[test]
 fn use_of_a_session_is_noted_beside_the_answer() {
-    let mut runtime =
-        monoio::RuntimeBuilder::<monoio::IoUringDriver>::new().with_entries(64).build().unwrap();
-    runtime.block_on(async {
-        let listener = monoio::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let _client = Client::connect(listener.local_addr().unwrap()).unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        let config = Config::default();
-        let connections = connections(&config);
-        let registration = connections.register(stream.as_raw_fd());
-        let mut socket = Socket::new(registration, stream, [127, 0, 0, 1].into());
-        let harness = Harness::with_config(config);
-        let account = crate::api::testing::fixture::register(&harness, "alice");
-        let backend = Double { harness, upgraded: RefCell::new(mpsc::channel().0) };
-        let text = format!(
-            "GET /api/v1/users/@me HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\n\r\n",
-            account.token
-        );
-        let mut ask = || {
-            let mut slots = header_slots();
-            let head = parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
-            let request = Request { head, body: &mut [], ip: [127, 0, 0, 1].into(), id: 1 };
-            let Begun::Answered(response, _) = socket.begin(&backend, request, 0) else { panic!("it waits") };
-            assert_eq!(response.status, 200);
-            let token_id = crate::id::TokenId::parse(account.token.split_once('.').unwrap().0).unwrap();
-            let snapshot = backend.harness.state.snapshot();
-            let stored = snapshot.read().get(crate::store::tables::TOKENS, token_id).unwrap();
-            stored.last_activity.to_native()
-        };
-        let first = ask();
-        backend.harness.advance(59_999);
-        assert_eq!(ask(), first);
-        backend.harness.advance(1);
-        assert_eq!(ask(), first + 60_000);
-    });
+    let harness = Harness::default();
+    let account = crate::api::testing::fixture::register(&harness, "alice");
+    let backend = Double { harness, upgraded: RefCell::new(mpsc::channel().0) };
+    let text = format!(
+        "GET /api/v1/users/@me HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\n\r\n",
+        account.token
+    );
+    let ask = || {
+        let mut slots = header_slots();
+        let head = parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
+        let request = Request { head, body: &mut [], ip: [127, 0, 0, 1].into(), id: 1 };
+        let admission = admit(backend.state(), backend.router(), &request);
+        let begun = begin(&backend, request, admission, 0);
+        assert!(matches!(begun, Begun::Stepped(_, Ok(Step::Done))), "it answers at once");
+        let token_id = crate::id::TokenId::parse(account.token.split_once('.').unwrap().0).unwrap();
+        let snapshot = backend.harness.state.snapshot();
+        let stored = snapshot.read().get(crate::store::tables::TOKENS, token_id).unwrap();
+        stored.last_activity.to_native()
+    };
+    let first = ask();
+    backend.harness.advance(59_999);
+    assert_eq!(ask(), first);
+    backend.harness.advance(1);
+    assert_eq!(ask(), first + 60_000);
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub mod http;
 mod listen;
 mod pace;
 mod ready;
+mod request;
 mod ring;
 pub mod rings;
 mod server;

@@ -1,0 +1,246 @@
+//! One request from its admission to its answer: begun, waited for, written.
+//!
+//! A burst begins several before it waits for the first; apart from that there is one way through here.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Instant;
+
+use super::connections::Phase;
+use super::http::Backend;
+use super::socket::{Form, Socket};
+use crate::api::admit::{Admission, Admitted, admit, admit_again};
+use crate::api::ctx::AfterCommand;
+use crate::api::dispatch::{finish, run, whole};
+use crate::api::touch::touch;
+use crate::api::{Ctx, Request, Response, Step};
+use crate::domain::{Command, Reply, Result};
+use crate::observe::{log_request, logs_requests};
+use crate::runtime::clock::monotonic_ns;
+use crate::runtime::wipe::wiping;
+use crate::wire::http::HttpError;
+
+/// How far a request has come without waiting.
+pub(super) enum Begun<'r, F> {
+    /// The answer, and the operation for the log.
+    Answered(Response, &'static str),
+    /// Its command is in the log's order.
+    Submitted(Box<Ctx<'r>>, Pin<Box<F>>, AfterCommand),
+    /// A handler that has answered, refused, or wants something else first.
+    Stepped(Box<Ctx<'r>>, Result<Step>),
+}
+
+/// What is left to do until an answer is appended; an error of a socket whose client is gone. On the heap: steps and
+/// commands would otherwise be room that every idle connection holds.
+pub(super) type Work<'a> = Pin<Box<dyn Future<Output = io::Result<()>> + 'a>>;
+
+/// What one request has come to at once. True: the connection goes on.
+pub(super) enum TakenUp<'a> {
+    /// It is admitted; first have its body read.
+    Body(Box<Admitted>),
+    Answered(bool),
+    Waiting(Work<'a>, bool),
+}
+
+/// Where the body of a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyIs {
+    /// All of it, or there is none.
+    Here,
+    /// It is short, and comes without being asked for: the answer to it needs the connection no less than the next
+    /// request does.
+    ToCome,
+    /// It may be long, or never come.
+    Uncertain,
+}
+
+const TOO_LARGE: u16 = HttpError::PayloadTooLarge.status();
+
+/// Runs the handler of a request that was taken up at `begun_ns` if it was admitted, and has the use of its session
+/// noted beside it.
+pub(super) fn begin<'r, B: Backend>(
+    backend: &'r B,
+    request: Request<'r>,
+    admission: Admission<'r>,
+    begun_ns: u64,
+) -> Begun<'r, impl Future<Output = Result<Reply>> + use<'r, B>> {
+    let (state, request_id) = (backend.state(), request.id);
+    let (admitted, params) = match admission {
+        Admission::Admitted(admitted, params) => (admitted, params),
+        Admission::Answered(response, route) => {
+            backend.handled(request_id, route, begun_ns);
+            return Begun::Answered(response, route);
+        }
+    };
+    let (ctx, step) = run(state, request, admitted, params);
+    backend.handled(request_id, ctx.route.name, begun_ns);
+    if let Some(principal) = ctx.principal.filter(|principal| principal.touch_due)
+        && let Some(command) = touch(state, principal)
+    {
+        backend.submit_and_forget(command);
+    }
+    match step {
+        Ok(Step::Submit(command, then)) => Begun::Submitted(ctx, submit(backend, command), then),
+        step => Begun::Stepped(ctx, step),
+    }
+}
+
+fn submit<B: Backend>(
+    backend: &B,
+    command: Command,
+) -> Pin<Box<impl Future<Output = Result<Reply>> + use<'_, B>>> {
+    Box::pin(backend.submit(command))
+}
+
+/// Runs the part of a handler that follows a wait.
+fn resume<'r, B: Backend>(
+    backend: &B,
+    ctx: &mut Ctx<'r>,
+    part: impl FnOnce(&mut Ctx<'r>) -> Result<Step>,
+) -> Result<Step> {
+    let begun_ns = monotonic_ns();
+    let step = whole(|| wiping(ctx.route.secret, || part(ctx)));
+    backend.handled(ctx.request.id, ctx.route.name, begun_ns);
+    step
+}
+
+impl Socket {
+    /// Takes up one request: it is admitted by its head, and its handler runs once the body is here. `admitted`: its
+    /// head has been looked at before.
+    pub(super) fn take_up<'a, B: Backend>(
+        &'a mut self,
+        backend: &'a B,
+        request: Request<'a>,
+        form: Form,
+        admitted: Option<Admitted>,
+        body_is: BodyIs,
+        begun_ns: u64,
+    ) -> TakenUp<'a> {
+        let (state, router) = (backend.state(), backend.router());
+        let (started, method) = (logs_requests().then(Instant::now), request.head.method.as_str());
+        let admission = match admitted {
+            Some(admitted) => admit_again(state, router, admitted, &request),
+            None => admit(state, router, &request),
+        };
+        let form = match &admission {
+            Admission::Admitted(admitted, _) if body_is != BodyIs::Here => {
+                return TakenUp::Body(Box::new(*admitted));
+            }
+            // Who sends too much is not listened to any longer.
+            Admission::Answered(response, _)
+                if response.status == TOO_LARGE || body_is == BodyIs::Uncertain =>
+            {
+                form.closing()
+            }
+            _ => form,
+        };
+        let begun = begin(backend, request, admission, begun_ns);
+        match self.conclude(backend, begun, form, method, started) {
+            None => TakenUp::Answered(form.keep_alive),
+            Some(work) => TakenUp::Waiting(work, form.keep_alive),
+        }
+    }
+
+    /// Appends the answer of a request that was begun, at once or at the end of the work it returns.
+    pub(super) fn conclude<'a, 'r: 'a, B: Backend>(
+        &'a mut self,
+        backend: &'r B,
+        begun: Begun<'r, impl Future<Output = Result<Reply>> + 'a>,
+        form: Form,
+        method: &'static str,
+        started: Option<Instant>,
+    ) -> Option<Work<'a>> {
+        let write = move |socket: &mut Socket, response: &Response, route: &'static str| {
+            socket.append(backend.state(), response, &form);
+            if let Some(started) = started {
+                let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+                log_request(form.request_id, method, route, response.status, micros);
+            }
+        };
+        let (mut ctx, result) = match begun {
+            Begun::Answered(response, route) => {
+                write(self, &response, route);
+                return None;
+            }
+            Begun::Stepped(ctx, Err(error)) => (ctx, Err(error)),
+            Begun::Stepped(ctx, Ok(Step::Done)) => (ctx, Ok(())),
+            Begun::Stepped(mut ctx, Ok(step)) => {
+                return Some(Box::pin(async move {
+                    let result = self.perform(backend, &mut ctx, step).await?;
+                    write(self, &finish(&mut ctx, result), ctx.route.name);
+                    Ok(())
+                }));
+            }
+            Begun::Submitted(mut ctx, reply, then) => {
+                return Some(Box::pin(async move {
+                    let reply = self.wait(backend, reply).await?;
+                    let result = match resume(backend, &mut ctx, |ctx| then(ctx, reply)) {
+                        Ok(Step::Done) => Ok(()),
+                        Err(error) => Err(error),
+                        Ok(step) => Box::pin(self.perform(backend, &mut ctx, step)).await?,
+                    };
+                    write(self, &finish(&mut ctx, result), ctx.route.name);
+                    Ok(())
+                }));
+            }
+        };
+        write(self, &finish(&mut ctx, result), ctx.route.name);
+        None
+    }
+
+    /// Waits for the log's answer to a command that was submitted. Earlier answers do not wait for it.
+    async fn wait<B: Backend>(
+        &mut self,
+        backend: &B,
+        mut reply: Pin<Box<impl Future<Output = Result<Reply>>>>,
+    ) -> io::Result<Result<Reply>> {
+        // Often it is there already: the commands of a burst share a batch.
+        let ready = poll_fn(|task| {
+            Poll::Ready(match reply.as_mut().poll(task) {
+                Poll::Ready(reply) => Some(reply),
+                Poll::Pending => None,
+            })
+        });
+        if let Some(reply) = ready.await {
+            return Ok(reply);
+        }
+        self.flush(backend.state()).await?;
+        self.registration.begin(Phase::Work);
+        Ok(reply.await)
+    }
+
+    /// Carries out what a handler asks for, until it is done.
+    pub(super) async fn perform<B: Backend>(
+        &mut self,
+        backend: &B,
+        ctx: &mut Ctx<'_>,
+        mut step: Step,
+    ) -> io::Result<Result<()>> {
+        // Earlier answers do not wait for this one.
+        self.flush(backend.state()).await?;
+        self.registration.begin(Phase::Work);
+        loop {
+            let next = match step {
+                Step::Done => return Ok(Ok(())),
+                Step::Submit(command, then) => {
+                    let reply = backend.submit(command).await;
+                    resume(backend, ctx, |ctx| then(ctx, reply))
+                }
+                Step::Hash(password, then) => {
+                    let phc = backend.hash(ctx.password_source(), password).await;
+                    phc.and_then(|phc| resume(backend, ctx, |ctx| then(ctx, phc)))
+                }
+                Step::Verify(password, phc, then) => {
+                    let matches = backend.verify(ctx.password_source(), password, phc).await;
+                    matches.and_then(|matches| resume(backend, ctx, |ctx| then(ctx, matches)))
+                }
+            };
+            step = match next {
+                Ok(next) => next,
+                Err(error) => return Ok(Err(error)),
+            };
+        }
+    }
+}
