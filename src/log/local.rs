@@ -3,18 +3,15 @@
 //! The writer takes what has queued up to `batch_max`, applies it in one transaction, commits (and syncs), and hands
 //! the batch to all cores. While it syncs the next batch gathers: the slower the disk, the larger the batch.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rtrb::{Consumer, Producer, PushError, RingBuffer};
-
+use super::cores::{Batch, Cores, Origin};
 use super::health::{Condition, Health, Seen, Trouble};
 use super::port::{Doorbell, Port};
 use super::watch::Watch;
-use super::{Delivery, NO_REPLY, Submission, Ticket};
 use crate::domain::{Command, Error, Machine, Now, Output, Refusal, Reply};
 use crate::observe::WriterMetrics;
 use crate::runtime::clock::{StepWatch, Turn};
@@ -34,14 +31,6 @@ pub struct Options {
     pub queue_len_max: usize,
 }
 
-/// Batches per core that may wait before the writer pauses: 10 ms of a core at 3,000 syncs a second. Each holds a
-/// snapshot, and pages that it shows cannot be used again: with 256, one core that lagged made a small store grow
-/// fivefold. While the writer pauses commands gather, and share the next batch.
-const DELIVERY_COUNT_MAX: usize = 32;
-/// Batches that wait outside a full ring before the writer stops taking commands.
-const OVERFLOW_COUNT_MAX: usize = 4;
-/// Snapshots of a core that are open at once: those that wait, the one it works with, and those that requests hold.
-pub const SNAPSHOTS_PER_CORE: usize = DELIVERY_COUNT_MAX + OVERFLOW_COUNT_MAX + 64;
 /// How often a full delivery ring is tried again, and how long an idle writer sleeps at most.
 const RETRY: Duration = Duration::from_millis(1);
 const IDLE: Duration = Duration::from_millis(200);
@@ -93,33 +82,19 @@ pub fn start(
 ) -> std::io::Result<(Vec<Port>, Writer)> {
     let watch = Watch::start(store.clone(), metrics.clone())?;
     let (ports, mut state) = Local::new(store, options, wakes, metrics);
-    let (doorbell, health) = (state.doorbell.clone(), state.condition.health());
+    let (doorbell, health) = (state.cores.doorbell().clone(), state.condition.health());
     let stop = Arc::new(AtomicBool::new(false));
     let ending = stop.clone();
     let thread = std::thread::Builder::new().name("writer".into()).spawn(move || state.run(&ending))?;
     Ok((ports, Writer { thread: Some(thread), stop, doorbell, health, _watch: watch }))
 }
 
-/// The writer's end towards one core.
-struct Core {
-    submissions: Consumer<Submission>,
-    deliver: Producer<Delivery>,
-    /// Batches that found the ring full; they go first.
-    overflow: VecDeque<Delivery>,
-    /// Answers of the batch in progress.
-    replies: Vec<(Ticket, crate::domain::Result<Reply>)>,
-    wake: Arc<Wake>,
-}
-
 struct Local {
     store: Arc<Store>,
     options: Options,
-    doorbell: Arc<Doorbell>,
-    cores: Vec<Core>,
+    cores: Cores,
     /// Taken from the cores, and left over by the transaction before: it goes before everything that waits.
     rest: Batch,
-    /// Batches that are in the rings of all cores, which may take them from then on.
-    published: Arc<AtomicU64>,
     metrics: Arc<WriterMetrics>,
     last_sync: Instant,
     unsynced: bool,
@@ -140,10 +115,6 @@ impl From<WriteError> for Failure {
     }
 }
 
-/// A command of the batch in progress: which core waits, under which ticket.
-type Origin = (usize, Ticket);
-type Batch = Vec<(Origin, Command)>;
-
 impl Local {
     fn new(
         store: Arc<Store>,
@@ -151,51 +122,28 @@ impl Local {
         wakes: &[Arc<Wake>],
         metrics: Arc<WriterMetrics>,
     ) -> (Vec<Port>, Local) {
-        let doorbell = Arc::new(Doorbell::new());
-        let published = Arc::new(AtomicU64::new(0));
-        let (mut ports, mut cores) = (Vec::new(), Vec::new());
-        for wake in wakes {
-            let (submit, submissions) = RingBuffer::new(options.queue_len_max);
-            let (deliver, deliveries) = RingBuffer::new(DELIVERY_COUNT_MAX);
-            let (published, doorbell) = (published.clone(), doorbell.clone());
-            let (taken, owes_ring) = (0, false);
-            ports.push(Port { submissions: submit, deliveries, published, taken, doorbell, owes_ring });
-            let (overflow, replies) = (VecDeque::new(), Vec::new());
-            cores.push(Core { submissions, deliver, overflow, replies, wake: wake.clone() });
-        }
+        let (ports, cores) = Cores::new(wakes, options.queue_len_max, metrics.clone());
         let (rest, condition, steps) = (Batch::new(), Condition::default(), StepWatch::default());
         let (last_sync, unsynced) = (Instant::now(), false);
-        let state = Local {
-            store,
-            options,
-            doorbell,
-            cores,
-            rest,
-            published,
-            metrics,
-            last_sync,
-            unsynced,
-            condition,
-            steps,
-        };
+        let state = Local { store, options, cores, rest, metrics, last_sync, unsynced, condition, steps };
         (ports, state)
     }
 
     /// Each round makes one delivery at most, so that a core that lags bounds how many wait for it, and with them
     /// the snapshots that are open.
     fn run(&mut self, stop: &AtomicBool) {
-        self.doorbell.attach();
+        self.cores.doorbell().attach();
         loop {
             let stopping = stop.load(Ordering::Acquire);
             self.watch_clock();
             self.sync_if_due(stopping);
-            if self.push_overflow() {
+            if self.cores.push_overflow() {
                 std::thread::sleep(RETRY);
                 continue;
             }
             let mut batch = std::mem::take(&mut self.rest);
             if batch.is_empty() {
-                batch = self.take_batch();
+                batch = self.cores.take(self.options.batch_max);
             }
             if !batch.is_empty() {
                 self.rest = self.process(batch);
@@ -204,10 +152,7 @@ impl Local {
             } else {
                 self.probe_if_due();
                 let timeout = if self.unsynced { self.options.sync_interval.unwrap_or(IDLE) } else { IDLE };
-                let cores = &self.cores;
-                self.doorbell.sleep_unless(timeout, || {
-                    stop.load(Ordering::Acquire) || cores.iter().any(|core| !core.submissions.is_empty())
-                });
+                self.cores.sleep(timeout, || stop.load(Ordering::Acquire));
             }
         }
     }
@@ -224,35 +169,6 @@ impl Local {
         }
     }
 
-    /// Takes commands from all cores in turn. An isolated command ends the batch before it, or is one alone.
-    fn take_batch(&mut self) -> Batch {
-        let mut batch = Batch::new();
-        let waiting: usize = self.cores.iter().map(|core| core.submissions.slots()).sum();
-        self.metrics.queue_len.set(waiting as u64);
-        if waiting > 0 {
-            self.metrics.queue_lens.record(waiting as u64);
-        }
-        let mut progress = true;
-        while progress && batch.len() < self.options.batch_max {
-            progress = false;
-            for index in 0..self.cores.len() {
-                let submissions = &mut self.cores[index].submissions;
-                let Ok(next) = submissions.peek() else { continue };
-                if next.command.op.row().marks.isolated && !batch.is_empty() {
-                    return batch;
-                }
-                let Submission { command, ticket } = submissions.pop().expect("it was there to peek at");
-                let isolated = command.op.row().marks.isolated;
-                batch.push(((index, ticket), command));
-                progress = true;
-                if isolated {
-                    return batch;
-                }
-            }
-        }
-        batch
-    }
-
     /// Commits a batch, or as much of it as one transaction takes, and returns the rest.
     fn process(&mut self, mut batch: Batch) -> Batch {
         let room = self.room();
@@ -263,8 +179,8 @@ impl Local {
                 self.unsynced = self.options.sync_interval.is_some();
                 let refused = replies.iter().filter(|reply| reply.is_err()).count();
                 self.metrics.refused.add(refused as u64);
-                self.answer(&batch, replies);
-                self.deliver(Arc::new(outputs));
+                batch.iter().zip(replies).for_each(|((origin, _), reply)| self.cores.answer(*origin, reply));
+                self.cores.deliver(&self.store, Arc::new(outputs));
                 // Deletes that make room beside changes that find none do not make it well.
                 match batch.iter().all(|(_, command)| fits(room, command)) {
                     true => self.succeeded(room),
@@ -310,9 +226,10 @@ impl Local {
 
     fn refuse(&mut self, batch: &[(Origin, Command)], refusal: Refusal) {
         self.metrics.failures.increment();
-        let replies = batch.iter().map(|_| Err(Error::from(refusal))).collect();
-        self.answer(batch, replies);
-        self.deliver(Arc::default());
+        for (origin, _) in batch {
+            self.cores.answer(*origin, Err(Error::from(refusal)));
+        }
+        self.cores.deliver(&self.store, Arc::default());
     }
 
     fn commit(
@@ -355,55 +272,6 @@ impl Local {
         self.metrics.commit_ns.record(applied.elapsed().as_nanos() as u64);
         committed?;
         Ok((replies, outputs))
-    }
-
-    fn answer(&mut self, batch: &[(Origin, Command)], replies: Vec<crate::domain::Result<Reply>>) {
-        for (((core, ticket), _), reply) in batch.iter().zip(replies) {
-            if *ticket != NO_REPLY {
-                self.cores[*core].replies.push((*ticket, reply));
-            }
-        }
-    }
-
-    fn deliver(&mut self, outputs: Arc<Vec<Output>>) {
-        for core in &mut self.cores {
-            let replies = std::mem::take(&mut core.replies);
-            let delivery = Delivery { outputs: outputs.clone(), snapshot: self.store.snapshot(), replies };
-            core.overflow.push_back(delivery);
-        }
-        self.push_overflow();
-    }
-
-    /// Moves waiting batches into the rings; true when so many still wait that no command may be taken.
-    ///
-    /// A batch that is answered on one core before another core has it in its ring would break the order between
-    /// an answer and the events before it. So a batch goes to all rings or to none, and is published when it is in
-    /// all of them. A core that has ended, as they do one by one in a shutdown, holds up nobody.
-    fn push_overflow(&mut self) -> bool {
-        let waiting = self.cores.first().map_or(0, |core| core.overflow.len());
-        let mut pushed = false;
-        for _ in 0..waiting {
-            if self.cores.iter().any(|core| core.deliver.is_full() && !core.deliver.is_abandoned()) {
-                break;
-            }
-            for core in &mut self.cores {
-                let delivery = core.overflow.pop_front().expect("all cores wait for the same batches");
-                if core.deliver.is_abandoned() {
-                    continue;
-                }
-                if let Err(PushError::Full(_)) = core.deliver.push(delivery) {
-                    unreachable!("the ring had room and has one producer");
-                }
-            }
-            self.published.fetch_add(1, Ordering::Release);
-            pushed = true;
-        }
-        if pushed {
-            self.cores.iter().for_each(|core| core.wake.signal());
-        }
-        let left = self.cores.first().map_or(0, |core| core.overflow.len());
-        self.metrics.delivery_backlog.set(left as u64);
-        self.cores.first().is_some_and(|core| core.overflow.len() >= OVERFLOW_COUNT_MAX)
     }
 
     fn sync_if_due(&mut self, stopping: bool) {
@@ -494,6 +362,8 @@ fn fits(room: Room, command: &Command) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cores::{DELIVERY_COUNT_MAX, OVERFLOW_COUNT_MAX, SNAPSHOTS_PER_CORE};
+    use super::super::{NO_REPLY, Ticket};
     use super::*;
     use crate::domain::housekeeping::sweep::Sweep;
     use crate::domain::social::setting::{MessagingEdit, SettingDelete};
@@ -659,7 +529,7 @@ mod tests {
         for change in 0..2_000 {
             let edit = MessagingEdit { max_message_length: Some(change), ..MessagingEdit::default() };
             ports[0].submit(Command::new(UserId(change % 50), edit.into()), 0).unwrap();
-            let batch = state.take_batch();
+            let batch = state.cores.take(8);
             assert!(state.process(batch).is_empty());
             let replies = ports[0].next_delivery().unwrap().replies;
             assert_eq!(replies, [(0, Ok(Reply::Done))], "change {change} of a store that holds 50 records");
@@ -689,7 +559,7 @@ mod tests {
         let change = || Command::new(UserId(1), MessagingEdit::default().into());
         let mut ask = |commands: Vec<Command>| {
             commands.into_iter().for_each(|command| ports[0].submit(command, 0).unwrap());
-            let batch = state.take_batch();
+            let batch = state.cores.take(8);
             assert!(state.process(batch).is_empty());
             let delivery = ports[0].next_delivery().unwrap();
             delivery.replies.into_iter().map(|(_, reply)| reply).collect::<Vec<_>>()

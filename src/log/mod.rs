@@ -8,6 +8,7 @@
 //! Nothing blocks a core: a full submission ring is answered with 503, a core that does not take its deliveries
 //! makes the writer wait (and so, in the end, its submitters get 503), never another core.
 
+mod cores;
 pub mod entry;
 mod health;
 mod local;
@@ -16,8 +17,9 @@ mod watch;
 
 use std::sync::Arc;
 
+pub use cores::SNAPSHOTS_PER_CORE;
 pub use health::{Health, Trouble};
-pub use local::{Options, SNAPSHOTS_PER_CORE, Writer, start};
+pub use local::{Options, Writer, start};
 pub use port::Port;
 
 use crate::domain::{Command, Output, Reply, Result};
