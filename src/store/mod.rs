@@ -10,6 +10,7 @@ mod files;
 mod image;
 pub mod key;
 mod map;
+mod position;
 mod readers;
 pub mod records;
 mod report;
@@ -35,6 +36,7 @@ pub use backup::{Restored, restore};
 use key::ByteOrder;
 pub use key::Key;
 use map::Map;
+pub use position::{Outrun, Position, digest};
 pub use readers::Reader;
 use readers::ReaderTable;
 pub use space::{Disk, Room};
@@ -43,7 +45,8 @@ use start::lock;
 use synced::Synced;
 use table::Databases;
 pub use table::{
-    Read, Record, Scan, Snapshot, Table, Tx, WriteError, decode_record, encode_record, take_damage,
+    Read, Record, Scan, Snapshot, Table, Tx, WriteError, Written, decode_record, encode_record, is_damaged,
+    take_damage,
 };
 use tables::{META, ROWS, TABLE_COUNT};
 pub use verify::{Verified, verify};

@@ -1,6 +1,9 @@
 //! What a walk over a data file finds.
 
+use std::collections::BTreeMap;
+
 use super::key::key_text;
+use super::position::{Outrun, Position};
 
 /// Damages that are kept; more are counted.
 pub const DAMAGES_MAX: usize = 100;
@@ -34,6 +37,8 @@ pub struct Report {
     pub plain: u64,
     /// The store's format, if it says one.
     pub format: Option<u64>,
+    /// The numbers of [`META`](super::tables::META) by name.
+    pub numbers: BTreeMap<Vec<u8>, u64>,
     pub pages: u64,
     /// The first of what is wrong.
     pub damages: Vec<Damage>,
@@ -43,6 +48,14 @@ pub struct Report {
 impl Report {
     pub fn count(&self) -> u64 {
         self.records.iter().sum()
+    }
+
+    /// Where in its log the state stands.
+    ///
+    /// # Errors
+    /// When the state is not the one that the position was written with.
+    pub fn position(&self) -> Result<Position, Outrun> {
+        Position::of(|name| self.numbers.get(name.as_bytes()).copied())
     }
 
     pub fn is_sound(&self) -> bool {

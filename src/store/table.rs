@@ -22,6 +22,7 @@ use rkyv::api::high::{HighSerializer, HighValidator};
 use rkyv::rancor;
 use rkyv::ser::allocator::ArenaHandle;
 
+use super::digest;
 use super::key::key_text;
 use super::key::{ByteOrder, Key, KeyBuf, encode, is_key, prefix_end};
 use super::space::Budget;
@@ -215,6 +216,11 @@ thread_local! {
 /// Whether this thread has met a damaged record since it was last asked.
 pub fn take_damage() -> bool {
     DAMAGE.replace(false)
+}
+
+/// Whether [`take_damage`] would say so.
+pub fn is_damaged() -> bool {
+    DAMAGE.get()
 }
 
 /// Notes a damaged record for [`take_damage`], and logs each once.
@@ -467,6 +473,23 @@ impl From<heed::Error> for WriteError {
     }
 }
 
+/// What a transaction has written so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Records put, and records deleted that were there.
+    pub count: u64,
+    /// Of all of them in order: table, key and value.
+    pub digest: u64,
+}
+
+impl Written {
+    /// `sum` is the checksum of a record that was put, or for one that is gone that of version 0 and nothing.
+    fn add(&mut self, sum: u32) {
+        self.count += 1;
+        self.digest = digest(self.digest, sum.into());
+    }
+}
+
 /// The one write transaction: everything a batch of commands changes, all or nothing.
 pub struct Tx<'e> {
     tx: RwTxn<'e>,
@@ -475,12 +498,20 @@ pub struct Tx<'e> {
     /// LMDB has refused a write: it refuses everything from then on.
     is_broken: bool,
     budget: Budget,
+    written: Written,
     scratch: Vec<u8>,
 }
 
 impl<'e> Tx<'e> {
     pub(super) fn new(tx: RwTxn<'e>, databases: Databases, budget: Budget) -> Tx<'e> {
-        Tx { tx, tables: Tables::new(databases), error: None, is_broken: false, budget, scratch: Vec::new() }
+        let (written, scratch) = (Written::default(), Vec::new());
+        let tables = Tables::new(databases);
+        Tx { tx, tables, error: None, is_broken: false, budget, written, scratch }
+    }
+
+    /// What has been written by now, the calls since [`super::Store::begin`] together.
+    pub fn written(&self) -> Written {
+        self.written
     }
 
     /// Lets no more than the next `count` writes be committed, as in a map with little room; for tests.
@@ -523,7 +554,10 @@ impl<'e> Tx<'e> {
             return;
         }
         let result = self.tables.databases[table.index].put(&mut self.tx, &key, &self.scratch);
-        self.wrote(result);
+        if self.wrote(result).is_some() {
+            let sum = self.scratch[1..].first_chunk().expect("a value begins with version and checksum");
+            self.written.add(u32::from_le_bytes(*sum));
+        }
     }
 
     /// Removes a record; true when there was one.
@@ -531,8 +565,13 @@ impl<'e> Tx<'e> {
         if !self.may_write(0) {
             return false;
         }
-        let result = self.tables.databases[table.index].delete(&mut self.tx, &encode(key));
-        self.wrote(result).unwrap_or(false)
+        let key = encode(key);
+        let result = self.tables.databases[table.index].delete(&mut self.tx, &key);
+        let is_gone = self.wrote(result).unwrap_or(false);
+        if is_gone {
+            self.written.add(checksum(table.seed, 0, &key, &[]));
+        }
+        is_gone
     }
 
     /// Removes at most `count_max` records whose key starts with `prefix`; returns how many went.
@@ -559,7 +598,10 @@ impl<'e> Tx<'e> {
                 break;
             }
             let result = database.delete(&mut self.tx, key);
-            count += usize::from(self.wrote(result).is_some());
+            if self.wrote(result).is_some() {
+                self.written.add(checksum(table.seed, 0, key, &[]));
+                count += 1;
+            }
         }
         count
     }

@@ -36,7 +36,7 @@ macro_rules! tables {
 }
 
 tables! {
-    /// Format version, last id given out, times of the last batch, last op applied.
+    /// Format version, last id given out, times of the last batch, commands applied, position in the log.
     META "meta": Text => Meta;
     /// Accounts.
     USERS "users": UserId => User;

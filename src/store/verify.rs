@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::data_file;
 use super::image::Image;
+use super::position::{Outrun, Position};
 use super::report::Report;
 use super::start::{Use, hold};
 use super::sum::{SUM_FILE, expected_sum, sum_of};
@@ -58,6 +59,16 @@ impl std::fmt::Display for Verified {
             Some(FORMAT) => {}
             Some(format) => writeln!(f, "It has format {format}, this version reads format {FORMAT}.")?,
             None => writeln!(f, "It is a database of another program: no format of plexichat is in it.")?,
+        }
+        match self.report.position() {
+            _ if *damage_count > 0 => {}
+            Ok(position) if position == Position::default() => {}
+            Ok(position) => writeln!(f, "It stands at {position}.")?,
+            Err(Outrun(position)) => writeln!(
+                f,
+                "A version that keeps no position in the log has changed it since {position}; the next start begins \
+                 a new chain."
+            )?,
         }
         match self.is_sound() {
             true => writeln!(f, "All is well."),

@@ -255,8 +255,13 @@ impl<'a> Walk<'a> {
             Ok(checked) => self.report.plain += u64::from(!checked),
             Err(what) => return self.damage(page, Kind::Table(Some(index)), key, what),
         }
-        if index == META.index && key == b"format" {
-            self.report.format = decode_record::<Number>(value).map(|number| number.value);
+        if index == META.index
+            && let Some(number) = decode_record::<Number>(value)
+        {
+            self.report.numbers.insert(key.to_vec(), number.value);
+            if key == b"format" {
+                self.report.format = Some(number.value);
+            }
         }
     }
 
