@@ -27,9 +27,53 @@ pub(super) const OVERFLOW_COUNT_MAX: usize = 4;
 /// Snapshots of a core that are open at once: those that wait, the one it works with, and those that requests hold.
 pub const SNAPSHOTS_PER_CORE: usize = DELIVERY_COUNT_MAX + OVERFLOW_COUNT_MAX + 64;
 
-/// A command of the batch in progress: which core waits, under which ticket.
+/// Who waits for a command: which core, under which ticket.
 pub(super) type Origin = (usize, Ticket);
-pub(super) type Batch = Vec<(Origin, Command)>;
+
+/// Commands on their way into an entry, and who waits for each.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub origins: Vec<Origin>,
+    pub commands: Vec<Command>,
+}
+
+impl Batch {
+    pub(super) fn len(&self) -> usize {
+        self.origins.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.origins.is_empty()
+    }
+
+    fn push(&mut self, origin: Origin, command: Command) {
+        self.origins.push(origin);
+        self.commands.push(command);
+    }
+
+    /// Keeps the first `len` and returns the others.
+    pub(super) fn split_off(&mut self, len: usize) -> Batch {
+        Batch { origins: self.origins.split_off(len), commands: self.commands.split_off(len) }
+    }
+
+    pub(super) fn append(&mut self, mut later: Batch) {
+        self.origins.append(&mut later.origins);
+        self.commands.append(&mut later.commands);
+    }
+
+    /// Keeps the commands that are `fit` and returns who waits for the others.
+    pub(super) fn turn_away(&mut self, fit: impl Fn(&Command) -> bool) -> Vec<Origin> {
+        let mut away = Vec::new();
+        let Batch { origins, commands } = std::mem::take(self);
+        for (origin, command) in origins.into_iter().zip(commands) {
+            match fit(&command) {
+                true => self.push(origin, command),
+                false => away.push(origin),
+            }
+        }
+        away
+    }
+}
 
 /// All of them, in the order of the ports.
 pub(super) struct Cores {
@@ -86,7 +130,7 @@ impl Cores {
 
     /// Takes commands from all cores in turn. An isolated command ends the batch before it, or is one alone.
     pub(super) fn take(&mut self, count_max: usize) -> Batch {
-        let mut batch = Batch::new();
+        let mut batch = Batch::default();
         let waiting: usize = self.cores.iter().map(|core| core.submissions.slots()).sum();
         self.metrics.queue_len.set(waiting as u64);
         if waiting > 0 {
@@ -103,7 +147,7 @@ impl Cores {
                 }
                 let Submission { command, ticket } = submissions.pop().expect("it was there to peek at");
                 let isolated = command.op.row().marks.isolated;
-                batch.push(((index, ticket), command));
+                batch.push((index, ticket), command);
                 progress = true;
                 if isolated {
                     return batch;

@@ -1,22 +1,25 @@
-//! The local log: the transaction itself is the log.
+//! The local order: what the cores of this machine have submitted, in the order in which it is taken. The transaction
+//! itself is the log.
 //!
-//! The writer takes what has queued up to `batch_max`, applies it in one transaction, commits (and syncs), and hands
-//! the batch to all cores. While it syncs the next batch gathers: the slower the disk, the larger the batch.
+//! The writer takes what has queued up to `batch_max`, turns away what there is no room for, makes the next entry of
+//! the rest, applies and commits it (and syncs), and hands what it came to to all cores. While it syncs the next batch gathers: the slower the disk, the larger the batch.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::apply::{Applied, Applier, Extent, Failure};
 use super::cores::{Batch, Cores, Origin};
+use super::entry::{Entry, Place};
 use super::health::{Condition, Health, Seen, Trouble};
 use super::port::{Doorbell, Port};
 use super::watch::Watch;
-use crate::domain::{Command, Error, Machine, Now, Output, Refusal, Reply};
+use crate::domain::{Command, Error, Now, Output, Refusal};
 use crate::observe::WriterMetrics;
 use crate::runtime::clock::{StepWatch, Turn};
 use crate::runtime::wake::Wake;
-use crate::store::{Room, Store, Tx, WriteError, take_damage};
+use crate::store::{Room, Store, WriteError};
 
 /// How the writer works.
 #[derive(Clone, Debug)]
@@ -93,6 +96,11 @@ struct Local {
     store: Arc<Store>,
     options: Options,
     cores: Cores,
+    applier: Applier,
+    /// Of the last entry. Each start is an epoch of its own.
+    place: Place,
+    /// Who waits to be told that there is no room: with the next delivery.
+    turned_away: Vec<Origin>,
     /// Taken from the cores, and left over by the transaction before: it goes before everything that waits.
     rest: Batch,
     metrics: Arc<WriterMetrics>,
@@ -100,19 +108,6 @@ struct Local {
     unsynced: bool,
     condition: Condition,
     steps: StepWatch,
-}
-
-/// Why a batch was not committed; nothing of it was kept.
-enum Failure {
-    Write(WriteError),
-    /// The command at this place met a record that is damaged on disk.
-    Damaged(usize),
-}
-
-impl From<WriteError> for Failure {
-    fn from(error: WriteError) -> Failure {
-        Failure::Write(error)
-    }
 }
 
 impl Local {
@@ -123,9 +118,27 @@ impl Local {
         metrics: Arc<WriterMetrics>,
     ) -> (Vec<Port>, Local) {
         let (ports, cores) = Cores::new(wakes, options.queue_len_max, metrics.clone());
-        let (rest, condition, steps) = (Batch::new(), Condition::default(), StepWatch::default());
+        let applier = Applier::new(store.clone(), metrics.clone());
+        let position = applier.position();
+        let epoch = position.epoch.checked_add(1).expect("nobody starts a server 4 billion times");
+        let place = Place { partition: position.partition, origin: options.node, epoch, sequence: 0 };
+        let turned_away = Vec::new();
+        let (rest, condition, steps) = (Batch::default(), Condition::default(), StepWatch::default());
         let (last_sync, unsynced) = (Instant::now(), false);
-        let state = Local { store, options, cores, rest, metrics, last_sync, unsynced, condition, steps };
+        let state = Local {
+            store,
+            options,
+            cores,
+            applier,
+            place,
+            turned_away,
+            rest,
+            metrics,
+            last_sync,
+            unsynced,
+            condition,
+            steps,
+        };
         (ports, state)
     }
 
@@ -172,20 +185,22 @@ impl Local {
     /// Commits a batch, or as much of it as one transaction takes, and returns the rest.
     fn process(&mut self, mut batch: Batch) -> Batch {
         let room = self.room();
-        let mut rest = Batch::new();
-        match self.commit(&batch, room) {
-            Ok((replies, outputs)) => {
+        self.turn_away(&mut batch, room);
+        let mut rest = Batch::default();
+        if batch.is_empty() {
+            self.refuse(&batch, Refusal::StoreFull);
+            return rest;
+        }
+        match self.apply(&mut batch) {
+            Ok(Applied { replies, outputs }) => {
                 rest = batch.split_off(replies.len());
                 self.unsynced = self.options.sync_interval.is_some();
                 let refused = replies.iter().filter(|reply| reply.is_err()).count();
                 self.metrics.refused.add(refused as u64);
-                batch.iter().zip(replies).for_each(|((origin, _), reply)| self.cores.answer(*origin, reply));
-                self.cores.deliver(&self.store, Arc::new(outputs));
-                // Deletes that make room beside changes that find none do not make it well.
-                match batch.iter().all(|(_, command)| fits(room, command)) {
-                    true => self.succeeded(room),
-                    false => drop(self.failed(&WriteError::Full, room)),
-                }
+                let answers = batch.origins.iter().zip(replies);
+                answers.for_each(|(origin, reply)| self.cores.answer(*origin, reply));
+                self.deliver(outputs);
+                self.succeeded(room);
             }
             Err(Failure::Damaged(0)) => {
                 rest = batch.split_off(1);
@@ -195,7 +210,7 @@ impl Local {
             Err(Failure::Damaged(index)) => {
                 rest = batch.split_off(index);
                 let mut undone = self.process(batch);
-                undone.append(&mut rest);
+                undone.append(rest);
                 return undone;
             }
             Err(Failure::Write(error)) => {
@@ -213,6 +228,21 @@ impl Local {
         rest
     }
 
+    /// Refuses what there is no room for before it has a place in the log: an entry is applied wherever it comes to,
+    /// full or not. Deletes that make room beside changes that find none do not make it well.
+    fn turn_away(&mut self, batch: &mut Batch, room: Room) {
+        if room == Room::Plenty {
+            return;
+        }
+        let mut away = batch.turn_away(|command| fits(room, command));
+        if !away.is_empty() {
+            self.failed(&WriteError::Full, room);
+            self.metrics.refused.add(away.len() as u64);
+            self.metrics.commands.add(away.len() as u64);
+            self.turned_away.append(&mut away);
+        }
+    }
+
     /// What may be written. Where the state of the last sync is what keeps the file from being used again, the next
     /// sync is due now.
     fn room(&mut self) -> Room {
@@ -224,54 +254,34 @@ impl Local {
         self.store.room()
     }
 
-    fn refuse(&mut self, batch: &[(Origin, Command)], refusal: Refusal) {
+    fn refuse(&mut self, batch: &Batch, refusal: Refusal) {
         self.metrics.failures.increment();
-        for (origin, _) in batch {
+        for origin in &batch.origins {
             self.cores.answer(*origin, Err(Error::from(refusal)));
         }
-        self.cores.deliver(&self.store, Arc::default());
+        self.deliver(Vec::new());
     }
 
-    fn commit(
-        &self,
-        batch: &[(Origin, Command)],
-        room: Room,
-    ) -> Result<(Vec<crate::domain::Result<Reply>>, Vec<Output>), Failure> {
-        if !batch.iter().any(|(_, command)| fits(room, command)) {
-            return Err(WriteError::Full.into());
+    /// Applies a batch as the next entry of this epoch.
+    fn apply(&mut self, batch: &mut Batch) -> Result<Applied, Failure> {
+        let now = Turn::now();
+        let now = Now { unix_ms: now.unix_ms, steady_ms: now.steady_ms };
+        let place = Place { sequence: self.place.sequence + 1, ..self.place };
+        let entry = Entry { place, now, commands: std::mem::take(&mut batch.commands) };
+        let applied = self.applier.apply(&entry, Extent::WhatFits);
+        batch.commands = entry.commands;
+        if applied.is_ok() {
+            self.place = place;
         }
-        take_damage();
-        let (begun, now) = (Instant::now(), Turn::now());
-        let mut tx: Tx<'_> = self.store.begin()?;
-        let mut machine = Machine::begin(
-            &mut tx,
-            Now { unix_ms: now.unix_ms, steady_ms: now.steady_ms },
-            self.options.node,
-        );
-        let mut replies = Vec::with_capacity(batch.len());
-        for (index, (_, command)) in batch.iter().enumerate() {
-            if let Some(error) = machine.tx.error() {
-                return Err(error.clone().into());
-            }
-            if machine.tx.is_half_spent() && !replies.is_empty() {
-                break;
-            }
-            replies.push(match fits(room, command) {
-                true => machine.apply(command),
-                false => Err(Refusal::StoreFull.into()),
-            });
-            if take_damage() {
-                // What was absent to it may be there: nothing it has written can be kept.
-                return Err(Failure::Damaged(index));
-            }
+        applied
+    }
+
+    /// Hands a batch, or that there is none, to the cores, and with it the refusals that wait for one.
+    fn deliver(&mut self, outputs: Vec<Output>) {
+        for origin in std::mem::take(&mut self.turned_away) {
+            self.cores.answer(origin, Err(Refusal::StoreFull.into()));
         }
-        let outputs = machine.finish();
-        let applied = Instant::now();
-        self.metrics.apply_ns.record((applied - begun).as_nanos() as u64);
-        let committed = tx.commit();
-        self.metrics.commit_ns.record(applied.elapsed().as_nanos() as u64);
-        committed?;
-        Ok((replies, outputs))
+        self.cores.deliver(&self.store, Arc::new(outputs));
     }
 
     fn sync_if_due(&mut self, stopping: bool) {
@@ -365,13 +375,14 @@ mod tests {
     use super::super::cores::{DELIVERY_COUNT_MAX, OVERFLOW_COUNT_MAX, SNAPSHOTS_PER_CORE};
     use super::super::{NO_REPLY, Ticket};
     use super::*;
+    use crate::domain::Reply;
     use crate::domain::housekeeping::sweep::Sweep;
     use crate::domain::social::setting::{MessagingEdit, SettingDelete};
     use crate::id::UserId;
     use crate::store::records::{Messaging, Setting};
     use crate::store::tables::{MESSAGING, SETTINGS};
     use crate::store::tests::temporary;
-    use crate::store::{self, Sync};
+    use crate::store::{self, Sync, Tx};
 
     fn command() -> Command {
         Command::new(UserId(0), Sweep { records_max: 1 }.into())

@@ -8,6 +8,7 @@
 //! Nothing blocks a core: a full submission ring is answered with 503, a core that does not take its deliveries
 //! makes the writer wait (and so, in the end, its submitters get 503), never another core.
 
+pub mod apply;
 mod cores;
 pub mod entry;
 mod health;
