@@ -87,6 +87,11 @@ fn checksum(seed: u32, version: u8, key: &[u8], body: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(seed, key), body)
 }
 
+/// What stands for the deletion of a record in [`Written`]: no checksum begins like this.
+fn gone(seed: u32, key: &[u8]) -> u32 {
+    crc32c::crc32c_append(!seed, key)
+}
+
 impl<K, V> Clone for Table<K, V> {
     fn clone(&self) -> Self {
         *self
@@ -483,7 +488,7 @@ pub struct Written {
 }
 
 impl Written {
-    /// `sum` is the checksum of a record that was put, or for one that is gone that of version 0 and nothing.
+    /// `sum` is the checksum of a record that was put, or [`gone`] of one that was deleted.
     fn add(&mut self, sum: u32) {
         self.count += 1;
         self.digest = digest(self.digest, sum.into());
@@ -569,7 +574,7 @@ impl<'e> Tx<'e> {
         let result = self.tables.databases[table.index].delete(&mut self.tx, &key);
         let is_gone = self.wrote(result).unwrap_or(false);
         if is_gone {
-            self.written.add(checksum(table.seed, 0, &key, &[]));
+            self.written.add(gone(table.seed, &key));
         }
         is_gone
     }
@@ -599,7 +604,7 @@ impl<'e> Tx<'e> {
             }
             let result = database.delete(&mut self.tx, key);
             if self.wrote(result).is_some() {
-                self.written.add(checksum(table.seed, 0, key, &[]));
+                self.written.add(gone(table.seed, key));
                 count += 1;
             }
         }
