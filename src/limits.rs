@@ -29,6 +29,8 @@ pub const FORM_LEN_MAX: usize = 64 * KIB;
 pub const JSON_LEN_MAX: usize = 64 * MIB;
 /// A body that nobody asked for is read past up to here: some clients send `{}` with everything.
 pub const BODY_IGNORED_LEN_MAX: usize = 64 * KIB;
+/// A piece of a body that a handler takes while it comes. It has `http.body_timeout_ms` to arrive: 2 KiB/s.
+pub const PIECE_LEN: usize = 64 * KIB;
 /// A body before anybody has logged in: the longest registration has 15 KB. Longer ones are looked at by their head
 /// first, whether anybody known sends them.
 pub const BODY_UNKNOWN_LEN_MAX: usize = 64 * KIB;

@@ -49,6 +49,11 @@ pub struct Admitted {
 }
 
 impl Admitted {
+    /// The handler takes the body in pieces.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.route.body, BodyRule::Stream(_))
+    }
+
     /// The answer as far as it is known.
     pub fn response(&self) -> Response {
         Response { payer: Some(self.payer), limits: self.limits, ..Response::default() }
@@ -111,7 +116,7 @@ fn admit_to<'r>(
     if let Some(error) = refusal.or_else(|| state.unsent.refusal(payer)) {
         return Admission::Answered(refuse(error, admitted.response()), route.name);
     }
-    if request.head.packed && route.body != BodyRule::None && has_body(&request.head) {
+    if request.head.packed && matches!(route.body, BodyRule::Json(_)) && has_body(&request.head) {
         return Admission::Answered(refuse_coding(&request.head, admitted.response()), route.name);
     }
     Admission::Admitted(admitted, params)

@@ -24,7 +24,7 @@ const ANSWER_LEN_USUAL: usize = 512;
 /// What the socket layer knows of a request.
 pub struct Request<'r> {
     pub head: Head<'r>,
-    /// Complete and within the limit of the route's row.
+    /// Complete and within the limit of the route's row; empty when that says [`super::routes::BodyRule::Stream`].
     pub body: &'r mut [u8],
     /// The peer, or what a trusted proxy says of it.
     pub ip: IpAddr,
@@ -81,6 +81,9 @@ pub type AfterHash = Box<dyn FnOnce(&mut Ctx<'_>, String) -> Result<Step>>;
 /// Goes on knowing whether a password matched.
 pub type AfterVerify = Box<dyn FnOnce(&mut Ctx<'_>, bool) -> Result<Step>>;
 
+/// Goes on with the next piece of the body, `None` at its end.
+pub type AfterPiece = Box<dyn FnOnce(&mut Ctx<'_>, Option<Vec<u8>>) -> Result<Step>>;
+
 /// What a handler wants next.
 pub enum Step {
     /// `ctx.response` is complete.
@@ -92,6 +95,9 @@ pub enum Step {
     /// Compare a password with a PHC string off the core thread, then go on. Without a string the same work is
     /// done and the answer is no, so that unknown names take the same time.
     Verify(String, Option<String>, AfterVerify),
+    /// Wait for the next piece of a body that is a stream, then go on: [`crate::limits::PIECE_LEN`] bytes, the last
+    /// one fewer. A handler that is done before the end has the rest thrown away, and the connection ends with it.
+    Receive(AfterPiece),
 }
 
 /// The step that submits a command; `then` goes on with what was decided.

@@ -58,6 +58,9 @@ pub enum BodyRule {
     None,
     /// A JSON object of at most so many bytes, and of at most `api.max_body_size`.
     Json(usize),
+    /// At most so many bytes of anything. The handler runs before they come, and takes them piece by piece
+    /// ([`Step::Receive`]); it may take its time, nothing is read meanwhile.
+    Stream(usize),
 }
 
 /// A body of JSON, in bytes.
@@ -71,6 +74,7 @@ impl BodyRule {
         match self {
             BodyRule::None => json_len_max.min(BODY_IGNORED_LEN_MAX),
             BodyRule::Json(len_max) => json_len_max.min(len_max),
+            BodyRule::Stream(len_max) => len_max,
         }
     }
 }
@@ -137,8 +141,16 @@ macro_rules! routes {
 pub(crate) use routes;
 
 /// The rows of each area, in the order in which they are listed.
-const AREAS: &[&[Route]] =
-    &[service::ROUTES, identity::ROUTES, media::ROUTES, social::ROUTES, community::ROUTES, chat::ROUTES];
+const AREAS: &[&[Route]] = &[
+    service::ROUTES,
+    identity::ROUTES,
+    media::ROUTES,
+    social::ROUTES,
+    community::ROUTES,
+    chat::ROUTES,
+    #[cfg(test)]
+    super::testing::ROUTES,
+];
 
 const COUNT: usize = {
     let (mut area, mut count) = (0, 0);

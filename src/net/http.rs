@@ -16,6 +16,7 @@ use monoio::net::TcpStream;
 
 use super::admission::{Admitted as Place, TurnedAway};
 use super::connections::{Connections, Phase};
+use super::incoming::Incoming;
 use super::request::{BodyIs, TakenUp};
 use super::ring::receive;
 use super::socket::{Form, Socket};
@@ -191,6 +192,13 @@ impl<B: Backend> Connection<B> {
                         return Ok(None);
                     }
                 }
+                // On the heap, as above.
+                Front::Body(framing, admitted, asks) if admitted.is_stream() => {
+                    if !Box::pin(self.answer_stream(framing, *admitted, asks)).await? {
+                        break;
+                    }
+                    self.is_used = true;
+                }
                 Front::Body(framing, admitted, asks) => {
                     match self.read_body(framing, admitted.body_len_max, asks).await? {
                         Ok(Some(len)) => whole = Some((len, admitted)),
@@ -348,6 +356,38 @@ impl<B: Backend> Connection<B> {
             _ => self.room,
         };
         Ok(count > 0)
+    }
+
+    /// Answers the request at the front while its body comes; whether the connection goes on.
+    async fn answer_stream(&mut self, framing: Framing, admitted: Admitted, asks: bool) -> io::Result<bool> {
+        self.forget_answered();
+        let received = self.input.split_off(framing.head_len);
+        let incoming = Incoming::new(framing, admitted.body_len_max, &received, asks);
+        drop(received);
+        // Its announced length has been looked at.
+        let Ok(incoming) = incoming else { return Ok(false) };
+        self.socket.incoming = Some(Box::new(incoming));
+        let (backend, state) = (&*self.backend, self.backend.state());
+        let mut slots = header_slots();
+        let Ok(Some(head)) = parse_head(&self.input, &mut slots) else { return Ok(false) };
+        let form = self.socket.form(state, &head);
+        let ip = state.proxies.client(self.peer, &head);
+        let request = Request { head, body: &mut [], ip, id: form.request_id };
+        let begun_ns = backend.sync();
+        let keep_alive =
+            match self.socket.take_up(backend, request, form, Some(admitted), BodyIs::Here, begun_ns) {
+                TakenUp::Body(_) => unreachable!("it is on its way"),
+                TakenUp::Answered(keep_alive) => keep_alive,
+                TakenUp::Waiting(work, keep_alive) => {
+                    work.await?;
+                    keep_alive
+                }
+            };
+        let incoming = self.socket.incoming.take().filter(|incoming| keep_alive && incoming.is_done());
+        let Some(incoming) = incoming else { return Ok(false) };
+        self.at = framing.head_len;
+        self.input.extend_from_slice(&incoming.into_rest());
+        Ok(true)
     }
 
     /// Reads until the body is whole. Its end, or `None` when the client has closed.

@@ -17,7 +17,7 @@ use crate::api::state::RunState;
 use crate::api::testing::Harness;
 use crate::api::unsent::Payer;
 use crate::config::Config;
-use crate::limits::MIB;
+use crate::limits::{MIB, PIECE_LEN};
 use crate::net::admission::Admission;
 use crate::net::pace::Share;
 use crate::net::request::{Begun, begin};
@@ -72,6 +72,8 @@ struct Server {
     run: std::sync::Arc<RunState>,
     upgraded: mpsc::Receiver<(OwnedFd, Seen)>,
     admission: std::sync::Arc<Admission>,
+    /// Somebody's.
+    token: String,
 }
 
 fn connections(config: &Config) -> Rc<Connections> {
@@ -107,15 +109,17 @@ fn server(config: Config) -> Server {
                 }
             });
             let listener = monoio::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            address_out.send((listener.local_addr().unwrap(), backend.state().run.clone())).unwrap();
+            let token = crate::api::testing::fixture::register(&backend.harness, "somebody").token;
+            let run = backend.state().run.clone();
+            address_out.send((listener.local_addr().unwrap(), run, token)).unwrap();
             loop {
                 let (stream, peer) = listener.accept().await.unwrap();
                 monoio::spawn(serve(stream, peer, backend.clone(), connections.clone()));
             }
         });
     });
-    let (address, run) = address.recv().unwrap();
-    Server { address, run, upgraded, admission }
+    let (address, run, token) = address.recv().unwrap();
+    Server { address, run, upgraded, admission, token }
 }
 
 impl Server {
@@ -303,6 +307,53 @@ fn refuses_by_the_head_and_reads_no_body() {
     check("POST /api/v1/servers", "Transfer-Encoding: chunked\r\n", 401, false);
     let packed = "Content-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n";
     check("POST /api/v1/version/negotiate", packed, 415, true);
+    assert!(server.drained());
+}
+
+/// 100 MB through one connection, in pieces that are all it holds.
+#[test]
+fn takes_long_bodies_in_pieces() {
+    const LEN: usize = 100_000_000;
+    let server = server(Config::default());
+    let upload = |headers: &str| {
+        let auth = format!("Authorization: Bearer {}\r\n", server.token);
+        format!("POST /api/v1/testing/upload HTTP/1.1\r\nHost: h\r\n{auth}{headers}\r\n")
+    };
+    let mut client = server.client();
+    client.write_all(upload(&format!("Content-Length: {LEN}\r\n")).as_bytes()).unwrap();
+    let part = vec![b'x'; 1_000_000];
+    for _ in 0..LEN / part.len() {
+        client.write_all(&part).unwrap();
+    }
+    client.write_all(GET.as_bytes()).unwrap();
+    let answer = read_answer(&mut client, true);
+    let numbers = answer.rsplit_once("\r\n\r\n").unwrap().1.trim_matches(['[', ']']);
+    let numbers: Vec<usize> = numbers.split(',').map(|number| number.parse().unwrap()).collect();
+    let [len, count, longest] = numbers[..] else { panic!("{answer}") };
+    assert_eq!(len, LEN);
+    assert!(count <= LEN / PIECE_LEN + 1 && longest <= PIECE_LEN + READ_LEN, "{count} pieces of {longest}");
+    assert!(read_answer(&mut client, true).starts_with("HTTP/1.1 200 "), "the next request is read");
+    drop(client);
+    // In chunks, when asked for, and without any.
+    let chunked =
+        format!("{}3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n{LAST}", upload("Transfer-Encoding: chunked\r\n"));
+    let text = server.talk(&[&chunked]);
+    assert!(statuses(&text) == [200, 200] && text.contains("[5,1,"), "{text}");
+    let asked =
+        server.talk(&[&upload("Expect: 100-continue\r\nContent-Length: 2\r\n"), &format!("ab{LAST}")]);
+    assert_eq!(statuses(&asked), [100, 200, 200], "{asked}");
+    assert_eq!(statuses(&server.talk(&[&upload(""), LAST])), [200, 200]);
+    // Too long is refused by its head; a refusal on the way arrives, and ends the connection.
+    assert_eq!(statuses(&server.talk(&[&upload("Content-Length: 104857601\r\n")])), [413]);
+    let refused = upload(&format!("Content-Length: {LEN}\r\n")).replace("upload", "refusal");
+    let mut client = server.client();
+    client.write_all(refused.as_bytes()).unwrap();
+    for _ in 0..5 {
+        client.write_all(&part).unwrap();
+    }
+    let text = read_all(&mut client);
+    assert!(statuses(&text) == [400] && text.contains("connection: close\r\n"), "{text}");
+    drop(client);
     assert!(server.drained());
 }
 

@@ -11,6 +11,7 @@ mod clock;
 pub mod connections;
 mod core;
 pub mod http;
+mod incoming;
 mod listen;
 mod pace;
 mod ready;

@@ -16,7 +16,7 @@ use crate::api::ctx::AfterCommand;
 use crate::api::dispatch::{finish, run, whole};
 use crate::api::touch::touch;
 use crate::api::{Ctx, Request, Response, Step};
-use crate::domain::{Command, Reply, Result};
+use crate::domain::{Command, Error, Reply, Result};
 use crate::observe::{log_request, logs_requests};
 use crate::runtime::clock::monotonic_ns;
 use crate::runtime::wipe::wiping;
@@ -38,7 +38,7 @@ pub(super) type Work<'a> = Pin<Box<dyn Future<Output = io::Result<()>> + 'a>>;
 
 /// What one request has come to at once. True: the connection goes on.
 pub(super) enum TakenUp<'a> {
-    /// It is admitted; first have its body read.
+    /// It is admitted; first have its body read, or on its way.
     Body(Box<Admitted>),
     Answered(bool),
     Waiting(Work<'a>, bool),
@@ -120,12 +120,13 @@ impl Socket {
     ) -> TakenUp<'a> {
         let (state, router) = (backend.state(), backend.router());
         let (started, method) = (logs_requests().then(Instant::now), request.head.method.as_str());
+        let is_new = admitted.is_none();
         let admission = match admitted {
             Some(admitted) => admit_again(state, router, admitted, &request),
             None => admit(state, router, &request),
         };
         let form = match &admission {
-            Admission::Admitted(admitted, _) if body_is != BodyIs::Here => {
+            Admission::Admitted(admitted, _) if body_is != BodyIs::Here || is_new && admitted.is_stream() => {
                 return TakenUp::Body(Box::new(*admitted));
             }
             // Who sends too much is not listened to any longer.
@@ -228,6 +229,13 @@ impl Socket {
                     let reply = backend.submit(command).await;
                     resume(backend, ctx, |ctx| then(ctx, reply))
                 }
+                Step::Receive(then) => match self.receive_piece(backend.state()).await? {
+                    Ok(piece) => {
+                        self.registration.begin(Phase::Work);
+                        resume(backend, ctx, |ctx| then(ctx, piece))
+                    }
+                    Err(error) => Err(Error::new(error.status(), error.message())),
+                },
                 Step::Hash(password, then) => {
                     let phc = backend.hash(ctx.password_source(), password).await;
                     phc.and_then(|phc| resume(backend, ctx, |ctx| then(ctx, phc)))

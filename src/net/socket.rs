@@ -13,6 +13,7 @@ use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use monoio::net::TcpStream;
 
 use super::connections::{Phase, Registration, shutdown};
+use super::incoming::Incoming;
 use super::listen::set_option;
 use crate::api::cors::CorsLines;
 use crate::api::dispatch::write;
@@ -35,6 +36,8 @@ pub(super) struct Socket {
     pub(super) stream: TcpStream,
     /// Answers not written yet. Without capacity between requests.
     pub(super) output: Vec<u8>,
+    /// The body of the request at work, when its handler takes it in pieces.
+    pub(super) incoming: Option<Box<Incoming>>,
     /// Who asked last: they are counted as his.
     payer: Payer,
     /// The kernel was told how much to keep.
@@ -66,7 +69,8 @@ impl Form {
 
 impl Socket {
     pub(super) fn new(registration: Registration, stream: TcpStream, peer: IpAddr) -> Socket {
-        Socket { registration, stream, output: Vec::new(), payer: Payer::new(None, peer), is_bounded: false }
+        let payer = Payer::new(None, peer);
+        Socket { registration, stream, output: Vec::new(), incoming: None, payer, is_bounded: false }
     }
 
     /// How the answer to a request is to be written.
@@ -92,10 +96,15 @@ impl Socket {
         self.registration.connections.date(state.now().unix_ms)
     }
 
+    /// Whether the handler left a part of the body where it is: nobody knows where the next request begins.
+    fn has_left_a_body(&self) -> bool {
+        self.incoming.as_ref().is_some_and(|incoming| !incoming.is_done())
+    }
+
     pub(super) fn append(&mut self, state: &State, response: &Response, form: &Form) {
         let date = self.date(state);
         let options = ResponseOptions {
-            keep_alive: form.keep_alive,
+            keep_alive: form.keep_alive && !self.has_left_a_body(),
             version_minor: form.version_minor,
             head_only: form.head_only,
             ..ResponseOptions::new(&date)

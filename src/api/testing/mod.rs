@@ -4,6 +4,7 @@
 pub mod fixture;
 pub mod message_world;
 pub mod server_world;
+pub mod upload;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -12,15 +13,24 @@ use super::ctx::{Ctx, Request, Response, Step};
 use super::dispatch::{Dispatched, dispatch, finish, write};
 use super::rate_limit::new_limiter;
 use super::router::Router;
+use super::routes::{BodyRule, routes};
 use super::state::State;
 use crate::config::Config;
 use crate::domain::social::presence::Liveness;
 use crate::domain::{Command, Machine, Output, Reply, Result};
+use crate::limits::{MIB, PIECE_LEN};
 use crate::runtime::clock::Turn;
 use crate::runtime::wake::Wake;
 use crate::store::{Options, Store, Sync};
 use crate::text::password::{normalise, older};
 use crate::wire::http::{ResponseOptions, header_slots, http_date, parse_head};
+
+routes! {
+    /// Tells how long a body was that it took in pieces.
+    Post "/testing/upload" => upload::upload, User, Exempt { body: BodyRule::Stream(100 * MIB) };
+    /// Refuses a body after its first piece.
+    Post "/testing/refusal" => upload::refusal, User, Exempt { body: BodyRule::Stream(100 * MIB) };
+}
 
 pub struct Harness {
     pub state: State,
@@ -153,6 +163,12 @@ impl Harness {
             Step::Submit(command, then) => {
                 let reply = self.apply(&command);
                 then(ctx, reply)
+            }
+            Step::Receive(then) => {
+                let body = std::mem::take(&mut ctx.request.body);
+                let (piece, rest) = body.split_at_mut(body.len().min(PIECE_LEN));
+                ctx.request.body = rest;
+                then(ctx, (!piece.is_empty()).then(|| piece.to_vec()))
             }
             Step::Hash(password, then) => then(ctx, format!("test${}", normalise(&password))),
             Step::Verify(password, phc, then) => {

@@ -65,6 +65,30 @@ impl BodyDecoder {
         Ok((self.state == State::Done).then_some(end))
     }
 
+    /// Takes out of `buf` what has been decoded, for bodies that nobody keeps whole: what is left there is not yet
+    /// decoded, or the next request. Empty: more has to be read first, or the body [is done](Self::is_done).
+    ///
+    /// # Panics
+    /// When the body is not at the front of `buf`.
+    pub fn take(&mut self, buf: &mut Vec<u8>) -> Vec<u8> {
+        assert_eq!(self.start, 0, "a body that is taken in pieces has left its head");
+        let here = self.here(buf);
+        let rest = buf.split_off(here);
+        self.len -= here;
+        self.len_max -= here;
+        std::mem::replace(buf, rest)
+    }
+
+    /// Bytes of the body that are in `buf`, decoded.
+    pub fn here(&self, buf: &[u8]) -> usize {
+        if self.state == State::Sized { self.len.min(buf.len() - self.start) } else { self.len }
+    }
+
+    /// All of the body has been taken.
+    pub fn is_done(&self) -> bool {
+        self.len == 0 && matches!(self.state, State::Sized | State::Done)
+    }
+
     /// Bytes that are certainly still to come, for sizing the next read: exact for a sized body, for a chunked
     /// one the rest of the current chunk. At most `len_max`.
     pub fn missing(&self, buf: &[u8]) -> usize {
@@ -221,6 +245,36 @@ mod tests {
             assert_eq!(&buf[..HEAD.len()], HEAD);
         }
         Ok(end.map(|end| (buf[HEAD.len()..end].to_vec(), buf[end..].to_vec())))
+    }
+
+    /// Taken out after every read of `step` bytes.
+    fn in_pieces(body: BodyKind, wire: &[u8], step: usize) -> Result<(Vec<u8>, Vec<u8>), HttpError> {
+        let mut decoder = BodyDecoder::new(Framing { head_len: 0, body }, MAX)?;
+        let (mut buf, mut got) = (Vec::new(), Vec::new());
+        for part in wire.chunks(step) {
+            buf.extend_from_slice(part);
+            if !decoder.is_done() {
+                decoder.decode(&mut buf)?;
+                got.extend(decoder.take(&mut buf));
+            }
+        }
+        assert!(decoder.is_done());
+        Ok((got, buf))
+    }
+
+    #[test]
+    fn pieces_are_the_whole() {
+        let chunks: &[u8] = b"A\r\n0123456789\r\na\r\n0123456789\r\n0\r\nA: b\r\n\r\nGET /";
+        for step in 1..=chunks.len() {
+            let want = (b"01234567890123456789".to_vec(), b"GET /".to_vec());
+            assert_eq!(in_pieces(BodyKind::Chunked, chunks, step), Ok(want), "{step}");
+            let want = (b"01234".to_vec(), b"GET".to_vec());
+            assert_eq!(in_pieces(BodyKind::Sized(5), b"01234GET", step), Ok(want), "{step}");
+            // What has been taken counts.
+            let long = b"A\r\n0123456789\r\nb\r\n0123456789a\r\n0\r\n\r\n";
+            assert_eq!(in_pieces(BodyKind::Chunked, long, step), Err(HttpError::PayloadTooLarge), "{step}");
+        }
+        assert_eq!(in_pieces(BodyKind::None, b"", 1), Ok((vec![], vec![])));
     }
 
     fn chunked(wire: &str, want: &str) {
