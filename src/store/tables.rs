@@ -110,7 +110,7 @@ tables! {
     BAN_ORDER "ban_order": (ServerId, u64) => UserRef;
     /// Servers that are gone and of which members, bans or audit entries are still to be removed.
     SERVER_GARBAGE "server_garbage": ServerId => Nil;
-    /// Failed log-ins by [`crate::domain::identity::account::login_key`] of the name that was typed.
+    /// Failed log-ins by the key of the name that was typed.
     LOGIN_NAMES "login_names": u64 => LoginName;
     /// The same by the time when they are forgotten.
     LOGIN_LAPSES "login_lapses": (u64, u64) => Nil;

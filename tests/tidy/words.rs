@@ -70,6 +70,22 @@ pub const RULES: &[Rule] = &[
         why: "apply is deterministic: no hash order, no floats, no randomness, nothing from outside",
     },
     Rule {
+        words: &["to_lowercase", "to_uppercase"],
+        inside: &["domain/"],
+        // Keys of e-mail addresses, and the search among members, which is no command.
+        except: &["domain/identity/account.rs", "domain/housekeeping/sweep.rs", "domain/community/member.rs"],
+        tests_too: false,
+        why: "the tables of Unicode are another build's: the API makes keys, commands carry them",
+    },
+    Rule {
+        words: &["SystemTime", "Instant", "OnceLock", "LazyLock", "thread_local!", "static mut"],
+        inside: &["domain/"],
+        // The prefix of URLs.
+        except: &["domain/view.rs"],
+        tests_too: false,
+        why: "apply depends on nothing but the entry and the state",
+    },
+    Rule {
         words: &["TcpStream", "TcpListener", "UdpSocket", "UnixStream"],
         inside: &["domain/", "wire/", "store/", "api/", "gateway/", "config/"],
         except: &[],

@@ -5,7 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::lockout::count_failure;
 use super::rules::{
-    by_login, check_age, check_password, check_username, checked_email, login_name, require_email_free,
+    by_login, check_age, check_password, check_username, checked_email, login_key, login_name,
+    require_email_free,
 };
 use crate::api::authenticate::{bearer, hash_secret, require_usable};
 use crate::api::ctx::{Ctx, Step, submit_as};
@@ -97,7 +98,7 @@ pub fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
     let password = body.str("password", 0..=usize::MAX)?;
     check_password(&config, "password", password)?;
     let age_verified = check_age(&config, &body, ctx.now().unix_ms)?;
-    ctx.account = account::login_key(username);
+    ctx.account = login_key(username);
     // Advice only, but it saves a hash.
     account::require_free(ctx.snapshot().read(), Some(username), None, None)?;
     require_email_free(ctx.snapshot().read(), typed, None)?;
@@ -129,7 +130,7 @@ pub fn login(ctx: &mut Ctx<'_>) -> Result<Step> {
     let password = body.str("password", 0..=usize::MAX)?.to_string();
     let snapshot = ctx.snapshot();
     let read = snapshot.read();
-    let name = account::login_key(&login_name(typed));
+    let name = login_key(&login_name(typed));
     ctx.account = name;
     // Asked of what was typed, not of the account: a name that nobody has is locked like any other.
     account::require_name_unlocked(read, name, ctx.now_ms())?;

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use sha2::{Digest, Sha256};
+
 use crate::api::body::Body;
 use crate::config::Config;
 use crate::domain::identity::account;
@@ -59,6 +61,13 @@ pub fn login_name(typed: &str) -> Cow<'_, str> {
         return text::email::normalise(typed).unwrap_or(Cow::Borrowed(typed));
     }
     Cow::Borrowed(typed.trim())
+}
+
+/// Stands for the name of a login form in whatever case, for counting failures under it. The commands carry it: which
+/// letters are one in lower case is for this build to say, not for apply.
+pub fn login_key(text: &str) -> u64 {
+    let digest = Sha256::digest(text.to_lowercase().as_bytes());
+    u64::from_be_bytes(*digest.first_chunk().expect("a digest has 32 bytes"))
 }
 
 /// Whom the name of a login form means, as it was typed: names never contain an `@`, addresses always do.

@@ -5,8 +5,6 @@
 //! the name: what is typed is counted by itself, beside the account that it may mean.
 
 use rkyv::{Archive, Deserialize, Serialize};
-
-use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use super::credential::Secret;
@@ -80,7 +78,7 @@ pub struct AccountDelete {
 #[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct LoginFailed {
     pub user_id: UserId,
-    /// [`login_key`] of the name in a login form.
+    /// Key of the name in a login form, made by the API.
     pub name: Option<u64>,
     pub failures_max: u64,
     pub lockout_ms: u64,
@@ -101,12 +99,6 @@ pub fn by_email(read: Read<'_>, email: &str) -> Option<UserId> {
         return None;
     }
     read.get(USER_EMAILS, key.as_str()).map(|found| UserId::from(&found.id))
-}
-
-/// Stands for the name of a login form in whatever case, for counting failures under it.
-pub fn login_key(text: &str) -> u64 {
-    let digest = Sha256::digest(text.to_lowercase().as_bytes());
-    u64::from_be_bytes(*digest.first_chunk().expect("a digest has 32 bytes"))
 }
 
 /// # Errors

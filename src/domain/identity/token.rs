@@ -37,7 +37,7 @@ pub struct NewToken {
 #[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct TokenCreate {
     pub user_id: UserId,
-    /// [`super::account::login_key`] of the name in the login form.
+    /// Key of the name in the login form, made by the API.
     pub name: u64,
     pub phc: Secret<String>,
     pub token: NewToken,
