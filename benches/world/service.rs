@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use plexichat::api::ctx::{Awaited, Desk};
 use plexichat::api::dispatch::{Dispatched, dispatch, finish, write};
 use plexichat::api::limiter::Limiter;
 use plexichat::api::rate_limit::new_limiter;
@@ -10,6 +11,8 @@ use plexichat::api::router::Router;
 use plexichat::api::{Request, State};
 use plexichat::config::Config;
 use plexichat::domain::social::presence::Liveness;
+use plexichat::domain::{Command, Reply};
+use plexichat::effect::password::Source;
 use plexichat::runtime::clock::Turn;
 use plexichat::runtime::wake::Wake;
 use plexichat::wire::http::{ResponseOptions, header_slots, http_date, parse_head};
@@ -83,7 +86,7 @@ impl Service {
         let lines = self.state.cors.lines_for(&head);
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let request = Request { head, body: &mut Vec::new(), ip, id: 1 };
-        let response = match dispatch(&self.state, &self.router, request) {
+        let response = match dispatch(&self.state, &ReadsOnly, &self.router, request) {
             Dispatched::Handler(mut ctx, step) => finish(&mut ctx, step.map(drop)),
             Dispatched::Answered(response, _) => response,
         };
@@ -91,5 +94,22 @@ impl Service {
         assert_eq!(response.status, 200, "request {}: {}", self.count, body());
         self.out.clear();
         write(&self.state, &response, lines, 1, ResponseOptions::new(&self.date), &mut self.out);
+    }
+}
+
+/// What is measured here asks its core for nothing.
+struct ReadsOnly;
+
+impl Desk for ReadsOnly {
+    fn decide(&self, _: Command) -> Awaited<'_, Reply> {
+        unreachable!("a read submits nothing")
+    }
+
+    fn hash(&self, _: Source, _: String) -> Awaited<'_, String> {
+        unreachable!("a read hashes nothing")
+    }
+
+    fn verify(&self, _: Source, _: String, _: Option<String>) -> Awaited<'_, bool> {
+        unreachable!("a read verifies nothing")
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use crate::domain::{Answer, Command, Error, Now, Operation, Reply, Result};
@@ -12,6 +13,7 @@ use crate::wire::http::Head;
 
 use super::body::Body;
 use super::cors::Sharing;
+use super::dispatch::undamaged;
 use super::limiter::Numbers;
 use super::router::Params;
 use super::routes::{BodyRule, Route};
@@ -76,45 +78,51 @@ impl Default for Response {
 
 /// Goes on after a command was decided: `Err` when apply refused.
 pub type AfterCommand = Box<dyn FnOnce(&mut Ctx<'_>, Result<Reply>) -> Result<Step>>;
-/// Goes on with the PHC string of a password.
-pub type AfterHash = Box<dyn FnOnce(&mut Ctx<'_>, String) -> Result<Step>>;
-/// Goes on knowing whether a password matched.
-pub type AfterVerify = Box<dyn FnOnce(&mut Ctx<'_>, bool) -> Result<Step>>;
+/// The rest of a handler that waits more than once.
+pub type Steps<'a> = Pin<Box<dyn Future<Output = Result<Step>> + 'a>>;
+/// Begins one: an `async fn` of the request.
+pub type Task = for<'a, 'r> fn(&'a mut Ctx<'r>) -> Steps<'a>;
 
 /// Goes on with the next piece of the body, `None` at its end.
 pub type AfterPiece = Box<dyn FnOnce(&mut Ctx<'_>, Option<Vec<u8>>) -> Result<Step>>;
 
 /// What a handler wants next.
+#[expect(clippy::large_enum_variant, reason = "a box would cost every command for the sake of a move or two")]
 pub enum Step {
     /// `ctx.response` is complete.
     Done,
-    /// Have the log decide a command, then go on.
+    /// Have the log decide a command, then answer.
     Submit(Command, AfterCommand),
-    /// Hash a password off the core thread, then go on.
-    Hash(String, AfterHash),
-    /// Compare a password with a PHC string off the core thread, then go on. Without a string the same work is
-    /// done and the answer is no, so that unknown names take the same time.
-    Verify(String, Option<String>, AfterVerify),
     /// Wait for the next piece of a body that is a stream, then go on: [`crate::limits::PIECE_LEN`] bytes, the last
     /// one fewer. A handler that is done before the end has the rest thrown away, and the connection ends with it.
     Receive(AfterPiece),
+    /// Go on as a task of the connection, which waits as often as it has to.
+    Task(Task),
 }
 
-/// The step that submits a command; `then` goes on with what was decided.
-pub fn submit_as<C: Operation>(
-    actor: UserId,
-    op: C,
-    then: impl FnOnce(&mut Ctx<'_>, Result<C::Reply>) -> Result<Step> + 'static,
-) -> Step {
-    let then = move |ctx: &mut Ctx<'_>, reply: Result<Reply>| then(ctx, reply.map(Answer::take));
-    Step::Submit(Command::new(actor, op.into()), Box::new(then))
-}
-
-/// A handler: checks, reads, answers or names the next step.
+/// A handler: checks, reads, answers or names the next step. One that waits more than once is an `async fn`, and its
+/// row names it with `.await`: it asks with [`Ctx::decide`], [`Ctx::hash`] and [`Ctx::verify`], from top to bottom.
+///
+/// Those that wait for one command are no tasks: what [`Step::Submit`] names is submitted before the requests in front
+/// of it are answered, and it costs no more than its command.
 pub type Handler = fn(&mut Ctx<'_>) -> Result<Step>;
+
+/// An answer that a task waits for.
+pub type Awaited<'d, T> = Pin<Box<dyn Future<Output = Result<T>> + 'd>>;
+
+/// What a task asks of its core. Whatever was asked for happens, even when nobody waits for the answer any more.
+pub trait Desk {
+    /// Has the log decide a command.
+    fn decide(&self, command: Command) -> Awaited<'_, Reply>;
+    /// The PHC string of a password.
+    fn hash(&self, source: Source, password: String) -> Awaited<'_, String>;
+    /// Whether a password matches a PHC string.
+    fn verify(&self, source: Source, password: String, phc: Option<String>) -> Awaited<'_, bool>;
+}
 
 pub struct Ctx<'r> {
     pub state: &'r State,
+    pub desk: &'r dyn Desk,
     pub request: Request<'r>,
     pub route: &'static Route,
     pub params: Params<'r>,
@@ -151,7 +159,7 @@ impl<'r> Ctx<'r> {
     }
 
     /// For whom a password is hashed or compared: the pool shares out its turns by that.
-    pub fn password_source(&self) -> Source {
+    fn password_source(&self) -> Source {
         Source::new(self.request.ip, self.account)
     }
 
@@ -247,7 +255,36 @@ impl<'r> Ctx<'r> {
         op: C,
         then: impl FnOnce(&mut Ctx<'_>, C::Reply) -> Result<Step> + 'static,
     ) -> Result<Step> {
-        Ok(submit_as(self.user_id(), op, move |ctx, reply| then(ctx, reply?)))
+        let then = move |ctx: &mut Ctx<'_>, reply: Result<Reply>| then(ctx, C::Reply::take(reply?));
+        Ok(Step::Submit(Command::new(self.user_id(), op.into()), Box::new(then)))
+    }
+
+    /// Has the log decide a command of `actor`, and waits for it: for tasks.
+    ///
+    /// # Errors
+    /// Those of apply; 503 when the log is full.
+    pub async fn decide<C: Operation>(&self, actor: UserId, op: C) -> Result<C::Reply> {
+        undamaged()?;
+        self.desk.decide(Command::new(actor, op.into())).await.map(C::Reply::take)
+    }
+
+    /// The PHC string of a password, made off the core thread.
+    ///
+    /// # Errors
+    /// 503 when too many wait.
+    pub async fn hash(&self, password: String) -> Result<String> {
+        undamaged()?;
+        self.desk.hash(self.password_source(), password).await
+    }
+
+    /// Whether a password matches a PHC string, compared off the core thread. Without a string the same work is done
+    /// and the answer is no, so that unknown names take the same time.
+    ///
+    /// # Errors
+    /// 503 when too many wait.
+    pub async fn verify(&self, password: String, phc: Option<String>) -> Result<bool> {
+        undamaged()?;
+        self.desk.verify(self.password_source(), password, phc).await
     }
 
     /// Submits a command and answers `{"success": true}`.

@@ -2,7 +2,7 @@
 
 use super::admit::{Admission, Admitted, admit};
 use super::cors::CorsLines;
-use super::ctx::{Ctx, Request, Response, Step};
+use super::ctx::{Ctx, Desk, Request, Response, Step};
 use super::limiter::Numbers;
 use super::router::{Params, Router};
 use super::state::State;
@@ -20,12 +20,17 @@ pub enum Dispatched<'r> {
 }
 
 /// Admits a request that is there with its body, and runs the handler up to its first step.
-pub fn dispatch<'r>(state: &'r State, router: &Router, mut request: Request<'r>) -> Dispatched<'r> {
+pub fn dispatch<'r>(
+    state: &'r State,
+    desk: &'r dyn Desk,
+    router: &Router,
+    mut request: Request<'r>,
+) -> Dispatched<'r> {
     let body = std::mem::take(&mut request.body);
     match admit(state, router, &request) {
         Admission::Answered(response, route) => Dispatched::Answered(response, route),
         Admission::Admitted(admitted, params) => {
-            let (ctx, step) = run(state, Request { body, ..request }, admitted, params);
+            let (ctx, step) = run(state, desk, Request { body, ..request }, admitted, params);
             Dispatched::Handler(ctx, step)
         }
     }
@@ -34,6 +39,7 @@ pub fn dispatch<'r>(state: &'r State, router: &Router, mut request: Request<'r>)
 /// Runs the handler of an admitted request up to its first step.
 pub fn run<'r>(
     state: &'r State,
+    desk: &'r dyn Desk,
     request: Request<'r>,
     admitted: Admitted,
     params: Params<'r>,
@@ -41,7 +47,7 @@ pub fn run<'r>(
     let Admitted { route, principal, .. } = admitted;
     let account = principal.map_or(0, |principal| principal.user_id.0);
     let response = admitted.response();
-    let mut ctx = Box::new(Ctx { state, request, route, params, principal, account, response });
+    let mut ctx = Box::new(Ctx { state, desk, request, route, params, principal, account, response });
     let step = whole(|| wiping(route.secret, || (route.handler)(&mut ctx)));
     (ctx, step)
 }
@@ -50,10 +56,16 @@ pub fn run<'r>(
 ///
 /// # Errors
 /// Those of the part, or that a record is damaged.
-pub fn whole(part: impl FnOnce() -> Result<Step>) -> Result<Step> {
+pub fn whole<T>(part: impl FnOnce() -> Result<T>) -> Result<T> {
     take_damage();
-    let step = part();
-    if take_damage() { Err(Refusal::StoreDamaged.into()) } else { step }
+    let outcome = part();
+    undamaged().and(outcome)
+}
+
+/// # Errors
+/// A record was found damaged since the part of a handler that runs has begun.
+pub fn undamaged() -> Result<()> {
+    if take_damage() { Err(Refusal::StoreDamaged.into()) } else { Ok(()) }
 }
 
 /// The answer of a handler that is done or has refused.

@@ -1,8 +1,9 @@
 //! REST: the table of routes, and one file per group of endpoints.
 //!
 //! Owns: what a request must look like, who may ask, and how an answer is spelled.
-//! Invariant: no socket, no await. A handler is a plain function from a request to a [`Step`]: it reads the core's
-//! snapshot, answers, or names what has to happen first (a command, a password hash) and goes on from there.
+//! Invariant: no socket. A handler is a plain function from a request to a [`Step`]: it reads the core's snapshot and
+//! answers, or names the command that comes first. One that waits more than once is an `async fn`, which asks its core
+//! through a [`ctx::Desk`].
 
 pub mod absent;
 pub mod address;

@@ -10,6 +10,8 @@
 //! /// Create a role.
 //! Post "/servers/{server_id}/roles" => roles::role_create, User, Default { body: json(FORM_LEN_MAX) };
 //! ```
+//!
+//! A handler that waits more than once is an `async fn`, and its name has `.await` behind it.
 
 use super::ctx::{Handler, Step};
 use super::{chat, community, identity, media, service, social};
@@ -121,13 +123,17 @@ impl Route {
 }
 
 macro_rules! routes {
-    ($($(#[doc = $doc:literal])+ $method:ident $($mark:ident)? $path:literal => $group:ident::$handler:ident, $auth:ident, $bucket:ident $({ $($section:ident: $value:expr),+ $(,)? })?;)*) => {
+    (@handler $handler:path) => { $handler };
+    (@handler $handler:path, await) => {
+        |_| Ok($crate::api::ctx::Step::Task(|ctx| Box::pin($handler(ctx))))
+    };
+    ($($(#[doc = $doc:literal])+ $method:ident $($mark:ident)? $path:literal => $group:ident::$handler:ident $(.$await:ident)?, $auth:ident, $bucket:ident $({ $($section:ident: $value:expr),+ $(,)? })?;)*) => {
         pub const ROUTES: &[$crate::api::routes::Route] = &[$($crate::api::routes::Route {
             method: $crate::wire::http::Method::$method,
             path: $path,
             name: stringify!($handler),
             group: stringify!($group),
-            handler: $group::$handler,
+            handler: $crate::api::routes::routes!(@handler $group::$handler $(, $await)?),
             auth: $crate::api::routes::Auth::$auth,
             bucket: $crate::api::routes::Bucket::$bucket,
             doc: concat!($($doc),+),

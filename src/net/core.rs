@@ -18,6 +18,7 @@ use super::ready::ReadyQueue;
 use super::ring::{self, Read, Ready, Ring};
 use super::waiting::Waiting;
 use crate::api::State;
+use crate::api::ctx::{Awaited, Desk};
 use crate::api::router::Router;
 use crate::domain::{Command, Refusal, Reply, Result};
 use crate::effect::password::{PasswordPool, Source};
@@ -470,6 +471,20 @@ impl Core {
     }
 }
 
+impl Desk for Core {
+    fn decide(&self, command: Command) -> Awaited<'_, Reply> {
+        Box::pin(self.submit(command))
+    }
+
+    fn hash(&self, source: Source, password: String) -> Awaited<'_, String> {
+        Box::pin(self.waiting.hash(source, password))
+    }
+
+    fn verify(&self, source: Source, password: String, phc: Option<String>) -> Awaited<'_, bool> {
+        Box::pin(self.waiting.verify(source, password, phc))
+    }
+}
+
 impl Backend for Core {
     fn state(&self) -> &State {
         &self.state
@@ -502,19 +517,6 @@ impl Backend for Core {
             tracing::warn!("the use of a session was not noted: the log is full");
         }
         port.flush();
-    }
-
-    fn hash(&self, source: Source, password: String) -> impl Future<Output = Result<String>> {
-        self.waiting.hash(source, password)
-    }
-
-    fn verify(
-        &self,
-        source: Source,
-        password: String,
-        phc: Option<String>,
-    ) -> impl Future<Output = Result<bool>> {
-        self.waiting.verify(source, password, phc)
     }
 
     fn sync(&self) -> u64 {

@@ -23,11 +23,11 @@ use super::socket::{Form, Socket};
 use super::upgrade::Facts;
 pub use super::upgrade::Upgrade;
 use crate::api::admit::{Admitted, NO_ROUTE};
+use crate::api::ctx::Desk;
 use crate::api::dispatch::{refuse, refuse_unread};
 use crate::api::router::Router;
 use crate::api::{Request, Response, State};
 use crate::domain::{Command, Error, Refusal, Reply, Result};
-use crate::effect::password::Source;
 use crate::limits::{
     BODY_IGNORED_LEN_MAX, BODY_READ_LEN_MAX, BODY_UNKNOWN_LEN_MAX, PIPELINE_LEN_MAX, PIPELINE_READ_LEN_MAX,
     READ_LEN, TURNED_AWAY_COUNT_MAX,
@@ -42,22 +42,13 @@ use crate::wire::http::{
 const TURN_AWAY_WAIT: Duration = Duration::from_millis(100);
 
 /// What a connection needs of its core.
-pub trait Backend: 'static {
+pub trait Backend: Desk + Sized + 'static {
     fn state(&self) -> &State;
     fn router(&self) -> &Router;
     /// Has the log decide a command. It is in the log's order when this returns, not only when it is awaited.
     fn submit(&self, command: Command) -> impl Future<Output = Result<Reply>>;
     /// The same without waiting for the outcome; dropped when the log has no room.
     fn submit_and_forget(&self, command: Command);
-    /// The PHC string of a password.
-    fn hash(&self, source: Source, password: String) -> impl Future<Output = Result<String>>;
-    /// Whether a password matches a PHC string.
-    fn verify(
-        &self,
-        source: Source,
-        password: String,
-        phc: Option<String>,
-    ) -> impl Future<Output = Result<bool>>;
     /// Brings the core's clock and snapshot up to date; called before each request. Gives the monotonic time, in
     /// nanoseconds: the clock is read for both anyway.
     fn sync(&self) -> u64;

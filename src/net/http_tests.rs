@@ -9,14 +9,16 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::api::Step;
 use crate::api::admit::admit;
 use crate::api::cors::CorsLines;
+use crate::api::ctx::Awaited;
 use crate::api::dispatch::{Dispatched, dispatch};
 use crate::api::state::RunState;
 use crate::api::testing::Harness;
 use crate::api::unsent::Payer;
+use crate::api::{Ctx, Step};
 use crate::config::Config;
+use crate::effect::password::Source;
 use crate::limits::{MIB, PIECE_LEN};
 use crate::net::admission::Admission;
 use crate::net::pace::Share;
@@ -28,6 +30,20 @@ type Seen = (Vec<u8>, String, String);
 struct Double {
     harness: Harness,
     upgraded: RefCell<mpsc::Sender<(OwnedFd, Seen)>>,
+}
+
+impl Desk for Double {
+    fn decide(&self, command: Command) -> Awaited<'_, Reply> {
+        self.harness.decide(command)
+    }
+
+    fn hash(&self, source: Source, password: String) -> Awaited<'_, String> {
+        self.harness.hash(source, password)
+    }
+
+    fn verify(&self, source: Source, password: String, phc: Option<String>) -> Awaited<'_, bool> {
+        self.harness.verify(source, password, phc)
+    }
 }
 
 impl Backend for Double {
@@ -45,14 +61,6 @@ impl Backend for Double {
 
     fn submit_and_forget(&self, command: Command) {
         self.harness.apply(&command).unwrap();
-    }
-
-    async fn hash(&self, _: Source, password: String) -> Result<String> {
-        Ok(format!("test${password}"))
-    }
-
-    async fn verify(&self, _: Source, password: String, phc: Option<String>) -> Result<bool> {
-        Ok(phc == Some(format!("test${password}")))
     }
 
     fn sync(&self) -> u64 {
@@ -543,23 +551,21 @@ fn steps_of_a_handler_are_carried_out_after_earlier_answers() {
             let slots = Box::leak(Box::new(header_slots()));
             let head = parse_head(GET.as_bytes(), slots).unwrap().unwrap();
             let request = Request { head, body: &mut [], ip: [127, 0, 0, 1].into(), id: 1 };
-            let Dispatched::Handler(mut ctx, _) = dispatch(backend.state(), backend.router(), request) else {
+            let Dispatched::Handler(mut ctx, _) =
+                dispatch(backend.state(), &backend, backend.router(), request)
+            else {
                 panic!("the route is there");
             };
             ctx.response.body.clear();
             ctx
         };
-        let verify = |phc| {
-            Step::Verify(
-                "p".into(),
-                Some(phc),
-                Box::new(|ctx, matches| {
-                    ctx.response.body.push(b'0' + u8::from(matches));
-                    Ok(Step::Done)
-                }),
-            )
-        };
-        let step = Step::Hash("p".into(), Box::new(move |_, phc| Ok(verify(phc))));
+        async fn both(ctx: &mut Ctx<'_>) -> Result<Step> {
+            let phc = ctx.hash("p".into()).await?;
+            let matches = ctx.verify("p".into(), Some(phc)).await?;
+            ctx.response.body.push(b'0' + u8::from(matches));
+            Ok(Step::Done)
+        }
+        let step = Step::Task(|ctx| Box::pin(both(ctx)));
         let mut ctx = context();
         socket.perform(&backend, &mut ctx, step).await.unwrap().unwrap();
         assert_eq!(ctx.response.body, b"1");
@@ -567,7 +573,11 @@ fn steps_of_a_handler_are_carried_out_after_earlier_answers() {
         client.read_exact(&mut earlier).unwrap();
         assert_eq!(&earlier, b"earlier");
 
-        let step = Step::Hash("p".into(), Box::new(|_, _| Err(Refusal::Busy.into())));
+        async fn refused(ctx: &mut Ctx<'_>) -> Result<Step> {
+            ctx.hash("p".into()).await?;
+            Err(Refusal::Busy.into())
+        }
+        let step = Step::Task(|ctx| Box::pin(refused(ctx)));
         let refused = socket.perform(&backend, &mut context(), step).await.unwrap();
         assert_eq!(refused.unwrap_err().status, 503);
         assert_eq!(connections.count(), 1);

@@ -12,8 +12,8 @@ use super::connections::Phase;
 use super::http::Backend;
 use super::socket::{Form, Socket};
 use crate::api::admit::{Admission, Admitted, admit, admit_again};
-use crate::api::ctx::AfterCommand;
-use crate::api::dispatch::{finish, run, whole};
+use crate::api::ctx::{AfterCommand, Task};
+use crate::api::dispatch::{self, finish, whole};
 use crate::api::touch::touch;
 use crate::api::{Ctx, Request, Response, Step};
 use crate::domain::{Command, Error, Reply, Result};
@@ -74,7 +74,7 @@ pub(super) fn begin<'r, B: Backend>(
             return Begun::Answered(response, route);
         }
     };
-    let (ctx, step) = run(state, request, admitted, params);
+    let (ctx, step) = dispatch::run(state, backend, request, admitted, params);
     backend.handled(request_id, ctx.route.name, begun_ns);
     if let Some(principal) = ctx.principal.filter(|principal| principal.touch_due)
         && let Some(command) = touch(state, principal)
@@ -103,6 +103,21 @@ fn resume<'r, B: Backend>(
     let begun_ns = monotonic_ns();
     let step = whole(|| wiping(ctx.route.secret, || part(ctx)));
     backend.handled(ctx.request.id, ctx.route.name, begun_ns);
+    step
+}
+
+/// Runs a handler that waits more than once. What lies between two waits is a part like any other.
+async fn run<B: Backend>(backend: &B, ctx: &mut Ctx<'_>, task: Task) -> Result<Step> {
+    let (request_id, route) = (ctx.request.id, ctx.route);
+    let mut steps = task(ctx);
+    let step = poll_fn(|waker| {
+        let begun_ns = monotonic_ns();
+        let polled = whole(|| wiping(route.secret, || Ok(steps.as_mut().poll(waker))));
+        backend.handled(request_id, route.name, begun_ns);
+        polled.unwrap_or_else(|error| Poll::Ready(Err(error)))
+    });
+    let step = step.await;
+    wiping(route.secret, || drop(steps));
     step
 }
 
@@ -236,14 +251,7 @@ impl Socket {
                     }
                     Err(error) => Err(Error::new(error.status(), error.message())),
                 },
-                Step::Hash(password, then) => {
-                    let phc = backend.hash(ctx.password_source(), password).await;
-                    phc.and_then(|phc| resume(backend, ctx, |ctx| then(ctx, phc)))
-                }
-                Step::Verify(password, phc, then) => {
-                    let matches = backend.verify(ctx.password_source(), password, phc).await;
-                    matches.and_then(|matches| resume(backend, ctx, |ctx| then(ctx, matches)))
-                }
+                Step::Task(task) => run(backend, ctx, task).await,
             };
             step = match next {
                 Ok(next) => next,

@@ -1,12 +1,12 @@
 //! Bans of a server: list, ban, lift.
 
-use crate::api::ctx::{Ctx, Step, submit_as};
+use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Int, Or, Prose, fields};
 use crate::domain::community::ban::{
     self, BanCreate, BanDelete, BanMessagesDelete, check_ban, check_list, check_unban,
 };
 use crate::domain::{Refusal, Result};
-use crate::id::{MessageId, ServerId, UserId};
+use crate::id::MessageId;
 use crate::store::tables::BANS;
 
 fields! {
@@ -26,7 +26,25 @@ pub fn ban_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     ctx.json(|out| ban::write_list(out, snapshot.read(), server_id))
 }
 
-pub fn ban_create(ctx: &mut Ctx<'_>) -> Result<Step> {
+/// His messages go after the ban, in bounded steps. It stands whatever becomes of them: when it was lifted meanwhile, or
+/// the actor may no longer ban, the rest stays.
+pub async fn ban_create(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let (actor, op) = (ctx.user_id(), ban_asked(ctx)?);
+    let BanCreate { server_id, user_id, .. } = op;
+    let since_ms = ban::since_ms(ctx.now().unix_ms, op.delete_message_days);
+    let mut after = ctx.decide(actor, op).await?;
+    while after != 0 {
+        let op = BanMessagesDelete { server_id, user_id, after: MessageId(after), since_ms };
+        after = match ctx.decide(actor, op).await {
+            Ok(after) => after,
+            Err(error) if error.status < 500 => 0,
+            Err(error) => return Err(error),
+        };
+    }
+    ctx.success()
+}
+
+fn ban_asked(ctx: &mut Ctx<'_>) -> Result<BanCreate> {
     let (server_id, user_id) = (ctx.path_server()?, ctx.path_user()?);
     let snapshot = ctx.snapshot();
     check_ban(snapshot.read(), ctx.now_ms(), ctx.user_id(), server_id, user_id)?;
@@ -36,29 +54,7 @@ pub fn ban_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     if snapshot.read().contains(BANS, (server_id, user_id)) {
         return Err(Refusal::AlreadyBanned.into());
     }
-    let op = BanCreate { server_id, user_id, reason, delete_message_days };
-    let since_ms = ban::since_ms(ctx.now().unix_ms, delete_message_days);
-    ctx.submit(op, move |ctx, after| remove_messages(ctx, server_id, user_id, since_ms, after))
-}
-
-/// His messages go in bounded steps. The ban stands whatever becomes of them: when it was lifted meanwhile, or the
-/// actor may no longer ban, the rest stays.
-fn remove_messages(
-    ctx: &mut Ctx<'_>,
-    server_id: ServerId,
-    user_id: UserId,
-    since_ms: u64,
-    after: u64,
-) -> Result<Step> {
-    if after == 0 {
-        return ctx.success();
-    }
-    let op = BanMessagesDelete { server_id, user_id, after: MessageId(after), since_ms };
-    Ok(submit_as(ctx.user_id(), op, move |ctx, after| match after {
-        Ok(after) => remove_messages(ctx, server_id, user_id, since_ms, after),
-        Err(error) if error.status < 500 => ctx.success(),
-        Err(error) => Err(error),
-    }))
+    Ok(BanCreate { server_id, user_id, reason, delete_message_days })
 }
 
 pub fn ban_delete(ctx: &mut Ctx<'_>) -> Result<Step> {

@@ -40,7 +40,7 @@ routes! {
     /// Bans, newest first.
     Get "/servers/{server_id}/bans" => bans::ban_list, User, Default;
     /// Ban a user, member or not.
-    Put "/servers/{server_id}/bans/{user_id}" => bans::ban_create, User, Default { body: json(FORM_LEN_MAX) };
+    Put "/servers/{server_id}/bans/{user_id}" => bans::ban_create.await, User, Default { body: json(FORM_LEN_MAX) };
     /// Lift a ban.
     Delete "/servers/{server_id}/bans/{user_id}" => bans::ban_delete, User, Default;
 

@@ -9,7 +9,7 @@ use super::rules::{
     require_email_free,
 };
 use crate::api::authenticate::{bearer, hash_secret, require_usable};
-use crate::api::ctx::{Ctx, Step, submit_as};
+use crate::api::ctx::{Ctx, Step};
 use crate::api::touch;
 use crate::config::Config;
 use crate::domain::identity::account::{self, Register};
@@ -19,7 +19,7 @@ use crate::domain::identity::token::{
 };
 use crate::domain::time::Offset;
 use crate::domain::view::UserResponse;
-use crate::domain::{Operation, Refusal, Result, Revocation};
+use crate::domain::{Refusal, Result, Revocation};
 use crate::id::{TokenId, UserId};
 use crate::limits::USER_AGENT_LEN_MAX;
 use crate::store::records::{ArchivedUser, badge, tier};
@@ -31,13 +31,8 @@ const HOUR_MS: u64 = 3_600_000;
 /// Bytes of randomness in a token: 43 characters of base64.
 const SECRET_LEN: usize = 32;
 
-/// Submits a command of the server itself: nobody is logged in yet.
-pub(super) fn submit_as_server<C: Operation>(
-    op: C,
-    then: impl FnOnce(&mut Ctx<'_>, C::Reply) -> Result<Step> + 'static,
-) -> Result<Step> {
-    Ok(submit_as(UserId(0), op, move |ctx, reply| then(ctx, reply?)))
-}
+/// Whose commands these are: nobody is logged in yet.
+pub(super) const SERVER: UserId = UserId(0);
 
 /// A fresh secret and what a session that it opens is made of.
 fn new_token(ctx: &Ctx<'_>) -> (String, NewToken) {
@@ -85,7 +80,29 @@ fn answer_new_login(ctx: &mut Ctx<'_>, (user_id, token_id): (UserId, TokenId), s
     answer_login(ctx, user_id, &format!("{token_id}.{secret}"))
 }
 
-pub fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
+pub async fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let New { username, email, password, age_verified } = registration(ctx)?;
+    let phc = Secret(ctx.hash(password).await?);
+    let (secret, token) = new_token(ctx);
+    let config = &ctx.state.config;
+    let alpha = config.user_features_alpha_registration_enabled;
+    let default = tier::code(&config.user_features_default_tier).unwrap_or(tier::STANDARD);
+    let tier = if alpha { tier::ALPHA } else { default };
+    let badges = if alpha { vec![badge::ALPHA_TESTER] } else { Vec::new() };
+    let op = Register { username, email, phc, age_verified, tier, badges, token };
+    let session = ctx.decide(SERVER, op).await?;
+    answer_new_login(ctx, session, &secret)
+}
+
+/// An account that somebody asks for.
+struct New {
+    username: String,
+    email: String,
+    password: String,
+    age_verified: bool,
+}
+
+fn registration(ctx: &mut Ctx<'_>) -> Result<New> {
     let config = ctx.state.config.clone();
     if !config.authentication_accounts_allow_registration {
         return Err(Refusal::RegistrationClosed.into());
@@ -102,29 +119,34 @@ pub fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
     // Advice only, but it saves a hash.
     account::require_free(ctx.snapshot().read(), Some(username), None, None)?;
     require_email_free(ctx.snapshot().read(), typed, None)?;
-
-    let username = username.to_string();
-    Ok(Step::Hash(
-        password.to_string(),
-        Box::new(move |ctx, phc| {
-            let (secret, token) = new_token(ctx);
-            let alpha = config.user_features_alpha_registration_enabled;
-            let default = tier::code(&config.user_features_default_tier).unwrap_or(tier::STANDARD);
-            let op = Register {
-                username,
-                email,
-                phc: Secret(phc),
-                age_verified,
-                tier: if alpha { tier::ALPHA } else { default },
-                badges: if alpha { vec![badge::ALPHA_TESTER] } else { Vec::new() },
-                token,
-            };
-            submit_as_server(op, move |ctx, session| answer_new_login(ctx, session, &secret))
-        }),
-    ))
+    Ok(New { username: username.to_string(), email, password: password.to_string(), age_verified })
 }
 
-pub fn login(ctx: &mut Ctx<'_>) -> Result<Step> {
+pub async fn login(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let Attempt { name, password, found } = attempt(ctx)?;
+    let (user_id, phc) = found.unzip();
+    // The same work for unknown names, so that nobody learns from the time which there are.
+    let matched = ctx.verify(password, phc.clone()).await?;
+    let (true, Some(user_id), Some(phc)) = (matched, user_id, phc) else {
+        let user_id = user_id.unwrap_or(UserId(0));
+        return Err(count_failure(ctx, user_id, Some(name), Refusal::CredentialsInvalid.into()).await);
+    };
+    require_usable(ctx.snapshot().read().get(USERS, user_id).ok_or(Refusal::CredentialsInvalid)?)?;
+    let (secret, token) = new_token(ctx);
+    let session = ctx.decide(SERVER, TokenCreate { user_id, name, phc: Secret(phc), token }).await?;
+    answer_new_login(ctx, session, &secret)
+}
+
+/// A log-in before its password was looked at.
+struct Attempt {
+    /// Of what was typed.
+    name: u64,
+    password: String,
+    /// Whose name it is, and the PHC string of his password.
+    found: Option<(UserId, String)>,
+}
+
+fn attempt(ctx: &mut Ctx<'_>) -> Result<Attempt> {
     let body = ctx.body()?;
     let typed = body.str("username", 0..=usize::MAX)?;
     let password = body.str("password", 0..=usize::MAX)?.to_string();
@@ -134,33 +156,8 @@ pub fn login(ctx: &mut Ctx<'_>) -> Result<Step> {
     ctx.account = name;
     // Asked of what was typed, not of the account: a name that nobody has is locked like any other.
     account::require_name_unlocked(read, name, ctx.now_ms())?;
-    let found = by_login(read, typed).and_then(|id| Some((id, read.get(CREDENTIALS, id)?)));
-    let Some((user_id, credential)) = found else {
-        // The same work as for a known name, so that nobody learns from the time which names exist.
-        let then = move |ctx: &mut Ctx<'_>, _| login_failed(ctx, UserId(0), name);
-        return Ok(Step::Verify(password, None, Box::new(then)));
-    };
-    let phc = credential.phc.to_string();
-    let stored = Some(phc.clone());
-    let then = move |ctx: &mut Ctx<'_>, matched: bool| match matched {
-        true => login_matched(ctx, user_id, name, phc),
-        false => login_failed(ctx, user_id, name),
-    };
-    Ok(Step::Verify(password, stored, Box::new(then)))
-}
-
-fn login_matched(ctx: &mut Ctx<'_>, user_id: UserId, name: u64, phc: String) -> Result<Step> {
-    let snapshot = ctx.snapshot();
-    let user = snapshot.read().get(USERS, user_id).ok_or(Refusal::CredentialsInvalid)?;
-    require_usable(user)?;
-    let (secret, token) = new_token(ctx);
-    submit_as_server(TokenCreate { user_id, name, phc: Secret(phc), token }, move |ctx, session| {
-        answer_new_login(ctx, session, &secret)
-    })
-}
-
-fn login_failed(ctx: &mut Ctx<'_>, user_id: UserId, name: u64) -> Result<Step> {
-    count_failure(ctx, user_id, Some(name), Refusal::CredentialsInvalid.into())
+    let found = by_login(read, typed).and_then(|id| Some((id, read.get(CREDENTIALS, id)?.phc.to_string())));
+    Ok(Attempt { name, password, found })
 }
 
 pub fn logout(ctx: &mut Ctx<'_>) -> Result<Step> {

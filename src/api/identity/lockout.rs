@@ -1,7 +1,7 @@
 //! Wrong passwords: counted wherever one is asked for, until no more are taken for a while.
 
-use super::auth::submit_as_server;
-use crate::api::ctx::{Ctx, Step};
+use super::auth::SERVER;
+use crate::api::ctx::Ctx;
 use crate::domain::identity::account::{self, LoginFailed};
 use crate::domain::{Error, Refusal, Result};
 use crate::id::UserId;
@@ -9,32 +9,31 @@ use crate::store::tables::CREDENTIALS;
 
 pub(super) const MINUTE_MS: u64 = 60_000;
 
-/// Counts a wrong password towards the lockout, then refuses with `error`.
-pub(super) fn count_failure(ctx: &Ctx<'_>, user_id: UserId, name: Option<u64>, error: Error) -> Result<Step> {
+/// Counts a wrong password towards the lockout; gives what it is refused with: `error`, unless the log refuses to count.
+pub(super) async fn count_failure(ctx: &Ctx<'_>, user_id: UserId, name: Option<u64>, error: Error) -> Error {
     let config = &ctx.state.config;
     let failures_max = config.authentication_security_max_failed_attempts;
     let lockout_ms = config.authentication_security_lockout_duration_minutes * MINUTE_MS;
-    submit_as_server(LoginFailed { user_id, name, failures_max, lockout_ms }, |_, _| Err(error))
+    let op = LoginFailed { user_id, name, failures_max, lockout_ms };
+    ctx.decide(SERVER, op).await.err().unwrap_or(error)
 }
 
-/// Goes on with the PHC string of the caller's password when the given one is right. A wrong one counts towards the
-/// lockout, as in a log-in, and is refused with `wrong`.
-pub(super) fn verify_own(
-    ctx: &Ctx<'_>,
-    password: &str,
-    wrong: Error,
-    then: impl FnOnce(&mut Ctx<'_>, String) -> Result<Step> + 'static,
-) -> Result<Step> {
+/// The PHC string of the caller's password when the given one is right. A wrong one counts towards the lockout, as in
+/// a log-in, and is refused with `wrong`.
+pub(super) async fn verify_own(ctx: &Ctx<'_>, password: String, wrong: Error) -> Result<String> {
+    let phc = own_phc(ctx)?;
+    if ctx.verify(password, Some(phc.clone())).await? {
+        return Ok(phc);
+    }
+    Err(count_failure(ctx, ctx.user_id(), None, wrong).await)
+}
+
+/// What the caller's password is compared with, unless he is locked out.
+fn own_phc(ctx: &Ctx<'_>) -> Result<String> {
     let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
     let credential = snapshot.read().get(CREDENTIALS, user_id).ok_or(Refusal::TokenInvalid)?;
     account::require_unlocked(credential, ctx.now_ms())?;
-    let phc = credential.phc.to_string();
-    let stored = Some(phc.clone());
-    let then = move |ctx: &mut Ctx<'_>, matched: bool| match matched {
-        true => then(ctx, phc),
-        false => count_failure(ctx, user_id, None, wrong),
-    };
-    Ok(Step::Verify(password.to_string(), stored, Box::new(then)))
+    Ok(credential.phc.to_string())
 }
 
 #[cfg(test)]

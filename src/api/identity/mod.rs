@@ -10,9 +10,9 @@ use crate::limits::FORM_LEN_MAX;
 
 routes! {
     /// Create an account and log in.
-    Post secret "/auth/register" => auth::register, Public, AuthRegister { body: json(FORM_LEN_MAX) };
+    Post secret "/auth/register" => auth::register.await, Public, AuthRegister { body: json(FORM_LEN_MAX) };
     /// Log in with name or e-mail and password.
-    Post secret "/auth/login" => auth::login, Public, AuthLogin { body: json(FORM_LEN_MAX) };
+    Post secret "/auth/login" => auth::login.await, Public, AuthLogin { body: json(FORM_LEN_MAX) };
     /// End the calling session.
     Post "/auth/logout" => auth::logout, User, Default;
     /// Extend the calling session.
@@ -29,9 +29,9 @@ routes! {
     /// Own profile.
     Get "/users/@me" => users::me_get, User, UsersMeGet;
     /// Change user name, e-mail or password.
-    Patch secret "/users/@me" => users::me_edit, User, UsersMeEdit { body: json(FORM_LEN_MAX) };
+    Patch secret "/users/@me" => users::me_edit.await, User, UsersMeEdit { body: json(FORM_LEN_MAX) };
     /// Schedule the deletion of the account.
-    Delete secret "/users/@me" => users::me_delete, User, Default { body: json(FORM_LEN_MAX) };
+    Delete secret "/users/@me" => users::me_delete.await, User, Default { body: json(FORM_LEN_MAX) };
     /// Own tier, badges and limits.
     Get "/users/@me/features" => users::features_get, User, Default;
     /// One user by exact name.

@@ -32,7 +32,35 @@ fn is_fresh(ctx: &Ctx<'_>) -> bool {
 
 /// A new password needs the one before; a new e-mail address too, unless somebody has just logged in with it: who
 /// finds an open session must not take the account.
-pub fn me_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
+pub async fn me_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let Asked { mut edit, typed, password, current } = asked(ctx)?;
+    if let Some(current) = current {
+        let phc = verify_own(ctx, current, Refusal::PasswordWrong.into()).await?;
+        edit.verified = Some(Secret(phc));
+    }
+    if let Some(password) = password {
+        let phc = Secret(ctx.hash(password).await?);
+        edit.password = Some(PasswordChange { phc, token_id: ctx.principal().token_id });
+    }
+    // Apply refuses an address that somebody has, but knows no older spellings: what was typed leads to them.
+    if let Some(typed) = typed {
+        require_email_free(ctx.snapshot().read(), &typed, Some(ctx.user_id()))?;
+    }
+    ctx.decide(ctx.user_id(), edit).await?;
+    answer_me(ctx)
+}
+
+/// A change of one's own account, before a password was looked at.
+struct Asked {
+    edit: ProfileEdit,
+    /// The e-mail address as it was typed.
+    typed: Option<String>,
+    password: Option<String>,
+    /// The password before, where it is looked at.
+    current: Option<String>,
+}
+
+fn asked(ctx: &mut Ctx<'_>) -> Result<Asked> {
     let config = ctx.state.config.clone();
     let body = ctx.body()?;
     let username = body.opt_str("username", 0..=usize::MAX)?;
@@ -47,10 +75,7 @@ pub fn me_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let current = body.opt_str("current_password", 0..=usize::MAX)?;
     body.unused_str("avatar_url")?;
 
-    let username = username.map(str::to_string);
-    let typed = typed.map(str::to_string);
-    let mut edit = ProfileEdit { username, email, ..ProfileEdit::default() };
-    let subject = match (password, &edit.email) {
+    let subject = match (password, &email) {
         (Some(_), _) => Some("password"),
         (None, Some(email)) if changes_email(ctx, email)? && !is_fresh(ctx) => Some("e-mail address"),
         // Nothing that would ask for it.
@@ -58,30 +83,13 @@ pub fn me_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
         // Not needed, but a wrong one is a mistake.
         (None, Some(_)) => current.map(|_| "e-mail address"),
     };
-    let Some(subject) = subject else { return submit_edit(ctx, edit, typed) };
-    let Some(current) = current else {
+    if let (Some(subject), None) = (subject, current) {
         let problem = format!("this field is required to change the {subject}");
         return Err(Error::invalid("current_password", problem));
-    };
-    let password = password.map(str::to_string);
-    verify_own(ctx, current, Refusal::PasswordWrong.into(), move |ctx, phc| {
-        edit.verified = Some(Secret(phc));
-        let Some(password) = password else { return submit_edit(ctx, edit, typed) };
-        let hashed = move |ctx: &mut Ctx<'_>, phc| {
-            let token_id = ctx.principal().token_id;
-            edit.password = Some(PasswordChange { phc: Secret(phc), token_id });
-            submit_edit(ctx, edit, typed)
-        };
-        Ok(Step::Hash(password, Box::new(hashed)))
-    })
-}
-
-/// Apply refuses an address that somebody has, but knows no older spellings: what was typed leads to them.
-fn submit_edit(ctx: &Ctx<'_>, edit: ProfileEdit, typed: Option<String>) -> Result<Step> {
-    if let Some(typed) = typed {
-        require_email_free(ctx.snapshot().read(), &typed, Some(ctx.user_id()))?;
     }
-    ctx.submit(edit, |ctx, _| answer_me(ctx))
+    let current = subject.and(current).map(str::to_string);
+    let edit = ProfileEdit { username: username.map(str::to_string), email, ..ProfileEdit::default() };
+    Ok(Asked { edit, typed: typed.map(str::to_string), password: password.map(str::to_string), current })
 }
 
 /// Whether that is another address than the one the account has.
@@ -91,19 +99,21 @@ fn changes_email(ctx: &Ctx<'_>, email: &str) -> Result<bool> {
     Ok(user.email.to_lowercase() != email.to_lowercase())
 }
 
-pub fn me_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
+pub async fn me_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
     let config = &ctx.state.config;
     if !config.authentication_account_deletion_enabled {
         return Err(Refusal::DeletionClosed.into());
     }
     let grace_ms = config.authentication_account_deletion_grace_period_days * DAY_MS;
-    let body = ctx.body()?;
-    body.unused_str("code")?;
-    let password = body.str("password", 0..=usize::MAX)?;
+    let password = {
+        let body = ctx.body()?;
+        body.unused_str("code")?;
+        body.str("password", 0..=usize::MAX)?.to_string()
+    };
     let wrong = Error::invalid("password", "the password is wrong");
-    verify_own(ctx, password, wrong, move |ctx, phc| {
-        ctx.submit_success(AccountDelete { phc: Secret(phc), grace_ms })
-    })
+    let phc = verify_own(ctx, password, wrong).await?;
+    ctx.decide(ctx.user_id(), AccountDelete { phc: Secret(phc), grace_ms }).await?;
+    ctx.success()
 }
 
 pub fn user_get(ctx: &mut Ctx<'_>) -> Result<Step> {
