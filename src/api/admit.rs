@@ -12,7 +12,7 @@ use super::dispatch::{refuse, refuse_unread, too_many};
 use super::limiter::Numbers;
 use super::rate_limit::{self, Asked};
 use super::router::{Found, Params, Router};
-use super::routes::{Auth, BodyRule, Bucket, Route};
+use super::routes::{Auth, BodyRule, Route};
 use super::state::State;
 use super::unsent::Payer;
 use crate::domain::{Error, Refusal, Result};
@@ -194,7 +194,7 @@ struct Identity {
 
 fn identify(state: &State, route: &Route, request: &Request<'_>) -> Identity {
     if route.auth == Auth::Public {
-        let counted = route.bucket != Bucket::Exempt;
+        let counted = route.bucket.is_some();
         let principal = if counted { known_caller(state, request) } else { None };
         return Identity { principal, refusal: None };
     }

@@ -10,7 +10,7 @@ use super::limiter::{
     KeyKind, LimitRequest, Limiter, Numbers, RuleId, RuleSpecs, Verdict, rules::RULE_COUNT,
 };
 use super::router::Params;
-use super::routes::{Bucket, Route};
+use super::routes::Route;
 use super::state::State;
 use crate::config::{BucketSpec, Config};
 use crate::id::parse_id;
@@ -27,30 +27,7 @@ pub fn new_limiter(config: &Config, entry_count: usize, now: Turn) -> Arc<Limite
 }
 
 fn rule_specs(config: &Config) -> RuleSpecs {
-    let spec = |rule: RuleId| -> &BucketSpec {
-        match rule {
-            RuleId::Global => &config.rate_limiting_global,
-            RuleId::User => &config.rate_limiting_user,
-            RuleId::Ip => &config.rate_limiting_ip,
-            RuleId::AuthLogin => &config.rate_limiting_buckets_auth_login,
-            RuleId::AuthRegister => &config.rate_limiting_buckets_auth_register,
-            RuleId::MessagesCreate => &config.rate_limiting_buckets_messages_create,
-            RuleId::MessagesEdit => &config.rate_limiting_buckets_messages_edit,
-            RuleId::Reactions => &config.rate_limiting_buckets_reactions,
-            RuleId::MessagesList => &config.rate_limiting_buckets_messages_list,
-            RuleId::UsersMeGet => &config.rate_limiting_buckets_users_me_get,
-            RuleId::UsersMeEdit => &config.rate_limiting_buckets_users_me_edit,
-            RuleId::ServersCreate => &config.rate_limiting_buckets_servers_create,
-            RuleId::ServersDelete => &config.rate_limiting_buckets_servers_delete,
-            RuleId::ServersGet => &config.rate_limiting_buckets_servers_get,
-            RuleId::ServersChannelsList => &config.rate_limiting_buckets_servers_channels_list,
-            RuleId::RelationshipsList => &config.rate_limiting_buckets_relationships_list,
-            RuleId::RelationshipsCreate => &config.rate_limiting_buckets_relationships_create,
-            RuleId::RelationshipsBlock => &config.rate_limiting_buckets_relationships_block,
-            RuleId::Default => &config.rate_limiting_buckets_default,
-        }
-    };
-    let buckets: [BucketSpec; RULE_COUNT] = RuleId::ALL.map(|rule| spec(rule).clone());
+    let buckets: [BucketSpec; RULE_COUNT] = RuleId::ALL.map(|rule| (rule.rule().spec)(config).clone());
     let fit = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
     RuleSpecs {
         enabled: config.rate_limiting_enabled,
@@ -58,29 +35,6 @@ fn rule_specs(config: &Config) -> RuleSpecs {
         token_verify_rate_limit: fit(config.authentication_security_token_verify_rate_limit),
         buckets,
     }
-}
-
-/// `None` for routes that are not limited.
-fn rule(bucket: Bucket) -> Option<RuleId> {
-    Some(match bucket {
-        Bucket::Exempt => return None,
-        Bucket::Default => RuleId::Default,
-        Bucket::AuthLogin => RuleId::AuthLogin,
-        Bucket::AuthRegister => RuleId::AuthRegister,
-        Bucket::MessagesCreate => RuleId::MessagesCreate,
-        Bucket::MessagesEdit => RuleId::MessagesEdit,
-        Bucket::Reactions => RuleId::Reactions,
-        Bucket::MessagesList => RuleId::MessagesList,
-        Bucket::UsersMeGet => RuleId::UsersMeGet,
-        Bucket::UsersMeEdit => RuleId::UsersMeEdit,
-        Bucket::ServersCreate => RuleId::ServersCreate,
-        Bucket::ServersDelete => RuleId::ServersDelete,
-        Bucket::ServersGet => RuleId::ServersGet,
-        Bucket::ServersChannelsList => RuleId::ServersChannelsList,
-        Bucket::RelationshipsList => RuleId::RelationshipsList,
-        Bucket::RelationshipsCreate => RuleId::RelationshipsCreate,
-        Bucket::RelationshipsBlock => RuleId::RelationshipsBlock,
-    })
 }
 
 /// The tier's multiplier in percent (contract README §6).
@@ -103,7 +57,7 @@ pub enum Asked<'a, 'r> {
 impl Asked<'_, '_> {
     fn rule(&self) -> Option<RuleId> {
         match self {
-            Asked::Route(route, _) => rule(route.bucket),
+            Asked::Route(route, _) => route.bucket,
             Asked::Nothing => Some(RuleId::Default),
         }
     }
@@ -171,7 +125,7 @@ mod tests {
     #[test]
     fn routes_limited_by_channel_name_it() {
         for route in ROUTES {
-            let by_channel = rule(route.bucket).is_some_and(|rule| rule.rule().key == KeyKind::UserChannel);
+            let by_channel = route.bucket.is_some_and(|rule| rule.rule().key == KeyKind::UserChannel);
             assert!(!by_channel || route.path.contains("{channel_id}"), "{}", route.name);
         }
     }

@@ -14,6 +14,7 @@
 //! A handler that waits more than once is an `async fn`, and its name has `.await` behind it.
 
 use super::ctx::{Handler, Step};
+use super::limiter::RuleId;
 use super::{chat, community, identity, media, service, social};
 use crate::limits::BODY_IGNORED_LEN_MAX;
 use crate::wire::http::Method;
@@ -27,30 +28,6 @@ pub enum Auth {
     User,
     /// Like `User`, also for accounts that are frozen or must change something first.
     Restricted,
-}
-
-/// What limits a route besides the global and the user or address bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bucket {
-    /// Not limited at all.
-    Exempt,
-    /// One bucket per caller, method and route.
-    Default,
-    AuthLogin,
-    AuthRegister,
-    MessagesCreate,
-    MessagesEdit,
-    Reactions,
-    MessagesList,
-    UsersMeGet,
-    UsersMeEdit,
-    ServersCreate,
-    ServersDelete,
-    ServersGet,
-    ServersChannelsList,
-    RelationshipsList,
-    RelationshipsCreate,
-    RelationshipsBlock,
 }
 
 /// What a request brings behind its head.
@@ -99,7 +76,8 @@ pub struct Route {
     pub secret: bool,
     pub handler: Handler,
     pub auth: Auth,
-    pub bucket: Bucket,
+    /// What limits it besides the global and the user or address bucket; `None`: it is not limited at all.
+    pub bucket: Option<RuleId>,
     pub body: BodyRule,
     pub doc: &'static str,
 }
@@ -116,7 +94,7 @@ impl Route {
         secret: false,
         handler: |_| Ok(Step::Done),
         auth: Auth::User,
-        bucket: Bucket::Default,
+        bucket: Some(RuleId::Default),
         body: BodyRule::None,
         doc: "",
     };
@@ -135,13 +113,15 @@ macro_rules! routes {
             group: stringify!($group),
             handler: $crate::api::routes::routes!(@handler $group::$handler $(, $await)?),
             auth: $crate::api::routes::Auth::$auth,
-            bucket: $crate::api::routes::Bucket::$bucket,
+            bucket: $crate::api::routes::routes!(@bucket $bucket),
             doc: concat!($($doc),+),
             $($mark: true,)?
             $($($section: $value,)+)?
             ..$crate::api::routes::Route::PLAIN
         }),*];
     };
+    (@bucket Exempt) => { None };
+    (@bucket $bucket:ident) => { Some($crate::api::limiter::RuleId::$bucket) };
 }
 
 pub(crate) use routes;
@@ -187,7 +167,7 @@ pub fn listing() -> String {
     for route in ROUTES {
         let prefix = if route.root { "" } else { "<prefix>" };
         let path = format!("{prefix}{}", route.path);
-        let limit = format!("{:?}", route.bucket);
+        let limit = route.bucket.map_or("Exempt".to_string(), |bucket| format!("{bucket:?}"));
         let line = format!(
             "{:<7} {path:<75} {:<26} {:<11} {limit}",
             route.method.as_str(),

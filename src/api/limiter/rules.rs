@@ -1,6 +1,6 @@
-//! The table of rate-limit buckets (contract README §6). Their numbers come from the configuration.
+//! The table of rate-limit buckets (contract README §6). Routes name a row; its numbers are an option's.
 
-use crate::config::BucketSpec;
+use crate::config::{BucketSpec, Config};
 
 /// What a bucket is counted by. Without a user, the user's part is the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +25,12 @@ pub struct Rule {
     pub bot: bool,
     /// `X-RateLimit-Scope` and `scope` in a refusal.
     pub scope: &'static str,
+    /// Its option.
+    pub spec: fn(&Config) -> &BucketSpec,
 }
 
 macro_rules! rules {
-    ($($(#[$doc:meta])* $id:ident = $name:literal, $key:ident, $bot:literal, $scope:literal;)*) => {
+    ($($(#[$doc:meta])* $id:ident = $name:literal, $key:ident, $bot:literal, $scope:literal, $option:ident;)*) => {
         /// The rows of the table, in its order.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
@@ -39,7 +41,7 @@ macro_rules! rules {
             pub const ALL: [RuleId; RULE_COUNT] = [$(RuleId::$id,)*];
         }
 
-        const RULES: &[Rule] = &[$(Rule { name: $name, key: KeyKind::$key, bot: $bot, scope: $scope },)*];
+        const RULES: &[Rule] = &[$(Rule { name: $name, key: KeyKind::$key, bot: $bot, scope: $scope, spec: |config| &config.$option },)*];
 
         /// Rows in the table.
         pub const RULE_COUNT: usize = [$($name,)*].len();
@@ -48,30 +50,30 @@ macro_rules! rules {
 
 rules! {
     /// Everything a caller does.
-    Global = "global", Principal, false, "global";
+    Global = "global", Principal, false, "global", rate_limiting_global;
     /// Everything a user does.
-    User = "user", User, false, "user";
+    User = "user", User, false, "user", rate_limiting_user;
     /// Everything an anonymous caller does.
-    Ip = "ip", Ip, false, "ip";
-    AuthLogin = "auth_login", Ip, false, "route";
-    AuthRegister = "auth_register", Ip, false, "route";
-    MessagesCreate = "messages_create", UserChannel, true, "resource";
+    Ip = "ip", Ip, false, "ip", rate_limiting_ip;
+    AuthLogin = "auth_login", Ip, false, "route", rate_limiting_buckets_auth_login;
+    AuthRegister = "auth_register", Ip, false, "route", rate_limiting_buckets_auth_register;
+    MessagesCreate = "messages_create", UserChannel, true, "resource", rate_limiting_buckets_messages_create;
     /// PATCH and DELETE.
-    MessagesEdit = "messages_edit", UserChannel, false, "resource";
+    MessagesEdit = "messages_edit", UserChannel, false, "resource", rate_limiting_buckets_messages_edit;
     /// PUT and DELETE.
-    Reactions = "reactions", UserChannel, true, "resource";
-    MessagesList = "messages_list", UserChannel, true, "resource";
-    UsersMeGet = "users_me_get", User, false, "route";
-    UsersMeEdit = "users_me_edit", User, false, "route";
-    ServersCreate = "servers_create", User, false, "route";
-    ServersDelete = "servers_delete", User, false, "route";
-    ServersGet = "servers_get", User, false, "route";
-    ServersChannelsList = "servers_channels_list", User, false, "route";
-    RelationshipsList = "relationships_list", User, false, "route";
-    RelationshipsCreate = "relationships_create", User, false, "route";
-    RelationshipsBlock = "relationships_block", User, false, "route";
+    Reactions = "reactions", UserChannel, true, "resource", rate_limiting_buckets_reactions;
+    MessagesList = "messages_list", UserChannel, true, "resource", rate_limiting_buckets_messages_list;
+    UsersMeGet = "users_me_get", User, false, "route", rate_limiting_buckets_users_me_get;
+    UsersMeEdit = "users_me_edit", User, false, "route", rate_limiting_buckets_users_me_edit;
+    ServersCreate = "servers_create", User, false, "route", rate_limiting_buckets_servers_create;
+    ServersDelete = "servers_delete", User, false, "route", rate_limiting_buckets_servers_delete;
+    ServersGet = "servers_get", User, false, "route", rate_limiting_buckets_servers_get;
+    ServersChannelsList = "servers_channels_list", User, false, "route", rate_limiting_buckets_servers_channels_list;
+    RelationshipsList = "relationships_list", User, false, "route", rate_limiting_buckets_relationships_list;
+    RelationshipsCreate = "relationships_create", User, false, "route", rate_limiting_buckets_relationships_create;
+    RelationshipsBlock = "relationships_block", User, false, "route", rate_limiting_buckets_relationships_block;
     /// Every route without a bucket of its own.
-    Default = "default", UserRoute, false, "route";
+    Default = "default", UserRoute, false, "route", rate_limiting_buckets_default;
 }
 
 impl RuleId {
@@ -130,6 +132,7 @@ const fn fnv1a(mut hash: u64, text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Inputs, OPTIONS, load};
 
     #[test]
     fn rows_are_distinct_and_in_order() {
@@ -142,6 +145,27 @@ mod tests {
         }
         assert_eq!(RuleId::Default.rule().name, "default");
         assert_eq!(fnv1a(0xCBF2_9CE4_8422_2325, "a"), 0xAF63_DC4C_8601_EC8C, "published test vector");
+    }
+
+    #[test]
+    fn options_are_named_as_their_buckets() {
+        let key =
+            |name: &str| match OPTIONS.iter().find(|option| option.key == format!("rate_limiting.{name}")) {
+                Some(option) => option.key.to_string(),
+                None => format!("rate_limiting.buckets.{name}"),
+            };
+        // Another number for each.
+        let lines =
+            RuleId::ALL.map(|id| format!("{} = \"{}/60s fixed\"\n", key(id.rule().name), 7 + id as u32));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.toml");
+        std::fs::write(&file, lines.concat()).unwrap();
+        let config = load(&Inputs { file: Some(file), home: Some("/home/ada".into()), ..Inputs::default() })
+            .unwrap()
+            .config;
+        for id in RuleId::ALL {
+            assert_eq!((id.rule().spec)(&config).requests, 7 + id as u32, "{}", id.rule().name);
+        }
     }
 
     #[test]
