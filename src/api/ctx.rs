@@ -52,6 +52,7 @@ pub struct Response {
     pub status: u16,
     pub content_type: &'static str,
     pub body: Vec<u8>,
+    /// An `etag` among them has requests that name it answered with a 304.
     pub headers: Vec<(&'static str, String)>,
     /// Which header lines of the origin that asks it carries.
     pub sharing: Sharing,

@@ -72,9 +72,26 @@ pub fn undamaged() -> Result<()> {
 pub fn finish(ctx: &mut Ctx<'_>, result: Result<()>) -> Response {
     let response = std::mem::take(&mut ctx.response);
     match result {
-        Ok(()) => response,
+        Ok(()) => unless_known(ctx, response),
         Err(error) => refuse(error, response),
     }
+}
+
+/// 304 for who has the answer already.
+fn unless_known(ctx: &Ctx<'_>, mut response: Response) -> Response {
+    let etag = response.headers.iter().find(|(name, _)| *name == "etag");
+    let Some((_, etag)) = etag else { return response };
+    if ctx.request.head.header_all("if-none-match").any(|value| names(value, etag.as_bytes())) {
+        response.status = 304;
+        response.body.clear();
+    }
+    response
+}
+
+/// Whether a list of entity tags names this one, weakly compared (RFC 9110 §13.1.2).
+fn names(list: &[u8], etag: &[u8]) -> bool {
+    let mut tags = list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    tags.any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag)
 }
 
 /// Turns a refusal into its envelope; headers that were set stay.
