@@ -60,14 +60,6 @@ impl<'b> Body<'b> {
         Ok(Some(text))
     }
 
-    /// Known to the contract, used by nobody here: only its type is looked at.
-    ///
-    /// # Errors
-    /// 400 when no string.
-    pub fn unused_str(&self, field: &str) -> Result<()> {
-        self.opt_str(field, 0..=usize::MAX).map(drop)
-    }
-
     /// # Errors
     /// 400 when no boolean: strings and numbers do not count.
     pub fn opt_bool(&self, field: &str) -> Result<Option<bool>> {

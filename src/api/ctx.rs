@@ -211,26 +211,6 @@ impl<'r> Ctx<'r> {
         value.map_err(|error| Error::new(error.status(), error.message()))
     }
 
-    /// A whole number in the query, `default` when absent.
-    ///
-    /// # Errors
-    /// 400 when it is no number or outside the range.
-    pub fn query_int(&self, name: &str, range: std::ops::RangeInclusive<u64>, default: u64) -> Result<u64> {
-        let Some(text) = self.query(name)? else { return Ok(default) };
-        let value = parse_id(&text).filter(|value| range.contains(value));
-        value
-            .ok_or_else(|| Error::invalid(name, format_args!("must be {} to {}", range.start(), range.end())))
-    }
-
-    /// An id in the query.
-    ///
-    /// # Errors
-    /// 400 when it is no id.
-    pub fn query_id(&self, name: &str) -> Result<Option<u64>> {
-        let Some(text) = self.query(name)? else { return Ok(None) };
-        parse_id(&text).map(Some).ok_or_else(|| Error::invalid(name, "must be an ID"))
-    }
-
     /// The request body, which must be a JSON object.
     ///
     /// # Errors

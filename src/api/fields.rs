@@ -20,6 +20,14 @@ pub struct Named<K> {
     pub kind: K,
 }
 
+/// The name of a field without the mark of a raw identifier (`r#type`).
+pub const fn plain(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
+}
+
 /// A field as the OpenAPI document sees it.
 pub trait Described {
     fn name(&self) -> &'static str;
@@ -43,12 +51,12 @@ macro_rules! fields {
     }) => {
         $(#[doc = $doc])+
         $vis struct $type {
-            $($field: $crate::api::fields::Named<$kind>,)*
+            $(pub $field: $crate::api::fields::Named<$kind>,)*
         }
 
         $vis static $table: $type = $type {
             $($field: $crate::api::fields::Named {
-                name: stringify!($field),
+                name: $crate::api::fields::plain(stringify!($field)),
                 doc: concat!($($about),*),
                 kind: $value,
             },)*
@@ -239,6 +247,16 @@ impl Kind for Text {
     }
 }
 
+impl Named<Text> {
+    /// Where somebody may have fewer characters than the document says.
+    ///
+    /// # Errors
+    /// 400 when no string, or longer.
+    pub fn read_up_to<'b>(&self, body: &Body<'b>, chars_max: usize) -> Result<Option<&'b str>> {
+        body.opt_str(self.name, 0..=chars_max)
+    }
+}
+
 impl QueryKind for Text {
     type Value = String;
 
@@ -272,6 +290,15 @@ pub struct Name(pub Chars);
 impl Schema for Name {
     fn write_schema(&self, config: &Config, schema: &mut Object<'_>) {
         self.0.write_schema(config, schema);
+    }
+}
+
+impl Named<Needed<Name>> {
+    /// # Errors
+    /// 400 when absent, no string, blank, or of a wrong length.
+    pub fn read(&self, body: &Body<'_>, config: &Config) -> Result<String> {
+        let name = texts::name(body, self.name, self.kind.0.0.range(config), None)?;
+        name.ok_or_else(|| Error::invalid(self.name, "this field is required"))
     }
 }
 
@@ -350,6 +377,23 @@ impl QueryKind for Int {
     }
 }
 
+/// A whole number whose bounds are configured.
+pub struct ConfiguredInt(pub fn(&Config) -> RangeInclusive<u64>);
+
+impl Schema for ConfiguredInt {
+    fn write_schema(&self, config: &Config, schema: &mut Object<'_>) {
+        Int(self.0(config)).write_schema(config, schema);
+    }
+}
+
+impl Named<ConfiguredInt> {
+    /// # Errors
+    /// 400 when no whole number, or out of bounds.
+    pub fn read(&self, body: &Body<'_>, config: &Config) -> Result<Option<u64>> {
+        body.opt_int(self.name, self.kind.0(config))
+    }
+}
+
 /// True or false.
 pub struct Flag;
 
@@ -393,6 +437,23 @@ impl QueryKind for Id {
 
     fn parse(&self, text: &str, name: &str) -> Result<u64> {
         parse_id(text).ok_or_else(|| Error::invalid(name, "must be an ID"))
+    }
+}
+
+/// Known to the contract and to clients, used by nobody here: only its type is looked at.
+pub struct Unused;
+
+impl Schema for Unused {
+    fn write_schema(&self, _config: &Config, schema: &mut Object<'_>) {
+        schema.str("type", "string");
+    }
+}
+
+impl Named<Unused> {
+    /// # Errors
+    /// 400 when no string.
+    pub fn check(&self, body: &Body<'_>) -> Result<()> {
+        body.opt_str(self.name, 0..=usize::MAX).map(drop)
     }
 }
 

@@ -1,48 +1,47 @@
-//! The OpenAPI description, made from the table of routes.
-//!
-//! It names every operation with its path, parameters and who may call it. Bodies are described in words by the
-//! contract; their schemas are not repeated here.
+//! The OpenAPI description, made from the table of routes and the shapes that its rows name.
 
-use super::routes::{Auth, ROUTES, Route};
+use std::collections::BTreeMap;
+
+use super::fields::{Described, Fields};
+use super::routes::{Answer, Auth, BodyRule, ROUTES, Route};
 use crate::config::Config;
+use crate::wire::json::shape::{Kind, Shape};
 use crate::wire::json::{Array, Object};
 
 /// The whole document; it never changes while the server runs.
 pub fn document(config: &Config) -> Vec<u8> {
     let mut out = Vec::new();
-    {
-        let mut document = Object::new(&mut out);
-        document.str("openapi", "3.1.0");
-        document
-            .object("info")
-            .str("title", &config.application_name)
-            .str("version", &config.application_version);
-        {
-            let mut components = document.object("components");
-            let mut schemes = components.object("securitySchemes");
-            schemes.object("token").str("type", "http").str("scheme", "bearer");
-        }
-        let mut paths = document.object("paths");
-        for (index, route) in ROUTES.iter().enumerate() {
-            let same = |other: &&Route| other.path == route.path && other.root == route.root;
-            // Methods of one path stand together, at the first of its rows.
-            if ROUTES[..index].iter().any(|other| same(&other)) {
-                continue;
-            }
-            let prefix = if route.root { "" } else { &config.api_api_prefix };
-            let mut methods = Object::new(paths.dynamic_key(&format!("{prefix}{}", route.path)));
-            for route in ROUTES.iter().filter(same) {
-                let is_second = ROUTES[..index].iter().any(|other| other.name == route.name);
-                let id = if is_second { format!("api_{}", route.name) } else { route.name.to_string() };
-                write_operation(methods.object(&route.method.as_str().to_ascii_lowercase()), route, &id);
-            }
-        }
-    }
+    let mut document = Object::new(&mut out);
+    document.str("openapi", "3.1.0");
+    document
+        .object("info")
+        .str("title", &config.application_name)
+        .str("version", &config.application_version);
+    write_components(document.object("components"), config);
+    write_paths(document.object("paths"), config);
+    drop(document);
     out
 }
 
+fn write_paths(mut paths: Object<'_>, config: &Config) {
+    for (index, route) in ROUTES.iter().enumerate() {
+        let same = |other: &&Route| other.path == route.path && other.root == route.root;
+        // Methods of one path stand together, at the first of its rows.
+        if ROUTES[..index].iter().any(|other| same(&other)) {
+            continue;
+        }
+        let prefix = if route.root { "" } else { &config.api_api_prefix };
+        let mut methods = Object::new(paths.dynamic_key(&format!("{prefix}{}", route.path)));
+        for route in ROUTES.iter().filter(same) {
+            let is_second = ROUTES[..index].iter().any(|other| other.name == route.name);
+            let id = if is_second { format!("api_{}", route.name) } else { route.name.to_string() };
+            write_operation(methods.object(&route.method.as_str().to_ascii_lowercase()), route, &id, config);
+        }
+    }
+}
+
 /// Its id is the route's name; of two paths with one handler the one below the prefix says so.
-fn write_operation(mut operation: Object<'_>, route: &Route, id: &str) {
+fn write_operation(mut operation: Object<'_>, route: &Route, id: &str, config: &Config) {
     operation.str("operationId", id).str("summary", route.doc.trim());
     Array::new(operation.key("tags")).str(route.group);
     {
@@ -53,8 +52,14 @@ fn write_operation(mut operation: Object<'_>, route: &Route, id: &str) {
             };
             let mut parameter = parameters.object();
             parameter.str("name", name).str("in", "path").bool("required", true);
-            parameter.object("schema").str("type", "string");
+            write_path_schema(parameter.object("schema"), name);
         }
+        if let Some(query) = route.query {
+            query.each(&mut |field| write_query_parameter(parameters.object(), field, config));
+        }
+    }
+    if let BodyRule::Json(_) = route.body {
+        write_request_body(operation.object("requestBody"), route);
     }
     {
         let mut security = operation.array("security");
@@ -63,9 +68,195 @@ fn write_operation(mut operation: Object<'_>, route: &Route, id: &str) {
             drop(Array::new(scheme.key("token")));
         }
     }
-    let mut responses = operation.object("responses");
-    responses.object("200").str("description", "Success");
-    responses.object("default").str("description", "{\"error\":{\"code\",\"message\"}}");
+    write_responses(operation.object("responses"), route);
+}
+
+fn write_path_schema(mut schema: Object<'_>, name: &str) {
+    schema.str("type", "string");
+    if name.ends_with("_id") {
+        schema.str("pattern", ID_PATTERN);
+    }
+}
+
+const ID_PATTERN: &str = "^[0-9]{1,20}$";
+
+fn write_query_parameter(mut parameter: Object<'_>, field: &dyn Described, config: &Config) {
+    parameter.str("name", field.name()).str("in", "query").bool("required", field.is_required());
+    write_doc(&mut parameter, field.doc());
+    field.write_schema(config, &mut parameter.object("schema"));
+}
+
+fn write_request_body(mut body: Object<'_>, route: &Route) {
+    let mut content = body.object("content");
+    let mut media = content.object("application/json");
+    let mut schema = media.object("schema");
+    match route.form {
+        Some(form) => write_ref(&mut schema, form.name()),
+        None => drop(schema.str("type", "object")),
+    }
+}
+
+fn write_responses(mut responses: Object<'_>, route: &Route) {
+    {
+        let mut success = responses.object("200");
+        success.str("description", "Success");
+        let mut content = success.object("content");
+        let json = "application/json";
+        match route.answer {
+            Answer::Success => write_ref(&mut content.object(json).object("schema"), "SuccessResponse"),
+            Answer::One(shape) => write_ref(&mut content.object(json).object("schema"), shape.name),
+            Answer::List(shape) => {
+                let mut media = content.object(json);
+                write_ref(&mut media.object("schema").str("type", "array").object("items"), shape.name);
+            }
+            Answer::Map(kind) => write_kind(&mut content.object(json).object("schema"), Kind::Map(kind)),
+            Answer::Html => drop(content.object("text/html").object("schema").str("type", "string")),
+            Answer::Svg => drop(content.object("image/svg+xml").object("schema").str("type", "string")),
+            Answer::Json => drop(content.object(json).object("schema").str("type", "object")),
+        }
+    }
+    let mut error = responses.object("default");
+    error.str("description", "What is wrong, and with what status");
+    write_ref(&mut error.object("content").object("application/json").object("schema"), "ErrorResponse");
+}
+
+// ------------------------------------------------------------------------------------------ schemas
+
+fn write_components(mut components: Object<'_>, config: &Config) {
+    {
+        let mut schemes = components.object("securitySchemes");
+        schemes.object("token").str("type", "http").str("scheme", "bearer");
+    }
+    let mut schemas = components.object("schemas");
+    let (mut shapes, mut forms) = (BTreeMap::new(), BTreeMap::new());
+    for route in ROUTES {
+        match route.answer {
+            Answer::One(shape) | Answer::List(shape) => collect(&mut shapes, shape),
+            _ => {}
+        }
+        forms.extend(route.form.map(|form| (form.name(), form)));
+    }
+    shapes.values().for_each(|shape| write_shape(schemas.object(shape.name), shape));
+    forms.values().for_each(|form| write_form(schemas.object(form.name()), *form, config));
+    {
+        let mut success = schemas.object("SuccessResponse");
+        success.str("type", "object");
+        success.object("properties").object("success").str("type", "boolean");
+        success.array("required").str("success");
+    }
+    let mut error = schemas.object("ErrorResponse");
+    error.str("type", "object");
+    {
+        let mut properties = error.object("properties");
+        let mut inner = properties.object("error");
+        inner.str("type", "object");
+        {
+            let mut properties = inner.object("properties");
+            let mut code = properties.object("code");
+            let mut types = code.array("type");
+            types.str("integer");
+            types.str("string");
+            drop(types);
+            code.str("description", "The status, or a word for what software should tell apart");
+            drop(code);
+            properties.object("message").str("type", "string");
+        }
+        let mut required = inner.array("required");
+        required.str("code");
+        required.str("message");
+    }
+    error.array("required").str("error");
+}
+
+/// The shape and those that it refers to.
+fn collect(shapes: &mut BTreeMap<&'static str, &'static Shape>, shape: &'static Shape) {
+    if shapes.insert(shape.name, shape).is_none() {
+        shape.all_fields().for_each(|field| collect_kind(shapes, field.slot.kind));
+    }
+}
+
+fn collect_kind(shapes: &mut BTreeMap<&'static str, &'static Shape>, kind: Kind) {
+    match kind {
+        Kind::Object(shape) => collect(shapes, shape),
+        Kind::List(kind) | Kind::Map(kind) | Kind::OrNull(kind) => collect_kind(shapes, *kind),
+        _ => {}
+    }
+}
+
+fn write_shape(mut schema: Object<'_>, shape: &Shape) {
+    schema.str("type", "object");
+    write_doc(&mut schema, shape.doc);
+    {
+        let mut properties = schema.object("properties");
+        for field in shape.all_fields() {
+            let mut property = properties.object(field.name);
+            write_kind(&mut property, field.slot.kind);
+            write_doc(&mut property, field.doc);
+        }
+    }
+    let mut required = schema.array("required");
+    shape.all_fields().filter(|field| !field.slot.sometimes).for_each(|field| required.str(field.name));
+}
+
+/// In bodies null is the same as absent.
+fn write_form(mut schema: Object<'_>, form: &dyn Fields, config: &Config) {
+    schema.str("type", "object");
+    write_doc(&mut schema, form.doc());
+    let mut needed = Vec::new();
+    {
+        let mut properties = schema.object("properties");
+        form.each(&mut |field| {
+            let mut property = properties.object(field.name());
+            write_doc(&mut property, field.doc());
+            if field.is_required() {
+                needed.push(field.name());
+                return field.write_schema(config, &mut property);
+            }
+            let mut any = property.array("anyOf");
+            field.write_schema(config, &mut any.object());
+            any.object().str("type", "null");
+        });
+    }
+    let mut required = schema.array("required");
+    needed.iter().for_each(|name| required.str(name));
+}
+
+fn write_kind(schema: &mut Object<'_>, kind: Kind) {
+    match kind {
+        Kind::Bool => drop(schema.str("type", "boolean")),
+        Kind::Count | Kind::Time => drop(schema.str("type", "integer").u64("minimum", 0)),
+        Kind::Int => drop(schema.str("type", "integer")),
+        Kind::Text => drop(schema.str("type", "string")),
+        Kind::Word(words) => {
+            schema.str("type", "string");
+            let mut list = schema.array("enum");
+            words.iter().for_each(|word| list.str(word));
+        }
+        Kind::Id => drop(schema.str("type", "string").str("pattern", ID_PATTERN)),
+        Kind::Object(shape) => write_ref(schema, shape.name),
+        Kind::List(kind) => write_kind(&mut schema.str("type", "array").object("items"), *kind),
+        Kind::Map(kind) => {
+            write_kind(&mut schema.str("type", "object").object("additionalProperties"), *kind)
+        }
+        Kind::OrNull(kind) => {
+            let mut any = schema.array("anyOf");
+            write_kind(&mut any.object(), *kind);
+            any.object().str("type", "null");
+        }
+        Kind::Null => drop(schema.str("type", "null")),
+        Kind::Any => {}
+    }
+}
+
+fn write_ref(schema: &mut Object<'_>, name: &str) {
+    schema.str("$ref", &format!("#/components/schemas/{name}"));
+}
+
+fn write_doc(object: &mut Object<'_>, doc: &str) {
+    let doc = doc.trim();
+    if !doc.is_empty() {
+        object.str("description", doc);
+    }
 }
 
 #[cfg(test)]
@@ -76,6 +267,7 @@ mod tests {
     #[test]
     fn every_route_is_an_operation() {
         let mut text = document(&Config::default());
+        let whole = String::from_utf8(text.clone()).unwrap();
         let document = parse(&mut text).unwrap();
         let paths = document.get("paths").unwrap();
         let mut ids = std::collections::HashSet::new();
@@ -88,6 +280,11 @@ mod tests {
             assert!(ids.insert(id), "{id} twice");
             let secured = !operation.get("security").unwrap().as_array().unwrap().is_empty();
             assert_eq!(secured, route.auth != Auth::Public, "{}", route.name);
+        }
+        let names = document.get("components").unwrap().get("schemas").unwrap();
+        for (at, _) in whole.match_indices("#/components/schemas/") {
+            let name = whole[at + 21..].split('"').next().unwrap();
+            assert!(names.get(name).is_some(), "{name}");
         }
         let operations = paths.as_object().unwrap().iter().map(|(_, path)| path.as_object().unwrap().len());
         assert_eq!(operations.sum::<usize>(), ROUTES.len());

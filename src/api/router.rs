@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::absent::{ABSENT, ABSENT_ROOT};
 use super::routes::{ROUTES, Route};
-use crate::wire::http::{Method, Target};
+use crate::wire::http::{Method, Target, header_slots, parse_head};
 
 /// Values of the parameters of a path, in order.
 pub struct Params<'r> {
@@ -97,6 +97,17 @@ impl Router {
     }
 
     /// HEAD is answered like GET.
+    /// The row of a request, from its method and target as they stand in the request line.
+    pub fn row(&self, method: &str, target: &str) -> Option<&'static Route> {
+        let text = format!("{method} {target} HTTP/1.1\r\nhost: x\r\n\r\n");
+        let mut slots = header_slots();
+        let head = parse_head(text.as_bytes(), &mut slots).ok()??;
+        match self.find(head.method, &head.target) {
+            Found::Route(route, _) => Some(route),
+            _ => None,
+        }
+    }
+
     pub fn find<'r>(&self, method: Method, target: &Target<'r>) -> Found<'r> {
         let wanted = if method == Method::Head { Method::Get } else { method };
         let segments: SmallVec<[Cow<'r, str>; 8]> = target.segments().take(SEGMENT_COUNT_MAX + 1).collect();

@@ -14,10 +14,13 @@
 //! A handler that waits more than once is an `async fn`, and its name has `.await` behind it.
 
 use super::ctx::{Handler, Step};
+use super::fields::Fields;
 use super::limiter::RuleId;
 use super::{chat, community, identity, media, service, social};
 use crate::limits::BODY_IGNORED_LEN_MAX;
 use crate::wire::http::Method;
+use crate::wire::json::shape::{Kind, Shape};
+use crate::wire::json::{Value, parse};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +82,26 @@ pub struct Route {
     /// What limits it besides the global and the user or address bucket; `None`: it is not limited at all.
     pub bucket: Option<RuleId>,
     pub body: BodyRule,
+    /// What its body has in it; `None` when the keys are data.
+    pub form: Option<&'static dyn Fields>,
+    pub query: Option<&'static dyn Fields>,
+    pub answer: Answer,
     pub doc: &'static str,
+}
+
+/// What stands in an answer with status 200.
+#[derive(Clone, Copy)]
+pub enum Answer {
+    /// `{"success": true}`.
+    Success,
+    One(&'static Shape),
+    List(&'static Shape),
+    /// An object whose keys are data.
+    Map(&'static Kind),
+    Html,
+    Svg,
+    /// Any JSON.
+    Json,
 }
 
 impl Route {
@@ -96,8 +118,39 @@ impl Route {
         auth: Auth::User,
         bucket: Some(RuleId::Default),
         body: BodyRule::None,
+        form: None,
+        query: None,
+        answer: Answer::Success,
         doc: "",
     };
+}
+
+impl Answer {
+    /// Whether the body of an answer with status 200 is what the row says.
+    ///
+    /// # Errors
+    /// The first place where it is not, and why.
+    pub fn check(self, body: &[u8]) -> std::result::Result<(), String> {
+        match (self, body) {
+            (Answer::Success, br#"{"success":true}"#) => Ok(()),
+            (Answer::Success, _) => Err("it does not say that it succeeded".into()),
+            (Answer::Html | Answer::Svg, [b'<', ..]) => Ok(()),
+            (Answer::Html | Answer::Svg, _) => Err("it begins with no tag".into()),
+            _ => self.check_json(&parse(&mut body.to_vec()).map_err(|error| error.to_string())?),
+        }
+    }
+
+    fn check_json(self, value: &Value<'_>) -> std::result::Result<(), String> {
+        match self {
+            Answer::One(shape) => Kind::Object(shape).check(value),
+            Answer::List(shape) => {
+                let items = value.as_array().ok_or("it is no list")?;
+                items.iter().try_for_each(|item| Kind::Object(shape).check(item))
+            }
+            Answer::Map(kind) => Kind::Map(kind).check(value),
+            Answer::Success | Answer::Html | Answer::Svg | Answer::Json => Kind::Map(&Kind::Any).check(value),
+        }
+    }
 }
 
 macro_rules! routes {

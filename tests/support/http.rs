@@ -2,6 +2,9 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::LazyLock;
+
+use plexichat::api::router::Router;
 
 use super::{PATIENCE, Value};
 
@@ -124,11 +127,22 @@ impl Http {
         let answer = read_answer(stream, method == "HEAD");
         let mut answer = answer.unwrap_or_else(|e| panic!("{name}: {e}"));
         answer.request = name;
+        check_shape(method, &answer);
         if answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
             self.stream = None;
         }
         answer
     }
+}
+
+/// Every answer with status 200 is what its row says.
+fn check_shape(method: &str, answer: &Answer) {
+    static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::new("/api/v1"));
+    let target = answer.request.split_once(' ').map_or("", |(_, target)| target);
+    // Servers of other prefixes are not looked at.
+    let row = (answer.status == 200 && method != "HEAD").then(|| ROUTER.row(method, target)).flatten();
+    let checked = row.map_or(Ok(()), |row| row.answer.check(&answer.body));
+    assert_eq!(checked, Ok(()), "{}: {}", answer.request, answer.text());
 }
 
 /// A connection whose reads fail instead of waiting for ever.

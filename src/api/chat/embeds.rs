@@ -3,14 +3,13 @@
 //! Invariant: what is stored and sent on is JSON of our own writing, with every name once, and everything in it has
 //! been counted. Embeds that show nothing are left out, so a message that has embeds shows something.
 
-use crate::api::body::Body;
 use crate::domain::{Error, Result};
 use crate::limits::{EMBED_ADDRESS_LEN_MAX, EMBED_CHARS_MAX, EMBEDS_LEN_MAX};
 use crate::text::is_blank;
 use crate::wire::json::{Array, Value};
 
 /// Embeds of one message.
-const COUNT_MAX: usize = 10;
+pub const COUNT_MAX: usize = 10;
 /// Fields of one embed.
 const FIELD_COUNT_MAX: usize = 25;
 
@@ -38,8 +37,7 @@ const MANNERS: &[&str] = &["type", "timestamp", "color", "inline", "width", "hei
 ///
 /// # Errors
 /// 400 when they are no list of objects, too many, or too long.
-pub fn read(body: &Body<'_>) -> Result<String> {
-    let embeds = body.list("embeds", COUNT_MAX)?;
+pub fn read(embeds: &[Value<'_>]) -> Result<String> {
     let (mut tally, mut json) = (Tally::default(), Vec::new());
     let mut list = Array::new(&mut json);
     let mut count = 0;
@@ -178,10 +176,12 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::body::Body;
 
     fn read_text(embeds: &str) -> Result<String> {
         let mut bytes = format!("{{\"embeds\":{embeds}}}").into_bytes();
-        read(&Body::parse(&mut bytes, Some(b"application/json"))?)
+        let body = Body::parse(&mut bytes, Some(b"application/json"))?;
+        read(body.list("embeds", COUNT_MAX)?)
     }
 
     fn accepted(embeds: &str) -> bool {

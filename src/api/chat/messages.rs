@@ -4,9 +4,13 @@
 //! order of the contract and on the newest state. Only a bad body is checked against the snapshot first, because
 //! a missing permission is told before a mistake in the body.
 
+use std::ops::RangeInclusive;
+
 use super::embeds;
 use crate::api::body::Body;
 use crate::api::ctx::{Ctx, Step};
+use crate::api::fields::{Chars, Id, Int, List, Map, Needed, Or, Text, fields};
+use crate::config::Config;
 use crate::domain::chat::message::{self, MessageCreate, MessageDelete, MessageEdit, Page};
 use crate::domain::chat::message_view::{Viewer, Writer};
 use crate::domain::identity::tier;
@@ -20,15 +24,48 @@ use crate::text;
 /// Attachments of one message.
 const ATTACHMENT_COUNT_MAX: usize = 10;
 
+fields! {
+    /// A page of messages, newest first without `after`.
+    pub MESSAGE_LIST: MessageListQuery {
+        limit: Or<Int, u64> = Or(Int(1..=100), 50),
+        before: Id = Id,
+        after: Id = Id,
+    }
+}
+
+/// Characters that a message may have at most; a tier or a user's own settings may allow fewer.
+fn content_range(config: &Config) -> RangeInclusive<usize> {
+    0..=config.messaging_max_message_length as usize
+}
+
+fields! {
+    /// A message: content, embeds, or both.
+    pub MESSAGE_CREATE: MessageCreateRequest {
+        content: Text = Text(Chars::Configured(content_range)),
+        reply_to_id: Id = Id,
+        attachments: List = List(ATTACHMENT_COUNT_MAX, "object"),
+        embeds: List = List(embeds::COUNT_MAX, "object"),
+        /// Not available on this server.
+        poll: Map = Map("string"),
+    }
+}
+
+fields! {
+    /// What a message says from now on.
+    pub MESSAGE_EDIT: MessageUpdateRequest {
+        content: Needed<Text> = Needed(Text(Chars::Configured(content_range))),
+    }
+}
+
 pub fn message_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let channel_id = ctx.path_channel()?;
     let snapshot = ctx.snapshot();
     let access = access(snapshot.read(), channel_id, ctx.user_id(), ctx.now_ms())?;
     access.require(MESSAGES_READ)?;
     let page = Page {
-        limit: ctx.query_int("limit", 1..=100, 50)? as usize,
-        before: ctx.query_id("before")?.map(MessageId),
-        after: ctx.query_id("after")?.map(MessageId),
+        limit: MESSAGE_LIST.limit.query(ctx)? as usize,
+        before: MESSAGE_LIST.before.query(ctx)?.map(MessageId),
+        after: MESSAGE_LIST.after.query(ctx)?.map(MessageId),
     };
     ctx.json(|out| message::write_page(out, snapshot.read(), &access, page))
 }
@@ -107,10 +144,10 @@ fn refused_before_body(ctx: &Ctx<'_>, channel_id: ChannelId, body: Option<&Body<
     let access = message::posting_access(snapshot.read(), channel_id, ctx.user_id(), at)?;
     let given =
         |field| body.and_then(|body| body.value(field)).is_some_and(|value| value.as_array() != Some(&[]));
-    if given("attachments") {
+    if given(MESSAGE_CREATE.attachments.name) {
         access.require(MESSAGES_ATTACH_FILES)?;
     }
-    if given("embeds") {
+    if given(MESSAGE_CREATE.embeds.name) {
         access.require(MESSAGES_EMBED_LINKS)?;
     }
     message::check_slowmode(snapshot.read(), &access, at)
@@ -118,10 +155,10 @@ fn refused_before_body(ctx: &Ctx<'_>, channel_id: ChannelId, body: Option<&Body<
 
 fn read_create(body: &Body<'_>, channel_id: ChannelId, length_max: u64) -> Result<MessageCreate> {
     let content = read_content(body, length_max)?.unwrap_or_default();
-    let reply_to_id = body.opt_id("reply_to_id")?.map(MessageId);
+    let reply_to_id = MESSAGE_CREATE.reply_to_id.read(body)?.map(MessageId);
     refuse_attachments(body)?;
-    let embeds = embeds::read(body)?;
-    if body.value("poll").is_some() {
+    let embeds = embeds::read(MESSAGE_CREATE.embeds.read(body)?)?;
+    if MESSAGE_CREATE.poll.read(body).is_some() {
         return Err(Error::bad_request("Polls are not available on this server"));
     }
     message::check_content(content, !embeds.is_empty(), length_max)?;
@@ -129,13 +166,13 @@ fn read_create(body: &Body<'_>, channel_id: ChannelId, length_max: u64) -> Resul
 }
 
 fn read_content<'b>(body: &Body<'b>, length_max: u64) -> Result<Option<&'b str>> {
-    let content = body.opt_str("content", 0..=length_max as usize)?;
+    let content = MESSAGE_CREATE.content.read_up_to(body, length_max as usize)?;
     // Invisible characters alone are no text; apply says whether there may be none.
     Ok(content.map(|content| if text::is_blank(content) { "" } else { content }))
 }
 
 fn refuse_attachments(body: &Body<'_>) -> Result<()> {
-    match body.list("attachments", ATTACHMENT_COUNT_MAX)? {
+    match MESSAGE_CREATE.attachments.read(body)? {
         [] => Ok(()),
         _ => Err(Error::bad_request("Attachments are not available on this server")),
     }

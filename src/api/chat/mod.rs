@@ -9,41 +9,69 @@ pub mod typing;
 #[cfg(test)]
 mod writing_tests;
 
+use super::routes::Answer::{List, One};
 use super::routes::{json, routes};
+use crate::domain::chat::message_view::MESSAGE;
+use crate::domain::chat::reaction::{REACTION, ReactionUserResponse};
 use crate::limits::JSON_LEN_MAX;
 
 routes! {
     /// A page of messages, newest first.
-    Get "/channels/{channel_id}/messages" => messages::message_list, User, MessagesList;
+    Get "/channels/{channel_id}/messages" => messages::message_list, User, MessagesList {
+        query: Some(&messages::MESSAGE_LIST),
+        answer: List(MESSAGE),
+    };
     /// Send a message to a channel.
-    Post pipelined "/channels/{channel_id}/messages" => messages::message_create, User, MessagesCreate { body: json(JSON_LEN_MAX) };
+    Post pipelined "/channels/{channel_id}/messages" => messages::message_create, User, MessagesCreate {
+        body: json(JSON_LEN_MAX),
+        form: Some(&messages::MESSAGE_CREATE),
+        answer: One(MESSAGE),
+    };
     /// One message.
-    Get "/channels/{channel_id}/messages/{message_id}" => messages::message_get, User, Default;
+    Get "/channels/{channel_id}/messages/{message_id}" => messages::message_get, User, Default {
+        answer: One(MESSAGE),
+    };
     /// Change the text of an own message.
-    Patch "/channels/{channel_id}/messages/{message_id}" => messages::message_edit, User, MessagesEdit { body: json(JSON_LEN_MAX) };
+    Patch "/channels/{channel_id}/messages/{message_id}" => messages::message_edit, User, MessagesEdit {
+        body: json(JSON_LEN_MAX),
+        form: Some(&messages::MESSAGE_EDIT),
+        answer: One(MESSAGE),
+    };
     /// Delete a message.
     Delete "/channels/{channel_id}/messages/{message_id}" => messages::message_delete, User, MessagesEdit;
 
     /// How many messages of a channel are unread.
-    Get "/channels/{channel_id}/messages/unread" => read_marks::unread_get, User, Default;
+    Get "/channels/{channel_id}/messages/unread" => read_marks::unread_get, User, Default {
+        answer: One(read_marks::UnreadCountResponse::SHAPE),
+    };
     /// Unread counts of all channels that have unread messages.
-    Get "/users/@me/unread" => read_marks::unread_list, User, Default;
+    Get "/users/@me/unread" => read_marks::unread_list, User, Default {
+        answer: One(read_marks::AllUnreadCountsResponse::SHAPE),
+    };
     /// Mark a channel read, up to a message or whole.
-    Post "/channels/{channel_id}/messages/ack" => read_marks::channel_ack, User, Default;
+    Post "/channels/{channel_id}/messages/ack" => read_marks::channel_ack, User, Default {
+        query: Some(&read_marks::CHANNEL_ACK),
+        answer: One(read_marks::AckResponse::SHAPE),
+    };
     /// Mark several channels read.
     Post "/channels/ack/bulk" => read_marks::channel_ack_bulk, User, Default { body: json(JSON_LEN_MAX) };
 
     /// Pinned messages, newest pin first.
-    Get "/channels/{channel_id}/pins" => pins::pin_list, User, Default;
+    Get "/channels/{channel_id}/pins" => pins::pin_list, User, Default { answer: List(MESSAGE) };
     /// Pin a message.
     Put "/channels/{channel_id}/pins/{message_id}" => pins::pin_create, User, Default;
     /// Unpin a message.
     Delete "/channels/{channel_id}/pins/{message_id}" => pins::pin_delete, User, Default;
 
     /// Reactions of a message with their counts.
-    Get "/channels/{channel_id}/messages/{message_id}/reactions" => reactions::reaction_list, User, Default;
+    Get "/channels/{channel_id}/messages/{message_id}/reactions" => reactions::reaction_list, User, Default {
+        answer: List(REACTION),
+    };
     /// Who reacted with an emoji.
-    Get "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}" => reactions::reaction_user_list, User, Default;
+    Get "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}" => reactions::reaction_user_list, User, Default {
+        query: Some(&reactions::REACTION_USERS),
+        answer: List(ReactionUserResponse::SHAPE),
+    };
     /// React to a message.
     Put "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}" => reactions::reaction_create, User, Reactions;
     /// Take an own reaction back.

@@ -4,6 +4,7 @@
 //! name nothing: adding one is refused, removing one removes nothing, nobody has reacted with one.
 
 use crate::api::ctx::{Ctx, Step};
+use crate::api::fields::{Id, Int, Or, fields};
 use crate::domain::chat::message::message_access;
 use crate::domain::chat::reaction::{self, ReactionAdd, ReactionRemove};
 use crate::domain::identity::tier;
@@ -38,6 +39,15 @@ pub fn reaction_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
     ctx.submit_success(ReactionRemove { channel_id, message_id, emoji })
 }
 
+fields! {
+    /// A page of those who reacted.
+    pub REACTION_USERS: ReactionUserQuery {
+        limit: Or<Int, u64> = Or(Int(1..=100), 50),
+        /// The last user of the page before.
+        after: Id = Id,
+    }
+}
+
 pub fn reaction_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (channel_id, message_id) = (ctx.path_channel()?, ctx.path_message()?);
     let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
@@ -49,8 +59,8 @@ pub fn reaction_user_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (channel_id, message_id) = (ctx.path_channel()?, ctx.path_message()?);
     let snapshot = ctx.snapshot();
     message_access(snapshot.read(), channel_id, message_id, ctx.user_id(), ctx.now_ms())?;
-    let limit = ctx.query_int("limit", 1..=100, 50)? as usize;
-    let after = ctx.query_id("after")?.map(UserId);
+    let limit = REACTION_USERS.limit.query(ctx)? as usize;
+    let after = REACTION_USERS.after.query(ctx)?.map(UserId);
     let emoji = normalise(&ctx.param("emoji")).unwrap_or_default();
     ctx.json(|out| reaction::write_users(out, snapshot.read(), message_id, &emoji, after, limit))
 }

@@ -1,6 +1,7 @@
 //! Read marks: acknowledging, and what is unread.
 
 use crate::api::ctx::{Ctx, Step};
+use crate::api::fields::{Id, fields};
 use crate::domain::chat::read_mark::{self, BULK_MAX, ChannelAck, ChannelsAck};
 use crate::domain::permission::{MESSAGES_READ, access};
 use crate::domain::{Error, Result};
@@ -33,6 +34,13 @@ shape! {
     }
 }
 
+fields! {
+    /// Up to which message; without one, all there are.
+    pub CHANNEL_ACK: ChannelAckQuery {
+        message_id: Id = Id,
+    }
+}
+
 pub fn unread_get(ctx: &mut Ctx<'_>) -> Result<Step> {
     let channel_id = ctx.path_channel()?;
     require_readable(ctx, channel_id)?;
@@ -48,7 +56,7 @@ pub fn unread_list(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn channel_ack(ctx: &mut Ctx<'_>) -> Result<Step> {
     let channel_id = ctx.path_channel()?;
-    let message_id = match ctx.query_id("message_id") {
+    let message_id = match CHANNEL_ACK.message_id.query(ctx) {
         Ok(id) => id.map(MessageId),
         Err(error) => {
             require_readable(ctx, channel_id)?;

@@ -1,8 +1,12 @@
 //! Channels: list and create in a server; get, edit, delete by id.
 
+use std::ops::RangeInclusive;
+
 use crate::api::body::Body;
 use crate::api::ctx::{Ctx, Step};
+use crate::api::fields::{Chars, Flag, Id, Int, Name, Needed, Or, Prose, Word, fields};
 use crate::api::texts;
+use crate::config::Config;
 use crate::domain::community::channel::{self, ChannelCreate, ChannelDelete, ChannelEdit, manageable};
 use crate::domain::permission::{CHANNELS_MANAGE, access, standing};
 use crate::domain::{Error, Refusal, Result};
@@ -23,6 +27,42 @@ const SERVER_KINDS: &[u8] = &[
     channel_kind::STAGE,
 ];
 
+fn name_range(config: &Config) -> RangeInclusive<usize> {
+    1..=config.servers_channel_name_max_length as usize
+}
+
+/// What a channel of a server can be.
+const KIND_WORDS: &[&str] = &["text", "voice", "category", "announcement", "stage"];
+
+fields! {
+    /// A new channel.
+    pub CHANNEL_CREATE: ChannelCreateRequest {
+        /// Of text and announcement channels in small letters, with dashes for blanks.
+        name: Needed<Name> = Needed(Name(Chars::Configured(name_range))),
+        channel_type: Word = Word(KIND_WORDS),
+        /// Another name of `channel_type`.
+        r#type: Word = Word(KIND_WORDS),
+        topic: Prose = Prose(TOPIC_LEN_MAX),
+        category_id: Id = Id,
+        nsfw: Or<Flag, bool> = Or(Flag, false),
+        slowmode_seconds: Or<Int, u64> = Or(Int(0..=SLOWMODE_SECONDS_MAX), 0),
+        read_receipts_enabled: Or<Flag, bool> = Or(Flag, true),
+    }
+}
+
+fields! {
+    /// What changes of a channel; the rest stays.
+    pub CHANNEL_EDIT: ChannelUpdateRequest {
+        name: Name = Name(Chars::Configured(name_range)),
+        /// A blank one takes it away.
+        topic: Prose = Prose(TOPIC_LEN_MAX),
+        position: Int = Int(0..=u64::MAX),
+        nsfw: Flag = Flag,
+        slowmode_seconds: Int = Int(0..=SLOWMODE_SECONDS_MAX),
+        read_receipts_enabled: Flag = Flag,
+    }
+}
+
 pub fn channel_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (server_id, now_ms) = (ctx.path_server()?, ctx.now_ms());
     let snapshot = ctx.snapshot();
@@ -40,11 +80,11 @@ pub fn channel_create(ctx: &mut Ctx<'_>) -> Result<Step> {
         server_id,
         name: name.ok_or_else(|| Error::invalid("name", "this field is required"))?,
         kind,
-        topic: topic(&body)?,
-        category_id: body.opt_id("category_id")?.map(ChannelId),
-        nsfw: body.opt_bool("nsfw")?.unwrap_or(false),
-        slowmode_seconds: slowmode(&body)?.unwrap_or(0),
-        read_receipts_enabled: body.opt_bool("read_receipts_enabled")?.unwrap_or(true),
+        topic: CHANNEL_CREATE.topic.read(&body)?,
+        category_id: CHANNEL_CREATE.category_id.read(&body)?.map(ChannelId),
+        nsfw: CHANNEL_CREATE.nsfw.read(&body)?,
+        slowmode_seconds: CHANNEL_CREATE.slowmode_seconds.read(&body)?,
+        read_receipts_enabled: CHANNEL_CREATE.read_receipts_enabled.read(&body)?,
     };
     ctx.submit(op, answer)
 }
@@ -63,11 +103,11 @@ pub fn channel_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let op = ChannelEdit {
         channel_id,
         name: name(ctx, &body, access.channel.kind, Some(&access.channel.name))?,
-        topic: topic(&body)?,
-        position: body.opt_int("position", 0..=u64::MAX)?,
-        nsfw: body.opt_bool("nsfw")?,
-        slowmode_seconds: slowmode(&body)?,
-        read_receipts_enabled: body.opt_bool("read_receipts_enabled")?,
+        topic: CHANNEL_EDIT.topic.read(&body)?,
+        position: CHANNEL_EDIT.position.read(&body)?,
+        nsfw: CHANNEL_EDIT.nsfw.read(&body)?,
+        slowmode_seconds: CHANNEL_EDIT.slowmode_seconds.read(&body)?,
+        read_receipts_enabled: CHANNEL_EDIT.read_receipts_enabled.read(&body)?,
     };
     ctx.submit(op, move |ctx, _| answer(ctx, channel_id))
 }
@@ -87,23 +127,15 @@ fn answer(ctx: &mut Ctx<'_>, channel_id: ChannelId) -> Result<Step> {
 
 /// The kind of a new channel: `channel_type`, or its alias `type`.
 fn kind(body: &Body<'_>) -> Result<u8> {
-    let field = if body.value("channel_type").is_some() { "channel_type" } else { "type" };
-    let Some(word) = body.opt_str(field, 0..=usize::MAX)? else { return Ok(channel_kind::TEXT) };
+    let (long, short) = (&CHANNEL_CREATE.channel_type, &CHANNEL_CREATE.r#type);
+    let field = if body.value(long.name).is_some() { long } else { short };
+    let Some(word) = field.read(body)? else { return Ok(channel_kind::TEXT) };
     let kind = channel_kind::code(word).filter(|kind| SERVER_KINDS.contains(kind));
-    kind.ok_or_else(|| Error::invalid(field, "must be text, voice, category, announcement or stage"))
+    kind.ok_or_else(|| Error::invalid(field.name, "must be text, voice, category, announcement or stage"))
 }
 
 fn name(ctx: &Ctx<'_>, body: &Body<'_>, kind: u8, stored: Option<&str>) -> Result<Option<String>> {
-    let len_max = ctx.state.config.servers_channel_name_max_length as usize;
-    texts::channel_name(body, kind, len_max, stored)
-}
-
-fn topic(body: &Body<'_>) -> Result<Option<String>> {
-    texts::prose(body, "topic", TOPIC_LEN_MAX)
-}
-
-fn slowmode(body: &Body<'_>) -> Result<Option<u64>> {
-    body.opt_int("slowmode_seconds", 0..=SLOWMODE_SECONDS_MAX)
+    texts::channel_name(body, kind, *name_range(&ctx.state.config).end(), stored)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Members of a server: list, kick, give and take roles.
 
 use crate::api::ctx::{Ctx, Step};
+use crate::api::fields::{Id, Int, Or, fields};
 use crate::api::social::presence::moment;
 use crate::domain::Result;
 use crate::domain::community::member::{
@@ -12,6 +13,15 @@ use crate::id::{RoleId, ServerId, UserId};
 use crate::store::tables::MEMBERS;
 use crate::wire::json::Array;
 
+fields! {
+    /// A page of members.
+    pub MEMBER_LIST: MemberListQuery {
+        limit: Or<Int, u64> = Or(Int(1..=1_000), 100),
+        /// The last member of the page before.
+        after: Id = Id,
+    }
+}
+
 pub fn member_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let server_id = ctx.path_server()?;
     let snapshot = ctx.snapshot();
@@ -19,8 +29,8 @@ pub fn member_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (state, viewer, moment) = (ctx.state, ctx.user_id(), moment(ctx));
     let everyone =
         RoleId::from(&standing(read, server_id, viewer, moment.now.steady_ms)?.server.everyone_role_id);
-    let limit = ctx.query_int("limit", 1..=1_000, 100)? as usize;
-    let after = ctx.query_id("after")?.map(UserId);
+    let limit = MEMBER_LIST.limit.query(ctx)? as usize;
+    let after = MEMBER_LIST.after.query(ctx)?.map(UserId);
     let members = match after {
         Some(after) => read.scan_after(MEMBERS, server_id, (server_id, after)),
         None => read.scan(MEMBERS, server_id),

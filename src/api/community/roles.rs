@@ -1,20 +1,55 @@
 //! Roles of a server: list, create, edit, delete.
 
-use crate::api::body::{Body, check_len};
+use std::ops::RangeInclusive;
+
+use crate::api::body::check_len;
 use crate::api::ctx::{Ctx, Step};
-use crate::api::texts;
+use crate::api::fields::{Chars, Flag, Int, Map, Name, Or, Text, fields};
+use crate::config::Config;
 use crate::domain::community::role::{self, RoleCreate, RoleDelete, RoleEdit, check_delete, manageable};
 use crate::domain::permission::{ROLES_MANAGE, standing};
 use crate::domain::{Error, Refusal, Result};
 use crate::id::{RoleId, ServerId};
 use crate::store::records::Grant;
 use crate::store::tables::ROLES;
+use crate::wire::json::Value;
 
 /// Entries of a permission set: 37 names are known, later versions and wildcards add some.
 const GRANTS_MAX: usize = 128;
 /// Characters of a permission name.
 const GRANT_LEN_MAX: usize = 64;
 const NEW_NAME: &str = "New Role";
+
+fn name_range(config: &Config) -> RangeInclusive<usize> {
+    1..=config.servers_role_name_max_length as usize
+}
+
+fields! {
+    /// A new role.
+    pub ROLE_CREATE: RoleCreateRequest {
+        name: Name = Name(Chars::Configured(name_range)),
+        /// `#` and six hexadecimal digits.
+        color: Text = Text(Chars::Any),
+        /// True grants, false denies; by the name of the permission.
+        permissions: Map = Map("boolean"),
+        hoist: Or<Flag, bool> = Or(Flag, false),
+        mentionable: Or<Flag, bool> = Or(Flag, false),
+    }
+}
+
+fields! {
+    /// What changes of a role; the rest stays.
+    pub ROLE_EDIT: RoleUpdateRequest {
+        name: Name = Name(Chars::Configured(name_range)),
+        /// `#` and six hexadecimal digits.
+        color: Text = Text(Chars::Any),
+        /// All that it grants and denies from now on.
+        permissions: Map = Map("boolean"),
+        hoist: Flag = Flag,
+        mentionable: Flag = Flag,
+        position: Int = Int(0..=u64::MAX),
+    }
+}
 
 pub fn role_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let server_id = ctx.path_server()?;
@@ -29,11 +64,11 @@ pub fn role_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
     let op = RoleCreate {
         server_id,
-        name: name(ctx, &body, None)?.unwrap_or_else(|| NEW_NAME.to_string()),
-        color: color(&body)?,
-        permissions: grants(&body)?.unwrap_or_default(),
-        hoist: body.opt_bool("hoist")?.unwrap_or(false),
-        mentionable: body.opt_bool("mentionable")?.unwrap_or(false),
+        name: ROLE_CREATE.name.read(&body, &ctx.state.config, None)?.unwrap_or_else(|| NEW_NAME.to_string()),
+        color: color(ROLE_CREATE.color.read(&body)?)?,
+        permissions: grants(ROLE_CREATE.permissions.read(&body))?.unwrap_or_default(),
+        hoist: ROLE_CREATE.hoist.read(&body)?,
+        mentionable: ROLE_CREATE.mentionable.read(&body)?,
     };
     ctx.submit(op, move |ctx, role_id| answer(ctx, server_id, role_id))
 }
@@ -46,12 +81,12 @@ pub fn role_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let op = RoleEdit {
         server_id,
         role_id,
-        name: name(ctx, &body, Some(&role.name))?,
-        color: color(&body)?,
-        permissions: grants(&body)?,
-        hoist: body.opt_bool("hoist")?,
-        mentionable: body.opt_bool("mentionable")?,
-        position: body.opt_int("position", 0..=u64::MAX)?,
+        name: ROLE_EDIT.name.read(&body, &ctx.state.config, Some(&role.name))?,
+        color: color(ROLE_EDIT.color.read(&body)?)?,
+        permissions: grants(ROLE_EDIT.permissions.read(&body))?,
+        hoist: ROLE_EDIT.hoist.read(&body)?,
+        mentionable: ROLE_EDIT.mentionable.read(&body)?,
+        position: ROLE_EDIT.position.read(&body)?,
     };
     ctx.submit(op, move |ctx, _| answer(ctx, server_id, role_id))
 }
@@ -68,12 +103,7 @@ fn answer(ctx: &mut Ctx<'_>, server_id: ServerId, role_id: RoleId) -> Result<Ste
     ctx.json(|out| role::RoleResponse::write(out, server_id, role_id, record))
 }
 
-fn name(ctx: &Ctx<'_>, body: &Body<'_>, stored: Option<&str>) -> Result<Option<String>> {
-    texts::name(body, "name", 1..=ctx.state.config.servers_role_name_max_length as usize, stored)
-}
-
-fn color(body: &Body<'_>) -> Result<Option<String>> {
-    let color = body.opt_str("color", 0..=usize::MAX)?;
+fn color(color: Option<&str>) -> Result<Option<String>> {
     let valid = |color: &str| {
         let digits = color.strip_prefix('#').unwrap_or_default();
         digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -85,8 +115,8 @@ fn color(body: &Body<'_>) -> Result<Option<String>> {
 }
 
 /// The permission set: an object name to boolean. Of a name given twice the last counts.
-fn grants(body: &Body<'_>) -> Result<Option<Vec<Grant>>> {
-    let Some(value) = body.value("permissions") else { return Ok(None) };
+fn grants(value: Option<&Value<'_>>) -> Result<Option<Vec<Grant>>> {
+    let Some(value) = value else { return Ok(None) };
     let wrong = || Error::invalid("permissions", "must be an object of names and booleans");
     let members = value.as_object().ok_or_else(wrong)?;
     if members.len() > GRANTS_MAX {

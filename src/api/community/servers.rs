@@ -1,18 +1,53 @@
 //! Servers: list, create, get, edit, delete, own permissions, audit log, leaving.
 
+use std::ops::RangeInclusive;
+
 use crate::api::ctx::{Ctx, Step};
-use crate::api::texts;
+use crate::api::fields::{Chars, Id, Int, Name, Needed, Or, Prose, Unused, fields};
+use crate::config::Config;
 use crate::domain::community::audit;
 use crate::domain::community::member::{MemberLeave, check_leave};
 use crate::domain::community::server::{self, ServerCreate, ServerDelete, ServerEdit, require_owner};
 use crate::domain::identity::tier;
 use crate::domain::permission::{SERVER_MANAGE, SERVER_VIEW_AUDIT_LOG, standing};
-use crate::domain::{Error, Refusal, Result};
+use crate::domain::{Refusal, Result};
 use crate::id::{ChannelId, ServerId};
 use crate::store::tables::SERVERS;
 
 /// Characters of a description.
 const DESCRIPTION_LEN_MAX: usize = 1_000;
+
+fn name_range(config: &Config) -> RangeInclusive<usize> {
+    config.servers_server_name_min_length as usize..=config.servers_server_name_max_length as usize
+}
+
+fields! {
+    /// A new server.
+    pub SERVER_CREATE: ServerCreateRequest {
+        name: Needed<Name> = Needed(Name(Chars::Configured(name_range))),
+        description: Prose = Prose(DESCRIPTION_LEN_MAX),
+        icon_url: Unused = Unused,
+    }
+}
+
+fields! {
+    /// What changes of a server; the rest stays.
+    pub SERVER_EDIT: ServerUpdateRequest {
+        name: Name = Name(Chars::Configured(name_range)),
+        /// A blank one takes it away.
+        description: Prose = Prose(DESCRIPTION_LEN_MAX),
+        icon_url: Unused = Unused,
+        /// Where newcomers arrive.
+        default_channel_id: Id = Id,
+    }
+}
+
+fields! {
+    /// How much of the audit log.
+    pub AUDIT_LOG: AuditLogQuery {
+        limit: Or<Int, u64> = Or(Int(1..=100), 50),
+    }
+}
 
 pub fn server_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
@@ -21,17 +56,11 @@ pub fn server_list(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn server_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
-    let name = texts::name(&body, "name", name_range(ctx), None)?;
-    let name = name.ok_or_else(|| Error::invalid("name", "this field is required"))?;
-    let description = texts::prose(&body, "description", DESCRIPTION_LEN_MAX)?;
-    body.unused_str("icon_url")?;
+    let name = SERVER_CREATE.name.read(&body, &ctx.state.config)?;
+    let description = SERVER_CREATE.description.read(&body)?;
+    SERVER_CREATE.icon_url.check(&body)?;
     let server_count_max = tier::server_count_max(ctx.principal().tier);
     ctx.submit(ServerCreate { name, description, server_count_max }, answer)
-}
-
-fn name_range(ctx: &Ctx<'_>) -> std::ops::RangeInclusive<usize> {
-    let config = &ctx.state.config;
-    config.servers_server_name_min_length as usize..=config.servers_server_name_max_length as usize
 }
 
 fn answer(ctx: &mut Ctx<'_>, server_id: ServerId) -> Result<Step> {
@@ -52,10 +81,10 @@ pub fn server_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     standing(snapshot.read(), server_id, ctx.user_id(), ctx.now_ms())?.require(SERVER_MANAGE)?;
     let stored = snapshot.read().get(SERVERS, server_id).map(|server| server.name.as_str());
     let body = ctx.body()?;
-    let name = texts::name(&body, "name", name_range(ctx), stored)?;
-    let description = texts::prose(&body, "description", DESCRIPTION_LEN_MAX)?;
-    body.unused_str("icon_url")?;
-    let default_channel_id = body.opt_id("default_channel_id")?.map(ChannelId);
+    let name = SERVER_EDIT.name.read(&body, &ctx.state.config, stored)?;
+    let description = SERVER_EDIT.description.read(&body)?;
+    SERVER_EDIT.icon_url.check(&body)?;
+    let default_channel_id = SERVER_EDIT.default_channel_id.read(&body)?.map(ChannelId);
     let op = ServerEdit { server_id, name, description, default_channel_id };
     ctx.submit(op, move |ctx, _| answer(ctx, server_id))
 }
@@ -79,7 +108,7 @@ pub fn server_audit_log(ctx: &mut Ctx<'_>) -> Result<Step> {
     let read = snapshot.read();
     let viewer = standing(read, server_id, ctx.user_id(), ctx.now_ms())?;
     viewer.require(SERVER_VIEW_AUDIT_LOG)?;
-    let (limit, now_ms) = (ctx.query_int("limit", 1..=100, 50)?, ctx.now_ms());
+    let (limit, now_ms) = (AUDIT_LOG.limit.query(ctx)?, ctx.now_ms());
     ctx.json(|out| audit::write_list(out, read, &viewer, now_ms, limit as usize))
 }
 

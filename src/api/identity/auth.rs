@@ -5,11 +5,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::lockout::count_failure;
 use super::rules::{
-    by_login, check_age, check_password, check_username, checked_email, login_key, login_name,
+    self, by_login, check_age, check_password, check_username, checked_email, login_key, login_name,
     require_email_free,
 };
 use crate::api::authenticate::{bearer, hash_secret, require_usable};
 use crate::api::ctx::{Ctx, Step};
+use crate::api::fields::{Chars, Flag, Int, Needed, Or, Text, fields};
 use crate::api::touch;
 use crate::config::Config;
 use crate::domain::identity::account::{self, Register};
@@ -30,6 +31,38 @@ use crate::wire::json::shape::{Kind, Slot, shape};
 const HOUR_MS: u64 = 3_600_000;
 /// Bytes of randomness in a token: 43 characters of base64.
 const SECRET_LEN: usize = 32;
+
+fields! {
+    /// A new account.
+    pub REGISTER: RegisterRequest {
+        username: Needed<Text> = Needed(Text(Chars::Configured(rules::username_range))),
+        email: Needed<Text> = Needed(Text(Chars::Any)),
+        password: Needed<Text> = Needed(Text(Chars::Configured(rules::password_range))),
+        /// A date, YYYY-MM-DD; asked for where an age is asked for by it.
+        dob: Text = Text(Chars::Any),
+        /// In years; asked for where an age is asked for by number.
+        age: Int = Int(0..=u64::MAX),
+        /// Instead of a number.
+        age_verified: Flag = Flag,
+    }
+}
+
+fields! {
+    /// Who somebody is.
+    pub LOGIN: LoginRequest {
+        /// Or the e-mail address.
+        username: Needed<Text> = Needed(Text(Chars::Any)),
+        password: Needed<Text> = Needed(Text(Chars::Any)),
+    }
+}
+
+fields! {
+    /// Which sessions to end. No body is an empty one.
+    pub REVOKE_ALL: RevokeAllSessionsRequest {
+        /// Not the one that asks.
+        except_current: Or<Flag, bool> = Or(Flag, true),
+    }
+}
 
 /// Whose commands these are: nobody is logged in yet.
 pub(super) const SERVER: UserId = UserId(0);
@@ -108,11 +141,11 @@ fn registration(ctx: &mut Ctx<'_>) -> Result<New> {
         return Err(Refusal::RegistrationClosed.into());
     }
     let body = ctx.body()?;
-    let username = body.str("username", 0..=usize::MAX)?;
+    let username = REGISTER.username.read(&body)?;
     check_username(&config, username)?;
-    let typed = body.str("email", 0..=usize::MAX)?;
+    let typed = REGISTER.email.read(&body)?;
     let email = checked_email(typed)?;
-    let password = body.str("password", 0..=usize::MAX)?;
+    let password = REGISTER.password.read(&body)?;
     check_password(&config, "password", password)?;
     let age_verified = check_age(&config, &body, ctx.now().unix_ms)?;
     ctx.account = login_key(username);
@@ -148,8 +181,8 @@ struct Attempt {
 
 fn attempt(ctx: &mut Ctx<'_>) -> Result<Attempt> {
     let body = ctx.body()?;
-    let typed = body.str("username", 0..=usize::MAX)?;
-    let password = body.str("password", 0..=usize::MAX)?.to_string();
+    let typed = LOGIN.username.read(&body)?;
+    let password = LOGIN.password.read(&body)?.to_string();
     let snapshot = ctx.snapshot();
     let read = snapshot.read();
     let name = login_key(&login_name(typed));
@@ -196,7 +229,7 @@ pub fn session_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
 }
 
 pub fn session_revoke_all(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let except_current = ctx.optional_body()?.opt_bool("except_current")?.unwrap_or(true);
+    let except_current = REVOKE_ALL.except_current.read(&ctx.optional_body()?)?;
     let except = except_current.then_some(ctx.principal().token_id);
     ctx.submit(TokenRevokeAll { except }, |ctx, count| {
         ctx.json(|out| RevokeAllSessionsResponse::write(out, count))

@@ -5,37 +5,65 @@ pub mod lockout;
 pub mod rules;
 pub mod users;
 
+use super::routes::Answer::{List, One};
 use super::routes::{json, routes};
+use crate::domain::identity::tier::PublicFeaturesResponse;
+use crate::domain::identity::token::SessionResponse;
+use crate::domain::view::{UserPublicResponse, UserResponse};
 use crate::limits::FORM_LEN_MAX;
 
 routes! {
     /// Create an account and log in.
-    Post secret "/auth/register" => auth::register.await, Public, AuthRegister { body: json(FORM_LEN_MAX) };
+    Post secret "/auth/register" => auth::register.await, Public, AuthRegister {
+        body: json(FORM_LEN_MAX),
+        form: Some(&auth::REGISTER),
+        answer: One(auth::LoginResponse::SHAPE),
+    };
     /// Log in with name or e-mail and password.
-    Post secret "/auth/login" => auth::login.await, Public, AuthLogin { body: json(FORM_LEN_MAX) };
+    Post secret "/auth/login" => auth::login.await, Public, AuthLogin {
+        body: json(FORM_LEN_MAX),
+        form: Some(&auth::LOGIN),
+        answer: One(auth::LoginResponse::SHAPE),
+    };
     /// End the calling session.
     Post "/auth/logout" => auth::logout, User, Default;
     /// Extend the calling session.
-    Post "/auth/refresh" => auth::refresh, User, Default;
+    Post "/auth/refresh" => auth::refresh, User, Default { answer: One(auth::LoginResponse::SHAPE) };
     /// Own live sessions.
-    Get "/auth/sessions" => auth::session_list, User, Default;
+    Get "/auth/sessions" => auth::session_list, User, Default { answer: List(SessionResponse::SHAPE) };
     /// End one session.
     Delete "/auth/sessions/{session_id}" => auth::session_delete, User, Default;
     /// End all other sessions, or all.
-    Post "/auth/sessions/revoke-all" => auth::session_revoke_all, User, Default { body: json(FORM_LEN_MAX) };
+    Post "/auth/sessions/revoke-all" => auth::session_revoke_all, User, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&auth::REVOKE_ALL),
+        answer: One(auth::RevokeAllSessionsResponse::SHAPE),
+    };
     /// Password and age-gate policy.
-    Get "/auth/password-requirements" => auth::password_requirements, Public, Default;
+    Get "/auth/password-requirements" => auth::password_requirements, Public, Default {
+        answer: One(auth::PasswordRequirementsResponse::SHAPE),
+    };
 
     /// Own profile.
-    Get "/users/@me" => users::me_get, User, UsersMeGet;
+    Get "/users/@me" => users::me_get, User, UsersMeGet { answer: One(UserResponse::SHAPE) };
     /// Change user name, e-mail or password.
-    Patch secret "/users/@me" => users::me_edit.await, User, UsersMeEdit { body: json(FORM_LEN_MAX) };
+    Patch secret "/users/@me" => users::me_edit.await, User, UsersMeEdit {
+        body: json(FORM_LEN_MAX),
+        form: Some(&users::ME_EDIT),
+        answer: One(UserResponse::SHAPE),
+    };
     /// Schedule the deletion of the account.
-    Delete secret "/users/@me" => users::me_delete.await, User, Default { body: json(FORM_LEN_MAX) };
+    Delete secret "/users/@me" => users::me_delete.await, User, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&users::ME_DELETE),
+    };
     /// Own tier, badges and limits.
-    Get "/users/@me/features" => users::features_get, User, Default;
+    Get "/users/@me/features" => users::features_get, User, Default { answer: One(PublicFeaturesResponse::SHAPE) };
     /// One user by exact name.
-    Get "/users/search" => users::user_search, User, Default;
+    Get "/users/search" => users::user_search, User, Default {
+        query: Some(&users::USER_SEARCH),
+        answer: One(UserPublicResponse::SHAPE),
+    };
     /// Public profile.
-    Get "/users/{user_id}" => users::user_get, User, Default;
+    Get "/users/{user_id}" => users::user_get, User, Default { answer: One(UserPublicResponse::SHAPE) };
 }

@@ -1,9 +1,11 @@
 //! What a name, an address, a password and an age must look like, as the configuration says.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use sha2::{Digest, Sha256};
 
+use super::auth::REGISTER;
 use crate::api::body::Body;
 use crate::config::Config;
 use crate::domain::identity::account;
@@ -16,6 +18,15 @@ use crate::text;
 /// Names that would look official, in lower case.
 const RESERVED_NAMES: &[&str] =
     &["admin", "administrator", "system", "bot", "api", "root", "null", "undefined"];
+
+pub fn username_range(config: &Config) -> RangeInclusive<usize> {
+    config.authentication_accounts_username_min_length as usize
+        ..=config.authentication_accounts_username_max_length as usize
+}
+
+pub fn password_range(config: &Config) -> RangeInclusive<usize> {
+    config.authentication_password_min_length as usize..=config.authentication_password_max_length as usize
+}
 
 /// # Errors
 /// 400 for a length, a character or a name that is not allowed.
@@ -135,7 +146,7 @@ pub fn check_age(config: &Config, body: &Body<'_>, now_ms: u64) -> Result<bool> 
     let too_young =
         |field: &str| Error::invalid(field, format_args!("you must be at least {minimum} years old"));
     if config.authentication_accounts_age_verification_type == "dob" {
-        let dob = body.str("dob", 0..=usize::MAX)?;
+        let dob = REGISTER.dob.read(body)?.ok_or_else(|| Error::invalid("dob", "this field is required"))?;
         let born = parse_date(dob).ok_or_else(|| Error::invalid("dob", "must be a date, YYYY-MM-DD"))?;
         let today = civil_date(now_ms);
         if born > today {
@@ -143,7 +154,7 @@ pub fn check_age(config: &Config, body: &Body<'_>, now_ms: u64) -> Result<bool> 
         }
         return if age_on(born, today) >= minimum { Ok(true) } else { Err(too_young("dob")) };
     }
-    match (body.opt_int("age", 0..=u64::MAX)?, body.opt_bool("age_verified")?) {
+    match (REGISTER.age.read(body)?, REGISTER.age_verified.read(body)?) {
         (Some(age), _) if age >= minimum => Ok(true),
         (None, Some(true)) => Ok(true),
         (None, None) => Err(Error::invalid("age", "this field is required")),

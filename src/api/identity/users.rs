@@ -1,8 +1,9 @@
 //! Profiles: one's own, those of others, tier and badges.
 
 use super::lockout::{MINUTE_MS, verify_own};
-use super::rules::{check_password, check_username, checked_email, require_email_free};
+use super::rules::{self, check_password, check_username, checked_email, require_email_free};
 use crate::api::ctx::{Ctx, Step};
+use crate::api::fields::{Chars, Needed, Text, Unused, fields};
 use crate::domain::identity::account::{self, AccountDelete, PasswordChange, ProfileEdit};
 use crate::domain::identity::credential::Secret;
 use crate::domain::identity::tier;
@@ -16,6 +17,33 @@ fn answer_me(ctx: &mut Ctx<'_>) -> Result<Step> {
     let user = snapshot.read().get(USERS, user_id).ok_or(Refusal::TokenInvalid)?;
     let offset = ctx.now().offset();
     ctx.json(|out| view::UserResponse::write(out, user_id, user, offset))
+}
+
+fields! {
+    /// What changes of one's account; the rest stays.
+    pub ME_EDIT: UserUpdateRequest {
+        username: Text = Text(Chars::Configured(rules::username_range)),
+        email: Text = Text(Chars::Any),
+        password: Text = Text(Chars::Configured(rules::password_range)),
+        /// Asked for with a new password, and with a new address unless the login is fresh.
+        current_password: Text = Text(Chars::Any),
+        avatar_url: Unused = Unused,
+    }
+}
+
+fields! {
+    /// That it is oneself who deletes one's account.
+    pub ME_DELETE: UserDeletionRequest {
+        password: Needed<Text> = Needed(Text(Chars::Any)),
+        code: Unused = Unused,
+    }
+}
+
+fields! {
+    /// Whom to look for.
+    pub USER_SEARCH: UserSearchQuery {
+        username: Needed<Text> = Needed(Text(Chars::Any)),
+    }
 }
 
 pub fn me_get(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -63,17 +91,17 @@ struct Asked {
 fn asked(ctx: &mut Ctx<'_>) -> Result<Asked> {
     let config = ctx.state.config.clone();
     let body = ctx.body()?;
-    let username = body.opt_str("username", 0..=usize::MAX)?;
+    let username = ME_EDIT.username.read(&body)?;
     username.map_or(Ok(()), |username| check_username(&config, username))?;
     // The stored address may be sent back, also one from before the rules of today.
     let snapshot = ctx.snapshot();
     let stored = snapshot.read().get(USERS, ctx.user_id()).map(|user| user.email.as_str());
-    let typed = body.opt_str("email", 0..=usize::MAX)?.filter(|&email| Some(email) != stored);
+    let typed = ME_EDIT.email.read(&body)?.filter(|&email| Some(email) != stored);
     let email = typed.map(checked_email).transpose()?;
-    let password = body.opt_str("password", 0..=usize::MAX)?;
+    let password = ME_EDIT.password.read(&body)?;
     password.map_or(Ok(()), |password| check_password(&config, "password", password))?;
-    let current = body.opt_str("current_password", 0..=usize::MAX)?;
-    body.unused_str("avatar_url")?;
+    let current = ME_EDIT.current_password.read(&body)?;
+    ME_EDIT.avatar_url.check(&body)?;
 
     let subject = match (password, &email) {
         (Some(_), _) => Some("password"),
@@ -107,8 +135,8 @@ pub async fn me_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
     let grace_ms = config.authentication_account_deletion_grace_period_days * DAY_MS;
     let password = {
         let body = ctx.body()?;
-        body.unused_str("code")?;
-        body.str("password", 0..=usize::MAX)?.to_string()
+        ME_DELETE.code.check(&body)?;
+        ME_DELETE.password.read(&body)?.to_string()
     };
     let wrong = Error::invalid("password", "the password is wrong");
     let phc = verify_own(ctx, password, wrong).await?;
@@ -123,8 +151,8 @@ pub fn user_get(ctx: &mut Ctx<'_>) -> Result<Step> {
 }
 
 pub fn user_search(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let name = ctx.query("username")?.filter(|name| !name.trim().is_empty());
-    let name = name.ok_or_else(|| Error::invalid("username", "this field is required"))?;
+    let name = ctx.query(USER_SEARCH.username.name)?.filter(|name| !name.trim().is_empty());
+    let name = name.ok_or_else(|| Error::invalid(USER_SEARCH.username.name, "this field is required"))?;
     let snapshot = ctx.snapshot();
     let user_id = account::by_name(snapshot.read(), name.trim()).ok_or(Refusal::UserNotFound)?;
     account::write_profile(&mut ctx.response.body, snapshot.read(), user_id)?;

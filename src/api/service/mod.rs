@@ -2,34 +2,43 @@
 
 pub mod system;
 
+use super::routes::Answer::{Html, Json, One};
 use super::routes::{json, routes};
+use crate::api::pages::{
+    ApiRootResponse, ApiStatusResponse, HealthResponse, ServerCapabilitiesResponse, ServerVersionResponse,
+};
+use crate::domain::version::VersionNegotiateResponse;
 use crate::limits::FORM_LEN_MAX;
 
 routes! {
     /// Service banner.
-    Get root "/" => system::root, Public, Exempt;
+    Get root "/" => system::root, Public, Exempt { answer: One(ApiRootResponse::SHAPE) };
     /// Whether the server runs: `healthy`, or `degraded` while it refuses changes.
-    Get root "/health" => system::health, Public, Exempt;
+    Get root "/health" => system::health, Public, Exempt { answer: One(HealthResponse::SHAPE) };
     /// Liveness alone.
-    Get root "/health/live" => system::health_live, Public, Exempt;
+    Get root "/health/live" => system::health_live, Public, Exempt { answer: One(system::LiveResponse::SHAPE) };
     /// Readiness: 503 with the reason while changes are refused.
-    Get root "/health/ready" => system::health_ready, Public, Exempt;
+    Get root "/health/ready" => system::health_ready, Public, Exempt { answer: One(system::ReadyResponse::SHAPE) };
     /// This description of the API.
-    Get root "/openapi.json" => system::openapi, Public, Exempt;
+    Get root "/openapi.json" => system::openapi, Public, Exempt { answer: Json };
     /// API banner.
-    Get "/" => system::api_root, Public, Default;
+    Get "/" => system::api_root, Public, Default { answer: One(ApiStatusResponse::SHAPE) };
     /// Whether the server runs.
-    Get "/health" => system::health, Public, Exempt;
+    Get "/health" => system::health, Public, Exempt { answer: One(HealthResponse::SHAPE) };
     /// Server version and oldest accepted client.
-    Get "/version" => system::version, Public, Default;
+    Get "/version" => system::version, Public, Default { answer: One(ServerVersionResponse::SHAPE) };
     /// Whether a client version is acceptable.
-    Post "/version/negotiate" => system::version_negotiate, Public, Default { body: json(FORM_LEN_MAX) };
+    Post "/version/negotiate" => system::version_negotiate, Public, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&system::VERSION_NEGOTIATE),
+        answer: One(VersionNegotiateResponse::SHAPE),
+    };
     /// Run state and uptime.
-    Get "/status" => system::status, Public, Exempt;
+    Get "/status" => system::status, Public, Exempt { answer: One(system::ServerStatusResponse::SHAPE) };
     /// Public constants for clients.
-    Get "/capabilities" => system::capabilities, Public, Default;
+    Get "/capabilities" => system::capabilities, Public, Default { answer: One(ServerCapabilitiesResponse::SHAPE) };
     /// For people who were logged out for security.
-    Get "/help/security-logout" => system::help_security_logout, Public, Default;
+    Get "/help/security-logout" => system::help_security_logout, Public, Default { answer: Html };
     /// For people whose address is blocked.
-    Get "/help/access-blocked" => system::help_access_blocked, Public, Default;
+    Get "/help/access-blocked" => system::help_access_blocked, Public, Default { answer: Html };
 }

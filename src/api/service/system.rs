@@ -3,6 +3,7 @@
 //! What never changes while the process runs is spelled once, in [`Pages`].
 
 use crate::api::ctx::{Ctx, Step};
+use crate::api::fields::{Chars, List, Needed, Text, fields};
 use crate::api::pages::Pages;
 use crate::api::state::State;
 use crate::domain::version::{VersionInfo, VersionNegotiateResponse, negotiate};
@@ -12,6 +13,14 @@ use crate::wire::json::shape::{Slot, shape};
 const HTML: &str = "text/html; charset=utf-8";
 /// More than any version is long; longer ones are refused before they are repeated in an answer.
 const VERSION_LEN_MAX: usize = 64;
+
+fields! {
+    /// The version of a client.
+    pub VERSION_NEGOTIATE: VersionNegotiateRequest {
+        client_version: Needed<Text> = Needed(Text(Chars::UpTo(VERSION_LEN_MAX))),
+        supported_versions: List = List(usize::MAX, "string"),
+    }
+}
 
 fn fixed(ctx: &mut Ctx<'_>, page: fn(&Pages) -> &[u8]) -> Result<Step> {
     ctx.response.body.extend_from_slice(page(&ctx.state.pages));
@@ -78,14 +87,13 @@ pub fn version(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn version_negotiate(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
-    if let Some(versions) = body.value("supported_versions") {
-        let items = versions.as_array();
-        if !items.is_some_and(|items| items.iter().all(|item| item.as_str().is_some())) {
-            return Err(Error::invalid("supported_versions", "must be a list of strings"));
-        }
+    let versions = &VERSION_NEGOTIATE.supported_versions;
+    let is_list = body.value(versions.name).is_none_or(|value| value.as_array().is_some());
+    if !is_list || !versions.read(&body)?.iter().all(|item| item.as_str().is_some()) {
+        return Err(Error::invalid(versions.name, "must be a list of strings"));
     }
     let state = ctx.state;
-    let outcome = negotiate(&state.versions, body.str("client_version", 0..=VERSION_LEN_MAX)?)?;
+    let outcome = negotiate(&state.versions, VERSION_NEGOTIATE.client_version.read(&body)?)?;
     if !outcome.compatible() {
         return Err(outcome.refusal());
     }

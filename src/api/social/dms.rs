@@ -1,6 +1,7 @@
 //! Direct messages and the notes channel: opening and listing them.
 
 use crate::api::ctx::{Ctx, Step};
+use crate::api::fields::{Id, Needed, fields};
 use crate::domain::Result;
 use crate::domain::social::dm::{self, DmOpen, NotesOpen};
 use crate::id::{ChannelId, UserId};
@@ -8,6 +9,13 @@ use crate::id::{ChannelId, UserId};
 fn answer_notes(ctx: &mut Ctx<'_>, channel_id: ChannelId) -> Result<Step> {
     let snapshot = ctx.snapshot();
     ctx.json(|out| dm::write_notes(out, snapshot.read(), channel_id))
+}
+
+fields! {
+    /// With whom.
+    pub DM_OPEN: DMChannelCreateRequest {
+        recipient_id: Needed<Id> = Needed(Id),
+    }
 }
 
 pub fn notes_get(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -29,7 +37,7 @@ fn answer_dm(ctx: &mut Ctx<'_>, channel_id: ChannelId, recipient: UserId) -> Res
 }
 
 pub fn dm_open(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let recipient_id = UserId(ctx.body()?.id("recipient_id")?);
+    let recipient_id = UserId(DM_OPEN.recipient_id.read(&ctx.body()?)?);
     let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
     dm::check_open(snapshot.read(), user_id, recipient_id)?;
     if let Some(channel_id) = dm::channel_of(snapshot.read(), user_id, recipient_id) {

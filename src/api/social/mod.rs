@@ -5,45 +5,78 @@ pub mod presence;
 pub mod relationships;
 pub mod settings;
 
+use super::routes::Answer::{List, One};
 use super::routes::{json, routes};
+use crate::domain::social::dm::{DMChannelResponse, NotesChannelResponse};
+use crate::domain::social::presence::PresenceResponse;
+use crate::domain::social::relationship::{DetailedRelationshipInfo, RelationshipResponse};
+use crate::domain::social::setting::{MessagingSettingsResponse, SettingResponse, SettingsResponse};
 use crate::limits::{FORM_LEN_MAX, JSON_LEN_MAX};
 
 routes! {
     /// Get or create the private notes channel.
-    Get "/users/@me/notes" => dms::notes_get, User, Default;
+    Get "/users/@me/notes" => dms::notes_get, User, Default { answer: One(NotesChannelResponse::SHAPE) };
     /// Direct messages, latest message first.
-    Get "/users/@me/channels" => dms::dm_list, User, Default;
+    Get "/users/@me/channels" => dms::dm_list, User, Default { answer: List(DMChannelResponse::SHAPE) };
     /// Open or find a direct message.
-    Post "/users/@me/channels" => dms::dm_open, User, Default { body: json(FORM_LEN_MAX) };
+    Post "/users/@me/channels" => dms::dm_open, User, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&dms::DM_OPEN),
+        answer: One(DMChannelResponse::SHAPE),
+    };
 
     /// Own messaging preferences.
-    Get "/users/@me/messaging-settings" => settings::messaging_get, User, Default;
+    Get "/users/@me/messaging-settings" => settings::messaging_get, User, Default {
+        answer: One(MessagingSettingsResponse::SHAPE),
+    };
     /// Change messaging preferences.
-    Patch "/users/@me/messaging-settings" => settings::messaging_edit, User, Default { body: json(FORM_LEN_MAX) };
+    Patch "/users/@me/messaging-settings" => settings::messaging_edit, User, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&settings::MESSAGING),
+        answer: One(MessagingSettingsResponse::SHAPE),
+    };
     /// All client settings.
-    Get "/users/@me/settings" => settings::setting_list, User, Default;
+    Get "/users/@me/settings" => settings::setting_list, User, Default { answer: One(SettingsResponse::SHAPE) };
     /// Set many client settings, all or none.
     Put "/users/@me/settings/bulk" => settings::setting_put_bulk, User, Default { body: json(JSON_LEN_MAX) };
     /// One client setting.
-    Get "/users/@me/settings/{key}" => settings::setting_get, User, Default;
+    Get "/users/@me/settings/{key}" => settings::setting_get, User, Default { answer: One(SettingResponse::SHAPE) };
     /// Set one client setting.
-    Put "/users/@me/settings/{key}" => settings::setting_put, User, Default { body: json(JSON_LEN_MAX) };
+    Put "/users/@me/settings/{key}" => settings::setting_put, User, Default {
+        body: json(JSON_LEN_MAX),
+        form: Some(&settings::SETTING),
+        answer: One(SettingResponse::SHAPE),
+    };
     /// Delete one client setting.
     Delete "/users/@me/settings/{key}" => settings::setting_delete, User, Default;
 
     /// Friends, requests and blocks.
-    Get "/relationships/@me" => relationships::relationship_list, User, RelationshipsList;
+    Get "/relationships/@me" => relationships::relationship_list, User, RelationshipsList {
+        answer: List(DetailedRelationshipInfo::SHAPE),
+    };
     /// Send a friend request.
-    Post "/relationships" => relationships::friend_request, User, RelationshipsCreate { body: json(FORM_LEN_MAX) };
+    Post "/relationships" => relationships::friend_request, User, RelationshipsCreate {
+        body: json(FORM_LEN_MAX),
+        form: Some(&relationships::FRIEND_REQUEST),
+        answer: One(RelationshipResponse::SHAPE),
+    };
     /// Block a user.
-    Post "/relationships/block" => relationships::block, User, RelationshipsBlock { body: json(FORM_LEN_MAX) };
+    Post "/relationships/block" => relationships::block, User, RelationshipsBlock {
+        body: json(FORM_LEN_MAX),
+        form: Some(&relationships::BLOCK),
+        answer: One(RelationshipResponse::SHAPE),
+    };
     /// Accept a friend request.
     Put "/relationships/{user_id}/accept" => relationships::friend_accept, User, Default;
     /// Unfriend, decline, cancel or unblock.
     Delete "/relationships/{user_id}" => relationships::relationship_delete, User, Default;
 
     /// Set own presence.
-    Put "/users/@me/presence" => presence::presence_set, User, Default { body: json(FORM_LEN_MAX) };
+    Put "/users/@me/presence" => presence::presence_set, User, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&presence::PRESENCE),
+        answer: One(PresenceResponse::SHAPE),
+    };
     /// Presence of a user.
-    Get "/users/{user_id}/presence" => presence::presence_get, User, Default;
+    Get "/users/{user_id}/presence" => presence::presence_get, User, Default { answer: One(PresenceResponse::SHAPE) };
 }

@@ -1,7 +1,7 @@
 //! Presence over REST.
 
 use crate::api::ctx::{Ctx, Step};
-use crate::api::texts;
+use crate::api::fields::{Line, Needed, Word, fields};
 use crate::domain::social::presence::{self, Moment, PresenceSet};
 use crate::domain::{Error, Result};
 use crate::id::UserId;
@@ -19,15 +19,26 @@ fn answer_presence(ctx: &mut Ctx<'_>, target: UserId) -> Result<Step> {
     ctx.json(|out| presence::write_presence(out, snapshot.read(), viewer, target, live, moment))
 }
 
+fields! {
+    /// How somebody wants to be seen.
+    pub PRESENCE: PresenceUpdate {
+        status: Needed<Word> = Needed(Word(status::WORDS)),
+        /// A blank one takes it away.
+        custom_status: Line = Line(CUSTOM_STATUS_LEN_MAX),
+        /// A blank one takes it away.
+        custom_emoji: Line = Line(CUSTOM_EMOJI_LEN_MAX),
+    }
+}
+
 pub fn presence_set(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
-    let code = status::code(body.str("status", 0..=usize::MAX)?);
+    let code = status::code(PRESENCE.status.read(&body)?);
     let code =
         code.ok_or_else(|| Error::invalid("status", "must be online, idle, dnd, invisible or offline"))?;
     let op = PresenceSet {
         status: Some(code),
-        custom_status: texts::line(&body, "custom_status", CUSTOM_STATUS_LEN_MAX)?,
-        custom_emoji: texts::line(&body, "custom_emoji", CUSTOM_EMOJI_LEN_MAX)?,
+        custom_status: PRESENCE.custom_status.read(&body)?,
+        custom_emoji: PRESENCE.custom_emoji.read(&body)?,
         by_rest: true,
     };
     ctx.submit(op, |ctx, _| {

@@ -2,7 +2,7 @@
 
 use super::presence::moment;
 use crate::api::ctx::{Ctx, Step};
-use crate::api::texts;
+use crate::api::fields::{Id, Needed, Prose, fields};
 use crate::domain::social::presence;
 use crate::domain::social::relationship::{self, Block, FriendAccept, FriendRequest, RelationshipRemove};
 use crate::domain::{Operation, Result};
@@ -10,6 +10,22 @@ use crate::id::UserId;
 use crate::limits::{FRIEND_MESSAGE_LEN_MAX, RELATIONSHIP_COUNT_MAX};
 use crate::store::tables::RELATIONSHIPS;
 use crate::wire::json::Array;
+
+fields! {
+    /// With whom to become friends.
+    pub FRIEND_REQUEST: FriendRequestCreate {
+        user_id: Needed<Id> = Needed(Id),
+        /// Shown to him with the request.
+        message: Prose = Prose(FRIEND_MESSAGE_LEN_MAX),
+    }
+}
+
+fields! {
+    /// Whom to block.
+    pub BLOCK: BlockCreate {
+        user_id: Needed<Id> = Needed(Id),
+    }
+}
 
 pub fn relationship_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (snapshot, user_id, state, moment) = (ctx.snapshot(), ctx.user_id(), ctx.state, moment(ctx));
@@ -34,14 +50,14 @@ fn submit_relationship(ctx: &Ctx<'_>, op: impl Operation, other: UserId) -> Resu
 
 pub fn friend_request(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
-    let other = UserId(body.id("user_id")?);
-    let message = texts::prose(&body, "message", FRIEND_MESSAGE_LEN_MAX)?.filter(|text| !text.is_empty());
+    let other = UserId(FRIEND_REQUEST.user_id.read(&body)?);
+    let message = FRIEND_REQUEST.message.read(&body)?.filter(|text| !text.is_empty());
     relationship::check_request(ctx.snapshot().read(), ctx.user_id(), other)?;
     submit_relationship(ctx, FriendRequest { user_id: other, message }, other)
 }
 
 pub fn block(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let other = UserId(ctx.body()?.id("user_id")?);
+    let other = UserId(BLOCK.user_id.read(&ctx.body()?)?);
     relationship::check_block(ctx.snapshot().read(), ctx.user_id(), other)?;
     submit_relationship(ctx, Block { user_id: other }, other)
 }

@@ -2,6 +2,7 @@
 
 use crate::api::body::{Body, check_len};
 use crate::api::ctx::{Ctx, Step};
+use crate::api::fields::{Chars, ConfiguredInt, Flag, Int, Needed, Text, Word, fields};
 use crate::domain::social::setting::{self, MessagingEdit, SettingDelete, SettingsPut};
 use crate::domain::{Error, Refusal, Result};
 use crate::limits::{
@@ -10,6 +11,27 @@ use crate::limits::{
 use crate::store::records::dm_policy;
 use crate::store::tables::SETTINGS;
 use crate::wire::json::Value;
+
+fields! {
+    /// The value of a setting.
+    pub SETTING: SettingValue {
+        value: Needed<Text> = Needed(Text(Chars::UpTo(SETTING_VALUE_LEN_MAX))),
+    }
+}
+
+fields! {
+    /// What changes of the messaging settings; the rest stays.
+    pub MESSAGING: MessagingSettingsUpdateRequest {
+        read_receipts_enabled: Flag = Flag,
+        typing_indicators_enabled: Flag = Flag,
+        compact_messages_enabled: Flag = Flag,
+        allow_dms_from: Word = Word(dm_policy::WORDS),
+        auto_create_dms: Flag = Flag,
+        max_message_length: ConfiguredInt = ConfiguredInt(|config| 1..=config.messaging_max_message_length),
+        max_attachment_size: Int = Int(1..=ATTACHMENT_LEN_MAX),
+        max_attachments_per_message: Int = Int(1..=ATTACHMENT_COUNT_MAX),
+    }
+}
 
 /// Keys that start like this belong to the server.
 const RESERVED_PREFIX: &str = "__internal";
@@ -53,7 +75,7 @@ pub fn setting_get(ctx: &mut Ctx<'_>) -> Result<Step> {
 pub fn setting_put(ctx: &mut Ctx<'_>) -> Result<Step> {
     let key = ctx.param("key").into_owned();
     check_key(&key)?;
-    let value = ctx.body()?.str("value", 0..=SETTING_VALUE_LEN_MAX)?.to_string();
+    let value = SETTING.value.read(&ctx.body()?)?.to_string();
     ctx.submit(SettingsPut { entries: vec![(key.clone(), value)] }, move |ctx, _| answer_setting(ctx, &key))
 }
 
@@ -94,7 +116,7 @@ pub fn messaging_get(ctx: &mut Ctx<'_>) -> Result<Step> {
 }
 
 fn policy(body: &Body<'_>) -> Result<Option<u8>> {
-    let Some(text) = body.opt_str("allow_dms_from", 0..=usize::MAX)? else { return Ok(None) };
+    let Some(text) = MESSAGING.allow_dms_from.read(body)? else { return Ok(None) };
     let code = dm_policy::code(text);
     code.map(Some).ok_or_else(|| Error::invalid("allow_dms_from", "must be everyone, friends or none"))
 }
@@ -102,15 +124,14 @@ fn policy(body: &Body<'_>) -> Result<Option<u8>> {
 pub fn messaging_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
     let edit = MessagingEdit {
-        read_receipts_enabled: body.opt_bool("read_receipts_enabled")?,
-        typing_indicators_enabled: body.opt_bool("typing_indicators_enabled")?,
-        compact_messages_enabled: body.opt_bool("compact_messages_enabled")?,
+        read_receipts_enabled: MESSAGING.read_receipts_enabled.read(&body)?,
+        typing_indicators_enabled: MESSAGING.typing_indicators_enabled.read(&body)?,
+        compact_messages_enabled: MESSAGING.compact_messages_enabled.read(&body)?,
         allow_dms_from: policy(&body)?,
-        auto_create_dms: body.opt_bool("auto_create_dms")?,
-        max_message_length: body
-            .opt_int("max_message_length", 1..=ctx.state.config.messaging_max_message_length)?,
-        max_attachment_size: body.opt_int("max_attachment_size", 1..=ATTACHMENT_LEN_MAX)?,
-        max_attachments_per_message: body.opt_int("max_attachments_per_message", 1..=ATTACHMENT_COUNT_MAX)?,
+        auto_create_dms: MESSAGING.auto_create_dms.read(&body)?,
+        max_message_length: MESSAGING.max_message_length.read(&body, &ctx.state.config)?,
+        max_attachment_size: MESSAGING.max_attachment_size.read(&body)?,
+        max_attachments_per_message: MESSAGING.max_attachments_per_message.read(&body)?,
     };
     ctx.submit(edit, |ctx, _| answer_messaging(ctx))
 }

@@ -14,7 +14,7 @@ use super::ctx::{Awaited, Ctx, Desk, Request, Response, Step};
 use super::dispatch::{Dispatched, dispatch, finish, whole, write};
 use super::rate_limit::new_limiter;
 use super::router::Router;
-use super::routes::{BodyRule, routes};
+use super::routes::{Answer, BodyRule, routes};
 use super::state::State;
 use crate::config::Config;
 use crate::domain::social::presence::Liveness;
@@ -29,7 +29,7 @@ use crate::wire::http::{ResponseOptions, header_slots, http_date, parse_head};
 
 routes! {
     /// Tells how long a body was that it took in pieces.
-    Post "/testing/upload" => upload::upload, User, Exempt { body: BodyRule::Stream(100 * MIB) };
+    Post "/testing/upload" => upload::upload, User, Exempt { body: BodyRule::Stream(100 * MIB), answer: Answer::Json };
     /// Refuses a body after its first piece.
     Post "/testing/refusal" => upload::refusal, User, Exempt { body: BodyRule::Stream(100 * MIB) };
 }
@@ -126,7 +126,17 @@ impl Harness {
         }
         text += "\r\n";
         let response = self.respond(&text, body);
+        if response.status == 200 && method != "HEAD" {
+            self.check_shape(method, &target, &response.body);
+        }
         (response.status, String::from_utf8(response.body).unwrap())
+    }
+
+    /// Every answer is what its row says.
+    fn check_shape(&self, method: &str, target: &str, body: &[u8]) {
+        let route = self.router.row(method, target).expect("what was answered has a row");
+        let checked = route.answer.check(body);
+        assert_eq!(checked, Ok(()), "{method} {target}: {}", String::from_utf8_lossy(body));
     }
 
     /// Sends a request with the head as given; returns the answer as it goes over the wire.

@@ -266,7 +266,7 @@ pub const MESSAGE: &Shape = &Shape {
         Field::new("attachments", "", Slot::list(&Kind::Any)),
         Field::new("embeds", "", Slot::list(EMBED)),
         Field::new("pinned", "", Slot::bool),
-        Field::new("status", "", Slot::word(&["sent"])),
+        Field::new("status", "", Slot::word(&["sent", "read"])),
         Field::new("delivery_count", "", Slot::u64),
         Field::new("read_count", "", Slot::u64),
         Field::new("read", "Whether the caller has read it.", Slot::bool),
