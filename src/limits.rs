@@ -134,6 +134,11 @@ pub const MESSAGE_LEN_MAX: usize = CONTENT_CHARS_MAX * 6 + 2 * EMBEDS_LEN_MAX + 
 /// GUILD_CREATE, of 500 channels and 250 roles, and that has one receiver.
 pub const EVENT_LEN_MAX: usize = 512 * KIB;
 
+/// A session with its connection on its way to another process: what is unsent, and what a RESUME may ask for.
+pub const HANDOVER_LEN_MAX: usize = 16 * MIB;
+/// Slots that may be free between two sessions that are taken over: what their places cost stays below 100 MiB.
+pub const HANDOVER_SLOT_GAP_MAX: usize = 1 << 20;
+
 // Each name and each value of a character, and what lists and objects there are around them.
 const _: () = assert!(2 * EMBED_CHARS_MAX + 10 * 250 <= JSON_COUNT_MAX);
 const _: () = assert!(3 * SETTING_VALUE_LEN_MAX / 2 + 2 * SETTING_COUNT_MAX < JSON_COUNT_MAX);

@@ -45,6 +45,13 @@ impl Audiences {
         self.leaving.clear();
     }
 
+    /// A session of a user is in all his servers.
+    pub fn enter_all(&mut self, read: Read<'_>, user_id: UserId, slot: Slot, intents: u16) {
+        for ((_, server_id), _) in read.scan(USER_SERVERS, user_id) {
+            self.interest.add(read, server_id, user_id, slot, intents);
+        }
+    }
+
     /// A session ends: it is in no server any more. Returns in how many it was.
     pub fn leave_all(&mut self, read: Read<'_>, user_id: UserId, slot: Slot) -> usize {
         let mut server_count = 0;

@@ -435,7 +435,7 @@ fn usable<'a>(cx: &Cx<'a>, token: &str) -> Option<Verified<'a>> {
 }
 
 /// Whether a login session and its account still hold.
-fn still_valid(cx: &Cx<'_>, token_id: TokenId, user_id: UserId) -> bool {
+pub(super) fn still_valid(cx: &Cx<'_>, token_id: TokenId, user_id: UserId) -> bool {
     let token = cx.read.get(TOKENS, token_id);
     let user = cx.read.get(USERS, user_id);
     token.is_some_and(|token| token.expires_at.to_native() > cx.steady_ms)

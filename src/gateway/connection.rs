@@ -86,7 +86,7 @@ impl State {
 // In this order: what a delivery touches comes first.
 #[repr(C)]
 pub struct Connection {
-    busy: Option<Box<Busy>>,
+    pub busy: Option<Box<Busy>>,
     pub fd: RawFd,
     pub session: Slot,
     /// Tells this connection from an earlier one in the same slot.
@@ -110,7 +110,7 @@ pub struct Connection {
     /// A protocol ping is unanswered.
     pub pinged: bool,
     /// The client's, v4 as mapped.
-    ip: Ipv6Addr,
+    pub ipv6: Ipv6Addr,
 }
 
 /// What a connection has in flight.
@@ -119,11 +119,11 @@ pub struct Busy {
     /// Framed bytes that go before any further dispatch.
     pub out: Vec<u8>,
     /// A message that has arrived in part.
-    decoder: Decoder,
+    pub decoder: Decoder,
     /// What has arrived and waits for a turn that has time for it.
     pub unread: Option<Unread>,
     /// Bytes that have come since our close frame.
-    late_len: usize,
+    pub late_len: usize,
     /// The compressed stream, if it is one.
     pub deflate: DeflateStream,
     /// When `blocked` began.
@@ -169,7 +169,7 @@ impl Connection {
             ping_ms: now,
             allowed_ms: now,
             is_counted: facts.is_counted,
-            ip,
+            ipv6: ip,
             state: State::Connected,
             dirty: false,
             blocked: false,
@@ -179,7 +179,7 @@ impl Connection {
     }
 
     pub fn ip(&self) -> IpAddr {
-        self.ip.to_canonical()
+        self.ipv6.to_canonical()
     }
 
     /// What it has in flight, to be added to.

@@ -222,6 +222,17 @@ impl Home {
         effects
     }
 
+    /// A session is live that began in a hub that is no more: what others are to see of its user they were told there.
+    pub fn taken_over(&mut self, read: Read<'_>, now_ms: u64, user_id: UserId, session: Ref) {
+        let liveness = Liveness { online: true, gone_at_ms: 0 };
+        self.live.insert(user_id.0, encode(liveness, true));
+        let hash = hash(&shown(read, now_ms, user_id, liveness, self.rest_timeout_ms));
+        let present = self.get_or_insert(user_id);
+        present.live.push(session);
+        present.session_count = present.session_count.saturating_add(1);
+        present.shown = hash;
+    }
+
     /// A session lost its connection. It may be resumed, so nothing is said before the grace is over.
     pub fn down(&mut self, now_ms: u64, user_id: UserId, session: Ref) {
         let Some(present) = self.get_mut(user_id) else { return };

@@ -63,6 +63,8 @@ pub enum Mail {
     Event(Arc<Event>),
     /// A session is live; `new` by IDENTIFY, else by RESUME.
     Up { user_id: UserId, session: Ref, new: bool },
+    /// A session is live that began in a hub that is no more.
+    TakenOver { user_id: UserId, session: Ref },
     /// A session has lost its connection.
     Down { user_id: UserId, session: Ref },
     /// A session can no longer be resumed.
@@ -225,7 +227,7 @@ impl Hub {
         id
     }
 
-    fn insert(&mut self, cx: &Cx<'_>, connection: Connection) -> ConnectionId {
+    pub(super) fn insert(&mut self, cx: &Cx<'_>, connection: Connection) -> ConnectionId {
         let meant = self.connections.insert(connection);
         self.counters.work.opened += 1;
         let settings = &self.settings;
@@ -381,6 +383,9 @@ impl Hub {
             Mail::Up { user_id, session, new } => {
                 let effects = self.home.up(cx.read, cx.steady_ms, user_id, session, new);
                 self.carry_out(cx, effects);
+            }
+            Mail::TakenOver { user_id, session } => {
+                self.home.taken_over(cx.read, cx.steady_ms, user_id, session);
             }
             Mail::Down { user_id, session } => self.home.down(cx.steady_ms, user_id, session),
             Mail::Ended { user_id, session } => {

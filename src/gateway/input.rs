@@ -217,7 +217,7 @@ impl Hub {
         busy.is_some_and(|busy| busy.unread.is_some())
     }
 
-    fn put_off(&mut self, id: ConnectionId, unread: Unread) {
+    pub(super) fn put_off(&mut self, id: ConnectionId, unread: Unread) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.busy().unread = Some(unread);
         self.intake.wait(ConnectionRef { id, generation: connection.generation });

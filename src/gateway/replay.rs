@@ -100,6 +100,11 @@ impl Replay {
         handle
     }
 
+    /// Whether an event that is kept is one of that session's own.
+    pub fn is_private(&self, slot: Slot, handle: Handle) -> bool {
+        self.private.get(&slot).is_some_and(|own| own.handles.contains(&handle))
+    }
+
     /// The session with the most of its own; of several the one with the oldest.
     fn with_most(&self) -> Option<Slot> {
         let age = |own: &Private| Reverse(own.handles[0].wrapping_sub(self.base));

@@ -69,7 +69,7 @@ pub struct Session {
     /// Last number that was written towards the client.
     pub sent: u32,
     /// Number of the oldest event that is kept.
-    first: u32,
+    pub first: u32,
     /// Its connection; none while detached.
     pub connection: ConnectionId,
     /// On the list of sessions with something to send.
@@ -137,6 +137,11 @@ impl Session {
             self.trail.pop_front();
             self.first += 1;
         }
+    }
+
+    /// Of a new session, before its first event: that one gets the number `first`, at least 2.
+    pub fn begin_at(&mut self, first: u32) {
+        (self.first, self.seq, self.sent) = (first, first - 1, first - 1);
     }
 
     /// When it lost its connection, core milliseconds.

@@ -98,6 +98,13 @@ impl Sessions {
         slot
     }
 
+    /// The same, in a slot that no session has had so far.
+    pub fn begin_at(&mut self, slot: Slot, session: Session) {
+        assert!(session.connection != ConnectionId::NONE);
+        self.slab.insert_at(slot.0 as usize, session);
+        self.link(slot);
+    }
+
     /// A session loses its connection. Gives back the one of its user that is one too many now.
     pub fn detach(&mut self, slot: Slot, now: Ms) -> Option<Slot> {
         let session = &mut self[slot];

@@ -139,6 +139,24 @@ impl<T> PagedSlab<T> {
         index
     }
 
+    /// Puts a value where none was ever; what is skipped is free.
+    ///
+    /// # Panics
+    /// When the index was given out before.
+    pub fn insert_at(&mut self, index: usize, value: T) {
+        assert!((self.end..NONE as usize).contains(&index), "the index is new");
+        while self.slots.len() <= index {
+            self.slots.grow();
+        }
+        for skipped in self.end..index {
+            self.slots[skipped] = Slot::Free(self.free);
+            self.free = skipped as u32;
+        }
+        self.slots[index] = Slot::Used(value);
+        self.end = index + 1;
+        self.count += 1;
+    }
+
     /// # Panics
     /// When there is none.
     pub fn remove(&mut self, index: usize) -> T {
@@ -238,6 +256,27 @@ mod tests {
         (100..200).for_each(|index| assert_eq!(slab.remove(index), index as u64));
         (100..200).rev().for_each(|index| assert_eq!(slab.insert(0), index));
         assert_eq!((slab.index_end(), slab.next_index()), (10_000, 10_000));
+    }
+
+    #[test]
+    fn what_is_skipped_is_given_out_later() {
+        let mut slab = PagedSlab::default();
+        assert_eq!(slab.insert(0u64), 0);
+        slab.insert_at(3_000, 3_000);
+        slab.insert_at(3_001, 3_001);
+        assert_eq!((slab.len(), slab.index_end()), (3, 3_002));
+        (1..3_000).rev().for_each(|index| assert_eq!(slab.insert(index as u64), index));
+        assert_eq!(slab.insert(3_002), 3_002);
+        assert!(slab.iter().all(|(index, value)| index as u64 == *value));
+    }
+
+    #[test]
+    #[should_panic(expected = "the index is new")]
+    fn nothing_is_put_where_something_was() {
+        let mut slab = PagedSlab::default();
+        slab.insert(0u64);
+        slab.remove(0);
+        slab.insert_at(0, 1);
     }
 
     #[test]

@@ -343,6 +343,7 @@ fn shown(mut bytes: &[u8]) -> Vec<String> {
 
 mod bounds;
 mod expiry;
+mod handover;
 mod protocol;
 mod sessions;
 mod work;

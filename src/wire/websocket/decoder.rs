@@ -6,9 +6,11 @@
 
 use std::mem;
 
+use super::encoder::write_frame_header;
 use super::frame::{CLIENT_HEADER_LEN_MAX, CloseError, Expect, Header};
 use super::mask::apply_mask;
 use super::{CloseCode, Control, Data, OpCode};
+use crate::limits::FRAME_LEN_MAX;
 
 const CLOSE: OpCode = OpCode::Control(Control::Close);
 
@@ -100,6 +102,33 @@ impl Decoder {
     /// sends nothing but pieces is heard of no other way.
     pub fn take_fragment_count(&mut self) -> u32 {
         self.partial.as_mut().map_or(0, |partial| mem::take(&mut partial.fragment_count))
+    }
+
+    /// Appends input that brings a new decoder to where this one is, but for the count of fragments. Ask between two
+    /// messages.
+    pub fn write_unfinished(&self, out: &mut Vec<u8>) {
+        let Some(partial) = self.partial.as_deref() else { return };
+        debug_assert!(partial.lent.is_none());
+        let (message, rest) = partial.bytes.split_at(partial.message_len);
+        if let Some(opcode) = partial.open {
+            // In one frame after the other, masked with zeros.
+            let (first, others) = message.split_at(message.len().min(FRAME_LEN_MAX));
+            write_piece(out, opcode, first);
+            others
+                .chunks(FRAME_LEN_MAX)
+                .for_each(|piece| write_piece(out, OpCode::Data(Data::Continue), piece));
+        }
+        if let Some((header, _)) = partial.frame {
+            let at = out.len();
+            write_frame_header(out, header.opcode, header.payload_len as usize);
+            out[at] &= if header.is_final { 0xff } else { 0x7f };
+            out[at + 1] |= 0x80;
+            out.extend_from_slice(&header.mask);
+            let at = out.len();
+            out.extend_from_slice(rest);
+            apply_mask(&mut out[at..], header.mask, 0);
+        }
+        out.extend_from_slice(&partial.header_bytes[..usize::from(partial.header_len)]);
     }
 
     /// Takes the next message off the front of `input`; `None` when all of it is used up.
@@ -246,6 +275,16 @@ impl Partial {
     }
 }
 
+/// A frame of a message that goes on.
+fn write_piece(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
+    let at = out.len();
+    write_frame_header(out, opcode, payload.len());
+    out[at] &= 0x7f;
+    out[at + 1] |= 0x80;
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(payload);
+}
+
 fn take_front<'i>(input: &mut &'i mut [u8], len: usize) -> &'i mut [u8] {
     let (front, rest) = mem::take(input).split_at_mut(len);
     *input = rest;
@@ -366,6 +405,31 @@ mod tests {
     fn check(stream: &[u8], want: &[&str]) {
         for piece_len in [stream.len().max(1), 1, 2, 3, 5, 7, 13, 64] {
             assert_eq!(decode(stream, piece_len).0, want, "in pieces of {piece_len}");
+        }
+    }
+
+    /// Cut anywhere, what is unfinished brings another decoder to the same point.
+    #[test]
+    fn another_decoder_goes_on_where_one_stopped() {
+        let stream = frames(&[
+            (0x01, b"he"),
+            (0x89, b"ping"),
+            (0x00, &[b'l'; 300]),
+            (0x80, b"o"),
+            (0x82, &[7; 60_000]),
+            (0x02, b""),
+            (0x80, b"x"),
+        ]);
+        let (want, _) = decode(&stream, stream.len());
+        let cuts = (0..450).chain([10_000, 55_000]).chain(stream.len() - 20..=stream.len());
+        for cut in cuts {
+            let (mut told, decoder) = decode(&stream[..cut], stream.len());
+            let mut input = Vec::new();
+            decoder.write_unfinished(&mut input);
+            assert_eq!(input.is_empty(), decoder.is_idle(), "{cut}");
+            input.extend_from_slice(&stream[cut..]);
+            told.extend(decode(&input, input.len().max(1)).0);
+            assert_eq!(told, want, "{cut}");
         }
     }
 

@@ -43,6 +43,18 @@ impl DeflateStream {
         self.history.is_none()
     }
 
+    /// All there is of it: the plain bytes that the next frame may refer to. `None` before the first frame.
+    pub fn history(&self) -> Option<&[u8]> {
+        self.history.as_ref().map(|history| history.as_slice())
+    }
+
+    /// A stream that goes on behind [`DeflateStream::history`]; `None` when that is longer than any.
+    pub fn from_history(plain: &[u8]) -> Option<DeflateStream> {
+        let mut history = History::new();
+        history.push(plain);
+        (plain.len() <= HISTORY_LEN_MAX).then_some(DeflateStream { history: Some(history) })
+    }
+
     /// Bytes it holds on the heap.
     pub fn heap_len(&self) -> usize {
         self.history.as_ref().map_or(0, |_| size_of::<History>())
