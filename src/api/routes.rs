@@ -148,7 +148,7 @@ impl Answer {
                 items.iter().try_for_each(|item| Kind::Object(shape).check(item))
             }
             Answer::Map(kind) => Kind::Map(kind).check(value),
-            Answer::Success | Answer::Html | Answer::Svg | Answer::Json => Kind::Map(&Kind::Any).check(value),
+            Answer::Success | Answer::Html | Answer::Svg | Answer::Json => Ok(()),
         }
     }
 }
