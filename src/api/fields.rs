@@ -1,7 +1,8 @@
 //! Fields of request bodies and queries, declared once: what they are called, what they may hold, what they mean.
 //!
-//! [`fields!`] makes a table of them. Handlers read a value through its field (`BAN.reason.read(&body)?`), so nothing is
-//! read that is not declared, every refusal has the same words, and the OpenAPI document tells the same bounds.
+//! [`fields!`] makes a table of them. Handlers read a value through its field (`BAN_CREATE.reason.read(&body)?`), so that
+//! every refusal has the same words and the OpenAPI document tells the same bounds. Bodies whose keys are data are read by
+//! hand.
 
 use std::ops::RangeInclusive;
 
@@ -462,7 +463,10 @@ pub struct List(pub usize, pub &'static str);
 
 impl Schema for List {
     fn write_schema(&self, _config: &Config, schema: &mut Object<'_>) {
-        schema.str("type", "array").u64("maxItems", self.0 as u64);
+        schema.str("type", "array");
+        if self.0 < usize::MAX {
+            schema.u64("maxItems", self.0 as u64);
+        }
         schema.object("items").str("type", self.1);
     }
 }

@@ -232,3 +232,28 @@ pub fn listing() -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::community::ban::BanResponse;
+
+    #[test]
+    fn an_answer_that_is_not_what_its_row_says_is_found() {
+        let ban = r#"{"user_id":"4","reason":null,"banned_by":"1","banned_at":7}"#;
+        let list = format!("[{ban}]");
+        assert_eq!(Answer::One(BanResponse::SHAPE).check(ban.as_bytes()), Ok(()));
+        assert_eq!(Answer::List(BanResponse::SHAPE).check(list.as_bytes()), Ok(()));
+        for (answer, body) in [
+            (Answer::Success, ban),
+            (Answer::One(BanResponse::SHAPE), &list),
+            (Answer::List(BanResponse::SHAPE), ban),
+            (Answer::List(BanResponse::SHAPE), r#"[{"user_id":"4"}]"#),
+            (Answer::Map(&Kind::Bool), r#"{"x":1}"#),
+            (Answer::Html, "{}"),
+            (Answer::Json, "{"),
+        ] {
+            assert!(answer.check(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+}

@@ -57,6 +57,14 @@ shape! {
     }
 }
 
+/// What everybody sees of a user; null where there is none, or he is gone.
+pub fn user_or_null(read: Read<'_>, id: Option<UserId>) -> impl FnOnce(&mut Vec<u8>) {
+    move |out| match id.and_then(|id| read.get(USERS, id).map(|user| (id, user))) {
+        Some((id, user)) => UserPublicResponse::write(out, id, user),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
 shape! {
     /// What only the user himself sees.
     pub UserResponse(id: UserId, user: &ArchivedUser, offset: Offset) {

@@ -6,11 +6,11 @@
 use super::invite;
 use crate::domain::machine::Machine;
 use crate::domain::permission::Standing;
-use crate::domain::view::UserPublicResponse;
+use crate::domain::view::{UserPublicResponse, user_or_null};
 use crate::id::{AuditId, ChannelId, RoleId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedAudit, Audit};
-use crate::store::tables::{AUDIT, USERS};
+use crate::store::tables::AUDIT;
 use crate::wire::json::shape::{Kind, Slot, shape};
 use crate::wire::json::{Array, Object};
 
@@ -205,14 +205,6 @@ pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, viewer: &Standing<'_>, at: 
     }
 }
 
-/// A user, or null for one who is gone.
-fn user_or_null(read: Read<'_>, user_id: UserId) -> impl FnOnce(&mut Vec<u8>) {
-    move |out| match read.get(USERS, user_id) {
-        Some(user) => UserPublicResponse::write(out, user_id, user),
-        None => out.extend_from_slice(b"null"),
-    }
-}
-
 shape! {
     /// Who changed what.
     pub AuditLogEntryResponse(
@@ -226,7 +218,7 @@ shape! {
         server_id: id = server_id.0,
         user_id: id = UserId::from(&entry.user_id).0,
         user: (Slot::of(Kind::OrNull(&Kind::Object(UserPublicResponse::SHAPE)))) =
-            user_or_null(read, UserId::from(&entry.user_id)),
+            user_or_null(read, Some(UserId::from(&entry.user_id))),
         action: str = word(ACTIONS, entry.action).unwrap_or("unknown"),
         target_type: opt_str = word(TARGETS, entry.target_type),
         target_id: opt_id = Some(entry.target_id.to_native()).filter(|id| *id != 0),

@@ -19,11 +19,11 @@ use crate::domain::ordering::Order;
 use crate::domain::permission::{
     Access, CHANNELS_MANAGE, CHANNELS_VIEW, Standing, access, channel_permissions, standing,
 };
-use crate::domain::view::{UserPublicResponse, username};
+use crate::domain::view::{UserPublicResponse, user_or_null, username};
 use crate::id::{ChannelId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedChannel, Channel, Nil, Server, channel_kind};
-use crate::store::tables::{CHANNEL_GARBAGE, CHANNELS, OVERRIDES, SERVER_CHANNELS, SERVERS, USERS};
+use crate::store::tables::{CHANNEL_GARBAGE, CHANNELS, OVERRIDES, SERVER_CHANNELS, SERVERS};
 use crate::wire::json::shape::{Kind, Slot, shape};
 use crate::wire::json::{Array, Object};
 
@@ -361,13 +361,6 @@ fn shown_name<'a>(read: Read<'a>, channel: &'a ArchivedChannel, viewer: UserId) 
     }
 }
 
-fn recipient(read: Read<'_>, recipient_id: Option<UserId>) -> impl FnOnce(&mut Vec<u8>) {
-    move |out| match recipient_id.and_then(|id| read.get(USERS, id).map(|user| (id, user))) {
-        Some((id, user)) => UserPublicResponse::write(out, id, user),
-        None => out.extend_from_slice(b"null"),
-    }
-}
-
 shape! {
     /// A channel of any kind. Direct messages and notes have server_id "0"; `viewer` decides who is the recipient of a
     /// direct message.
@@ -385,6 +378,6 @@ shape! {
         created_at: time = channel.created_at.to_native(),
         recipient_id: opt_id = recipient_id(channel, viewer).map(|id| id.0),
         recipient: (Slot::of(Kind::OrNull(&Kind::Object(UserPublicResponse::SHAPE)))) =
-            recipient(read, recipient_id(channel, viewer)),
+            user_or_null(read, recipient_id(channel, viewer)),
     }
 }
