@@ -7,8 +7,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use plexichat::domain::Asking;
 use plexichat::domain::chat::reaction::ReactionAdd;
-use plexichat::domain::permission::access;
 use plexichat::domain::{Command, Op};
 use plexichat::id::UserId;
 
@@ -53,7 +53,8 @@ fn permission(criterion: &mut Criterion) {
         let user_id = world.users[index];
         group.bench_function(name, |bencher| {
             let read = snapshot.read();
-            bencher.iter(|| access(read, black_box(world.channel_id), user_id, world::START_MS).is_ok());
+            let asking = Asking { read, at: world::START_MS, who: user_id };
+            bencher.iter(|| asking.channel(black_box(world.channel_id)).is_ok());
         });
     }
     group.finish();

@@ -12,7 +12,9 @@ use plexichat::domain::community::invite::{InviteCreate, InviteUse};
 use plexichat::domain::community::member::MemberLeave;
 use plexichat::domain::community::role::RoleEdit;
 use plexichat::domain::housekeeping::sweep::Sweep;
-use plexichat::domain::{Audience, Change, Command, Event, EventName, Machine, Now, Output, Reply, intent};
+use plexichat::domain::{
+    Asking, Audience, Change, Command, Event, EventName, Machine, Now, Output, Reply, intent,
+};
 use plexichat::gateway::{FILL_LEN_MAX, Filled};
 use plexichat::id::{ChannelId, MessageId, RoleId, UserId};
 use plexichat::store::records::{Channel, Grant, Member, Nil, Override, Relationship, relation};
@@ -496,7 +498,8 @@ fn unread_all(channels: u64) -> Figure {
     while apply(Command::new(UserId(0), Sweep { records_max: 10_000 }.into())) != Reply::Count(0) {}
     let snapshot = world.store.snapshot();
     let mut out = Vec::new();
-    let took = time(|| write_unread_counts(&mut out, snapshot.read(), world.users[1], world::START_MS));
+    let asking = Asking { read: snapshot.read(), at: world::START_MS, who: world.users[1] };
+    let took = time(|| write_unread_counts(&mut out, asking));
     let text = String::from_utf8(out).expect("JSON");
     let told = text.matches(":300").count() as u64;
     assert!(told >= channels.min(1_000), "{told}");

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use crate::domain::{Answer, Command, Error, Now, Operation, Reply, Result};
+use crate::domain::{Answer, Asking, Command, Error, Now, Operation, Reply, Result};
 use crate::effect::password::Source;
 use crate::id::{ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, parse_id};
 use crate::store::Snapshot;
@@ -148,6 +148,11 @@ impl<'r> Ctx<'r> {
     /// The state as this core knows it now. Do not keep it over a step.
     pub fn snapshot(&self) -> Rc<Snapshot> {
         self.state.snapshot()
+    }
+
+    /// A question of the user who asks, to a state that the caller keeps. Only for routes with `user` in their row.
+    pub fn asking<'s>(&self, snapshot: &'s Snapshot) -> Asking<'s> {
+        Asking { read: snapshot.read(), at: self.now_ms(), who: self.user_id() }
     }
 
     /// Who asks. Only for routes with `user` in their row.

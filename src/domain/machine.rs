@@ -5,12 +5,13 @@
 //! (see [`super::time`]). Ids are counted out here, so a later command never gets a smaller id whatever
 //! the clock does; secrets come in the command.
 
+use super::asking::Asking;
 use super::command::{Command, dispatch};
 use super::error::Result;
 use super::event::{Change, Event, Output};
 use super::reply::Reply;
 use super::time::{Now, Offset};
-use crate::id::{AuditId, created_ms, next_id};
+use crate::id::{AuditId, UserId, created_ms, next_id};
 use crate::store::records::Meta;
 use crate::store::tables::META;
 use crate::store::{Read, Tx, is_damaged};
@@ -72,6 +73,11 @@ impl<'t, 'e> Machine<'t, 'e> {
     /// The state including what this batch has changed so far.
     pub fn read(&self) -> Read<'_> {
         self.tx.read()
+    }
+
+    /// The state as above, asked by somebody now.
+    pub fn asking(&self, who: UserId) -> Asking<'_> {
+        Asking { read: self.read(), at: self.at, who }
     }
 
     /// With what steady time is shown.

@@ -4,6 +4,7 @@
 //! Invariant: state changes only through [`Machine::apply`], which is deterministic: no clock, no randomness, no
 //! iteration over hash maps, no floats, no configuration, no I/O. Limits that a command depends on stand in it.
 
+pub mod asking;
 pub mod chat;
 pub mod command;
 pub mod community;
@@ -20,6 +21,7 @@ pub mod time;
 pub mod version;
 pub mod view;
 
+pub use asking::Asking;
 pub use command::{Command, Op, Operation};
 pub use error::{Error, Refusal, Result};
 pub use event::{Audience, Change, Event, EventName, Output, Revocation, intent};

@@ -8,6 +8,7 @@ use crate::store::Read;
 use crate::store::records::{ArchivedChannel, ArchivedMember, ArchivedServer, Grant};
 use crate::store::tables::{CHANNELS, MEMBERS, OVERRIDES, ROLES, SERVERS};
 
+use super::asking::Asking;
 use super::error::{Error, Refusal, Result};
 
 macro_rules! permissions {
@@ -123,8 +124,8 @@ fn resolve(bits: u64) -> u64 {
 /// A member as the engine sees him.
 #[derive(Clone, Copy)]
 pub struct Standing<'a> {
+    pub asking: Asking<'a>,
     pub server_id: ServerId,
-    pub user_id: UserId,
     pub server: &'a ArchivedServer,
     pub member: &'a ArchivedMember,
     /// Server-wide permissions, timeout applied.
@@ -133,7 +134,7 @@ pub struct Standing<'a> {
 
 impl Standing<'_> {
     pub fn is_owner(&self) -> bool {
-        UserId::from(&self.server.owner_id) == self.user_id
+        UserId::from(&self.server.owner_id) == self.asking.who
     }
 
     pub fn has(&self, permission: u64) -> bool {
@@ -156,42 +157,36 @@ impl Standing<'_> {
     }
 
     /// Position of his highest role; the owner stands above all.
-    pub fn top_position(&self, read: Read<'_>) -> u64 {
+    pub fn top_position(&self) -> u64 {
         if self.is_owner() {
             return u64::MAX;
         }
-        let positions = self.member.role_ids().filter_map(|id| read.get(ROLES, (self.server_id, id)));
+        let positions =
+            self.member.role_ids().filter_map(|id| self.asking.read.get(ROLES, (self.server_id, id)));
         positions.map(|role| role.position.to_native()).max().unwrap_or(0)
     }
 
     /// # Errors
     /// 403 unless he stands strictly above the target (role order, contract §5).
-    pub fn require_above(&self, read: Read<'_>, target: &Standing<'_>) -> Result<()> {
+    pub fn require_above(&self, target: &Standing<'_>) -> Result<()> {
         if target.is_owner() {
             return Err(Refusal::OwnerProtected.into());
         }
-        if self.top_position(read) > target.top_position(read) {
-            Ok(())
-        } else {
-            Err(Refusal::RoleTooHigh.into())
-        }
+        if self.top_position() > target.top_position() { Ok(()) } else { Err(Refusal::RoleTooHigh.into()) }
     }
-}
 
-/// A member's standing in a server.
-///
-/// # Errors
-/// 404 when the server does not exist, 403 when he is no member.
-pub fn standing<'a>(read: Read<'a>, server_id: ServerId, user_id: UserId, at: u64) -> Result<Standing<'a>> {
-    let server = read.get(SERVERS, server_id).ok_or(Refusal::ServerNotFound)?;
-    let member = read.get(MEMBERS, (server_id, user_id)).ok_or(Refusal::NotMember)?;
-    let owner = UserId::from(&server.owner_id) == user_id;
-    let permissions = if owner {
-        ALL
-    } else {
-        apply_timeout(role_permissions(read, server_id, server, member.role_ids()), member, at)
-    };
-    Ok(Standing { server_id, user_id, server, member, permissions })
+    /// Permissions in one channel of the server.
+    pub fn permissions_in(&self, channel_id: ChannelId) -> u64 {
+        if self.is_owner() {
+            return ALL;
+        }
+        let Asking { read, at, who } = self.asking;
+        let roles: smallvec::SmallVec<[RoleId; 8]> = self.member.role_ids().collect();
+        let everyone = RoleId::from(&self.server.everyone_role_id);
+        let permissions = with_overrides(read, channel_id, everyone, &roles, Some(who), self.permissions);
+        // An override must not give back what a timeout takes.
+        apply_timeout(permissions, self.member, at)
+    }
 }
 
 /// What a set of roles plus @everyone gives server-wide.
@@ -291,8 +286,8 @@ impl Overrides {
 /// A user's access to a channel of any kind.
 #[derive(Clone, Copy)]
 pub struct Access<'a> {
+    pub asking: Asking<'a>,
     pub channel_id: ChannelId,
-    pub user_id: UserId,
     pub channel: &'a ArchivedChannel,
     /// In a server channel: his standing there.
     pub standing: Option<Standing<'a>>,
@@ -311,46 +306,52 @@ impl Access<'_> {
     }
 
     /// Whether a timeout silences him there.
-    pub fn is_silenced(&self, at: u64) -> bool {
-        self.standing.is_some_and(|standing| is_silenced(self.permissions, standing.member, at))
+    pub fn is_silenced(&self) -> bool {
+        self.standing.is_some_and(|standing| is_silenced(self.permissions, standing.member, self.asking.at))
     }
 
     /// The other side of a direct message.
     pub fn recipient(&self) -> Option<UserId> {
-        self.channel.participant_ids().find(|&id| id != self.user_id)
+        self.channel.participant_ids().find(|&id| id != self.asking.who)
     }
 }
 
-/// A user's access to a channel that he may at least view.
-///
-/// # Errors
-/// 404 when the channel does not exist; 403 for non-members, without `channels.view`, for non-participants.
-pub fn access<'a>(read: Read<'a>, channel_id: ChannelId, user_id: UserId, at: u64) -> Result<Access<'a>> {
-    let channel = read.get(CHANNELS, channel_id).ok_or(Refusal::ChannelNotFound)?;
-    let Some(server_id) = channel.server() else {
-        if channel.participant_ids().any(|id| id == user_id) {
-            return Ok(Access { channel_id, user_id, channel, standing: None, permissions: PRIVATE });
-        }
-        return Err(Refusal::NotParticipant.into());
-    };
-    let standing = standing(read, server_id, user_id, at)?;
-    let permissions = channel_permissions(read, channel_id, &standing, at);
-    let access = Access { channel_id, user_id, channel, standing: Some(standing), permissions };
-    access.require(CHANNELS_VIEW)?;
-    Ok(access)
-}
-
-/// A member's permissions in one channel of the server.
-pub fn channel_permissions(read: Read<'_>, channel_id: ChannelId, standing: &Standing<'_>, at: u64) -> u64 {
-    if standing.is_owner() {
-        return ALL;
+impl<'a> Asking<'a> {
+    /// His standing in a server.
+    ///
+    /// # Errors
+    /// 404 when the server does not exist, 403 when he is no member.
+    pub fn server(self, server_id: ServerId) -> Result<Standing<'a>> {
+        let Asking { read, at, who } = self;
+        let server = read.get(SERVERS, server_id).ok_or(Refusal::ServerNotFound)?;
+        let member = read.get(MEMBERS, (server_id, who)).ok_or(Refusal::NotMember)?;
+        let permissions = if UserId::from(&server.owner_id) == who {
+            ALL
+        } else {
+            apply_timeout(role_permissions(read, server_id, server, member.role_ids()), member, at)
+        };
+        Ok(Standing { asking: self, server_id, server, member, permissions })
     }
-    let roles: smallvec::SmallVec<[RoleId; 8]> = standing.member.role_ids().collect();
-    let everyone = RoleId::from(&standing.server.everyone_role_id);
-    let permissions =
-        with_overrides(read, channel_id, everyone, &roles, Some(standing.user_id), standing.permissions);
-    // An override must not give back what a timeout takes.
-    apply_timeout(permissions, standing.member, at)
+
+    /// His access to a channel that he may at least view.
+    ///
+    /// # Errors
+    /// 404 when the channel does not exist; 403 for non-members, without `channels.view`, for non-participants.
+    pub fn channel(self, channel_id: ChannelId) -> Result<Access<'a>> {
+        let channel = self.read.get(CHANNELS, channel_id).ok_or(Refusal::ChannelNotFound)?;
+        let Some(server_id) = channel.server() else {
+            if channel.participant_ids().any(|id| id == self.who) {
+                let (standing, permissions) = (None, PRIVATE);
+                return Ok(Access { asking: self, channel_id, channel, standing, permissions });
+            }
+            return Err(Refusal::NotParticipant.into());
+        };
+        let standing = self.server(server_id)?;
+        let permissions = standing.permissions_in(channel_id);
+        let access = Access { asking: self, channel_id, channel, standing: Some(standing), permissions };
+        access.require(CHANNELS_VIEW)?;
+        Ok(access)
+    }
 }
 
 #[cfg(test)]

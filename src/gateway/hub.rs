@@ -25,7 +25,7 @@ use super::settings::Settings;
 use super::survey::Survey;
 use super::typing::Typing;
 use crate::config::Config;
-use crate::domain::{Command, Event, Now};
+use crate::domain::{Asking, Command, Event, Now};
 use crate::id::UserId;
 use crate::runtime::shared_map::Writer;
 use crate::store::Read;
@@ -50,6 +50,11 @@ pub struct Cx<'a> {
 impl Cx<'_> {
     pub fn ms(&self) -> Ms {
         self.mono_ms as Ms
+    }
+
+    /// The state of now, asked by the user of a session.
+    pub fn asking(&self, who: UserId) -> Asking<'_> {
+        Asking { read: self.read, at: self.steady_ms, who }
     }
 
     pub fn now(&self) -> Now {

@@ -412,6 +412,7 @@ fn complete_masks(place: &mut Place, read: Read<'_>, server_id: ServerId, channe
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Asking;
     use crate::domain::permission::{CHANNELS_VIEW, EVERYONE_DEFAULT, MESSAGES_READ};
     use crate::store::records::{Member, Override, Role, Server};
     use crate::store::tables::{OVERRIDES, ROLES};
@@ -574,10 +575,10 @@ mod tests {
                 }
                 let snapshot = store.snapshot();
                 let read = snapshot.read();
-                let standing =
-                    |slot: u32| permission::standing(read, SERVER, UserId(slot.into()), 0).unwrap();
+                let asking = Asking { read, at: 0, who: UserId(0) };
+                let standing = |slot: u32| asking.of(UserId(slot.into())).server(SERVER).unwrap();
                 let may = |slot: &u32| {
-                    let bits = permission::channel_permissions(read, CHANNEL, &standing(*slot), 0);
+                    let bits = standing(*slot).permissions_in(CHANNEL);
                     bits & (CHANNELS_VIEW | MESSAGES_READ) == CHANNELS_VIEW | MESSAGES_READ
                 };
                 let want: Vec<u32> = here.iter().copied().filter(may).collect();

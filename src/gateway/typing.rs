@@ -35,8 +35,8 @@ impl Hub {
     pub(super) fn typing_start(&mut self, cx: &Cx<'_>, id: ConnectionId, d: &Value<'_>) -> Outcome {
         let slot = self.connections[id].session;
         let channel_id = d.get("channel_id").and_then(Value::as_id).map(ChannelId);
-        let event =
-            |channel_id| start_event(cx.read, self.sessions.user_of(slot), channel_id, cx.steady_ms).ok()?;
+        let asking = cx.asking(self.sessions.user_of(slot));
+        let event = |channel_id| start_event(asking, channel_id).ok()?;
         if let Some(channel_id) = channel_id
             && let Some(event) = event(channel_id)
         {
@@ -49,8 +49,8 @@ impl Hub {
     pub(super) fn typing_stop(&mut self, cx: &Cx<'_>, id: ConnectionId, d: &Value<'_>) -> Outcome {
         let slot = self.connections[id].session;
         let channel_id = d.get("channel_id").and_then(Value::as_id).map(ChannelId);
-        let event =
-            |channel_id| stop_event(cx.read, self.sessions.user_of(slot), channel_id, cx.steady_ms).ok()?;
+        let asking = cx.asking(self.sessions.user_of(slot));
+        let event = |channel_id| stop_event(asking, channel_id).ok()?;
         if let Some(event) = channel_id.and_then(event) {
             self.typing.places.remove(&slot);
             self.broadcast(cx, event.into());
@@ -64,7 +64,7 @@ impl Hub {
         if since(begun, cx.ms()) >= self.settings.typing_timeout_ms {
             return;
         }
-        if let Ok(Some(event)) = stop_event(cx.read, self.sessions.user_of(slot), channel_id, cx.steady_ms) {
+        if let Ok(Some(event)) = stop_event(cx.asking(self.sessions.user_of(slot)), channel_id) {
             self.broadcast(cx, event.into());
         }
     }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use plexichat::domain::chat::message::Page;
 use plexichat::domain::chat::read_mark::{mark, unread_count, write_unread_counts};
 use plexichat::domain::command::rows;
-use plexichat::domain::{Audience, Command, Machine, Now, Output, Reply, Result, permission};
+use plexichat::domain::{Asking, Audience, Command, Machine, Now, Output, Reply, Result, permission};
 use plexichat::domain::{chat::*, community::*, identity::*};
 use plexichat::id::*;
 use plexichat::log::apply::{Applier, Extent};
@@ -347,8 +347,8 @@ fn compare(model: &Model, read: Read<'_>) {
         let record = read.get(USERS, UserId(*id)).expect("the user is stored");
         let got = (record.username.as_str(), record.email.as_str(), record.state);
         assert_eq!(got, (user.name.as_str(), user.email.as_str(), user.state), "user {id}");
-        let live =
-            token::live(read, UserId(*id), model.at).map(|(id, token)| (id.0, token.expires_at.to_native()));
+        let asking = Asking { read, at: model.at, who: UserId(*id) };
+        let live = token::live(asking).map(|(id, token)| (id.0, token.expires_at.to_native()));
         let want = user.tokens.iter().filter(|(_, token)| token.expires_at > model.at);
         assert!(live.eq(want.map(|(id, token)| (*id, token.expires_at))), "sessions of {id}");
         let settings =
@@ -394,17 +394,16 @@ fn compare_server(model: &Model, read: Read<'_>, id: ServerId, server: &model::S
     }
     let members = read.scan(MEMBERS, id).map(|((_, user_id), _)| user_id.0);
     assert!(members.eq(server.members.keys().copied()), "members of {id}");
+    let asking = |who: UserId| Asking { read, at: model.at, who };
     for user_id in server.members.keys() {
-        let standing = permission::standing(read, id, UserId(*user_id), model.at).expect("a member");
+        let standing = asking(UserId(*user_id)).server(id).expect("a member");
         assert_eq!(standing.permissions, server.bits(*user_id), "permissions of {user_id} in {id}");
-        assert_eq!(standing.top_position(read), server.top(*user_id), "highest role of {user_id} in {id}");
+        assert_eq!(standing.top_position(), server.top(*user_id), "highest role of {user_id} in {id}");
     }
     let bans = read.scan(BANS, id).map(|((_, user_id), _)| user_id.0);
     assert!(bans.eq(server.bans.iter().copied()), "bans of {id}");
-    let owner =
-        permission::standing(read, id, UserId(server.owner), model.at).expect("the owner is a member");
-    let channels =
-        channel::visible(read, &owner, model.at).map(|(id, channel)| (id.0, channel.position.to_native()));
+    let owner = asking(UserId(server.owner)).server(id).expect("the owner is a member");
+    let channels = channel::visible(&owner).map(|(id, channel)| (id.0, channel.position.to_native()));
     let want = model.channel_order(id.0).into_iter().map(|id| (id, model.channels[&id].position));
     assert!(channels.eq(want), "channels of {id} in their order");
     for (code, invite) in model.invites.iter().filter(|(_, invite)| invite.server == id.0) {
@@ -453,7 +452,8 @@ fn query(random: &mut fastrand::Rng, model: &Model, read: Read<'_>) {
     let users: Vec<u64> = model.users.keys().copied().collect();
     let user = users[random.usize(..users.len())];
     let mut out = Vec::new();
-    write_unread_counts(&mut out, read, UserId(user), model.at);
+    let asking = Asking { read, at: model.at, who: UserId(user) };
+    write_unread_counts(&mut out, asking);
     let counts = json::parse(&mut out).expect("unread counts are JSON");
     for (id, channel) in &model.channels {
         let readable = model.access(user, *id).is_ok_and(|(_, have)| have & permission::MESSAGES_READ != 0);
@@ -463,7 +463,7 @@ fn query(random: &mut fastrand::Rng, model: &Model, read: Read<'_>) {
         assert_eq!(got, want.map(i128::from), "unread messages of {user} in {id}");
     }
     for (id, channel) in &model.channels {
-        let Ok(access) = permission::access(read, ChannelId(*id), UserId(user), model.at) else {
+        let Ok(access) = asking.channel(ChannelId(*id)) else {
             assert!(model.access(user, *id).is_err(), "{user} may view {id}");
             continue;
         };
@@ -477,7 +477,7 @@ fn query(random: &mut fastrand::Rng, model: &Model, read: Read<'_>) {
         let limit = random.usize(1..20);
         let page = Page { before: before.map(MessageId), after: after.map(MessageId), limit };
         let mut out = Vec::new();
-        message::write_page(&mut out, read, &access, page);
+        message::write_page(&mut out, &access, page);
         let list = json::parse(&mut out).expect("a page of messages is JSON");
         let got: Vec<u64> = list
             .as_array()

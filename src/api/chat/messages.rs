@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::domain::chat::message::{self, MessageCreate, MessageDelete, MessageEdit, Page};
 use crate::domain::chat::message_view::{Viewer, Writer};
 use crate::domain::identity::tier;
-use crate::domain::permission::{MESSAGES_ATTACH_FILES, MESSAGES_EMBED_LINKS, MESSAGES_READ, access};
+use crate::domain::permission::{MESSAGES_ATTACH_FILES, MESSAGES_EMBED_LINKS, MESSAGES_READ};
 use crate::domain::social::setting;
 use crate::domain::{Error, Refusal, Result};
 use crate::id::{ChannelId, MessageId};
@@ -60,22 +60,21 @@ fields! {
 pub fn message_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let channel_id = ctx.path_channel()?;
     let snapshot = ctx.snapshot();
-    let access = access(snapshot.read(), channel_id, ctx.user_id(), ctx.now_ms())?;
+    let access = ctx.asking(&snapshot).channel(channel_id)?;
     access.require(MESSAGES_READ)?;
     let page = Page {
         limit: MESSAGE_LIST.limit.query(ctx)? as usize,
         before: MESSAGE_LIST.before.query(ctx)?.map(MessageId),
         after: MESSAGE_LIST.after.query(ctx)?.map(MessageId),
     };
-    ctx.json(|out| message::write_page(out, snapshot.read(), &access, page))
+    ctx.json(|out| message::write_page(out, &access, page))
 }
 
 pub fn message_get(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (channel_id, message_id) = (ctx.path_channel()?, ctx.path_message()?);
     let snapshot = ctx.snapshot();
-    let (access, message) =
-        message::message_access(snapshot.read(), channel_id, message_id, ctx.user_id(), ctx.now_ms())?;
-    ctx.json(|out| message::write_one(out, snapshot.read(), &access, message_id, message))
+    let (access, message) = message::message_access(ctx.asking(&snapshot), channel_id, message_id)?;
+    ctx.json(|out| message::write_one(out, &access, message_id, message))
 }
 
 pub fn message_create(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -102,7 +101,7 @@ pub fn message_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
         }
         Err(error) => {
             let snapshot = ctx.snapshot();
-            message::editing_access(snapshot.read(), channel_id, message_id, ctx.user_id(), ctx.now_ms())?;
+            message::editing_access(ctx.asking(&snapshot), channel_id, message_id)?;
             Err(error)
         }
     }
@@ -116,9 +115,8 @@ pub fn message_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
 /// Answers the author with the message just edited; he may edit without `messages.read`.
 fn answer_edited(ctx: &mut Ctx<'_>, (channel_id, message_id): (ChannelId, MessageId)) -> Result<Step> {
     let snapshot = ctx.snapshot();
-    let (access, message) =
-        message::own_message(snapshot.read(), channel_id, message_id, ctx.user_id(), ctx.now_ms())?;
-    ctx.json(|out| message::write_one(out, snapshot.read(), &access, message_id, message))
+    let (access, message) = message::own_message(ctx.asking(&snapshot), channel_id, message_id)?;
+    ctx.json(|out| message::write_one(out, &access, message_id, message))
 }
 
 /// Answers its author with the message just posted. Nobody has read it yet, and he may post without `messages.read`.
@@ -140,8 +138,8 @@ fn length_max(ctx: &Ctx<'_>) -> u64 {
 
 /// What stands before a mistake in the body: channel, permissions, slowmode.
 fn refused_before_body(ctx: &Ctx<'_>, channel_id: ChannelId, body: Option<&Body<'_>>) -> Result<()> {
-    let (snapshot, at) = (ctx.snapshot(), ctx.now_ms());
-    let access = message::posting_access(snapshot.read(), channel_id, ctx.user_id(), at)?;
+    let snapshot = ctx.snapshot();
+    let access = message::posting_access(ctx.asking(&snapshot), channel_id)?;
     let given =
         |field| body.and_then(|body| body.value(field)).is_some_and(|value| value.as_array() != Some(&[]));
     if given(MESSAGE_CREATE.attachments.name) {
@@ -150,7 +148,7 @@ fn refused_before_body(ctx: &Ctx<'_>, channel_id: ChannelId, body: Option<&Body<
     if given(MESSAGE_CREATE.embeds.name) {
         access.require(MESSAGES_EMBED_LINKS)?;
     }
-    message::check_slowmode(snapshot.read(), &access, at)
+    message::check_slowmode(&access)
 }
 
 fn read_create(body: &Body<'_>, channel_id: ChannelId, length_max: u64) -> Result<MessageCreate> {

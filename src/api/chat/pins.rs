@@ -4,14 +4,14 @@ use crate::api::ctx::{Ctx, Step};
 use crate::domain::Result;
 use crate::domain::chat::pin::{self, MessagePin, MessageUnpin};
 use crate::domain::identity::tier;
-use crate::domain::permission::{MESSAGES_READ, access};
+use crate::domain::permission::MESSAGES_READ;
 
 pub fn pin_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let channel_id = ctx.path_channel()?;
     let snapshot = ctx.snapshot();
-    let access = access(snapshot.read(), channel_id, ctx.user_id(), ctx.now_ms())?;
+    let access = ctx.asking(&snapshot).channel(channel_id)?;
     access.require(MESSAGES_READ)?;
-    ctx.json(|out| pin::write_list(out, snapshot.read(), &access))
+    ctx.json(|out| pin::write_list(out, &access))
 }
 
 pub fn pin_create(ctx: &mut Ctx<'_>) -> Result<Step> {

@@ -20,13 +20,7 @@ pub fn reaction_create(ctx: &mut Ctx<'_>) -> Result<Step> {
             ctx.submit_success(ReactionAdd { channel_id, message_id, emoji: emoji.into_owned(), kinds_max })
         }
         None => {
-            reaction::adding_access(
-                ctx.snapshot().read(),
-                channel_id,
-                message_id,
-                ctx.user_id(),
-                ctx.now_ms(),
-            )?;
+            reaction::adding_access(ctx.asking(&ctx.snapshot()), channel_id, message_id)?;
             Err(Error::invalid("emoji", "not an emoji: send a Unicode emoji or a known :shortcode:"))
         }
     }
@@ -51,14 +45,14 @@ fields! {
 pub fn reaction_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (channel_id, message_id) = (ctx.path_channel()?, ctx.path_message()?);
     let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
-    message_access(snapshot.read(), channel_id, message_id, user_id, ctx.now_ms())?;
+    message_access(ctx.asking(&snapshot), channel_id, message_id)?;
     ctx.json(|out| reaction::write_list(out, snapshot.read(), message_id, Some(user_id)))
 }
 
 pub fn reaction_user_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (channel_id, message_id) = (ctx.path_channel()?, ctx.path_message()?);
     let snapshot = ctx.snapshot();
-    message_access(snapshot.read(), channel_id, message_id, ctx.user_id(), ctx.now_ms())?;
+    message_access(ctx.asking(&snapshot), channel_id, message_id)?;
     let limit = REACTION_USERS.limit.query(ctx)? as usize;
     let after = REACTION_USERS.after.query(ctx)?.map(UserId);
     let emoji = normalise(&ctx.param("emoji")).unwrap_or_default();

@@ -3,10 +3,9 @@
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Id, fields};
 use crate::domain::chat::read_mark::{self, BULK_MAX, ChannelAck, ChannelsAck};
-use crate::domain::permission::{MESSAGES_READ, access};
-use crate::domain::{Error, Result};
-use crate::id::{ChannelId, MessageId, UserId};
-use crate::store::Read;
+use crate::domain::permission::MESSAGES_READ;
+use crate::domain::{Asking, Error, Result};
+use crate::id::{ChannelId, MessageId};
 use crate::wire::json::shape::{Kind, Slot, shape};
 
 shape! {
@@ -19,10 +18,10 @@ shape! {
 
 shape! {
     /// The channels with something unread.
-    pub AllUnreadCountsResponse(read: Read<'_>, user_id: UserId, at: u64) {
+    pub AllUnreadCountsResponse(asking: Asking<'_>) {
         /// By the id of the channel.
         unread_counts: (Slot::map(&Kind::Count)) =
-            |out: &mut Vec<u8>| read_mark::write_unread_counts(out, read, user_id, at),
+            |out: &mut Vec<u8>| read_mark::write_unread_counts(out, asking),
     }
 }
 
@@ -50,8 +49,9 @@ pub fn unread_get(ctx: &mut Ctx<'_>) -> Result<Step> {
 }
 
 pub fn unread_list(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let (snapshot, user_id, at) = (ctx.snapshot(), ctx.user_id(), ctx.now_ms());
-    ctx.json(|out| AllUnreadCountsResponse::write(out, snapshot.read(), user_id, at))
+    let snapshot = ctx.snapshot();
+    let asking = ctx.asking(&snapshot);
+    ctx.json(|out| AllUnreadCountsResponse::write(out, asking))
 }
 
 pub fn channel_ack(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -93,7 +93,7 @@ pub fn channel_ack_bulk(ctx: &mut Ctx<'_>) -> Result<Step> {
 /// 404 when the channel does not exist, 403 when the user cannot read it.
 fn require_readable(ctx: &Ctx<'_>, channel_id: ChannelId) -> Result<()> {
     let snapshot = ctx.snapshot();
-    access(snapshot.read(), channel_id, ctx.user_id(), ctx.now_ms())?.require(MESSAGES_READ)
+    ctx.asking(&snapshot).channel(channel_id)?.require(MESSAGES_READ)
 }
 
 #[cfg(test)]

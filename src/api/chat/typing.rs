@@ -6,7 +6,7 @@ use crate::domain::chat::typing::start_event;
 
 pub fn typing_start(ctx: &mut Ctx<'_>) -> Result<Step> {
     let channel_id = ctx.path_channel()?;
-    let event = start_event(ctx.snapshot().read(), ctx.user_id(), channel_id, ctx.now_ms())?;
+    let event = start_event(ctx.asking(&ctx.snapshot()), channel_id)?;
     if let Some(event) = event {
         ctx.state.emit(event);
     }
@@ -17,7 +17,7 @@ pub fn typing_start(ctx: &mut Ctx<'_>) -> Result<Step> {
 mod tests {
     use crate::api::testing::message_world::*;
     use crate::domain::chat::typing::stop_event;
-    use crate::domain::{Audience, EventName, intent};
+    use crate::domain::{Asking, Audience, EventName, intent};
     use crate::store::records::*;
     use crate::store::tables::*;
 
@@ -37,7 +37,7 @@ mod tests {
         assert_eq!(event.intent, intent::DIRECT_MESSAGE_TYPING);
         assert!(world.events().is_empty(), "nothing is stored");
         let snapshot = world.harness.state.snapshot();
-        let stop = stop_event(snapshot.read(), BOB, TEXT, 0).unwrap().unwrap();
+        let stop = stop_event(Asking { read: snapshot.read(), at: 0, who: BOB }, TEXT).unwrap().unwrap();
         assert_eq!(
             (stop.name, payload(&stop)),
             (EventName::TypingStop, r#"{"channel_id":"200","user_id":"2"}"#.to_string())

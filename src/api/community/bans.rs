@@ -22,7 +22,7 @@ fields! {
 pub fn ban_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let server_id = ctx.path_server()?;
     let snapshot = ctx.snapshot();
-    check_list(snapshot.read(), ctx.now_ms(), ctx.user_id(), server_id)?;
+    check_list(ctx.asking(&snapshot), server_id)?;
     ctx.json(|out| ban::write_list(out, snapshot.read(), server_id))
 }
 
@@ -47,7 +47,7 @@ pub async fn ban_create(ctx: &mut Ctx<'_>) -> Result<Step> {
 fn ban_asked(ctx: &mut Ctx<'_>) -> Result<BanCreate> {
     let (server_id, user_id) = (ctx.path_server()?, ctx.path_user()?);
     let snapshot = ctx.snapshot();
-    check_ban(snapshot.read(), ctx.now_ms(), ctx.user_id(), server_id, user_id)?;
+    check_ban(ctx.asking(&snapshot), server_id, user_id)?;
     let body = ctx.optional_body()?;
     let reason = BAN_CREATE.reason.read(&body)?.filter(|reason| !reason.is_empty());
     let delete_message_days = BAN_CREATE.delete_message_days.read(&body)?;
@@ -59,7 +59,7 @@ fn ban_asked(ctx: &mut Ctx<'_>) -> Result<BanCreate> {
 
 pub fn ban_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (server_id, user_id) = (ctx.path_server()?, ctx.path_user()?);
-    check_unban(ctx.snapshot().read(), ctx.now_ms(), ctx.user_id(), server_id, user_id)?;
+    check_unban(ctx.asking(&ctx.snapshot()), server_id, user_id)?;
     ctx.submit_success(BanDelete { server_id, user_id })
 }
 

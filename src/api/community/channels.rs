@@ -8,7 +8,7 @@ use crate::api::fields::{Chars, Flag, Id, Int, Name, Needed, Or, Prose, Word, fi
 use crate::api::texts;
 use crate::config::Config;
 use crate::domain::community::channel::{self, ChannelCreate, ChannelDelete, ChannelEdit, manageable};
-use crate::domain::permission::{CHANNELS_MANAGE, access, standing};
+use crate::domain::permission::CHANNELS_MANAGE;
 use crate::domain::{Error, Refusal, Result};
 use crate::id::ChannelId;
 use crate::store::records::channel_kind;
@@ -64,15 +64,15 @@ fields! {
 }
 
 pub fn channel_list(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let (server_id, now_ms) = (ctx.path_server()?, ctx.now_ms());
+    let server_id = ctx.path_server()?;
     let snapshot = ctx.snapshot();
-    let standing = standing(snapshot.read(), server_id, ctx.user_id(), now_ms)?;
-    ctx.json(|out| channel::write_list(out, snapshot.read(), &standing, now_ms))
+    let standing = ctx.asking(&snapshot).server(server_id)?;
+    ctx.json(|out| channel::write_list(out, &standing))
 }
 
 pub fn channel_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let server_id = ctx.path_server()?;
-    standing(ctx.snapshot().read(), server_id, ctx.user_id(), ctx.now_ms())?.require(CHANNELS_MANAGE)?;
+    ctx.asking(&ctx.snapshot()).server(server_id)?.require(CHANNELS_MANAGE)?;
     let body = ctx.body()?;
     let kind = kind(&body)?;
     let name = name(ctx, &body, kind, None)?;
@@ -91,14 +91,14 @@ pub fn channel_create(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn channel_get(ctx: &mut Ctx<'_>) -> Result<Step> {
     let channel_id = ctx.path_channel()?;
-    access(ctx.snapshot().read(), channel_id, ctx.user_id(), ctx.now_ms())?;
+    ctx.asking(&ctx.snapshot()).channel(channel_id)?;
     answer(ctx, channel_id)
 }
 
 pub fn channel_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let channel_id = ctx.path_channel()?;
     let snapshot = ctx.snapshot();
-    let (_, access) = manageable(snapshot.read(), ctx.now_ms(), ctx.user_id(), channel_id)?;
+    let (_, access) = manageable(ctx.asking(&snapshot), channel_id)?;
     let body = ctx.body()?;
     let op = ChannelEdit {
         channel_id,
@@ -114,7 +114,7 @@ pub fn channel_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn channel_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
     let channel_id = ctx.path_channel()?;
-    manageable(ctx.snapshot().read(), ctx.now_ms(), ctx.user_id(), channel_id)?;
+    manageable(ctx.asking(&ctx.snapshot()), channel_id)?;
     ctx.submit_success(ChannelDelete { channel_id })
 }
 

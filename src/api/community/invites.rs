@@ -36,7 +36,7 @@ const CODE_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs
 
 pub fn invite_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let channel_id = ctx.path_channel()?;
-    check_create(ctx.snapshot().read(), ctx.now_ms(), ctx.user_id(), channel_id)?;
+    check_create(ctx.asking(&ctx.snapshot()), channel_id)?;
     let body = ctx.optional_body()?;
     let op = InviteCreate {
         channel_id,
@@ -77,7 +77,7 @@ pub fn invite_get(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn invite_use(ctx: &mut Ctx<'_>) -> Result<Step> {
     let code = ctx.param("invite_code").into_owned();
-    check_use(ctx.snapshot().read(), ctx.now_ms(), ctx.user_id(), &code)?;
+    check_use(ctx.asking(&ctx.snapshot()), &code)?;
     let server_count_max = tier::server_count_max(ctx.principal().tier);
     ctx.submit(InviteUse { code, server_count_max }, |ctx, server_id| {
         ctx.json(|out| InviteJoinResponse::write(out, server_id))
@@ -86,14 +86,14 @@ pub fn invite_use(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn invite_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
     let code = ctx.param("invite_code").into_owned();
-    check_delete(ctx.snapshot().read(), ctx.now_ms(), ctx.user_id(), &code)?;
+    check_delete(ctx.asking(&ctx.snapshot()), &code)?;
     ctx.submit_success(InviteDelete { code })
 }
 
 pub fn invite_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (server_id, now) = (ctx.path_server()?, ctx.now());
     let snapshot = ctx.snapshot();
-    check_list(snapshot.read(), now.steady_ms, ctx.user_id(), server_id)?;
+    check_list(ctx.asking(&snapshot), server_id)?;
     ctx.json(|out| invite::write_list(out, snapshot.read(), now, server_id))
 }
 

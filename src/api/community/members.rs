@@ -7,7 +7,6 @@ use crate::domain::Result;
 use crate::domain::community::member::{
     MemberKick, MemberResponse, MemberRoleAdd, MemberRoleRemove, check_kick, check_role_change,
 };
-use crate::domain::permission::standing;
 use crate::domain::social::presence::shown_outside;
 use crate::id::{RoleId, ServerId, UserId};
 use crate::store::tables::MEMBERS;
@@ -27,8 +26,7 @@ pub fn member_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let snapshot = ctx.snapshot();
     let read = snapshot.read();
     let (state, viewer, moment) = (ctx.state, ctx.user_id(), moment(ctx));
-    let everyone =
-        RoleId::from(&standing(read, server_id, viewer, moment.now.steady_ms)?.server.everyone_role_id);
+    let everyone = RoleId::from(&ctx.asking(&snapshot).server(server_id)?.server.everyone_role_id);
     let limit = MEMBER_LIST.limit.query(ctx)? as usize;
     let after = MEMBER_LIST.after.query(ctx)?.map(UserId);
     let members = match after {
@@ -50,7 +48,7 @@ pub fn member_list(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn member_kick(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (server_id, user_id) = (ctx.path_server()?, ctx.path_member()?);
-    check_kick(ctx.snapshot().read(), ctx.now_ms(), ctx.user_id(), server_id, user_id)?;
+    check_kick(ctx.asking(&ctx.snapshot()), server_id, user_id)?;
     ctx.submit_success(MemberKick { server_id, user_id })
 }
 
@@ -66,7 +64,7 @@ pub fn member_role_remove(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 fn checked_role_change(ctx: &Ctx<'_>) -> Result<(ServerId, UserId, RoleId)> {
     let (server_id, user_id, role_id) = (ctx.path_server()?, ctx.path_member()?, ctx.path_role()?);
-    check_role_change(ctx.snapshot().read(), ctx.now_ms(), ctx.user_id(), server_id, user_id, role_id)?;
+    check_role_change(ctx.asking(&ctx.snapshot()), server_id, user_id, role_id)?;
     Ok((server_id, user_id, role_id))
 }
 

@@ -7,7 +7,7 @@ use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, Flag, Int, Map, Name, Or, Text, fields};
 use crate::config::Config;
 use crate::domain::community::role::{self, RoleCreate, RoleDelete, RoleEdit, check_delete, manageable};
-use crate::domain::permission::{ROLES_MANAGE, standing};
+use crate::domain::permission::ROLES_MANAGE;
 use crate::domain::{Error, Refusal, Result};
 use crate::id::{RoleId, ServerId};
 use crate::store::records::Grant;
@@ -54,13 +54,13 @@ fields! {
 pub fn role_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let server_id = ctx.path_server()?;
     let snapshot = ctx.snapshot();
-    standing(snapshot.read(), server_id, ctx.user_id(), ctx.now_ms())?;
+    ctx.asking(&snapshot).server(server_id)?;
     ctx.json(|out| role::write_list(out, snapshot.read(), server_id))
 }
 
 pub fn role_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let server_id = ctx.path_server()?;
-    standing(ctx.snapshot().read(), server_id, ctx.user_id(), ctx.now_ms())?.require(ROLES_MANAGE)?;
+    ctx.asking(&ctx.snapshot()).server(server_id)?.require(ROLES_MANAGE)?;
     let body = ctx.body()?;
     let op = RoleCreate {
         server_id,
@@ -76,7 +76,7 @@ pub fn role_create(ctx: &mut Ctx<'_>) -> Result<Step> {
 pub fn role_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (server_id, role_id) = (ctx.path_server()?, ctx.path_role()?);
     let snapshot = ctx.snapshot();
-    let (_, role) = manageable(snapshot.read(), ctx.now_ms(), ctx.user_id(), server_id, role_id)?;
+    let (_, role) = manageable(ctx.asking(&snapshot), server_id, role_id)?;
     let body = ctx.body()?;
     let op = RoleEdit {
         server_id,
@@ -93,7 +93,7 @@ pub fn role_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn role_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (server_id, role_id) = (ctx.path_server()?, ctx.path_role()?);
-    check_delete(ctx.snapshot().read(), ctx.now_ms(), ctx.user_id(), server_id, role_id)?;
+    check_delete(ctx.asking(&ctx.snapshot()), server_id, role_id)?;
     ctx.submit_success(RoleDelete { server_id, role_id })
 }
 

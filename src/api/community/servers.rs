@@ -9,7 +9,7 @@ use crate::domain::community::audit;
 use crate::domain::community::member::{MemberLeave, check_leave};
 use crate::domain::community::server::{self, ServerCreate, ServerDelete, ServerEdit, require_owner};
 use crate::domain::identity::tier;
-use crate::domain::permission::{SERVER_MANAGE, SERVER_VIEW_AUDIT_LOG, standing};
+use crate::domain::permission::{SERVER_MANAGE, SERVER_VIEW_AUDIT_LOG};
 use crate::domain::{Refusal, Result};
 use crate::id::{ChannelId, ServerId};
 use crate::store::tables::SERVERS;
@@ -71,14 +71,14 @@ fn answer(ctx: &mut Ctx<'_>, server_id: ServerId) -> Result<Step> {
 
 pub fn server_get(ctx: &mut Ctx<'_>) -> Result<Step> {
     let server_id = ctx.path_server()?;
-    standing(ctx.snapshot().read(), server_id, ctx.user_id(), ctx.now_ms())?;
+    ctx.asking(&ctx.snapshot()).server(server_id)?;
     answer(ctx, server_id)
 }
 
 pub fn server_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let server_id = ctx.path_server()?;
     let snapshot = ctx.snapshot();
-    standing(snapshot.read(), server_id, ctx.user_id(), ctx.now_ms())?.require(SERVER_MANAGE)?;
+    ctx.asking(&snapshot).server(server_id)?.require(SERVER_MANAGE)?;
     let stored = snapshot.read().get(SERVERS, server_id).map(|server| server.name.as_str());
     let body = ctx.body()?;
     let name = SERVER_EDIT.name.read(&body, &ctx.state.config, stored)?;
@@ -91,30 +91,29 @@ pub fn server_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn server_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
     let server_id = ctx.path_server()?;
-    require_owner(&standing(ctx.snapshot().read(), server_id, ctx.user_id(), ctx.now_ms())?)?;
+    require_owner(&ctx.asking(&ctx.snapshot()).server(server_id)?)?;
     ctx.submit_success(ServerDelete { server_id })
 }
 
 pub fn server_permissions(ctx: &mut Ctx<'_>) -> Result<Step> {
     let server_id = ctx.path_server()?;
     let snapshot = ctx.snapshot();
-    let standing = standing(snapshot.read(), server_id, ctx.user_id(), ctx.now_ms())?;
+    let standing = ctx.asking(&snapshot).server(server_id)?;
     ctx.json(|out| server::write_permissions(out, &standing))
 }
 
 pub fn server_audit_log(ctx: &mut Ctx<'_>) -> Result<Step> {
     let server_id = ctx.path_server()?;
     let snapshot = ctx.snapshot();
-    let read = snapshot.read();
-    let viewer = standing(read, server_id, ctx.user_id(), ctx.now_ms())?;
+    let viewer = ctx.asking(&snapshot).server(server_id)?;
     viewer.require(SERVER_VIEW_AUDIT_LOG)?;
-    let (limit, now_ms) = (AUDIT_LOG.limit.query(ctx)?, ctx.now_ms());
-    ctx.json(|out| audit::write_list(out, read, &viewer, now_ms, limit as usize))
+    let limit = AUDIT_LOG.limit.query(ctx)?;
+    ctx.json(|out| audit::write_list(out, &viewer, limit as usize))
 }
 
 pub fn server_leave(ctx: &mut Ctx<'_>) -> Result<Step> {
     let server_id = ctx.path_server()?;
-    check_leave(&standing(ctx.snapshot().read(), server_id, ctx.user_id(), ctx.now_ms())?)?;
+    check_leave(&ctx.asking(&ctx.snapshot()).server(server_id)?)?;
     ctx.submit_success(MemberLeave { server_id })
 }
 

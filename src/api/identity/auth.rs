@@ -215,9 +215,10 @@ pub fn refresh(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn session_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (snapshot, principal, now) = (ctx.snapshot(), ctx.principal(), ctx.now());
+    let asking = ctx.asking(&snapshot);
     ctx.json(|out| {
         let mut list = Array::new(out);
-        for (id, session) in token::live(snapshot.read(), principal.user_id, now.steady_ms) {
+        for (id, session) in token::live(asking) {
             SessionResponse::write(list.item(), id, session, now.offset(), id == principal.token_id);
         }
     })

@@ -50,6 +50,7 @@ pub fn dm_open(ctx: &mut Ctx<'_>) -> Result<Step> {
 mod tests {
     use crate::api::testing::Harness;
     use crate::api::testing::fixture::{Account, PASSWORD, payload, register, take_events, text_at};
+    use crate::domain::Asking;
     use crate::domain::chat::message::posting_access;
     use crate::domain::{Audience, EventName, intent};
     use crate::id::{ChannelId, MessageId, UserId};
@@ -199,8 +200,9 @@ mod tests {
         assert_eq!(text_at(&text, &["last_message_id"]), "77");
         assert_eq!(text_at(&text, &["last_message_at"]), "1767225600");
         assert_eq!(list(&harness, &alice), "[]", "notes are no direct message");
-        let may = posting_access(harness.state.snapshot().read(), ChannelId(id), UserId(alice.id), 0).is_ok();
-        assert!(may);
+        let snapshot = harness.state.snapshot();
+        let asking = Asking { read: snapshot.read(), at: 0, who: UserId(alice.id) };
+        assert!(posting_access(asking, ChannelId(id)).is_ok());
     }
 
     #[test]
@@ -223,8 +225,9 @@ mod tests {
         assert_eq!(open(&harness, &alice, bob.id).0, 404);
         let name = text_at(&list(&harness, &alice), &["0", "recipient", "username"]);
         assert_eq!(name, format!("deleted_{}", bob.id));
-        let (snapshot, alice_id) = (harness.state.snapshot(), UserId(alice.id));
-        let refused = posting_access(snapshot.read(), id, alice_id, 0).err().unwrap();
+        let snapshot = harness.state.snapshot();
+        let asking = Asking { read: snapshot.read(), at: 0, who: UserId(alice.id) };
+        let refused = posting_access(asking, id).err().unwrap();
         assert_eq!(refused.status, 403);
         let profile = harness.request("GET", &format!("/users/{}", bob.id), Some(&alice.token), None);
         assert_eq!(text_at(&profile.1, &["badges"]), "[]");

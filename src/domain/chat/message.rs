@@ -9,11 +9,12 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::message_view::{Viewer, Writer};
 use super::writing::Writing;
 use super::{ledger, pin, reaction};
+use crate::domain::asking::Asking;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Event, EventName, intent};
 use crate::domain::machine::Machine;
 use crate::domain::permission::{
-    Access, CHANNELS_VIEW, MESSAGES_BYPASS_SLOWMODE, MESSAGES_EMBED_LINKS, MESSAGES_READ, access,
+    Access, CHANNELS_VIEW, MESSAGES_BYPASS_SLOWMODE, MESSAGES_EMBED_LINKS, MESSAGES_READ,
 };
 use crate::domain::social::dm;
 use crate::id::{ChannelId, MessageId, ServerId, UserId};
@@ -56,15 +57,10 @@ pub struct MessageDelete {
 /// A user's access to a channel he wants to write to.
 ///
 /// # Errors
-/// 404 and 403 of [`access`]; as [`Writing::Text`]; 400 in channels that hold no messages.
-pub fn posting_access<'a>(
-    read: Read<'a>,
-    channel_id: ChannelId,
-    user_id: UserId,
-    at: u64,
-) -> Result<Access<'a>> {
-    let access = access(read, channel_id, user_id, at)?;
-    Writing::Text.require(read, &access, at)?;
+/// 404 and 403 of [`Asking::channel`]; as [`Writing::Text`]; 400 in channels that hold no messages.
+pub fn posting_access(asking: Asking<'_>, channel_id: ChannelId) -> Result<Access<'_>> {
+    let access = asking.channel(channel_id)?;
+    Writing::Text.require(&access)?;
     match access.channel.kind {
         channel_kind::VOICE | channel_kind::STAGE | channel_kind::CATEGORY => Err(Error::bad_request(
             format!("A {} channel holds no messages", channel_kind::text(access.channel.kind)),
@@ -80,12 +76,13 @@ fn is_slowed(access: &Access<'_>) -> bool {
 
 /// # Errors
 /// 429 with the time to wait, when the channel is slow and the user has written too recently.
-pub fn check_slowmode(read: Read<'_>, access: &Access<'_>, at: u64) -> Result<()> {
+pub fn check_slowmode(access: &Access<'_>) -> Result<()> {
+    let Asking { read, at, who } = access.asking;
     if !is_slowed(access) {
         return Ok(());
     }
     let pause_ms = access.channel.slowmode_seconds.to_native().saturating_mul(1_000);
-    let last = read.get(SLOWMODE, (access.channel_id, access.user_id));
+    let last = read.get(SLOWMODE, (access.channel_id, who));
     let next_at = last.map_or(0, |last| last.value.to_native().saturating_add(pause_ms));
     if next_at <= at {
         return Ok(());
@@ -129,38 +126,34 @@ pub fn find<'a>(read: Read<'a>, channel_id: ChannelId, message_id: MessageId) ->
 /// A user's access to a message he wants to read or do something with.
 ///
 /// # Errors
-/// 404 and 403 of [`access`], 403 without `messages.read`, 404 for the message.
-pub fn message_access<'a>(
-    read: Read<'a>,
+/// 404 and 403 of [`Asking::channel`], 403 without `messages.read`, 404 for the message.
+pub fn message_access(
+    asking: Asking<'_>,
     channel_id: ChannelId,
     message_id: MessageId,
-    user_id: UserId,
-    at: u64,
-) -> Result<(Access<'a>, &'a ArchivedMessage)> {
-    let access = access(read, channel_id, user_id, at)?;
+) -> Result<(Access<'_>, &ArchivedMessage)> {
+    let access = asking.channel(channel_id)?;
     access.require(MESSAGES_READ)?;
-    Ok((access, find(read, channel_id, message_id)?))
+    Ok((access, find(asking.read, channel_id, message_id)?))
 }
 
 /// A message that the user wrote himself.
 ///
 /// # Errors
-/// 404 and 403 of [`access`], 404 for the message, 403 for that of another author.
-pub fn own_message<'a>(
-    read: Read<'a>,
+/// 404 and 403 of [`Asking::channel`], 404 for the message, 403 for that of another author.
+pub fn own_message(
+    asking: Asking<'_>,
     channel_id: ChannelId,
     message_id: MessageId,
-    user_id: UserId,
-    at: u64,
-) -> Result<(Access<'a>, &'a ArchivedMessage)> {
-    let access = access(read, channel_id, user_id, at)?;
-    let message = find_own(read, &access, message_id)?;
+) -> Result<(Access<'_>, &ArchivedMessage)> {
+    let access = asking.channel(channel_id)?;
+    let message = find_own(&access, message_id)?;
     Ok((access, message))
 }
 
-fn find_own<'a>(read: Read<'a>, access: &Access<'a>, message_id: MessageId) -> Result<&'a ArchivedMessage> {
-    let message = find(read, access.channel_id, message_id)?;
-    if UserId::from(&message.author_id) != access.user_id {
+fn find_own<'a>(access: &Access<'a>, message_id: MessageId) -> Result<&'a ArchivedMessage> {
+    let message = find(access.asking.read, access.channel_id, message_id)?;
+    if UserId::from(&message.author_id) != access.asking.who {
         return Err(Error::forbidden("Only the author can edit a message"));
     }
     Ok(message)
@@ -169,22 +162,20 @@ fn find_own<'a>(read: Read<'a>, access: &Access<'a>, message_id: MessageId) -> R
 /// A message of his own that the user wants to edit: a new text, so he must be able to send one there now.
 ///
 /// # Errors
-/// 404 and 403 of [`access`]; as [`Writing::Text`]; 404 for the message, 403 for that of another author; 403 when it
+/// 404 and 403 of [`Asking::channel`]; as [`Writing::Text`]; 404 for the message, 403 for that of another author; 403 when it
 /// has embeds and he may not embed any more; as [`check_slowmode`].
-pub fn editing_access<'a>(
-    read: Read<'a>,
+pub fn editing_access(
+    asking: Asking<'_>,
     channel_id: ChannelId,
     message_id: MessageId,
-    user_id: UserId,
-    at: u64,
-) -> Result<(Access<'a>, &'a ArchivedMessage)> {
-    let access = access(read, channel_id, user_id, at)?;
-    Writing::Text.require(read, &access, at)?;
-    let message = find_own(read, &access, message_id)?;
+) -> Result<(Access<'_>, &ArchivedMessage)> {
+    let access = asking.channel(channel_id)?;
+    Writing::Text.require(&access)?;
+    let message = find_own(&access, message_id)?;
     if !message.embeds.is_empty() {
         access.require(MESSAGES_EMBED_LINKS)?;
     }
-    check_slowmode(read, &access, at)?;
+    check_slowmode(&access)?;
     Ok((access, message))
 }
 
@@ -196,12 +187,12 @@ pub(in crate::domain) fn message_create(
     op: &MessageCreate,
 ) -> Result<(ChannelId, MessageId)> {
     let (read, at) = (machine.read(), machine.at);
-    let access = posting_access(read, op.channel_id, author, at)?;
+    let access = posting_access(machine.asking(author), op.channel_id)?;
     let has_embeds = !op.embeds.is_empty();
     if has_embeds {
         access.require(MESSAGES_EMBED_LINKS)?;
     }
-    check_slowmode(read, &access, at)?;
+    check_slowmode(&access)?;
     check_content(&op.content, has_embeds, op.length_max)?;
     if let Some(reply_to_id) = op.reply_to_id
         && !read.contains(MESSAGES, (op.channel_id, reply_to_id))
@@ -235,8 +226,8 @@ pub(in crate::domain) fn message_edit(
     author: UserId,
     op: &MessageEdit,
 ) -> Result<(ChannelId, MessageId)> {
-    let (read, at) = (machine.read(), machine.at);
-    let (access, message) = editing_access(read, op.channel_id, op.message_id, author, at)?;
+    let at = machine.at;
+    let (access, message) = editing_access(machine.asking(author), op.channel_id, op.message_id)?;
     check_content(&op.content, !message.embeds.is_empty(), op.length_max)?;
     let (scope, slow) = (Scope::of(op.channel_id, access.channel), is_slowed(&access));
     let mut message = Message::from(message);
@@ -255,16 +246,15 @@ pub(in crate::domain) fn message_delete(
     actor: UserId,
     op: &MessageDelete,
 ) -> Result<()> {
-    let read = machine.read();
-    let access = access(read, op.channel_id, actor, machine.at)?;
-    let message = find(read, op.channel_id, op.message_id)?;
+    let access = machine.asking(actor).channel(op.channel_id)?;
+    let message = find(machine.read(), op.channel_id, op.message_id)?;
     let own = UserId::from(&message.author_id) == actor;
     if !own && access.channel.is_private() {
         return Err(Error::forbidden("Only the author can delete a message here"));
     }
     let writing = if own { Writing::Withdrawal } else { Writing::Moderation };
-    writing.require(read, &access, machine.at)?;
-    let scope = Scope::heard_of(read, &access);
+    writing.require(&access)?;
+    let scope = Scope::heard_of(&access);
     let removed = remove(machine, op.channel_id, op.message_id);
     let mut payload = Vec::with_capacity(128);
     {
@@ -334,10 +324,10 @@ impl Scope {
 
     /// The channel of what a user does there without asking for more than to be left alone: over a block nobody but
     /// himself hears of it.
-    pub(in crate::domain) fn heard_of(read: Read<'_>, access: &Access<'_>) -> Scope {
+    pub(in crate::domain) fn heard_of(access: &Access<'_>) -> Scope {
         let scope = Scope::of(access.channel_id, access.channel);
-        match dm::is_cut(read, access) {
-            true => Scope { readers: Audience::user(access.user_id), ..scope },
+        match dm::is_cut(access) {
+            true => Scope { readers: Audience::user(access.asking.who), ..scope },
             false => scope,
         }
     }
@@ -378,8 +368,8 @@ pub struct Page {
 }
 
 /// Appends a page of messages: newest first, with `after` alone oldest first.
-pub fn write_page(out: &mut Vec<u8>, read: Read<'_>, access: &Access<'_>, page: Page) {
-    let channel_id = access.channel_id;
+pub fn write_page(out: &mut Vec<u8>, access: &Access<'_>, page: Page) {
+    let (read, channel_id) = (access.asking.read, access.channel_id);
     let scan = match (page.before, page.after) {
         (Some(before), _) => read.scan_rev_before(MESSAGES, channel_id, (channel_id, before)),
         (None, Some(after)) => read.scan_after(MESSAGES, channel_id, (channel_id, after)),
@@ -387,19 +377,14 @@ pub fn write_page(out: &mut Vec<u8>, read: Read<'_>, access: &Access<'_>, page: 
     };
     // A short message is about 600 bytes of JSON: one allocation for a usual page.
     out.reserve(page.limit * 640);
-    let mut writer = Writer::new(out, read, channel_id, Viewer::user(read, access));
+    let mut writer = Writer::new(out, read, channel_id, Viewer::user(access));
     writer.list(scan.take(page.limit).map(|((_, message_id), message)| (message_id, message)));
 }
 
 /// Appends one message as the user sees it.
-pub fn write_one(
-    out: &mut Vec<u8>,
-    read: Read<'_>,
-    access: &Access<'_>,
-    message_id: MessageId,
-    message: &ArchivedMessage,
-) {
-    Writer::new(out, read, access.channel_id, Viewer::user(read, access)).message(message_id, message);
+pub fn write_one(out: &mut Vec<u8>, access: &Access<'_>, message_id: MessageId, message: &ArchivedMessage) {
+    Writer::new(out, access.asking.read, access.channel_id, Viewer::user(access))
+        .message(message_id, message);
 }
 
 #[cfg(test)]

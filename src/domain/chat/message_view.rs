@@ -40,9 +40,9 @@ pub enum Viewer {
 }
 
 impl Viewer {
-    pub fn user(read: Read<'_>, access: &Access<'_>) -> Viewer {
-        let receipts = access.channel.read_receipts_enabled && !dm::is_cut(read, access);
-        Viewer::User { user_id: access.user_id, receipts }
+    pub fn user(access: &Access<'_>) -> Viewer {
+        let receipts = access.channel.read_receipts_enabled && !dm::is_cut(access);
+        Viewer::User { user_id: access.asking.who, receipts }
     }
 
     /// The author right after posting: nobody can have read the message yet.

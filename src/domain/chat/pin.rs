@@ -8,10 +8,11 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::message::{Scope, emit_message, find};
 use super::message_view::{Viewer, Writer};
 use super::writing::Writing;
+use crate::domain::asking::Asking;
 use crate::domain::error::{Error, Result};
 use crate::domain::event::{EventName, intent};
 use crate::domain::machine::Machine;
-use crate::domain::permission::{Access, access};
+use crate::domain::permission::Access;
 use crate::id::{ChannelId, MessageId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedMessage, Message};
@@ -38,10 +39,10 @@ pub struct MessageUnpin {
 }
 
 /// # Errors
-/// 404 and 403 of [`access`], as [`Writing::Moderation`].
-fn pin_access(read: Read<'_>, channel_id: ChannelId, user_id: UserId, at: u64) -> Result<Access<'_>> {
-    let access = access(read, channel_id, user_id, at)?;
-    Writing::Moderation.require(read, &access, at)?;
+/// 404 and 403 of [`Asking::channel`], as [`Writing::Moderation`].
+fn pin_access(asking: Asking<'_>, channel_id: ChannelId) -> Result<Access<'_>> {
+    let access = asking.channel(channel_id)?;
+    Writing::Moderation.require(&access)?;
     Ok(access)
 }
 
@@ -51,7 +52,7 @@ pub(in crate::domain) fn message_pin(
     op: &MessagePin,
 ) -> Result<bool> {
     let read = machine.read();
-    let access = pin_access(read, op.channel_id, actor, machine.at)?;
+    let access = pin_access(machine.asking(actor), op.channel_id)?;
     let message = find(read, op.channel_id, op.message_id)?;
     if message.pin != 0 {
         return Ok(false);
@@ -74,7 +75,7 @@ pub(in crate::domain) fn message_unpin(
     op: &MessageUnpin,
 ) -> Result<bool> {
     let read = machine.read();
-    let access = pin_access(read, op.channel_id, actor, machine.at)?;
+    let access = pin_access(machine.asking(actor), op.channel_id)?;
     let message = find(read, op.channel_id, op.message_id)?;
     if message.pin == 0 {
         return Ok(false);
@@ -117,7 +118,7 @@ fn pinned(read: Read<'_>, channel_id: ChannelId) -> impl Iterator<Item = (Messag
 }
 
 /// Appends the pinned messages of a channel, newest pin first.
-pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, access: &Access<'_>) {
-    Writer::new(out, read, access.channel_id, Viewer::user(read, access))
-        .list(pinned(read, access.channel_id));
+pub fn write_list(out: &mut Vec<u8>, access: &Access<'_>) {
+    let read = access.asking.read;
+    Writer::new(out, read, access.channel_id, Viewer::user(access)).list(pinned(read, access.channel_id));
 }

@@ -8,10 +8,11 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::message::{Scope, find, message_access};
 use super::writing::Writing;
+use crate::domain::asking::Asking;
 use crate::domain::error::{Error, Result};
 use crate::domain::event::{EventName, intent};
 use crate::domain::machine::Machine;
-use crate::domain::permission::{Access, access};
+use crate::domain::permission::Access;
 use crate::id::{ChannelId, MessageId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedMessage, Message, Meta, Nil, Reaction, ReactionEntry, ReactionSet};
@@ -59,15 +60,13 @@ fn same(stored: &str, emoji: &str) -> bool {
 ///
 /// # Errors
 /// 404 and 403 of [`message_access`], as [`Writing::Reaction`].
-pub fn adding_access<'a>(
-    read: Read<'a>,
+pub fn adding_access(
+    asking: Asking<'_>,
     channel_id: ChannelId,
     message_id: MessageId,
-    user_id: UserId,
-    at: u64,
-) -> Result<(Access<'a>, &'a ArchivedMessage)> {
-    let (access, message) = message_access(read, channel_id, message_id, user_id, at)?;
-    Writing::Reaction.require(read, &access, at)?;
+) -> Result<(Access<'_>, &ArchivedMessage)> {
+    let (access, message) = message_access(asking, channel_id, message_id)?;
+    Writing::Reaction.require(&access)?;
     Ok((access, message))
 }
 
@@ -76,8 +75,8 @@ pub(in crate::domain) fn reaction_add(
     actor: UserId,
     op: &ReactionAdd,
 ) -> Result<bool> {
-    let (read, at, now) = (machine.read(), machine.at, machine.unix_ms);
-    let (access, message) = adding_access(read, op.channel_id, op.message_id, actor, at)?;
+    let (read, now) = (machine.read(), machine.unix_ms);
+    let (access, message) = adding_access(machine.asking(actor), op.channel_id, op.message_id)?;
     let mut set = read.get(REACTION_SETS, op.message_id).map(ReactionSet::from).unwrap_or_default();
     let position = set.entries.iter().position(|entry| same(&entry.emoji, &op.emoji));
     let index = match position {
@@ -121,8 +120,8 @@ pub(in crate::domain) fn reaction_remove(
     op: &ReactionRemove,
 ) -> Result<bool> {
     let read = machine.read();
-    let access = access(read, op.channel_id, actor, machine.at)?;
-    Writing::Withdrawal.require(read, &access, machine.at)?;
+    let access = machine.asking(actor).channel(op.channel_id)?;
+    Writing::Withdrawal.require(&access)?;
     let message = find(read, op.channel_id, op.message_id)?;
     let Some(mut set) = read.get(REACTION_SETS, op.message_id).map(ReactionSet::from) else {
         return Ok(false);
@@ -135,7 +134,7 @@ pub(in crate::domain) fn reaction_remove(
         return Ok(false);
     };
     let order = reaction.order.to_native();
-    let scope = Scope::heard_of(read, &access);
+    let scope = Scope::heard_of(&access);
     set.entries[position].count -= 1;
     set.entries[position].emoji.clone_from(&op.emoji);
     let entry_ends = set.entries[position].count == 0;

@@ -8,10 +8,11 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::ledger::{self, Count, Owner, WALK_MAX, count_after};
 use super::message::Scope;
 use super::writing::Writing;
+use crate::domain::asking::Asking;
 use crate::domain::error::Result;
 use crate::domain::event::{Audience, Event, EventName, intent};
 use crate::domain::machine::Machine;
-use crate::domain::permission::{CHANNELS_VIEW, MESSAGES_READ, access, channel_permissions, standing};
+use crate::domain::permission::{CHANNELS_VIEW, MESSAGES_READ};
 use crate::id::{ChannelId, MessageId, UserId};
 use crate::store::Read;
 use crate::store::tables::{
@@ -83,8 +84,8 @@ fn advance(
     marked: Marked,
 ) -> Result<u64> {
     let read = machine.read();
-    let access = access(read, channel_id, user_id, machine.at)?;
-    Writing::Receipt.require(read, &access, machine.at)?;
+    let access = machine.asking(user_id).channel(channel_id)?;
+    Writing::Receipt.require(&access)?;
     let Some(((_, last), _)) = read.scan_rev(MESSAGES, channel_id).next() else { return Ok(0) };
     let before = mark(read, user_id, channel_id);
     let target = wanted.unwrap_or(last).min(last);
@@ -93,7 +94,7 @@ fn advance(
     }
     let count = marked(read, user_id, channel_id, before, target);
     let receipts = access.channel.read_receipts_enabled && receipts_enabled(read, user_id);
-    let scope = Scope::heard_of(read, &access);
+    let scope = Scope::heard_of(&access);
 
     machine.tx.put(READ_MARKS, (user_id, channel_id), &target.into());
     machine.tx.put(CHANNEL_READERS, (channel_id, user_id), &target.into());
@@ -281,7 +282,8 @@ impl Overview<'_> {
 /// Appends `{"<channel id>": count, …}` of all channels with something unread that the user can read.
 ///
 /// Newest direct messages first, then servers; what is beyond [`CHANNELS_MAX`] or [`OVERVIEW_COST_MAX`] is left out.
-pub fn write_unread_counts(out: &mut Vec<u8>, read: Read<'_>, user_id: UserId, at: u64) {
+pub fn write_unread_counts(out: &mut Vec<u8>, asking: Asking<'_>) {
+    let Asking { read, who: user_id, .. } = asking;
     let mut counts = Object::new(out);
     let mut write = |channel_id: ChannelId, count: u64| {
         let mut digits = itoa::Buffer::new();
@@ -302,14 +304,14 @@ pub fn write_unread_counts(out: &mut Vec<u8>, read: Read<'_>, user_id: UserId, a
             break;
         }
         overview.charge(VISIT_COST);
-        let Ok(standing) = standing(read, server_id, user_id, at) else { continue };
+        let Ok(standing) = asking.server(server_id) else { continue };
         for ((_, channel_id), _) in read.scan(SERVER_CHANNELS, server_id) {
             if overview.is_spent() {
                 break;
             }
             let count = overview.unread(channel_id);
             const READABLE: u64 = CHANNELS_VIEW | MESSAGES_READ;
-            if count > 0 && channel_permissions(read, channel_id, &standing, at) & READABLE == READABLE {
+            if count > 0 && standing.permissions_in(channel_id) & READABLE == READABLE {
                 write(channel_id, count);
             }
         }

@@ -2,12 +2,11 @@
 
 use super::message::Scope;
 use super::writing::Writing;
+use crate::domain::asking::Asking;
 use crate::domain::error::Result;
 use crate::domain::event::{Event, EventName, intent};
-use crate::domain::permission::access;
 use crate::domain::view;
-use crate::id::{ChannelId, UserId};
-use crate::store::Read;
+use crate::id::ChannelId;
 use crate::store::tables::MESSAGING;
 use crate::wire::json::Object;
 
@@ -15,28 +14,23 @@ use crate::wire::json::Object;
 /// of a direct message anything.
 ///
 /// # Errors
-/// 404 and 403 of [`access`]; 403 without `messages.send`.
-pub fn start_event(read: Read<'_>, user_id: UserId, channel_id: ChannelId, at: u64) -> Result<Option<Event>> {
-    event(read, user_id, channel_id, at, EventName::TypingStart)
+/// 404 and 403 of [`Asking::channel`]; 403 without `messages.send`.
+pub fn start_event(asking: Asking<'_>, channel_id: ChannelId) -> Result<Option<Event>> {
+    event(asking, channel_id, EventName::TypingStart)
 }
 
 /// TYPING_STOP to the same readers under the same conditions.
 ///
 /// # Errors
 /// As [`start_event`].
-pub fn stop_event(read: Read<'_>, user_id: UserId, channel_id: ChannelId, at: u64) -> Result<Option<Event>> {
-    event(read, user_id, channel_id, at, EventName::TypingStop)
+pub fn stop_event(asking: Asking<'_>, channel_id: ChannelId) -> Result<Option<Event>> {
+    event(asking, channel_id, EventName::TypingStop)
 }
 
-fn event(
-    read: Read<'_>,
-    user_id: UserId,
-    channel_id: ChannelId,
-    at: u64,
-    name: EventName,
-) -> Result<Option<Event>> {
-    let access = access(read, channel_id, user_id, at)?;
-    let allowed = Writing::Text.require(read, &access, at);
+fn event(asking: Asking<'_>, channel_id: ChannelId, name: EventName) -> Result<Option<Event>> {
+    let (read, user_id) = (asking.read, asking.who);
+    let access = asking.channel(channel_id)?;
+    let allowed = Writing::Text.require(&access);
     if access.channel.is_private() && allowed.is_err() {
         return Ok(None);
     }

@@ -8,7 +8,6 @@ use crate::domain::permission::{
     Access, MESSAGES_ADD_REACTIONS, MESSAGES_MANAGE, MESSAGES_READ, MESSAGES_SEND, name,
 };
 use crate::domain::social::dm;
-use crate::store::Read;
 
 /// A way of making something known in a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,15 +45,15 @@ impl Writing {
     ///
     /// # Errors
     /// 403 without the permission or in a timeout; as [`dm::require_reachable`], unless it just goes unheard.
-    pub fn require(self, read: Read<'_>, access: &Access<'_>, at: u64) -> Result<()> {
+    pub fn require(self, access: &Access<'_>) -> Result<()> {
         let private = access.channel.is_private();
         if self != Writing::Moderation || !private {
             access.require(self.permission())?;
         }
         // The other permissions are among those that a timeout takes.
-        if self == Writing::Moderation && access.is_silenced(at) {
+        if self == Writing::Moderation && access.is_silenced() {
             return Err(Error::missing_permission(name(MESSAGES_SEND)));
         }
-        if self.goes_unheard() { Ok(()) } else { dm::require_reachable(read, access) }
+        if self.goes_unheard() { Ok(()) } else { dm::require_reachable(access) }
     }
 }

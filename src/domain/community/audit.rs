@@ -194,12 +194,11 @@ pub fn record(
 
 /// The newest entries, newest first, as a JSON list. Codes of invites that still let people in are left out for a
 /// viewer who may neither list invites nor made the one in question.
-pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, viewer: &Standing<'_>, at: u64, count_max: usize) {
-    let server_id = viewer.server_id;
+pub fn write_list(out: &mut Vec<u8>, viewer: &Standing<'_>, count_max: usize) {
+    let (read, server_id) = (viewer.asking.read, viewer.server_id);
     let mut list = Array::new(out);
     for ((_, id), entry) in read.scan_rev(AUDIT, server_id).take(count_max) {
-        let is_shown =
-            |name: &&str| entry.target_type != INVITE || !invite::is_hidden_from(read, at, viewer, name);
+        let is_shown = |name: &&str| entry.target_type != INVITE || !invite::is_hidden_from(viewer, name);
         let target_name = entry.target_name.as_deref().filter(is_shown);
         AuditLogEntryResponse::write(list.item(), read, server_id, id, entry, target_name);
     }

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 
 use super::audit::{self, Action, Target};
 use super::member;
+use crate::domain::asking::Asking;
 use crate::domain::chat::message::{self, Scope};
 use crate::domain::chat::pin;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Event, EventName, intent, payload};
 use crate::domain::machine::Machine;
-use crate::domain::permission::{BANS_VIEW, MEMBERS_BAN, standing};
+use crate::domain::permission::{BANS_VIEW, MEMBERS_BAN};
 use crate::domain::view::username;
 use crate::id::{ChannelId, MessageId, ServerId, UserId, first_id_at};
 use crate::store::Read;
@@ -63,7 +64,7 @@ pub(in crate::domain) fn ban_create(
     op: &BanCreate,
 ) -> Result<u64> {
     let (server_id, user_id) = (op.server_id, op.user_id);
-    check_ban(machine.read(), machine.at, actor, server_id, user_id)?;
+    check_ban(machine.asking(actor), server_id, user_id)?;
     if machine.read().contains(BANS, (server_id, user_id)) {
         return Err(Refusal::AlreadyBanned.into());
     }
@@ -95,15 +96,15 @@ pub fn since_ms(unix_ms: u64, days: u64) -> u64 {
 ///
 /// # Errors
 /// 404 server or user; 403 not a member, without permission, role order, owner.
-pub fn check_ban(read: Read<'_>, at: u64, actor: UserId, server_id: ServerId, user_id: UserId) -> Result<()> {
-    let actor_standing = standing(read, server_id, actor, at)?;
+pub fn check_ban(asking: Asking<'_>, server_id: ServerId, user_id: UserId) -> Result<()> {
+    let (read, actor) = (asking.read, asking.server(server_id)?);
     let user = read.get(USERS, user_id).filter(|user| user.state != account::PURGED);
     user.ok_or(Refusal::UserNotFound)?;
-    actor_standing.require(MEMBERS_BAN)?;
+    actor.require(MEMBERS_BAN)?;
     if !read.contains(MEMBERS, (server_id, user_id)) {
         return Ok(());
     }
-    actor_standing.require_above(read, &standing(read, server_id, user_id, at)?)
+    actor.require_above(&asking.of(user_id).server(server_id)?)
 }
 
 pub(in crate::domain) fn ban_delete(
@@ -112,7 +113,7 @@ pub(in crate::domain) fn ban_delete(
     op: &BanDelete,
 ) -> Result<()> {
     let (server_id, user_id) = (op.server_id, op.user_id);
-    let order = check_unban(machine.read(), machine.at, actor, server_id, user_id)?.order.to_native();
+    let order = check_unban(machine.asking(actor), server_id, user_id)?.order.to_native();
     machine.tx.delete(BANS, (server_id, user_id));
     machine.tx.delete(BAN_ORDER, (server_id, order));
     emit(machine, EventName::GuildBanRemove, server_id, user_id, None);
@@ -126,15 +127,9 @@ pub(in crate::domain) fn ban_delete(
 ///
 /// # Errors
 /// 404 server; 403 not a member, without permission; 404 not banned.
-pub fn check_unban(
-    read: Read<'_>,
-    at: u64,
-    actor: UserId,
-    server_id: ServerId,
-    user_id: UserId,
-) -> Result<&ArchivedBan> {
-    standing(read, server_id, actor, at)?.require(MEMBERS_BAN)?;
-    read.get(BANS, (server_id, user_id)).ok_or_else(|| Refusal::BanNotFound.into())
+pub fn check_unban(asking: Asking<'_>, server_id: ServerId, user_id: UserId) -> Result<&ArchivedBan> {
+    asking.server(server_id)?.require(MEMBERS_BAN)?;
+    asking.read.get(BANS, (server_id, user_id)).ok_or_else(|| Refusal::BanNotFound.into())
 }
 
 /// Replies like [`ban_create`].
@@ -143,7 +138,7 @@ pub(in crate::domain) fn ban_messages_delete(
     actor: UserId,
     op: &BanMessagesDelete,
 ) -> Result<u64> {
-    check_unban(machine.read(), machine.at, actor, op.server_id, op.user_id)?;
+    check_unban(machine.asking(actor), op.server_id, op.user_id)?;
     Ok(remove_messages(machine, op.server_id, op.user_id, op.after, op.since_ms).0)
 }
 
@@ -232,8 +227,8 @@ fn emit(
 ///
 /// # Errors
 /// 404 server; 403 not a member, without permission.
-pub fn check_list(read: Read<'_>, at: u64, actor: UserId, server_id: ServerId) -> Result<()> {
-    standing(read, server_id, actor, at)?.require_any(&[MEMBERS_BAN, BANS_VIEW])
+pub fn check_list(asking: Asking<'_>, server_id: ServerId) -> Result<()> {
+    asking.server(server_id)?.require_any(&[MEMBERS_BAN, BANS_VIEW])
 }
 
 /// The newest [`LIST_MAX`] bans, newest first, as a JSON list.

@@ -11,14 +11,13 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::audit::{self, Action, Changes, Target};
 use super::{invite, server};
+use crate::domain::asking::Asking;
 use crate::domain::error::{Error, Result};
 use crate::domain::event::{Audience, Event, EventName, intent, payload};
 use crate::domain::machine::Machine;
 use crate::domain::ordering;
 use crate::domain::ordering::Order;
-use crate::domain::permission::{
-    Access, CHANNELS_MANAGE, CHANNELS_VIEW, Standing, access, channel_permissions, standing,
-};
+use crate::domain::permission::{Access, CHANNELS_MANAGE, CHANNELS_VIEW, Standing};
 use crate::domain::view::{UserPublicResponse, user_or_null, username};
 use crate::id::{ChannelId, ServerId, UserId};
 use crate::store::Read;
@@ -69,7 +68,7 @@ pub(in crate::domain) fn channel_create(
     op: &ChannelCreate,
 ) -> Result<ChannelId> {
     let read = machine.read();
-    standing(read, op.server_id, actor, machine.at)?.require(CHANNELS_MANAGE)?;
+    machine.asking(actor).server(op.server_id)?.require(CHANNELS_MANAGE)?;
     if let Some(category_id) = op.category_id {
         let is_category = |channel: &ArchivedChannel| {
             channel.kind == channel_kind::CATEGORY && channel.server() == Some(op.server_id)
@@ -112,13 +111,8 @@ pub(in crate::domain) fn channel_create(
 ///
 /// # Errors
 /// 404 unknown; 403 not his to view, a direct message or notes, without `channels.manage`.
-pub fn manageable(
-    read: Read<'_>,
-    at: u64,
-    actor: UserId,
-    channel_id: ChannelId,
-) -> Result<(ServerId, Access<'_>)> {
-    let access = access(read, channel_id, actor, at)?;
+pub fn manageable(asking: Asking<'_>, channel_id: ChannelId) -> Result<(ServerId, Access<'_>)> {
+    let access = asking.channel(channel_id)?;
     let private = || Error::forbidden("Direct messages and notes cannot be changed or deleted");
     let server_id = access.channel.server().ok_or_else(private)?;
     access.require(CHANNELS_MANAGE)?;
@@ -130,7 +124,7 @@ pub(in crate::domain) fn channel_edit(
     actor: UserId,
     op: &ChannelEdit,
 ) -> Result<bool> {
-    let (server_id, access) = manageable(machine.read(), machine.at, actor, op.channel_id)?;
+    let (server_id, access) = manageable(machine.asking(actor), op.channel_id)?;
     let old = Channel::from(access.channel);
     let mut order = order(machine.read(), server_id);
     let mut new = old.clone();
@@ -170,7 +164,7 @@ pub(in crate::domain) fn channel_delete(
     op: &ChannelDelete,
 ) -> Result<()> {
     let channel_id = op.channel_id;
-    let (server_id, access) = manageable(machine.read(), machine.at, actor, channel_id)?;
+    let (server_id, access) = manageable(machine.asking(actor), channel_id)?;
     let (name, kind) = (access.channel.name.to_string(), access.channel.kind);
     remove_record(machine, server_id, channel_id);
     let payload = payload(|object| {
@@ -329,22 +323,20 @@ fn order(read: Read<'_>, server_id: ServerId) -> Order<ChannelId> {
 }
 
 /// The channels a member may view, in their order.
-pub fn visible<'a>(
-    read: Read<'a>,
-    standing: &Standing<'_>,
-    at: u64,
-) -> impl Iterator<Item = (ChannelId, &'a ArchivedChannel)> {
-    let views = move |id| channel_permissions(read, id, standing, at) & CHANNELS_VIEW != 0;
+pub fn visible<'a>(standing: &Standing<'a>) -> impl Iterator<Item = (ChannelId, &'a ArchivedChannel)> {
+    let read = standing.asking.read;
+    let views = move |id| standing.permissions_in(id) & CHANNELS_VIEW != 0;
     order(read, standing.server_id)
         .into_iter()
         .filter_map(move |(_, id)| read.get(CHANNELS, id).filter(|_| views(id)).map(|channel| (id, channel)))
 }
 
 /// The channels a member may view as a JSON list.
-pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, standing: &Standing<'_>, at: u64) {
+pub fn write_list(out: &mut Vec<u8>, standing: &Standing<'_>) {
+    let Asking { read, who, .. } = standing.asking;
     let mut list = Array::new(out);
-    for (channel_id, channel) in visible(read, standing, at) {
-        ChannelResponse::write(list.item(), read, channel_id, channel, standing.user_id);
+    for (channel_id, channel) in visible(standing) {
+        ChannelResponse::write(list.item(), read, channel_id, channel, who);
     }
 }
 

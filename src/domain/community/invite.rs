@@ -8,10 +8,11 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::audit::{self, Action, Target};
 use super::server::require_room;
 use super::{ban, member};
+use crate::domain::asking::Asking;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Event, EventName, intent, payload};
 use crate::domain::machine::Machine;
-use crate::domain::permission::{INVITES_CREATE, INVITES_MANAGE, SERVER_MANAGE, Standing, access, standing};
+use crate::domain::permission::{INVITES_CREATE, INVITES_MANAGE, SERVER_MANAGE, Standing};
 use crate::domain::time::{Now, Offset};
 use crate::domain::view::username;
 use crate::id::{ChannelId, ServerId, UserId};
@@ -59,7 +60,7 @@ pub(in crate::domain) fn invite_create(
     op: &InviteCreate,
 ) -> Result<bool> {
     let read = machine.read();
-    let server_id = check_create(read, machine.at, actor, op.channel_id)?;
+    let server_id = check_create(machine.asking(actor), op.channel_id)?;
     if read.contains(INVITES, &*op.code) {
         return Ok(false);
     }
@@ -102,8 +103,8 @@ pub(in crate::domain) fn invite_create(
 ///
 /// # Errors
 /// 404 unknown channel; 403 not his to view, without `invites.create`, a direct message or notes.
-pub fn check_create(read: Read<'_>, at: u64, actor: UserId, channel_id: ChannelId) -> Result<ServerId> {
-    let access = access(read, channel_id, actor, at)?;
+pub fn check_create(asking: Asking<'_>, channel_id: ChannelId) -> Result<ServerId> {
+    let access = asking.channel(channel_id)?;
     access.require(INVITES_CREATE)?;
     Ok(access.channel.server().expect("private channels give no right to invite"))
 }
@@ -124,7 +125,7 @@ pub(in crate::domain) fn invite_use(
     actor: UserId,
     op: &InviteUse,
 ) -> Result<ServerId> {
-    let server_id = check_use(machine.read(), machine.at, actor, &op.code)?;
+    let server_id = check_use(machine.asking(actor), &op.code)?;
     require_room(machine.read(), actor, op.server_count_max)?;
     let stored = machine.read().get(INVITES, &*op.code).expect("checked above");
     let mut invite = Invite::from(stored);
@@ -145,14 +146,15 @@ pub(in crate::domain) fn invite_use(
 ///
 /// # Errors
 /// 404 unknown; 409 already a member; 404 expired or used up; 403 banned.
-pub fn check_use(read: Read<'_>, at: u64, user_id: UserId, code: &str) -> Result<ServerId> {
+pub fn check_use(asking: Asking<'_>, code: &str) -> Result<ServerId> {
+    let Asking { read, at, who } = asking;
     let invite = find_any(read, code)?;
     let server_id = ServerId::from(&invite.server_id);
-    if read.contains(MEMBERS, (server_id, user_id)) {
+    if read.contains(MEMBERS, (server_id, who)) {
         return Err(Refusal::AlreadyMember.into());
     }
     find(read, at, code)?;
-    ban::require_not_banned(read, server_id, user_id)?;
+    ban::require_not_banned(read, server_id, who)?;
     Ok(server_id)
 }
 
@@ -161,7 +163,7 @@ pub(in crate::domain) fn invite_delete(
     actor: UserId,
     op: &InviteDelete,
 ) -> Result<()> {
-    let server_id = check_delete(machine.read(), machine.at, actor, &op.code)?;
+    let server_id = check_delete(machine.asking(actor), &op.code)?;
     remove(machine, &op.code, true);
     audit::record(machine, server_id, actor, Action::InviteDelete, Target::invite(&op.code), None, None);
     Ok(())
@@ -171,11 +173,11 @@ pub(in crate::domain) fn invite_delete(
 ///
 /// # Errors
 /// 404 unknown, expired or used up; 403 unless he made it or manages invites or the server.
-pub fn check_delete(read: Read<'_>, at: u64, actor: UserId, code: &str) -> Result<ServerId> {
-    let invite = find(read, at, code)?;
+pub fn check_delete(asking: Asking<'_>, code: &str) -> Result<ServerId> {
+    let invite = find(asking.read, asking.at, code)?;
     let server_id = ServerId::from(&invite.server_id);
-    if UserId::from(&invite.inviter_id) != actor {
-        standing(read, server_id, actor, at)?.require_any(MAY_LIST)?;
+    if UserId::from(&invite.inviter_id) != asking.who {
+        asking.server(server_id)?.require_any(MAY_LIST)?;
     }
     Ok(server_id)
 }
@@ -232,7 +234,7 @@ fn emit(
 ) {
     let audience = Audience::Server { server_id, any_of: INVITES_MANAGE };
     let event = Event::new(event, intent::GUILD_INVITES, audience, payload);
-    let standing = standing(machine.read(), server_id, inviter_id, machine.at);
+    let standing = machine.asking(inviter_id).server(server_id);
     if standing.is_ok_and(|standing| !standing.has(INVITES_MANAGE)) {
         machine.emit(Event { audience: Audience::user(inviter_id), ..event.clone() });
     }
@@ -329,15 +331,16 @@ shape! {
 ///
 /// # Errors
 /// 404 server; 403 not a member, without permission.
-pub fn check_list(read: Read<'_>, at: u64, actor: UserId, server_id: ServerId) -> Result<()> {
-    standing(read, server_id, actor, at)?.require_any(MAY_LIST)
+pub fn check_list(asking: Asking<'_>, server_id: ServerId) -> Result<()> {
+    asking.server(server_id)?.require_any(MAY_LIST)
 }
 
 /// Whether a code that somebody comes across is none of his business: it still lets people in, and he may neither
 /// list the invites of its server nor made it.
-pub fn is_hidden_from(read: Read<'_>, at: u64, viewer: &Standing<'_>, code: &str) -> bool {
+pub fn is_hidden_from(viewer: &Standing<'_>, code: &str) -> bool {
+    let Asking { read, at, who } = viewer.asking;
     let inviter_id = |invite: &ArchivedInvite| UserId::from(&invite.inviter_id);
-    find(read, at, code).is_ok_and(|invite| inviter_id(invite) != viewer.user_id)
+    find(read, at, code).is_ok_and(|invite| inviter_id(invite) != who)
         && viewer.require_any(MAY_LIST).is_err()
 }
 

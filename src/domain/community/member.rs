@@ -8,10 +8,11 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::audit::{self, Action, Target};
 use super::server::write_guild_create;
+use crate::domain::asking::Asking;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Change, Event, EventName, intent, payload};
 use crate::domain::machine::Machine;
-use crate::domain::permission::{MEMBERS_KICK, MEMBERS_MANAGE_ROLES, Standing, standing};
+use crate::domain::permission::{MEMBERS_KICK, MEMBERS_MANAGE_ROLES, Standing};
 use crate::domain::time::Offset;
 use crate::domain::view::{BriefUser, PresenceStatus, avatar_url, username, write_badges};
 use crate::id::{RoleId, ServerId, UserId};
@@ -58,8 +59,7 @@ pub(in crate::domain) fn member_leave(
     actor: UserId,
     op: &MemberLeave,
 ) -> Result<()> {
-    let standing = standing(machine.read(), op.server_id, actor, machine.at)?;
-    check_leave(&standing)?;
+    check_leave(&machine.asking(actor).server(op.server_id)?)?;
     remove(machine, op.server_id, actor);
     record(machine, op.server_id, actor, Action::MemberLeave, actor, None, None);
     Ok(())
@@ -79,7 +79,7 @@ pub(in crate::domain) fn member_kick(
     actor: UserId,
     op: &MemberKick,
 ) -> Result<()> {
-    check_kick(machine.read(), machine.at, actor, op.server_id, op.user_id)?;
+    check_kick(machine.asking(actor), op.server_id, op.user_id)?;
     remove(machine, op.server_id, op.user_id);
     record(machine, op.server_id, actor, Action::MemberKick, op.user_id, None, None);
     Ok(())
@@ -89,36 +89,29 @@ pub(in crate::domain) fn member_kick(
 ///
 /// # Errors
 /// 404 server or member; 403 not a member, without permission, owner, himself, role order.
-pub fn check_kick(
-    read: Read<'_>,
-    at: u64,
-    actor: UserId,
-    server_id: ServerId,
-    user_id: UserId,
-) -> Result<()> {
-    let actor_standing = standing(read, server_id, actor, at)?;
-    let target = target_standing(read, server_id, user_id, at)?;
-    actor_standing.require(MEMBERS_KICK)?;
-    if !target.is_owner() && actor == user_id {
+pub fn check_kick(asking: Asking<'_>, server_id: ServerId, user_id: UserId) -> Result<()> {
+    let actor = asking.server(server_id)?;
+    let target = target_standing(asking, server_id, user_id)?;
+    actor.require(MEMBERS_KICK)?;
+    if !target.is_owner() && asking.who == user_id {
         return Err(Error::forbidden("You cannot remove yourself: leave the server instead"));
     }
-    actor_standing.require_above(read, &target)
+    actor.require_above(&target)
 }
 
 /// The standing of the member an operation is about.
 ///
 /// # Errors
 /// 404 when he is no member.
-pub(in crate::domain) fn target_standing<'a>(
-    read: Read<'a>,
+pub(in crate::domain) fn target_standing(
+    asking: Asking<'_>,
     server_id: ServerId,
     user_id: UserId,
-    at: u64,
-) -> Result<Standing<'a>> {
-    if !read.contains(MEMBERS, (server_id, user_id)) {
+) -> Result<Standing<'_>> {
+    if !asking.read.contains(MEMBERS, (server_id, user_id)) {
         return Err(Refusal::MemberNotFound.into());
     }
-    standing(read, server_id, user_id, at)
+    asking.of(user_id).server(server_id)
 }
 
 pub(in crate::domain) fn member_expire(
@@ -162,7 +155,7 @@ fn change_role(
     (server_id, user_id, role_id): (ServerId, UserId, RoleId),
     give: bool,
 ) -> Result<bool> {
-    check_role_change(machine.read(), machine.at, actor, server_id, user_id, role_id)?;
+    check_role_change(machine.asking(actor), server_id, user_id, role_id)?;
     let read = machine.read();
     let stored = read.get(MEMBERS, (server_id, user_id)).expect("checked above");
     let mut member = Member::from(stored);
@@ -192,25 +185,23 @@ fn change_role(
 /// # Errors
 /// 404 server, member or role; 403 not a member, without permission, @everyone, role order, owner.
 pub fn check_role_change(
-    read: Read<'_>,
-    at: u64,
-    actor: UserId,
+    asking: Asking<'_>,
     server_id: ServerId,
     user_id: UserId,
     role_id: RoleId,
 ) -> Result<()> {
-    let actor_standing = standing(read, server_id, actor, at)?;
-    let target = target_standing(read, server_id, user_id, at)?;
-    let role = read.get(ROLES, (server_id, role_id)).ok_or(Refusal::RoleNotFound)?;
-    actor_standing.require(MEMBERS_MANAGE_ROLES)?;
+    let actor = asking.server(server_id)?;
+    let target = target_standing(asking, server_id, user_id)?;
+    let role = asking.read.get(ROLES, (server_id, role_id)).ok_or(Refusal::RoleNotFound)?;
+    actor.require(MEMBERS_MANAGE_ROLES)?;
     if role.is_default {
         return Err(Error::forbidden("Every member has @everyone: it cannot be given or taken"));
     }
-    if role.position.to_native() >= actor_standing.top_position(read) {
+    if role.position.to_native() >= actor.top_position() {
         return Err(Refusal::RoleTooHigh.into());
     }
     // Everybody may change his own roles below his highest one.
-    if actor == user_id { Ok(()) } else { actor_standing.require_above(read, &target) }
+    if asking.who == user_id { Ok(()) } else { actor.require_above(&target) }
 }
 
 /// Makes a user a member: GUILD_CREATE to him, then he belongs. The caller has checked that he does not yet.

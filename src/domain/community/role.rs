@@ -7,12 +7,13 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::audit::{self, Action, Changes, Target};
 use super::channel;
+use crate::domain::asking::Asking;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Change, Event, EventName, intent, payload};
 use crate::domain::machine::Machine;
 use crate::domain::ordering;
 use crate::domain::ordering::Order;
-use crate::domain::permission::{ROLES_MANAGE, Standing, bits_of, name, standing};
+use crate::domain::permission::{ROLES_MANAGE, Standing, bits_of, name};
 use crate::id::{RoleId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedRole, Grant, Role};
@@ -63,7 +64,7 @@ pub(in crate::domain) fn role_create(
     op: &RoleCreate,
 ) -> Result<RoleId> {
     let read = machine.read();
-    let standing = standing(read, op.server_id, actor, machine.at)?;
+    let standing = machine.asking(actor).server(op.server_id)?;
     standing.require(ROLES_MANAGE)?;
     let bits = bits_of(&op.permissions);
     require_grantable(&standing, bits)?;
@@ -74,7 +75,7 @@ pub(in crate::domain) fn role_create(
         )));
     }
     // Highest of all for the owner; for others right below their own highest role.
-    let top = standing.top_position(read);
+    let top = standing.top_position();
     let index = order.iter().filter(|(position, _)| *position < top).count();
     let role_id = RoleId(machine.next_id());
     let role = Role {
@@ -102,17 +103,15 @@ pub(in crate::domain) fn role_create(
 ///
 /// # Errors
 /// 404 server or role; 403 not a member, without permission, role order.
-pub fn manageable<'a>(
-    read: Read<'a>,
-    at: u64,
-    actor: UserId,
+pub fn manageable(
+    asking: Asking<'_>,
     server_id: ServerId,
     role_id: RoleId,
-) -> Result<(Standing<'a>, &'a ArchivedRole)> {
-    let standing = standing(read, server_id, actor, at)?;
-    let role = read.get(ROLES, (server_id, role_id)).ok_or(Refusal::RoleNotFound)?;
+) -> Result<(Standing<'_>, &ArchivedRole)> {
+    let standing = asking.server(server_id)?;
+    let role = asking.read.get(ROLES, (server_id, role_id)).ok_or(Refusal::RoleNotFound)?;
     standing.require(ROLES_MANAGE)?;
-    if role.position.to_native() >= standing.top_position(read) {
+    if role.position.to_native() >= standing.top_position() {
         return Err(Refusal::RoleTooHigh.into());
     }
     Ok((standing, role))
@@ -124,7 +123,7 @@ pub(in crate::domain) fn role_edit(
     op: &RoleEdit,
 ) -> Result<bool> {
     let read = machine.read();
-    let (standing, stored) = manageable(read, machine.at, actor, op.server_id, op.role_id)?;
+    let (standing, stored) = manageable(machine.asking(actor), op.server_id, op.role_id)?;
     let old = Role::from(stored);
     let mut new = old.clone();
     new.name = op.name.clone().unwrap_or(new.name);
@@ -142,7 +141,7 @@ pub(in crate::domain) fn role_edit(
             true => position,
             false => ordering::place(&mut order, op.role_id, position.max(1)) as u64 + 1,
         };
-        if new.position >= standing.top_position(read) {
+        if new.position >= standing.top_position() {
             return Err(Refusal::RoleTooHigh.into());
         }
     }
@@ -189,7 +188,7 @@ pub(in crate::domain) fn role_delete(
     op: &RoleDelete,
 ) -> Result<()> {
     let (server_id, role_id) = (op.server_id, op.role_id);
-    let name = check_delete(machine.read(), machine.at, actor, server_id, role_id)?.name.to_string();
+    let name = check_delete(machine.asking(actor), server_id, role_id)?.name.to_string();
     machine.tx.delete(ROLES, (server_id, role_id));
     for channel_id in channel::ids(machine.read(), server_id) {
         machine.tx.delete(OVERRIDES, (channel_id, OVERRIDE_ROLE, role_id.0));
@@ -211,14 +210,8 @@ pub(in crate::domain) fn role_delete(
 ///
 /// # Errors
 /// As [`manageable`]; 403 for @everyone.
-pub fn check_delete<'a>(
-    read: Read<'a>,
-    at: u64,
-    actor: UserId,
-    server_id: ServerId,
-    role_id: RoleId,
-) -> Result<&'a ArchivedRole> {
-    let (_, role) = manageable(read, at, actor, server_id, role_id)?;
+pub fn check_delete(asking: Asking<'_>, server_id: ServerId, role_id: RoleId) -> Result<&ArchivedRole> {
+    let (_, role) = manageable(asking, server_id, role_id)?;
     if role.is_default {
         return Err(Error::forbidden("@everyone cannot be deleted"));
     }

@@ -8,10 +8,11 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::audit::{self, Action, Changes, Target};
 use super::{channel, invite, member, role};
+use crate::domain::asking::Asking;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Change, Event, EventName, intent, payload};
 use crate::domain::machine::Machine;
-use crate::domain::permission::{self, SERVER_MANAGE, Standing, bits_of, standing};
+use crate::domain::permission::{self, SERVER_MANAGE, Standing, bits_of};
 use crate::id::{ChannelId, RoleId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedServer, Channel, Grant, Nil, Role, Server, account, channel_kind};
@@ -114,7 +115,7 @@ pub(in crate::domain) fn server_edit(
     op: &ServerEdit,
 ) -> Result<bool> {
     let read = machine.read();
-    let standing = standing(read, op.server_id, actor, machine.at)?;
+    let standing = machine.asking(actor).server(op.server_id)?;
     standing.require(SERVER_MANAGE)?;
     if let Some(channel_id) = op.default_channel_id {
         let channel = read.get(CHANNELS, channel_id);
@@ -148,7 +149,7 @@ pub(in crate::domain) fn server_delete(
     actor: UserId,
     op: &ServerDelete,
 ) -> Result<()> {
-    require_owner(&standing(machine.read(), op.server_id, actor, machine.at)?)?;
+    require_owner(&machine.asking(actor).server(op.server_id)?)?;
     remove(machine, op.server_id, REMOVED_AT_ONCE_MAX);
     Ok(())
 }
@@ -286,12 +287,13 @@ pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, user_id: UserId) {
 /// When he is no member.
 pub fn write_guild_create(read: Read<'_>, out: &mut Vec<u8>, server_id: ServerId, user_id: UserId) {
     // A timeout takes no right to view, so the time does not matter.
-    let standing = standing(read, server_id, user_id, 0).expect("the receiver of GUILD_CREATE is a member");
+    let asking = Asking { read, at: 0, who: user_id };
+    let standing = asking.server(server_id).expect("the receiver of GUILD_CREATE is a member");
     let mut object = Object::new(out);
     ServerHead::write_fields(&mut object, server_id, standing.server);
     {
         let mut channels = object.array("channels");
-        for (id, record) in channel::visible(read, &standing, 0) {
+        for (id, record) in channel::visible(&standing) {
             let mut channel = channels.object();
             channel.id("id", id.0).str("name", &record.name).str("type", channel_kind::text(record.kind));
             channel.u64("position", record.position.to_native());

@@ -6,12 +6,12 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::credential::Secret;
+use crate::domain::asking::Asking;
 use crate::domain::error::{Refusal, Result};
 use crate::domain::event::{Change, Revocation};
 use crate::domain::machine::Machine;
 use crate::domain::time::Offset;
 use crate::id::{TokenId, UserId};
-use crate::store::Read;
 use crate::store::records::{ArchivedToken, Credential, Nil, Token, account};
 use crate::store::tables::{CREDENTIALS, TOKENS, USER_TOKENS, USERS};
 use crate::wire::json::shape::shape;
@@ -71,15 +71,12 @@ pub fn touch_due(token: &ArchivedToken, now_ms: u64) -> bool {
     now_ms >= token.last_activity.to_native().saturating_add(TOUCH_INTERVAL_MS)
 }
 
-/// Live sessions of a user, oldest first.
-pub fn live<'a>(
-    read: Read<'a>,
-    user_id: UserId,
-    now_ms: u64,
-) -> impl Iterator<Item = (TokenId, &'a ArchivedToken)> {
-    let ids = read.scan(USER_TOKENS, user_id).take(TOKEN_COUNT_MAX).map(|((_, id), _)| id);
+/// Live sessions of the one who asks, oldest first.
+pub fn live(asking: Asking<'_>) -> impl Iterator<Item = (TokenId, &ArchivedToken)> {
+    let Asking { read, at, who } = asking;
+    let ids = read.scan(USER_TOKENS, who).take(TOKEN_COUNT_MAX).map(|((_, id), _)| id);
     ids.filter_map(move |id| read.get(TOKENS, id).map(|token| (id, token)))
-        .filter(move |(_, token)| token.expires_at.to_native() > now_ms)
+        .filter(move |(_, token)| token.expires_at.to_native() > at)
 }
 
 shape! {

@@ -5,6 +5,7 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::{relationship, setting};
+use crate::domain::asking::Asking;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Event, EventName, intent};
 use crate::domain::machine::Machine;
@@ -59,19 +60,21 @@ pub fn admits(read: Read<'_>, author: UserId, recipient: UserId) -> Result<()> {
 ///
 /// # Errors
 /// 403 as [`admits`], and when the other account is gone.
-pub fn require_reachable(read: Read<'_>, access: &Access<'_>) -> Result<()> {
+pub fn require_reachable(access: &Access<'_>) -> Result<()> {
     if access.channel.kind != channel_kind::DM {
         return Ok(());
     }
+    let Asking { read, who, .. } = access.asking;
     let recipient = access.recipient().ok_or(Refusal::NotParticipant)?;
     view::existing(read, recipient).map_err(|_| Refusal::DmRefused)?;
-    admits(read, access.user_id, recipient)
+    admits(read, who, recipient)
 }
 
 /// Whether the channel is a direct message in which one side has blocked the other: nothing of one reaches the other.
-pub fn is_cut(read: Read<'_>, access: &Access<'_>) -> bool {
+pub fn is_cut(access: &Access<'_>) -> bool {
+    let Asking { read, who, .. } = access.asking;
     let recipient = || access.recipient().filter(|_| access.channel.kind == channel_kind::DM);
-    recipient().is_some_and(|recipient| relationship::blocked(read, access.user_id, recipient))
+    recipient().is_some_and(|recipient| relationship::blocked(read, who, recipient))
 }
 
 /// The newest message of a channel.

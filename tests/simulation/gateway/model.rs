@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plexichat::domain::permission::{channel_permissions, standing};
-use plexichat::domain::{Audience, Change, Event, EventName, Output};
+use plexichat::domain::{Asking, Audience, Change, Event, EventName, Output};
 use plexichat::id::{ServerId, UserId};
 use plexichat::store::Read;
 
@@ -53,22 +52,19 @@ impl Members {
         let in_server = |id: ServerId| self.0.contains(&(id, user_id));
         // Who left within the batch has no record after it; what holds for all of a batch held before it, too.
         let standing_in = |server_id: ServerId| {
-            let now = standing(around.after, server_id, user_id, around.at).map(|s| (around.after, s));
-            now.or_else(|_| {
-                standing(around.before, server_id, user_id, around.at).map(|s| (around.before, s))
-            })
-            .expect("a member has a record before or after the batch")
+            let asking = |read| Asking { read, at: around.at, who: user_id };
+            let now = asking(around.after).server(server_id);
+            now.or_else(|_| asking(around.before).server(server_id))
+                .expect("a member has a record before or after the batch")
         };
         match &event.audience {
             Audience::Users(users) => users.contains(&user_id),
             Audience::Server { server_id, any_of } => {
-                in_server(*server_id) && (*any_of == 0 || standing_in(*server_id).1.permissions & any_of != 0)
+                in_server(*server_id) && (*any_of == 0 || standing_in(*server_id).permissions & any_of != 0)
             }
             Audience::Channel { server_id, channel_id, all_of } => {
-                in_server(*server_id) && {
-                    let (read, standing) = standing_in(*server_id);
-                    channel_permissions(read, *channel_id, &standing, around.at) & all_of == *all_of
-                }
+                in_server(*server_id)
+                    && standing_in(*server_id).permissions_in(*channel_id) & all_of == *all_of
             }
             Audience::Acquaintances(_) | Audience::Neighbours(_) => {
                 unreachable!("no command of this simulation emits it")
