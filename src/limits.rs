@@ -31,6 +31,16 @@ pub const JSON_LEN_MAX: usize = 64 * MIB;
 pub const BODY_IGNORED_LEN_MAX: usize = 64 * KIB;
 /// A piece of a body that a handler takes while it comes. It has `http.body_timeout_ms` to arrive: 2 KiB/s.
 pub const PIECE_LEN: usize = 64 * KIB;
+/// Boundary of a form with files (RFC 2046 §5.1.1), and blanks behind it.
+pub const BOUNDARY_LEN_MAX: usize = 70;
+pub const BOUNDARY_PADDING_LEN_MAX: usize = 64;
+/// Head of a part of such a form, and parts.
+pub const PART_HEAD_LEN_MAX: usize = 4 * KIB;
+pub const PART_COUNT_MAX: usize = 16;
+/// A field of it that is no file.
+pub const PART_FIELD_LEN_MAX: usize = 4 * KIB;
+/// What a form has around its one file: all else that may be in it.
+pub const PART_OVERHEAD_LEN_MAX: usize = PART_COUNT_MAX * (PART_HEAD_LEN_MAX + PART_FIELD_LEN_MAX + 2 * KIB);
 /// A body before anybody has logged in: the longest registration has 15 KB. Longer ones are looked at by their head
 /// first, whether anybody known sends them.
 pub const BODY_UNKNOWN_LEN_MAX: usize = 64 * KIB;

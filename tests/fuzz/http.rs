@@ -57,7 +57,7 @@ const SPICE: [&str; 30] = [
 ];
 
 /// Runs `case` with one seed after another for a while; a failing one is named.
-fn with_seeds(seconds: f32, case: impl Fn(&mut Rng)) {
+pub fn with_seeds(seconds: f32, case: impl Fn(&mut Rng)) {
     let until = Instant::now() + Duration::from_secs_f32(seconds);
     let first = fastrand::u64(..);
     for seed in (0..).map(|n| first.wrapping_add(n)) {

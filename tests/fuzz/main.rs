@@ -3,4 +3,5 @@
 
 mod http;
 mod json;
+mod multipart;
 mod websocket;
