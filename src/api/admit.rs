@@ -18,6 +18,7 @@ use super::unsent::Payer;
 use crate::domain::{Error, Refusal, Result};
 use crate::store::take_damage;
 use crate::wire::http::{BodyKind, Head, HttpError, Method};
+use crate::wire::multipart::{Malformed, boundary};
 
 /// The only path that becomes a WebSocket.
 pub const GATEWAY_PATH: &str = "/gateway";
@@ -51,7 +52,7 @@ pub struct Admitted {
 impl Admitted {
     /// The handler takes the body in pieces.
     pub fn is_stream(&self) -> bool {
-        matches!(self.route.body, BodyRule::Stream(_))
+        self.route.body.is_stream()
     }
 
     /// The answer as far as it is known.
@@ -95,8 +96,7 @@ fn admit_to<'r>(
     request: &Request<'r>,
     response: Response,
 ) -> Admission<'r> {
-    let json_len_max = usize::try_from(state.config.api_max_body_size).unwrap_or(usize::MAX);
-    let body_len_max = route.body.len_max(json_len_max);
+    let body_len_max = route.body.len_max(&state.config);
     // What is too long for anybody is refused as such, whoever asks, and counted nowhere: it ends the connection.
     if request.head.content_length().is_some_and(|len| len > body_len_max as u64) {
         let refused = refuse_unread(HttpError::PayloadTooLarge);
@@ -116,8 +116,8 @@ fn admit_to<'r>(
     if let Some(error) = refusal.or_else(|| state.unsent.refusal(payer)) {
         return Admission::Answered(refuse(error, admitted.response()), route.name);
     }
-    if request.head.packed && matches!(route.body, BodyRule::Json(_)) && has_body(&request.head) {
-        return Admission::Answered(refuse_coding(&request.head, admitted.response()), route.name);
+    if let Some(refused) = refuse_kind(route, &request.head, &admitted) {
+        return Admission::Answered(refused, route.name);
     }
     Admission::Admitted(admitted, params)
 }
@@ -148,6 +148,23 @@ pub fn admit_again<'r>(
 
 fn has_body(head: &Head<'_>) -> bool {
     !matches!(head.framing.body, BodyKind::None | BodyKind::Sized(0))
+}
+
+/// Why the body of an admitted request is not read: it is of another kind than the row says.
+fn refuse_kind(route: &Route, head: &Head<'_>, admitted: &Admitted) -> Option<Response> {
+    let is_read = matches!(route.body, BodyRule::Json(_) | BodyRule::Multipart(_));
+    if head.packed && is_read && has_body(head) {
+        return Some(refuse_coding(head, admitted.response()));
+    }
+    if !matches!(route.body, BodyRule::Multipart(_)) {
+        return None;
+    }
+    let error = match boundary(head.header("content-type").unwrap_or_default()) {
+        Ok(Some(_)) => return None,
+        Ok(None) => Error::new(415, "Content-Type must be multipart/form-data"),
+        Err(Malformed(reason)) => Error::bad_request(reason),
+    };
+    Some(refuse(error, admitted.response()))
 }
 
 /// RFC 9110 §15.5.16 and §12.5.3: 415, and what would do instead.

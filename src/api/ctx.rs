@@ -15,6 +15,7 @@ use super::body::Body;
 use super::cors::Sharing;
 use super::dispatch::undamaged;
 use super::limiter::Numbers;
+use super::pieces::{Piece, Pieces};
 use super::router::Params;
 use super::routes::{BodyRule, Route};
 use super::state::State;
@@ -26,7 +27,7 @@ const ANSWER_LEN_USUAL: usize = 512;
 /// What the socket layer knows of a request.
 pub struct Request<'r> {
     pub head: Head<'r>,
-    /// Complete and within the limit of the route's row; empty when that says [`super::routes::BodyRule::Stream`].
+    /// Complete and within the limit of the route's row; empty when that says that it is a stream.
     pub body: &'r mut [u8],
     /// The peer, or what a trusted proxy says of it.
     pub ip: IpAddr,
@@ -132,6 +133,8 @@ pub struct Ctx<'r> {
     /// Whose password is hashed or compared: the caller's account, or what a login form names.
     pub account: u64,
     pub response: Response,
+    /// Where the body comes from when it is a stream.
+    pub pieces: Option<Rc<Pieces>>,
 }
 
 impl<'r> Ctx<'r> {
@@ -221,7 +224,11 @@ impl<'r> Ctx<'r> {
     /// # Errors
     /// 400 for a wrong content type, malformed JSON, another type of value, or no body.
     pub fn body(&mut self) -> Result<Body<'r>> {
-        debug_assert_ne!(self.route.body, BodyRule::None, "the row of {} names no body", self.route.name);
+        debug_assert!(
+            matches!(self.route.body, BodyRule::Json(_)),
+            "the row of {} names no body",
+            self.route.name
+        );
         let body = std::mem::take(&mut self.request.body);
         Body::parse(body, self.request.head.header("content-type"))
     }
@@ -233,6 +240,17 @@ impl<'r> Ctx<'r> {
     pub fn optional_body(&mut self) -> Result<Body<'r>> {
         let absent = self.request.body.is_empty() || self.request.body.trim_ascii() == b"null";
         if absent { Ok(Body::empty()) } else { self.body() }
+    }
+
+    /// Waits for the next piece of a body that is a stream, `None` at its end: for tasks. They are of
+    /// [`crate::limits::PIECE_LEN`] bytes, the last one fewer. What a task leaves is thrown away, and the connection
+    /// ends with it.
+    ///
+    /// # Errors
+    /// When what comes is no body.
+    pub async fn piece(&self) -> Piece {
+        let pieces = self.pieces.as_ref().expect("the route's row says that the body is a stream");
+        pieces.next().await
     }
 
     /// Submits a command of the asking user; `then` answers when it was applied.

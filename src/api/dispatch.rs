@@ -1,5 +1,7 @@
 //! From an admitted request to the first step of its handler, and from an answer to its bytes.
 
+use std::rc::Rc;
+
 use super::admit::{Admission, Admitted, admit};
 use super::cors::CorsLines;
 use super::ctx::{Ctx, Desk, Request, Response, Step};
@@ -47,7 +49,8 @@ pub fn run<'r>(
     let Admitted { route, principal, .. } = admitted;
     let account = principal.map_or(0, |principal| principal.user_id.0);
     let response = admitted.response();
-    let mut ctx = Box::new(Ctx { state, desk, request, route, params, principal, account, response });
+    let pieces = route.body.is_stream().then(Rc::default);
+    let mut ctx = Box::new(Ctx { state, desk, request, route, params, principal, account, response, pieces });
     let step = whole(|| wiping(route.secret, || (route.handler)(&mut ctx)));
     (ctx, step)
 }

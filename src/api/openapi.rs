@@ -58,8 +58,12 @@ fn write_operation(mut operation: Object<'_>, route: &Route, id: &str, config: &
             query.each(&mut |field| write_query_parameter(parameters.object(), field, config));
         }
     }
-    if let BodyRule::Json(_) = route.body {
-        write_request_body(operation.object("requestBody"), route);
+    match route.body {
+        BodyRule::Json(_) => write_request_body(operation.object("requestBody"), route, "application/json"),
+        BodyRule::Multipart(_) => {
+            write_request_body(operation.object("requestBody"), route, "multipart/form-data")
+        }
+        BodyRule::None | BodyRule::Stream(_) => {}
     }
     {
         let mut security = operation.array("security");
@@ -86,9 +90,9 @@ fn write_query_parameter(mut parameter: Object<'_>, field: &dyn Described, confi
     field.write_schema(config, &mut parameter.object("schema"));
 }
 
-fn write_request_body(mut body: Object<'_>, route: &Route) {
+fn write_request_body(mut body: Object<'_>, route: &Route, content_type: &str) {
     let mut content = body.object("content");
-    let mut media = content.object("application/json");
+    let mut media = content.object(content_type);
     let mut schema = media.object("schema");
     match route.form {
         Some(form) => write_ref(&mut schema, form.name()),

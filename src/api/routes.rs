@@ -17,7 +17,8 @@ use super::ctx::{Handler, Step};
 use super::fields::Fields;
 use super::limiter::RuleId;
 use super::{chat, community, identity, media, service, social};
-use crate::limits::BODY_IGNORED_LEN_MAX;
+use crate::config::Config;
+use crate::limits::{BODY_IGNORED_LEN_MAX, PART_OVERHEAD_LEN_MAX};
 use crate::wire::http::Method;
 use crate::wire::json::shape::{Kind, Shape};
 use crate::wire::json::{Value, parse};
@@ -34,7 +35,7 @@ pub enum Auth {
 }
 
 /// What a request brings behind its head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum BodyRule {
     /// Nothing that is looked at: a short body is read past.
     None,
@@ -43,21 +44,44 @@ pub enum BodyRule {
     /// At most so many bytes of anything. The handler runs before they come, and takes them piece by piece
     /// ([`Step::Receive`]); it may take its time, nothing is read meanwhile.
     Stream(usize),
+    /// `multipart/form-data` with one file of at most so many bytes and some short fields; a stream that the handler
+    /// reads as a [`super::forms::Form`].
+    Multipart(FileLen),
 }
+
+/// How long a file may be, by the configuration.
+pub type FileLen = fn(&Config) -> u64;
 
 /// A body of JSON, in bytes.
 pub const fn json(len_max: usize) -> BodyRule {
     BodyRule::Json(len_max)
 }
 
+/// A form with a file, in bytes of that.
+pub const fn multipart(file_len_max: FileLen) -> BodyRule {
+    BodyRule::Multipart(file_len_max)
+}
+
 impl BodyRule {
-    /// The longest body that is read. `json_len_max` is `api.max_body_size`.
-    pub fn len_max(self, json_len_max: usize) -> usize {
+    /// The longest body that is read.
+    pub fn len_max(self, config: &Config) -> usize {
+        let json_len_max = usize::try_from(config.api_max_body_size).unwrap_or(usize::MAX);
         match self {
             BodyRule::None => json_len_max.min(BODY_IGNORED_LEN_MAX),
             BodyRule::Json(len_max) => json_len_max.min(len_max),
             BodyRule::Stream(len_max) => len_max,
+            BodyRule::Multipart(_) => self.file_len_max(config) as usize + PART_OVERHEAD_LEN_MAX,
         }
+    }
+
+    /// The longest file of a form.
+    pub fn file_len_max(self, config: &Config) -> u64 {
+        if let BodyRule::Multipart(len_max) = self { len_max(config) } else { 0 }
+    }
+
+    /// The handler takes it in pieces.
+    pub fn is_stream(self) -> bool {
+        matches!(self, BodyRule::Stream(_) | BodyRule::Multipart(_))
     }
 }
 

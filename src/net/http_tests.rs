@@ -365,6 +365,31 @@ fn takes_long_bodies_in_pieces() {
     assert!(server.drained());
 }
 
+/// A task of a handler gets pieces as they come.
+#[test]
+fn takes_forms_while_they_come() {
+    let server = server(Config::default());
+    let form = |file: &str| {
+        format!("--B\r\nContent-Disposition: form-data; name=file; filename=a\r\n\r\n{file}\r\n--B--\r\n")
+    };
+    let head = |len: usize, more: &str| {
+        let auth = format!("Authorization: Bearer {}\r\n", server.token);
+        format!(
+            "POST /api/v1/testing/form HTTP/1.1\r\nHost: h\r\n{auth}Content-Length: {len}\r\n\
+             Content-Type: multipart/form-data; boundary=B\r\n{more}\r\n"
+        )
+    };
+    let long = form(&"x".repeat(250_000));
+    let (first, second) = long.split_at(100_000);
+    let text =
+        server.talk(&[&head(long.len(), "Expect: 100-continue\r\n"), first, &format!("{second}{LAST}")]);
+    assert!(statuses(&text) == [100, 200, 200] && text.contains("[250000,"), "{text}");
+    // What is missing at the end is no form.
+    let text = server.talk(&[&format!("{}{}", head(100, ""), &long[..100])]);
+    assert!(statuses(&text) == [400] && text.contains("last boundary"), "{text}");
+    assert!(server.drained());
+}
+
 #[test]
 fn refuses_shapes_that_smuggle() {
     let server = server(Config::default());

@@ -106,21 +106,6 @@ fn resume<'r, B: Backend>(
     step
 }
 
-/// Runs a handler that waits more than once. What lies between two waits is a part like any other.
-async fn run<B: Backend>(backend: &B, ctx: &mut Ctx<'_>, task: Task) -> Result<Step> {
-    let (request_id, route) = (ctx.request.id, ctx.route);
-    let mut steps = task(ctx);
-    let step = poll_fn(|waker| {
-        let begun_ns = monotonic_ns();
-        let polled = whole(|| wiping(route.secret, || Ok(steps.as_mut().poll(waker))));
-        backend.handled(request_id, route.name, begun_ns);
-        polled.unwrap_or_else(|error| Poll::Ready(Err(error)))
-    });
-    let step = step.await;
-    wiping(route.secret, || drop(steps));
-    step
-}
-
 impl Socket {
     /// Takes up one request: it is admitted by its head, and its handler runs once the body is here. `admitted`: its
     /// head has been looked at before.
@@ -227,6 +212,41 @@ impl Socket {
         Ok(reply.await)
     }
 
+    /// Runs a handler that waits more than once. What lies between two waits is a part like any other.
+    async fn run<B: Backend>(
+        &mut self,
+        backend: &B,
+        ctx: &mut Ctx<'_>,
+        task: Task,
+    ) -> io::Result<Result<Step>> {
+        let (request_id, route, pieces) = (ctx.request.id, ctx.route, ctx.pieces.clone());
+        let mut steps = task(ctx);
+        loop {
+            // `None`: it wants a piece of the body first.
+            let step = poll_fn(|waker| {
+                let begun_ns = monotonic_ns();
+                let polled = whole(|| wiping(route.secret, || Ok(steps.as_mut().poll(waker))));
+                backend.handled(request_id, route.name, begun_ns);
+                match polled {
+                    Err(error) => Poll::Ready(Some(Err(error))),
+                    Ok(Poll::Ready(step)) => Poll::Ready(Some(step)),
+                    Ok(Poll::Pending) if pieces.as_ref().is_some_and(|pieces| pieces.is_asked()) => {
+                        Poll::Ready(None)
+                    }
+                    Ok(Poll::Pending) => Poll::Pending,
+                }
+            });
+            if let Some(step) = step.await {
+                wiping(route.secret, || drop(steps));
+                return Ok(step);
+            }
+            let piece = self.receive_piece(backend.state()).await?;
+            self.registration.begin(Phase::Work);
+            let piece = piece.map_err(|error| Error::new(error.status(), error.message()));
+            pieces.as_ref().expect("it was asked for one").give(piece);
+        }
+    }
+
     /// Carries out what a handler asks for, until it is done.
     pub(super) async fn perform<B: Backend>(
         &mut self,
@@ -251,7 +271,7 @@ impl Socket {
                     }
                     Err(error) => Err(Error::new(error.status(), error.message())),
                 },
-                Step::Task(task) => run(backend, ctx, task).await,
+                Step::Task(task) => self.run(backend, ctx, task).await?,
             };
             step = match next {
                 Ok(next) => next,

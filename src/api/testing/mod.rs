@@ -14,13 +14,13 @@ use super::ctx::{Awaited, Ctx, Desk, Request, Response, Step};
 use super::dispatch::{Dispatched, dispatch, finish, whole, write};
 use super::rate_limit::new_limiter;
 use super::router::Router;
-use super::routes::{Answer, BodyRule, routes};
+use super::routes::{Answer, BodyRule, multipart, routes};
 use super::state::State;
 use crate::config::Config;
 use crate::domain::social::presence::Liveness;
 use crate::domain::{Command, Machine, Output, Reply, Result};
 use crate::effect::password::Source;
-use crate::limits::{MIB, PIECE_LEN};
+use crate::limits::{KIB, MIB, PIECE_LEN};
 use crate::runtime::clock::Turn;
 use crate::runtime::wake::Wake;
 use crate::store::{Options, Store, Sync};
@@ -30,6 +30,10 @@ use crate::wire::http::{ResponseOptions, header_slots, http_date, parse_head};
 routes! {
     /// Tells how long a body was that it took in pieces.
     Post "/testing/upload" => upload::upload, User, Exempt { body: BodyRule::Stream(100 * MIB), answer: Answer::Json };
+    /// Tells of the file of a form.
+    Post "/testing/form" => upload::form.await, User, Exempt {
+        body: multipart(|_| 300 * KIB as u64), form: Some(&upload::FORM), answer: Answer::Json,
+    };
     /// Refuses a body after its first piece.
     Post "/testing/refusal" => upload::refusal, User, Exempt { body: BodyRule::Stream(100 * MIB) };
 }
@@ -184,10 +188,20 @@ impl Harness {
             }
             Step::Task(task) => {
                 let mut waker = Context::from_waker(Waker::noop());
-                match whole(|| Ok(task(ctx).as_mut().poll(&mut waker))) {
-                    Ok(Poll::Ready(step)) => step,
-                    Ok(Poll::Pending) => panic!("everything is answered at once here"),
-                    Err(error) => Err(error),
+                let pieces = ctx.pieces.clone().unwrap_or_default();
+                let body =
+                    if ctx.route.body.is_stream() { std::mem::take(&mut ctx.request.body) } else { &mut [] };
+                let mut body = body.chunks(PIECE_LEN);
+                let mut steps = task(ctx);
+                loop {
+                    match whole(|| Ok(steps.as_mut().poll(&mut waker))) {
+                        Ok(Poll::Ready(step)) => return step,
+                        Ok(Poll::Pending) if pieces.is_asked() => {
+                            pieces.give(Ok(body.next().map(<[u8]>::to_vec)))
+                        }
+                        Ok(Poll::Pending) => panic!("everything is answered at once here"),
+                        Err(error) => return Err(error),
+                    }
                 }
             }
         }

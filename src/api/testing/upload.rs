@@ -1,6 +1,8 @@
 //! Bodies taken in pieces.
 
 use crate::api::ctx::{Ctx, Step};
+use crate::api::fields::{Chars, Text, fields};
+use crate::api::forms::{Form, Upload};
 use crate::domain::{Error, Result};
 
 pub fn upload(_: &mut Ctx<'_>) -> Result<Step> {
@@ -18,4 +20,23 @@ fn take(len: usize, count: usize, longest: usize) -> Step {
 
 pub fn refusal(_: &mut Ctx<'_>) -> Result<Step> {
     Ok(Step::Receive(Box::new(|_, _| Err(Error::bad_request("No such file")))))
+}
+
+fields! {
+    /// A file with a note.
+    pub FORM: TestingForm {
+        file: Upload = Upload,
+        note: Text = Text(Chars::Any),
+    }
+}
+
+pub async fn form(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let mut form = Form::begin(ctx, FORM.file.name)?;
+    let mut len = 0;
+    while let Some(piece) = form.file_piece(ctx).await? {
+        len += piece.len();
+    }
+    let name = form.file().and_then(|file| file.file_name.clone()).unwrap_or_default();
+    let note = form.field(FORM.note.name)?.unwrap_or_default();
+    ctx.json(|out| out.extend_from_slice(format!("[{len},{name:?},{note:?}]").as_bytes()))
 }
