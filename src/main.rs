@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use plexichat::cli::{self, Hooks};
 use plexichat::config::Loaded;
 use plexichat::net;
+use plexichat::runtime::panics;
 use plexichat::runtime::wipe::Wiping;
 use plexichat::store::{self, Store};
 
@@ -13,6 +14,7 @@ use plexichat::store::{self, Store};
 static ALLOCATOR: Wiping<mimalloc::MiMalloc> = Wiping(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
+    panics::end_the_process();
     keep_pages_small();
     keep_files_private();
     survive_limits_of_files();

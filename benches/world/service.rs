@@ -12,7 +12,7 @@ use plexichat::api::{Request, State};
 use plexichat::config::Config;
 use plexichat::domain::social::presence::Liveness;
 use plexichat::domain::{Command, Reply};
-use plexichat::effect::password::Source;
+use plexichat::effect::{Answer, Job};
 use plexichat::runtime::clock::Turn;
 use plexichat::runtime::wake::Wake;
 use plexichat::wire::http::{ResponseOptions, header_slots, http_date, parse_head};
@@ -105,11 +105,7 @@ impl Desk for ReadsOnly {
         unreachable!("a read submits nothing")
     }
 
-    fn hash(&self, _: Source, _: String) -> Awaited<'_, String> {
-        unreachable!("a read hashes nothing")
-    }
-
-    fn verify(&self, _: Source, _: String, _: Option<String>) -> Awaited<'_, bool> {
-        unreachable!("a read verifies nothing")
+    fn effect(&self, _: Job) -> Awaited<'_, Answer> {
+        unreachable!("a read has no slow work done")
     }
 }

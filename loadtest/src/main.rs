@@ -49,6 +49,7 @@ use worker::Context;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    end_when_panicking();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     // Differs from run to run and fits a marker.
     let run = (system::now_ns() >> 10) as u32 ^ std::process::id() << 16;
@@ -65,6 +66,15 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => complain(&problem, ExitCode::FAILURE),
     }
+}
+
+/// Nothing is measured by half a program: a panic on any thread ends it.
+fn end_when_panicking() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        std::process::abort();
+    }));
 }
 
 fn complain(problem: &str, code: ExitCode) -> ExitCode {

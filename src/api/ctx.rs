@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use crate::domain::{Answer, Asking, Command, Error, Now, Operation, Reply, Result};
-use crate::effect::password::Source;
+use crate::domain::{Answer as _, Asking, Command, Error, Now, Operation, Refusal, Reply, Result};
+use crate::effect::{Answer, Effect, Job, Source, password};
 use crate::id::{ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, parse_id};
 use crate::store::Snapshot;
 use crate::wire::http::Head;
@@ -103,7 +103,7 @@ pub enum Step {
 }
 
 /// A handler: checks, reads, answers or names the next step. One that waits more than once is an `async fn`, and its
-/// row names it with `.await`: it asks with [`Ctx::decide`], [`Ctx::hash`] and [`Ctx::verify`], from top to bottom.
+/// row names it with `.await`: it asks with [`Ctx::decide`] and [`Ctx::effect`], from top to bottom.
 ///
 /// Those that wait for one command are no tasks: what [`Step::Submit`] names is submitted before the requests in front
 /// of it are answered, and it costs no more than its command.
@@ -116,10 +116,8 @@ pub type Awaited<'d, T> = Pin<Box<dyn Future<Output = Result<T>> + 'd>>;
 pub trait Desk {
     /// Has the log decide a command.
     fn decide(&self, command: Command) -> Awaited<'_, Reply>;
-    /// The PHC string of a password.
-    fn hash(&self, source: Source, password: String) -> Awaited<'_, String>;
-    /// Whether a password matches a PHC string.
-    fn verify(&self, source: Source, password: String, phc: Option<String>) -> Awaited<'_, bool>;
+    /// Has a lane do a job.
+    fn effect(&self, job: Job) -> Awaited<'_, Answer>;
 }
 
 pub struct Ctx<'r> {
@@ -130,7 +128,7 @@ pub struct Ctx<'r> {
     pub params: Params<'r>,
     /// Set on every route that asks for it.
     pub principal: Option<Principal>,
-    /// Whose password is hashed or compared: the caller's account, or what a login form names.
+    /// Whose slow work is done: the caller's account, or what a login form names.
     pub account: u64,
     pub response: Response,
     /// Where the body comes from when it is a stream.
@@ -165,11 +163,6 @@ impl<'r> Ctx<'r> {
 
     pub fn user_id(&self) -> UserId {
         self.principal().user_id
-    }
-
-    /// For whom a password is hashed or compared: the pool shares out its turns by that.
-    fn password_source(&self) -> Source {
-        Source::new(self.request.ip, self.account)
     }
 
     /// A path parameter, decoded.
@@ -272,23 +265,34 @@ impl<'r> Ctx<'r> {
         self.desk.decide(Command::new(actor, op.into())).await.map(C::Reply::take)
     }
 
+    /// Has slow work done off the core thread, for tasks. Turns are shared out by address and account.
+    ///
+    /// # Errors
+    /// 503 when too many wait, 500 when it panicked.
+    pub async fn effect<E: Effect>(&self, effect: E) -> Result<E::Answer> {
+        undamaged()?;
+        let source = Source::new(self.request.ip, self.account);
+        let answer = self.desk.effect(Job::new(source, effect)).await?;
+        Ok(*answer.downcast().expect("a job answers with what its effect does"))
+    }
+
     /// The PHC string of a password, made off the core thread.
     ///
     /// # Errors
-    /// 503 when too many wait.
+    /// Those of [`Ctx::effect`].
     pub async fn hash(&self, password: String) -> Result<String> {
-        undamaged()?;
-        self.desk.hash(self.password_source(), password).await
+        let effect = password::Hash::new(password::Params::of(&self.state.config), password);
+        self.effect(effect).await?.map_err(|_| Refusal::Internal.into())
     }
 
     /// Whether a password matches a PHC string, compared off the core thread. Without a string the same work is done
     /// and the answer is no, so that unknown names take the same time.
     ///
     /// # Errors
-    /// 503 when too many wait.
+    /// Those of [`Ctx::effect`].
     pub async fn verify(&self, password: String, phc: Option<String>) -> Result<bool> {
-        undamaged()?;
-        self.desk.verify(self.password_source(), password, phc).await
+        let params = password::Params::of(&self.state.config);
+        self.effect(password::Verify::new(params, password, phc)).await
     }
 
     /// Submits a command and answers `{"success": true}`.

@@ -2,5 +2,16 @@
 //!
 //! Owns: everything that may block or burn a core for milliseconds.
 //! Invariant: handing work over never blocks the caller; a full queue is an answer.
+//!
+//! A new effect is a file here, with what it does (an [`Effect`]) and the row of its lane, and a line in [`LANES`]. A
+//! handler asks for it with `ctx.effect(…).await`.
 
+pub mod lane;
 pub mod password;
+mod turns;
+
+pub use lane::{Answer, Effect, Job, Lanes, Row, Unanswered};
+pub use turns::Source;
+
+/// The lanes there are, in the order of their metrics.
+pub static LANES: &[&Row] = &[&password::LANE];

@@ -1,33 +1,36 @@
-//! Argon2id on a few threads of its own.
+//! Argon2id, on threads of its own.
 //!
-//! Owns: the memory and the processor time that passwords may take: `workers` × (64 MiB and one hash at a
-//! time). Invariants:
-//! - Handing a password over never blocks: a core thread puts it into one bounded `sync_channel`, whose `try_send`
-//!   is lock-free but for waking the thread behind it. That thread never hashes; it sorts the jobs into [`Turns`].
-//! - Nobody waits for others' storms: networks take turns, and within a network its accounts. When too many wait,
-//!   the newest job of whoever has most of them waiting is refused, which is the caller's 503.
+//! Owns: the memory and the processor time that passwords may take: `encryption.argon2.workers` × (64 MiB and one hash
+//! at a time). Invariants:
 //! - Workers run at nice 19: under a storm of logins a core thread that wakes goes first, logins wait.
-//!   With parallelism > 1 the lanes run on rayon's global pool, whose threads inherit the niceness of the
-//!   worker that first uses it. Start the pool before pinning, as threads inherit the mask too.
+//!   With parallelism > 1 the lanes of a hash run on rayon's global pool, whose threads inherit the niceness of the
+//!   worker that first uses it. (A panic on one of those is not a job's: it ends the process.)
 //! - A password is overwritten in memory when its job ends, whichever way.
 //! - Passwords are normalised here and nowhere else, so that no way in can forget it. A hash from before that is
 //!   found by one more verification of the older spelling, where there is one.
-//! - Equal time for unknown users: verify against [`PasswordPool::dummy_phc`].
+//! - Equal time for unknown users: a [`Verify`] without a hash takes as long as one with.
 
-use std::collections::VecDeque;
-use std::net::IpAddr;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::{io, thread};
+use std::cell::RefCell;
 
 use argon2::{Algorithm, Argon2, Block, PasswordHash, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use subtle::ConstantTimeEq;
 
-use crate::runtime::network::Network;
+use super::lane::{Effect, Row};
+use crate::config::Config;
 use crate::runtime::wipe::{wipe, wiping};
 use crate::text::password::{normalise, older};
+
+pub static LANE: Row = Row {
+    name: "password",
+    threads: |config| config.encryption_argon2_workers as usize,
+    queue_len_max: |config| config.encryption_argon2_queue_len_max as usize,
+    // A core thread that wakes beside hashing waits 4 ms (p99) at nice 5, and 0.1 ms at 19. Not `SCHED_IDLE`: it does
+    // no better, and where others keep the processors busy it gets next to nothing, so that nobody could log in.
+    niceness: 19,
+    full: "The server is busy; try again in a moment",
+};
 
 /// Contract: 16-byte salt, 32-byte hash.
 const SALT_LEN: usize = 16;
@@ -36,9 +39,11 @@ const HASH_LEN: usize = 32;
 const MEMORY_KIB_MAX: u32 = 1024 * 1024;
 const TIME_MAX: u32 = 64;
 const PARALLELISM_MAX: u32 = 64;
-/// A core thread that wakes beside hashing waits 4 ms (p99) at nice 5, and 0.1 ms at 19. Not `SCHED_IDLE`: it does no
-/// better, and where others keep the processors busy it gets next to nothing, so that nobody could log in.
-const NICENESS: libc::c_int = 19;
+
+thread_local! {
+    /// What a worker hashes in: it takes it with its first job and keeps it.
+    static MEMORY: RefCell<Vec<Block>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The cost of a new hash. Contract defaults: 2 passes, 65,536 KiB, 2 lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,251 +53,88 @@ pub struct Params {
     pub parallelism: u32,
 }
 
-/// Too many wait; the password is wiped. From `try_hash` and `try_verify`: `done` was dropped uncalled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
-
-/// Whose job it is, for sharing out the turns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source {
-    /// The widest, of which there are few.
-    network: Network,
-    account: u64,
-}
-
-impl Source {
-    /// `account` is an id, or whatever else names the account that is meant.
-    pub fn new(address: IpAddr, account: u64) -> Source {
-        Source { network: Network::widest(address), account }
-    }
-}
-
-/// Why a pool does not start or a hash could not be made.
+/// Why a hash could not be made.
 #[derive(Debug)]
 pub enum Error {
     /// Memory, passes or lanes outside what Argon2 or this server allows.
     Params,
     /// The kernel gave no randomness for the salt.
     Random,
-    /// A worker thread could not be started.
-    Thread(io::Error),
-    /// The job had to make room for others.
-    Full,
 }
 
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Error::Params => f.write_str(
-                "encryption.argon2.memory_kib, time_cost and parallelism do not go together: at least 8 KiB per lane",
-            ),
-            Error::Random => f.write_str("the kernel gives no random bytes"),
-            Error::Full => f.write_str("too many passwords wait"),
-            Error::Thread(error) => write!(f, "a thread cannot be started: {error}"),
-        }
+        f.write_str(match self {
+            Error::Params => {
+                "encryption.argon2.memory_kib, time_cost and parallelism do not go together: at least 8 KiB per lane"
+            }
+            Error::Random => "the kernel gives no random bytes",
+        })
     }
 }
 
-type HashDone = Box<dyn FnOnce(Result<String, Error>) + Send>;
-type VerifyDone = Box<dyn FnOnce(Result<bool, Full>) + Send>;
-
-enum Job {
-    Hash { password: Secret, done: HashDone },
-    Verify { password: Secret, phc: String, done: VerifyDone },
+/// The PHC string of a password, with a fresh salt.
+pub struct Hash {
+    params: Params,
+    password: Secret,
 }
 
-impl Job {
-    /// Ends it unworked.
-    fn refuse(self) {
-        match self {
-            Job::Hash { done, .. } => done(Err(Error::Full)),
-            Job::Verify { done, .. } => done(Err(Full)),
-        }
+impl Hash {
+    pub fn new(params: Params, password: String) -> Hash {
+        Hash { params, password: Secret::new(password) }
     }
 }
 
-/// Shared by all cores behind an `Arc`. When it is dropped, the workers finish the queue and end.
-pub struct PasswordPool {
-    queue: SyncSender<(Source, Job)>,
-    dummy_phc: String,
-}
+impl Effect for Hash {
+    type Answer = Result<String, Error>;
+    const LANE: &'static Row = &LANE;
 
-impl PasswordPool {
-    /// Starts `workers` (≥ 1) threads, before which `queue_len_max` jobs may wait. A worker takes its memory with
-    /// its first job and keeps it.
-    pub fn start(params: Params, workers: usize, queue_len_max: usize) -> Result<Self, Error> {
-        params.check()?;
-        let (queue, jobs) = sync_channel(queue_len_max);
-        let waiting = Arc::new(Waiting::default());
-        let sorted = waiting.clone();
-        let sort = move || sort(&jobs, &sorted, queue_len_max);
-        thread::Builder::new().name("password-queue".into()).spawn(sort).map_err(Error::Thread)?;
-        for index in 0..workers.max(1) {
-            let waiting = waiting.clone();
-            let run = move || {
-                lower_priority();
-                work(params, &waiting);
-            };
-            thread::Builder::new().name(format!("password-{index}")).spawn(run).map_err(Error::Thread)?;
-        }
-        // Never computed: no password is known for a random hash, and it costs as much to refuse.
-        let dummy_phc = encode(params, &random::<SALT_LEN>()?, &random::<HASH_LEN>()?);
-        Ok(Self { queue, dummy_phc })
-    }
-
-    /// Hashes with a fresh salt; `done` gets the PHC string, on a thread of the pool: send, do not compute there.
-    pub fn try_hash(&self, source: Source, password: String, done: HashDone) -> Result<(), Full> {
-        self.submit(source, Job::Hash { password: Secret::new(password), done })
-    }
-
-    /// Checks against `phc` with the parameters in it, not the configured ones. `done` gets false for a
-    /// wrong password and for a string that is no Argon2id hash within bounds.
-    pub fn try_verify(
-        &self,
-        source: Source,
-        password: String,
-        phc: String,
-        done: VerifyDone,
-    ) -> Result<(), Full> {
-        self.submit(source, Job::Verify { password: Secret::new(password), phc, done })
-    }
-
-    /// A hash no password matches, of the configured cost: verify against it when the user is unknown.
-    pub fn dummy_phc(&self) -> &str {
-        &self.dummy_phc
-    }
-
-    fn submit(&self, source: Source, job: Job) -> Result<(), Full> {
-        self.queue.try_send((source, job)).map_err(|_| Full)
+    fn run(self) -> Result<String, Error> {
+        let Hash { params, password } = self;
+        in_memory(params, |memory| wiping(true, move || hash(params, password.normal().bytes(), memory)))
     }
 }
 
-/// What the sorting thread and the workers share. No core thread comes here.
-#[derive(Default)]
-struct Waiting {
-    turns: Mutex<Turns>,
-    changed: Condvar,
+/// Whether a password matches a PHC string, with the parameters in it, not the configured ones: false for a wrong
+/// password, and for a string that is no Argon2id hash within bounds.
+pub struct Verify {
+    params: Params,
+    password: Secret,
+    phc: Option<String>,
 }
 
-impl Waiting {
-    fn lock(&self) -> MutexGuard<'_, Turns> {
-        self.turns.lock().expect("nothing panics while the lock is held")
+impl Verify {
+    /// Without a PHC string the same work is done, at the configured cost, and the answer is no.
+    pub fn new(params: Params, password: String, phc: Option<String>) -> Verify {
+        Verify { params, password: Secret::new(password), phc }
     }
 }
 
-/// Sorts what arrives until the pool is dropped.
-fn sort(jobs: &Receiver<(Source, Job)>, waiting: &Waiting, len_max: usize) {
-    while let Ok((source, job)) = jobs.recv() {
-        let surplus = {
-            let mut turns = waiting.lock();
-            turns.push(source, job);
-            if turns.len > len_max { turns.pop_surplus() } else { None }
-        };
-        waiting.changed.notify_one();
-        if let Some(job) = surplus {
-            job.refuse();
-        }
-    }
-    waiting.lock().is_closed = true;
-    waiting.changed.notify_all();
-}
+impl Effect for Verify {
+    type Answer = bool;
+    const LANE: &'static Row = &LANE;
 
-/// Jobs that wait, by whose they are. Both lists are short: nobody has an entry without a job, and
-/// `encryption.argon2.queue_len_max` bounds those.
-struct Turns<J = Job> {
-    networks: VecDeque<Waiters<J>>,
-    len: usize,
-    is_closed: bool,
-}
-
-struct Waiters<J> {
-    network: Network,
-    accounts: VecDeque<(u64, VecDeque<J>)>,
-    len: usize,
-}
-
-impl<J> Default for Turns<J> {
-    fn default() -> Self {
-        Turns { networks: VecDeque::new(), len: 0, is_closed: false }
-    }
-}
-
-impl<J> Turns<J> {
-    fn push(&mut self, source: Source, job: J) {
-        self.len += 1;
-        let Source { network, account } = source;
-        let place = self.networks.iter().position(|known| known.network == network);
-        let place = place.unwrap_or_else(|| {
-            self.networks.push_back(Waiters { network, accounts: VecDeque::new(), len: 0 });
-            self.networks.len() - 1
+    fn run(self) -> bool {
+        let Verify { params, password, phc } = self;
+        let is_known = phc.is_some();
+        // Never matched: what it was made of is not known, and it costs as much to refuse.
+        let phc = phc.unwrap_or_else(|| encode(params, &[0; SALT_LEN], &[0; HASH_LEN]));
+        let matches = in_memory(params, |memory| {
+            wiping(true, move || {
+                let mut matches = |password: Secret| verify(&phc, password.bytes(), memory);
+                matches(password.normal()) || password.older().is_some_and(matches)
+            })
         });
-        let waiters = &mut self.networks[place];
-        waiters.len += 1;
-        match waiters.accounts.iter_mut().find(|(known, _)| *known == account) {
-            Some((_, jobs)) => jobs.push_back(job),
-            None => waiters.accounts.push_back((account, VecDeque::from([job]))),
-        }
-    }
-
-    /// The job whose turn it is.
-    fn pop(&mut self) -> Option<J> {
-        let mut waiters = self.networks.pop_front()?;
-        let (account, mut jobs) = waiters.accounts.pop_front()?;
-        let job = jobs.pop_front();
-        if !jobs.is_empty() {
-            waiters.accounts.push_back((account, jobs));
-        }
-        waiters.len -= 1;
-        self.len -= 1;
-        if waiters.len > 0 {
-            self.networks.push_back(waiters);
-        }
-        job
-    }
-
-    /// The newest job of whoever has most of them; of equals, of the one who came last.
-    fn pop_surplus(&mut self) -> Option<J> {
-        let most = (0..self.networks.len()).max_by_key(|place| self.networks[*place].len)?;
-        let waiters = &mut self.networks[most];
-        let account = (0..waiters.accounts.len()).max_by_key(|place| waiters.accounts[*place].1.len())?;
-        let jobs = &mut waiters.accounts[account].1;
-        let job = jobs.pop_back();
-        if jobs.is_empty() {
-            waiters.accounts.remove(account);
-        }
-        waiters.len -= 1;
-        self.len -= 1;
-        if waiters.len == 0 {
-            self.networks.remove(most);
-        }
-        job
+        matches && is_known
     }
 }
 
-fn work(params: Params, waiting: &Waiting) {
-    let mut memory = Vec::new();
-    loop {
-        let job = {
-            let idle = |turns: &mut Turns| turns.len == 0 && !turns.is_closed;
-            let turns = waiting.changed.wait_while(waiting.lock(), idle);
-            turns.expect("nothing panics while the lock is held").pop()
-        };
-        let held = &mut memory;
-        match job {
-            Some(Job::Hash { password, done }) => {
-                done(wiping(true, move || hash(params, password.normal().bytes(), held)));
-            }
-            Some(Job::Verify { password, phc, done }) => {
-                let matches = wiping(true, move || {
-                    let mut matches = |password: Secret| verify(&phc, password.bytes(), held);
-                    matches(password.normal()) || password.older().is_some_and(matches)
-                });
-                done(Ok(matches));
-            }
-            None => return,
-        }
-        trim(params, &mut memory);
-    }
+fn in_memory<T>(params: Params, work: impl FnOnce(&mut Vec<Block>) -> T) -> T {
+    MEMORY.with_borrow_mut(|memory| {
+        let outcome = work(memory);
+        trim(params, memory);
+        outcome
+    })
 }
 
 fn hash(params: Params, password: &[u8], memory: &mut Vec<Block>) -> Result<String, Error> {
@@ -309,7 +151,18 @@ fn verify(phc: &str, password: &[u8], memory: &mut Vec<Block>) -> bool {
 }
 
 impl Params {
-    fn check(self) -> Result<argon2::Params, Error> {
+    /// Those of the configuration.
+    pub fn of(config: &Config) -> Params {
+        Params {
+            time: config.encryption_argon2_time_cost as u32,
+            memory_kib: config.encryption_argon2_memory_kib as u32,
+            parallelism: config.encryption_argon2_parallelism as u32,
+        }
+    }
+
+    /// # Errors
+    /// They do not go together.
+    pub fn check(self) -> Result<argon2::Params, Error> {
         if self.memory_kib > MEMORY_KIB_MAX || self.time > TIME_MAX || self.parallelism > PARALLELISM_MAX {
             return Err(Error::Params);
         }
@@ -368,12 +221,6 @@ fn random<const LEN: usize>() -> Result<[u8; LEN], Error> {
     Ok(bytes)
 }
 
-fn lower_priority() {
-    // SAFETY: takes no pointers; id 0 is the calling thread (on Linux, priorities are per thread).
-    // Raising the niceness needs no right, and if it failed the pool would only be less polite.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
-}
-
 /// A password's bytes, overwritten when dropped. Copies made before it came here are the caller's.
 struct Secret(Vec<u8>);
 
@@ -407,109 +254,53 @@ impl Drop for Secret {
     }
 }
 
+/// The PHC string of a password from before passwords were normalised.
+#[cfg(test)]
+pub fn hash_as_typed(password: &str) -> String {
+    let params = Params { time: 1, memory_kib: 8, parallelism: 1 };
+    hash(params, password.as_bytes(), &mut Vec::new()).expect("the parameters go together")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc;
-    use std::time::Duration;
 
     const CHEAP: Params = Params { time: 1, memory_kib: 64, parallelism: 1 };
-    const PATIENCE: Duration = Duration::from_secs(20);
 
-    fn source(address: u8, account: u64) -> Source {
-        Source::new([10, 0, 0, address].into(), account)
+    fn hashed(password: &str) -> String {
+        Hash::new(CHEAP, password.into()).run().unwrap()
     }
 
-    fn pool_hash(pool: &PasswordPool, password: &str) -> String {
-        let (done, result) = mpsc::channel();
-        let done = Box::new(move |phc| done.send(phc).unwrap());
-        pool.try_hash(source(1, 1), password.into(), done).unwrap();
-        result.recv_timeout(PATIENCE).unwrap().unwrap()
-    }
-
-    fn pool_verify(pool: &PasswordPool, password: &str, phc: &str) -> bool {
-        let (done, result) = mpsc::channel();
-        let done = Box::new(move |matches| done.send(matches).unwrap());
-        pool.try_verify(source(1, 1), password.into(), phc.into(), done).unwrap();
-        result.recv_timeout(PATIENCE).unwrap().unwrap()
-    }
-
-    /// The order in which jobs of these addresses and accounts get their turns; a job is its own source.
-    fn order(jobs: &[(u8, u64)]) -> Vec<(u8, u64)> {
-        let mut turns = Turns::default();
-        jobs.iter().for_each(|job| turns.push(source(job.0, job.1), *job));
-        std::iter::from_fn(|| turns.pop()).collect()
-    }
-
-    #[test]
-    fn addresses_take_turns_and_so_do_accounts_of_an_address() {
-        let storm = [(1, 1); 40];
-        let others = [(2, 2), (3, 3), (1, 4)];
-        let order = order(&[&storm[..], &others[..]].concat());
-        assert_eq!(order[..5], [(1, 1), (2, 2), (3, 3), (1, 4), (1, 1)]);
-        assert_eq!(order.len(), 43);
-    }
-
-    #[test]
-    fn one_address_with_many_accounts_gets_one_turn_in_a_round() {
-        let storm: Vec<(u8, u64)> = (0..40).map(|account| (1, account)).collect();
-        assert_eq!(
-            order(&[&storm[..], &[(2, 77), (2, 77)]].concat())[..4],
-            [(1, 0), (2, 77), (1, 1), (2, 77)]
-        );
-    }
-
-    #[test]
-    fn the_newest_job_of_whoever_has_most_makes_room() {
-        let mut turns = Turns::default();
-        for job in 0..6 {
-            turns.push(source(1, job / 4), job);
-        }
-        turns.push(source(2, 9), 100);
-        assert_eq!(turns.pop_surplus(), Some(3), "address 1 has six, its account 0 four of them");
-        for _ in 0..4 {
-            turns.pop_surplus();
-        }
-        assert_eq!((turns.len, turns.pop_surplus()), (2, Some(100)), "of equals the one who came last");
-        assert_eq!((turns.pop(), turns.pop(), turns.len), (Some(0), None, 0));
-    }
-
-    #[test]
-    fn an_ipv6_client_is_its_widest_network() {
-        let of = |text: &str| Source::new(text.parse().unwrap(), 1);
-        assert_eq!(of("2001:db8:1:2:3::4"), of("2001:db8:1:ffff::"));
-        assert_ne!(of("2001:db8:1:2::"), of("2001:db8:2:2::"));
+    fn matches(password: &str, phc: &str) -> bool {
+        Verify::new(CHEAP, password.into(), Some(phc.into())).run()
     }
 
     #[test]
     fn hashes_verify_and_differ() {
-        let pool = PasswordPool::start(CHEAP, 2, 8).unwrap();
-        let (first, second) = (pool_hash(&pool, "CorrectHorse1!"), pool_hash(&pool, "CorrectHorse1!"));
+        let (first, second) = (hashed("CorrectHorse1!"), hashed("CorrectHorse1!"));
         assert!(first.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{first}");
         assert_ne!(first, second, "salted");
-        assert!(pool_verify(&pool, "CorrectHorse1!", &first));
-        assert!(!pool_verify(&pool, "correctHorse1!", &first));
-        assert!(!pool_verify(&pool, "CorrectHorse1!", pool.dummy_phc()));
-        assert_eq!(decode(pool.dummy_phc()).unwrap().0, CHEAP);
+        assert!(matches("CorrectHorse1!", &first));
+        assert!(!matches("correctHorse1!", &first));
+        assert!(!Verify::new(CHEAP, "CorrectHorse1!".into(), None).run());
     }
 
     #[test]
     fn a_password_is_the_same_from_every_keyboard() {
         let (composed, decomposed) = ("Caf\u{e9}Horse1!", "Cafe\u{301}Horse1!");
-        let pool = PasswordPool::start(CHEAP, 1, 8).unwrap();
-        let phc = pool_hash(&pool, decomposed);
+        let phc = hashed(decomposed);
         for typed in [composed, decomposed] {
-            assert!(pool_verify(&pool, typed, &phc), "{typed:?}");
+            assert!(matches(typed, &phc), "{typed:?}");
         }
-        assert!(!pool_verify(&pool, "CafeHorse1!", &phc));
+        assert!(!matches("CafeHorse1!", &phc));
         // Hashes from before passwords were normalised.
         let mut memory = Vec::new();
         for old in [composed, decomposed, "no\u{a0}break"] {
             let phc = hash(CHEAP, old.as_bytes(), &mut memory).unwrap();
-            assert!(pool_verify(&pool, old, &phc), "{old:?}");
+            assert!(matches(old, &phc), "{old:?}");
         }
         let phc = hash(CHEAP, decomposed.as_bytes(), &mut memory).unwrap();
-        assert!(pool_verify(&pool, composed, &phc));
+        assert!(matches(composed, &phc));
     }
 
     #[test]
@@ -518,10 +309,9 @@ mod tests {
         use argon2::{PasswordHasher, PasswordVerifier};
         let larger = Argon2::from(argon2::Params::new(256, 2, 2, None).unwrap());
         let phc = larger.hash_password_with_salt(b"secret", b"0123456789abcdef").unwrap().to_string();
-        let pool = PasswordPool::start(CHEAP, 1, 8).unwrap();
-        assert!(pool_verify(&pool, "secret", &phc));
-        assert!(!pool_verify(&pool, "secres", &phc));
-        let ours = pool_hash(&pool, "secret");
+        assert!(matches("secret", &phc));
+        assert!(!matches("secres", &phc));
+        let ours = hashed("secret");
         assert!(larger.verify_password(b"secret", &PasswordHash::new(&ours).unwrap()).is_ok());
     }
 
@@ -556,64 +346,6 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_and_a_newcomer_finds_room_beside_a_storm() {
-        let pool = PasswordPool::start(CHEAP, 1, 2).unwrap();
-        let (running, started) = mpsc::channel();
-        let (release, gate) = mpsc::channel::<()>();
-        let phc = pool.dummy_phc().to_string();
-        let block = Box::new(move |_| {
-            running.send(()).unwrap();
-            let _ = gate.recv();
-        });
-        pool.try_verify(source(1, 1), "x".into(), phc.clone(), block).unwrap();
-        started.recv_timeout(PATIENCE).unwrap();
-        let (done, result) = mpsc::channel();
-        let submit = |name: &'static str, source: Source| {
-            let done = done.clone();
-            let done = Box::new(move |outcome| done.send((name, outcome)).unwrap());
-            pool.try_verify(source, "x".into(), phc.clone(), done)
-        };
-        submit("first", source(1, 1)).unwrap();
-        submit("second", source(1, 1)).unwrap();
-        // The channel has room as soon as the sorting thread has taken what is in it.
-        while submit("newcomer", source(2, 2)) == Err(Full) {
-            thread::yield_now();
-        }
-        assert_eq!(result.recv_timeout(PATIENCE).unwrap(), ("second", Err(Full)));
-        release.send(()).unwrap();
-        drop(pool);
-        let mut left: Vec<_> = (0..2).map(|_| result.recv_timeout(PATIENCE).unwrap()).collect();
-        left.sort_by_key(|(name, _)| *name);
-        assert_eq!(
-            left,
-            [("first", Ok(false)), ("newcomer", Ok(false))],
-            "finished after the pool is dropped"
-        );
-    }
-
-    #[test]
-    fn all_that_hashes_gives_way_to_others() {
-        let pool = PasswordPool::start(Params { parallelism: 2, ..CHEAP }, 1, 8).unwrap();
-        pool_hash(&pool, "with lanes");
-        // Lanes have no name of their own and keep that of the worker. Workers of other tests have just started.
-        let niceness = || -> Vec<String> {
-            let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-            let stats =
-                tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).ok());
-            let hashing =
-                stats.filter(|stat| stat.contains("(password-") && !stat.contains("(password-queue"));
-            // proc_pid_stat(5): field 19, of which two are before the bracket.
-            hashing.map(|stat| stat.split(") ").last().unwrap().split(' ').nth(16).unwrap().into()).collect()
-        };
-        let begun = std::time::Instant::now();
-        while niceness().iter().any(|niceness| niceness != "19") {
-            assert!(begun.elapsed() < PATIENCE, "{:?}", niceness());
-            thread::sleep(Duration::from_millis(1));
-        }
-        assert!(niceness().len() > 1, "a worker and its lanes");
-    }
-
-    #[test]
     fn unusable_parameters_do_not_start() {
         for params in [
             Params { memory_kib: 0, ..CHEAP },
@@ -622,7 +354,7 @@ mod tests {
             Params { memory_kib: MEMORY_KIB_MAX + 1, ..CHEAP },
             Params { parallelism: 16, ..CHEAP },
         ] {
-            assert!(matches!(PasswordPool::start(params, 1, 1), Err(Error::Params)), "{params:?}");
+            assert!(matches!(params.check(), Err(Error::Params)), "{params:?}");
         }
     }
 }

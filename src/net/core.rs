@@ -21,13 +21,13 @@ use crate::api::State;
 use crate::api::ctx::{Awaited, Desk};
 use crate::api::router::Router;
 use crate::domain::{Command, Refusal, Reply, Result};
-use crate::effect::password::{PasswordPool, Source};
+use crate::effect::{Answer, Job, Lanes};
 use crate::gateway::protocol::{self, Close};
 use crate::gateway::{
     Action, Allowance, Ask, ConnectionId, Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard, Mail, MayRead,
 };
 use crate::log::{NO_REPLY, Port};
-use crate::observe::{self, CoreMetrics, HashMetrics, Phase, Watch, Work};
+use crate::observe::{self, CoreMetrics, Phase, Watch, Work};
 use crate::runtime::clock::{Turn, monotonic_ns};
 use crate::runtime::mailbox::Endpoint;
 use crate::runtime::random::Random;
@@ -61,8 +61,7 @@ pub struct Parts {
     pub port: Port,
     pub mailbox: Endpoint<Mail>,
     pub wake: Arc<Wake>,
-    pub pool: Arc<PasswordPool>,
-    pub hashing: Arc<HashMetrics>,
+    pub lanes: Arc<Lanes>,
     pub board: Liveboard,
     pub admission: Arc<Admission>,
 }
@@ -113,7 +112,7 @@ impl Core {
             allowance: Allowance::new(&config),
             metrics: parts.state.metrics.clone(),
             watch: Watch::new(parts.index, config.logging_slow_turn_ms, parts.state.metrics.clone()),
-            waiting: Waiting::new(parts.pool, parts.wake.clone(), parts.hashing, parts.state.metrics.clone()),
+            waiting: Waiting::new(parts.lanes, parts.wake.clone(), parts.state.metrics.clone()),
             state: parts.state,
             router: parts.router,
             hub: RefCell::new(parts.hub),
@@ -178,7 +177,7 @@ impl Core {
             let event = Arc::new(event);
             self.with_cx(|cx, hub| hub.broadcast(cx, event));
         }
-        self.waiting.take_hashed();
+        self.waiting.take_answers();
         turn.lap(Phase::Mail, monotonic_ns());
         self.read_sockets(&mut turn.work);
         turn.lap(Phase::Sockets, monotonic_ns());
@@ -476,12 +475,8 @@ impl Desk for Core {
         Box::pin(self.submit(command))
     }
 
-    fn hash(&self, source: Source, password: String) -> Awaited<'_, String> {
-        Box::pin(self.waiting.hash(source, password))
-    }
-
-    fn verify(&self, source: Source, password: String, phc: Option<String>) -> Awaited<'_, bool> {
-        Box::pin(self.waiting.verify(source, password, phc))
+    fn effect(&self, job: Job) -> Awaited<'_, Answer> {
+        Box::pin(self.waiting.effect(job))
     }
 }
 

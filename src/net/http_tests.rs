@@ -18,7 +18,7 @@ use crate::api::testing::Harness;
 use crate::api::unsent::Payer;
 use crate::api::{Ctx, Step};
 use crate::config::Config;
-use crate::effect::password::Source;
+use crate::effect::{Answer, Job};
 use crate::limits::{MIB, PIECE_LEN};
 use crate::net::admission::Admission;
 use crate::net::pace::Share;
@@ -37,12 +37,8 @@ impl Desk for Double {
         self.harness.decide(command)
     }
 
-    fn hash(&self, source: Source, password: String) -> Awaited<'_, String> {
-        self.harness.hash(source, password)
-    }
-
-    fn verify(&self, source: Source, password: String, phc: Option<String>) -> Awaited<'_, bool> {
-        self.harness.verify(source, password, phc)
+    fn effect(&self, job: Job) -> Awaited<'_, Answer> {
+        self.harness.effect(job)
     }
 }
 

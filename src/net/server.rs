@@ -1,4 +1,4 @@
-//! Starting and stopping: store, writer, pool, one thread per core, signals.
+//! Starting and stopping: store, writer, lanes, one thread per core, signals.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -24,7 +24,8 @@ use crate::api::state::RunState;
 use crate::config::{Config, Loaded, Source};
 use crate::domain::housekeeping::sweep::Sweep;
 use crate::domain::{Command, Refusal, Reply};
-use crate::effect::password::{Params, PasswordPool};
+use crate::effect::password::Params;
+use crate::effect::{LANES, Lanes, lane};
 use crate::gateway::{Hub, Liveboard, Mail};
 use crate::id::UserId;
 use crate::log::{self, Port};
@@ -61,7 +62,7 @@ struct Seed {
     limiter: Arc<Limiter>,
     registry: Arc<Registry>,
     router: Arc<Router>,
-    pool: Arc<PasswordPool>,
+    lanes: Arc<Lanes>,
     admission: Arc<Admission>,
     port: Port,
     mailbox: Endpoint<Mail>,
@@ -109,23 +110,16 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     threads_can_be_started(&config, available.len(), core_count)?;
     let store = Arc::new(Store::open(&store_options(&config, core_count)).map_err(|e| e.to_string())?);
     start_clock(&store, config.runtime_any_clock)?;
-    let registry = Arc::new(Registry::new(core_count));
-    // Started before any thread is pinned, so that hashing roams over all cores.
-    let pool = PasswordPool::start(
-        Params {
-            time: config.encryption_argon2_time_cost as u32,
-            memory_kib: config.encryption_argon2_memory_kib as u32,
-            parallelism: config.encryption_argon2_parallelism as u32,
-        },
-        config.encryption_argon2_workers as usize,
-        config.encryption_argon2_queue_len_max as usize,
-    );
-    let pool = Arc::new(pool.map_err(|e| format!("cannot start password hashing: {e}"))?);
+    let registry = Arc::new(Registry::new(core_count, LANES.iter().map(|row| row.name)));
+    Params::of(&config).check().map_err(|e| format!("cannot start password hashing: {e}"))?;
+    // Started before any thread is pinned, so that slow work roams over all cores.
+    let lanes = Lanes::start(&config, &registry.lanes).map_err(|e| format!("cannot start a thread: {e}"))?;
+    let lanes = Arc::new(lanes);
     let wanted = config.http_address();
     let listening = listeners(wanted, core_count)
         .map_err(|error| listen::explain(wanted, "--host (server.host)", "--port (server.port)", &error))?;
     let address = listening[0].local_addr().map_err(|e| e.to_string())?;
-    let seeds = seeds(&config, &store, &registry, &pool, &available, core_count)?;
+    let seeds = seeds(&config, &store, &registry, &lanes, &available, core_count)?;
     let (seeds, writer, run, wakes) = seeds;
     let metrics = match config.metrics_address() {
         Some(address) => match observe::serve_metrics(address, registry.clone()) {
@@ -177,12 +171,12 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     Ok(())
 }
 
-/// Whether the system lets this process have as many threads as it will have: cores, hashing with its lanes, writer,
-/// log and the like. They are started one by one, some when the first password comes, where a refusal ends the server.
+/// Whether the system lets this process have as many threads as it will have: cores, lanes, those of a hash, writer, log
+/// and the like. They are started one by one, some when the first password comes, where a refusal ends the server.
 fn threads_can_be_started(config: &Config, available: usize, core_count: usize) -> Result<(), String> {
     const OTHERS: usize = 8;
-    let lanes = if config.encryption_argon2_parallelism > 1 { available } else { 0 };
-    let count = core_count + config.encryption_argon2_workers as usize + lanes + OTHERS;
+    let of_hashes = if config.encryption_argon2_parallelism > 1 { available } else { 0 };
+    let count = core_count + lane::thread_count(config) + of_hashes + OTHERS;
     let gate = Arc::new(std::sync::Mutex::new(()));
     let closed = gate.lock().expect("nobody else has it");
     let mut threads = Vec::with_capacity(count);
@@ -228,7 +222,7 @@ fn seeds(
     config: &Arc<Config>,
     store: &Arc<Store>,
     registry: &Arc<Registry>,
-    pool: &Arc<PasswordPool>,
+    lanes: &Arc<Lanes>,
     available: &[usize],
     core_count: usize,
 ) -> Result<Prepared, String> {
@@ -268,7 +262,7 @@ fn seeds(
         limiter: limiter.clone(),
         registry: registry.clone(),
         router: router.clone(),
-        pool: pool.clone(),
+        lanes: lanes.clone(),
         admission: admission.clone(),
         port,
         mailbox,
@@ -387,8 +381,7 @@ fn build(seed: Seed, ring: Ring) -> Core {
         port: seed.port,
         mailbox: seed.mailbox,
         wake: seed.wake,
-        pool: seed.pool,
-        hashing: seed.registry.hash.clone(),
+        lanes: seed.lanes,
         board: seed.board,
         admission: seed.admission,
     })

@@ -1,4 +1,4 @@
-//! Answers that requests wait for: the writer's to a command, the pool's to a password.
+//! Answers that requests wait for: the writer's to a command, a lane's to a job.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -8,22 +8,21 @@ use std::task::{Poll, Waker};
 
 use slab::Slab;
 
-use crate::domain::{Refusal, Reply, Result};
-use crate::effect::password::{self, PasswordPool, Source};
+use crate::domain::{Error, Refusal, Reply, Result};
+use crate::effect::lane::{Answer, Done, Job, Lanes, Row, Unanswered};
 use crate::log::Ticket;
-use crate::observe::{CoreMetrics, HashMetrics};
+use crate::observe::CoreMetrics;
 use crate::runtime::clock::monotonic_ns;
 use crate::runtime::wake::Wake;
 
 /// What the requests of a core wait for.
 pub struct Waiting {
     places: RefCell<Slab<Place>>,
-    hashed: Receiver<(Ticket, Hashed)>,
-    hashed_sender: Sender<(Ticket, Hashed)>,
-    pool: Arc<PasswordPool>,
+    answers: Receiver<(Ticket, Ended)>,
+    answers_sender: Sender<(Ticket, Ended)>,
+    lanes: Arc<Lanes>,
     /// Of the core.
     wake: Arc<Wake>,
-    hashing: Arc<HashMetrics>,
     metrics: Arc<CoreMetrics>,
 }
 
@@ -62,26 +61,16 @@ impl Drop for Claim<'_> {
 
 enum Outcome {
     Reply(Result<Reply>),
-    Hashed(Hashed),
+    Done(Ended),
 }
 
-enum Hashed {
-    Phc(String),
-    Matches(bool),
-    /// It had to make room for others.
-    Refused,
-    Failed,
-}
+/// How a job has ended.
+type Ended = std::result::Result<Answer, Unanswered>;
 
 impl Waiting {
-    pub fn new(
-        pool: Arc<PasswordPool>,
-        wake: Arc<Wake>,
-        hashing: Arc<HashMetrics>,
-        metrics: Arc<CoreMetrics>,
-    ) -> Waiting {
-        let (hashed_sender, hashed) = std::sync::mpsc::channel();
-        Waiting { places: RefCell::default(), hashed, hashed_sender, pool, wake, hashing, metrics }
+    pub fn new(lanes: Arc<Lanes>, wake: Arc<Wake>, metrics: Arc<CoreMetrics>) -> Waiting {
+        let (answers_sender, answers) = std::sync::mpsc::channel();
+        Waiting { places: RefCell::default(), answers, answers_sender, lanes, wake, metrics }
     }
 
     // ----------------------------------------------------------------------------------------- answers
@@ -96,10 +85,10 @@ impl Waiting {
         }
     }
 
-    /// What the pool has done since the last call.
-    pub fn take_hashed(&self) {
-        while let Ok((ticket, hashed)) = self.hashed.try_recv() {
-            self.complete(ticket, Outcome::Hashed(hashed));
+    /// What lanes have done since the last call.
+    pub fn take_answers(&self) {
+        while let Ok((ticket, ended)) = self.answers.try_recv() {
+            self.complete(ticket, Outcome::Done(ended));
         }
     }
 
@@ -138,7 +127,7 @@ impl Waiting {
     pub async fn reply(&self, claim: Claim<'_>) -> Result<Reply> {
         match self.outcome(claim).await {
             Outcome::Reply(reply) => reply,
-            Outcome::Hashed(_) => unreachable!("the writer answers with a reply"),
+            Outcome::Done(_) => unreachable!("the writer answers with a reply"),
         }
     }
 
@@ -168,70 +157,104 @@ impl Waiting {
         claim.is_settled.set(true);
     }
 
-    // --------------------------------------------------------------------------------------- passwords
+    // ----------------------------------------------------------------------------------------- effects
 
-    /// The PHC string of a password.
-    pub async fn hash(&self, source: Source, password: String) -> Result<String> {
-        let claim = self.claim();
-        let done = self.hashed_to(claim.ticket);
-        let done = Box::new(move |phc: std::result::Result<String, password::Error>| {
-            done(match phc {
-                Ok(phc) => Hashed::Phc(phc),
-                Err(password::Error::Full) => Hashed::Refused,
-                Err(_) => Hashed::Failed,
-            })
-        });
-        let queued = self.pool.try_hash(source, password, done);
-        self.queued(&claim, queued.is_ok())?;
+    /// Has a lane do a job.
+    pub async fn effect(&self, job: Job) -> Result<Answer> {
+        let (claim, lane) = (self.claim(), job.lane());
+        if self.lanes.submit(job, self.answered_to(claim.ticket)).is_err() {
+            self.give_up(&claim);
+            return Err(full(lane));
+        }
         match self.outcome(claim).await {
-            Outcome::Hashed(Hashed::Phc(phc)) => Ok(phc),
-            Outcome::Hashed(Hashed::Refused) => Err(Refusal::Busy.into()),
-            _ => Err(Refusal::Internal.into()),
+            Outcome::Done(Ok(answer)) => Ok(answer),
+            Outcome::Done(Err(Unanswered::Full)) => Err(full(lane)),
+            Outcome::Done(Err(Unanswered::Panicked)) => Err(Refusal::Internal.into()),
+            Outcome::Reply(_) => unreachable!("a lane answers with what was done"),
         }
     }
 
-    /// Whether a password matches a PHC string; without one it takes as long.
-    pub async fn verify(&self, source: Source, password: String, phc: Option<String>) -> Result<bool> {
-        let known = phc.is_some();
-        let phc = phc.unwrap_or_else(|| self.pool.dummy_phc().to_string());
-        let claim = self.claim();
-        let done = self.hashed_to(claim.ticket);
-        let done = Box::new(move |matches: std::result::Result<bool, password::Full>| {
-            done(matches.map_or(Hashed::Refused, Hashed::Matches))
-        });
-        let queued = self.pool.try_verify(source, password, phc, done);
-        self.queued(&claim, queued.is_ok())?;
-        match self.outcome(claim).await {
-            Outcome::Hashed(Hashed::Matches(matches)) => Ok(matches && known),
-            Outcome::Hashed(Hashed::Refused) => Err(Refusal::Busy.into()),
-            _ => Err(Refusal::Internal.into()),
-        }
-    }
-
-    /// Whether the pool has taken a password.
-    fn queued(&self, claim: &Claim<'_>, is_queued: bool) -> Result<()> {
-        if is_queued {
-            self.hashing.queued.add_shared(1);
-            return Ok(());
-        }
-        self.hashing.refused.add_shared(1);
-        self.give_up(claim);
-        Err(Refusal::Busy.into())
-    }
-
-    /// Sends a result from a pool thread back to this core.
-    fn hashed_to(&self, ticket: Ticket) -> impl FnOnce(Hashed) + Send + use<> {
-        let (sender, wake, hashing) = (self.hashed_sender.clone(), self.wake.clone(), self.hashing.clone());
-        move |hashed| {
-            if matches!(hashed, Hashed::Refused) {
-                hashing.refused.add_shared(1);
-                hashing.evicted.add_shared(1);
-            } else {
-                hashing.done.add_shared(1);
-            }
+    /// Sends an outcome from a lane's thread back to this core.
+    fn answered_to(&self, ticket: Ticket) -> Done {
+        let (sender, wake) = (self.answers_sender.clone(), self.wake.clone());
+        Box::new(move |outcome| {
             // A core that has ended no longer listens.
-            let _ = sender.send((ticket, hashed));
+            let _ = sender.send((ticket, outcome));
             wake.signal();
+        })
+    }
+}
+
+/// No room in a lane.
+fn full(lane: &Row) -> Error {
+    Error { retry_after_ms: Some(1_000), ..Error::new(503, lane.full) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::effect::{Effect, LANES, Source, password};
+    use crate::observe::LaneMetrics;
+    use std::pin::pin;
+    use std::task::Context;
+    use std::time::{Duration, Instant};
+
+    struct Call(fn() -> u8);
+
+    impl Effect for Call {
+        type Answer = u8;
+        const LANE: &'static Row = &password::LANE;
+
+        fn run(self) -> u8 {
+            (self.0)()
+        }
+    }
+
+    fn waiting() -> Waiting {
+        let metrics: Vec<_> = LANES.iter().map(|row| Arc::new(LaneMetrics::new(row.name))).collect();
+        let lanes = Lanes::start(&Config::default(), &metrics).unwrap();
+        Waiting::new(Arc::new(lanes), Arc::new(Wake::new().unwrap()), Arc::default())
+    }
+
+    fn outcome(waiting: &Waiting, call: fn() -> u8) -> Result<u8> {
+        let job = Job::new(Source::new([127, 0, 0, 1].into(), 1), Call(call));
+        let mut effect = pin!(waiting.effect(job));
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(20) {
+            waiting.take_answers();
+            match effect.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(answer) => return answer.map(|answer| *answer.downcast().unwrap()),
+                Poll::Pending => std::thread::yield_now(),
+            }
+        }
+        panic!("no answer");
+    }
+
+    #[test]
+    fn a_job_that_panics_is_an_answer_of_its_own() {
+        let waiting = waiting();
+        assert_eq!(outcome(&waiting, || 3), Ok(3));
+        let refused = outcome(&waiting, || panic!("as this test wants it"));
+        assert_eq!(refused, Err(Refusal::Internal.into()));
+        assert_eq!(outcome(&waiting, || 4), Ok(4));
+        assert!(waiting.places.borrow().is_empty());
+    }
+
+    #[test]
+    fn who_stops_waiting_leaves_nothing_behind() {
+        let waiting = waiting();
+        let job = Job::new(Source::new([127, 0, 0, 1].into(), 1), Call(|| 3));
+        {
+            let mut effect = pin!(waiting.effect(job));
+            let polled = effect.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+        }
+        let begun = Instant::now();
+        while !waiting.places.borrow().is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "its answer never came");
+            waiting.take_answers();
+            std::thread::yield_now();
         }
     }
 }

@@ -11,7 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{self, Unit};
 
 use super::logs::dropped_lines;
-use super::metrics::{CoreMetrics, HashMetrics, Histogram, Registry, StoreMetrics, WriterMetrics};
+use super::metrics::{CoreMetrics, Histogram, LaneMetrics, Registry, StoreMetrics, WriterMetrics};
 use super::thread::Times;
 use super::turn::Phase;
 
@@ -244,13 +244,26 @@ const WRITER_HISTOGRAMS: &[WriterHistogram] = &[
     ),
 ];
 
-const HASH_NUMBERS: &[Number<HashMetrics>] = &[
-    ("password_hashes", "Passwords hashed", MetricType::Counter, |hash| hash.done.value()),
-    ("password_hashes_refused", "Logins turned away because too many waited", MetricType::Counter, |hash| {
-        hash.refused.value()
+/// The lane of passwords, from before there were others; their names are a promise.
+const PASSWORD_NUMBERS: &[Number<LaneMetrics>] = &[
+    ("password_hashes", "Passwords hashed", MetricType::Counter, |lane| lane.done.value()),
+    ("password_hashes_refused", "Logins turned away because too many waited", MetricType::Counter, |lane| {
+        lane.refused.value()
     }),
-    ("password_hash_queue", "Passwords waiting to be hashed or being hashed", MetricType::Gauge, |hash| {
-        hash.queued.value().saturating_sub(hash.done.value() + hash.evicted.value())
+    ("password_hash_queue", "Passwords waiting to be hashed or being hashed", MetricType::Gauge, |lane| {
+        lane.waiting()
+    }),
+];
+
+const LANE_NUMBERS: &[Number<LaneMetrics>] = &[
+    ("effect_queued", "Jobs waiting for a lane of slow work, or at work there", MetricType::Gauge, |lane| {
+        lane.waiting()
+    }),
+    ("effect_refused", "Jobs turned away because too many waited", MetricType::Counter, |lane| {
+        lane.refused.value()
+    }),
+    ("effect_panicked", "Jobs that ended in a panic; please report it", MetricType::Counter, |lane| {
+        lane.panicked.value()
     }),
 ];
 
@@ -287,7 +300,10 @@ impl Collector for ServerCollector {
         let help = "Log lines that were lost: too many at once, or stderr took nothing";
         let lines = encoder.encode_descriptor("log_lines_dropped", help, None, MetricType::Counter)?;
         number(lines, MetricType::Counter, dropped_lines())?;
-        numbers(&mut encoder, HASH_NUMBERS, &self.0.hash)
+        for lane in self.0.lanes.iter().filter(|lane| lane.name == "password") {
+            numbers(&mut encoder, PASSWORD_NUMBERS, lane)?;
+        }
+        self.lanes(&mut encoder)
     }
 }
 
@@ -339,6 +355,22 @@ impl ServerCollector {
                 let labels = [("core", index.as_str()), ("phase", phase.text())];
                 seconds(family.encode_family(&labels)?, counter.value())?;
             }
+        }
+        Ok(())
+    }
+
+    fn lanes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        for (name, help, kind, value) in LANE_NUMBERS {
+            let mut family = encoder.encode_descriptor(name, help, None, *kind)?;
+            for lane in &self.0.lanes {
+                number(family.encode_family(&[("lane", lane.name)])?, *kind, value(lane))?;
+            }
+        }
+        let help = "From handing a job to a lane to its end";
+        let unit = Some(&Unit::Seconds);
+        let mut family = encoder.encode_descriptor("effect", help, unit, MetricType::Histogram)?;
+        for lane in &self.0.lanes {
+            histogram(family.encode_family(&[("lane", lane.name)])?, &lane.took_ns, NANOSECONDS)?;
         }
         Ok(())
     }
@@ -455,7 +487,7 @@ mod tests {
     use super::*;
 
     fn text_of(fill: impl Fn(&Registry)) -> String {
-        let registry = Arc::new(Registry::new(2));
+        let registry = Arc::new(Registry::new(2, ["password", "other"]));
         fill(&registry);
         encode(&registry)
     }
@@ -467,8 +499,9 @@ mod tests {
             registry.cores[0].gateway_sessions.set(7);
             registry.cores[0].bytes_out.add(4096);
             registry.writer.commands.add(3);
-            registry.hash.queued.add_shared(2);
-            registry.hash.done.add_shared(1);
+            registry.lanes[0].queued.add_shared(2);
+            registry.lanes[0].done.add_shared(1);
+            registry.lanes[1].refused.add_shared(1);
         });
         for line in [
             "# HELP plexichat_http_requests Answered requests by status class",
@@ -480,6 +513,8 @@ mod tests {
             "plexichat_out_bytes_total{core=\"0\"} 4096",
             "plexichat_writer_commands_total 3",
             "plexichat_password_hash_queue 1",
+            "plexichat_effect_queued{lane=\"password\"} 1",
+            "plexichat_effect_refused_total{lane=\"other\"} 1",
         ] {
             assert!(text.lines().any(|other| other == line), "{line}\nis missing in\n{text}");
         }
@@ -493,6 +528,7 @@ mod tests {
             registry.cores[0].turn_ns.record(3000);
             registry.cores[0].turn_ns.record(u64::from(u32::MAX));
             registry.writer.batch_len.record(2);
+            registry.lanes[1].took_ns.record_shared(3_000_000_000);
         });
         for line in [
             "plexichat_turn_seconds_bucket{le=\"0.000001024\",core=\"0\"} 1",
@@ -502,6 +538,8 @@ mod tests {
             "plexichat_writer_batch_commands_bucket{le=\"1.0\"} 0",
             "plexichat_writer_batch_commands_bucket{le=\"2.0\"} 1",
             "plexichat_writer_batch_commands_sum 2.0",
+            "plexichat_effect_seconds_count{lane=\"other\"} 1",
+            "plexichat_effect_seconds_sum{lane=\"other\"} 3.0",
         ] {
             assert!(text.lines().any(|other| other == line), "{line}\nis missing in\n{text}");
         }

@@ -84,11 +84,22 @@ impl<const FIRST: u64, const BUCKETS: usize> Default for Histogram<FIRST, BUCKET
 impl<const FIRST: u64, const BUCKETS: usize> Histogram<FIRST, BUCKETS> {
     #[inline]
     pub fn record(&self, value: u64) {
+        self.bucket(value).increment();
+        self.sum.add(value);
+    }
+
+    /// For the few histograms that several threads write.
+    pub fn record_shared(&self, value: u64) {
+        self.bucket(value).add_shared(1);
+        self.sum.add_shared(value);
+    }
+
+    #[inline]
+    fn bucket(&self, value: u64) -> &Counter {
         // The least k with value <= FIRST << k is the bit length of (value - 1) / FIRST.
         let above = value.saturating_sub(1) / FIRST;
         let index = (u64::BITS - above.leading_zeros()) as usize;
-        self.counts.get(index).unwrap_or(&self.beyond).increment();
-        self.sum.add(value);
+        self.counts.get(index).unwrap_or(&self.beyond)
     }
 
     /// (upper bound, values in this bucket alone); the last bound is infinite, `None`.
@@ -234,16 +245,42 @@ pub struct StoreMetrics {
     pub refusing: Gauge,
 }
 
-/// Password hashing; cores and hashing threads both write, with [`Counter::add_shared`].
-#[derive(Debug, Default)]
-pub struct HashMetrics {
+/// One lane of slow work; cores and its threads all write, with [`Counter::add_shared`].
+#[derive(Debug)]
+pub struct LaneMetrics {
+    pub name: &'static str,
+    /// Jobs that ended, panicked ones among them.
     pub done: Counter,
     /// Turned away because too many waited.
     pub refused: Counter,
     /// Of these, the ones that had been queued.
     pub evicted: Counter,
-    /// Jobs ever queued; those waiting or running are `queued - done - evicted`.
+    /// Jobs ever queued.
     pub queued: Counter,
+    pub panicked: Counter,
+    /// From handing a job over to its end.
+    pub took_ns: CommitHistogram,
+}
+
+impl LaneMetrics {
+    #[must_use]
+    pub fn new(name: &'static str) -> LaneMetrics {
+        LaneMetrics {
+            name,
+            done: Counter::default(),
+            refused: Counter::default(),
+            evicted: Counter::default(),
+            queued: Counter::default(),
+            panicked: Counter::default(),
+            took_ns: CommitHistogram::default(),
+        }
+    }
+
+    /// Jobs that wait or are at work.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.queued.value().saturating_sub(self.done.value() + self.evicted.value())
+    }
 }
 
 /// Everything a scrape reads.
@@ -251,18 +288,19 @@ pub struct HashMetrics {
 pub struct Registry {
     pub cores: Vec<Arc<CoreMetrics>>,
     pub writer: Arc<WriterMetrics>,
-    pub hash: Arc<HashMetrics>,
+    pub lanes: Vec<Arc<LaneMetrics>>,
     pub process: Process,
 }
 
 impl Registry {
-    /// One set of counters for each of `core_count` cores. Make it before there are many files: it keeps some open.
+    /// One set of counters for each of `core_count` cores and for each lane. Make it before there are many files: it
+    /// keeps some open.
     #[must_use]
-    pub fn new(core_count: usize) -> Registry {
+    pub fn new(core_count: usize, lanes: impl IntoIterator<Item = &'static str>) -> Registry {
         Registry {
             cores: (0..core_count).map(|_| Arc::new(CoreMetrics::default())).collect(),
             writer: Arc::new(WriterMetrics::default()),
-            hash: Arc::new(HashMetrics::default()),
+            lanes: lanes.into_iter().map(|name| Arc::new(LaneMetrics::new(name))).collect(),
             process: Process::open(),
         }
     }

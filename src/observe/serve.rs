@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn serves_metrics_and_nothing_else() {
-        let registry = Arc::new(Registry::new(1));
+        let registry = Arc::new(Registry::new(1, []));
         registry.cores[0].turn_count.add(5);
         let address = serve_metrics("127.0.0.1:0".parse().unwrap(), registry).unwrap();
         let accepting = |accept: &str| {

@@ -11,6 +11,7 @@ pub mod heap;
 pub mod mailbox;
 pub mod network;
 pub mod paged;
+pub mod panics;
 pub mod random;
 pub mod shared_map;
 pub mod wake;

@@ -54,3 +54,23 @@ fn a_storm_of_logins_keeps_nobody_else_waiting() {
         assert_eq!(stream.peek(&mut [0]).expect("an answer, if later"), 1);
     }
 }
+
+/// Niceness of the threads whose names begin so, as the kernel has it.
+fn niceness(server: &Server, name: &str) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("the server runs");
+    let stats = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
+    let named = stats.filter(|stat| stat.contains(&format!("({name}")));
+    // proc_pid_stat(5): field 19, of which two are before the bracket.
+    let field = |stat: &str| stat.rsplit(") ").next()?.split(' ').nth(16).map(str::to_string);
+    named.filter_map(|stat| field(&stat)).collect()
+}
+
+#[test]
+fn all_that_hashes_gives_way_to_others() {
+    let server = Server::start(&["encryption.argon2.parallelism=2"]);
+    server.register("alice");
+    // The lanes of a hash have no name of their own and keep that of the thread that first hashes.
+    let hashing = niceness(&server, "password-0");
+    assert!(hashing.len() > 1, "a worker and its lanes: {hashing:?}");
+    assert!(hashing.iter().all(|niceness| niceness == "19"), "{hashing:?}");
+}

@@ -275,6 +275,7 @@ mod tests {
     use crate::domain::identity::account::LoginFailed;
     use crate::domain::{Change, Output};
     use crate::domain::{Command, Reply};
+    use crate::effect::password::hash_as_typed;
     use crate::store::records::{Credential, User, UserRef, account as state};
     use crate::store::tables::USER_EMAILS;
 
@@ -421,7 +422,7 @@ mod tests {
         let mut tx = harness.state.store.begin().unwrap();
         let id = UserId(alice.id);
         let mut credential = Credential::from(tx.get(CREDENTIALS, id).unwrap());
-        credential.phc = "test$Cafe\u{301}-Horse-1!".into();
+        credential.phc = hash_as_typed("Cafe\u{301}-Horse-1!");
         tx.put(CREDENTIALS, id, &credential);
         tx.commit().unwrap();
         let store_email = |email: &str| {
