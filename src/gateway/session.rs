@@ -42,7 +42,10 @@ impl SessionId {
 
     /// 32 lower-case hex digits.
     pub fn text(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble & 15)]);
+        let mut text = String::with_capacity(2 * self.0.len());
+        text.extend(self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]));
+        text
     }
 
     pub fn parse(text: &str) -> Option<SessionId> {

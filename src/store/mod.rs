@@ -5,6 +5,7 @@
 //! one thread writes, any thread reads through a [`Snapshot`].
 
 mod backup;
+mod crc;
 pub mod earlier;
 mod files;
 mod image;

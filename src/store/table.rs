@@ -22,6 +22,7 @@ use rkyv::api::high::{HighSerializer, HighValidator};
 use rkyv::rancor;
 use rkyv::ser::allocator::ArenaHandle;
 
+use super::crc;
 use super::digest;
 use super::key::key_text;
 use super::key::{ByteOrder, Key, KeyBuf, encode, is_key, prefix_end};
@@ -84,12 +85,12 @@ pub(super) const fn seed(name: &str) -> u32 {
 /// The sum of a value of this version. Its body is not to be read as another's, so the version is in it too.
 fn checksum(seed: u32, version: u8, key: &[u8], body: &[u8]) -> u32 {
     let seed = seed.wrapping_add(u32::from(version) - 1);
-    crc32c::crc32c_append(crc32c::crc32c_append(seed, key), body)
+    crc::append(crc::append(seed, key), body)
 }
 
 /// What stands for the deletion of a record in [`Written`]: no checksum begins like this.
 fn gone(seed: u32, key: &[u8]) -> u32 {
-    crc32c::crc32c_append(!seed, key)
+    crc::append(!seed, key)
 }
 
 impl<K, V> Clone for Table<K, V> {
@@ -234,9 +235,8 @@ fn damaged(table: usize, key: &[u8]) {
     const LOGGED_MAX: usize = 1_000;
     DAMAGE.set(true);
     let name = ROWS[table].name;
-    let new = LOGGED.with_borrow_mut(|logged| {
-        logged.len() < LOGGED_MAX && logged.insert(crc32c::crc32c_append(seed(name), key))
-    });
+    let new = LOGGED
+        .with_borrow_mut(|logged| logged.len() < LOGGED_MAX && logged.insert(crc::append(seed(name), key)));
     if new {
         tracing::error!(
             table = name,
