@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use plexichat::domain::chat::message::MessageDelete;
-use plexichat::domain::chat::read_mark::{unread_count, write_unread_counts};
+use plexichat::domain::chat::read_mark::{OVERVIEW_COST_MAX, unread_count, write_unread_counts};
 use plexichat::domain::community::channel::ChannelEdit;
 use plexichat::domain::community::invite::{InviteCreate, InviteUse};
 use plexichat::domain::community::member::MemberLeave;
@@ -499,7 +499,9 @@ fn unread_all(channels: u64) -> Figure {
     let snapshot = world.store.snapshot();
     let mut out = Vec::new();
     let asking = Asking { read: snapshot.read(), at: world::START_MS, who: world.users[1] };
-    let took = time(|| write_unread_counts(&mut out, asking));
+    let took = time(|| {
+        write_unread_counts(&mut out, asking, OVERVIEW_COST_MAX);
+    });
     let text = String::from_utf8(out).expect("JSON");
     let told = text.matches(":300").count() as u64;
     assert!(told >= channels.min(1_000), "{told}");

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use crate::domain::{Answer as _, Asking, Command, Error, Now, Operation, Refusal, Reply, Result};
+use crate::effect::read::Read;
 use crate::effect::{Answer, Effect, Job, Source, password};
 use crate::id::{ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, parse_id};
 use crate::store::Snapshot;
@@ -13,7 +14,7 @@ use crate::wire::http::Head;
 
 use super::body::Body;
 use super::cors::Sharing;
-use super::dispatch::undamaged;
+use super::dispatch::{undamaged, whole};
 use super::limiter::Numbers;
 use super::pieces::{Piece, Pieces};
 use super::router::Params;
@@ -274,6 +275,23 @@ impl<'r> Ctx<'r> {
         let source = Source::new(self.request.ip, self.account);
         let answer = self.desk.effect(Job::new(source, effect)).await?;
         Ok(*answer.downcast().expect("a job answers with what its effect does"))
+    }
+
+    /// Has something looked up off the core thread, for what may take milliseconds there. It sees at least what this
+    /// core has processed: its snapshot is opened later than the one that came with that.
+    ///
+    /// # Errors
+    /// Those of `look`, and of [`Ctx::effect`].
+    pub async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(Asking<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (store, at, who) = (self.state.store.clone(), self.now_ms(), self.user_id());
+        let look = move || {
+            let snapshot = store.snapshot();
+            whole(|| look(Asking { read: snapshot.read(), at, who }))
+        };
+        self.effect(Read(look)).await?
     }
 
     /// The PHC string of a password, made off the core thread.

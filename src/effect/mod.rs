@@ -8,10 +8,11 @@
 
 pub mod lane;
 pub mod password;
+pub mod read;
 mod turns;
 
 pub use lane::{Answer, Effect, Job, Lanes, Row, Unanswered};
 pub use turns::Source;
 
 /// The lanes there are, in the order of their metrics.
-pub static LANES: &[&Row] = &[&password::LANE];
+pub static LANES: &[&Row] = &[&password::LANE, &read::LANE];

@@ -27,6 +27,17 @@ fn unread_list(w: &World) {
     w.message(&place.owner, &place.channel, "y");
     let want = json!({"unread_counts": {&place.channel: 2, &dm: 1}});
     assert_eq!(w.get(&member, "/users/@me/unread"), want);
+    // More channels than a core looks through by itself.
+    let path = format!("POST /servers/{}/channels", place.id);
+    let channels: Vec<_> =
+        (0..120).map(|index| w.ok(&place.owner, &path, json!({"name": format!("c{index}")}))).collect();
+    let mut want = want;
+    for channel in [&channels[0], &channels[119]] {
+        let id = channel["id"].as_str().expect("an id");
+        w.message(&place.owner, id, "x");
+        want["unread_counts"][id] = json!(1);
+    }
+    assert_eq!(w.get(&member, "/users/@me/unread"), want);
 }
 
 fn channel_ack(w: &World) {

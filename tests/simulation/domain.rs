@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plexichat::domain::chat::message::Page;
-use plexichat::domain::chat::read_mark::{mark, unread_count, write_unread_counts};
+use plexichat::domain::chat::read_mark::{OVERVIEW_COST_MAX, mark, unread_count, write_unread_counts};
 use plexichat::domain::command::rows;
 use plexichat::domain::{Asking, Audience, Command, Machine, Now, Output, Reply, Result, permission};
 use plexichat::domain::{chat::*, community::*, identity::*};
@@ -453,7 +453,7 @@ fn query(random: &mut fastrand::Rng, model: &Model, read: Read<'_>) {
     let user = users[random.usize(..users.len())];
     let mut out = Vec::new();
     let asking = Asking { read, at: model.at, who: UserId(user) };
-    write_unread_counts(&mut out, asking);
+    write_unread_counts(&mut out, asking, OVERVIEW_COST_MAX);
     let counts = json::parse(&mut out).expect("unread counts are JSON");
     for (id, channel) in &model.channels {
         let readable = model.access(user, *id).is_ok_and(|(_, have)| have & permission::MESSAGES_READ != 0);

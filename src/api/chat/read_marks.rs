@@ -2,7 +2,9 @@
 
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Id, fields};
-use crate::domain::chat::read_mark::{self, BULK_MAX, ChannelAck, ChannelsAck};
+use crate::domain::chat::read_mark::{
+    self, BULK_MAX, ChannelAck, ChannelsAck, OVERVIEW_COST_MAX, OVERVIEW_ON_CORE_COST_MAX,
+};
 use crate::domain::permission::MESSAGES_READ;
 use crate::domain::{Asking, Error, Result};
 use crate::id::{ChannelId, MessageId};
@@ -18,10 +20,9 @@ shape! {
 
 shape! {
     /// The channels with something unread.
-    pub AllUnreadCountsResponse(asking: Asking<'_>) {
+    pub AllUnreadCountsResponse(counts: &[u8]) {
         /// By the id of the channel.
-        unread_counts: (Slot::map(&Kind::Count)) =
-            |out: &mut Vec<u8>| read_mark::write_unread_counts(out, asking),
+        unread_counts: (Slot::map(&Kind::Count)) = |out: &mut Vec<u8>| out.extend_from_slice(counts),
     }
 }
 
@@ -48,10 +49,28 @@ pub fn unread_get(ctx: &mut Ctx<'_>) -> Result<Step> {
     ctx.json(|out| UnreadCountResponse::write(out, channel_id, count))
 }
 
+/// The counts of those who have few channels are looked up where they are; those of others are not worth the wait of
+/// everybody else on this core.
 pub fn unread_list(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let snapshot = ctx.snapshot();
-    let asking = ctx.asking(&snapshot);
-    ctx.json(|out| AllUnreadCountsResponse::write(out, asking))
+    let mut counts = Vec::new();
+    let is_whole = {
+        let snapshot = ctx.snapshot();
+        read_mark::write_unread_counts(&mut counts, ctx.asking(&snapshot), OVERVIEW_ON_CORE_COST_MAX)
+    };
+    if is_whole {
+        return ctx.json(|out| AllUnreadCountsResponse::write(out, &counts));
+    }
+    Ok(Step::Task(|ctx| Box::pin(unread_list_off_core(ctx))))
+}
+
+async fn unread_list_off_core(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let look = |asking: Asking<'_>| {
+        let mut counts = Vec::new();
+        read_mark::write_unread_counts(&mut counts, asking, OVERVIEW_COST_MAX);
+        Ok(counts)
+    };
+    let counts = ctx.read(look).await?;
+    ctx.json(|out| AllUnreadCountsResponse::write(out, &counts))
 }
 
 pub fn channel_ack(ctx: &mut Ctx<'_>) -> Result<Step> {

@@ -28,9 +28,11 @@ const BULK_SCAN_MAX: usize = 100;
 const BULK_WALK_MAX: usize = 1_000;
 /// Channels looked at for the counts of all conversations, a fifth of them direct messages at most.
 const CHANNELS_MAX: usize = 5_000;
-/// What these counts may cost, in looks at single messages: 60 ms of a core, measured with 300 unread messages in each
+/// What these counts may cost, in looks at single messages: 60 ms of a thread, measured with 300 unread messages in each
 /// of 5,000 channels.
-const OVERVIEW_COST_MAX: usize = 200_000;
+pub const OVERVIEW_COST_MAX: usize = 200_000;
+/// The same on a core thread: a millisecond. Some 90 channels.
+pub const OVERVIEW_ON_CORE_COST_MAX: usize = 3_000;
 /// What a channel costs of it besides messages that are looked at, and a server besides its channels.
 const VISIT_COST: usize = 32;
 /// Single messages looked at for them while the ledgers are not built; beyond that a channel gets [`WALK_MIN`].
@@ -255,9 +257,9 @@ struct Overview<'a> {
 }
 
 impl Overview<'_> {
-    fn new(read: Read<'_>, user_id: UserId) -> Overview<'_> {
+    fn new(read: Read<'_>, user_id: UserId, cost_max: usize) -> Overview<'_> {
         let unbuilt_left = (!ledger::is_built(read)).then_some(UNBUILT_WALK_MAX);
-        Overview { read, user_id, channels_left: CHANNELS_MAX, cost_left: OVERVIEW_COST_MAX, unbuilt_left }
+        Overview { read, user_id, channels_left: CHANNELS_MAX, cost_left: cost_max, unbuilt_left }
     }
 
     fn charge(&mut self, cost: usize) {
@@ -281,15 +283,16 @@ impl Overview<'_> {
 
 /// Appends `{"<channel id>": count, …}` of all channels with something unread that the user can read.
 ///
-/// Newest direct messages first, then servers; what is beyond [`CHANNELS_MAX`] or [`OVERVIEW_COST_MAX`] is left out.
-pub fn write_unread_counts(out: &mut Vec<u8>, asking: Asking<'_>) {
+/// Newest direct messages first, then servers; what is beyond [`CHANNELS_MAX`] or `cost_max` (see
+/// [`OVERVIEW_COST_MAX`]) is left out. True when it did not cost too much.
+pub fn write_unread_counts(out: &mut Vec<u8>, asking: Asking<'_>, cost_max: usize) -> bool {
     let Asking { read, who: user_id, .. } = asking;
     let mut counts = Object::new(out);
     let mut write = |channel_id: ChannelId, count: u64| {
         let mut digits = itoa::Buffer::new();
         counts.u64(digits.format(channel_id.0), count);
     };
-    let mut overview = Overview::new(read, user_id);
+    let mut overview = Overview::new(read, user_id, cost_max);
     for ((_, channel_id), _) in read.scan_rev(USER_DMS, user_id).take(CHANNELS_MAX / 5) {
         if overview.is_spent() {
             break;
@@ -316,4 +319,5 @@ pub fn write_unread_counts(out: &mut Vec<u8>, asking: Asking<'_>) {
             }
         }
     }
+    overview.cost_left > 0
 }
