@@ -20,6 +20,7 @@ use plexichat::effect::LANES;
 use plexichat::gateway::protocol::{CLOSES, Data, OPS, Taken, When};
 use plexichat::id::{ChannelId, MessageId, RoleId, ServerId, UserId};
 use plexichat::observe::{Registry, encode};
+use plexichat::store::owners::Hangs;
 use plexichat::store::records::*;
 use plexichat::store::tables::ROWS;
 use plexichat::store::{Record, decode_record, earlier, encode_record};
@@ -145,7 +146,14 @@ fn everything_of_the_gateway() {
 fn every_table() {
     let mut out = String::new();
     for row in ROWS {
-        line!(out, "{:<16} {:<34} {:<14}{}", row.name, row.key, row.record, row.doc);
+        let hangs = match row.hangs {
+            Hangs::Root => "root".to_string(),
+            Hangs::Due => "due".to_string(),
+            Hangs::With(table) => format!("with {}", ROWS[table].name),
+            Hangs::On { kind, tag: None } => format!("on {kind:?}"),
+            Hangs::On { kind, tag: Some(tag) } => format!("on {kind:?} after {tag}"),
+        };
+        line!(out, "{:<17} {:<34} {:<12} {:<20}{}", row.name, row.key, row.record, hangs, row.doc);
     }
     check("tables.txt", &out);
 }

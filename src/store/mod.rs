@@ -11,6 +11,7 @@ mod files;
 mod image;
 pub mod key;
 mod map;
+pub mod owners;
 mod position;
 mod readers;
 pub mod records;

@@ -26,6 +26,7 @@ use super::crc;
 use super::digest;
 use super::key::key_text;
 use super::key::{ByteOrder, Key, KeyBuf, encode, is_key, prefix_end};
+use super::owners::Along;
 use super::space::Budget;
 use super::tables::{ROWS, TABLE_COUNT};
 use super::upgrade::Upgraded;
@@ -355,6 +356,22 @@ impl<'a> Read<'a> {
         iter.map(|item| item.unwrap_or_else(|e| unreadable(e)))
     }
 
+    pub(super) fn raw_get(self, index: usize, key: &[u8]) -> Option<&'a [u8]> {
+        self.tables.databases[index].get(self.tx, key).unwrap_or_else(|e| unreadable(e))
+    }
+
+    /// The first rows whose key starts with `prefix`, with what goes with each. A damaged one takes nothing along.
+    pub(super) fn raw_rows(self, index: usize, prefix: &[u8], count_max: usize) -> Vec<(KeyBuf, Along)> {
+        let end = prefix_end(prefix);
+        let from = if prefix.is_empty() { Bound::Unbounded } else { Bound::Included(prefix) };
+        let bounds = (from, end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
+        let rows = self.tables.databases[index].range(self.tx, &bounds).unwrap_or_else(|e| unreadable(e));
+        rows.take(count_max)
+            .map(|row| row.unwrap_or_else(|e| unreadable(e)))
+            .map(|(key, value)| (KeyBuf::from_slice(key), (ROWS[index].along)(key, value)))
+            .collect()
+    }
+
     fn walk<K, V>(self, table: Table<K, V>, walk: Walk<'a>) -> Scan<'a, K, V> {
         Scan { walk, table, upgraded: &self.tables.upgraded }
     }
@@ -567,48 +584,30 @@ impl<'e> Tx<'e> {
 
     /// Removes a record; true when there was one.
     pub fn delete<K: Key, V>(&mut self, table: Table<K, V>, key: K) -> bool {
+        self.delete_raw(table.index, &encode(key))
+    }
+
+    pub(super) fn delete_raw(&mut self, index: usize, key: &[u8]) -> bool {
         if !self.may_write(0) {
             return false;
         }
-        let key = encode(key);
-        let result = self.tables.databases[table.index].delete(&mut self.tx, &key);
+        let result = self.tables.databases[index].delete(&mut self.tx, key);
         let is_gone = self.wrote(result).unwrap_or(false);
         if is_gone {
-            self.written.add(gone(table.seed, &key));
+            self.written.add(gone(ROWS[index].seed, key));
         }
         is_gone
     }
 
-    /// Removes at most `count_max` records whose key starts with `prefix`; returns how many went.
-    pub fn delete_prefix<K: Key, V: Record>(
+    /// Removes at most `count_max` records whose key starts with `prefix`, and nothing else; returns how many went.
+    pub fn delete_prefix<K: Key, V>(
         &mut self,
         table: Table<K, V>,
         prefix: impl Key,
         count_max: usize,
     ) -> usize {
-        let start = encode(prefix);
-        let end = prefix_end(&start);
-        let from = if start.is_empty() { Bound::Unbounded } else { Bound::Included(&start[..]) };
-        let bounds = (from, end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
-        let database = self.tables.databases[table.index];
-        let keys: Vec<KeyBuf> = database
-            .range(&self.tx, &bounds)
-            .unwrap_or_else(|e| unreadable(e))
-            .take(count_max)
-            .map(|item| KeyBuf::from_slice(item.unwrap_or_else(|e| unreadable(e)).0))
-            .collect();
-        let mut count = 0;
-        for key in &keys {
-            if !self.may_write(0) {
-                break;
-            }
-            let result = database.delete(&mut self.tx, key);
-            if self.wrote(result).is_some() {
-                self.written.add(gone(table.seed, key));
-                count += 1;
-            }
-        }
-        count
+        let rows = self.read().raw_rows(table.index, &encode(prefix), count_max);
+        rows.iter().filter(|(key, _)| self.delete_raw(table.index, key)).count()
     }
 
     /// The first write that failed, if any did.

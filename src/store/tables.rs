@@ -1,5 +1,8 @@
-//! The table of tables: name on disk, key, record. Names and keys are promises; append, never change.
+//! The table of tables: name on disk, key, record, on what its rows hang. Names and keys are promises; append, never
+//! change. A row that hangs on nothing says so: `[root]`, or `[due]` where it goes by itself.
 
+use super::key::encode;
+use super::owners::{Along, Hangs, Owner, of_row, on, on_after};
 use super::records::*;
 use super::table::{Table, check, seed};
 use crate::id::{AuditId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
@@ -11,15 +14,63 @@ pub struct Row {
     pub key: &'static str,
     pub record: &'static str,
     pub doc: &'static str,
+    /// Where its checksums begin.
+    pub(super) seed: u32,
     /// Whether key and value are a record of this table, and whether a checksum says so; else what is wrong.
     pub check: fn(&[u8], &[u8]) -> Result<bool, &'static str>,
+    pub hangs: Hangs,
+    /// Tables whose rows go with its own, by their places in `ROWS`.
+    pub takes: &'static [usize],
+    /// What goes with one of its rows.
+    pub along: fn(&[u8], &[u8]) -> Along,
 }
 
 /// Short for keys that end in a text: the lifetime of the text is the caller's.
 type Text = &'static str;
 
+/// Whether each table that hangs with another is among those whose rows that one takes.
+const fn all_taken() -> bool {
+    let mut index = 0;
+    while index < ROWS.len() {
+        if let Hangs::With(parent) = ROWS[index].hangs {
+            let (takes, mut at) = (ROWS[parent].takes, 0);
+            while at < takes.len() && takes[at] != index {
+                at += 1;
+            }
+            if at == takes.len() {
+                return false;
+            }
+        }
+        index += 1;
+    }
+    true
+}
+
+macro_rules! hangs {
+    ($key:ty, root) => {
+        Hangs::Root
+    };
+    ($key:ty, due) => {
+        Hangs::Due
+    };
+    ($key:ty, with $table:ident) => {
+        Hangs::With($table.index)
+    };
+    ($key:ty, on $id:ident) => {
+        on::<$key, $id>()
+    };
+    ($key:ty, on $id:ident after $tag:literal) => {
+        on_after::<$id>($tag)
+    };
+}
+
 macro_rules! tables {
-    ($($(#[doc = $doc:literal])+ $table:ident $name:literal: $key:ty => $record:ty;)*) => {
+    ($(
+        $(#[doc = $doc:literal])+
+        $table:ident $name:literal: $key:ty => $record:ty [$($hangs:tt)+]
+        $(takes $other:ident(|$taking:pat_param, $taken:pat_param| $made:expr))*
+        $(ends(|$ending:pat_param, $end:pat_param| $ended:expr))?;
+    )*) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
         enum Index { $($table),* }
         $($(#[doc = $doc])+ pub const $table: Table<$key, $record> =
@@ -29,99 +80,134 @@ macro_rules! tables {
             key: stringify!($key),
             record: stringify!($record),
             doc: concat!($($doc),+),
+            seed: seed($name),
             check: |key, value| check::<$key, $record>(seed($name), key, value),
+            hangs: hangs!($key, $($hangs)+),
+            takes: &[$($other.index),*],
+            along: |_key, _value| {
+                #[allow(unused_mut)]
+                let mut along = Along::default();
+                $(along.keys.extend(
+                    of_row::<$key, $record, _>(_key, _value, |$taking, $taken| encode($made))
+                        .map(|key| ($other.index, key)),
+                );)*
+                $(along.ended = of_row::<$key, $record, _>(_key, _value, |$ending, $end| Owner::from($ended));)?
+                along
+            },
         }),*];
         pub const TABLE_COUNT: usize = ROWS.len();
+        const _: () = assert!(all_taken(), "a table hangs with another that does not take its rows");
     };
 }
 
 tables! {
     /// Format version, last id given out, times of the last batch, commands applied, position in the log.
-    META "meta": Text => Meta;
+    META "meta": Text => Meta [root];
     /// Accounts.
-    USERS "users": UserId => User;
+    USERS "users": UserId => User [root]
+        takes USER_NAMES(|_, user| user.username.to_ascii_lowercase().as_str())
+        takes USER_EMAILS(|_, user| user.email.to_lowercase().as_str());
     /// Lower-case user name to account.
-    USER_NAMES "user_names": Text => UserRef;
+    USER_NAMES "user_names": Text => UserRef [with USERS];
     /// Lower-case e-mail address to account.
-    USER_EMAILS "user_emails": Text => UserRef;
+    USER_EMAILS "user_emails": Text => UserRef [with USERS];
     /// Password hash and failed attempts, apart from the account because every request reads that.
-    CREDENTIALS "credentials": UserId => Credential;
+    CREDENTIALS "credentials": UserId => Credential [on UserId];
     /// Login sessions.
-    TOKENS "tokens": TokenId => Token;
+    TOKENS "tokens": TokenId => Token [with USER_TOKENS];
     /// Login sessions of a user.
-    USER_TOKENS "user_tokens": (UserId, TokenId) => Nil;
+    USER_TOKENS "user_tokens": (UserId, TokenId) => Nil [on UserId]
+        takes TOKENS(|(_, token_id), _| token_id);
     /// Accounts to purge, by due time in milliseconds of steady time.
-    DELETIONS "deletions": (u64, UserId) => Nil;
+    DELETIONS "deletions": (u64, UserId) => Nil [due];
     /// Key-value settings of clients.
-    SETTINGS "settings": (UserId, Text) => Setting;
+    SETTINGS "settings": (UserId, Text) => Setting [on UserId];
     /// Messaging preferences; absent means the defaults.
-    MESSAGING "messaging": UserId => Messaging;
+    MESSAGING "messaging": UserId => Messaging [on UserId];
     /// Relationship as the first user sees it.
-    RELATIONSHIPS "relationships": (UserId, UserId) => Relationship;
+    RELATIONSHIPS "relationships": (UserId, UserId) => Relationship [on UserId];
     /// Stored presence; absent means never set.
-    PRESENCES "presences": UserId => Presence;
+    PRESENCES "presences": UserId => Presence [on UserId];
     /// Servers.
-    SERVERS "servers": ServerId => Server;
+    SERVERS "servers": ServerId => Server [root];
     /// Members of a server.
-    MEMBERS "members": (ServerId, UserId) => Member;
+    MEMBERS "members": (ServerId, UserId) => Member [on ServerId]
+        takes USER_SERVERS(|(server_id, user_id), _| (user_id, server_id))
+        takes TEMPORARY_MEMBERS(|(server_id, user_id), _| (user_id, server_id));
     /// Servers of a user.
-    USER_SERVERS "user_servers": (UserId, ServerId) => Nil;
-    /// Channels of all kinds.
-    CHANNELS "channels": ChannelId => Channel;
+    USER_SERVERS "user_servers": (UserId, ServerId) => Nil [on UserId]
+        takes MEMBERS(|(user_id, server_id), _| (server_id, user_id))
+        takes TEMPORARY_MEMBERS(|key, _| key);
+    /// Channels of all kinds. Direct messages stay as long as one of the two may come back to them.
+    CHANNELS "channels": ChannelId => Channel [root];
     /// Channels of a server.
-    SERVER_CHANNELS "server_channels": (ServerId, ChannelId) => Nil;
+    SERVER_CHANNELS "server_channels": (ServerId, ChannelId) => Nil [on ServerId]
+        takes CHANNELS(|(_, channel_id), _| channel_id)
+        ends(|(_, channel_id), _| channel_id);
     /// Permission overrides: channel, 0 for a role or 1 for a member, its id.
-    OVERRIDES "overrides": (ChannelId, u8, u64) => Override;
+    OVERRIDES "overrides": (ChannelId, u8, u64) => Override [on ChannelId];
     /// Roles of a server; @everyone is one of them.
-    ROLES "roles": (ServerId, RoleId) => Role;
+    ROLES "roles": (ServerId, RoleId) => Role [on ServerId];
     /// Bans of a server.
-    BANS "bans": (ServerId, UserId) => Ban;
+    BANS "bans": (ServerId, UserId) => Ban [on ServerId]
+        takes BAN_ORDER(|(server_id, _), ban| (server_id, ban.order));
     /// Invites by code.
-    INVITES "invites": Text => Invite;
+    INVITES "invites": Text => Invite [with SERVER_INVITES]
+        takes SERVER_INVITES(|code, invite| (invite.server_id, code.as_str()));
     /// Invites of a server by code.
-    SERVER_INVITES "server_invites": (ServerId, Text) => Nil;
+    SERVER_INVITES "server_invites": (ServerId, Text) => Nil [on ServerId]
+        takes INVITES(|(_, code), _| code.as_str());
     /// Audit log of a server.
-    AUDIT "audit": (ServerId, AuditId) => Audit;
+    AUDIT "audit": (ServerId, AuditId) => Audit [on ServerId];
     /// Direct-message channel of a pair (smaller id first); the notes channel of a user is the pair with himself.
-    DM_PAIRS "dm_pairs": (UserId, UserId) => ChannelRef;
+    DM_PAIRS "dm_pairs": (UserId, UserId) => ChannelRef [root]
+        takes CHANNELS(|_, channel| channel.id)
+        ends(|_, channel| channel.id);
     /// Direct-message channels of a user, with the other side.
-    USER_DMS "user_dms": (UserId, ChannelId) => UserRef;
+    USER_DMS "user_dms": (UserId, ChannelId) => UserRef [root];
     /// Messages of a channel in order.
-    MESSAGES "messages": (ChannelId, MessageId) => Message;
+    MESSAGES "messages": (ChannelId, MessageId) => Message [on ChannelId]
+        takes AUTHOR_MESSAGES(|(_, message_id), message| (message.author_id, message_id))
+        ends(|(_, message_id), _| message_id);
     /// Messages of an author, with their channel: for ban clean-up, purge and slowmode.
-    AUTHOR_MESSAGES "author_messages": (UserId, MessageId) => ChannelRef;
+    AUTHOR_MESSAGES "author_messages": (UserId, MessageId) => ChannelRef [with MESSAGES];
     /// Pins of a channel by the id that orders them (newest pin greatest).
-    PINS "pins": (ChannelId, u64) => MessageRef;
+    PINS "pins": (ChannelId, u64) => MessageRef [on ChannelId];
     /// Emoji of a message with their counts, in order of first use.
-    REACTION_SETS "reaction_sets": MessageId => ReactionSet;
+    REACTION_SETS "reaction_sets": MessageId => ReactionSet [on MessageId];
     /// Whether a user reacted: message, index of the emoji in its set, user.
-    REACTIONS "reactions": (MessageId, u16, UserId) => Reaction;
+    REACTIONS "reactions": (MessageId, u16, UserId) => Reaction [on MessageId];
     /// Who reacted in order of time: message, emoji index, position, user.
-    REACTION_ORDER "reaction_order": (MessageId, u16, u64, UserId) => Nil;
+    REACTION_ORDER "reaction_order": (MessageId, u16, u64, UserId) => Nil [on MessageId];
     /// Up to which message a user has acknowledged a channel.
-    READ_MARKS "read_marks": (UserId, ChannelId) => MessageRef;
+    READ_MARKS "read_marks": (UserId, ChannelId) => MessageRef [on UserId]
+        takes CHANNEL_READERS(|(user_id, channel_id), _| (channel_id, user_id));
     /// The same by channel, for the list of readers.
-    CHANNEL_READERS "channel_readers": (ChannelId, UserId) => MessageRef;
+    CHANNEL_READERS "channel_readers": (ChannelId, UserId) => MessageRef [on ChannelId]
+        takes READ_MARKS(|(channel_id, user_id), _| (user_id, channel_id));
     /// When a user last wrote to a channel with slowmode, in steady time.
-    SLOWMODE "slowmode": (ChannelId, UserId) => Meta;
-    /// Channels that are gone and whose messages are still to be removed.
-    CHANNEL_GARBAGE "channel_garbage": ChannelId => Nil;
+    SLOWMODE "slowmode": (ChannelId, UserId) => Meta [on ChannelId];
+    /// Channels that are gone and of which messages and more are still to be removed.
+    CHANNEL_GARBAGE "channel_garbage": ChannelId => Nil [due];
     /// Bans of a server by the id that orders them.
-    BAN_ORDER "ban_order": (ServerId, u64) => UserRef;
+    BAN_ORDER "ban_order": (ServerId, u64) => UserRef [with BANS];
     /// Servers that are gone and of which members, bans or audit entries are still to be removed.
-    SERVER_GARBAGE "server_garbage": ServerId => Nil;
+    SERVER_GARBAGE "server_garbage": ServerId => Nil [due];
     /// Failed log-ins by the key of the name that was typed.
-    LOGIN_NAMES "login_names": u64 => LoginName;
+    LOGIN_NAMES "login_names": u64 => LoginName [due];
     /// The same by the time when they are forgotten.
-    LOGIN_LAPSES "login_lapses": (u64, u64) => Nil;
+    LOGIN_LAPSES "login_lapses": (u64, u64) => Nil [due];
     /// Where users stood in the order of an emoji when they took it back: message, emoji index, user.
-    REACTION_PLACES "reaction_places": (MessageId, u16, UserId) => Meta;
+    REACTION_PLACES "reaction_places": (MessageId, u16, UserId) => Meta [on MessageId];
     /// Temporary memberships, by their user: they end when he has no session any more.
-    TEMPORARY_MEMBERS "temporary_members": (UserId, ServerId) => Nil;
+    TEMPORARY_MEMBERS "temporary_members": (UserId, ServerId) => Nil [with MEMBERS];
     /// Windows of a ledger by the message before which the former one ended: 0 and channel or 1 and author, message.
-    LEDGER_WINDOWS "ledger_windows": (u8, u64, u64) => Meta;
+    /// Those of an author stay, as what he wrote does.
+    LEDGER_WINDOWS "ledger_windows": (u8, u64, u64) => Meta [on ChannelId after 0];
     /// Messages in windows that ended, added up: channel, author or 0 for all, window.
-    LEDGER_COUNTS "ledger_counts": (ChannelId, u64, u64) => Meta;
+    LEDGER_COUNTS "ledger_counts": (ChannelId, u64, u64) => Meta [on ChannelId];
     /// Messages deleted from such windows: channel, author or 0 for all, node of the tree over the windows.
-    LEDGER_GONE "ledger_gone": (ChannelId, u64, u64) => Meta;
+    LEDGER_GONE "ledger_gone": (ChannelId, u64, u64) => Meta [on ChannelId];
+    /// Messages that are gone and of which reactions are still to be removed.
+    MESSAGE_GARBAGE "message_garbage": MessageId => Nil [due];
 }

@@ -11,6 +11,8 @@
 mod generate;
 mod judge;
 mod model;
+#[path = "../support/owners.rs"]
+mod owners;
 mod tables;
 mod take;
 
@@ -21,10 +23,11 @@ use plexichat::domain::chat::message::Page;
 use plexichat::domain::chat::read_mark::{OVERVIEW_COST_MAX, mark, unread_count, write_unread_counts};
 use plexichat::domain::command::rows;
 use plexichat::domain::{Asking, Audience, Command, Machine, Now, Output, Reply, Result, permission};
-use plexichat::domain::{chat::*, community::*, identity::*};
+use plexichat::domain::{chat::*, community::*, housekeeping::sweep, identity::*};
 use plexichat::id::*;
 use plexichat::log::apply::{Applier, Extent};
 use plexichat::log::entry::{Entry, Place};
+use plexichat::store::owners::ended_count;
 use plexichat::store::records::*;
 use plexichat::store::tables::*;
 use plexichat::store::{Options, Read, Store, Sync, WriteError};
@@ -214,7 +217,7 @@ impl Run<'_> {
                 self.replies.push(reply);
                 commands.push(command.clone());
                 if again && command.actor.0 == 0 {
-                    tables::check(machine.read());
+                    tables::check(machine.read(), self.model.at);
                     self.held = Some(command);
                 }
             }
@@ -308,13 +311,13 @@ fn run(seed: u64, coverage: &mut Coverage) {
         run.batch();
         if run.log.len().is_multiple_of(12) && run.held.is_none() {
             let snapshot = run.world.store.snapshot();
-            tables::check(snapshot.read());
+            tables::check(snapshot.read(), run.model.at);
             compare(&run.model, snapshot.read());
             query(run.random, &run.model, snapshot.read());
         }
     }
     let snapshot = run.world.store.snapshot();
-    tables::check(snapshot.read());
+    tables::check(snapshot.read(), run.model.at);
     compare(&run.model, snapshot.read());
     let applied = snapshot.read().get(META, "applied").expect("counted").value.to_native();
     assert_eq!(applied, run.replies.len() as u64, "every command counts, refused or not");
@@ -337,6 +340,23 @@ fn run(seed: u64, coverage: &mut Coverage) {
         assert_same_tables(&worlds[0], &worlds[1]);
     }
     *coverage = run.coverage;
+    nothing_is_left(&refused, run.model.at);
+}
+
+/// When housekeeping is through, nothing is left of what is gone, and nothing is remembered as that.
+fn nothing_is_left(world: &World, at: u64) {
+    let mut done = false;
+    while !done {
+        let mut tx = world.store.begin().unwrap();
+        let mut machine = Machine::begin(&mut tx, Now::at(at), NODE);
+        let reply = machine.apply(&Command::new(UserId(0), sweep::Sweep { records_max: 50 }.into()));
+        machine.finish();
+        tx.commit().unwrap();
+        done = reply == Ok(Reply::Count(0));
+    }
+    let snapshot = world.store.snapshot();
+    assert_eq!(ended_count(snapshot.read()), 0);
+    tables::check(snapshot.read(), at);
 }
 
 // --------------------------------------------------------------------------------- the model and the store

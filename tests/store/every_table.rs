@@ -1,9 +1,14 @@
 //! A store with rows in every table, as commands would have left them: two users, a server, a channel, a message.
 
+use plexichat::domain::housekeeping::sweep::Sweep;
+use plexichat::domain::{Command, Machine, Now, Reply};
 use plexichat::id::{AuditId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
+use plexichat::store::owners::owner_of;
 use plexichat::store::records::*;
 use plexichat::store::tables::*;
-use plexichat::store::{Store, Tx};
+use plexichat::store::{Options, Store, Sync, Tx};
+
+use crate::{owners, support};
 
 /// Ids whose bytes stand nowhere by accident.
 const fn number(n: u64) -> u64 {
@@ -119,6 +124,8 @@ fn channels(tx: &mut Tx<'_>) {
 }
 
 fn messages(tx: &mut Tx<'_>) {
+    // Of an earlier message, that has nothing else left.
+    tx.put(MESSAGE_GARBAGE, MessageId(number(29)), &Nil {});
     for (channel_id, message_id) in [(CHANNEL, MESSAGE), (NOTES, MessageId(number(27)))] {
         let message = Message {
             author_id: USER,
@@ -139,5 +146,46 @@ fn messages(tx: &mut Tx<'_>) {
         tx.put(REACTION_PLACES, (message_id, 0, USER), &Meta { value: 2 });
         tx.put(READ_MARKS, (OTHER, channel_id), &MessageRef { id: message_id });
         tx.put(CHANNEL_READERS, (channel_id, OTHER), &MessageRef { id: message_id });
+    }
+}
+
+/// The account that owns nearly all of it is purged, a few rows at a time: whatever table a row is in, it goes with
+/// what it hangs on.
+#[test]
+fn nothing_is_left_of_what_is_gone() {
+    for records_max in [1, 2, 5, 1_000] {
+        let folder = support::temporary_folder();
+        let path = folder.path().to_path_buf();
+        let store =
+            Store::open(&Options { path, map_size: 1 << 26, sync: Sync::Interval, readers_max: 8 }).unwrap();
+        fill(&store);
+        owners::check(store.snapshot().read());
+        let kinds = owners::kinds_with_rows(store.snapshot().read());
+        assert_eq!(kinds.len(), 4, "rows of all kinds of owners: {kinds:?}");
+        loop {
+            let mut tx = store.begin().unwrap();
+            let mut machine = Machine::begin(&mut tx, Now::at(AT), 0);
+            let sweep = Command::new(UserId(0), Sweep { records_max }.into());
+            let reply = machine.apply(&sweep).unwrap();
+            machine.finish();
+            tx.commit().unwrap();
+            let snapshot = store.snapshot();
+            // No password and no address, whatever else is left.
+            assert!(!snapshot.read().contains(CREDENTIALS, USER));
+            assert!(!snapshot.read().contains(USER_EMAILS, "ada@example.com"));
+            if reply == Reply::Count(0) {
+                break;
+            }
+        }
+        let snapshot = store.snapshot();
+        owners::check(snapshot.read());
+        assert_eq!(snapshot.read().get(USERS, USER).unwrap().state, account::PURGED);
+        for (index, row) in ROWS.iter().enumerate() {
+            for (key, _) in snapshot.read().raw(index) {
+                let owner = owner_of(row.hangs, key);
+                // What is left hangs on the other account.
+                assert!(owner.is_none_or(|owner| owner == OTHER.into()), "{}: {owner:?}", row.name);
+            }
+        }
     }
 }

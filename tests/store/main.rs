@@ -8,6 +8,8 @@
 mod disk;
 #[path = "../support/line.rs"]
 mod line;
+#[path = "../support/owners.rs"]
+mod owners;
 #[path = "../support/mod.rs"]
 mod support;
 

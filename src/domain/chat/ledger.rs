@@ -281,19 +281,6 @@ pub(in crate::domain) fn advance(machine: &mut Machine<'_, '_>, owner: Owner, wa
     walked
 }
 
-/// Forgets what the ledgers say of a channel that is going away and has no messages any more; returns how many records
-/// went.
-pub(in crate::domain) fn forget(
-    machine: &mut Machine<'_, '_>,
-    channel_id: ChannelId,
-    count_max: usize,
-) -> usize {
-    let mut count = machine.tx.delete_prefix(LEDGER_COUNTS, channel_id, count_max);
-    count += machine.tx.delete_prefix(LEDGER_GONE, channel_id, count_max - count);
-    let windows = Owner::Channel(channel_id).key();
-    count + machine.tx.delete_prefix(LEDGER_WINDOWS, windows, count_max - count)
-}
-
 // -------------------------------------------------------------------------------------------- build
 
 /// That all messages are in the ledgers.

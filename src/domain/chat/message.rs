@@ -8,7 +8,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::message_view::{Viewer, Writer};
 use super::writing::Writing;
-use super::{ledger, pin, reaction};
+use super::{ledger, pin};
 use crate::domain::asking::Asking;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Event, EventName, intent};
@@ -22,6 +22,9 @@ use crate::store::Read;
 use crate::store::records::{ArchivedChannel, ArchivedMessage, Message, Meta, channel_kind};
 use crate::store::tables::{AUTHOR_MESSAGES, MESSAGES, PINS, SLOWMODE};
 use crate::wire::json::Object;
+
+/// Rows that go at once with a message: it, its index entry, its reactions, three rows each.
+const REMOVED_AT_ONCE_MAX: usize = 3_000;
 
 /// Posts a message.
 #[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
@@ -277,7 +280,7 @@ pub(in crate::domain) struct Removed {
 
 /// Removes a message with all that belongs to it; `None` when it is not there. Emits nothing.
 ///
-/// Bounded: of a message with very many reactions the rows beyond a limit stay behind (see [`reaction::clear`]).
+/// Bounded: of a message with very many reactions most rows are left to housekeeping.
 pub(in crate::domain) fn remove(
     machine: &mut Machine<'_, '_>,
     channel_id: ChannelId,
@@ -285,15 +288,11 @@ pub(in crate::domain) fn remove(
 ) -> Option<Removed> {
     let message = machine.tx.get(MESSAGES, (channel_id, message_id))?;
     let author = UserId::from(&message.author_id);
-    let (pin, reacted) = (message.pin.to_native(), message.reacted);
-    machine.tx.delete(MESSAGES, (channel_id, message_id));
-    machine.tx.delete(AUTHOR_MESSAGES, (author, message_id));
+    let pin = message.pin.to_native();
+    machine.tx.remove_within(MESSAGES, (channel_id, message_id), REMOVED_AT_ONCE_MAX);
     ledger::removed(machine, channel_id, author, message_id);
     if pin != 0 {
         machine.tx.delete(PINS, (channel_id, pin));
-    }
-    if reacted {
-        reaction::clear(machine, message_id);
     }
     Some(Removed { pinned: pin != 0 })
 }

@@ -23,8 +23,7 @@ use crate::wire::json::{Array, Object, write_str, write_u64};
 /// Different emojis on one message, whatever the tier says: the set is read with every page.
 pub const KINDS_MAX: u64 = 250;
 
-/// Rows that go with a deleted message. Of a message with more reactions the rest stays in the store: its key
-/// begins with the id of the message, which is never given out again, so nothing reads it.
+/// Former places that go with an emoji's last reaction.
 const CLEARED_MAX: usize = 1_000;
 
 /// Puts an emoji on a message.
@@ -166,14 +165,6 @@ fn free_index(set: &ReactionSet) -> u16 {
     (0..=u16::MAX)
         .find(|index| set.entries.iter().all(|entry| entry.index != *index))
         .expect("a set has fewer entries than there are indexes")
-}
-
-/// Forgets the reactions of a message that is going away; rows beyond [`CLEARED_MAX`] stay behind unread.
-pub(in crate::domain) fn clear(machine: &mut Machine<'_, '_>, message_id: MessageId) {
-    machine.tx.delete(REACTION_SETS, message_id);
-    machine.tx.delete_prefix(REACTIONS, message_id, CLEARED_MAX);
-    machine.tx.delete_prefix(REACTION_ORDER, message_id, CLEARED_MAX);
-    machine.tx.delete_prefix(REACTION_PLACES, message_id, CLEARED_MAX);
 }
 
 fn emit(

@@ -113,9 +113,8 @@ pub(in crate::domain) fn ban_delete(
     op: &BanDelete,
 ) -> Result<()> {
     let (server_id, user_id) = (op.server_id, op.user_id);
-    let order = check_unban(machine.asking(actor), server_id, user_id)?.order.to_native();
-    machine.tx.delete(BANS, (server_id, user_id));
-    machine.tx.delete(BAN_ORDER, (server_id, order));
+    check_unban(machine.asking(actor), server_id, user_id)?;
+    machine.tx.remove(BANS, (server_id, user_id));
     emit(machine, EventName::GuildBanRemove, server_id, user_id, None);
     let name = username(machine.read(), user_id).to_string();
     let target = Target::user(user_id, &name);

@@ -22,7 +22,7 @@ use crate::domain::view::{UserPublicResponse, user_or_null, username};
 use crate::id::{ChannelId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedChannel, Channel, Nil, Server, channel_kind};
-use crate::store::tables::{CHANNEL_GARBAGE, CHANNELS, OVERRIDES, SERVER_CHANNELS, SERVERS};
+use crate::store::tables::{CHANNELS, OVERRIDES, SERVER_CHANNELS, SERVERS};
 use crate::wire::json::shape::{Kind, Slot, shape};
 use crate::wire::json::{Array, Object};
 
@@ -203,9 +203,7 @@ pub(in crate::domain) fn remove_record(
     server_id: ServerId,
     channel_id: ChannelId,
 ) {
-    machine.tx.delete(CHANNELS, channel_id);
-    machine.tx.delete(SERVER_CHANNELS, (server_id, channel_id));
-    machine.tx.put(CHANNEL_GARBAGE, channel_id, &Nil {});
+    machine.tx.remove(SERVER_CHANNELS, (server_id, channel_id));
 }
 
 /// Numbers the channels 0..n in this order; returns place and id of those that moved.

@@ -73,7 +73,7 @@ pub(in crate::domain) fn invite_create(
         return Err(Error::bad_request(text));
     }
     for code in dead {
-        remove(machine, code, true);
+        remove(machine, code);
     }
     let invite = Invite {
         id: machine.next_id(),
@@ -164,7 +164,7 @@ pub(in crate::domain) fn invite_delete(
     op: &InviteDelete,
 ) -> Result<()> {
     let server_id = check_delete(machine.asking(actor), &op.code)?;
-    remove(machine, &op.code, true);
+    remove(machine, &op.code);
     audit::record(machine, server_id, actor, Action::InviteDelete, Target::invite(&op.code), None, None);
     Ok(())
 }
@@ -182,22 +182,14 @@ pub fn check_delete(asking: Asking<'_>, code: &str) -> Result<ServerId> {
     Ok(server_id)
 }
 
-/// Removes an invite. `known`: whoever follows invites is told, unless he was told when it was used up.
-pub(in crate::domain) fn remove(machine: &mut Machine<'_, '_>, code: &str, known: bool) {
+/// Removes an invite; whoever follows invites is told, unless he was told when it was used up.
+pub(in crate::domain) fn remove(machine: &mut Machine<'_, '_>, code: &str) {
     let Some(invite) = machine.read().get(INVITES, code) else { return };
     let (server_id, inviter_id) = (ServerId::from(&invite.server_id), UserId::from(&invite.inviter_id));
-    let tell = known && !is_used_up(invite);
-    machine.tx.delete(INVITES, code);
-    machine.tx.delete(SERVER_INVITES, (server_id, code));
+    let tell = !is_used_up(invite);
+    machine.tx.remove(INVITES, code);
     if tell {
         emit_deleted(machine, server_id, code, inviter_id);
-    }
-}
-
-/// Removes the invites of a server that ends.
-pub(in crate::domain) fn remove_all(machine: &mut Machine<'_, '_>, server_id: ServerId) {
-    for code in codes(machine.read(), server_id) {
-        remove(machine, &code, false);
     }
 }
 
@@ -212,7 +204,7 @@ pub(in crate::domain) fn remove_of_channel(
     };
     for code in codes(machine.read(), server_id) {
         if leads_there(machine.read(), &code) {
-            remove(machine, &code, true);
+            remove(machine, &code);
         }
     }
 }

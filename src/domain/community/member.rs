@@ -239,9 +239,7 @@ pub(in crate::domain) fn emit_added(machine: &mut Machine<'_, '_>, server_id: Se
 /// Ends a membership: he gets GUILD_DELETE and nothing more, the others GUILD_MEMBER_REMOVE.
 /// The caller has checked that he is a member and not the owner.
 pub(in crate::domain) fn remove(machine: &mut Machine<'_, '_>, server_id: ServerId, user_id: UserId) {
-    machine.tx.delete(MEMBERS, (server_id, user_id));
-    machine.tx.delete(USER_SERVERS, (user_id, server_id));
-    machine.tx.delete(TEMPORARY_MEMBERS, (user_id, server_id));
+    machine.tx.remove(MEMBERS, (server_id, user_id));
     count(machine, server_id, -1);
     machine.change(Change::MemberRemoved { server_id, user_id });
     let gone = payload(|object| {

@@ -1,8 +1,8 @@
 //! Servers: their record, their making and their end.
 //!
 //! Invariant: a server that has no record in `SERVERS` does not exist, whatever else is still stored of it. What a
-//! deletion leaves behind (members, bans, audit entries of large servers) stands in `SERVER_GARBAGE` and is removed
-//! in bounded steps by [`sweep_step`]; queries must not take `USER_SERVERS` alone for a membership.
+//! deletion leaves behind (members, bans, audit entries of large servers) is removed in bounded steps by housekeeping;
+//! queries must not take `USER_SERVERS` alone for a membership.
 
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -16,16 +16,13 @@ use crate::domain::permission::{self, SERVER_MANAGE, Standing, bits_of};
 use crate::id::{ChannelId, RoleId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedServer, Channel, Grant, Nil, Role, Server, account, channel_kind};
-use crate::store::tables::{
-    AUDIT, BAN_ORDER, BANS, CHANNELS, MEMBERS, ROLES, SERVER_CHANNELS, SERVER_GARBAGE, SERVERS,
-    TEMPORARY_MEMBERS, USER_SERVERS, USERS,
-};
+use crate::store::tables::{CHANNELS, ROLES, SERVER_CHANNELS, SERVER_INVITES, SERVERS, USER_SERVERS, USERS};
 use crate::wire::json::shape::shape;
 use crate::wire::json::{Array, Object};
 
-/// Records that one command may remove of a deleted server beyond its channels, roles and invites.
-/// 10,000 members are 20,000 deletions, about 40 ms of the writer.
-const REMOVED_AT_ONCE_MAX: usize = 10_000;
+/// Rows that one command may remove of a deleted server beyond its channels, roles and invites: those of 10,000
+/// members, about 40 ms of the writer.
+const REMOVED_AT_ONCE_MAX: usize = 20_000;
 const EVERYONE: &str = "@everyone";
 const FIRST_CHANNEL: &str = "general";
 
@@ -161,8 +158,8 @@ pub fn require_owner(standing: &Standing<'_>) -> Result<()> {
 }
 
 /// Ends a server: nothing of it can be reached afterwards. Its audit log goes too, so there is no entry about it.
-/// Of members, bans and audit entries at most `count_max` records go now, the rest with [`sweep_step`]; returns
-/// how many went.
+/// Of members, bans and audit entries about `count_max` rows go now, the rest is left to housekeeping; returns how many
+/// went.
 pub(in crate::domain) fn remove(
     machine: &mut Machine<'_, '_>,
     server_id: ServerId,
@@ -174,51 +171,12 @@ pub(in crate::domain) fn remove(
     let event = Event::new(EventName::GuildDelete, intent::GUILDS, Audience::members(server_id), payload);
     machine.emit(event);
     machine.change(Change::ServerRemoved { server_id });
-    for channel_id in channel::ids(machine.read(), server_id) {
-        channel::remove_record(machine, server_id, channel_id);
-    }
-    invite::remove_all(machine, server_id);
-    machine.tx.delete_prefix(ROLES, server_id, role::COUNT_MAX + 1);
     machine.tx.delete(SERVERS, server_id);
-    let count = remove_leftovers(machine, server_id, count_max);
-    if count >= count_max {
-        machine.tx.put(SERVER_GARBAGE, server_id, &Nil {});
-    }
-    count
-}
-
-/// Removes at most `count_max` records of servers that are gone; returns how many went. Below `count_max` nothing
-/// is left to do.
-pub(in crate::domain) fn sweep_step(machine: &mut Machine<'_, '_>, count_max: usize) -> usize {
-    let mut removed = 0;
-    while removed < count_max {
-        let Some((server_id, _)) = machine.read().scan(SERVER_GARBAGE, ()).next() else { break };
-        let budget = count_max - removed;
-        let count = remove_leftovers(machine, server_id, budget);
-        if count < budget {
-            machine.tx.delete(SERVER_GARBAGE, server_id);
-        }
-        removed += count;
-        // A store that refuses writes would otherwise keep this loop going; the batch is lost anyway.
-        if machine.tx.error().is_some() {
-            break;
-        }
-    }
-    removed
-}
-
-fn remove_leftovers(machine: &mut Machine<'_, '_>, server_id: ServerId, count_max: usize) -> usize {
-    let members = machine.read().scan(MEMBERS, server_id).take(count_max).map(|((_, user_id), _)| user_id);
-    let members: Vec<UserId> = members.collect();
-    for &user_id in &members {
-        machine.tx.delete(MEMBERS, (server_id, user_id));
-        machine.tx.delete(USER_SERVERS, (user_id, server_id));
-        machine.tx.delete(TEMPORARY_MEMBERS, (user_id, server_id));
-    }
-    let mut count = members.len();
-    count += machine.tx.delete_prefix(BANS, server_id, count_max - count);
-    count += machine.tx.delete_prefix(BAN_ORDER, server_id, count_max - count);
-    count + machine.tx.delete_prefix(AUDIT, server_id, count_max - count)
+    // What can be found without the server goes at once.
+    machine.tx.remove_prefix(SERVER_CHANNELS, server_id, channel::COUNT_MAX);
+    machine.tx.remove_prefix(SERVER_INVITES, server_id, invite::COUNT_MAX);
+    machine.tx.remove_prefix(ROLES, server_id, role::COUNT_MAX + 1);
+    machine.tx.end(server_id, count_max)
 }
 
 /// Whether a user may enter one more server.

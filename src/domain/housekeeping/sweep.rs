@@ -12,7 +12,8 @@ use crate::domain::event::Revocation;
 use crate::domain::identity::token;
 use crate::domain::machine::Machine;
 use crate::domain::social::relationship;
-use crate::id::{ChannelId, MessageId, ServerId, UserId};
+use crate::id::{ServerId, UserId};
+use crate::store::owners::ended_count;
 use crate::store::records::{Meta, Nil, User, account};
 use crate::store::tables::*;
 use crate::store::{Key, Record, Table};
@@ -64,20 +65,14 @@ pub(in crate::domain) fn sweep(machine: &mut Machine<'_, '_>, _: UserId, op: &Sw
         }
         purge(machine, due, user_id, &mut budget);
     }
-    while !budget.is_spent() {
-        let Some(channel_id) = first(machine, CHANNEL_GARBAGE, ()) else { break };
-        collect_channel(machine, channel_id, &mut budget);
-    }
-    if !budget.is_spent() {
-        let count = server::sweep_step(machine, budget.0);
-        budget.take(count);
-    }
+    let count = machine.tx.sweep_ended(budget.0);
+    budget.take(count);
     let all_known = !budget.is_spent() && find_temporary_members(machine, &mut budget);
     let round_complete = all_known && !budget.is_spent() && expire_invites(machine, &mut budget);
     let ledgers_built = !budget.is_spent() && build_ledgers(machine, &mut budget);
     let due = first(machine, DELETIONS, ()).is_some_and(|(due, _)| due <= machine.at);
-    let garbage = machine.read().len(CHANNEL_GARBAGE) + machine.read().len(SERVER_GARBAGE);
-    Ok(u64::from(due) + garbage + u64::from(!round_complete) + u64::from(!ledgers_built))
+    let ended = ended_count(machine.read());
+    Ok(u64::from(due) + ended + u64::from(!round_complete) + u64::from(!ledgers_built))
 }
 
 /// True when the messages of earlier versions are in the ledgers. Looking at one is a fraction of a deletion.
@@ -91,18 +86,25 @@ fn build_ledgers(machine: &mut Machine<'_, '_>, budget: &mut Budget) -> bool {
 // ------------------------------------------------------------------------------------------ accounts
 
 /// Removes what an account leaves behind, then makes it nameless. His messages stay under a name that says nothing.
+///
+/// What must not outlive the account goes first, whatever is left for the next step: by it nobody can log in, and
+/// nobody can be told from his address.
 fn purge(machine: &mut Machine<'_, '_>, due: u64, user_id: UserId, budget: &mut Budget) {
     token::revoke_all(machine, user_id, Revocation::Security, None);
-    let done = leave_servers(machine, user_id, budget)
-        && end_relationships(machine, user_id, budget)
-        && forget_preferences(machine, user_id, budget);
-    if !done {
+    forget_secrets(machine, user_id);
+    let left = leave_servers(machine, user_id, budget) && end_relationships(machine, user_id, budget);
+    if !left {
         return;
     }
-    drop_notes(machine, user_id);
+    let count = machine.tx.sweep(user_id, budget.0);
+    budget.take(count);
+    if budget.is_spent() {
+        return;
+    }
+    // His notes, which are the direct messages with himself.
+    machine.tx.remove(DM_PAIRS, (user_id, user_id));
     if let Some(user) = machine.tx.get(USERS, user_id).map(User::from) {
         machine.tx.delete(USER_NAMES, user.username.to_ascii_lowercase().as_str());
-        machine.tx.delete(USER_EMAILS, user.email.to_lowercase().as_str());
         let nameless = User {
             username: format!("deleted_{user_id}"),
             created_at: user.created_at,
@@ -113,11 +115,18 @@ fn purge(machine: &mut Machine<'_, '_>, due: u64, user_id: UserId, budget: &mut 
         };
         machine.tx.put(USERS, user_id, &nameless);
     }
-    machine.tx.delete(CREDENTIALS, user_id);
-    machine.tx.delete(MESSAGING, user_id);
-    machine.tx.delete(PRESENCES, user_id);
     machine.tx.delete(DELETIONS, (due, user_id));
-    budget.take(8);
+    budget.take(4);
+}
+
+/// Removes password and address.
+fn forget_secrets(machine: &mut Machine<'_, '_>, user_id: UserId) {
+    machine.tx.delete(CREDENTIALS, user_id);
+    let Some(user) = machine.tx.get(USERS, user_id).map(User::from) else { return };
+    if !user.email.is_empty() {
+        machine.tx.delete(USER_EMAILS, user.email.to_lowercase().as_str());
+        machine.tx.put(USERS, user_id, &User { email: String::new(), ..user });
+    }
 }
 
 /// True when he is in no server any more.
@@ -133,11 +142,8 @@ fn leave_servers(machine: &mut Machine<'_, '_>, user_id: UserId, budget: &mut Bu
                 budget.take(count);
             }
             Some(_) => member::remove(machine, server_id, user_id),
-            // What is left of a server that ended: its own garbage entry takes care of the rest.
-            None => {
-                machine.tx.delete(USER_SERVERS, (user_id, server_id));
-                machine.tx.delete(TEMPORARY_MEMBERS, (user_id, server_id));
-            }
+            // What is left of a server that ended.
+            None => drop(machine.tx.remove(USER_SERVERS, (user_id, server_id))),
         }
         budget.take(3);
     }
@@ -152,82 +158,6 @@ fn end_relationships(machine: &mut Machine<'_, '_>, user_id: UserId, budget: &mu
         relationship::remove_both(machine, user_id, other);
         budget.take(2);
     }
-    true
-}
-
-fn forget_preferences(machine: &mut Machine<'_, '_>, user_id: UserId, budget: &mut Budget) -> bool {
-    let count = machine.tx.delete_prefix(SETTINGS, user_id, budget.0);
-    budget.take(count);
-    while let Some((_, channel_id)) = first(machine, READ_MARKS, user_id) {
-        if budget.is_spent() {
-            return false;
-        }
-        machine.tx.delete(READ_MARKS, (user_id, channel_id));
-        machine.tx.delete(CHANNEL_READERS, (channel_id, user_id));
-        budget.take(2);
-    }
-    !budget.is_spent()
-}
-
-fn drop_notes(machine: &mut Machine<'_, '_>, user_id: UserId) {
-    let found = machine.tx.get(DM_PAIRS, (user_id, user_id)).map(|found| ChannelId::from(&found.id));
-    if let Some(channel_id) = found {
-        machine.tx.delete(DM_PAIRS, (user_id, user_id));
-        machine.tx.delete(CHANNELS, channel_id);
-        machine.tx.put(CHANNEL_GARBAGE, channel_id, &Nil {});
-    }
-}
-
-// ------------------------------------------------------------------------------------------ channels
-
-/// Removes what hangs on a channel that is gone; its garbage entry goes last.
-fn collect_channel(machine: &mut Machine<'_, '_>, channel_id: ChannelId, budget: &mut Budget) {
-    while let Some((_, message_id)) = first(machine, MESSAGES, channel_id) {
-        let message = machine.tx.get(MESSAGES, (channel_id, message_id));
-        let (author_id, reacted) =
-            message.map(|message| (UserId::from(&message.author_id), message.reacted)).unwrap_or_default();
-        if budget.is_spent() || (reacted && !drop_reactions(machine, message_id, budget)) {
-            return;
-        }
-        machine.tx.delete(MESSAGES, (channel_id, message_id));
-        machine.tx.delete(AUTHOR_MESSAGES, (author_id, message_id));
-        budget.take(2);
-    }
-    while let Some((_, user_id)) = first(machine, CHANNEL_READERS, channel_id) {
-        if budget.is_spent() {
-            return;
-        }
-        machine.tx.delete(CHANNEL_READERS, (channel_id, user_id));
-        machine.tx.delete(READ_MARKS, (user_id, channel_id));
-        budget.take(2);
-    }
-    let mut all_gone = true;
-    let mut spend = |count: usize, budget: &mut Budget| {
-        budget.take(count);
-        all_gone &= !budget.is_spent();
-    };
-    spend(machine.tx.delete_prefix(PINS, channel_id, budget.0), budget);
-    spend(machine.tx.delete_prefix(SLOWMODE, channel_id, budget.0), budget);
-    spend(machine.tx.delete_prefix(OVERRIDES, channel_id, budget.0), budget);
-    spend(ledger::forget(machine, channel_id, budget.0), budget);
-    if all_gone {
-        machine.tx.delete(CHANNEL_GARBAGE, channel_id);
-        budget.take(1);
-    }
-}
-
-/// True when none is left.
-fn drop_reactions(machine: &mut Machine<'_, '_>, message_id: MessageId, budget: &mut Budget) -> bool {
-    let count = machine.tx.delete_prefix(REACTIONS, message_id, budget.0);
-    budget.take(count);
-    let count = machine.tx.delete_prefix(REACTION_ORDER, message_id, budget.0);
-    budget.take(count);
-    let count = machine.tx.delete_prefix(REACTION_PLACES, message_id, budget.0);
-    budget.take(count);
-    if budget.is_spent() {
-        return false;
-    }
-    machine.tx.delete(REACTION_SETS, message_id);
     true
 }
 
@@ -251,7 +181,7 @@ fn expire_invites(machine: &mut Machine<'_, '_>, budget: &mut Budget) -> bool {
     let complete = count < budget.0;
     budget.take(count);
     for code in dead {
-        invite::remove(machine, &code, true);
+        invite::remove(machine, &code);
     }
     let cursor = last.filter(|_| !complete).map_or(0, |code| leading_bytes(&code));
     machine.tx.put(META, INVITE_CURSOR, &Meta { value: cursor });
@@ -298,6 +228,7 @@ fn leading_bytes(code: &str) -> u64 {
 mod tests {
     use super::*;
     use crate::domain::{Change, Command, EventName, Now, Op, Output, Reply};
+    use crate::id::{ChannelId, MessageId};
     use crate::store::records::*;
     use crate::store::{Options, Store, Sync, Tx};
 

@@ -165,8 +165,7 @@ pub(in crate::domain) fn grant(machine: &mut Machine<'_, '_>, user_id: UserId, n
 }
 
 fn remove(machine: &mut Machine<'_, '_>, user_id: UserId, token_id: TokenId) {
-    machine.tx.delete(TOKENS, token_id);
-    machine.tx.delete(USER_TOKENS, (user_id, token_id));
+    machine.tx.remove(USER_TOKENS, (user_id, token_id));
 }
 
 fn revoke(machine: &mut Machine<'_, '_>, user_id: UserId, token_id: TokenId, how: Revocation) {

@@ -1,7 +1,9 @@
-//! What must hold over all tables of a store, whatever happened: indexes and records agree both ways.
+//! What must hold over all tables of a store, whatever happened: indexes and records agree both ways, and nothing is
+//! left of what is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::owners;
 use plexichat::id::{ChannelId, MessageId, ServerId, UserId};
 use plexichat::store::records::*;
 use plexichat::store::tables::*;
@@ -26,30 +28,37 @@ where
 
 /// # Panics
 /// With the name of the invariant that does not hold.
-pub fn check(read: Read<'_>) {
-    accounts(read);
+pub fn check(read: Read<'_>, at: u64) {
+    accounts(read, at);
     relationships(read);
     servers(read);
     channels(read);
     messages(read);
     ledgers(read);
     marks(read);
+    owners::check(read);
 }
 
-fn accounts(read: Read<'_>) {
+fn accounts(read: Read<'_>, at: u64) {
     let users = rows(read, USERS);
     let here: BTreeMap<_, _> = users.iter().filter(|(_, user)| user.state != account::PURGED).collect();
     let names: BTreeMap<_, _> = here.iter().map(|(id, user)| (user.username.to_lowercase(), **id)).collect();
-    let emails: BTreeMap<_, _> = here.iter().map(|(id, user)| (user.email.to_lowercase(), **id)).collect();
+    // Accounts that are being purged, in steps, have lost these first: but none before it is due.
+    let kept: BTreeMap<_, _> = here.iter().filter(|(_, user)| !user.email.is_empty()).collect();
+    for user in here.values().filter(|user| user.email.is_empty()) {
+        assert!(user.state == account::FROZEN && user.deletion_at.is_some_and(|due| due <= at), "it is due");
+    }
+    let emails: BTreeMap<_, _> = kept.iter().map(|(id, user)| (user.email.to_lowercase(), ***id)).collect();
     assert_eq!(names.len(), here.len(), "user names are unique");
-    assert_eq!(emails.len(), here.len(), "addresses are unique");
+    assert_eq!(emails.len(), kept.len(), "addresses are unique");
     let index = |table: Table<&'static str, UserRef>| {
         rows(read, table).into_iter().map(|(name, found)| (name, found.id)).collect::<BTreeMap<_, _>>()
     };
     assert_eq!(index(USER_NAMES), names, "USER_NAMES is the index of USERS");
     assert_eq!(index(USER_EMAILS), emails, "USER_EMAILS is the index of USERS");
     let ids: BTreeSet<UserId> = here.keys().map(|id| **id).collect();
-    assert_eq!(keys(read, CREDENTIALS), ids, "whoever is not purged has a credential");
+    let secret: BTreeSet<UserId> = kept.keys().map(|id| ***id).collect();
+    assert_eq!(keys(read, CREDENTIALS), secret, "whoever is not purged has a credential");
     let frozen = here.iter().filter(|(_, user)| user.state == account::FROZEN);
     let due: BTreeSet<_> = frozen.map(|(id, user)| (user.deletion_at.expect("frozen until"), **id)).collect();
     assert_eq!(keys(read, DELETIONS), due, "DELETIONS is the index of frozen accounts");
@@ -224,10 +233,14 @@ fn messages(read: Read<'_>) {
 
 fn reactions(read: Read<'_>, reacted: BTreeSet<MessageId>) {
     // Of messages in a channel that is being removed they go in several steps.
-    let garbage = keys(read, CHANNEL_GARBAGE);
-    let going = |id: MessageId| garbage.iter().any(|channel| read.contains(MESSAGES, (*channel, id)));
+    let gone = keys(read, MESSAGE_GARBAGE);
+    let (garbage, stored) = (keys(read, CHANNEL_GARBAGE), keys(read, MESSAGES));
+    assert!(stored.iter().all(|(_, id)| !gone.contains(id)), "a message is there or garbage");
+    let going = |id: MessageId| {
+        gone.contains(&id) || garbage.iter().any(|channel| read.contains(MESSAGES, (*channel, id)))
+    };
     let sets = rows(read, REACTION_SETS);
-    let with_set: BTreeSet<_> = sets.keys().copied().collect();
+    let with_set: BTreeSet<_> = sets.keys().copied().filter(|id| !gone.contains(id)).collect();
     assert_eq!(with_set, reacted, "message.reacted says whether a set is there");
     let mut reactions = rows(read, REACTIONS);
     reactions.retain(|(id, _, _), _| !going(*id));
