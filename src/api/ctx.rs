@@ -9,10 +9,12 @@ use crate::domain::{Answer as _, Asking, Command, Error, Now, Operation, Refusal
 use crate::effect::read::Read;
 use crate::effect::{Answer, Effect, Job, Source, password};
 use crate::id::{ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, parse_id};
+use crate::limits::KIB;
 use crate::store::Snapshot;
 use crate::wire::http::Head;
 
 use super::body::Body;
+use super::content::Content;
 use super::cors::Sharing;
 use super::dispatch::{undamaged, whole};
 use super::limiter::Numbers;
@@ -24,6 +26,9 @@ use super::unsent::Payer;
 
 /// Most answers that are not lists fit: one allocation instead of one per doubling.
 const ANSWER_LEN_USUAL: usize = 512;
+
+/// Shared bytes that are copied behind the head, for one write instead of two.
+const SHARED_COPY_LEN_MAX: usize = 4 * KIB;
 
 /// What the socket layer knows of a request.
 pub struct Request<'r> {
@@ -54,7 +59,9 @@ pub struct Response {
     pub status: u16,
     pub content_type: &'static str,
     pub body: Vec<u8>,
-    /// An `etag` among them has requests that name it answered with a 304.
+    /// What its body is instead of that.
+    pub content: Option<Content>,
+    /// An `etag` among them has requests that name it answered with a 304, and parts of the body asked for.
     pub headers: Vec<(&'static str, String)>,
     /// Which header lines of the origin that asks it carries.
     pub sharing: Sharing,
@@ -71,11 +78,41 @@ impl Default for Response {
             status: 200,
             content_type: "application/json",
             body: Vec::new(),
+            content: None,
             headers: Vec::new(),
             sharing: Sharing::Origin,
             payer: None,
             limits: None,
         }
+    }
+}
+
+impl Response {
+    /// The value of a header that was set.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Bytes of the body, if that is known.
+    pub fn len(&self) -> Option<u64> {
+        self.content.as_ref().map_or(Some(self.body.len() as u64), Content::len)
+    }
+
+    /// Leaves so many bytes of the body from `start` on.
+    pub(super) fn narrow(&mut self, start: u64, len: u64) {
+        match &mut self.content {
+            Some(content) => content.narrow(start, len),
+            None => {
+                self.body.truncate((start + len) as usize);
+                self.body.drain(..start as usize);
+            }
+        }
+    }
+
+    /// The body, when it is to be sent behind the head instead of with it.
+    pub fn take_long_content(&mut self) -> Option<Content> {
+        let is_short = |content: &Content| matches!(content, Content::Shared(bytes) if bytes.len() <= SHARED_COPY_LEN_MAX);
+        if self.content.as_ref().is_none_or(is_short) { None } else { self.content.take() }
     }
 }
 
@@ -321,6 +358,14 @@ impl<'r> Ctx<'r> {
     /// Answers 200 `{"success": true}`.
     pub fn success(&mut self) -> Result<Step> {
         self.json(|out| out.extend_from_slice(b"{\"success\":true}"))
+    }
+
+    /// Answers that it is somewhere else: 302, 303, 307 or 308.
+    pub fn redirect(&mut self, status: u16, location: String) -> Step {
+        debug_assert!(matches!(status, 302 | 303 | 307 | 308), "{status} is no redirect");
+        self.response.status = status;
+        self.response.headers.push(("location", location));
+        Step::Done
     }
 
     /// Answers 200 with what `write` appends.

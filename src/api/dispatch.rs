@@ -3,6 +3,8 @@
 use std::rc::Rc;
 
 use super::admit::{Admission, Admitted, admit};
+use super::conditional::select;
+use super::content::Content;
 use super::cors::CorsLines;
 use super::ctx::{Ctx, Desk, Request, Response, Step};
 use super::limiter::Numbers;
@@ -75,32 +77,16 @@ pub fn undamaged() -> Result<()> {
 pub fn finish(ctx: &mut Ctx<'_>, result: Result<()>) -> Response {
     let response = std::mem::take(&mut ctx.response);
     match result {
-        Ok(()) => unless_known(ctx, response),
+        Ok(()) => select(ctx, response),
         Err(error) => refuse(error, response),
     }
-}
-
-/// 304 for who has the answer already.
-fn unless_known(ctx: &Ctx<'_>, mut response: Response) -> Response {
-    let etag = response.headers.iter().find(|(name, _)| *name == "etag");
-    let Some((_, etag)) = etag else { return response };
-    if ctx.request.head.header_all("if-none-match").any(|value| names(value, etag.as_bytes())) {
-        response.status = 304;
-        response.body.clear();
-    }
-    response
-}
-
-/// Whether a list of entity tags names this one, weakly compared (RFC 9110 §13.1.2).
-fn names(list: &[u8], etag: &[u8]) -> bool {
-    let mut tags = list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-    tags.any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag)
 }
 
 /// Turns a refusal into its envelope; headers that were set stay.
 pub fn refuse(error: Error, mut response: Response) -> Response {
     response.status = error.status;
     response.content_type = "application/json";
+    response.content = None;
     response.body.clear();
     error.write(&mut response.body);
     if let Some(ms) = error.retry_after_ms {
@@ -126,10 +112,11 @@ pub(super) fn too_many(numbers: Numbers, mut response: Response) -> Response {
 }
 
 /// Appends the answer as it goes over the wire, and counts it: the one place every answer of the API comes through.
-/// `lines`: what the page that asks may see.
+/// `rest`: a body that is going to be sent behind it. `lines`: what the page that asks may see.
 pub fn write(
     state: &State,
     response: &Response,
+    rest: Option<&Content>,
     lines: CorsLines,
     request_id: u64,
     options: ResponseOptions<'_>,
@@ -151,9 +138,15 @@ pub fn write(
     for (name, value) in &response.headers {
         head = head.header(name, value);
     }
-    match response.body.is_empty() {
-        true => head.empty(),
-        false => head.body(response.content_type, &response.body),
+    let content_type = response.content_type;
+    match (rest.or(response.content.as_ref()), response.body.as_slice()) {
+        (Some(Content::Shared(bytes)), _) if rest.is_none() => head.body(content_type, bytes),
+        (Some(content), _) => match content.len() {
+            Some(len) => head.announce(content_type, len),
+            None => head.announce_chunks(content_type, options.version_minor > 0),
+        },
+        (None, []) => head.empty(),
+        (None, body) => head.body(content_type, body),
     }
 }
 

@@ -12,6 +12,8 @@ pub mod authenticate;
 pub mod body;
 pub mod chat;
 pub mod community;
+pub mod conditional;
+pub mod content;
 pub mod cors;
 pub mod ctx;
 pub mod dispatch;

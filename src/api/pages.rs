@@ -1,5 +1,8 @@
 //! Answers that never change while the process runs, spelled once.
 
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
 use crate::config::Config;
 use crate::domain::version::{VersionInfo, Versions, info};
 use crate::wire::json::Array;
@@ -17,11 +20,14 @@ pub struct Pages {
     /// The server's version, a part of `status`.
     pub version_info: Vec<u8>,
     pub capabilities: Vec<u8>,
-    pub openapi: Vec<u8>,
+    pub openapi: Bytes,
+    /// Its entity tag.
+    pub openapi_etag: String,
 }
 
 impl Pages {
     pub fn new(config: &Config, versions: &Versions) -> Pages {
+        let openapi = super::openapi::document(config);
         let health = |status: &str| written(|out| HealthResponse::write(out, status, config));
         Pages {
             root: written(|out| ApiRootResponse::write(out, config)),
@@ -32,9 +38,16 @@ impl Pages {
             version: written(|out| ServerVersionResponse::write(out, versions)),
             version_info: written(|out| VersionInfo::write(out, versions.server)),
             capabilities: written(|out| ServerCapabilitiesResponse::write(out, config)),
-            openapi: super::openapi::document(config),
+            openapi_etag: etag(&openapi),
+            openapi: openapi.into(),
         }
     }
+}
+
+/// A strong entity tag of bytes: their hash.
+pub fn etag(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
+    format!("\"{:016x}\"", u64::from_be_bytes(hash[..8].try_into().expect("eight bytes")))
 }
 
 fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {

@@ -202,7 +202,7 @@ impl Connections {
         let response = refuse(Error::new(408, "The request took too long to arrive"), Response::default());
         let date = self.date.get().1;
         let options = ResponseOptions { keep_alive: false, ..ResponseOptions::new(&date) };
-        write(state, &response, lines, self.next_request_id(), options, &mut out);
+        write(state, &response, None, lines, self.next_request_id(), options, &mut out);
         out
     }
 

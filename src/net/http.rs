@@ -113,7 +113,7 @@ async fn turn_away<B: Backend>(backend: &B, socket: &mut Socket, reason: TurnedA
     let len = receive(socket.stream.as_raw_fd(), &mut request).unwrap_or(0);
     let state = backend.state();
     let form = Form::last(connections.next_request_id(), state.cors.lines_for_raw(&request[..len]));
-    socket.append(state, &refuse(error, Response::default()), &form);
+    let _ = socket.append(state, &mut refuse(error, Response::default()), &form);
     if socket.flush(state).await.is_ok() {
         socket.linger().await;
     }
@@ -425,7 +425,7 @@ impl<B: Backend> Connection<B> {
         let request_id = self.socket.registration.connections.next_request_id();
         let state = self.backend.state();
         let form = Form::last(request_id, state.cors.lines_for_raw(&self.input[self.at..]));
-        self.socket.append(state, &refuse_unread(error), &form);
+        let _ = self.socket.append(state, &mut refuse_unread(error), &form);
         log_request(request_id, NO_ROUTE, NO_ROUTE, error.status(), 0);
     }
 
@@ -467,4 +467,4 @@ fn short_len(head: &Head<'_>) -> Option<usize> {
 
 #[cfg(test)]
 #[path = "http_tests.rs"]
-mod tests;
+pub(super) mod tests;

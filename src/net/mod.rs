@@ -13,6 +13,7 @@ mod core;
 pub mod http;
 mod incoming;
 mod listen;
+mod outgoing;
 mod pace;
 mod ready;
 mod request;
@@ -22,5 +23,8 @@ mod server;
 mod socket;
 mod upgrade;
 mod waiting;
+
+#[cfg(test)]
+mod stream_tests;
 
 pub use server::{Started, hold_signals, serve, store_options};

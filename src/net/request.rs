@@ -153,25 +153,28 @@ impl Socket {
         method: &'static str,
         started: Option<Instant>,
     ) -> Option<Work<'a>> {
-        let write = move |socket: &mut Socket, response: &Response, route: &'static str| {
-            socket.append(backend.state(), response, &form);
+        let write = move |socket: &mut Socket, mut response: Response, route: &'static str| {
+            let rest = socket.append(backend.state(), &mut response, &form);
             if let Some(started) = started {
                 let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
                 log_request(form.request_id, method, route, response.status, micros);
             }
+            rest
         };
         let (mut ctx, result) = match begun {
             Begun::Answered(response, route) => {
-                write(self, &response, route);
-                return None;
+                let rest = write(self, response, route)?;
+                return Some(Box::pin(self.send(backend.state(), backend, rest, form)));
             }
             Begun::Stepped(ctx, Err(error)) => (ctx, Err(error)),
             Begun::Stepped(ctx, Ok(Step::Done)) => (ctx, Ok(())),
             Begun::Stepped(mut ctx, Ok(step)) => {
                 return Some(Box::pin(async move {
                     let result = self.perform(backend, &mut ctx, step).await?;
-                    write(self, &finish(&mut ctx, result), ctx.route.name);
-                    Ok(())
+                    match write(self, finish(&mut ctx, result), ctx.route.name) {
+                        Some(rest) => self.send(backend.state(), backend, rest, form).await,
+                        None => Ok(()),
+                    }
                 }));
             }
             Begun::Submitted(mut ctx, reply, then) => {
@@ -182,13 +185,15 @@ impl Socket {
                         Err(error) => Err(error),
                         Ok(step) => Box::pin(self.perform(backend, &mut ctx, step)).await?,
                     };
-                    write(self, &finish(&mut ctx, result), ctx.route.name);
-                    Ok(())
+                    match write(self, finish(&mut ctx, result), ctx.route.name) {
+                        Some(rest) => self.send(backend.state(), backend, rest, form).await,
+                        None => Ok(()),
+                    }
                 }));
             }
         };
-        write(self, &finish(&mut ctx, result), ctx.route.name);
-        None
+        let rest = write(self, finish(&mut ctx, result), ctx.route.name)?;
+        Some(Box::pin(self.send(backend.state(), backend, rest, form)))
     }
 
     /// Waits for the log's answer to a command that was submitted. Earlier answers do not wait for it.

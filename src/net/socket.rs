@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use monoio::net::TcpStream;
@@ -15,6 +16,7 @@ use monoio::net::TcpStream;
 use super::connections::{Phase, Registration, shutdown};
 use super::incoming::Incoming;
 use super::listen::set_option;
+use crate::api::content::Content;
 use crate::api::cors::CorsLines;
 use crate::api::dispatch::write;
 use crate::api::unsent::Payer;
@@ -61,6 +63,11 @@ impl Form {
         Form { keep_alive: false, ..self }
     }
 
+    /// HTTP/1.0 knows no chunks.
+    pub(super) fn takes_chunks(self) -> bool {
+        self.version_minor > 0
+    }
+
     /// The connection ends with it; the request was perhaps not understood.
     pub(super) fn last(request_id: u64, lines: CorsLines) -> Form {
         Form { request_id, keep_alive: false, version_minor: 1, head_only: false, lines }
@@ -101,16 +108,25 @@ impl Socket {
         self.incoming.as_ref().is_some_and(|incoming| !incoming.is_done())
     }
 
-    pub(super) fn append(&mut self, state: &State, response: &Response, form: &Form) {
+    /// Appends an answer. What it gives back, if anything, is the body: to be sent behind that.
+    #[must_use = "the body has been announced"]
+    pub(super) fn append(&mut self, state: &State, response: &mut Response, form: &Form) -> Option<Content> {
+        let rest = if form.head_only { None } else { response.take_long_content() };
+        let is_endless = rest.as_ref().is_some_and(|rest| rest.len().is_none()) && !form.takes_chunks();
         let date = self.date(state);
         let options = ResponseOptions {
-            keep_alive: form.keep_alive && !self.has_left_a_body(),
+            keep_alive: form.keep_alive && !self.has_left_a_body() && !is_endless,
             version_minor: form.version_minor,
             head_only: form.head_only,
             ..ResponseOptions::new(&date)
         };
         self.payer = response.payer.unwrap_or(self.payer);
-        write(state, response, form.lines, form.request_id, options, self.room());
+        write(state, response, rest.as_ref(), form.lines, form.request_id, options, self.room());
+        rest
+    }
+
+    pub(super) fn payer(&self) -> Payer {
+        self.payer
     }
 
     /// Writes everything.
@@ -155,8 +171,20 @@ impl Socket {
         Ok(())
     }
 
+    /// Writes as much as the socket takes, at least a byte.
+    pub(super) async fn write_some(&mut self, state: &State, bytes: Bytes) -> io::Result<usize> {
+        let (result, _) = self.stream.write(bytes).await;
+        match result? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            count => {
+                state.metrics.bytes_out.add(count as u64);
+                Ok(count)
+            }
+        }
+    }
+
     /// Has the kernel take little more than the client reads. On error it takes more.
-    fn bound_kernel(&mut self) {
+    pub(super) fn bound_kernel(&mut self) {
         if !self.is_bounded {
             self.is_bounded = true;
             let fd = self.stream.as_raw_fd();

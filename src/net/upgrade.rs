@@ -53,8 +53,8 @@ impl Socket {
                 };
                 (101, Some(Box::new(facts)))
             }
-            Err(response) => {
-                self.append(state, &response, &form);
+            Err(mut response) => {
+                let _ = self.append(state, &mut response, &form);
                 (response.status, None)
             }
         };

@@ -4,10 +4,9 @@
 //! The same user or server with the same name has the same picture, byte for byte, on every server: caches may keep
 //! it, its hash is its `etag`.
 
-use sha2::{Digest, Sha256};
-
 use crate::api::cors::Sharing;
 use crate::api::ctx::{Ctx, Step};
+use crate::api::pages::etag;
 use crate::domain::{Refusal, Result, view};
 use crate::id::UserId;
 use crate::store::tables::{SERVERS, USERS};
@@ -40,8 +39,7 @@ fn answer(ctx: &mut Ctx<'_>, id: u64, name: &str) -> Result<Step> {
     // The low bits of an id count within its millisecond; those above are time.
     let color = &colors[((id >> 22) ^ id) as usize % colors.len()];
     let picture = picture(color, name);
-    let hash = Sha256::digest(picture.as_bytes());
-    let etag = format!("\"{:016x}\"", u64::from_be_bytes(hash[..8].try_into().expect("eight bytes")));
+    let etag = etag(picture.as_bytes());
     let response = &mut ctx.response;
     // Any page may show it, without credentials: one answer for all origins.
     response.sharing = Sharing::All;

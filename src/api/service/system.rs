@@ -2,6 +2,7 @@
 //!
 //! What never changes while the process runs is spelled once, in [`Pages`].
 
+use crate::api::content::Content;
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, List, Needed, Text, fields};
 use crate::api::pages::Pages;
@@ -125,7 +126,9 @@ pub fn capabilities(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn openapi(ctx: &mut Ctx<'_>) -> Result<Step> {
     let state = ctx.state;
-    ctx.json(|out| out.extend_from_slice(&state.pages.openapi))
+    ctx.response.headers.push(("etag", state.pages.openapi_etag.clone()));
+    ctx.response.content = Some(Content::Shared(state.pages.openapi.clone()));
+    Ok(Step::Done)
 }
 
 pub fn help_security_logout(ctx: &mut Ctx<'_>) -> Result<Step> {

@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use super::content::Content;
 use super::ctx::{Awaited, Ctx, Desk, Request, Response, Step};
 use super::dispatch::{Dispatched, dispatch, finish, whole, write};
 use super::rate_limit::new_limiter;
@@ -34,6 +35,12 @@ routes! {
     Post "/testing/form" => upload::form.await, User, Exempt {
         body: multipart(|_| 300 * KIB as u64), form: Some(&upload::FORM), answer: Answer::Json,
     };
+    /// A stream.
+    Get "/testing/stream" => upload::stream, Public, Exempt { answer: Answer::Json };
+    /// A stream that breaks off.
+    Get "/testing/broken" => upload::broken, Public, Exempt { answer: Answer::Json };
+    /// Is somewhere else.
+    Get "/testing/elsewhere" => upload::elsewhere, Public, Exempt { answer: Answer::Json };
     /// Refuses a body after its first piece.
     Post "/testing/refusal" => upload::refusal, User, Exempt { body: BodyRule::Stream(100 * MIB) };
 }
@@ -136,9 +143,9 @@ impl Harness {
         text += "\r\n";
         let response = self.respond(&text, body);
         if response.status == 200 && method != "HEAD" {
-            self.check_shape(method, &target, &response.body);
+            self.check_shape(method, &target, &response.bytes());
         }
-        (response.status, String::from_utf8(response.body).unwrap())
+        (response.status, String::from_utf8(response.bytes()).unwrap())
     }
 
     /// Every answer is what its row says.
@@ -153,7 +160,9 @@ impl Harness {
         let response = self.respond(head, body);
         let mut out = Vec::new();
         let lines = self.state.cors.lines_for_raw(head.as_bytes());
-        write(&self.state, &response, lines, 1, ResponseOptions::new(&http_date(0)), &mut out);
+        let mut response = response;
+        let rest = response.take_long_content();
+        write(&self.state, &response, rest.as_ref(), lines, 1, ResponseOptions::new(&http_date(0)), &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -209,6 +218,17 @@ impl Harness {
                     }
                 }
             }
+        }
+    }
+}
+
+impl Response {
+    /// The body, if its length is known.
+    pub fn bytes(&self) -> Vec<u8> {
+        match &self.content {
+            Some(Content::Shared(bytes)) => bytes.to_vec(),
+            Some(Content::Stream(_)) => Vec::new(),
+            None => self.body.clone(),
         }
     }
 }

@@ -1,9 +1,14 @@
-//! Bodies taken in pieces.
+//! Bodies taken, and sent, in pieces.
 
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, Text, fields};
 use crate::api::forms::{Form, Upload};
-use crate::domain::{Error, Result};
+use bytes::Bytes;
+
+use crate::api::content::{Content, NextPiece, Pieces};
+use crate::api::ctx::Desk;
+use crate::domain::{Error, Refusal, Result};
+use crate::limits::PIECE_LEN;
 
 pub fn upload(_: &mut Ctx<'_>) -> Result<Step> {
     Ok(take(0, 0, 0))
@@ -39,4 +44,35 @@ pub async fn form(ctx: &mut Ctx<'_>) -> Result<Step> {
     let name = form.file().and_then(|file| file.file_name.clone()).unwrap_or_default();
     let note = form.field(FORM.note.name)?.unwrap_or_default();
     ctx.json(|out| out.extend_from_slice(format!("[{len},{name:?},{note:?}]").as_bytes()))
+}
+
+/// Pieces that are there already; `None` is a failure.
+struct Given(std::vec::IntoIter<Option<Bytes>>);
+
+impl Pieces for Given {
+    fn next<'d>(&'d mut self, _: &'d dyn Desk) -> NextPiece<'d> {
+        let piece = match self.0.next() {
+            Some(None) => Err(Refusal::Internal.into()),
+            Some(piece) => Ok(piece),
+            None => Ok(None),
+        };
+        Box::pin(std::future::ready(piece))
+    }
+}
+
+fn answer(ctx: &mut Ctx<'_>, pieces: Vec<Option<Bytes>>) -> Result<Step> {
+    ctx.response.content = Some(Content::Stream(Box::new(Given(pieces.into_iter()))));
+    Ok(Step::Done)
+}
+
+pub fn stream(ctx: &mut Ctx<'_>) -> Result<Step> {
+    answer(ctx, vec![Some(Bytes::from(vec![b'x'; PIECE_LEN])), Some(Bytes::from_static(b"yz"))])
+}
+
+pub fn broken(ctx: &mut Ctx<'_>) -> Result<Step> {
+    answer(ctx, vec![Some(Bytes::from_static(b"abc")), None])
+}
+
+pub fn elsewhere(ctx: &mut Ctx<'_>) -> Result<Step> {
+    Ok(ctx.redirect(307, "/somewhere/else".into()))
 }

@@ -147,6 +147,18 @@ impl<'o> ResponseHead<'o> {
         self.announce_in(content_type, len);
     }
 
+    /// With a body of unknown length that the caller sends after this: in chunks (RFC 9112 §7.1), or, to who does not
+    /// know those, up to the end of the connection.
+    pub fn announce_chunks(self, content_type: &str, knows_chunks: bool) {
+        if has_body(self.status) {
+            push_content_type(self.out, content_type);
+            if knows_chunks {
+                self.out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            }
+        }
+        self.out.extend_from_slice(b"\r\n");
+    }
+
     /// Without a body.
     pub fn empty(self) {
         if has_body(self.status) {
