@@ -41,6 +41,11 @@ pub const PART_COUNT_MAX: usize = 16;
 pub const PART_FIELD_LEN_MAX: usize = 4 * KIB;
 /// What a form has around its one file: all else that may be in it.
 pub const PART_OVERHEAD_LEN_MAX: usize = PART_COUNT_MAX * (PART_HEAD_LEN_MAX + PART_FIELD_LEN_MAX + 2 * KIB);
+/// Pixels of a picture, its frames, and pixels of all of them: what a decoder is asked to do at most. 64 million are
+/// 256 MB, of the 1 GiB that its process may have.
+pub const PICTURE_AREA_MAX: u64 = 64_000_000;
+pub const PICTURE_FRAME_COUNT_MAX: u32 = 1_000;
+pub const PICTURE_FRAMES_AREA_MAX: u64 = 400_000_000;
 /// A body before anybody has logged in: the longest registration has 15 KB. Longer ones are looked at by their head
 /// first, whether anybody known sends them.
 pub const BODY_UNKNOWN_LEN_MAX: usize = 64 * KIB;

@@ -1,4 +1,4 @@
-//! HTTP/1.1, WebSocket, forms and JSON as bytes, without I/O.
+//! HTTP/1.1, WebSocket, forms, JSON and the heads of pictures as bytes, without I/O.
 //!
 //! Owns: where one message ends and the next begins, and how values are spelled.
 //! Invariant: nothing here reads a socket, a clock or a random number; the same
@@ -7,4 +7,5 @@
 pub mod http;
 pub mod json;
 pub mod multipart;
+pub mod picture;
 pub mod websocket;
