@@ -29,7 +29,7 @@ pub trait Pieces {
 
 impl Content {
     /// Bytes of the whole body, if that is known.
-    pub fn len(&self) -> Option<u64> {
+    pub fn known_len(&self) -> Option<u64> {
         match self {
             Content::Shared(bytes) => Some(bytes.len() as u64),
             Content::Stream(_) => None,
@@ -47,6 +47,6 @@ impl Content {
 
 impl std::fmt::Debug for Content {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Content({:?})", self.len())
+        write!(f, "Content({:?})", self.known_len())
     }
 }

@@ -94,8 +94,8 @@ impl Response {
     }
 
     /// Bytes of the body, if that is known.
-    pub fn len(&self) -> Option<u64> {
-        self.content.as_ref().map_or(Some(self.body.len() as u64), Content::len)
+    pub fn body_len(&self) -> Option<u64> {
+        self.content.as_ref().map_or(Some(self.body.len() as u64), Content::known_len)
     }
 
     /// Leaves so many bytes of the body from `start` on.

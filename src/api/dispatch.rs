@@ -141,7 +141,7 @@ pub fn write(
     let content_type = response.content_type;
     match (rest.or(response.content.as_ref()), response.body.as_slice()) {
         (Some(Content::Shared(bytes)), _) if rest.is_none() => head.body(content_type, bytes),
-        (Some(content), _) => match content.len() {
+        (Some(content), _) => match content.known_len() {
             Some(len) => head.announce(content_type, len),
             None => head.announce_chunks(content_type, options.version_minor > 0),
         },

@@ -112,7 +112,7 @@ impl Socket {
     #[must_use = "the body has been announced"]
     pub(super) fn append(&mut self, state: &State, response: &mut Response, form: &Form) -> Option<Content> {
         let rest = if form.head_only { None } else { response.take_long_content() };
-        let is_endless = rest.as_ref().is_some_and(|rest| rest.len().is_none()) && !form.takes_chunks();
+        let is_endless = rest.as_ref().is_some_and(|rest| rest.known_len().is_none()) && !form.takes_chunks();
         let date = self.date(state);
         let options = ResponseOptions {
             keep_alive: form.keep_alive && !self.has_left_a_body() && !is_endless,

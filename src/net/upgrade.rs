@@ -64,8 +64,8 @@ impl Socket {
 }
 
 /// The client's key, or the refusal (gateway contract §1).
-fn check_upgrade<'r>(state: &State, head: &Head<'r>) -> Result<&'r [u8], Response> {
-    let refused = |error: Error| refuse(error, Response::default());
+fn check_upgrade<'r>(state: &State, head: &Head<'r>) -> Result<&'r [u8], Box<Response>> {
+    let refused = |error: Error| Box::new(refuse(error, Response::default()));
     if head.target.path != GATEWAY_PATH {
         return Err(refused(Error::forbidden("WebSocket connections are accepted at /gateway only")));
     }
@@ -78,5 +78,5 @@ fn check_upgrade<'r>(state: &State, head: &Head<'r>) -> Result<&'r [u8], Respons
     if !allowed.is_empty() && head.header("origin").is_some_and(foreign) {
         return Err(refused(Error::forbidden("This origin may not connect")));
     }
-    websocket_key(head).map_err(refuse_unread)
+    websocket_key(head).map_err(|error| Box::new(refuse_unread(error)))
 }

@@ -97,7 +97,7 @@ fn u24(bytes: [u8; 3]) -> u32 {
 fn is_something_else(format: Format, rest: &[u8]) -> bool {
     let is_padding = rest.iter().all(|byte| b"\0 \r\n".contains(byte));
     let is_cameras = rest.starts_with(b"\xff\xd8\xff") || rest.get(4..8) == Some(b"ftyp");
-    !is_padding && !(format == Format::Jpeg && is_cameras)
+    !(is_padding || format == Format::Jpeg && is_cameras)
 }
 
 /// Segments up to the end (ITU-T T.81 §B.1, §B.2).
