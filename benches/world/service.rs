@@ -93,7 +93,7 @@ impl Service {
         let body = || String::from_utf8_lossy(&response.body);
         assert_eq!(response.status, 200, "request {}: {}", self.count, body());
         self.out.clear();
-        write(&self.state, &response, lines, 1, ResponseOptions::new(&self.date), &mut self.out);
+        write(&self.state, &response, None, lines, 1, ResponseOptions::new(&self.date), &mut self.out);
     }
 }
 
