@@ -152,7 +152,7 @@ fn has_body(head: &Head<'_>) -> bool {
 
 /// Why the body of an admitted request is not read: it is of another kind than the row says.
 fn refuse_kind(route: &Route, head: &Head<'_>, admitted: &Admitted) -> Option<Response> {
-    let is_read = matches!(route.body, BodyRule::Json(_) | BodyRule::Multipart(_));
+    let is_read = !matches!(route.body, BodyRule::None | BodyRule::Stream(_));
     if head.packed && is_read && has_body(head) {
         return Some(refuse_coding(head, admitted.response()));
     }

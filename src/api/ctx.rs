@@ -250,27 +250,20 @@ impl<'r> Ctx<'r> {
         value.map_err(|error| Error::new(error.status(), error.message()))
     }
 
-    /// The request body, which must be a JSON object.
+    /// The request body, which must be a JSON object; where the row says that it may be left out, no body and `null`
+    /// count as `{}`.
     ///
     /// # Errors
     /// 400 for a wrong content type, malformed JSON, another type of value, or no body.
     pub fn body(&mut self) -> Result<Body<'r>> {
-        debug_assert!(
-            matches!(self.route.body, BodyRule::Json(_)),
-            "the row of {} names no body",
-            self.route.name
-        );
         let body = std::mem::take(&mut self.request.body);
-        Body::parse(body, self.request.head.header("content-type"))
-    }
-
-    /// Like [`Ctx::body`]; no body, or `null`, counts as `{}`.
-    ///
-    /// # Errors
-    /// 400 as there, when there is a body.
-    pub fn optional_body(&mut self) -> Result<Body<'r>> {
-        let absent = self.request.body.is_empty() || self.request.body.trim_ascii() == b"null";
-        if absent { Ok(Body::empty()) } else { self.body() }
+        match self.route.body {
+            BodyRule::OptionalJson(_) if body.is_empty() || body.trim_ascii() == b"null" => Ok(Body::empty()),
+            BodyRule::Json(_) | BodyRule::OptionalJson(_) => {
+                Body::parse(body, self.request.head.header("content-type"))
+            }
+            _ => unreachable!("the row of {} names no body", self.route.name),
+        }
     }
 
     /// Waits for the next piece of a body that is a stream, `None` at its end: for tasks. They are of

@@ -266,6 +266,32 @@ impl QueryKind for Text {
     }
 }
 
+/// A text of a form that the OpenAPI document tells as a regular expression; its handler has the refusal.
+pub struct Formed(pub Text, pub &'static str);
+
+impl Schema for Formed {
+    fn write_schema(&self, config: &Config, schema: &mut Object<'_>) {
+        self.0.write_schema(config, schema);
+        schema.str("pattern", self.1);
+    }
+}
+
+impl Kind for Formed {
+    type Value<'b> = &'b str;
+
+    fn read<'b>(&self, body: &Body<'b>, name: &str) -> Result<Option<&'b str>> {
+        self.0.read(body, name)
+    }
+}
+
+/// What is no address for certain.
+pub const EMAIL: &str = "^[^@]+@[^@]+$";
+
+/// The schema of an id, in the document's components.
+pub fn write_id_ref(schema: &mut Object<'_>) {
+    schema.str("$ref", "#/components/schemas/Id");
+}
+
 /// A text that is one of some words, told in the OpenAPI document; its handler has the refusal.
 pub struct Word(pub &'static [&'static str]);
 
@@ -417,11 +443,9 @@ pub struct Id;
 
 impl Schema for Id {
     fn write_schema(&self, _config: &Config, schema: &mut Object<'_>) {
-        let mut types = schema.array("type");
-        types.str("string");
-        types.str("integer");
-        drop(types);
-        schema.str("pattern", "^[0-9]{1,20}$").u64("minimum", 0);
+        let mut any = schema.array("anyOf");
+        write_id_ref(&mut any.object());
+        any.object().str("type", "integer").u64("minimum", 0).u64("maximum", u64::MAX);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::fields::{Described, Fields};
+use super::fields::{Described, Fields, write_id_ref};
 use super::routes::{Answer, Auth, BodyRule, ROUTES, Route};
 use crate::config::Config;
 use crate::wire::json::shape::{Kind, Shape};
@@ -59,10 +59,9 @@ fn write_operation(mut operation: Object<'_>, route: &Route, id: &str, config: &
         }
     }
     match route.body {
-        BodyRule::Json(_) => write_request_body(operation.object("requestBody"), route, "application/json"),
-        BodyRule::Multipart(_) => {
-            write_request_body(operation.object("requestBody"), route, "multipart/form-data")
-        }
+        BodyRule::Json(_) => write_body(&mut operation, route, "application/json", true),
+        BodyRule::OptionalJson(_) => write_body(&mut operation, route, "application/json", false),
+        BodyRule::Multipart(_) => write_body(&mut operation, route, "multipart/form-data", true),
         BodyRule::None | BodyRule::Stream(_) => {}
     }
     {
@@ -76,13 +75,24 @@ fn write_operation(mut operation: Object<'_>, route: &Route, id: &str, config: &
 }
 
 fn write_path_schema(mut schema: Object<'_>, name: &str) {
-    schema.str("type", "string");
     if name.ends_with("_id") {
-        schema.str("pattern", ID_PATTERN);
+        return write_id_ref(&mut schema);
     }
+    schema.str("type", "string");
 }
 
-const ID_PATTERN: &str = "^[0-9]{1,20}$";
+/// Decimal, of 64 bits without a sign: up to 18446744073709551615.
+fn write_id_schema(mut schema: Object<'_>) {
+    const MAX: &str = "18446744073709551615";
+    let mut pattern = String::from("^([0-9]{1,19}");
+    // Of the numbers as long as the greatest one: those that are smaller from some digit on.
+    for (at, digit) in MAX.char_indices().filter(|(_, digit)| *digit != '0') {
+        let below = char::from(digit as u8 - 1);
+        pattern += &format!("|{}[0-{below}][0-9]{{{}}}", &MAX[..at], MAX.len() - at - 1);
+    }
+    pattern += &format!("|{MAX})$");
+    schema.str("type", "string").str("pattern", &pattern).str("description", "A decimal number of 64 bits");
+}
 
 fn write_query_parameter(mut parameter: Object<'_>, field: &dyn Described, config: &Config) {
     parameter.str("name", field.name()).str("in", "query").bool("required", field.is_required());
@@ -90,11 +100,18 @@ fn write_query_parameter(mut parameter: Object<'_>, field: &dyn Described, confi
     field.write_schema(config, &mut parameter.object("schema"));
 }
 
-fn write_request_body(mut body: Object<'_>, route: &Route, content_type: &str) {
+fn write_body(operation: &mut Object<'_>, route: &Route, content_type: &str, required: bool) {
+    let mut body = operation.object("requestBody");
+    body.bool("required", required);
     let mut content = body.object("content");
     let mut media = content.object(content_type);
     let mut schema = media.object("schema");
     match route.form {
+        Some(form) if !required => {
+            let mut any = schema.array("anyOf");
+            write_ref(&mut any.object(), form.name());
+            any.object().str("type", "null");
+        }
         Some(form) => write_ref(&mut schema, form.name()),
         None => drop(schema.str("type", "object")),
     }
@@ -140,6 +157,7 @@ fn write_components(mut components: Object<'_>, config: &Config) {
         }
         forms.extend(route.form.map(|form| (form.name(), form)));
     }
+    write_id_schema(schemas.object("Id"));
     shapes.values().for_each(|shape| write_shape(schemas.object(shape.name), shape));
     forms.values().for_each(|form| write_form(schemas.object(form.name()), *form, config));
     {
@@ -236,7 +254,7 @@ fn write_kind(schema: &mut Object<'_>, kind: Kind) {
             let mut list = schema.array("enum");
             words.iter().for_each(|word| list.str(word));
         }
-        Kind::Id => drop(schema.str("type", "string").str("pattern", ID_PATTERN)),
+        Kind::Id => write_id_ref(schema),
         Kind::Object(shape) => write_ref(schema, shape.name),
         Kind::List(kind) => write_kind(&mut schema.str("type", "array").object("items"), *kind),
         Kind::Map(kind) => {

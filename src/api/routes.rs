@@ -41,6 +41,8 @@ pub enum BodyRule {
     None,
     /// A JSON object of at most so many bytes, and of at most `api.max_body_size`.
     Json(usize),
+    /// The same, or nothing, or `null`, which stand for an empty one.
+    OptionalJson(usize),
     /// At most so many bytes of anything. The handler runs before they come, and takes them piece by piece
     /// ([`Step::Receive`]); it may take its time, nothing is read meanwhile.
     Stream(usize),
@@ -57,6 +59,11 @@ pub const fn json(len_max: usize) -> BodyRule {
     BodyRule::Json(len_max)
 }
 
+/// A body of JSON that may be left out, in bytes.
+pub const fn optional_json(len_max: usize) -> BodyRule {
+    BodyRule::OptionalJson(len_max)
+}
+
 /// A form with a file, in bytes of that.
 pub const fn multipart(file_len_max: FileLen) -> BodyRule {
     BodyRule::Multipart(file_len_max)
@@ -68,7 +75,7 @@ impl BodyRule {
         let json_len_max = usize::try_from(config.api_max_body_size).unwrap_or(usize::MAX);
         match self {
             BodyRule::None => json_len_max.min(BODY_IGNORED_LEN_MAX),
-            BodyRule::Json(len_max) => json_len_max.min(len_max),
+            BodyRule::Json(len_max) | BodyRule::OptionalJson(len_max) => json_len_max.min(len_max),
             BodyRule::Stream(len_max) => len_max,
             BodyRule::Multipart(_) => self.file_len_max(config) as usize + PART_OVERHEAD_LEN_MAX,
         }

@@ -48,7 +48,7 @@ fn ban_asked(ctx: &mut Ctx<'_>) -> Result<BanCreate> {
     let (server_id, user_id) = (ctx.path_server()?, ctx.path_user()?);
     let snapshot = ctx.snapshot();
     check_ban(ctx.asking(&snapshot), server_id, user_id)?;
-    let body = ctx.optional_body()?;
+    let body = ctx.body()?;
     let reason = BAN_CREATE.reason.read(&body)?.filter(|reason| !reason.is_empty());
     let delete_message_days = BAN_CREATE.delete_message_days.read(&body)?;
     if snapshot.read().contains(BANS, (server_id, user_id)) {

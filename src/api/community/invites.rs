@@ -37,7 +37,7 @@ const CODE_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs
 pub fn invite_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let channel_id = ctx.path_channel()?;
     check_create(ctx.asking(&ctx.snapshot()), channel_id)?;
-    let body = ctx.optional_body()?;
+    let body = ctx.body()?;
     let op = InviteCreate {
         channel_id,
         code: String::new(),

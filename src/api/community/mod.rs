@@ -8,7 +8,7 @@ pub mod roles;
 pub mod servers;
 
 use super::routes::Answer::{List, Map, One};
-use super::routes::{json, routes};
+use super::routes::{json, optional_json, routes};
 use crate::domain::community::audit::AuditLogEntryResponse;
 use crate::domain::community::ban::BanResponse;
 use crate::domain::community::channel::ChannelResponse;
@@ -64,7 +64,7 @@ routes! {
     Get "/servers/{server_id}/bans" => bans::ban_list, User, Default { answer: List(BanResponse::SHAPE) };
     /// Ban a user, member or not.
     Put "/servers/{server_id}/bans/{user_id}" => bans::ban_create.await, User, Default {
-        body: json(FORM_LEN_MAX),
+        body: optional_json(FORM_LEN_MAX),
         form: Some(&bans::BAN_CREATE),
     };
     /// Lift a ban.
@@ -110,7 +110,7 @@ routes! {
 
     /// Create an invite.
     Post "/channels/{channel_id}/invites" => invites::invite_create, User, Default {
-        body: json(FORM_LEN_MAX),
+        body: optional_json(FORM_LEN_MAX),
         form: Some(&invites::INVITE_CREATE),
         answer: One(ChannelInviteResponse::SHAPE),
     };

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use crate::api::body::check_len;
 use crate::api::ctx::{Ctx, Step};
-use crate::api::fields::{Chars, Flag, Int, Map, Name, Or, Text, fields};
+use crate::api::fields::{Chars, Flag, Formed, Int, Map, Name, Or, Text, fields};
 use crate::config::Config;
 use crate::domain::community::role::{self, RoleCreate, RoleDelete, RoleEdit, check_delete, manageable};
 use crate::domain::permission::ROLES_MANAGE;
@@ -29,7 +29,7 @@ fields! {
     pub ROLE_CREATE: RoleCreateRequest {
         name: Name = Name(Chars::Configured(name_range)),
         /// `#` and six hexadecimal digits.
-        color: Text = Text(Chars::Any),
+        color: Formed = Formed(Text(Chars::Any), "^#[0-9A-Fa-f]{6}$"),
         /// True grants, false denies; by the name of the permission.
         permissions: Map = Map("boolean"),
         hoist: Or<Flag, bool> = Or(Flag, false),
@@ -42,7 +42,7 @@ fields! {
     pub ROLE_EDIT: RoleUpdateRequest {
         name: Name = Name(Chars::Configured(name_range)),
         /// `#` and six hexadecimal digits.
-        color: Text = Text(Chars::Any),
+        color: Formed = Formed(Text(Chars::Any), "^#[0-9A-Fa-f]{6}$"),
         /// All that it grants and denies from now on.
         permissions: Map = Map("boolean"),
         hoist: Flag = Flag,

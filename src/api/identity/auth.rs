@@ -10,7 +10,7 @@ use super::rules::{
 };
 use crate::api::authenticate::{bearer, hash_secret, require_usable};
 use crate::api::ctx::{Ctx, Step};
-use crate::api::fields::{Chars, Flag, Int, Needed, Or, Text, fields};
+use crate::api::fields::{Chars, EMAIL, Flag, Formed, Int, Needed, Or, Text, fields};
 use crate::api::touch;
 use crate::config::Config;
 use crate::domain::identity::account::{self, Register};
@@ -36,7 +36,7 @@ fields! {
     /// A new account.
     pub REGISTER: RegisterRequest {
         username: Needed<Text> = Needed(Text(Chars::Configured(rules::username_range))),
-        email: Needed<Text> = Needed(Text(Chars::Any)),
+        email: Needed<Formed> = Needed(Formed(Text(Chars::Any), EMAIL)),
         password: Needed<Text> = Needed(Text(Chars::Configured(rules::password_range))),
         /// A date, YYYY-MM-DD; asked for where an age is asked for by it.
         dob: Text = Text(Chars::Any),
@@ -230,7 +230,7 @@ pub fn session_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
 }
 
 pub fn session_revoke_all(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let except_current = REVOKE_ALL.except_current.read(&ctx.optional_body()?)?;
+    let except_current = REVOKE_ALL.except_current.read(&ctx.body()?)?;
     let except = except_current.then_some(ctx.principal().token_id);
     ctx.submit(TokenRevokeAll { except }, |ctx, count| {
         ctx.json(|out| RevokeAllSessionsResponse::write(out, count))

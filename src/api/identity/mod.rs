@@ -6,7 +6,7 @@ pub mod rules;
 pub mod users;
 
 use super::routes::Answer::{List, One};
-use super::routes::{json, routes};
+use super::routes::{json, optional_json, routes};
 use crate::domain::identity::tier::PublicFeaturesResponse;
 use crate::domain::identity::token::SessionResponse;
 use crate::domain::view::{UserPublicResponse, UserResponse};
@@ -35,7 +35,7 @@ routes! {
     Delete "/auth/sessions/{session_id}" => auth::session_delete, User, Default;
     /// End all other sessions, or all.
     Post "/auth/sessions/revoke-all" => auth::session_revoke_all, User, Default {
-        body: json(FORM_LEN_MAX),
+        body: optional_json(FORM_LEN_MAX),
         form: Some(&auth::REVOKE_ALL),
         answer: One(auth::RevokeAllSessionsResponse::SHAPE),
     };

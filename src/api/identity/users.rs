@@ -3,7 +3,7 @@
 use super::lockout::{MINUTE_MS, verify_own};
 use super::rules::{self, check_password, check_username, checked_email, require_email_free};
 use crate::api::ctx::{Ctx, Step};
-use crate::api::fields::{Chars, Needed, Text, Unused, fields};
+use crate::api::fields::{Chars, EMAIL, Formed, Needed, Text, Unused, fields};
 use crate::domain::identity::account::{self, AccountDelete, PasswordChange, ProfileEdit};
 use crate::domain::identity::credential::Secret;
 use crate::domain::identity::tier;
@@ -23,7 +23,7 @@ fields! {
     /// What changes of one's account; the rest stays.
     pub ME_EDIT: UserUpdateRequest {
         username: Text = Text(Chars::Configured(rules::username_range)),
-        email: Text = Text(Chars::Any),
+        email: Formed = Formed(Text(Chars::Any), EMAIL),
         password: Text = Text(Chars::Configured(rules::password_range)),
         /// Asked for with a new password, and with a new address unless the login is fresh.
         current_password: Text = Text(Chars::Any),

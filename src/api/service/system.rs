@@ -4,7 +4,7 @@
 
 use crate::api::content::Content;
 use crate::api::ctx::{Ctx, Step};
-use crate::api::fields::{Chars, List, Needed, Text, fields};
+use crate::api::fields::{Chars, Formed, List, Needed, Text, fields};
 use crate::api::pages::Pages;
 use crate::api::state::State;
 use crate::domain::version::{VersionInfo, VersionNegotiateResponse, negotiate};
@@ -15,10 +15,13 @@ const HTML: &str = "text/html; charset=utf-8";
 /// More than any version is long; longer ones are refused before they are repeated in an answer.
 const VERSION_LEN_MAX: usize = 64;
 
+/// How versions are written.
+const VERSION: &str = "^[abcr]\\.[0-9]{1,9}\\.[0-9]{1,9}-[0-9]{1,9}$";
+
 fields! {
     /// The version of a client.
     pub VERSION_NEGOTIATE: VersionNegotiateRequest {
-        client_version: Needed<Text> = Needed(Text(Chars::UpTo(VERSION_LEN_MAX))),
+        client_version: Needed<Formed> = Needed(Formed(Text(Chars::UpTo(VERSION_LEN_MAX)), VERSION)),
         supported_versions: List = List(usize::MAX, "string"),
     }
 }
