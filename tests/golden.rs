@@ -15,6 +15,7 @@ use plexichat::api::routes;
 use plexichat::domain::command::{Row, rows};
 use plexichat::domain::community::audit::ACTIONS;
 use plexichat::domain::error::REFUSALS;
+use plexichat::domain::housekeeping::outbox::KINDS;
 use plexichat::domain::{EventName, Op, intent, permission};
 use plexichat::effect::LANES;
 use plexichat::gateway::protocol::{CLOSES, Data, OPS, Taken, When};
@@ -99,6 +100,21 @@ fn every_encoded_command() {
         assert_eq!(Op::decode(row.code, &bytes), Ok(op));
     }
     check("command_bytes.txt", &out);
+}
+
+/// Stores hold these bytes.
+#[test]
+fn every_errand() {
+    let mut out = String::new();
+    let examples = commands::errands();
+    let kinds: Vec<(u8, &str)> = KINDS.iter().map(|kind| (kind.code, kind.name)).collect();
+    let known: Vec<(u8, &str)> = examples.iter().map(|(code, name, _)| (*code, *name)).collect();
+    assert_eq!(known, kinds, "one example of each kind, by code");
+    for (code, name, bytes) in examples {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        line!(out, "{code:>3} {name:<18} {hex}");
+    }
+    check("errand_bytes.txt", &out);
 }
 
 #[test]
@@ -463,4 +479,5 @@ fn message_examples(records: &mut Records) {
     records.example(entry("🎉", 258));
     records.example(Reaction { at: AT, order: number(14) });
     records.example(LoginName { failures: 5, locked_until: AT + 1, lapses_at: AT + 2 });
+    records.example(Errand { kind: 1, what: vec![1, 2, 3] });
 }

@@ -8,6 +8,7 @@ pub mod asking;
 pub mod chat;
 pub mod command;
 pub mod community;
+pub mod errand;
 pub mod error;
 pub mod event;
 pub mod housekeeping;

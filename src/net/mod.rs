@@ -13,6 +13,7 @@ mod core;
 pub mod http;
 mod incoming;
 mod listen;
+mod outbox;
 mod outgoing;
 mod pace;
 mod ready;

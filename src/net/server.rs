@@ -13,6 +13,7 @@ use super::connections::Connections;
 use super::core::{Core, Parts};
 use super::http::{self, Backend};
 use super::listen::{self, listeners};
+use super::outbox;
 use super::pace::{Relay, Sleep};
 use super::ring::Ring;
 use super::rings;
@@ -330,6 +331,7 @@ async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<
     monoio::spawn(tick(index, core.clone(), connections.clone()));
     if index == 0 {
         monoio::spawn(sweep(core.clone()));
+        monoio::spawn(outbox::run(core.clone()));
     }
     let _ = ready.send(Ok(()));
     while !core.is_finished(|| connections.is_busy()) {

@@ -289,6 +289,14 @@ records! {
         /// When the failures are forgotten; its place in `LOGIN_LAPSES`.
         lapses_at: u64,
     }
+
+    /// What a change has left to do.
+    Errand v 1 {
+        /// A code of `domain::housekeeping::outbox`.
+        kind: u8,
+        /// The bytes of a struct of that kind.
+        what: Vec<u8>,
+    }
 }
 
 /// Codes of a small set, with the words that clients see.

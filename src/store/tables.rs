@@ -210,4 +210,6 @@ tables! {
     LEDGER_GONE "ledger_gone": (ChannelId, u64, u64) => Meta [on ChannelId];
     /// Messages that are gone and of which reactions are still to be removed.
     MESSAGE_GARBAGE "message_garbage": MessageId => Nil [due];
+    /// What changes have left to do: when it is due in steady time, and an id.
+    OUTBOX "outbox": (u64, u64) => Errand [due];
 }

@@ -4,12 +4,14 @@ use plexichat::domain::chat::message::{MessageCreate, MessageDelete, MessageEdit
 use plexichat::domain::chat::pin::{MessagePin, MessageUnpin};
 use plexichat::domain::chat::reaction::{ReactionAdd, ReactionRemove};
 use plexichat::domain::chat::read_mark::{ChannelAck, ChannelsAck};
-use plexichat::domain::community::ban::{BanCreate, BanDelete, BanMessagesDelete};
+use plexichat::domain::community::ban::{BanCreate, BanDelete, BanMessagesDelete, CleanUp};
 use plexichat::domain::community::channel::{ChannelCreate, ChannelDelete, ChannelEdit};
 use plexichat::domain::community::invite::{InviteCreate, InviteDelete, InviteUse};
 use plexichat::domain::community::member::*;
 use plexichat::domain::community::role::{RoleCreate, RoleDelete, RoleEdit};
 use plexichat::domain::community::server::{ServerCreate, ServerDelete, ServerEdit};
+use plexichat::domain::errand::{Errand, bytes};
+use plexichat::domain::housekeeping::outbox::{OutboxStep, Present};
 use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::identity::account::*;
 use plexichat::domain::identity::credential::Secret;
@@ -54,7 +56,36 @@ fn grants() -> Vec<Grant> {
 
 /// By code.
 pub fn examples() -> Vec<Op> {
-    [identity(), social(), community(), chat(), vec![Sweep { records_max: 1_000 }.into()]].concat()
+    [
+        identity(),
+        social(),
+        community(),
+        chat(),
+        vec![
+            Sweep { records_max: 1_000 }.into(),
+            OutboxStep {
+                looks_max: 1_200,
+                present: Some(Present { errand: 77, up_to: USER, users: vec![USER] }),
+            }
+            .into(),
+        ],
+    ]
+    .concat()
+}
+
+/// Code, name and bytes of each kind of errand, by code.
+pub fn errands() -> Vec<(u8, &'static str, Vec<u8>)> {
+    fn row<E: Errand>(errand: &E) -> (u8, &'static str, Vec<u8>) {
+        (E::KIND, E::NAME, bytes(errand))
+    }
+    let clean_up = CleanUp {
+        server_id: SERVER,
+        user_id: USER,
+        after: MESSAGE,
+        since_ms: 1_767_225_600_123,
+        before: MessageId(MESSAGE.0 + 1),
+    };
+    vec![row(&clean_up)]
 }
 
 fn identity() -> Vec<Op> {

@@ -1,5 +1,7 @@
 //! A store with rows in every table, as commands would have left them: two users, a server, a channel, a message.
 
+use plexichat::domain::community::ban::CleanUp;
+use plexichat::domain::errand::{Errand as _, bytes};
 use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::{Command, Machine, Now, Reply};
 use plexichat::id::{AuditId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
@@ -35,6 +37,9 @@ pub fn fill(store: &Store) {
     servers(&mut tx);
     channels(&mut tx);
     messages(&mut tx);
+    let clean_up =
+        CleanUp { server_id: SERVER, user_id: OTHER, after: MESSAGE, since_ms: AT, before: MessageId::MAX };
+    tx.put(OUTBOX, (2 * AT, number(30)), &Errand { kind: CleanUp::KIND, what: bytes(&clean_up) });
     tx.commit().unwrap();
     let snapshot = store.snapshot();
     for (index, row) in ROWS.iter().enumerate() {

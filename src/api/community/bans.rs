@@ -2,11 +2,8 @@
 
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Int, Or, Prose, fields};
-use crate::domain::community::ban::{
-    self, BanCreate, BanDelete, BanMessagesDelete, check_ban, check_list, check_unban,
-};
+use crate::domain::community::ban::{self, BanCreate, BanDelete, check_ban, check_list, check_unban};
 use crate::domain::{Refusal, Result};
-use crate::id::MessageId;
 use crate::store::tables::BANS;
 
 fields! {
@@ -26,25 +23,8 @@ pub fn ban_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     ctx.json(|out| ban::write_list(out, snapshot.read(), server_id))
 }
 
-/// His messages go after the ban, in bounded steps. It stands whatever becomes of them: when it was lifted meanwhile, or
-/// the actor may no longer ban, the rest stays.
-pub async fn ban_create(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let (actor, op) = (ctx.user_id(), ban_asked(ctx)?);
-    let BanCreate { server_id, user_id, .. } = op;
-    let since_ms = ban::since_ms(ctx.now().unix_ms, op.delete_message_days);
-    let mut after = ctx.decide(actor, op).await?;
-    while after != 0 {
-        let op = BanMessagesDelete { server_id, user_id, after: MessageId(after), since_ms };
-        after = match ctx.decide(actor, op).await {
-            Ok(after) => after,
-            Err(error) if error.status < 500 => 0,
-            Err(error) => return Err(error),
-        };
-    }
-    ctx.success()
-}
-
-fn ban_asked(ctx: &mut Ctx<'_>) -> Result<BanCreate> {
+/// If he has written very much, some of his messages go after the answer: see [`ban::CleanUp`].
+pub fn ban_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (server_id, user_id) = (ctx.path_server()?, ctx.path_user()?);
     let snapshot = ctx.snapshot();
     check_ban(ctx.asking(&snapshot), server_id, user_id)?;
@@ -54,7 +34,7 @@ fn ban_asked(ctx: &mut Ctx<'_>) -> Result<BanCreate> {
     if snapshot.read().contains(BANS, (server_id, user_id)) {
         return Err(Refusal::AlreadyBanned.into());
     }
-    Ok(BanCreate { server_id, user_id, reason, delete_message_days })
+    ctx.submit(BanCreate { server_id, user_id, reason, delete_message_days }, |ctx, _| ctx.success())
 }
 
 pub fn ban_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -66,7 +46,7 @@ pub fn ban_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
 #[cfg(test)]
 mod tests {
     use crate::api::testing::server_world::{Person, World, server_id, text_of};
-    use crate::domain::Output;
+    use crate::domain::{Event, Output};
     use crate::id::{ChannelId, MessageId, UserId, first_id_at};
     use crate::store::records::{ChannelRef, Message, MessageRef, Nil, Reaction, ReactionSet};
     use crate::store::tables::*;
@@ -155,6 +135,20 @@ mod tests {
         world.refused(&bob, ("PUT", &format!("{server}/bans/4"), ""), 403, "members.ban");
     }
 
+    /// How many messages each event says are gone.
+    fn deleted(world: &World) -> Vec<usize> {
+        let outputs = world.harness.outputs.borrow();
+        let bulk = outputs.iter().filter_map(|output| match output {
+            Output::Event(event) if event.name.text() == "MESSAGE_DELETE_BULK" => Some(event),
+            _ => None,
+        });
+        let count = |event: &Event| {
+            let text = String::from_utf8(event.payload.to_vec()).unwrap();
+            text.split("\"message_ids\":[").nth(1).unwrap().split(',').count()
+        };
+        bulk.map(count).collect()
+    }
+
     #[test]
     fn messages_of_the_last_days_go_in_steps() {
         let (world, alice, _, _, server, channel) = three();
@@ -185,35 +179,25 @@ mod tests {
         world.put(REACTIONS, (pinned, 0, UserId(1)), &Reaction::default());
         world.put(REACTION_ORDER, (pinned, 0, 1, UserId(1)), &Nil {});
         world.ok(&alice, "PUT", &format!("{server}/bans/4"), r#"{"delete_message_days":1}"#);
-        let counts: Vec<usize> = world
-            .harness
-            .outputs
-            .borrow()
-            .iter()
-            .filter_map(|output| match output {
-                Output::Event(event) if event.name.text() == "MESSAGE_DELETE_BULK" => {
-                    let text = String::from_utf8(event.payload.to_vec()).unwrap();
-                    let ids = text.split("\"message_ids\":[").nth(1).unwrap();
-                    Some(ids.split(',').count())
-                }
-                _ => None,
-            })
-            .collect();
-        assert_eq!(counts, [1_000, 300]);
+        assert_eq!(deleted(&world), [1_000]);
         let known = world.known();
-        assert_eq!(
-            known[known.len() - 3..],
-            [
-                "MESSAGE_DELETE_BULK to channel channels.view|messages.read",
-                "CHANNEL_PINS_UPDATE to channel channels.view|messages.read",
-                "MESSAGE_DELETE_BULK to channel channels.view|messages.read",
-            ]
-        );
+        let bulk = "MESSAGE_DELETE_BULK to channel channels.view|messages.read";
+        let pins = "CHANNEL_PINS_UPDATE to channel channels.view|messages.read";
+        assert_eq!(known[known.len() - 2..], [bulk, pins]);
+        // The rest goes whether or not the ban stands, and takes nothing with it that came after.
+        world.ok(&alice, "DELETE", &format!("{server}/bans/4"), "");
+        world.harness.advance(1_000);
+        let later = first_id_at(world.harness.state.now_ms());
+        put(here, later, 0);
+        world.known();
+        world.harness.run_errands();
+        assert_eq!(deleted(&world), [100, 100, 100]);
+        assert_eq!(world.known(), [bulk; 3]);
         let snapshot = world.harness.state.snapshot();
         let read = snapshot.read();
         let left: Vec<u64> = read.scan(AUTHOR_MESSAGES, dave).map(|((_, id), _)| id.0).collect();
-        assert_eq!(left, [old, recent + 5_000]);
-        assert_eq!((read.len(MESSAGES), read.len(PINS)), (2, 0));
+        assert_eq!(left, [old, recent + 5_000, later]);
+        assert_eq!((read.len(MESSAGES), read.len(PINS), read.len(OUTBOX)), (3, 0, 0));
         assert_eq!((read.len(REACTION_SETS), read.len(REACTIONS), read.len(REACTION_ORDER)), (0, 0, 0));
     }
 }

@@ -63,7 +63,7 @@ routes! {
     /// Bans, newest first.
     Get "/servers/{server_id}/bans" => bans::ban_list, User, Default { answer: List(BanResponse::SHAPE) };
     /// Ban a user, member or not.
-    Put "/servers/{server_id}/bans/{user_id}" => bans::ban_create.await, User, Default {
+    Put "/servers/{server_id}/bans/{user_id}" => bans::ban_create, User, Default {
         body: optional_json(FORM_LEN_MAX),
         form: Some(&bans::BAN_CREATE),
     };

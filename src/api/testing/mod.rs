@@ -18,10 +18,12 @@ use super::router::Router;
 use super::routes::{Answer, BodyRule, multipart, routes};
 use super::state::State;
 use crate::config::Config;
+use crate::domain::housekeeping::outbox;
 use crate::domain::social::presence::Liveness;
 use crate::domain::{Command, Machine, Output, Reply, Result};
 use crate::effect;
 use crate::effect::Job;
+use crate::id::UserId;
 use crate::limits::{KIB, MIB, PIECE_LEN};
 use crate::runtime::clock::Turn;
 use crate::runtime::wake::Wake;
@@ -52,6 +54,9 @@ pub struct Harness {
     pub outputs: RefCell<Vec<Output>>,
     _folder: tempfile::TempDir,
 }
+
+/// What a step of errands may look at.
+const ERRAND_LOOKS: u64 = 1_200;
 
 /// 2026-01-01T00:00:00Z.
 pub const START_MS: u64 = 1_767_225_600_000;
@@ -118,6 +123,14 @@ impl Harness {
         tx.commit().unwrap();
         self.state.set_snapshot(store.snapshot());
         reply
+    }
+
+    /// Carries out what is due, as the server does beside its requests. Nobody is there.
+    pub fn run_errands(&self) {
+        let plan = || outbox::plan(self.state.snapshot().read(), self.state.now_ms(), ERRAND_LOOKS);
+        while let Some(step) = plan() {
+            self.apply(&Command::new(UserId(0), step.into())).unwrap();
+        }
     }
 
     /// Sends a request; `path` is below the API prefix unless it begins with `!`. Returns status and body text.

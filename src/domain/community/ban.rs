@@ -11,6 +11,7 @@ use super::member;
 use crate::domain::asking::Asking;
 use crate::domain::chat::message::{self, Scope};
 use crate::domain::chat::pin;
+use crate::domain::errand::{self, Errand, Work};
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Event, EventName, intent, payload};
 use crate::domain::machine::Machine;
@@ -25,10 +26,12 @@ use crate::wire::json::shape::shape;
 
 /// Bans in one answer: the newest.
 pub const LIST_MAX: usize = 1_000;
-/// Messages that one command removes, and entries of the author's messages it looks at to find them (he may write
-/// elsewhere too). 1,000 removals are about 3,000 deletions, 10 ms of the writer.
-const MESSAGES_REMOVED_MAX: usize = 1_000;
-const MESSAGES_SCANNED_MAX: usize = 5_000;
+/// Messages that go with the ban itself, and entries of the author's messages that are looked at to find them (he may
+/// write elsewhere too); the others go after it, as an errand. 1,000 removals are about 3,000 deletions, 10 ms of the
+/// writer.
+const AT_ONCE: Extent = Extent { removed: 1_000, scanned: 5_000 };
+/// What a message that is removed costs of an errand's step.
+const REMOVAL_LOOKS: usize = 12;
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 #[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
@@ -46,7 +49,7 @@ pub struct BanDelete {
     pub user_id: UserId,
 }
 
-/// Goes on removing the messages of a banned user where the last command stopped.
+/// Goes on removing the messages of a banned user where the last command stopped. No longer submitted: see [`CleanUp`].
 #[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct BanMessagesDelete {
     pub server_id: ServerId,
@@ -57,7 +60,45 @@ pub struct BanMessagesDelete {
     pub since_ms: u64,
 }
 
-/// Replies `Count`: the message after which [`BanMessagesDelete`] goes on; 0 when none remains.
+/// Removes the messages of a banned user that did not go with the ban. An unban does not stop it, and what he writes
+/// after one is not touched.
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
+pub struct CleanUp {
+    pub server_id: ServerId,
+    pub user_id: UserId,
+    /// Only messages after this one…
+    pub after: MessageId,
+    /// …that were sent at this time or later, Unix milliseconds: after the clock was set back ids are ahead of it…
+    pub since_ms: u64,
+    /// …and none from after the ban.
+    pub before: MessageId,
+}
+
+impl Errand for CleanUp {
+    const KIND: u8 = 1;
+    const NAME: &'static str = "ban clean-up";
+
+    fn step(self, machine: &mut Machine<'_, '_>, work: &mut Work<'_>) -> Option<CleanUp> {
+        let extent = Extent { removed: (work.left / REMOVAL_LOOKS).max(1), scanned: work.left };
+        let removed = remove_messages(machine, self, extent);
+        work.take(removed.cost);
+        removed.left
+    }
+}
+
+/// How much may be done at once.
+#[derive(Clone, Copy)]
+struct Extent {
+    removed: usize,
+    scanned: usize,
+}
+
+struct Removed {
+    left: Option<CleanUp>,
+    cost: usize,
+}
+
+/// Replies 0: what is left to do of it is an errand. Logs of earlier versions may have other numbers here.
 pub(in crate::domain) fn ban_create(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
@@ -84,11 +125,15 @@ pub(in crate::domain) fn ban_create(
     }
     let since_ms = since_ms(machine.unix_ms, op.delete_message_days);
     let after = MessageId(first_id_at(since_ms).saturating_sub(1));
-    Ok(remove_messages(machine, server_id, user_id, after, since_ms).0)
+    let clean_up = CleanUp { server_id, user_id, after, since_ms, before: MessageId(order) };
+    if let Some(left) = remove_messages(machine, clean_up, AT_ONCE).left {
+        errand::leave(machine, &left);
+    }
+    Ok(0)
 }
 
 /// Since when messages go that were sent in the last `days`.
-pub fn since_ms(unix_ms: u64, days: u64) -> u64 {
+fn since_ms(unix_ms: u64, days: u64) -> u64 {
     unix_ms.saturating_sub(days.saturating_mul(DAY_MS))
 }
 
@@ -131,30 +176,32 @@ pub fn check_unban(asking: Asking<'_>, server_id: ServerId, user_id: UserId) -> 
     asking.read.get(BANS, (server_id, user_id)).ok_or_else(|| Refusal::BanNotFound.into())
 }
 
-/// Replies like [`ban_create`].
+/// Replies with the message after which the next one goes on; 0 when none remains.
 pub(in crate::domain) fn ban_messages_delete(
     machine: &mut Machine<'_, '_>,
     actor: UserId,
     op: &BanMessagesDelete,
 ) -> Result<u64> {
-    check_unban(machine.asking(actor), op.server_id, op.user_id)?;
-    Ok(remove_messages(machine, op.server_id, op.user_id, op.after, op.since_ms).0)
+    let BanMessagesDelete { server_id, user_id, after, since_ms } = *op;
+    check_unban(machine.asking(actor), server_id, user_id)?;
+    let clean_up = CleanUp { server_id, user_id, after, since_ms, before: MessageId::MAX };
+    Ok(remove_messages(machine, clean_up, AT_ONCE).left.map_or(0, |left| left.after.0))
 }
 
-/// Removes his next messages in the server; returns the one after which to go on, or 0.
-fn remove_messages(
-    machine: &mut Machine<'_, '_>,
-    server_id: ServerId,
-    user_id: UserId,
-    after: MessageId,
-    since_ms: u64,
-) -> MessageId {
+/// Removes his next messages in the server.
+fn remove_messages(machine: &mut Machine<'_, '_>, clean_up: CleanUp, extent: Extent) -> Removed {
+    let CleanUp { server_id, user_id, after, since_ms, before } = clean_up;
     let read = machine.read();
     // Per channel whether it is of this server, and what to remove there.
     let mut channels: BTreeMap<u64, (bool, Vec<MessageId>)> = BTreeMap::new();
     let (mut scanned, mut found, mut last) = (0, 0, after);
+    let mut done = true;
     for ((_, message_id), channel) in read.scan_after(AUTHOR_MESSAGES, user_id, (user_id, after)) {
-        if scanned == MESSAGES_SCANNED_MAX || found == MESSAGES_REMOVED_MAX {
+        if message_id >= before {
+            break;
+        }
+        if scanned == extent.scanned || found == extent.removed {
+            done = false;
             break;
         }
         (scanned, last) = (scanned + 1, message_id);
@@ -170,11 +217,11 @@ fn remove_messages(
             found += 1;
         }
     }
-    let done = scanned < MESSAGES_SCANNED_MAX && found < MESSAGES_REMOVED_MAX;
     for (channel_id, (_, messages)) in channels {
         remove_in_channel(machine, server_id, ChannelId(channel_id), &messages);
     }
-    if done { MessageId(0) } else { last }
+    let left = (!done).then_some(CleanUp { after: last, ..clean_up });
+    Removed { left, cost: scanned + found * REMOVAL_LOOKS }
 }
 
 fn remove_in_channel(

@@ -336,6 +336,12 @@ impl Generator<'_> {
             .into(),
             25..=27 => dm::DmOpen { recipient_id: user_id }.into(),
             28 => dm::NotesOpen {}.into(),
+            _ if self.chance(50) => {
+                let looks_max = [1, 10, 1_000][self.random.usize(..3)];
+                let op = outbox::OutboxStep { looks_max, present: None };
+                let actor = if self.chance(15) { self.actor(model) } else { 0 };
+                return (actor, op.into());
+            }
             _ => {
                 let op = sweep::Sweep { records_max: [1, 3, 10, 100, 10_000][self.random.usize(..5)] };
                 return (self.system(model), op.into());

@@ -346,7 +346,7 @@ impl Model {
                 Ok(Want::Count(moved.map_or(0, |(_, count)| count)))
             }
             Op::Chat(chat::Op::ChannelsAck(_)) => Ok(Want::Done),
-            Op::Housekeeping(housekeeping::Op::Sweep(_)) => {
+            Op::Housekeeping(housekeeping::Op::Sweep(_) | housekeeping::Op::OutboxStep(_)) => {
                 system()?;
                 Ok(Want::Any)
             }

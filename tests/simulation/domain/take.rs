@@ -355,6 +355,7 @@ impl Model {
                 }
             }
             Op::Housekeeping(housekeeping::Op::Sweep(_)) => self.purge_due(),
+            Op::Housekeeping(housekeeping::Op::OutboxStep(_)) => {}
             #[allow(unreachable_patterns, reason = "see judge")]
             _ => {}
         }

@@ -1,0 +1,180 @@
+//! SIGKILL while the server carries out what changes have left to do: it is done to the end, once, and nothing else.
+
+mod support;
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use plexichat::domain::chat::message::MessageCreate;
+use plexichat::domain::community::invite::{InviteCreate, InviteUse};
+use plexichat::domain::community::server::ServerCreate;
+use plexichat::domain::identity::account::Register;
+use plexichat::domain::identity::credential::{Secret, hash_secret};
+use plexichat::domain::identity::token::NewToken;
+use plexichat::domain::{Command, Machine, Now, Op, Reply};
+use plexichat::id::{ChannelId, ServerId, UserId};
+use plexichat::store::tables::SERVERS;
+use plexichat::store::{Options, Store, Sync};
+use support::{Http, PATIENCE, Server, Value, json};
+
+const SECRET: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
+
+/// A store that is made without a server.
+struct Seed {
+    store: Store,
+    now: Now,
+}
+
+/// A server of the contract, and its members with their tokens. The first owns it.
+struct Place {
+    server: ServerId,
+    channel: ChannelId,
+    members: Vec<(UserId, String)>,
+}
+
+impl Seed {
+    fn new(folder: &Path) -> Seed {
+        let options = Options { path: folder.into(), map_size: 1 << 30, sync: Sync::Always, readers_max: 8 };
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        Seed { store: Store::open(&options).unwrap(), now: Now::at(now.as_millis() as u64) }
+    }
+
+    /// Applies commands in one transaction.
+    fn apply(&self, commands: impl IntoIterator<Item = (UserId, Op)>) -> Vec<Reply> {
+        let mut tx = self.store.begin().unwrap();
+        let mut machine = Machine::begin(&mut tx, self.now, 0);
+        let apply = |(actor, op)| machine.apply(&Command::new(actor, op)).expect("a valid command");
+        let replies = commands.into_iter().map(apply).collect();
+        drop(machine.finish());
+        tx.commit().unwrap();
+        replies
+    }
+
+    fn place(&self, member_count: usize) -> Place {
+        let replies = self.apply((0..member_count).map(|index| (UserId(0), register(index).into())));
+        let members: Vec<_> = replies
+            .into_iter()
+            .map(|reply| match reply {
+                Reply::Token(user_id, token_id) => (user_id, format!("{}.{SECRET}", token_id.0)),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let owner = members[0].0;
+        let create = ServerCreate { name: "Place".into(), description: None, server_count_max: 10 };
+        let [Reply::Server(server)] = self.apply([(owner, create.into())])[..] else { panic!("a server") };
+        let channel = {
+            let snapshot = self.store.snapshot();
+            let found = snapshot.read().get(SERVERS, server).unwrap();
+            ChannelId::from(found.default_channel_id.as_ref().unwrap())
+        };
+        let code = "seed".to_string();
+        let invite = InviteCreate {
+            channel_id: channel,
+            code: code.clone(),
+            max_age: 0,
+            max_uses: 0,
+            temporary: false,
+        };
+        self.apply([(owner, invite.into())]);
+        let join = |(user_id, _): &(UserId, String)| {
+            (*user_id, InviteUse { code: code.clone(), server_count_max: 10 }.into())
+        };
+        self.apply(members[1..].iter().map(join));
+        Place { server, channel, members }
+    }
+}
+
+fn register(index: usize) -> Register {
+    let token = NewToken {
+        secret_hash: Secret(hash_secret(SECRET)),
+        ip_address: "192.0.2.1".into(),
+        user_agent: None,
+        life_ms: 30 * 24 * 3_600_000,
+        count_max: 10,
+    };
+    Register {
+        username: format!("user{index}"),
+        email: format!("user{index}@example.com"),
+        phc: Secret("$argon2id$".into()),
+        age_verified: true,
+        tier: 0,
+        badges: Vec::new(),
+        token,
+    }
+}
+
+fn says(channel_id: ChannelId, content: &str) -> Op {
+    let content = content.to_string();
+    MessageCreate { channel_id, content, reply_to_id: None, embeds: String::new(), length_max: 4_000 }.into()
+}
+
+fn get(http: &mut Http, path: &str, token: &str) -> Value {
+    http.get(&format!("/api/v1{path}"), Some(token)).want(200)
+}
+
+/// Asks until the answer is as wanted.
+fn until<T: PartialEq + std::fmt::Debug>(want: T, mut ask: impl FnMut() -> T) {
+    let begun = Instant::now();
+    loop {
+        let got = ask();
+        if got == want {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{got:?} instead of {want:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Starts the server again and kills it soon, a few times; then lets it live.
+fn killed_again_and_again(folder: &Path) -> Server {
+    for pause_ms in [0, 110, 125, 140] {
+        let mut server = Server::start_in(folder, &[]);
+        std::thread::sleep(Duration::from_millis(pause_ms));
+        server.kill();
+    }
+    Server::start_in(folder, &[])
+}
+
+#[test]
+fn messages_of_a_banned_user_go_to_the_last_one_and_no_others() {
+    const COUNT: usize = 6_000;
+    let folder = support::temporary_folder();
+    let seed = Seed::new(folder.path());
+    let place = seed.place(3);
+    let [(owner, token), (author, author_token), (reader, reader_token)] = &place.members[..] else {
+        panic!("three")
+    };
+    let channel = place.channel;
+    let write = (0..COUNT).map(|index| (*author, says(channel, &index.to_string())));
+    seed.apply(write.chain([(*owner, says(channel, "mine")), (*reader, says(channel, "and mine"))]));
+    drop(seed);
+    let unread = format!("/channels/{channel}/messages/unread");
+    let count = |http: &mut Http, token: &str| get(http, &unread, token)["unread_count"].as_u64().unwrap();
+
+    let mut server = Server::start_in(folder.path(), &[]);
+    let mut http = server.http();
+    assert_eq!(count(&mut http, reader_token), COUNT as u64 + 1);
+    let ban = format!("/api/v1/servers/{}/bans/{author}", place.server);
+    http.call("PUT", &ban, Some(token), Some(&json!({"delete_message_days": 1}))).want(200);
+    server.kill();
+
+    let mut server = Server::start_in(folder.path(), &[]);
+    let mut http = server.http();
+    assert!(count(&mut http, reader_token) > 1, "killed before the end");
+    // He comes back before all of them are gone; what he writes then stays.
+    http.call("DELETE", &ban, Some(token), None).want(200);
+    let invites = format!("/api/v1/channels/{channel}/invites");
+    let code = http.post(&invites, Some(token), &json!({})).want(200)["code"].clone();
+    let join = format!("/api/v1/channels/invites/{}", code.as_str().unwrap());
+    http.call("POST", &join, Some(author_token), None).want(200);
+    let messages = format!("/api/v1/channels/{channel}/messages");
+    http.post(&messages, Some(author_token), &json!({"content": "back"})).want(200);
+    server.kill();
+
+    let server = killed_again_and_again(folder.path());
+    let mut http = server.http();
+    until(2, || count(&mut http, reader_token));
+    let left = get(&mut http, &format!("/channels/{channel}/messages"), reader_token);
+    let left: Vec<_> = left.as_array().unwrap().iter().map(|message| &message["content"]).collect();
+    assert_eq!(left, ["back", "and mine", "mine"]);
+}
