@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use plexichat::domain::chat::message::MessageCreate;
 use plexichat::domain::community::invite::{InviteCreate, InviteUse};
 use plexichat::domain::community::server::ServerCreate;
-use plexichat::domain::identity::account::Register;
+use plexichat::domain::identity::account::{Email, Register};
 use plexichat::domain::identity::credential::{Secret, hash_secret};
 use plexichat::domain::identity::token::NewToken;
 use plexichat::domain::{Command, Machine, Now, Op, Reply};
@@ -92,9 +92,10 @@ fn register(index: usize) -> Register {
         life_ms: 30 * 24 * 3_600_000,
         count_max: 10,
     };
+    let address = format!("user{index}@example.com");
     Register {
         username: format!("user{index}"),
-        email: format!("user{index}@example.com"),
+        email: Box::new(Email { key: address.clone(), address }),
         phc: Secret("$argon2id$".into()),
         age_verified: true,
         tier: 0,

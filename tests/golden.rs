@@ -321,10 +321,13 @@ fn account_examples(records: &mut Records) {
         tier: tier::PREMIUM,
         state: account::FROZEN,
         deletion_at: Some(AT + 1),
-        avatar: None,
+        ..User::default()
     };
+    // Of versions that kept no key it is made.
+    let user = User { email_key: "ada.lovelace@example.com".into(), ..user };
     let pictured = User { avatar: Some(Box::new(picture())), ..user.clone() };
-    records.example_of_versions(pictured, &[user]);
+    let keyed = User { email: "Ada.Lovelace@example.com".into(), ..pictured.clone() };
+    records.example_of_versions(keyed, &[user, pictured]);
     records.example(picture());
     records.example(Credential {
         phc: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into(),

@@ -13,7 +13,7 @@ use plexichat::domain::chat::message::MessageCreate;
 use plexichat::domain::chat::message_view::{Viewer, Writer};
 use plexichat::domain::community::invite::{InviteCreate, InviteUse};
 use plexichat::domain::community::server::ServerCreate;
-use plexichat::domain::identity::account::Register;
+use plexichat::domain::identity::account::{Email, Register};
 use plexichat::domain::identity::credential::{Secret, hash_secret};
 use plexichat::domain::identity::token::NewToken;
 use plexichat::domain::{Command, Machine, Now, Op, Output, Reply};
@@ -159,7 +159,7 @@ pub fn register(index: usize) -> Register {
     };
     Register {
         username: format!("user{index}"),
-        email: format!("user{index}@example.com"),
+        email: email(format!("user{index}@example.com")),
         phc: Secret(
             "$argon2id$v=19$m=65536,t=2,p=2$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g"
                 .into(),
@@ -201,4 +201,9 @@ pub fn per_part(bencher: &mut Bencher<'_>, count: usize, mut run: impl FnMut() -
         let total: Duration = (0..runs).map(|_| run()).sum();
         total.mul_f64(iters as f64 / (runs * count as u64) as f64)
     });
+}
+
+/// In lower case already.
+fn email(address: String) -> Box<Email> {
+    Box::new(Email { key: address.clone(), address })
 }

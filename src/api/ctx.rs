@@ -127,7 +127,6 @@ pub type Task = for<'a, 'r> fn(&'a mut Ctx<'r>) -> Steps<'a>;
 pub type AfterPiece = Box<dyn FnOnce(&mut Ctx<'_>, Option<Vec<u8>>) -> Result<Step>>;
 
 /// What a handler wants next.
-#[expect(clippy::large_enum_variant, reason = "a box would cost every command for the sake of a move or two")]
 pub enum Step {
     /// `ctx.response` is complete.
     Done,

@@ -3,7 +3,7 @@
 //! Pure and for good: a store may hold records of any version that was ever released. The next version of a record
 //! moves its struct here under its number, and a `From` says what becomes of each field.
 
-use super::records::{Message, Server, User, records};
+use super::records::{Message, Picture, Server, User, records};
 use super::table::Record;
 use crate::id::{ChannelId, MessageId, RoleId, UserId};
 
@@ -18,6 +18,19 @@ records! {
         tier: u8,
         state: u8,
         deletion_at: Option<u64>,
+    }
+
+    User2 v 2 {
+        username: String,
+        email: String,
+        created_at: u64,
+        email_verified: bool,
+        age_verified: bool,
+        badges: Vec<u8>,
+        tier: u8,
+        state: u8,
+        deletion_at: Option<u64>,
+        avatar: Option<Box<Picture>>,
     }
 
     Server1 v 1 {
@@ -46,7 +59,7 @@ records! {
 
 impl From<User1> for User {
     fn from(old: User1) -> User {
-        User {
+        User::from(User2 {
             username: old.username,
             email: old.email,
             created_at: old.created_at,
@@ -57,6 +70,25 @@ impl From<User1> for User {
             state: old.state,
             deletion_at: old.deletion_at,
             avatar: None,
+        })
+    }
+}
+
+impl From<User2> for User {
+    fn from(old: User2) -> User {
+        User {
+            // What those versions looked accounts up by. Letters that Unicode has had since then keep their small form.
+            email_key: old.email.to_lowercase(),
+            username: old.username,
+            email: old.email,
+            created_at: old.created_at,
+            email_verified: old.email_verified,
+            age_verified: old.age_verified,
+            badges: old.badges,
+            tier: old.tier,
+            state: old.state,
+            deletion_at: old.deletion_at,
+            avatar: old.avatar,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! change of a struct is a new version: `v 2 from 1 User1` says what the one before is called in `earlier.rs`;
 //! `tests/golden/records.txt` holds one encoded example of each version.
 
-use super::earlier::{Message1, Server1, User1};
+use super::earlier::{Message1, Server1, User1, User2};
 use super::table::Record;
 use super::upgrade::upgrade;
 use crate::id::{ChannelId, MessageId, RoleId, ServerId, UserId};
@@ -56,7 +56,7 @@ records! {
     ChannelRef v 1 { id: ChannelId, }
     MessageRef v 1 { id: MessageId, }
 
-    User v 2 from 1 User1 {
+    User v 3 from 1 User1 2 User2 {
         username: String,
         email: String,
         created_at: u64,
@@ -72,6 +72,8 @@ records! {
         deletion_at: Option<u64>,
         /// Boxed: it costs five bytes where there is none.
         avatar: Option<Box<Picture>>,
+        /// By what the address is looked up: lower case as the build knew it that took the address.
+        email_key: String,
     }
 
     /// An avatar or an icon that was uploaded.

@@ -106,10 +106,10 @@ tables! {
     /// Accounts.
     USERS "users": UserId => User [root]
         takes USER_NAMES(|_, user| user.username.to_ascii_lowercase().as_str())
-        takes USER_EMAILS(|_, user| user.email.to_lowercase().as_str());
+        takes USER_EMAILS(|_, user| user.email_key.as_str());
     /// Lower-case user name to account.
     USER_NAMES "user_names": Text => UserRef [with USERS];
-    /// Lower-case e-mail address to account.
+    /// Key of an e-mail address to account.
     USER_EMAILS "user_emails": Text => UserRef [with USERS];
     /// Password hash and failed attempts, apart from the account because every request reads that.
     CREDENTIALS "credentials": UserId => Credential [on UserId];

@@ -30,6 +30,12 @@ pub fn normalise(text: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(format!("{}@{unicode}", nfc(local))))
 }
 
+/// By what an address is looked up: the same in any case. Which letters are one is for the build to say that takes
+/// the address, and stored with it.
+pub fn key(address: &str) -> String {
+    address.to_lowercase()
+}
+
 /// The forms, in lower case, under which an address may be stored: the one of today first, then those of accounts
 /// from before addresses were normalised: with the domain in ASCII, decomposed as some keyboards send it, as typed.
 pub fn forms(text: &str) -> Vec<String> {
@@ -39,7 +45,7 @@ pub fn forms(text: &str) -> Vec<String> {
         return forms;
     }
     let mut add = |form: &str| {
-        let form = form.to_lowercase();
+        let form = key(form);
         if !forms.contains(&form) {
             forms.push(form);
         }

@@ -35,6 +35,10 @@ fn text(text: &str) -> String {
     text.to_string()
 }
 
+fn email(address: &str) -> Email {
+    Email { address: text(address), key: address.to_lowercase() }
+}
+
 fn phc() -> Secret<String> {
     Secret(text("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA"))
 }
@@ -90,9 +94,15 @@ pub fn errands() -> Vec<(u8, &'static str, Vec<u8>)> {
 
 fn identity() -> Vec<Op> {
     vec![
+        AccountDelete { phc: phc(), grace_ms: 86_400_000 }.into(),
+        LoginFailed { user_id: USER, name: Some(77), failures_max: 5, lockout_ms: 900_000 }.into(),
+        TokenCreate { user_id: USER, name: 77, phc: phc(), token: token() }.into(),
+        TokenTouch { token_id: TOKEN, life_ms: 604_800_000, threshold_ms: 86_400_000 }.into(),
+        TokenRevoke { token_id: TOKEN, how: Revocation::Security }.into(),
+        TokenRevokeAll { except: Some(TOKEN) }.into(),
         Register {
             username: text("ada"),
-            email: text("ada@example.com"),
+            email: Box::new(email("Ada@example.com")),
             phc: phc(),
             age_verified: true,
             tier: 2,
@@ -102,17 +112,11 @@ fn identity() -> Vec<Op> {
         .into(),
         ProfileEdit {
             username: Some(text("countess")),
-            email: Some(text("countess@example.com")),
+            email: Some(email("Countess@example.com")),
             password: Some(PasswordChange { phc: phc(), token_id: TOKEN }),
             verified: Some(phc()),
         }
         .into(),
-        AccountDelete { phc: phc(), grace_ms: 86_400_000 }.into(),
-        LoginFailed { user_id: USER, name: Some(77), failures_max: 5, lockout_ms: 900_000 }.into(),
-        TokenCreate { user_id: USER, name: 77, phc: phc(), token: token() }.into(),
-        TokenTouch { token_id: TOKEN, life_ms: 604_800_000, threshold_ms: 86_400_000 }.into(),
-        TokenRevoke { token_id: TOKEN, how: Revocation::Security }.into(),
-        TokenRevokeAll { except: Some(TOKEN) }.into(),
     ]
 }
 

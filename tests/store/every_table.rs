@@ -50,7 +50,13 @@ pub fn fill(store: &Store) {
 fn accounts(tx: &mut Tx<'_>) {
     for (id, name) in [(USER, "ada"), (OTHER, "bob")] {
         let email = format!("{name}@example.com");
-        let user = User { username: name.into(), email: email.clone(), created_at: AT, ..User::default() };
+        let user = User {
+            username: name.into(),
+            email: email.clone(),
+            email_key: email.clone(),
+            created_at: AT,
+            ..User::default()
+        };
         tx.put(USERS, id, &user);
         tx.put(USER_NAMES, name, &UserRef { id });
         tx.put(USER_EMAILS, email.as_str(), &UserRef { id });

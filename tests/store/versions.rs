@@ -14,6 +14,8 @@ use super::every_table::{self, CHANNEL, MESSAGE, SERVER, USER};
 
 /// With a row in every table: users, servers and messages of version 1.
 const RECORDS_1: &[u8] = include_bytes!("../stores/format-1-records-1.mdb.gz");
+/// The same with users, servers and messages of version 2.
+const RECORDS_2: &[u8] = include_bytes!("../stores/format-1-records-2.mdb.gz");
 
 fn open(folder: &Path) -> Store {
     let options = Options { path: folder.into(), map_size: 1 << 24, sync: Sync::Always, readers_max: 8 };
@@ -34,9 +36,15 @@ fn a_store_of_this_version_is_sound_with_rows_in_every_table() {
 
 #[test]
 fn records_of_earlier_versions_are_read_as_the_newest() {
+    for packed in [RECORDS_1, RECORDS_2] {
+        read_as_the_newest(packed);
+    }
+}
+
+fn read_as_the_newest(packed: &[u8]) {
     let folder = tempfile::tempdir().unwrap();
     let mut data = Vec::new();
-    flate2::read::GzDecoder::new(RECORDS_1).read_to_end(&mut data).unwrap();
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut data).unwrap();
     std::fs::write(folder.path().join("data.mdb"), data).unwrap();
     let store = open(folder.path());
     assert!(store.verify().unwrap() > 60, "all that earlier versions wrote is sound");
@@ -45,6 +53,7 @@ fn records_of_earlier_versions_are_read_as_the_newest() {
     let read = snapshot.read();
     let user = User::from(read.get(USERS, USER).unwrap());
     assert_eq!((user.username.as_str(), user.deletion_at, user.avatar), ("ada", Some(every_table::AT), None));
+    assert_eq!(user.email_key, "ada@example.com", "made from the address");
     let server = Server::from(read.get(SERVERS, SERVER).unwrap());
     assert_eq!((server.name.as_str(), server.owner_id, server.icon), ("Society", USER, None));
     // What was read stays valid beside what is read later.

@@ -72,8 +72,8 @@ pub const RULES: &[Rule] = &[
     Rule {
         words: &["to_lowercase", "to_uppercase"],
         inside: &["domain/"],
-        // Keys of e-mail addresses, and the search among members, which is no command.
-        except: &["domain/identity/account.rs", "domain/housekeeping/sweep.rs", "domain/community/member.rs"],
+        // The search among members, which is no command.
+        except: &["domain/community/member.rs"],
         tests_too: false,
         why: "the tables of Unicode are another build's: the API makes keys, commands carry them",
     },

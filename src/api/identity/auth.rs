@@ -13,7 +13,7 @@ use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, EMAIL, Flag, Formed, Int, Needed, Or, Text, fields};
 use crate::api::touch;
 use crate::config::Config;
-use crate::domain::identity::account::{self, Register};
+use crate::domain::identity::account::{self, Email, Register};
 use crate::domain::identity::credential::Secret;
 use crate::domain::identity::token::{
     self, NewToken, SessionResponse, TokenCreate, TokenRevoke, TokenRevokeAll, TokenTouch,
@@ -122,6 +122,7 @@ pub async fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
     let default = tier::code(&config.user_features_default_tier).unwrap_or(tier::STANDARD);
     let tier = if alpha { tier::ALPHA } else { default };
     let badges = if alpha { vec![badge::ALPHA_TESTER] } else { Vec::new() };
+    let email = Box::new(email);
     let op = Register { username, email, phc, age_verified, tier, badges, token };
     let session = ctx.decide(SERVER, op).await?;
     answer_new_login(ctx, session, &secret)
@@ -130,7 +131,7 @@ pub async fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
 /// An account that somebody asks for.
 struct New {
     username: String,
-    email: String,
+    email: Email,
     password: String,
     age_verified: bool,
 }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::auth::REGISTER;
 use crate::api::body::Body;
 use crate::config::Config;
-use crate::domain::identity::account;
+use crate::domain::identity::account::{self, Email};
 use crate::domain::{Error, Result};
 use crate::id::UserId;
 use crate::limits::EMAIL_LEN_MAX;
@@ -51,19 +51,20 @@ pub fn check_username(config: &Config, username: &str) -> Result<()> {
     Ok(())
 }
 
-/// The address in its one spelling.
+/// The address in its one spelling, with its key.
 ///
 /// # Errors
 /// 400 for what is no address of a mailbox at a domain with a dot.
-pub fn checked_email(typed: &str) -> Result<String> {
+pub fn checked_email(typed: &str) -> Result<Email> {
     let wrong = || Error::invalid("email", "must be an e-mail address");
     let email = text::email::normalise(typed).ok_or_else(wrong)?;
     let options = email_address::Options::default().with_required_tld().without_display_text();
     let options = options.without_domain_literal();
+    let key = text::email::key(&email);
     let valid = email.len() <= EMAIL_LEN_MAX
-        && email.to_lowercase().len() <= EMAIL_LEN_MAX
+        && key.len() <= EMAIL_LEN_MAX
         && email_address::EmailAddress::parse_with_options(&email, options).is_ok();
-    if valid { Ok(email.into_owned()) } else { Err(wrong()) }
+    if valid { Ok(Email { address: email.into_owned(), key }) } else { Err(wrong()) }
 }
 
 /// The name of a login form in its one spelling, so that failures under any of them are counted together.
@@ -205,7 +206,7 @@ mod tests {
     #[test]
     fn addresses_are_kept_in_one_spelling() {
         let check = |typed: &str, want: Option<&str>| {
-            assert_eq!(checked_email(typed).ok().as_deref(), want, "{typed:?}");
+            assert_eq!(checked_email(typed).ok().map(|email| email.address).as_deref(), want, "{typed:?}");
         };
         check("Alice@Example.com", Some("Alice@Example.com"));
         check(" x@xn--bcher-kva.example ", Some("x@b\u{fc}cher.example"));

@@ -4,7 +4,7 @@ use super::lockout::{MINUTE_MS, verify_own};
 use super::rules::{self, check_password, check_username, checked_email, require_email_free};
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, EMAIL, Formed, Needed, Text, Unused, fields};
-use crate::domain::identity::account::{self, AccountDelete, PasswordChange, ProfileEdit};
+use crate::domain::identity::account::{self, AccountDelete, Email, PasswordChange, ProfileEdit};
 use crate::domain::identity::credential::Secret;
 use crate::domain::identity::tier;
 use crate::domain::{Error, Refusal, Result, view};
@@ -121,10 +121,10 @@ fn asked(ctx: &mut Ctx<'_>) -> Result<Asked> {
 }
 
 /// Whether that is another address than the one the account has.
-fn changes_email(ctx: &Ctx<'_>, email: &str) -> Result<bool> {
+fn changes_email(ctx: &Ctx<'_>, email: &Email) -> Result<bool> {
     let snapshot = ctx.snapshot();
     let user = snapshot.read().get(USERS, ctx.user_id()).ok_or(Refusal::TokenInvalid)?;
-    Ok(user.email.to_lowercase() != email.to_lowercase())
+    Ok(user.email_key != email.key.as_str())
 }
 
 pub async fn me_delete(ctx: &mut Ctx<'_>) -> Result<Step> {

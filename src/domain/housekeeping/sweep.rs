@@ -124,8 +124,8 @@ fn forget_secrets(machine: &mut Machine<'_, '_>, user_id: UserId) {
     machine.tx.delete(CREDENTIALS, user_id);
     let Some(user) = machine.tx.get(USERS, user_id).map(User::from) else { return };
     if !user.email.is_empty() {
-        machine.tx.delete(USER_EMAILS, user.email.to_lowercase().as_str());
-        machine.tx.put(USERS, user_id, &User { email: String::new(), ..user });
+        machine.tx.delete(USER_EMAILS, user.email_key.as_str());
+        machine.tx.put(USERS, user_id, &User { email: String::new(), email_key: String::new(), ..user });
     }
 }
 
@@ -289,8 +289,14 @@ mod tests {
     fn account(tx: &mut Tx<'_>, id: UserId, name: &str, deletion_at: Option<u64>) {
         let email = format!("{name}@example.com");
         let state = if deletion_at.is_some() { account::FROZEN } else { account::ACTIVE };
-        let user =
-            User { username: name.into(), email: email.clone(), state, deletion_at, ..User::default() };
+        let user = User {
+            username: name.into(),
+            email: email.clone(),
+            email_key: email.clone(),
+            state,
+            deletion_at,
+            ..User::default()
+        };
         tx.put(USERS, id, &user);
         tx.put(USER_NAMES, name, &UserRef { id });
         tx.put(USER_EMAILS, email.as_str(), &UserRef { id });
@@ -419,6 +425,22 @@ mod tests {
             let removed = Change::MemberRemoved { server_id: joined, user_id: GONE };
             assert!(outputs.contains(&Output::Change(removed)));
         }
+    }
+
+    /// Another build's, for a letter that is no capital to this one.
+    #[test]
+    fn an_address_is_forgotten_by_the_key_that_was_kept() {
+        let world = World::new();
+        world.write(|tx| {
+            account(tx, GONE, "gone", Some(AT));
+            let user = User::from(tx.get(USERS, GONE).unwrap());
+            let (email, email_key) = ("\u{378}@example.com".to_string(), "\u{379}@example.com".to_string());
+            tx.delete(USER_EMAILS, user.email_key.as_str());
+            tx.put(USER_EMAILS, email_key.as_str(), &UserRef { id: GONE });
+            tx.put(USERS, GONE, &User { email, email_key, ..user });
+        });
+        world.sweep(AT, 500);
+        assert_eq!((world.count()("user_emails"), world.count()("credentials")), (0, 0));
     }
 
     #[test]

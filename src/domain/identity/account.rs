@@ -1,6 +1,6 @@
 //! Accounts: registration, failed logins, profile, deletion.
 //!
-//! Invariant: a lower-case name and a lower-case e-mail address lead to at most one account each, and every account
+//! Invariant: a lower-case name and the key of an e-mail address lead to at most one account each, and every account
 //! that is not purged has both entries and a credential. A locked log-in looks the same whether or not anybody has
 //! the name: what is typed is counted by itself, beside the account that it may mean.
 
@@ -31,11 +31,20 @@ pub const LOGIN_NAME_COUNT_MAX: u64 = 65_536;
 /// More than one, so that a heap of lapsed names shrinks.
 const LAPSED_PER_FAILURE: usize = 2;
 
+/// An e-mail address, and by what it is looked up: which letters are one in lower case differs from build to build, so
+/// commands carry the key and accounts keep it.
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
+pub struct Email {
+    pub address: String,
+    pub key: String,
+}
+
 /// A new account and its first login session. Only the server itself submits it.
 #[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct Register {
     pub username: String,
-    pub email: String,
+    /// Boxed: this is the largest command, and all are moved as far as it goes.
+    pub email: Box<Email>,
     /// PHC string of the password hash.
     pub phc: Secret<String>,
     pub age_verified: bool,
@@ -50,7 +59,7 @@ pub struct Register {
 #[derive(Clone, Debug, Default, PartialEq, Archive, Deserialize, Serialize)]
 pub struct ProfileEdit {
     pub username: Option<String>,
-    pub email: Option<String>,
+    pub email: Option<Email>,
     pub password: Option<PasswordChange>,
     /// The PHC string that the given password matched, if one was asked for; it must still be in force.
     pub verified: Option<Secret<String>>,
@@ -92,13 +101,12 @@ pub fn by_name(read: Read<'_>, name: &str) -> Option<UserId> {
     read.get(USER_NAMES, name.to_ascii_lowercase().as_str()).map(|found| UserId::from(&found.id))
 }
 
-/// Whom an e-mail address means, in any case.
-pub fn by_email(read: Read<'_>, email: &str) -> Option<UserId> {
-    let key = email.to_lowercase();
+/// Whom an e-mail address means, by its key.
+pub fn by_email(read: Read<'_>, key: &str) -> Option<UserId> {
     if key.is_empty() || key.len() > EMAIL_LEN_MAX {
         return None;
     }
-    read.get(USER_EMAILS, key.as_str()).map(|found| UserId::from(&found.id))
+    read.get(USER_EMAILS, key).map(|found| UserId::from(&found.id))
 }
 
 /// # Errors
@@ -115,21 +123,21 @@ pub fn require_unlocked(credential: &ArchivedCredential, at: u64) -> Result<()> 
     if locked { Err(Refusal::AccountLocked.into()) } else { Ok(()) }
 }
 
-/// Refuses names and addresses that somebody other than `but` has.
+/// Refuses names and keys of addresses that somebody other than `but` has.
 ///
 /// # Errors
 /// 409.
 pub fn require_free(
     read: Read<'_>,
     username: Option<&str>,
-    email: Option<&str>,
+    email_key: Option<&str>,
     but: Option<UserId>,
 ) -> Result<()> {
     let taken = |found: Option<UserId>| found.is_some() && found != but;
     if username.is_some_and(|name| taken(by_name(read, name))) {
         return Err(Refusal::UsernameTaken.into());
     }
-    if email.is_some_and(|email| taken(by_email(read, email))) {
+    if email_key.is_some_and(|key| taken(by_email(read, key))) {
         return Err(Refusal::EmailTaken.into());
     }
     Ok(())
@@ -165,11 +173,12 @@ pub(in crate::domain) fn register(
     _: UserId,
     op: &Register,
 ) -> Result<(UserId, TokenId)> {
-    require_free(machine.read(), Some(&op.username), Some(&op.email), None)?;
+    require_free(machine.read(), Some(&op.username), Some(&op.email.key), None)?;
     let user_id = UserId(machine.next_id());
     let user = User {
         username: op.username.clone(),
-        email: op.email.clone(),
+        email: op.email.address.clone(),
+        email_key: op.email.key.clone(),
         created_at: machine.unix_ms,
         // Without mail there is nothing that could still have to be verified.
         email_verified: true,
@@ -183,7 +192,7 @@ pub(in crate::domain) fn register(
     let tx = &mut *machine.tx;
     tx.put(USERS, user_id, &user);
     tx.put(USER_NAMES, op.username.to_ascii_lowercase().as_str(), &UserRef::from(user_id));
-    tx.put(USER_EMAILS, op.email.to_lowercase().as_str(), &UserRef::from(user_id));
+    tx.put(USER_EMAILS, op.email.key.as_str(), &UserRef::from(user_id));
     tx.put(CREDENTIALS, user_id, &Credential { phc: op.phc.0.clone(), ..Credential::default() });
     let token_id = token::grant(machine, user_id, &op.token);
     Ok((user_id, token_id))
@@ -292,7 +301,8 @@ pub(in crate::domain) fn profile_edit(
     if let Some(change) = &op.password {
         credential.as_mut().ok_or(Refusal::PasswordWrong)?.phc.clone_from(&change.phc.0);
     }
-    require_free(machine.read(), op.username.as_deref(), op.email.as_deref(), Some(actor))?;
+    let email_key = op.email.as_ref().map(|email| email.key.as_str());
+    require_free(machine.read(), op.username.as_deref(), email_key, Some(actor))?;
 
     let renamed = op.username.as_ref().is_some_and(|username| *username != user.username);
     if let Some(username) = &op.username {
@@ -301,9 +311,9 @@ pub(in crate::domain) fn profile_edit(
         user.username.clone_from(username);
     }
     if let Some(email) = &op.email {
-        machine.tx.delete(USER_EMAILS, user.email.to_lowercase().as_str());
-        machine.tx.put(USER_EMAILS, email.to_lowercase().as_str(), &UserRef::from(actor));
-        user.email.clone_from(email);
+        machine.tx.delete(USER_EMAILS, user.email_key.as_str());
+        machine.tx.put(USER_EMAILS, email.key.as_str(), &UserRef::from(actor));
+        (user.email, user.email_key) = (email.address.clone(), email.key.clone());
     }
     if let Some(credential) = credential {
         machine.tx.put(CREDENTIALS, actor, &credential);

@@ -9,12 +9,12 @@ use super::command::commands;
 use crate::id::{TokenId, UserId};
 
 commands! { Identity:
-    1 Register(account::Register) => register -> (UserId, TokenId), system;
-    2 ProfileEdit(account::ProfileEdit) => profile_edit -> UserId;
     3 AccountDelete(account::AccountDelete) => account_delete -> (), frees_room;
     4 LoginFailed(account::LoginFailed) => login_failed -> bool, frees_room, system;
     5 TokenCreate(token::TokenCreate) => token_create -> (UserId, TokenId), system;
     6 TokenTouch(token::TokenTouch) => token_touch -> bool, frees_room;
     7 TokenRevoke(token::TokenRevoke) => token_revoke -> (), frees_room;
     8 TokenRevokeAll(token::TokenRevokeAll) => token_revoke_all -> u64, frees_room;
+    20 Register(account::Register) => register -> (UserId, TokenId), system;
+    21 ProfileEdit(account::ProfileEdit) => profile_edit -> UserId;
 }

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::domain::chat::message::MessageCreate;
 use crate::domain::community::invite::{InviteCreate, InviteUse};
 use crate::domain::community::server::ServerCreate;
-use crate::domain::identity::account::Register;
+use crate::domain::identity::account::{Email, Register};
 use crate::domain::identity::credential::{Secret, hash_secret};
 use crate::domain::identity::token::{NewToken, TokenRevoke};
 use crate::domain::{Command, Machine, Now, Op, Reply, Revocation};
@@ -96,7 +96,7 @@ impl Bench {
         };
         let op = Register {
             username: name.into(),
-            email: format!("{name}@example.org"),
+            email: email(format!("{name}@example.org")),
             phc: Secret("phc".into()),
             age_verified: true,
             tier: 0,
@@ -347,3 +347,8 @@ mod handover;
 mod protocol;
 mod sessions;
 mod work;
+
+/// In lower case already.
+fn email(address: String) -> Box<Email> {
+    Box::new(Email { key: address.clone(), address })
+}

@@ -73,13 +73,14 @@ impl Generator<'_> {
         format!("{}{}", WORDS[self.random.usize(..WORDS.len())], self.random.u32(..20))
     }
 
-    fn email(&mut self) -> String {
+    fn email(&mut self) -> account::Email {
         let name = self.name();
-        if self.chance(30) {
+        let address = if self.chance(30) {
             format!("{}@EXAMPLE.com", name.to_uppercase())
         } else {
             format!("{name}@example.com")
-        }
+        };
+        account::Email { key: address.to_lowercase(), address }
     }
 
     fn username(&mut self) -> String {
@@ -230,7 +231,7 @@ impl Generator<'_> {
             0 => {
                 let op = account::Register {
                     username: self.username(),
-                    email: self.email(),
+                    email: Box::new(self.email()),
                     phc: Secret(format!("phc{}", self.count)),
                     age_verified: self.random.bool(),
                     tier: tier::STANDARD,

@@ -16,7 +16,7 @@ impl Model {
         match op {
             Op::Identity(identity::Op::Register(op)) => {
                 system()?;
-                self.free(Some(&op.username), Some(&op.email), 0)?;
+                self.free(Some(&op.username), Some(&op.email.address), 0)?;
                 Ok(Want::Token)
             }
             Op::Identity(identity::Op::ProfileEdit(op)) => {
@@ -26,7 +26,8 @@ impl Model {
                     unless(user.locked_until > self.at || user.phc != verified.0, FORBIDDEN)?;
                 }
                 unless(op.password.is_some() && op.verified.is_none(), FORBIDDEN)?;
-                self.free(op.username.as_deref(), op.email.as_deref(), actor)?;
+                let email = op.email.as_ref().map(|email| &*email.address);
+                self.free(op.username.as_deref(), email, actor)?;
                 Ok(Want::User)
             }
             Op::Identity(identity::Op::AccountDelete(op)) => {

@@ -23,7 +23,7 @@ impl Model {
                 let Reply::Token(user_id, token_id) = reply else { unreachable!() };
                 let user = User {
                     name: op.username.clone(),
-                    email: op.email.clone(),
+                    email: op.email.address.clone(),
                     phc: op.phc.0.clone(),
                     dm_policy: dm_policy::EVERYONE,
                     ..User::default()
@@ -34,7 +34,9 @@ impl Model {
             Op::Identity(identity::Op::ProfileEdit(op)) => {
                 let user = self.user(actor);
                 user.name = op.username.clone().unwrap_or(std::mem::take(&mut user.name));
-                user.email = op.email.clone().unwrap_or(std::mem::take(&mut user.email));
+                if let Some(email) = &op.email {
+                    user.email.clone_from(&email.address);
+                }
                 if op.verified.is_some() {
                     (user.failures, user.locked_until) = (0, 0);
                 }

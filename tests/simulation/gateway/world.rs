@@ -12,7 +12,7 @@ use plexichat::domain::community::invite::{InviteCreate, InviteUse};
 use plexichat::domain::community::member::{MemberKick, MemberLeave, MemberRoleAdd, MemberRoleRemove};
 use plexichat::domain::community::role::{RoleCreate, RoleEdit};
 use plexichat::domain::community::server::{ServerCreate, ServerDelete};
-use plexichat::domain::identity::account::Register;
+use plexichat::domain::identity::account::{Email, Register};
 use plexichat::domain::identity::credential::{Secret, hash_secret};
 use plexichat::domain::identity::token::{NewToken, TokenCreate, TokenRevoke};
 use plexichat::domain::permission::{CHANNELS_VIEW, EVERYONE_DEFAULT, NAMES};
@@ -167,7 +167,7 @@ impl World {
             let token = self.new_token();
             let op = Register {
                 username: format!("user{index}"),
-                email: format!("user{index}@example.org"),
+                email: email(format!("user{index}@example.org")),
                 phc: Secret("phc".into()),
                 age_verified: true,
                 tier: 0,
@@ -565,4 +565,9 @@ impl World {
 
 fn frame_pong() -> Vec<u8> {
     frame(10, b"", [9, 9, 9, 9])
+}
+
+/// In lower case already.
+fn email(address: String) -> Box<Email> {
+    Box::new(Email { key: address.clone(), address })
 }
