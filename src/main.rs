@@ -19,7 +19,8 @@ fn main() -> ExitCode {
     keep_files_private();
     survive_limits_of_files();
     let routes = plexichat::api::routes::listing;
-    cli::main(Hooks { serve, backup, restore, verify, routes })
+    let picture = plexichat::effect::image::worker::run;
+    cli::main(Hooks { serve, backup, restore, verify, picture, routes })
 }
 
 fn serve(mut loaded: Loaded) -> Result<(), String> {
@@ -52,6 +53,9 @@ fn restore(loaded: &Loaded, folder: &Path) -> Result<String, String> {
         format!("Restored {} records to {}, verified.\n", restored.records, options.path.display());
     if !restored.compared {
         said += "No data.mdb.sha256 was beside the backup: an earlier version wrote it, or it was moved.\n";
+    }
+    for missing in &restored.missing {
+        said += &format!("A picture cannot be shown: {missing}\n");
     }
     if let Some(previous) = restored.previous {
         let previous = previous.display();

@@ -119,8 +119,16 @@ fn command_line() -> clap::Command {
                 .arg(folder("Folder of the store or backup [default: store.path]").required(false))
                 .after_help(VERIFY_HELP),
         )
-        .subcommand(clap::Command::new("routes").about("List the REST routes"));
+        .subcommand(clap::Command::new("routes").about("List the REST routes"))
+        .subcommand(worker_command());
     with_options(root).mut_subcommands(with_options)
+}
+
+/// Not for people: the server starts itself as this.
+fn worker_command() -> clap::Command {
+    let side = Arg::new("side").required(true).value_parser(clap::value_parser!(u32));
+    let image = clap::Command::new("image").arg(side);
+    clap::Command::new("worker").hide(true).subcommand_required(true).subcommand(image)
 }
 
 fn check_command() -> clap::Command {
@@ -184,6 +192,11 @@ fn command(matches: &ArgMatches) -> Command {
             Command::Verify { folder: matches.get_one::<PathBuf>("folder").cloned() }
         }
         Some(("routes", _)) => Command::Routes,
+        Some(("worker", matches)) => {
+            let (_, image) = matches.subcommand().expect("one is required");
+            let side_max = *image.get_one::<u32>("side").expect("the argument is required");
+            Command::PictureWorker { side_max }
+        }
         _ => Command::Serve,
     }
 }
@@ -253,6 +266,8 @@ mod tests {
         check("verify", "Verify { folder: None } None []");
         check("verify /b --data /d", "Verify { folder: Some(\"/b\") } None [\"--data store.path=/d\"]");
         check("routes", "Routes None []");
+        check("worker image 512", "PictureWorker { side_max: 512 } None []");
+        check("worker", "MissingSubcommand");
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Hooks {
     pub restore: fn(&Loaded, &Path) -> Result<String, String>,
     /// Looks at all of a database or backup, without a folder at the one of the configuration; says what it found.
     pub verify: fn(&Loaded, Option<&Path>) -> Result<String, String>,
+    /// Makes a picture of what comes on standard input, in a process that does nothing else.
+    pub picture: fn(u32) -> ExitCode,
     /// The table of routes, one line each.
     pub routes: fn() -> String,
 }
@@ -54,6 +56,10 @@ pub enum Command {
         folder: Option<PathBuf>,
     },
     Routes,
+    /// What this program starts itself as; of pictures, the pixels of a side.
+    PictureWorker {
+        side_max: u32,
+    },
 }
 
 /// The version of this program, with the API level it speaks.
@@ -77,6 +83,7 @@ pub fn main(hooks: Hooks) -> ExitCode {
 fn run(parsed: args::Parsed, hooks: Hooks) -> ExitCode {
     match parsed.command {
         Command::Routes => return print::out(&(hooks.routes)()),
+        Command::PictureWorker { side_max } => return (hooks.picture)(side_max),
         Command::Config { sample: true } => return print::out(&config::sample()),
         _ => {}
     }
@@ -98,7 +105,7 @@ fn run(parsed: args::Parsed, hooks: Hooks) -> ExitCode {
         Command::Backup { folder } => (hooks.backup)(&loaded, &folder),
         Command::Restore { folder } => (hooks.restore)(&loaded, &folder),
         Command::Verify { folder } => (hooks.verify)(&loaded, folder.as_deref()),
-        Command::Routes => unreachable!("answered above"),
+        Command::Routes | Command::PictureWorker { .. } => unreachable!("answered above"),
     };
     match result {
         Ok(done) => print::out(&done),

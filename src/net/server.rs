@@ -1,6 +1,7 @@
 //! Starting and stopping: store, writer, lanes, one thread per core, signals.
 
-use std::net::{SocketAddr, TcpListener};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::pace::{Relay, Sleep};
 use super::ring::Ring;
 use super::rings;
 use crate::api::State;
+use crate::api::ctx::Desk;
 use crate::api::limiter::{ENTRY_COUNT, Limiter};
 use crate::api::rate_limit::new_limiter;
 use crate::api::router::Router;
@@ -26,7 +28,7 @@ use crate::config::{Config, Loaded, Source};
 use crate::domain::housekeeping::sweep::Sweep;
 use crate::domain::{Command, Refusal, Reply};
 use crate::effect::password::Params;
-use crate::effect::{LANES, Lanes, lane};
+use crate::effect::{self, Job, LANES, Lanes, disk, lane};
 use crate::gateway::{Hub, Liveboard, Mail};
 use crate::id::UserId;
 use crate::log::{self, Port};
@@ -37,6 +39,7 @@ use crate::runtime::heap::give_back;
 use crate::runtime::mailbox::{Endpoint, mesh_on};
 use crate::runtime::shared_map::{Writer as LiveWriter, shared_map};
 use crate::runtime::wake::Wake;
+use crate::store::blobs::SHELF_COUNT;
 use crate::store::{Options, Store, Sync};
 
 /// Letters per pair of cores that may wait in a ring; more wait in the sender's backlog.
@@ -111,6 +114,7 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     threads_can_be_started(&config, available.len(), core_count)?;
     let store = Arc::new(Store::open(&store_options(&config, core_count)).map_err(|e| e.to_string())?);
     start_clock(&store, config.runtime_any_clock)?;
+    store.blobs().clear().map_err(|error| format!("cannot remove what a crash has left: {error}"))?;
     let registry = Arc::new(Registry::new(core_count, LANES.iter().map(|row| row.name)));
     Params::of(&config).check().map_err(|e| format!("cannot start password hashing: {e}"))?;
     // Started before any thread is pinned, so that slow work roams over all cores.
@@ -432,7 +436,7 @@ async fn tick(index: usize, core: Rc<Core>, connections: Rc<Connections>) {
 
 /// Housekeeping, in small steps between which others get their turn.
 async fn sweep(core: Rc<Core>) {
-    let mut told = false;
+    let (mut told, mut shelf) = (false, 0);
     loop {
         monoio::time::sleep(SWEEP_INTERVAL).await;
         let command = || Command::new(UserId(0), Sweep { records_max: SWEEP_RECORDS_MAX }.into());
@@ -440,6 +444,8 @@ async fn sweep(core: Rc<Core>) {
         while let Ok(Reply::Count(1..)) = reply {
             reply = core.submit(command()).await;
         }
+        collect_blobs(&core, shelf).await;
+        shelf = (shelf + 1) % SHELF_COUNT;
         let is_damaged = reply == Err(Refusal::StoreDamaged.into());
         if is_damaged && !told {
             tracing::error!(
@@ -448,6 +454,19 @@ async fn sweep(core: Rc<Core>) {
             );
         }
         told = is_damaged;
+    }
+}
+
+/// Removes files of one shelf that no record names: all of them in 43 minutes.
+async fn collect_blobs(core: &Core, shelf: u16) {
+    let source = effect::Source::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+    let collect = disk::Collect { store: core.state.store.clone(), shelf };
+    // Without room in the lane it is done in the next round.
+    let Ok(answer) = core.effect(Job::new(source, collect)).await else { return };
+    match answer.downcast::<io::Result<u64>>().map(|collected| *collected) {
+        Ok(Ok(0)) | Err(_) => {}
+        Ok(Ok(count)) => tracing::debug!(count, "files that nothing names were removed"),
+        Ok(Err(error)) => tracing::warn!(%error, "files that nothing names cannot be removed"),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Hot backup and restore.
 //!
-//! A backup is `data.mdb` and `data.mdb.sha256`; the former gets its name last, when it is whole and was verified. A
-//! restore copies beside the store, verifies the copy, and swaps by rename: whenever it is killed, the store is the
+//! A backup is `data.mdb` and `data.mdb.sha256`; the former gets its name last, when it is whole and was verified.
+//! Beside them is the folder of blobs: those are copied before the data file, and once more after it, since a server
+//! that runs may add some meanwhile; it removes none that is younger than an hour. A restore copies beside the store, verifies the copy, and swaps by rename: whenever it is killed, the store is the
 //! old one or the new one.
 
 use std::fs::{self, File};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use heed::CompactionOption;
 
+use super::blobs::{self, BLOBS_FOLDER, copy_missing};
 use super::files::data_file;
 use super::image::Image;
 use super::report::Report;
@@ -37,11 +39,18 @@ impl Store {
         let created = files::create_folder(folder).map_err(|error| fail(files::explain(folder, &error)))?;
         check_empty(folder).map_err(fail)?;
         let partial = folder.join(PARTIAL_FILE);
-        let written = self.verify().and_then(|_| self.copy(folder, &partial).map_err(fail));
+        let copied = |error: io::Error| fail(files::explain(&folder.join(BLOBS_FOLDER), &error));
+        let written = self.verify().and_then(|_| {
+            let before = copy_missing(&self.path, folder).map_err(copied)?;
+            let len = self.copy(folder, &partial).map_err(fail)?;
+            let after = copy_missing(&self.path, folder).map_err(copied)?;
+            Ok(before + len + after)
+        });
         if written.is_err() {
-            for file in [&partial, &folder.join(SUM_FILE)] {
+            for file in [&partial, &folder.join(SUM_FILE), &folder.join(DATA_FILE)] {
                 let _ = fs::remove_file(file);
             }
+            let _ = fs::remove_dir_all(folder.join(BLOBS_FOLDER));
             if created {
                 let _ = fs::remove_dir(folder);
             }
@@ -81,7 +90,8 @@ fn check_empty(folder: &Path) -> Result<(), String> {
         entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()
     });
     for name in names.map_err(|error| files::explain(folder, &error))? {
-        let leftover = name == PARTIAL_FILE || name == SUM_FILE && !folder.join(DATA_FILE).exists();
+        let is_part = name == SUM_FILE || name == BLOBS_FOLDER;
+        let leftover = name == PARTIAL_FILE || is_part && !folder.join(DATA_FILE).exists();
         if !leftover {
             let found = name.to_string_lossy();
             let what = if folder.join(DATA_FILE).exists() { "holds a store already" } else { "is not empty" };
@@ -99,6 +109,8 @@ pub struct Restored {
     pub previous: Option<PathBuf>,
     /// Whether a checksum file was there to compare with.
     pub compared: bool,
+    /// What is wrong with blobs that records name, one line each: they are missing, or damaged.
+    pub missing: Vec<String>,
 }
 
 /// Puts a backup in the place of the store at `options.path`. `backup` is a folder, or a data file: a store that was
@@ -129,8 +141,12 @@ pub fn restore(backup: &Path, options: &Options) -> Result<Restored, OpenError> 
     let held = lock(folder)?;
     let partial = folder.join(PARTIAL_FILE);
     let copied = copy_verified(&source, &mut from, &partial).and_then(|(report, compared)| {
+        // The store that is replaced may name others: they stay.
+        copy_missing(files::folder_of(&source), folder)
+            .map_err(|error| files::explain(&folder.join(BLOBS_FOLDER), &error))?;
+        let missing = report.blobs.iter().filter_map(|hash| blobs::check(folder, hash)).collect();
         let previous = swap(folder, &partial)?;
-        Ok(Restored { records: report.count(), previous, compared })
+        Ok(Restored { records: report.count(), previous, compared, missing })
     });
     drop(held);
     copied.map_err(|error| {

@@ -1,4 +1,4 @@
-//! Order-preserving keys: tuples of big-endian integers, with at most one text at the end.
+//! Order-preserving keys: tuples of big-endian integers and hashes, with at most one text at the end.
 //!
 //! Invariant: comparing two encoded keys as bytes gives the order of the tuples, so a prefix is a range.
 
@@ -104,6 +104,20 @@ macro_rules! id_keys {
 
 integer_keys!(u8 u16 u64);
 id_keys!(UserId TokenId ServerId ChannelId MessageId RoleId AuditId);
+
+/// Names of blobs.
+impl Key for [u8; 32] {
+    type Owned = [u8; 32];
+    fn write(&self, out: &mut KeyBuf) {
+        out.extend_from_slice(self);
+    }
+    fn read(bytes: &mut &[u8]) -> [u8; 32] {
+        take(bytes)
+    }
+    fn fits(bytes: &mut &[u8]) -> bool {
+        bytes.split_off(..32).is_some()
+    }
+}
 
 /// The empty prefix: the whole table.
 impl Key for () {

@@ -5,6 +5,7 @@
 //! one thread writes, any thread reads through a [`Snapshot`].
 
 mod backup;
+pub mod blobs;
 mod crc;
 pub mod earlier;
 mod files;
@@ -29,12 +30,13 @@ mod walk;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions, WithoutTls};
 
 pub use backup::{Restored, restore};
+use blobs::Blobs;
 use key::ByteOrder;
 pub use key::Key;
 use map::Map;
@@ -109,6 +111,8 @@ pub struct Store {
     pin: Pin,
     /// The last sync, with [`Sync::Interval`].
     synced: Mutex<Option<Synced>>,
+    /// Files beside the records.
+    blobs: Arc<dyn Blobs>,
     /// Held as long as the store is open.
     _lock: File,
 }
@@ -144,7 +148,9 @@ impl Store {
         let map = Map::find(&path.join(DATA_FILE));
         let (path, map_size, pin) = (path.clone(), options.map_size, Pin::default());
         let synced = Mutex::default();
-        let mut store = Store { env, databases, path, map_size, map, readers, pin, synced, _lock: lock };
+        let blobs = Arc::new(blobs::Folder::new(&path));
+        let mut store =
+            Store { env, databases, path, map_size, map, readers, pin, synced, blobs, _lock: lock };
         store.check_format()?;
         if options.sync == Sync::Interval {
             let begun = store.sync().and_then(|()| Synced::begin(&store.path, store.snapshot()));
@@ -177,9 +183,16 @@ impl Store {
         let databases = open_tables(&env).map_err(|e| explain(&e))?;
         let (path, map_size, pin) = (path.clone(), options.map_size, Pin::default());
         let synced = Mutex::default();
-        let store = Store { env, databases, path, map_size, map: None, readers, pin, synced, _lock: no_lock };
+        let blobs = Arc::new(blobs::Folder::new(&path));
+        let store =
+            Store { env, databases, path, map_size, map: None, readers, pin, synced, blobs, _lock: no_lock };
         let format = store.snapshot().read().get(META, "format").map(|meta| meta.value.to_native());
         if format == Some(FORMAT) { Ok(store) } else { Err(explain(&"it has another format")) }
+    }
+
+    /// Files of clients, beside the records that name them.
+    pub fn blobs(&self) -> Arc<dyn Blobs> {
+        self.blobs.clone()
     }
 
     /// A view of everything committed so far.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::blobs::Hash;
 use super::key::key_text;
 use super::position::{Outrun, Position};
 
@@ -39,6 +40,8 @@ pub struct Report {
     pub format: Option<u64>,
     /// The numbers of [`META`](super::tables::META) by name.
     pub numbers: BTreeMap<Vec<u8>, u64>,
+    /// The blobs that records name.
+    pub blobs: Vec<Hash>,
     pub pages: u64,
     /// The first of what is wrong.
     pub damages: Vec<Damage>,

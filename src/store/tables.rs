@@ -1,6 +1,7 @@
 //! The table of tables: name on disk, key, record, on what its rows hang. Names and keys are promises; append, never
 //! change. A row that hangs on nothing says so: `[root]`, or `[due]` where it goes by itself.
 
+use super::blobs::Hash;
 use super::key::encode;
 use super::owners::{Along, Hangs, Owner, of_row, on, on_after};
 use super::records::*;
@@ -212,4 +213,6 @@ tables! {
     MESSAGE_GARBAGE "message_garbage": MessageId => Nil [due];
     /// What changes have left to do: when it is due in steady time, and an id.
     OUTBOX "outbox": (u64, u64) => Errand [due];
+    /// How many records name a blob, by the SHA-256 of what is in it.
+    BLOBS "blobs": Hash => Meta [root];
 }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use super::files::data_file;
 use super::image::Image;
 use super::position::{Outrun, Position};
-use super::report::Report;
+use super::report::{DAMAGES_MAX, Report};
 use super::start::{Use, hold};
 use super::sum::{SUM_FILE, expected_sum, sum_of};
 use super::tables::ROWS;
-use super::{DATA_FILE, FORMAT, OpenError, Options, Store, Sync, files, synced};
+use super::{DATA_FILE, FORMAT, OpenError, Options, Store, Sync, blobs, files, synced};
 
 /// What was found of a store or backup.
 #[derive(Debug)]
@@ -19,13 +19,18 @@ pub struct Verified {
     pub report: Report,
     /// Whether the checksum file agrees; `None` when there is none, as beside every store that is in use.
     pub sum: Option<bool>,
+    /// What is wrong with blobs that records name, one line each.
+    pub missing: Vec<String>,
     /// Whether a server was using it meanwhile.
     pub in_use: bool,
 }
 
 impl Verified {
     pub fn is_sound(&self) -> bool {
-        self.report.is_sound() && self.sum != Some(false) && self.report.format == Some(FORMAT)
+        self.report.is_sound()
+            && self.missing.is_empty()
+            && self.sum != Some(false)
+            && self.report.format == Some(FORMAT)
     }
 }
 
@@ -49,6 +54,12 @@ impl std::fmt::Display for Verified {
         }
         for damage in damages {
             writeln!(f, "DAMAGED: {damage}")?;
+        }
+        for missing in self.missing.iter().take(DAMAGES_MAX) {
+            writeln!(f, "DAMAGED: {missing}")?;
+        }
+        if let Some(hidden @ 1..) = self.missing.len().checked_sub(DAMAGES_MAX) {
+            writeln!(f, "… and {hidden} more files.")?;
         }
         let hidden = damage_count.saturating_sub(damages.len() as u64);
         if hidden > 0 {
@@ -82,6 +93,11 @@ impl std::fmt::Display for Verified {
     }
 }
 
+/// The files beside a store that its records name.
+fn check_blobs(folder: &Path, report: &Report) -> Vec<String> {
+    report.blobs.iter().filter_map(|hash| blobs::check(folder, hash)).collect()
+}
+
 /// Looks at everything in a store or backup: a folder with `data.mdb`, or such a file. A store that is in use is read
 /// as of one moment; nothing is written anywhere.
 ///
@@ -99,14 +115,16 @@ pub fn verify(place: &Path) -> Result<Verified, OpenError> {
     if let (true, Some(folder)) = (in_use, folder) {
         let options = Options { path: folder.to_path_buf(), map_size: 0, sync: Sync::Always, readers_max: 8 };
         let report = Store::open_to_read(&options)?.walk()?;
-        return Ok(Verified { file, report, sum: None, in_use });
+        let missing = check_blobs(folder, &report);
+        return Ok(Verified { file, report, sum: None, missing, in_use });
     }
     let (_, report) = synced::walk(&file).map_err(fail)?;
     let sum = match expected_sum(&file).map_err(fail)? {
         Some(expected) => Some(expected == sum_of(&file).map_err(|error| fail(error.to_string()))?),
         None => None,
     };
-    Ok(Verified { file, report, sum, in_use })
+    let missing = check_blobs(files::folder_of(&file), &report);
+    Ok(Verified { file, report, sum, missing, in_use })
 }
 
 impl Store {

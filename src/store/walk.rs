@@ -2,11 +2,12 @@
 
 use std::os::unix::fs::FileExt;
 
+use super::blobs::Hash;
 use super::image::{Image, PAGE_LEN, TREE_LEN, Tree, page_flag, u16_at, u32_at, u64_at};
 use super::records::Meta as Number;
 use super::report::{DAMAGES_MAX, Damage, Report};
 use super::table::decode_record;
-use super::tables::{META, ROWS, TABLE_COUNT};
+use super::tables::{BLOBS, META, ROWS, TABLE_COUNT};
 
 const HEADER_LEN: usize = 16;
 const NODE_HEADER_LEN: usize = 8;
@@ -254,6 +255,11 @@ impl<'a> Walk<'a> {
         match (ROWS[index].check)(key, value) {
             Ok(checked) => self.report.plain += u64::from(!checked),
             Err(what) => return self.damage(page, Kind::Table(Some(index)), key, what),
+        }
+        if index == BLOBS.index
+            && let Ok(hash) = Hash::try_from(key)
+        {
+            self.report.blobs.push(hash);
         }
         if index == META.index
             && let Some(number) = decode_record::<Number>(value)

@@ -16,6 +16,10 @@ pub enum Format {
     Webp,
 }
 
+impl Format {
+    pub const ALL: [Format; 4] = [Format::Jpeg, Format::Png, Format::Gif, Format::Webp];
+}
+
 /// What a picture is, as far as it says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {

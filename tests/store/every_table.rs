@@ -47,6 +47,10 @@ pub fn fill(store: &Store) {
     }
 }
 
+pub fn picture() -> Picture {
+    Picture { hash: [7; 32], format: picture::PNG, animated: false }
+}
+
 fn accounts(tx: &mut Tx<'_>) {
     for (id, name) in [(USER, "ada"), (OTHER, "bob")] {
         let email = format!("{name}@example.com");
@@ -55,6 +59,7 @@ fn accounts(tx: &mut Tx<'_>) {
             email: email.clone(),
             email_key: email.clone(),
             created_at: AT,
+            avatar: (id == USER).then(|| Box::new(picture())),
             ..User::default()
         };
         tx.put(USERS, id, &user);
@@ -66,6 +71,8 @@ fn accounts(tx: &mut Tx<'_>) {
         tx.put(SETTINGS, (id, "theme"), &Setting { value: "1".into(), ..Setting::default() });
     }
     tx.put(DELETIONS, (AT, USER), &Nil {});
+    // The same for the server.
+    tx.put(BLOBS, picture().hash, &Meta { value: 2 });
     let user = User {
         badges: vec![badge::STAFF],
         state: account::FROZEN,
@@ -91,7 +98,7 @@ fn servers(tx: &mut Tx<'_>) {
         default_channel_id: Some(CHANNEL),
         everyone_role_id: EVERYONE,
         created_at: AT,
-        ..Server::default()
+        icon: Some(Box::new(picture())),
     };
     tx.put(SERVERS, SERVER, &server);
     tx.put(ROLES, (SERVER, EVERYONE), &Role { is_default: true, ..Role::default() });
@@ -191,6 +198,7 @@ fn nothing_is_left_of_what_is_gone() {
         let snapshot = store.snapshot();
         owners::check(snapshot.read());
         assert_eq!(snapshot.read().get(USERS, USER).unwrap().state, account::PURGED);
+        assert!(!snapshot.read().contains(BLOBS, picture().hash), "no record names it");
         for (index, row) in ROWS.iter().enumerate() {
             for (key, _) in snapshot.read().raw(index) {
                 let owner = owner_of(row.hangs, key);

@@ -31,7 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("wire", &["id", "limits"]),
     ("config", &["id", "limits"]),
     ("runtime", &["limits"]),
-    ("effect", &["runtime", "observe", "config", "wire", "id", "limits", "text"]),
+    ("effect", &["store", "runtime", "observe", "config", "wire", "id", "limits", "text"]),
     ("observe", &["runtime", "config", "limits"]),
     ("text", &["limits"]),
     ("limits", &[]),

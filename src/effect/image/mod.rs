@@ -1,0 +1,129 @@
+//! Pictures of clients, made anew by a process of their own.
+//!
+//! Owns: foreign bytes never meet a decoder in the server's process. A job starts this program once more as a
+//! [`worker`], which confines itself, reads the file, and writes what is to be kept; whatever happens to it there, the
+//! job has an answer in time. Invariants:
+//! - The file is handed over as its open descriptor: it is on disk already, and costs no memory on the way.
+//! - Processes are made by `posix_spawn`, which copies no page tables: a fork of a server with gigabytes mapped would
+//!   hold up its cores. That is why the worker sets its limits itself, before it has read a byte.
+//! - What comes back is bounded, in length and in time.
+
+pub mod worker;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::lane::{Effect, Row};
+use crate::wire::picture::Format;
+
+pub static LANE: Row = Row {
+    name: "image",
+    // Each has a process with up to 1 GiB; a photo takes it 100 ms.
+    threads: |_| 2,
+    // Files that wait are on disk.
+    queue_len_max: |_| 64,
+    niceness: 10,
+    full: "Too many pictures are being looked at; try again in a moment",
+};
+
+/// From the start of the worker to the end of its answer. It has 10 s of processor time, and is the last to get any.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A picture as it is kept: 4096 × 4096 pixels that cannot be compressed, or as many in frames.
+const PICTURE_LEN_MAX: usize = 64 * crate::limits::MIB;
+
+/// This program, whatever has become of its file.
+const SELF: &str = "/proc/self/exe";
+
+/// Makes a picture that fits into a square anew, without anything that is not picture.
+pub struct Convert {
+    /// At any position.
+    pub file: File,
+    /// Pixels of the square's side.
+    pub side_max: u32,
+}
+
+/// A picture as it is kept.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Converted {
+    pub format: Format,
+    pub width: u32,
+    pub height: u32,
+    pub is_animated: bool,
+    pub bytes: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub enum Failure {
+    /// The file is no picture that is taken; why, for who sent it.
+    Refused(String),
+    /// The worker could not be started or heard.
+    Worker(io::Error),
+}
+
+impl Effect for Convert {
+    type Answer = Result<Converted, Failure>;
+    const LANE: &'static Row = &LANE;
+
+    fn run(self) -> Self::Answer {
+        let mut child = self.start().map_err(Failure::Worker)?;
+        let output = child.stdout.take().expect("it is a pipe");
+        let heard = hear(output, Instant::now() + PATIENCE);
+        // It may have answered, and still be ending; nothing of it is waited for.
+        let _ = child.kill();
+        let ended = child.wait().map_err(Failure::Worker)?;
+        match heard.map_err(Failure::Worker)? {
+            Some(bytes) => worker::read_answer(bytes).unwrap_or_else(|| {
+                tracing::info!(%ended, "a picture ended its worker: refused");
+                Err(Failure::Refused("The picture is damaged, or needs too much to be read".into()))
+            }),
+            None => {
+                tracing::info!("a picture took its worker too long: refused");
+                Err(Failure::Refused("The picture takes too long to read".into()))
+            }
+        }
+    }
+}
+
+impl Convert {
+    fn start(self) -> io::Result<Child> {
+        let mut command = Command::new(SELF);
+        command.args(["worker", "image", &self.side_max.to_string()]);
+        command.env_clear().current_dir("/");
+        command.stdin(self.file).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
+    }
+}
+
+/// All that the worker writes; `None` when it takes too long, or writes too much.
+fn hear(mut output: ChildStdout, until: Instant) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || bytes.len() > PICTURE_LEN_MAX {
+            return Ok(None);
+        }
+        if wait_readable(&output, left)? && read_some(&mut output, &mut bytes)? == 0 {
+            return Ok(Some(bytes));
+        }
+    }
+}
+
+fn read_some(output: &mut ChildStdout, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    let mut piece = [0; 16 * crate::limits::KIB];
+    let count = output.read(&mut piece)?;
+    bytes.extend_from_slice(&piece[..count]);
+    Ok(count)
+}
+
+fn wait_readable(output: &ChildStdout, left: Duration) -> io::Result<bool> {
+    let mut poll = libc::pollfd { fd: output.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let timeout_ms = i32::try_from(left.as_millis()).unwrap_or(i32::MAX).max(1);
+    // SAFETY: one live pollfd; the descriptor is open as long as `output`.
+    match unsafe { libc::poll(&raw mut poll, 1, timeout_ms) } {
+        -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => Ok(false),
+        -1 => Err(io::Error::last_os_error()),
+        count => Ok(count > 0),
+    }
+}
