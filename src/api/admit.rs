@@ -18,7 +18,6 @@ use super::unsent::Payer;
 use crate::domain::{Error, Refusal, Result};
 use crate::store::take_damage;
 use crate::wire::http::{BodyKind, Head, HttpError, Method};
-use crate::wire::multipart::{Malformed, boundary};
 
 /// The only path that becomes a WebSocket.
 pub const GATEWAY_PATH: &str = "/gateway";
@@ -116,8 +115,9 @@ fn admit_to<'r>(
     if let Some(error) = refusal.or_else(|| state.unsent.refusal(payer)) {
         return Admission::Answered(refuse(error, admitted.response()), route.name);
     }
-    if let Some(refused) = refuse_kind(route, &request.head, &admitted) {
-        return Admission::Answered(refused, route.name);
+    let is_read = !matches!(route.body, BodyRule::None | BodyRule::Stream(_));
+    if request.head.packed && is_read && has_body(&request.head) {
+        return Admission::Answered(refuse_coding(&request.head, admitted.response()), route.name);
     }
     Admission::Admitted(admitted, params)
 }
@@ -148,23 +148,6 @@ pub fn admit_again<'r>(
 
 fn has_body(head: &Head<'_>) -> bool {
     !matches!(head.framing.body, BodyKind::None | BodyKind::Sized(0))
-}
-
-/// Why the body of an admitted request is not read: it is of another kind than the row says.
-fn refuse_kind(route: &Route, head: &Head<'_>, admitted: &Admitted) -> Option<Response> {
-    let is_read = !matches!(route.body, BodyRule::None | BodyRule::Stream(_));
-    if head.packed && is_read && has_body(head) {
-        return Some(refuse_coding(head, admitted.response()));
-    }
-    if !matches!(route.body, BodyRule::Multipart(_)) {
-        return None;
-    }
-    let error = match boundary(head.header("content-type").unwrap_or_default()) {
-        Ok(Some(_)) => return None,
-        Ok(None) => Error::new(415, "Content-Type must be multipart/form-data"),
-        Err(Malformed(reason)) => Error::bad_request(reason),
-    };
-    Some(refuse(error, admitted.response()))
 }
 
 /// RFC 9110 §15.5.16 and §12.5.3: 415, and what would do instead.

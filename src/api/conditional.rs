@@ -25,7 +25,7 @@ enum Wanted {
 pub fn select(ctx: &Ctx<'_>, mut response: Response) -> Response {
     let head = &ctx.request.head;
     let Some(etag) = response.header("etag").map(str::to_string) else { return response };
-    if head.header_all("if-none-match").any(|value| names(value, etag.as_bytes())) {
+    if is_known(head, &etag) {
         response.status = 304;
         response.body.clear();
         response.content = None;
@@ -51,6 +51,11 @@ pub fn select(ctx: &Ctx<'_>, mut response: Response) -> Response {
             refuse(Error::new(416, format!("The range begins behind the end of {len} bytes")), response)
         }
     }
+}
+
+/// Whether who asks has what has this tag.
+pub fn is_known(head: &Head<'_>, etag: &str) -> bool {
+    head.header_all("if-none-match").any(|value| names(value, etag.as_bytes()))
 }
 
 /// Whether a list of entity tags names this one, weakly compared (RFC 9110 §13.1.2).

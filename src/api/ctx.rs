@@ -295,13 +295,18 @@ impl<'r> Ctx<'r> {
         self.desk.decide(Command::new(actor, op.into())).await.map(C::Reply::take)
     }
 
+    /// For whom lanes do what is asked for.
+    pub fn source(&self) -> Source {
+        Source::new(self.request.ip, self.account)
+    }
+
     /// Has slow work done off the core thread, for tasks. Turns are shared out by address and account.
     ///
     /// # Errors
     /// 503 when too many wait, 500 when it panicked.
     pub async fn effect<E: Effect>(&self, effect: E) -> Result<E::Answer> {
         undamaged()?;
-        let source = Source::new(self.request.ip, self.account);
+        let source = self.source();
         let answer = self.desk.effect(Job::new(source, effect)).await?;
         Ok(*answer.downcast().expect("a job answers with what its effect does"))
     }

@@ -49,13 +49,15 @@ fn malformed(Malformed(reason): Malformed) -> Error {
 }
 
 impl Form {
-    /// The form of a request whose row says how long its file may be.
+    /// The form of a request whose row says how long its file may be. Nothing of it has been read: begin it when all
+    /// else is known to be right.
     ///
     /// # Errors
-    /// 400 when its content type names no boundary.
+    /// 415 when the request says that it is something else, 400 when it names no boundary.
     pub fn begin(ctx: &Ctx<'_>, name: &'static str) -> Result<Form> {
         let content_type = ctx.request.head.header("content-type").unwrap_or_default();
-        let boundary = boundary(content_type).map_err(malformed)?.unwrap_or_default();
+        let boundary = boundary(content_type).map_err(malformed)?;
+        let boundary = boundary.ok_or_else(|| Error::new(415, "Content-Type must be multipart/form-data"))?;
         Ok(Form {
             parts: Multipart::new(&boundary),
             name,

@@ -132,7 +132,9 @@ fn write_responses(mut responses: Object<'_>, route: &Route) {
             }
             Answer::Map(kind) => write_kind(&mut content.object(json).object("schema"), Kind::Map(kind)),
             Answer::Html => drop(content.object("text/html").object("schema").str("type", "string")),
-            Answer::Svg => drop(content.object("image/svg+xml").object("schema").str("type", "string")),
+            Answer::Picture => {
+                content.object("image/*").object("schema").str("type", "string").str("format", "binary");
+            }
             Answer::Json => drop(content.object(json).object("schema").str("type", "object")),
         }
     }

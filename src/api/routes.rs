@@ -22,6 +22,7 @@ use crate::limits::{BODY_IGNORED_LEN_MAX, PART_OVERHEAD_LEN_MAX};
 use crate::wire::http::Method;
 use crate::wire::json::shape::{Kind, Shape};
 use crate::wire::json::{Value, parse};
+use crate::wire::picture::{Header, Refused};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +131,8 @@ pub enum Answer {
     /// An object whose keys are data.
     Map(&'static Kind),
     Html,
-    Svg,
+    /// Of whatever format.
+    Picture,
     /// Any JSON.
     Json,
 }
@@ -165,8 +167,9 @@ impl Answer {
         match (self, body) {
             (Answer::Success, br#"{"success":true}"#) => Ok(()),
             (Answer::Success, _) => Err("it does not say that it succeeded".into()),
-            (Answer::Html | Answer::Svg, [b'<', ..]) => Ok(()),
-            (Answer::Html | Answer::Svg, _) => Err("it begins with no tag".into()),
+            (Answer::Html | Answer::Picture, [b'<', ..]) => Ok(()),
+            (Answer::Picture, _) => Header::read(body).map(drop).map_err(|Refused(reason)| reason.into()),
+            (Answer::Html, _) => Err("it begins with no tag".into()),
             _ => self.check_json(&parse(&mut body.to_vec()).map_err(|error| error.to_string())?),
         }
     }
@@ -179,7 +182,7 @@ impl Answer {
                 items.iter().try_for_each(|item| Kind::Object(shape).check(item))
             }
             Answer::Map(kind) => Kind::Map(kind).check(value),
-            Answer::Success | Answer::Html | Answer::Svg | Answer::Json => Ok(()),
+            Answer::Success | Answer::Html | Answer::Picture | Answer::Json => Ok(()),
         }
     }
 }

@@ -198,6 +198,7 @@ options! {
     rate_limiting_buckets_relationships_list "rate_limiting.buckets.relationships_list": BucketSpec = "100+20/60s sliding", ANY, "GET /relationships/@me, per user";
     rate_limiting_buckets_relationships_create "rate_limiting.buckets.relationships_create": BucketSpec = "5+2/60s sliding; 50/h", ANY, "POST /relationships, per user";
     rate_limiting_buckets_relationships_block "rate_limiting.buckets.relationships_block": BucketSpec = "10+5/60s sliding", ANY, "POST /relationships/block, per user";
+    rate_limiting_buckets_uploads "rate_limiting.buckets.uploads": BucketSpec = "10+2/60s token; 100/h", ANY, "Uploads of files, per user";
     rate_limiting_buckets_default "rate_limiting.buckets.default": BucketSpec = "30+5/30s sliding", ANY, "Every other route, per user or address, method and route";
 
     servers_server_name_min_length "servers.server_name_min_length": u64 = 2, range(1, 1000), "Characters of a server name, at least";
@@ -213,6 +214,8 @@ options! {
     avatars_default_colors "avatars.default_colors": Vec<String> = AVATAR_COLORS, Rule::Colors, "Backgrounds of generated avatars";
     avatars_max_size "avatars.max_size": u64 = 512, range(16, 4096), "Pixels of an avatar's longer side";
     avatars_max_file_size "avatars.max_file_size": u64 = 5 * MIB, bytes(KIB, 64 * MIB), "Avatar upload, at most";
+
+    media_size_limits_icon "media.size_limits.icon": u64 = 2 * MIB, bytes(KIB, 64 * MIB), "Icon upload on its older path (POST /servers/{server_id}/icon), at most";
 
     presence_typing_timeout_ms "presence.typing_timeout_ms": u64 = 10_000, range(100, HOUR_MS), "A typing start lapses after this";
     presence_timeout_ms "presence.timeout_ms": u64 = 300_000, range(1000, 24 * HOUR_MS), "A user without a gateway session counts as seen for this long";

@@ -7,7 +7,7 @@
 use super::error::{Error, Result};
 use super::machine::Machine;
 use super::reply::{Answer, Reply};
-use super::{chat, community, housekeeping, identity, social};
+use super::{chat, community, housekeeping, identity, media, social};
 use crate::id::UserId;
 
 /// A change that is asked for. `apply` decides.
@@ -209,6 +209,7 @@ macro_rules! areas {
 areas! {
     Identity = identity;
     Social = social;
+    Media = media;
     Community = community;
     Chat = chat;
     Housekeeping = housekeeping;

@@ -5,6 +5,7 @@
 //! iteration over hash maps, no floats, no configuration, no I/O. Limits that a command depends on stand in it.
 
 pub mod asking;
+pub mod blob;
 pub mod chat;
 pub mod command;
 pub mod community;
@@ -14,6 +15,7 @@ pub mod event;
 pub mod housekeeping;
 pub mod identity;
 pub mod machine;
+pub mod media;
 pub mod ordering;
 pub mod permission;
 pub mod reply;

@@ -4,9 +4,9 @@ use std::sync::OnceLock;
 
 use super::error::{Refusal, Result};
 use super::time::Offset;
-use crate::id::UserId;
+use crate::id::{ServerId, UserId};
 use crate::store::Read;
-use crate::store::records::{ArchivedUser, account, badge, status};
+use crate::store::records::{ArchivedServer, ArchivedUser, account, badge, status};
 use crate::store::tables::USERS;
 use crate::wire::json::shape::{Kind, Slot, shape};
 use crate::wire::json::{Array, write_u64};
@@ -29,6 +29,17 @@ pub fn write_avatar_url(out: &mut Vec<u8>, user_id: UserId) {
     out.extend_from_slice(b"/avatars/users/");
     write_u64(out, user_id.0);
     out.push(b'"');
+}
+
+/// Where a server's icon is served, if it has one of its own: `<prefix>/avatars/servers/<id>`.
+pub fn icon_url(server_id: ServerId, server: &ArchivedServer) -> Option<String> {
+    server.icon.is_some().then(|| icon_path(server_id))
+}
+
+/// The same whether it has one or not.
+pub fn icon_path(server_id: ServerId) -> String {
+    let prefix = API_PREFIX.get().map_or("/api/v1", String::as_str);
+    format!("{prefix}/avatars/servers/{server_id}")
 }
 
 pub fn write_badges(out: &mut Vec<u8>, user: &ArchivedUser) {

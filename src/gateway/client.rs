@@ -10,6 +10,7 @@ use super::protocol::{Close, Data, Outcome, When, taken_by};
 use super::session::{Session, SessionId, Slot};
 use crate::domain::community::server;
 use crate::domain::identity::credential::{Verified, require_usable, verify};
+use crate::domain::media::picture::hex;
 use crate::domain::social::presence::PresenceSet;
 use crate::domain::social::relationship;
 use crate::domain::{Command, EventName, intent, version, view};
@@ -222,7 +223,7 @@ impl Hub {
                 .id("id", user_id.0)
                 .str("username", &user.username)
                 .str("discriminator", "0")
-                .null("avatar");
+                .opt_str("avatar", user.avatar.as_ref().map(|picture| hex(&picture.hash)).as_deref());
             view::write_avatar_url(object.key("avatar_url"), user_id);
             object.bool("bot", false);
         }

@@ -32,6 +32,7 @@ impl Socket {
         match content {
             // They cost nobody's memory.
             Content::Shared(bytes) => self.write_bytes(state, bytes).await,
+            Content::File(mut part) => self.send_pieces(state, desk, &mut part, false).await,
             Content::Stream(pieces) => self.send_stream(state, desk, pieces, form).await,
         }
     }
@@ -44,10 +45,27 @@ impl Socket {
         form: Form,
     ) -> io::Result<()> {
         let is_chunked = form.takes_chunks();
+        self.send_pieces(state, desk, &mut *pieces, is_chunked).await?;
+        if is_chunked {
+            self.room().extend_from_slice(b"0\r\n\r\n");
+            return Ok(());
+        }
+        // HTTP/1.0: the end of the connection is the end of the body.
+        shutdown(self.stream.as_raw_fd(), libc::SHUT_WR);
+        Err(io::ErrorKind::ConnectionAborted.into())
+    }
+
+    async fn send_pieces(
+        &mut self,
+        state: &State,
+        desk: &dyn Desk,
+        pieces: &mut dyn Pieces,
+        is_chunked: bool,
+    ) -> io::Result<()> {
         loop {
             self.registration.begin(Phase::Work);
             let piece = pieces.next(desk).await.map_err(|error| io::Error::other(error.message))?;
-            let Some(piece) = piece else { break };
+            let Some(piece) = piece else { return Ok(()) };
             if is_chunked {
                 self.room().extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
                 self.flush(state).await?;
@@ -59,13 +77,6 @@ impl Socket {
                 self.room().extend_from_slice(b"\r\n");
             }
         }
-        if is_chunked {
-            self.room().extend_from_slice(b"0\r\n\r\n");
-            return Ok(());
-        }
-        // HTTP/1.0: the end of the connection is the end of the body.
-        shutdown(self.stream.as_raw_fd(), libc::SHUT_WR);
-        Err(io::ErrorKind::ConnectionAborted.into())
     }
 
     /// Each portion that the client takes gives it new time for the next.

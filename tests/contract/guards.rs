@@ -368,7 +368,8 @@ fn headers_of_every_answer() {
             }
             let answer = x.call(route, None, token);
             // Pictures may stand in frames of other sites.
-            let is_picture = route.path.starts_with("/avatars/") && answer.status == 200;
+            let is_get = route.method.as_str() == "GET";
+            let is_picture = is_get && route.path.starts_with("/avatars/") && answer.status == 200;
             for (name, value) in [
                 ("x-content-type-options", Some("nosniff")),
                 ("x-xss-protection", Some("1; mode=block")),

@@ -43,6 +43,19 @@ impl World {
         answer
     }
 
+    /// A POST of a form, by somebody or nobody.
+    #[track_caller]
+    pub fn form(&self, user: Option<&User>, path: &str, content_type: &str, body: &[u8]) -> Answer {
+        let authorization = user.map(|user| format!("Bearer {}", user.token));
+        let mut headers = vec![("Content-Type", content_type)];
+        headers.extend(authorization.as_deref().map(|value| ("Authorization", value)));
+        let answer = self.http.borrow_mut().request("POST", &format!("/api/v1{path}"), &headers, Some(body));
+        if answer.status < 300 {
+            self.note("POST", path, false);
+        }
+        answer
+    }
+
     /// A call below `/` instead of the prefix.
     #[track_caller]
     pub fn root(&self, method: &str, path: &str) -> Answer {

@@ -16,13 +16,14 @@ use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::identity::account::*;
 use plexichat::domain::identity::credential::Secret;
 use plexichat::domain::identity::token::*;
+use plexichat::domain::media::picture::{AvatarSet, IconSet};
 use plexichat::domain::social::dm::{DmOpen, NotesOpen};
 use plexichat::domain::social::presence::PresenceSet;
 use plexichat::domain::social::relationship::{Block, FriendAccept, FriendRequest, RelationshipRemove};
 use plexichat::domain::social::setting::{MessagingEdit, SettingDelete, SettingsPut};
 use plexichat::domain::{Op, Revocation};
 use plexichat::id::{ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
-use plexichat::store::records::Grant;
+use plexichat::store::records::{Grant, Picture};
 
 const USER: UserId = UserId(0x0102_0304_0506_0708);
 const TOKEN: TokenId = TokenId(0x1112_1314_1516_1718);
@@ -63,6 +64,7 @@ pub fn examples() -> Vec<Op> {
     [
         identity(),
         social(),
+        media(),
         community(),
         chat(),
         vec![
@@ -148,6 +150,14 @@ fn social() -> Vec<Op> {
         .into(),
         DmOpen { recipient_id: USER }.into(),
         NotesOpen {}.into(),
+    ]
+}
+
+fn media() -> Vec<Op> {
+    let hash = std::array::from_fn(|index| index as u8);
+    vec![
+        AvatarSet { picture: Some(Picture { hash, format: 3, animated: true }) }.into(),
+        IconSet { server_id: SERVER, picture: Some(Picture { hash, format: 2, animated: false }) }.into(),
     ]
 }
 

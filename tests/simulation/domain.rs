@@ -367,6 +367,7 @@ fn compare(model: &Model, read: Read<'_>) {
         let record = read.get(USERS, UserId(*id)).expect("the user is stored");
         let got = (record.username.as_str(), record.email.as_str(), record.state);
         assert_eq!(got, (user.name.as_str(), user.email.as_str(), user.state), "user {id}");
+        assert_eq!(record.avatar.as_ref().map(|picture| picture.hash[0]), user.avatar, "avatar of {id}");
         let asking = Asking { read, at: model.at, who: UserId(*id) };
         let live = token::live(asking).map(|(id, token)| (id.0, token.expires_at.to_native()));
         let want = user.tokens.iter().filter(|(_, token)| token.expires_at > model.at);
@@ -394,6 +395,7 @@ fn compare(model: &Model, read: Read<'_>) {
 fn compare_server(model: &Model, read: Read<'_>, id: ServerId, server: &model::Server) {
     let record = read.get(SERVERS, id).expect("the server is stored");
     assert_eq!(record.name.as_str(), server.name);
+    assert_eq!(record.icon.as_ref().map(|picture| picture.hash[0]), server.icon, "icon of {id}");
     assert_eq!(record.owner_id.0.to_native(), server.owner);
     assert_eq!(record.member_count.to_native(), server.members.len() as u64);
     let default = record.default_channel_id.as_ref().map(|id| id.0.to_native());

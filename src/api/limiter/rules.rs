@@ -72,6 +72,8 @@ rules! {
     RelationshipsList = "relationships_list", User, false, "route", rate_limiting_buckets_relationships_list;
     RelationshipsCreate = "relationships_create", User, false, "route", rate_limiting_buckets_relationships_create;
     RelationshipsBlock = "relationships_block", User, false, "route", rate_limiting_buckets_relationships_block;
+    /// Files of all kinds.
+    Uploads = "uploads", User, false, "route", rate_limiting_buckets_uploads;
     /// Every route without a bucket of its own.
     Default = "default", UserRoute, false, "route", rate_limiting_buckets_default;
 }

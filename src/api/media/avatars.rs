@@ -1,61 +1,135 @@
-//! Avatars and server icons. There are no uploads: everybody is shown by a generated picture, an SVG with an initial
-//! on a colour of `avatars.default_colors`.
+//! Avatars and server icons as they are shown: a picture of one's own ([`super::pictures`]), else a generated one, an SVG
+//! with an initial on a colour of `avatars.default_colors`.
 //!
 //! The same user or server with the same name has the same picture, byte for byte, on every server: caches may keep
 //! it, its hash is its `etag`.
 
+use crate::api::conditional::is_known;
+use crate::api::content::{Content, Part};
 use crate::api::cors::Sharing;
-use crate::api::ctx::{Ctx, Step};
+use crate::api::ctx::{Ctx, Step, Task};
 use crate::api::pages::etag;
+use crate::domain::media::picture::hex;
 use crate::domain::{Refusal, Result, view};
+use crate::effect::disk::Open;
 use crate::id::UserId;
+use crate::store::records::{Picture, Server, User, picture};
 use crate::store::tables::{SERVERS, USERS};
 use crate::text;
 
 const SVG: &str = "image/svg+xml";
 /// Seconds; a new name is a new picture, so not a day as for uploads.
-const MAX_AGE: &str = "public, max-age=3600";
+const MAX_AGE_GENERATED: &str = "public, max-age=3600";
+const MAX_AGE: &str = "public, max-age=86400";
+
+/// What is shown of somebody.
+enum Shown {
+    /// By id and name.
+    Generated(u64, String),
+    /// With what is shown should its file be missing.
+    Own(Picture, u64, String),
+}
 
 pub fn avatar_user_get(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let user_id = ctx.path_user()?;
-    let snapshot = ctx.snapshot();
-    // 0 is the built-in author: it has no record.
-    if user_id != UserId(0) && !snapshot.read().contains(USERS, user_id) {
-        return Err(Refusal::UserNotFound.into());
+    match of_user(ctx)? {
+        Shown::Generated(id, name) => generated(ctx, id, &name),
+        Shown::Own(picture, ..) => own_or(ctx, &picture, |ctx| Box::pin(send(ctx, of_user))),
     }
-    answer(ctx, user_id.0, view::username(snapshot.read(), user_id))
 }
 
 pub fn avatar_server_get(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let server_id = ctx.path_server()?;
-    let snapshot = ctx.snapshot();
-    let server = snapshot.read().get(SERVERS, server_id).ok_or(Refusal::ServerNotFound)?;
-    answer(ctx, server_id.0, &server.name)
+    match of_server(ctx)? {
+        Shown::Generated(id, name) => generated(ctx, id, &name),
+        Shown::Own(picture, ..) => own_or(ctx, &picture, |ctx| Box::pin(send(ctx, of_server))),
+    }
 }
 
-fn answer(ctx: &mut Ctx<'_>, id: u64, name: &str) -> Result<Step> {
+fn of_user(ctx: &Ctx<'_>) -> Result<Shown> {
+    let user_id = ctx.path_user()?;
+    let snapshot = ctx.snapshot();
+    let user = snapshot.read().get(USERS, user_id).map(User::from);
+    // 0 is the built-in author: it has no record.
+    if user_id != UserId(0) && user.is_none() {
+        return Err(Refusal::UserNotFound.into());
+    }
+    let name = view::username(snapshot.read(), user_id).to_string();
+    Ok(match user.and_then(|user| user.avatar) {
+        Some(picture) => Shown::Own(*picture, user_id.0, name),
+        None => Shown::Generated(user_id.0, name),
+    })
+}
+
+fn of_server(ctx: &Ctx<'_>) -> Result<Shown> {
+    let server_id = ctx.path_server()?;
+    let snapshot = ctx.snapshot();
+    let server = snapshot.read().get(SERVERS, server_id).map(Server::from);
+    let server = server.ok_or(Refusal::ServerNotFound)?;
+    Ok(match server.icon {
+        Some(picture) => Shown::Own(*picture, server_id.0, server.name),
+        None => Shown::Generated(server_id.0, server.name),
+    })
+}
+
+/// For who has it there is nothing to be read.
+fn own_or(ctx: &mut Ctx<'_>, picture: &Picture, send: Task) -> Result<Step> {
+    let etag = own_etag(picture);
+    if !is_known(&ctx.request.head, &etag) {
+        return Ok(Step::Task(send));
+    }
+    describe(ctx, picture::text(picture.format), MAX_AGE, etag);
+    Ok(Step::Done)
+}
+
+/// Sends the file, as the record names it now.
+async fn send(ctx: &mut Ctx<'_>, shown: fn(&Ctx<'_>) -> Result<Shown>) -> Result<Step> {
+    let (picture, id, name) = match shown(ctx)? {
+        Shown::Generated(id, name) => return generated(ctx, id, &name),
+        Shown::Own(picture, id, name) => (picture, id, name),
+    };
+    let open = Open { blobs: ctx.state.store.blobs(), hash: picture.hash };
+    let blob = match ctx.effect(open).await? {
+        Ok(blob) => blob,
+        Err(error) => {
+            tracing::error!(%error, "the file of a picture cannot be read: see `plexichat verify`");
+            return generated(ctx, id, &name);
+        }
+    };
+    describe(ctx, picture::text(picture.format), MAX_AGE, own_etag(&picture));
+    ctx.response.content = Some(Content::File(Part::whole(blob, ctx.source())));
+    Ok(Step::Done)
+}
+
+/// What is in the file is what its name says.
+fn own_etag(picture: &Picture) -> String {
+    format!("\"{}\"", hex(&picture.hash))
+}
+
+fn generated(ctx: &mut Ctx<'_>, id: u64, name: &str) -> Result<Step> {
     // The option has at least one.
     let colors = &ctx.state.config.avatars_default_colors;
     // The low bits of an id count within its millisecond; those above are time.
     let color = &colors[((id >> 22) ^ id) as usize % colors.len()];
-    let picture = picture(color, name);
-    let etag = etag(picture.as_bytes());
+    let drawn = drawn(color, name);
+    describe(ctx, SVG, MAX_AGE_GENERATED, etag(drawn.as_bytes()));
+    ctx.response.body.extend_from_slice(drawn.as_bytes());
+    Ok(Step::Done)
+}
+
+/// Any page may show it, without credentials: one answer for all origins.
+fn describe(ctx: &mut Ctx<'_>, content_type: &'static str, max_age: &str, etag: String) {
     let response = &mut ctx.response;
-    // Any page may show it, without credentials: one answer for all origins.
     response.sharing = Sharing::All;
-    response.content_type = SVG;
+    response.content_type = content_type;
     response.headers.extend([
         ("access-control-allow-origin", "*".to_string()),
         ("access-control-expose-headers", "ETag".to_string()),
         ("cross-origin-resource-policy", "cross-origin".to_string()),
-        ("cache-control", MAX_AGE.to_string()),
+        ("cache-control", max_age.to_string()),
         ("etag", etag),
     ]);
-    response.body.extend_from_slice(picture.as_bytes());
-    Ok(Step::Done)
 }
 
-fn picture(color: &str, name: &str) -> String {
+fn drawn(color: &str, name: &str) -> String {
     let ink = if is_light(color) { "#1e1f22" } else { "#ffffff" };
     let initial = escaped(&initial(name));
     format!(
@@ -165,8 +239,8 @@ mod tests {
 
     #[test]
     fn ink_can_be_read() {
-        assert!(picture("#ffffff", "x").contains("fill=\"#1e1f22\">X<"));
-        assert!(picture("#5865f2", "x").contains("fill=\"#ffffff\">X<"));
-        assert!(picture("#5865f2", "\u{202e}\0").contains(">?<"));
+        assert!(drawn("#ffffff", "x").contains("fill=\"#1e1f22\">X<"));
+        assert!(drawn("#5865f2", "x").contains("fill=\"#ffffff\">X<"));
+        assert!(drawn("#5865f2", "\u{202e}\0").contains(">?<"));
     }
 }

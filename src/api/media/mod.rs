@@ -1,13 +1,47 @@
 //! Pictures.
 
 pub mod avatars;
+pub mod pictures;
 
-use super::routes::Answer::Svg;
-use super::routes::routes;
+use super::routes::Answer::{One, Picture};
+use super::routes::{multipart, routes};
+use crate::domain::community::server::ServerResponse;
 
 routes! {
-    /// Generated picture of a user.
-    Get "/avatars/users/{user_id}" => avatars::avatar_user_get, Public, Exempt { answer: Svg };
-    /// Generated picture of a server.
-    Get "/avatars/servers/{server_id}" => avatars::avatar_server_get, Public, Exempt { answer: Svg };
+    /// Picture of a user: his own, or a generated one.
+    Get "/avatars/users/{user_id}" => avatars::avatar_user_get, Public, Exempt { answer: Picture };
+    /// Give oneself a picture.
+    Post "/avatars/users/@me" => pictures::avatar_user_upload.await, User, Uploads {
+        body: multipart(pictures::avatar_len_max),
+        form: Some(&pictures::AVATAR_UPLOAD),
+        answer: One(pictures::AvatarUploadResponse::SHAPE),
+    };
+    /// Remove one's picture.
+    Delete "/avatars/users/@me" => pictures::avatar_user_delete, User, Default {
+        answer: One(pictures::PictureDeleteResponse::SHAPE),
+    };
+    /// Picture of a server: its icon, or a generated one.
+    Get "/avatars/servers/{server_id}" => avatars::avatar_server_get, Public, Exempt { answer: Picture };
+    /// Give a server an icon.
+    Post "/avatars/servers/{server_id}" => pictures::avatar_server_upload.await, User, Uploads {
+        body: multipart(pictures::avatar_len_max),
+        form: Some(&pictures::ICON_UPLOAD),
+        answer: One(pictures::IconUploadResponse::SHAPE),
+    };
+    /// Remove the icon of a server.
+    Delete "/avatars/servers/{server_id}" => pictures::avatar_server_delete, User, Default {
+        answer: One(pictures::PictureDeleteResponse::SHAPE),
+    };
+    /// Give oneself a picture: the older path.
+    Post "/users/@me/avatar" => pictures::me_avatar_upload.await, User, Uploads {
+        body: multipart(pictures::avatar_len_max),
+        form: Some(&pictures::AVATAR_UPLOAD),
+        answer: One(pictures::AvatarUploadResponse::SHAPE),
+    };
+    /// Give a server an icon: the older path.
+    Post "/servers/{server_id}/icon" => pictures::server_icon_upload.await, User, Uploads {
+        body: multipart(pictures::icon_len_max),
+        form: Some(&pictures::ICON_UPLOAD),
+        answer: One(ServerResponse::SHAPE),
+    };
 }

@@ -240,7 +240,7 @@ impl Response {
     pub fn bytes(&self) -> Vec<u8> {
         match &self.content {
             Some(Content::Shared(bytes)) => bytes.to_vec(),
-            Some(Content::Stream(_)) => Vec::new(),
+            Some(Content::File(_) | Content::Stream(_)) => Vec::new(),
             None => self.body.clone(),
         }
     }

@@ -9,10 +9,12 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::audit::{self, Action, Changes, Target};
 use super::{channel, invite, member, role};
 use crate::domain::asking::Asking;
+use crate::domain::blob;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Change, Event, EventName, intent, payload};
 use crate::domain::machine::Machine;
 use crate::domain::permission::{self, SERVER_MANAGE, Standing, bits_of};
+use crate::domain::view;
 use crate::id::{ChannelId, RoleId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedServer, Channel, Grant, Nil, Role, Server, account, channel_kind};
@@ -171,6 +173,10 @@ pub(in crate::domain) fn remove(
     let event = Event::new(EventName::GuildDelete, intent::GUILDS, Audience::members(server_id), payload);
     machine.emit(event);
     machine.change(Change::ServerRemoved { server_id });
+    let icon = machine.tx.get(SERVERS, server_id).and_then(|server| Server::from(server).icon);
+    if let Some(picture) = icon {
+        blob::release(machine, &picture.hash);
+    }
     machine.tx.delete(SERVERS, server_id);
     // What can be found without the server goes at once.
     machine.tx.remove_prefix(SERVER_CHANNELS, server_id, channel::COUNT_MAX);
@@ -213,7 +219,7 @@ shape! {
         id: id = id.0,
         name: str = &server.name,
         description: opt_str = server.description.as_deref(),
-        icon_url: opt_str = None,
+        icon_url: opt_str = view::icon_url(id, server).as_deref(),
         owner_id: id = UserId::from(&server.owner_id).0,
         member_count: u64 = server.member_count.to_native(),
     }

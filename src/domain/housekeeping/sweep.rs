@@ -5,6 +5,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::domain::blob;
 use crate::domain::chat::ledger;
 use crate::domain::community::{invite, member, server};
 use crate::domain::error::Result;
@@ -119,14 +120,20 @@ fn purge(machine: &mut Machine<'_, '_>, due: u64, user_id: UserId, budget: &mut 
     budget.take(4);
 }
 
-/// Removes password and address.
+/// Removes password, address and avatar.
 fn forget_secrets(machine: &mut Machine<'_, '_>, user_id: UserId) {
     machine.tx.delete(CREDENTIALS, user_id);
-    let Some(user) = machine.tx.get(USERS, user_id).map(User::from) else { return };
+    let Some(mut user) = machine.tx.get(USERS, user_id).map(User::from) else { return };
+    if user.email.is_empty() && user.avatar.is_none() {
+        return;
+    }
     if !user.email.is_empty() {
         machine.tx.delete(USER_EMAILS, user.email_key.as_str());
-        machine.tx.put(USERS, user_id, &User { email: String::new(), email_key: String::new(), ..user });
     }
+    if let Some(picture) = user.avatar.take() {
+        blob::release(machine, &picture.hash);
+    }
+    machine.tx.put(USERS, user_id, &User { email: String::new(), email_key: String::new(), ..user });
 }
 
 /// True when he is in no server any more.

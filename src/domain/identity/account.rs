@@ -269,7 +269,11 @@ pub(in crate::domain) fn forget_name(machine: &mut Machine<'_, '_>, name: u64) {
     machine.tx.delete(LOGIN_LAPSES, (lapses_at, name));
 }
 
-fn acting_user(machine: &Machine<'_, '_>, actor: UserId) -> Result<User> {
+/// The account, if it may do something.
+///
+/// # Errors
+/// 401.
+pub(in crate::domain) fn acting_user(machine: &Machine<'_, '_>, actor: UserId) -> Result<User> {
     let user = machine.tx.get(USERS, actor).ok_or(Refusal::TokenInvalid)?;
     if user.state != account::ACTIVE {
         return Err(Refusal::TokenInvalid.into());

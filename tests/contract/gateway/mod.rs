@@ -13,7 +13,7 @@ fn say(w: &World, place: &Place, content: &str) -> String {
 }
 
 /// Opens and identifies.
-fn ready(w: &World, token: &str) -> (Socket, Value) {
+pub fn ready(w: &World, token: &str) -> (Socket, Value) {
     let mut socket = w.server.gateway();
     let ready = socket.identify(token);
     (socket, ready)

@@ -4,9 +4,11 @@ use plexichat::domain::identity::credential::Secret;
 use plexichat::domain::identity::token::NewToken;
 use plexichat::domain::permission::NAMES;
 use plexichat::domain::{Command, Op, Revocation};
-use plexichat::domain::{chat::*, community::*, housekeeping::*, identity::*, social::*};
+use plexichat::domain::{chat::*, community::*, housekeeping::*, identity::*, media::*, social::*};
 use plexichat::id::*;
-use plexichat::store::records::{Grant, account as state, badge, channel_kind, dm_policy, status, tier};
+use plexichat::store::records::{
+    Grant, Picture, account as state, badge, channel_kind, dm_policy, picture as format, status, tier,
+};
 
 use super::model::{Channel, Model, Server};
 
@@ -86,6 +88,12 @@ impl Generator<'_> {
     fn username(&mut self) -> String {
         let word = ["Alpha", "beta", "gamma", "delta", "eps"][self.random.usize(..5)];
         format!("{word}{}", self.random.u32(..12))
+    }
+
+    /// One of a few, so that several have the same.
+    fn picture(&mut self) -> Option<Picture> {
+        let hash = [self.random.u8(..6); 32];
+        self.maybe(70, |g| Picture { hash, format: format::PNG, animated: g.random.bool() })
     }
 
     fn user(&mut self, model: &Model) -> u64 {
@@ -194,7 +202,7 @@ impl Generator<'_> {
     }
 
     fn phc(&mut self, model: &Model, user: u64) -> String {
-        let real = model.users.get(&user).filter(|_| self.random.u32(..10) != 0);
+        let real = model.users.get(&user).filter(|_| self.random.u32(..5) != 0);
         real.map_or("wrong".into(), |user| user.phc.clone())
     }
 
@@ -239,6 +247,10 @@ impl Generator<'_> {
                     token: self.token(),
                 };
                 return (self.system(model), op.into());
+            }
+            2 if self.chance(40) => {
+                let who = if self.chance(20) { other } else { actor };
+                return (who, picture::AvatarSet { picture: self.picture() }.into());
             }
             1 | 2 => {
                 let verified = self.phc(model, actor);
@@ -368,6 +380,7 @@ impl Generator<'_> {
                 };
                 return (self.actor(model), op.into());
             }
+            32 if self.chance(50) => picture::IconSet { server_id, picture: self.picture() }.into(),
             30..=32 => server::ServerEdit {
                 server_id,
                 name: self.maybe(40, |g| g.name()),

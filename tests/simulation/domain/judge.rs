@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use plexichat::domain::permission::*;
-use plexichat::domain::{Op, chat, community, housekeeping, identity, social};
+use plexichat::domain::{Op, chat, community, housekeeping, identity, media, social};
 use plexichat::id::ChannelId;
 use plexichat::store::records::{account, channel_kind, relation};
 
@@ -347,6 +347,7 @@ impl Model {
                 Ok(Want::Count(moved.map_or(0, |(_, count)| count)))
             }
             Op::Chat(chat::Op::ChannelsAck(_)) => Ok(Want::Done),
+            Op::Media(op) => self.judge_picture(actor, op),
             Op::Housekeeping(housekeeping::Op::Sweep(_) | housekeeping::Op::OutboxStep(_)) => {
                 system()?;
                 Ok(Want::Any)
@@ -354,6 +355,22 @@ impl Model {
             #[allow(unreachable_patterns, reason = "a command that is new may not be modelled yet")]
             other => panic!("the model does not know command {}", other.row().code),
         }
+    }
+
+    fn judge_picture(&self, actor: u64, op: &media::Op) -> Result<Want, Refused> {
+        let (old, new) = match op {
+            media::Op::AvatarSet(op) => {
+                let user = some(self.users.get(&actor), UNKNOWN_TOKEN)?;
+                unless(user.state != account::ACTIVE, UNKNOWN_TOKEN)?;
+                (user.avatar, &op.picture)
+            }
+            media::Op::IconSet(op) => {
+                let server = self.standing(actor, op.server_id.0)?;
+                server.require(actor, SERVER_MANAGE)?;
+                (server.icon, &op.picture)
+            }
+        };
+        Ok(Want::Changed(old.is_some() || new.is_some()))
     }
 
     fn pin_access(&self, actor: u64, channel: ChannelId) -> Result<&Channel, Refused> {

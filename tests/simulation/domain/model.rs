@@ -64,6 +64,8 @@ pub struct User {
     pub dm_policy: u8,
     /// Status, text, emoji, when over REST.
     pub presence: (u8, Option<String>, Option<String>, u64),
+    /// First byte of the picture's hash.
+    pub avatar: Option<u8>,
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +86,7 @@ pub struct Server {
     pub order: Vec<u64>,
     pub members: BTreeMap<u64, Member>,
     pub bans: BTreeSet<u64>,
+    pub icon: Option<u8>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -30,6 +30,7 @@ where
 /// With the name of the invariant that does not hold.
 pub fn check(read: Read<'_>, at: u64) {
     accounts(read, at);
+    pictures(read);
     relationships(read);
     servers(read);
     channels(read);
@@ -75,6 +76,16 @@ fn accounts(read: Read<'_>, at: u64) {
         assert!(table.is_subset(&ids), "preferences belong to accounts");
     }
     assert!(keys(read, SETTINGS).iter().all(|(id, _)| ids.contains(id)), "settings belong to accounts");
+}
+
+fn pictures(read: Read<'_>) {
+    let avatars = rows(read, USERS).into_values().filter_map(|user| user.avatar);
+    let icons = rows(read, SERVERS).into_values().filter_map(|server| server.icon);
+    let mut named = BTreeMap::new();
+    avatars.chain(icons).for_each(|picture| *named.entry(picture.hash).or_insert(0) += 1);
+    let counts: BTreeMap<_, _> =
+        rows(read, BLOBS).into_iter().map(|(hash, meta)| (hash, meta.value)).collect();
+    assert_eq!(counts, named, "BLOBS counts the records that name each");
 }
 
 fn relationships(read: Read<'_>) {

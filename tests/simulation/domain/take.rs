@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use plexichat::domain::permission::{self, *};
-use plexichat::domain::{Op, Reply, chat, community, housekeeping, identity, social};
+use plexichat::domain::{Op, Reply, chat, community, housekeeping, identity, media, social};
 use plexichat::id::{ChannelId, UserId};
 use plexichat::store::Read;
 use plexichat::store::records::{Grant, account, channel_kind, dm_policy, relation};
@@ -355,6 +355,12 @@ impl Model {
                 for (channel_id, message_id) in &op.marks {
                     self.mark(actor, *channel_id, message_id.map(|id| id.0));
                 }
+            }
+            Op::Media(media::Op::AvatarSet(op)) => {
+                self.user(actor).avatar = op.picture.as_ref().map(|picture| picture.hash[0]);
+            }
+            Op::Media(media::Op::IconSet(op)) => {
+                self.server(op.server_id.0).icon = op.picture.as_ref().map(|picture| picture.hash[0]);
             }
             Op::Housekeeping(housekeeping::Op::Sweep(_)) => self.purge_due(),
             Op::Housekeeping(housekeeping::Op::OutboxStep(_)) => {}

@@ -1,0 +1,178 @@
+//! Avatars and icons that are uploaded and removed.
+//!
+//! The order of things: who may, is looked at before a byte comes; the file goes to the disk piece by piece; a process
+//! of its own makes a picture of it; that is on disk under its hash before the command names it.
+
+use std::io;
+
+use crate::api::ctx::{Ctx, Step};
+use crate::api::fields::fields;
+use crate::api::forms::{Form, Upload};
+use crate::config::Config;
+use crate::domain::community::server;
+use crate::domain::media::picture::{AvatarSet, IconSet};
+use crate::domain::permission::SERVER_MANAGE;
+use crate::domain::{Error, Refusal, Result, view};
+use crate::effect::disk::{Append, Keep, Spool};
+use crate::effect::image::{Convert, Converted, Failure};
+use crate::id::{ServerId, UserId};
+use crate::store::records::{Picture, picture};
+use crate::store::tables::SERVERS;
+use crate::wire::json::shape::{Slot, shape};
+use crate::wire::picture::Format;
+
+fields! {
+    /// A picture of oneself.
+    pub AVATAR_UPLOAD: AvatarUploadForm {
+        /// JPEG, PNG, GIF or WebP.
+        file: Upload = Upload,
+    }
+}
+
+fields! {
+    /// A picture of a server.
+    pub ICON_UPLOAD: IconUploadForm {
+        /// JPEG, PNG, GIF or WebP.
+        file: Upload = Upload,
+    }
+}
+
+shape! {
+    /// The avatar as it is kept.
+    pub AvatarUploadResponse(user_id: UserId, picture: &Stored) {
+        success: bool = true,
+        avatar_url: (Slot::str) = view::avatar_url(user_id),
+        width: u64 = u64::from(picture.width),
+        height: u64 = u64::from(picture.height),
+        size: u64 = picture.len,
+        animated: bool = picture.record.animated,
+    }
+}
+
+shape! {
+    /// The icon as it is kept.
+    pub IconUploadResponse(icon_url: &str, picture: &Stored) {
+        success: bool = true,
+        icon_url: str = icon_url,
+        width: u64 = u64::from(picture.width),
+        height: u64 = u64::from(picture.height),
+        size: u64 = picture.len,
+        animated: bool = picture.record.animated,
+    }
+}
+
+shape! {
+    /// Whether there was one to remove.
+    pub PictureDeleteResponse(success: bool) {
+        success: bool = success,
+    }
+}
+
+/// A picture that is on disk.
+pub struct Stored {
+    record: Picture,
+    width: u32,
+    height: u32,
+    len: u64,
+}
+
+/// Bytes of an upload.
+pub fn avatar_len_max(config: &Config) -> u64 {
+    config.avatars_max_file_size
+}
+
+/// The same on the older path of icons.
+pub fn icon_len_max(config: &Config) -> u64 {
+    config.media_size_limits_icon.min(config.avatars_max_file_size)
+}
+
+pub async fn avatar_user_upload(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let stored = receive(ctx, AVATAR_UPLOAD.file.name).await?;
+    let user_id = ctx.user_id();
+    ctx.decide(user_id, AvatarSet { picture: Some(stored.record.clone()) }).await?;
+    ctx.json(|out| AvatarUploadResponse::write(out, user_id, &stored))
+}
+
+pub async fn me_avatar_upload(ctx: &mut Ctx<'_>) -> Result<Step> {
+    avatar_user_upload(ctx).await
+}
+
+pub fn avatar_user_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
+    ctx.submit(AvatarSet { picture: None }, |ctx, removed| {
+        ctx.json(|out| PictureDeleteResponse::write(out, removed))
+    })
+}
+
+pub async fn avatar_server_upload(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let server_id = ctx.path_server()?;
+    let stored = set_icon(ctx, server_id).await?;
+    let url = view::icon_path(server_id);
+    ctx.json(|out| IconUploadResponse::write(out, &url, &stored))
+}
+
+pub async fn server_icon_upload(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let server_id = ctx.path_server()?;
+    set_icon(ctx, server_id).await?;
+    let snapshot = ctx.snapshot();
+    let record = snapshot.read().get(SERVERS, server_id).ok_or(Refusal::ServerNotFound)?;
+    ctx.json(|out| server::ServerResponse::write(out, server_id, record))
+}
+
+pub fn avatar_server_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let op = IconSet { server_id: ctx.path_server()?, picture: None };
+    ctx.submit(op, |ctx, removed| ctx.json(|out| PictureDeleteResponse::write(out, removed)))
+}
+
+async fn set_icon(ctx: &mut Ctx<'_>, server_id: ServerId) -> Result<Stored> {
+    {
+        let snapshot = ctx.snapshot();
+        ctx.asking(&snapshot).server(server_id)?.require(SERVER_MANAGE)?;
+    }
+    let stored = receive(ctx, ICON_UPLOAD.file.name).await?;
+    ctx.decide(ctx.user_id(), IconSet { server_id, picture: Some(stored.record.clone()) }).await?;
+    Ok(stored)
+}
+
+/// Takes the file of a form and keeps the picture that it is.
+async fn receive(ctx: &Ctx<'_>, field: &'static str) -> Result<Stored> {
+    let blobs = ctx.state.store.blobs();
+    let mut form = Form::begin(ctx, field)?;
+    let mut spool = Spool::new(blobs.clone());
+    while let Some(piece) = form.file_piece(ctx).await? {
+        spool = ctx.effect(Append { spool, piece }).await?.map_err(refused_by_disk)?;
+    }
+    if form.file_len() == 0 {
+        return Err(Error::invalid(field, "the file is empty"));
+    }
+    let side_max = u32::try_from(ctx.state.config.avatars_max_size).unwrap_or(u32::MAX);
+    let convert = Convert { file: spool.into_file().map_err(refused_by_disk)?, side_max };
+    let converted = ctx.effect(convert).await?.map_err(|failure| match failure {
+        Failure::Refused(reason) => Error::invalid(field, reason),
+        Failure::Worker(error) => {
+            tracing::error!(%error, "a process for a picture cannot be started");
+            Refusal::Busy.into()
+        }
+    })?;
+    let Converted { format, width, height, is_animated, bytes } = converted;
+    let len = bytes.len() as u64;
+    let hash = ctx.effect(Keep { blobs, bytes }).await?.map_err(refused_by_disk)?;
+    let record = Picture { hash, format: code_of(format), animated: is_animated };
+    Ok(Stored { record, width, height, len })
+}
+
+fn code_of(format: Format) -> u8 {
+    match format {
+        Format::Jpeg => picture::JPEG,
+        Format::Png => picture::PNG,
+        Format::Gif => picture::GIF,
+        Format::Webp => picture::WEBP,
+    }
+}
+
+fn refused_by_disk(error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::StorageFull {
+        return Refusal::StoreFull.into();
+    }
+    tracing::error!(%error, "a file of a client cannot be written");
+    Refusal::StoreFailed.into()
+}
