@@ -36,7 +36,7 @@ use plexichat::wire::json;
 use generate::Generator;
 use model::{Model, Want};
 
-const SEED_COUNT: u64 = 5;
+const SEED_COUNT: u64 = 8;
 const COMMAND_COUNT: u64 = 1_500;
 const START_AT: u64 = 1_780_000_000_000;
 const NODE: u16 = 33;

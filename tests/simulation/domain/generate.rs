@@ -357,7 +357,8 @@ impl Generator<'_> {
             }
             _ => {
                 let op = sweep::Sweep { records_max: [1, 3, 10, 100, 10_000][self.random.usize(..5)] };
-                return (self.system(model), op.into());
+                let actor = if self.chance(15) { self.actor(model) } else { 0 };
+                return (actor, op.into());
             }
         };
         (actor, op)
