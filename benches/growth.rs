@@ -343,7 +343,7 @@ fn all_end_servers(servers: u64) -> Figure {
 
 /// All sessions of one user lose their sockets; few of them wait for RESUME.
 fn one_user(count: u64) -> Figure {
-    let mut gateway = Gateway::new(Shape::one(1), |config| config.websocket_max_connections_per_user = 0);
+    let mut gateway = Gateway::new(Shape::one(1), |config| config.websocket.max_connections_per_user = 0);
     (0..count).for_each(|_| gateway.identify(1));
     let total = time(|| lose_all(&mut gateway));
     gateway.mono_ms += 60_000;
@@ -418,7 +418,7 @@ fn member_list(members: u64) -> Figure {
 }
 
 fn resume(missed: u64) -> Figure {
-    let mut gateway = Gateway::new(Shape::one(1), |config| config.websocket_resume_buffer_events = 10_000);
+    let mut gateway = Gateway::new(Shape::one(1), |config| config.websocket.resume_buffer_events = 10_000);
     gateway.identify(1);
     let ready = gateway.last_sent();
     let session = ready.split("\"session_id\":\"").nth(1).expect("READY names it")[..32].to_string();
@@ -532,9 +532,9 @@ fn one_session(count: u64) -> Figure {
 /// The socket takes nothing; the bounds of the backlog are off.
 fn one_blocked(count: u64) -> Figure {
     let mut gateway = Gateway::new(Shape::one(1), |config| {
-        config.websocket_send_queue_events = 0;
-        config.websocket_send_queue_bytes = 0;
-        config.websocket_resume_buffer_events = 100_000;
+        config.websocket.send_queue_events = 0;
+        config.websocket.send_queue_bytes = 0;
+        config.websocket.resume_buffer_events = 100_000;
     });
     gateway.identify(1);
     let id = gateway.ids[0];

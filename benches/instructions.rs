@@ -277,7 +277,7 @@ fn apply_messages() -> Box<dyn FnMut()> {
 /// Sessions 1..=count of one server; the last one asks for everything.
 fn crowd(count: u64) -> Gateway {
     let mut gateway = Gateway::new(Shape::one(count + 600), |config| {
-        config.websocket_session_timeout_ms = 0;
+        config.websocket.session_timeout_ms = 0;
     });
     (1..count).for_each(|user| gateway.identify(user));
     gateway.identify_with(count, ALL_INTENTS);

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(mut loaded: Loaded) -> Result<(), String> {
-    if !loaded.config.server_core_dumps {
+    if !loaded.config.server.core_dumps {
         keep_memory_private();
     }
     cli::check::essentials(&loaded.config)?;
@@ -79,7 +79,7 @@ fn keep_memory_private() {
 }
 
 fn verify(loaded: &Loaded, folder: Option<&Path>) -> Result<String, String> {
-    let folder = folder.unwrap_or(Path::new(&loaded.config.store_path));
+    let folder = folder.unwrap_or(Path::new(&loaded.config.store.path));
     let verified = store::verify(folder).map_err(|error| error.to_string())?;
     if verified.is_sound() { Ok(verified.to_string()) } else { Err(format!("damage found\n{verified}")) }
 }

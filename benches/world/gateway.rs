@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plexichat::config::Config;
+use plexichat::config::{Config, Websocket};
 use plexichat::domain::identity::credential::hash_secret;
 use plexichat::domain::permission::EVERYONE_DEFAULT;
 use plexichat::domain::{Audience, Command, Event, EventName, Machine, Now, Op, Output, Reply, intent};
@@ -165,8 +165,11 @@ impl Gateway {
         change: impl FnOnce(&mut Config),
     ) -> Gateway {
         // What a client keeps unconfirmed between two heartbeats.
-        let mut config = Config { websocket_resume_buffer_events: 128, ..Config::default() };
-        config.websocket_rate_limit_per_minute = 0;
+        let mut config = Config {
+            websocket: Websocket { resume_buffer_events: 128, ..Websocket::default() },
+            ..Config::default()
+        };
+        config.websocket.rate_limit_per_minute = 0;
         change(&mut config);
         Gateway {
             hub: Hub::new(core, core_count, &config, writer, 42, 0),

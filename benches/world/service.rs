@@ -33,17 +33,17 @@ impl Shared {
     pub fn new() -> Shared {
         let mut config = Config::default();
         let buckets = [
-            &mut config.rate_limiting_global,
-            &mut config.rate_limiting_user,
-            &mut config.rate_limiting_ip,
-            &mut config.rate_limiting_buckets_users_me_get,
+            &mut config.rate_limiting.global,
+            &mut config.rate_limiting.user,
+            &mut config.rate_limiting.ip,
+            &mut config.rate_limiting_buckets.users_me_get,
         ];
         buckets.into_iter().for_each(|bucket| {
             (bucket.requests, bucket.burst) = (10_000_000, 10_000_000);
             bucket.caps.clear();
         });
         let limiter = new_limiter(&config, 1 << 14, NOW);
-        let router = Arc::new(Router::new(&config.api_api_prefix));
+        let router = Arc::new(Router::new(&config.api.api_prefix));
         Shared { config: Arc::new(config), limiter, router }
     }
 }

@@ -17,7 +17,7 @@ pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
     pub fn new(config: &Config) -> TrustedProxies {
-        let given = config.api_trusted_proxies.iter().filter(|_| config.api_trust_x_forwarded_for);
+        let given = config.api.trusted_proxies.iter().filter(|_| config.api.trust_x_forwarded_for);
         let parse = |text: &String| {
             text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
         };
@@ -92,12 +92,16 @@ fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Api;
     use crate::wire::http::{header_slots, parse_head};
 
     fn check(trust: bool, peer: &str, headers: &str, want: &str) {
         let config = Config {
-            api_trust_x_forwarded_for: trust,
-            api_trusted_proxies: vec!["10.0.0.0/8".into(), "fd00::1".into()],
+            api: Api {
+                trust_x_forwarded_for: trust,
+                trusted_proxies: vec!["10.0.0.0/8".into(), "fd00::1".into()],
+                ..Api::default()
+            },
             ..Config::default()
         };
         let text = format!("GET / HTTP/1.1\r\nhost: h\r\n{headers}\r\n");

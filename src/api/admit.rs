@@ -209,7 +209,7 @@ fn identify(state: &State, route: &Route, request: &Request<'_>) -> Identity {
 
 /// Who asks where nobody has to say so. Costs nothing without rate limits.
 fn known_caller(state: &State, request: &Request<'_>) -> Option<Principal> {
-    let asked = state.config.rate_limiting_enabled && request.head.header("authorization").is_some();
+    let asked = state.config.rate_limiting.enabled && request.head.header("authorization").is_some();
     let known = asked.then(|| authenticate(state, request).ok()).flatten();
     known.map(|(principal, _)| principal)
 }
@@ -236,11 +236,18 @@ fn authenticate(state: &State, request: &Request<'_>) -> Result<(Principal, Opti
 mod tests {
     use super::super::testing::Harness;
     use super::*;
+    use crate::config::AuthenticationSecurity;
     use crate::config::Config;
 
     #[test]
     fn failed_verifications_are_counted_by_address() {
-        let config = Config { authentication_security_token_verify_rate_limit: 2, ..Config::default() };
+        let config = Config {
+            authentication_security: AuthenticationSecurity {
+                token_verify_rate_limit: 2,
+                ..AuthenticationSecurity::default()
+            },
+            ..Config::default()
+        };
         let harness = Harness::with_config(config);
         let state = &harness.state;
         let try_token = |token: &str| {

@@ -44,11 +44,11 @@ pub struct Cors {
 
 impl Cors {
     pub fn new(config: &Config) -> Cors {
-        let origins = config.api_cors_origins.clone();
+        let origins = config.api.cors_origins.clone();
         let (mut methods, headers) =
-            (config.api_cors_allow_methods.clone(), config.api_cors_allow_headers.clone());
+            (config.api.cors_allow_methods.clone(), config.api.cors_allow_headers.clone());
         if methods.iter().any(|method| method == ANY) {
-            methods = Config::default().api_cors_allow_methods;
+            methods = Config::default().api.cors_allow_methods;
         }
         let allow_headers = match headers.iter().any(|header| header == ANY) {
             true => String::new(),
@@ -57,7 +57,7 @@ impl Cors {
         let allow_methods = methods.join(", ");
         // Also without an Origin: a cache must not give that answer to a page.
         let vary = if origins.is_empty() { "" } else { "vary: Origin\r\n" };
-        let credentials = match config.api_cors_allow_credentials {
+        let credentials = match config.api.cors_allow_credentials {
             true => "access-control-allow-credentials: true\r\n",
             false => "",
         };
@@ -147,6 +147,7 @@ fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Api;
     use crate::wire::http::{header_slots, parse_head};
 
     fn with<T>(headers: &str, check: impl FnOnce(&Cors, &Head<'_>) -> T) -> T {
@@ -154,7 +155,7 @@ mod tests {
     }
 
     fn with_config<T>(config: Config, headers: &str, check: impl FnOnce(&Cors, &Head<'_>) -> T) -> T {
-        let config = Config { api_cors_origins: vec!["https://a.b".into()], ..config };
+        let config = Config { api: Api { cors_origins: vec!["https://a.b".into()], ..config.api }, ..config };
         let text = format!("OPTIONS /x HTTP/1.1\r\nhost: h\r\n{headers}\r\n");
         let mut slots = header_slots();
         let head = parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
@@ -193,8 +194,11 @@ mod tests {
         let ask = |methods: &[&str], headers: &[&str], method: &str, names: &str| {
             let strings = |texts: &[&str]| texts.iter().map(|text| (*text).to_string()).collect();
             let config = Config {
-                api_cors_allow_methods: strings(methods),
-                api_cors_allow_headers: strings(headers),
+                api: Api {
+                    cors_allow_methods: strings(methods),
+                    cors_allow_headers: strings(headers),
+                    ..Api::default()
+                },
                 ..Config::default()
             };
             let asked = format!(

@@ -155,6 +155,7 @@ mod tests {
     use super::super::testing::Harness;
     use super::super::unsent::Payer;
     use super::*;
+    use crate::config::RateLimiting;
     use crate::config::{BucketSpec, Config};
 
     fn get(harness: &Harness, path: &str, headers: &str) -> String {
@@ -167,8 +168,11 @@ mod tests {
 
     fn limited() -> Harness {
         Harness::limited(Config {
-            rate_limiting_ip: spec("3/60s fixed"),
-            rate_limiting_bypass_secret: "0123456789abcdef".into(),
+            rate_limiting: RateLimiting {
+                ip: spec("3/60s fixed"),
+                bypass_secret: "0123456789abcdef".into(),
+                ..RateLimiting::default()
+            },
             ..Config::default()
         })
     }

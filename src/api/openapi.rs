@@ -15,8 +15,8 @@ pub fn document(config: &Config) -> Vec<u8> {
     document.str("openapi", "3.1.0");
     document
         .object("info")
-        .str("title", &config.application_name)
-        .str("version", &config.application_version);
+        .str("title", &config.application.name)
+        .str("version", &config.application.version);
     write_components(document.object("components"), config);
     write_paths(document.object("paths"), config);
     drop(document);
@@ -30,7 +30,7 @@ fn write_paths(mut paths: Object<'_>, config: &Config) {
         if ROUTES[..index].iter().any(|other| same(&other)) {
             continue;
         }
-        let prefix = if route.root { "" } else { &config.api_api_prefix };
+        let prefix = if route.root { "" } else { &config.api.api_prefix };
         let mut methods = Object::new(paths.dynamic_key(&format!("{prefix}{}", route.path)));
         for route in ROUTES.iter().filter(same) {
             let is_second = ROUTES[..index].iter().any(|other| other.name == route.name);

@@ -67,17 +67,17 @@ shape! {
     /// Whether the server is well.
     pub HealthResponse(status: &str, config: &Config) {
         status: (Slot::word(&["healthy", "degraded", "shutting_down"])) = status,
-        version: str = &config.application_version,
+        version: str = &config.application.version,
     }
 }
 
 shape! {
     /// What answers here, and where to go on.
     pub ApiRootResponse(config: &Config) {
-        name: str = &config.application_name,
-        version: str = &config.application_version,
+        name: str = &config.application.name,
+        version: str = &config.application.version,
         docs: str = "/openapi.json",
-        api: str = &config.api_api_prefix,
+        api: str = &config.api.api_prefix,
         api_docs: opt_str = None,
     }
 }
@@ -87,7 +87,7 @@ shape! {
     pub ApiStatusResponse(config: &Config) {
         version: str = "v1",
         status: (Slot::word(&["online"])) = "online",
-        message: str = &format!("{} API", config.application_name),
+        message: str = &format!("{} API", config.application.name),
     }
 }
 
@@ -103,11 +103,11 @@ shape! {
 shape! {
     /// What pictures may be.
     pub AvatarCapabilities(config: &Config) {
-        default_colors: (Slot::list(&Kind::Text)) = texts(&config.avatars_default_colors),
+        default_colors: (Slot::list(&Kind::Text)) = texts(&config.avatars.default_colors),
         /// Pixels of a side.
-        max_size: u64 = config.avatars_max_size,
+        max_size: u64 = config.avatars.max_size,
         /// Bytes.
-        max_file_size: u64 = config.avatars_max_file_size,
+        max_file_size: u64 = config.avatars.max_file_size,
         allowed_types: (Slot::list(&Kind::Text)) = texts(&["image/jpeg", "image/png", "image/gif", "image/webp"]),
     }
 }

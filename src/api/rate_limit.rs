@@ -30,9 +30,9 @@ fn rule_specs(config: &Config) -> RuleSpecs {
     let buckets: [BucketSpec; RULE_COUNT] = RuleId::ALL.map(|rule| (rule.rule().spec)(config).clone());
     let fit = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
     RuleSpecs {
-        enabled: config.rate_limiting_enabled,
-        bot_multiplier_percent: fit(config.rate_limiting_bot_multiplier_percent),
-        token_verify_rate_limit: fit(config.authentication_security_token_verify_rate_limit),
+        enabled: config.rate_limiting.enabled,
+        bot_multiplier_percent: fit(config.rate_limiting.bot_multiplier_percent),
+        token_verify_rate_limit: fit(config.authentication_security.token_verify_rate_limit),
         buckets,
     }
 }
@@ -112,9 +112,9 @@ pub fn check(
 /// Limits are on and the request does not carry the bypass secret.
 fn is_limited(state: &State, request: &Request<'_>) -> bool {
     let config = &state.config;
-    let secret = config.rate_limiting_bypass_secret.as_bytes();
+    let secret = config.rate_limiting.bypass_secret.as_bytes();
     let given = || request.head.header("x-ratelimit-bypass").unwrap_or_default();
-    config.rate_limiting_enabled && (secret.is_empty() || !bool::from(secret.ct_eq(given())))
+    config.rate_limiting.enabled && (secret.is_empty() || !bool::from(secret.ct_eq(given())))
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ pub const fn multipart(file_len_max: FileLen) -> BodyRule {
 impl BodyRule {
     /// The longest body that is read.
     pub fn len_max(self, config: &Config) -> usize {
-        let json_len_max = usize::try_from(config.api_max_body_size).unwrap_or(usize::MAX);
+        let json_len_max = usize::try_from(config.api.max_body_size).unwrap_or(usize::MAX);
         match self {
             BodyRule::None => json_len_max.min(BODY_IGNORED_LEN_MAX),
             BodyRule::Json(len_max) | BodyRule::OptionalJson(len_max) => json_len_max.min(len_max),

@@ -98,9 +98,9 @@ impl State {
         liveness: Box<dyn Fn(UserId) -> Liveness>,
     ) -> State {
         let versions = Versions::new(
-            &config.application_version,
-            &config.versioning_min_supported_version,
-            &config.versioning_update_url,
+            &config.application.version,
+            &config.versioning.min_supported_version,
+            &config.versioning.update_url,
         );
         State {
             cors: Cors::new(&config),

@@ -11,12 +11,12 @@ const HOUR_MS: u64 = 3_600_000;
 
 /// How long sessions live and when they are renewed: (life, threshold) in milliseconds; threshold 0 = never.
 pub fn session_times(config: &Config) -> (u64, u64) {
-    let threshold_hours = if config.authentication_sessions_extend_on_activity {
-        config.authentication_sessions_extend_threshold_hours
+    let threshold_hours = if config.authentication_sessions.extend_on_activity {
+        config.authentication_sessions.extend_threshold_hours
     } else {
         0
     };
-    (config.authentication_sessions_expire_hours * HOUR_MS, threshold_hours * HOUR_MS)
+    (config.authentication_sessions.expire_hours * HOUR_MS, threshold_hours * HOUR_MS)
 }
 
 /// The command that notes the use of a session, when that is due; to be submitted without waiting for it. At most

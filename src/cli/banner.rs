@@ -33,9 +33,10 @@ pub fn text(info: &Started<'_>) -> String {
     line("data", &format!("{} (sync {})", info.data.display(), info.sync));
     let sample = r#"{"username":"ada","email":"ada@example.org","password":"Lovelace-1815!"}"#;
     format!(
-        "\nplexichat {}, API level {API_LEVEL}\n\n{out}\nTry it:\n  \
+        "\nplexichat {}, API level {API_LEVEL}, {}\n\n{out}\nTry it:\n  \
          curl {base}/auth/register -H 'Content-Type: application/json' \\\n    -d '{sample}'\n\n",
-        env!("CARGO_PKG_VERSION")
+        env!("CARGO_PKG_VERSION"),
+        info.environment,
     )
 }
 
@@ -60,6 +61,7 @@ mod tests {
 
     fn info() -> Started<'static> {
         Started {
+            environment: "development",
             http: "0.0.0.0:8000".parse().unwrap(),
             api_prefix: "/api/v1",
             metrics: Some("127.0.0.1:9600".parse().unwrap()),
@@ -75,7 +77,7 @@ mod tests {
     fn says_where_and_what() {
         let text = text(&info());
         for part in [
-            "API level a.1.0-49",
+            "API level a.1.0-49, development\n",
             "REST     http://127.0.0.1:8000/api/v1\n",
             "gateway  ws://127.0.0.1:8000/gateway\n",
             "metrics  http://127.0.0.1:9600/metrics\n",

@@ -137,6 +137,10 @@ struct Loader {
 
 impl Loader {
     fn set(&mut self, key: &str, given: &Given<'_>, source: Source) {
+        if let Some((_, why)) = RETIRED.iter().find(|(retired, _)| *retired == key) {
+            self.warnings.push(format!("{source}: {key} does nothing any more: {why}"));
+            return;
+        }
         let Some(index) = OPTIONS.iter().position(|row| row.key == key) else {
             self.problems.push(format!("{source}: {}", unknown(key)));
             return;
@@ -188,7 +192,7 @@ impl Loader {
             let rest = name[ENVIRONMENT_PREFIX.len()..].to_ascii_lowercase();
             if rest.contains("__") {
                 self.set(&rest.replace("__", "."), &Given::Text(value), Source::Environment(name.clone()));
-            } else if let Some(row) = OPTIONS.iter().find(|row| row.field == rest) {
+            } else if let Some(row) = OPTIONS.iter().find(|row| row.key.replace('.', "_") == rest) {
                 let meant = environment_name(row.key);
                 self.warnings.push(format!("environment {name} is not read: did you mean {meant}?"));
             }
@@ -196,11 +200,11 @@ impl Loader {
     }
 
     fn expand_home(&mut self, home: Option<&Path>) {
-        let path = expand(Path::new(&self.config.store_path), home);
+        let path = expand(Path::new(&self.config.store.path), home);
         if path.starts_with("~") {
             self.problems.push("store.path: `~` needs the environment variable HOME".to_owned());
         }
-        self.config.store_path = path.to_string_lossy().into_owned();
+        self.config.store.path = path.to_string_lossy().into_owned();
     }
 }
 
@@ -285,6 +289,12 @@ const MOVED: [(&str, &str); 3] = [
     ("server.workers", "see runtime.cores"),
 ];
 
+/// Options of earlier versions that nothing is left of: a file may still have them.
+const RETIRED: [(&str, &str); 1] = [(
+    "websocket.permessage_deflate",
+    "the extension is never negotiated, `compress` in IDENTIFY is what there is",
+)];
+
 fn unknown(key: &str) -> String {
     let moved = MOVED
         .iter()
@@ -368,10 +378,10 @@ mod tests {
         inputs.environment = vec![env("PLEXICHAT_SERVER__PORT", "2"), env("PLEXICHAT_RUNTIME__CORES", "2")];
         inputs.flags = vec![flag("server.port", "3"), flag("server.port", "4")];
         let loaded = load(&inputs).unwrap();
-        assert_eq!(loaded.config.server_port, 4);
-        assert_eq!(loaded.config.runtime_cores, 2);
-        assert_eq!(loaded.config.server_host, "0.0.0.0");
-        assert_eq!(loaded.config.http_idle_timeout_ms, 75_000);
+        assert_eq!(loaded.config.server.port, 4);
+        assert_eq!(loaded.config.runtime.cores, 2);
+        assert_eq!(loaded.config.server.host, "0.0.0.0");
+        assert_eq!(loaded.config.http.idle_timeout_ms, 75_000);
         assert_eq!(loaded.source_of("server.port").to_string(), "flag --set");
         assert_eq!(loaded.source_of("runtime.cores").to_string(), "environment PLEXICHAT_RUNTIME__CORES");
         assert!(loaded.source_of("server.shutdown_grace_ms").to_string().ends_with("c.toml:4"));
@@ -384,10 +394,10 @@ mod tests {
         let mut inputs = Inputs { home: Some(home.path().to_owned()), ..Inputs::default() };
         let loaded = load(&inputs).unwrap();
         assert_eq!(loaded.file, None);
-        assert_eq!(Path::new(&loaded.config.store_path), home.path().join(".plexichat/data"));
+        assert_eq!(Path::new(&loaded.config.store.path), home.path().join(".plexichat/data"));
         std::fs::create_dir(home.path().join(".plexichat")).unwrap();
         std::fs::write(home.path().join(".plexichat/config.toml"), "server.port = 9").unwrap();
-        assert_eq!(load(&inputs).unwrap().config.server_port, 9);
+        assert_eq!(load(&inputs).unwrap().config.server.port, 9);
         inputs.file = Some(home.path().join("absent.toml"));
         let problem = load(&inputs).unwrap_err().0.remove(0);
         assert!(problem.contains("absent.toml: cannot be read"), "{problem}");
@@ -400,7 +410,7 @@ mod tests {
             ["store.path: `~` needs the environment variable HOME"]
         );
         let flags = vec![flag("store.path", "/srv/chat")];
-        assert_eq!(load(&Inputs { flags, ..Inputs::default() }).unwrap().config.store_path, "/srv/chat");
+        assert_eq!(load(&Inputs { flags, ..Inputs::default() }).unwrap().config.store.path, "/srv/chat");
     }
 
     #[test]
@@ -412,11 +422,11 @@ mod tests {
         );
         let config = load(&inputs).unwrap().config;
         assert_eq!(config.http_address().to_string(), "[::1]:1");
-        assert_eq!(config.authentication_sessions_expire_hours, 48);
-        assert_eq!(config.encryption_argon2_workers, 3);
-        assert_eq!(config.api_trusted_proxies, ["10.0.0.0/8"]);
-        assert!(config.rate_limiting_buckets_reactions.is_off());
-        assert_eq!(config.store_map_size, 1 << 30);
+        assert_eq!(config.authentication_sessions.expire_hours, 48);
+        assert_eq!(config.encryption_argon2.workers, 3);
+        assert_eq!(config.api.trusted_proxies, ["10.0.0.0/8"]);
+        assert!(config.rate_limiting_buckets.reactions.is_off());
+        assert_eq!(config.store.map_size, 1 << 30);
     }
 
     #[test]
@@ -483,13 +493,16 @@ mod tests {
             env("PATH", "/bin"),
         ];
         let loaded = load(&inputs).unwrap();
-        assert_eq!(loaded.config.api_cors_origins, ["https://a.example", "https://b.example"]);
-        assert!(!loaded.config.authentication_accounts_allow_registration);
-        assert_eq!(loaded.config.store_map_size, 16 << 30);
+        assert_eq!(loaded.config.api.cors_origins, ["https://a.example", "https://b.example"]);
+        assert!(!loaded.config.authentication_accounts.allow_registration);
+        assert_eq!(loaded.config.store.map_size, 16 << 30);
         assert_eq!(
             loaded.warnings,
             ["environment PLEXICHAT_SERVER_PORT is not read: did you mean PLEXICHAT_SERVER__PORT?"]
         );
+        inputs.environment = vec![env("PLEXICHAT_WEBSOCKET__PERMESSAGE_DEFLATE", "true")];
+        let warnings = load(&inputs).unwrap().warnings;
+        assert!(warnings[0].contains("websocket.permessage_deflate does nothing any more"), "{warnings:?}");
         inputs.environment = vec![env("PLEXICHAT_SERVER__PROT", "1"), env("PLEXICHAT_RUNTIME__PIN", "maybe")];
         assert_eq!(
             load(&inputs).unwrap_err().0,

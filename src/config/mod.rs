@@ -13,7 +13,7 @@ mod value;
 
 pub use bucket::{Algorithm, BucketSpec, Cap};
 pub use load::{Inputs, Loaded, Problems, Source, load};
-pub use options::{Config, OPTIONS, OptionRow};
+pub use options::*;
 pub use render::{effective, listing, sample};
 pub use value::Rule;
 

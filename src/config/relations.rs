@@ -17,65 +17,65 @@ const RELATIONS: &[Relation] = &[
     Relation {
         keys: &["authentication.accounts.username_min_length", "authentication.accounts.username_max_length"],
         holds: |c| {
-            c.authentication_accounts_username_min_length <= c.authentication_accounts_username_max_length
+            c.authentication_accounts.username_min_length <= c.authentication_accounts.username_max_length
         },
         message: "the minimum is above the maximum",
     },
     Relation {
         keys: &["servers.server_name_min_length", "servers.server_name_max_length"],
-        holds: |c| c.servers_server_name_min_length <= c.servers_server_name_max_length,
+        holds: |c| c.servers.server_name_min_length <= c.servers.server_name_max_length,
         message: "the minimum is above the maximum",
     },
     Relation {
         keys: &["authentication.password.min_length", "authentication.password.max_length"],
-        holds: |c| c.authentication_password_min_length <= c.authentication_password_max_length,
+        holds: |c| c.authentication_password.min_length <= c.authentication_password.max_length,
         message: "the minimum is above the maximum",
     },
     // RFC 9106 §3.1: at least 8 blocks of 1 KiB for each lane.
     Relation {
         keys: &["encryption.argon2.memory_kib", "encryption.argon2.parallelism"],
-        holds: |c| c.encryption_argon2_memory_kib >= 8 * c.encryption_argon2_parallelism,
+        holds: |c| c.encryption_argon2.memory_kib >= 8 * c.encryption_argon2.parallelism,
         message: "Argon2 needs 8 KiB for each lane",
     },
     // The longest JSON spelling of one character is a surrogate pair: \uXXXX\uXXXX, 12 bytes.
     Relation {
         keys: &["messaging.max_message_length", "api.max_body_size"],
-        holds: |c| c.messaging_max_message_length * 12 < c.api_max_body_size,
+        holds: |c| c.messaging.max_message_length * 12 < c.api.max_body_size,
         message: "a message of that length, 12 bytes a character, does not fit into a body",
     },
     Relation {
         keys: &["websocket.heartbeat_timeout_ms", "websocket.heartbeat_interval_ms"],
         holds: |c| {
-            c.websocket_heartbeat_timeout_ms == 0
-                || c.websocket_heartbeat_timeout_ms > c.websocket_heartbeat_interval_ms
+            c.websocket.heartbeat_timeout_ms == 0
+                || c.websocket.heartbeat_timeout_ms > c.websocket.heartbeat_interval_ms
         },
         message: "the timeout must be longer than the interval, or 0",
     },
     Relation {
         keys: &["websocket.max_message_size", "websocket.max_decompressed_size"],
-        holds: |c| c.websocket_max_message_size <= c.websocket_max_decompressed_size,
+        holds: |c| c.websocket.max_message_size <= c.websocket.max_decompressed_size,
         message: "a message may not be larger compressed than inflated",
     },
     Relation {
         keys: &["metrics.port", "server.port"],
-        holds: |c| c.metrics_address().is_none() || c.metrics_port != c.server_port,
+        holds: |c| c.metrics_address().is_none() || c.metrics.port != c.server.port,
         message: "both ports are the same",
     },
     Relation {
         keys: &["metrics.host", "metrics.allow_public"],
         holds: |c| {
-            c.metrics_allow_public || c.metrics_address().is_none_or(|address| address.ip().is_loopback())
+            c.metrics.allow_public || c.metrics_address().is_none_or(|address| address.ip().is_loopback())
         },
         message: "others could read /metrics, which has no password: set metrics.allow_public = true if that is wanted",
     },
     Relation {
         keys: &["api.api_prefix"],
-        holds: |c| !TAKEN.contains(&c.api_api_prefix.as_str()),
+        holds: |c| !TAKEN.contains(&c.api.api_prefix.as_str()),
         message: "this path is taken",
     },
     Relation {
         keys: &["api.trust_x_forwarded_for", "api.trusted_proxies"],
-        holds: |c| !c.api_trust_x_forwarded_for || !c.api_trusted_proxies.is_empty(),
+        holds: |c| !c.api.trust_x_forwarded_for || !c.api.trusted_proxies.is_empty(),
         message: "name the proxies whose header is to be trusted",
     },
 ];

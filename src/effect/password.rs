@@ -24,8 +24,8 @@ use crate::text::password::{normalise, older};
 
 pub static LANE: Row = Row {
     name: "password",
-    threads: |config| config.encryption_argon2_workers as usize,
-    queue_len_max: |config| config.encryption_argon2_queue_len_max as usize,
+    threads: |config| config.encryption_argon2.workers as usize,
+    queue_len_max: |config| config.encryption_argon2.queue_len_max as usize,
     // A core thread that wakes beside hashing waits 4 ms (p99) at nice 5, and 0.1 ms at 19. Not `SCHED_IDLE`: it does
     // no better, and where others keep the processors busy it gets next to nothing, so that nobody could log in.
     niceness: 19,
@@ -154,9 +154,9 @@ impl Params {
     /// Those of the configuration.
     pub fn of(config: &Config) -> Params {
         Params {
-            time: config.encryption_argon2_time_cost as u32,
-            memory_kib: config.encryption_argon2_memory_kib as u32,
-            parallelism: config.encryption_argon2_parallelism as u32,
+            time: config.encryption_argon2.time_cost as u32,
+            memory_kib: config.encryption_argon2.memory_kib as u32,
+            parallelism: config.encryption_argon2.parallelism as u32,
         }
     }
 

@@ -55,8 +55,8 @@ impl Allowance {
             window_ms: window_ms as u32,
             caps: Vec::new(),
         };
-        let attempts = config.websocket_identify_per_ip_per_minute;
-        let (burst, interval_ms) = (config.websocket_identify_burst, config.websocket_identify_interval_ms);
+        let attempts = config.websocket.identify_per_ip_per_minute;
+        let (burst, interval_ms) = (config.websocket.identify_burst, config.websocket.identify_interval_ms);
         Allowance {
             attempt: bucket(Algorithm::SlidingWindow, attempts, 0, 60_000),
             // One more each interval; the bucket holds the burst. Either at 0 turns it off.

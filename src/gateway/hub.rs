@@ -157,9 +157,9 @@ impl Hub {
         let settings = Settings::of(config);
         let home = Home::new(
             live,
-            config.presence_offline_grace_ms,
-            config.presence_timeout_ms,
-            config.websocket_max_connections_per_user as usize,
+            config.presence.offline_grace_ms,
+            config.presence.timeout_ms,
+            config.websocket.max_connections_per_user as usize,
         );
         Hub {
             cores: Cores::new(core, core_count, secret),

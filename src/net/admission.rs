@@ -59,11 +59,11 @@ impl Admitted {
 impl Admission {
     pub fn new(config: &Config) -> Arc<Admission> {
         let fit = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-        let max = fit(config.http_connections_max);
+        let max = fit(config.http.connections_max);
         // Whatever the options say, one network leaves a quarter to the others; of few places it may take all. What
         // comes from this machine is a proxy that stands for everybody, or the operator's own load test.
         let share = if max >= FEW { max - max / 4 } else { max };
-        let per_address_max = fit(config.http_connections_per_address_max);
+        let per_address_max = fit(config.http.connections_per_address_max);
         Arc::new(Admission {
             max,
             share,
@@ -138,12 +138,12 @@ fn take(count: &AtomicU32, max: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Http;
 
     #[test]
     fn no_address_takes_all_places() {
         let config = Config {
-            http_connections_max: 1_000,
-            http_connections_per_address_max: 25_000,
+            http: Http { connections_max: 1_000, connections_per_address_max: 25_000, ..Http::default() },
             ..Config::default()
         };
         let admission = Admission::new(&config);
@@ -159,8 +159,10 @@ mod tests {
 
     #[test]
     fn networks_of_many_clients_have_more_places_each() {
-        let config =
-            Config { http_connections_max: 4_000, http_connections_per_address_max: 10, ..Config::default() };
+        let config = Config {
+            http: Http { connections_max: 4_000, connections_per_address_max: 10, ..Http::default() },
+            ..Config::default()
+        };
         let admission = Admission::new(&config);
         let admit = |part: u16, host: u16| {
             let address = format!("2001:db8:1:{part:x}::{host:x}").parse().unwrap();
@@ -183,8 +185,10 @@ mod tests {
 
     #[test]
     fn counts_in_all_and_by_address() {
-        let config =
-            Config { http_connections_max: 4, http_connections_per_address_max: 2, ..Config::default() };
+        let config = Config {
+            http: Http { connections_max: 4, connections_per_address_max: 2, ..Http::default() },
+            ..Config::default()
+        };
         let admission = Admission::new(&config);
         let admit = |ip: &str, is_proxy| admission.admit(ip.parse().unwrap(), is_proxy);
         let first = admit("1.1.1.1", false).unwrap();

@@ -23,14 +23,18 @@ mod tests {
     use super::*;
     use crate::api::rate_limit::new_limiter;
     use crate::config::Config;
+    use crate::config::Websocket;
     use crate::gateway::{Allowance, Ask};
     use crate::id::TokenId;
 
     /// How many of 1,000 IDENTIFYs with one token, all in the same millisecond, may go on.
     fn admitted(burst: u64, interval_ms: u64) -> usize {
         let config = Config {
-            websocket_identify_burst: burst,
-            websocket_identify_interval_ms: interval_ms,
+            websocket: Websocket {
+                identify_burst: burst,
+                identify_interval_ms: interval_ms,
+                ..Websocket::default()
+            },
             ..Config::default()
         };
         let now = Turn::at(1_700_000_000_000, 1_000);

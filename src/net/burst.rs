@@ -51,7 +51,7 @@ impl<B: Backend> Connection<B> {
             let Some((head, len)) = whole_request(&input[at..], slots) else { break };
             let state = backend.state();
             // A long body has a turn of its own, and too long a one is refused, where requests are answered one by one.
-            let body_len_max = state.config.api_max_body_size.min(BODY_UNKNOWN_LEN_MAX as u64);
+            let body_len_max = state.config.api.max_body_size.min(BODY_UNKNOWN_LEN_MAX as u64);
             if (len - head.framing.head_len) as u64 > body_len_max {
                 break;
             }

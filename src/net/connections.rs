@@ -89,14 +89,14 @@ impl Connections {
         metrics: Arc<CoreMetrics>,
         share: Rc<Share>,
     ) -> Rc<Connections> {
-        let (head_ms, body_ms) = (config.http_header_timeout_ms, config.http_body_timeout_ms);
+        let (head_ms, body_ms) = (config.http.header_timeout_ms, config.http.body_timeout_ms);
         // 8 bits of core, 31 bits of seconds, 24 bits of requests: a core would need 16 million requests in every
         // second of its life to meet the ids of its next start. Stays below 2^63.
         let first_id = ((core_index as u64 & 0xff) << 55) | (((started_ms / 1_000) & 0x7fff_ffff) << 24);
         Rc::new(Connections {
             entries: RefCell::default(),
             timeouts_ms: [
-                config.http_idle_timeout_ms,
+                config.http.idle_timeout_ms,
                 head_ms,
                 body_ms,
                 0,

@@ -111,7 +111,7 @@ impl Core {
         Core {
             allowance: Allowance::new(&config),
             metrics: parts.state.metrics.clone(),
-            watch: Watch::new(parts.index, config.logging_slow_turn_ms, parts.state.metrics.clone()),
+            watch: Watch::new(parts.index, config.logging.slow_turn_ms, parts.state.metrics.clone()),
             waiting: Waiting::new(parts.lanes, parts.wake.clone(), parts.state.metrics.clone()),
             state: parts.state,
             router: parts.router,
@@ -131,7 +131,7 @@ impl Core {
                 dirty: Vec::new(),
             }),
             shutdown: Cell::new(Shutdown::No),
-            send_buffer_len: config.websocket_socket_send_buffer as i32,
+            send_buffer_len: config.websocket.socket_send_buffer as i32,
         }
     }
 
@@ -428,12 +428,12 @@ impl Core {
         match self.shutdown.get() {
             Shutdown::No => {
                 self.hub.borrow_mut().announce_shutdown();
-                let due = now + self.state.config.server_shutdown_grace_ms;
+                let due = now + self.state.config.server.shutdown_grace_ms;
                 self.shutdown.set(Shutdown::Announced(due));
             }
             Shutdown::Announced(due) if now >= due => {
                 self.with_cx(|cx, hub| hub.close_all(cx, &Close::SERVER_SHUTDOWN));
-                let due = now + self.state.config.websocket_close_timeout_ms;
+                let due = now + self.state.config.websocket.close_timeout_ms;
                 self.shutdown.set(Shutdown::Closed(due));
             }
             Shutdown::Announced(_) | Shutdown::Closed(_) => {}

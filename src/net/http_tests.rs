@@ -17,7 +17,7 @@ use crate::api::state::RunState;
 use crate::api::testing::Harness;
 use crate::api::unsent::Payer;
 use crate::api::{Ctx, Step};
-use crate::config::Config;
+use crate::config::{Api, Config, Http, Websocket};
 use crate::effect::{Answer, Job};
 use crate::limits::MIB;
 use crate::net::admission::Admission;
@@ -260,7 +260,7 @@ fn reads_bodies_of_all_kinds() {
 
 #[test]
 fn refuses_what_is_too_large_and_shows_it() {
-    let config = Config { api_max_body_size: 1024, ..Config::default() };
+    let config = Config { api: Api { max_body_size: 1024, ..Api::default() }, ..Config::default() };
     let server = server(config);
     let check = |request: String, want: u16| {
         let text = server.talk(&[&request]);
@@ -348,9 +348,12 @@ fn half_open_clients_get_their_answers() {
 #[test]
 fn slow_clients_are_ended() {
     let config = Config {
-        http_header_timeout_ms: 2_000,
-        http_body_timeout_ms: 2_000,
-        http_idle_timeout_ms: 1_000,
+        http: Http {
+            header_timeout_ms: 2_000,
+            body_timeout_ms: 2_000,
+            idle_timeout_ms: 1_000,
+            ..Http::default()
+        },
         ..Config::default()
     };
     let server = server(config);
@@ -377,7 +380,7 @@ fn slow_clients_are_ended() {
 
 #[test]
 fn clients_that_do_not_read_are_ended() {
-    let config = Config { http_body_timeout_ms: 2_000, ..Config::default() };
+    let config = Config { http: Http { body_timeout_ms: 2_000, ..Http::default() }, ..Config::default() };
     let server = server(config);
     let mut client = server.client();
     client.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -415,7 +418,10 @@ fn hands_gateway_sockets_over() {
 
 #[test]
 fn refuses_other_upgrades() {
-    let config = Config { websocket_allowed_origins: vec!["https://a.b".into()], ..Config::default() };
+    let config = Config {
+        websocket: Websocket { allowed_origins: vec!["https://a.b".into()], ..Websocket::default() },
+        ..Config::default()
+    };
     let server = server(config);
     let check = |from: &str, to: &str, want: u16| {
         let text = server.talk(&[&format!("{}\r\n", UPGRADE.replacen(from, to, 1))]);
@@ -437,7 +443,8 @@ fn refuses_other_upgrades() {
 
 #[test]
 fn turns_connections_away() {
-    let config = Config { http_connections_per_address_max: 2, ..Config::default() };
+    let config =
+        Config { http: Http { connections_per_address_max: 2, ..Http::default() }, ..Config::default() };
     let server = server(config);
     let held = [server.client(), server.client()];
     while server.admission.count() < 2 {

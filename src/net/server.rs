@@ -79,6 +79,8 @@ struct Seed {
 
 /// What there is to say of a server that is up.
 pub struct Started<'a> {
+    /// `application.environment`.
+    pub environment: &'a str,
     /// Where REST and gateway listen, as bound.
     pub http: SocketAddr,
     /// `api.api_prefix`.
@@ -104,16 +106,16 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     let metrics_by_default = by_default("metrics.port") && by_default("metrics.host");
     let config = Arc::new(loaded.config);
     let signals = Signals::block();
-    crate::wire::json::set_time_unit_ms(if config.api_timestamp_unit == "ms" { 1 } else { 1_000 });
-    crate::domain::view::set_api_prefix(&config.api_api_prefix);
+    crate::wire::json::set_time_unit_ms(if config.api.timestamp_unit == "ms" { 1 } else { 1_000 });
+    crate::domain::view::set_api_prefix(&config.api.api_prefix);
     let available = cpu::available().map_err(|e| format!("cannot read the list of cores: {e}"))?;
-    let core_count = match config.runtime_cores {
+    let core_count = match config.runtime.cores {
         0 => available.len(),
         count => count as usize,
     };
     threads_can_be_started(&config, available.len(), core_count)?;
     let store = Arc::new(Store::open(&store_options(&config, core_count)).map_err(|e| e.to_string())?);
-    start_clock(&store, config.runtime_any_clock)?;
+    start_clock(&store, config.runtime.any_clock)?;
     store.blobs().clear().map_err(|error| format!("cannot remove what a crash has left: {error}"))?;
     let registry = Arc::new(Registry::new(core_count, LANES.iter().map(|row| row.name)));
     Params::of(&config).check().map_err(|e| format!("cannot start password hashing: {e}"))?;
@@ -154,14 +156,15 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
         started.recv().map_err(|_| "a core thread ended while starting".to_string())??;
     }
     on_started(&Started {
+        environment: &config.application.environment,
         http: address,
-        api_prefix: &config.api_api_prefix,
+        api_prefix: &config.api.api_prefix,
         metrics,
         core_count,
-        pinned: config.runtime_pin,
+        pinned: config.runtime.pin,
         ring_features: &["SINGLE_ISSUER", "DEFER_TASKRUN", "TASKRUN_FLAG", "multishot poll"],
         data: store.path(),
-        sync: &config.store_sync,
+        sync: &config.store.sync,
     });
     signals.wait();
     tracing::info!("shutting down");
@@ -180,7 +183,7 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
 /// and the like. They are started one by one, some when the first password comes, where a refusal ends the server.
 fn threads_can_be_started(config: &Config, available: usize, core_count: usize) -> Result<(), String> {
     const OTHERS: usize = 8;
-    let of_hashes = if config.encryption_argon2_parallelism > 1 { available } else { 0 };
+    let of_hashes = if config.encryption_argon2.parallelism > 1 { available } else { 0 };
     let count = core_count + lane::thread_count(config) + of_hashes + OTHERS;
     let gate = Arc::new(std::sync::Mutex::new(()));
     let closed = gate.lock().expect("nobody else has it");
@@ -213,9 +216,9 @@ fn threads_can_be_started(config: &Config, available: usize, core_count: usize) 
 /// How the configuration opens the store.
 pub fn store_options(config: &Config, core_count: usize) -> Options {
     Options {
-        path: config.store_path.clone().into(),
-        map_size: config.store_map_size as usize,
-        sync: if config.store_sync == "interval" { Sync::Interval } else { Sync::Always },
+        path: config.store.path.clone().into(),
+        map_size: config.store.map_size as usize,
+        sync: if config.store.sync == "interval" { Sync::Interval } else { Sync::Always },
         // A few for backups and jobs.
         readers_max: (core_count * log::SNAPSHOTS_PER_CORE + 64) as u32,
     }
@@ -239,10 +242,10 @@ fn seeds(
     let wakes: Result<Vec<_>, _> = (0..core_count).map(|_| Wake::new().map(Arc::new)).collect();
     let wakes = wakes.map_err(|e| format!("cannot make an eventfd: {e}"))?;
     let options = log::Options {
-        batch_max: config.store_batch_max as usize,
-        sync_interval: (config.store_sync == "interval")
-            .then(|| Duration::from_millis(config.store_sync_interval_ms)),
-        node: (config.encryption_snowflake_datacenter_id << 5 | config.encryption_snowflake_worker_id) as u16,
+        batch_max: config.store.batch_max as usize,
+        sync_interval: (config.store.sync == "interval")
+            .then(|| Duration::from_millis(config.store.sync_interval_ms)),
+        node: (config.encryption_snowflake.datacenter_id << 5 | config.encryption_snowflake.worker_id) as u16,
         queue_len_max: QUEUE_LEN_MAX,
     };
     let writer = log::start(store.clone(), options, &wakes, registry.writer.clone());
@@ -254,13 +257,13 @@ fn seeds(
         readers.push(reader);
     }
     let run = Arc::new(RunState::new(writer.health()));
-    let router = Arc::new(Router::new(&config.api_api_prefix));
+    let router = Arc::new(Router::new(&config.api.api_prefix));
     let admission = Admission::new(config);
     let mail = mesh_on(&wakes, MAIL_COUNT);
     let parts = ports.into_iter().zip(mail).zip(writers).enumerate();
     let seeds = parts.map(|(index, ((port, mailbox), live))| Seed {
         index,
-        cpu: config.runtime_pin.then(|| available[index % available.len()]),
+        cpu: config.runtime.pin.then(|| available[index % available.len()]),
         config: config.clone(),
         store: store.clone(),
         run: run.clone(),

@@ -72,7 +72,7 @@ fn check_upgrade<'r>(state: &State, head: &Head<'r>) -> Result<&'r [u8], Box<Res
     if state.run.is_shutting_down() {
         return Err(refused(Refusal::ShuttingDown.into()));
     }
-    let allowed = &state.config.websocket_allowed_origins;
+    let allowed = &state.config.websocket.allowed_origins;
     let foreign = |origin: &[u8]| !allowed.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(origin));
     // Programs that are no browsers send none.
     if !allowed.is_empty() && head.header("origin").is_some_and(foreign) {

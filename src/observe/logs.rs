@@ -79,8 +79,8 @@ fn start(
         .thread_name("logs")
         .finish(Lossy(out));
     let overflown = writer.error_counter();
-    let builder = tracing_subscriber::fmt().with_max_level(level(&config.logging_level)).with_writer(writer);
-    install(match config.logging_format.as_str() {
+    let builder = tracing_subscriber::fmt().with_max_level(level(&config.logging.level)).with_writer(writer);
+    install(match config.logging.format.as_str() {
         "json" => builder.json().flatten_event(true).into(),
         _ => builder.with_ansi(ansi).into(),
     });
@@ -115,6 +115,7 @@ pub fn log_request(request_id: u64, method: &str, route: &str, status: u16, micr
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::config::Logging;
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
@@ -144,8 +145,10 @@ pub(super) mod tests {
     }
 
     fn written(level: &str, format: &str, work: impl FnOnce()) -> String {
-        let config =
-            Config { logging_level: level.into(), logging_format: format.into(), ..Config::default() };
+        let config = Config {
+            logging: Logging { level: level.into(), format: format.into(), ..Logging::default() },
+            ..Config::default()
+        };
         let lines = Lines::default();
         let mut dispatch = None;
         let guard = start(&config, lines.clone(), false, |made| dispatch = Some(made));

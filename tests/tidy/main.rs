@@ -6,6 +6,7 @@ mod areas;
 mod docs;
 mod layers;
 mod length;
+mod options;
 mod readme;
 mod source;
 mod texts;
@@ -15,6 +16,7 @@ use areas::circles;
 use docs::{ERRORS_UNDOCUMENTED, errors_documented, module_doc, safety};
 use layers::{ARROWS_BACKWARDS, arrows};
 use length::{LINE_COUNT_MAX, LONG_FILES, TEST_LINE_COUNT_MAX, length, test_length};
+use options::{unread, unread_options};
 use source::{Source, files, read, repository, sources};
 use texts::{FOREIGN, dependencies, foreign};
 use words::{RULES, words};
@@ -90,6 +92,20 @@ fn dependencies_have_reasons() {
         dependencies(path, &read(path), &mut out);
     }
     assert!(out.is_empty(), "\n{}\n", out.join("\n"));
+}
+
+#[test]
+fn every_option_is_read() {
+    let sources: Vec<Source> = files()
+        .into_iter()
+        .filter(|path| path.starts_with("src/") && path.ends_with(".rs"))
+        .map(|path| Source::new(&path, &read(&path), false))
+        .collect();
+    assert_eq!(unread_options(&sources), [""; 0], "remove them, or have them do what they say");
+    let text = "fn f(of: &Http, c: &Config) {\n    c.store\n        .path(of.idle_ms);\n}\n#[cfg(test)]\nmod tests {\n    fn f() { x.store.sync }\n}\n";
+    let canary = [Source::new("src/net/some.rs", text, false)];
+    let keys = ["store.path", "store.sync", "http.idle_ms", "http.idle", "http.path_ms"];
+    assert_eq!(unread(keys.into_iter(), &canary), ["store.sync", "http.idle", "http.path_ms"]);
 }
 
 #[test]

@@ -35,7 +35,7 @@ fields! {
 
 /// Characters that a message may have at most; a tier or a user's own settings may allow fewer.
 fn content_range(config: &Config) -> RangeInclusive<usize> {
-    0..=config.messaging_max_message_length as usize
+    0..=config.messaging.max_message_length as usize
 }
 
 fields! {
@@ -129,7 +129,7 @@ fn answer_created(ctx: &mut Ctx<'_>, (channel_id, message_id): (ChannelId, Messa
 
 /// Characters that a message of the asking user may have: the least of what the server, his tier and he himself allow.
 fn length_max(ctx: &Ctx<'_>) -> u64 {
-    let server_max = ctx.state.config.messaging_max_message_length;
+    let server_max = ctx.state.config.messaging.max_message_length;
     let len_max = tier::message_len_max(ctx.principal().tier, server_max);
     setting::message_len_max(ctx.snapshot().read(), ctx.user_id(), len_max)
 }
@@ -516,7 +516,10 @@ mod tests {
 
     #[test]
     fn the_limit_of_the_tier_holds() {
-        let config = crate::config::Config { messaging_max_message_length: 9_000, ..Default::default() };
+        let config = crate::config::Config {
+            messaging: crate::config::Messaging { max_message_length: 9_000 },
+            ..Default::default()
+        };
         let world = World::with_config(config);
         for (tier, max) in [(tier::STANDARD, 2_000), (tier::ALPHA, 4_000), (tier::STAFF, 8_000)] {
             let user = User { tier, username: "bob".into(), ..User::default() };
@@ -531,7 +534,10 @@ mod tests {
 
     #[test]
     fn the_limit_of_the_operator_holds() {
-        let config = crate::config::Config { messaging_max_message_length: 3, ..Default::default() };
+        let config = crate::config::Config {
+            messaging: crate::config::Messaging { max_message_length: 3 },
+            ..Default::default()
+        };
         let world = World::with_config(config);
         world.say(BOB, TEXT, "äöü");
         world.refused(BOB, "POST", &messages(TEXT), Some(r#"{"content":"abcd"}"#), 400);

@@ -28,7 +28,7 @@ const SERVER_KINDS: &[u8] = &[
 ];
 
 fn name_range(config: &Config) -> RangeInclusive<usize> {
-    1..=config.servers_channel_name_max_length as usize
+    1..=config.servers.channel_name_max_length as usize
 }
 
 /// What a channel of a server can be.

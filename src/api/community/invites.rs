@@ -49,7 +49,7 @@ pub fn invite_create(ctx: &mut Ctx<'_>) -> Result<Step> {
 }
 
 fn submit_with_new_code(ctx: &mut Ctx<'_>, op: InviteCreate, attempts: u32) -> Result<Step> {
-    let code = new_code(ctx.state.config.servers_invite_code_length as usize)?;
+    let code = new_code(ctx.state.config.servers.invite_code_length as usize)?;
     let op = InviteCreate { code, ..op };
     ctx.submit(op.clone(), move |ctx, is_new| {
         if is_new {

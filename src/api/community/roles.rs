@@ -21,7 +21,7 @@ const GRANT_LEN_MAX: usize = 64;
 const NEW_NAME: &str = "New Role";
 
 fn name_range(config: &Config) -> RangeInclusive<usize> {
-    1..=config.servers_role_name_max_length as usize
+    1..=config.servers.role_name_max_length as usize
 }
 
 fields! {

@@ -18,7 +18,7 @@ use crate::store::tables::SERVERS;
 const DESCRIPTION_LEN_MAX: usize = 1_000;
 
 fn name_range(config: &Config) -> RangeInclusive<usize> {
-    config.servers_server_name_min_length as usize..=config.servers_server_name_max_length as usize
+    config.servers.server_name_min_length as usize..=config.servers.server_name_max_length as usize
 }
 
 fields! {

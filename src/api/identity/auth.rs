@@ -83,7 +83,7 @@ fn new_token(ctx: &Ctx<'_>) -> (String, NewToken) {
         ip_address: ctx.request.ip.to_string(),
         user_agent,
         life_ms: touch::session_times(config).0,
-        count_max: config.authentication_sessions_max_per_user,
+        count_max: config.authentication_sessions.max_per_user,
     };
     (secret, token)
 }
@@ -118,8 +118,8 @@ pub async fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
     let phc = Secret(ctx.hash(password).await?);
     let (secret, token) = new_token(ctx);
     let config = &ctx.state.config;
-    let alpha = config.user_features_alpha_registration_enabled;
-    let default = tier::code(&config.user_features_default_tier).unwrap_or(tier::STANDARD);
+    let alpha = config.user_features.alpha_registration_enabled;
+    let default = tier::code(&config.user_features.default_tier).unwrap_or(tier::STANDARD);
     let tier = if alpha { tier::ALPHA } else { default };
     let badges = if alpha { vec![badge::ALPHA_TESTER] } else { Vec::new() };
     let email = Box::new(email);
@@ -138,7 +138,7 @@ struct New {
 
 fn registration(ctx: &mut Ctx<'_>) -> Result<New> {
     let config = ctx.state.config.clone();
-    if !config.authentication_accounts_allow_registration {
+    if !config.authentication_accounts.allow_registration {
         return Err(Refusal::RegistrationClosed.into());
     }
     let body = ctx.body()?;
@@ -206,7 +206,7 @@ pub fn refresh(ctx: &mut Ctx<'_>) -> Result<Step> {
         token_id: ctx.principal().token_id,
         life_ms: touch::session_times(config).0,
         // Asked for in so many words: also when mere use does not extend sessions.
-        threshold_ms: config.authentication_sessions_extend_threshold_hours * HOUR_MS,
+        threshold_ms: config.authentication_sessions.extend_threshold_hours * HOUR_MS,
     };
     ctx.submit(op, move |ctx, _| {
         let user_id = ctx.user_id();
@@ -254,15 +254,15 @@ shape! {
 shape! {
     /// What a registration must meet.
     pub PasswordRequirementsResponse(config: &Config) {
-        min_length: u64 = config.authentication_password_min_length,
-        max_length: u64 = config.authentication_password_max_length,
-        require_uppercase: bool = config.authentication_password_require_uppercase,
-        require_lowercase: bool = config.authentication_password_require_lowercase,
-        require_digit: bool = config.authentication_password_require_digit,
-        require_special: bool = config.authentication_password_require_special,
-        age_gate_enabled: bool = config.authentication_accounts_age_gate_enabled,
-        age_verification_type: str = &config.authentication_accounts_age_verification_type,
-        minimum_age: u64 = config.authentication_accounts_minimum_age,
+        min_length: u64 = config.authentication_password.min_length,
+        max_length: u64 = config.authentication_password.max_length,
+        require_uppercase: bool = config.authentication_password.require_uppercase,
+        require_lowercase: bool = config.authentication_password.require_lowercase,
+        require_digit: bool = config.authentication_password.require_digit,
+        require_special: bool = config.authentication_password.require_special,
+        age_gate_enabled: bool = config.authentication_accounts.age_gate_enabled,
+        age_verification_type: str = &config.authentication_accounts.age_verification_type,
+        minimum_age: u64 = config.authentication_accounts.minimum_age,
         docs_enabled: bool = false,
     }
 }
@@ -273,6 +273,7 @@ mod tests {
     use crate::api::authenticate::verify;
     use crate::api::testing::Harness;
     use crate::api::testing::fixture::{Account, PASSWORD, login, register, text_at};
+    use crate::config::{AuthenticationAccounts, AuthenticationPassword, UserFeatures};
     use crate::domain::identity::account::LoginFailed;
     use crate::domain::{Change, Output};
     use crate::domain::{Command, Reply};
@@ -366,7 +367,13 @@ mod tests {
         check(good, "\"ALICE@example.COM\"", pass, 409, "Email is already registered");
         assert_eq!(harness.request("POST", "/auth/register", None, None).0, 400);
 
-        let config = Config { authentication_accounts_allow_registration: false, ..Config::default() };
+        let config = Config {
+            authentication_accounts: AuthenticationAccounts {
+                allow_registration: false,
+                ..AuthenticationAccounts::default()
+            },
+            ..Config::default()
+        };
         let (status, text) = post(&Harness::with_config(config), "/auth/register", None, "{}");
         assert_eq!((status, text.contains("switched off")), (403, true));
     }
@@ -375,8 +382,11 @@ mod tests {
     fn age_gate() {
         let check = |kind: &str, fields: &str, want: u16| {
             let config = Config {
-                authentication_accounts_age_gate_enabled: true,
-                authentication_accounts_age_verification_type: kind.into(),
+                authentication_accounts: AuthenticationAccounts {
+                    age_gate_enabled: true,
+                    age_verification_type: kind.into(),
+                    ..AuthenticationAccounts::default()
+                },
                 ..Config::default()
             };
             let body =
@@ -405,8 +415,11 @@ mod tests {
     #[test]
     fn default_tier_without_alpha() {
         let config = Config {
-            user_features_alpha_registration_enabled: false,
-            user_features_default_tier: "premium".into(),
+            user_features: UserFeatures {
+                alpha_registration_enabled: false,
+                default_tier: "premium".into(),
+                ..UserFeatures::default()
+            },
             ..Config::default()
         };
         let harness = Harness::with_config(config);
@@ -617,7 +630,13 @@ mod tests {
 
     #[test]
     fn requirements_follow_the_configuration() {
-        let config = Config { authentication_password_min_length: 9, ..Config::default() };
+        let config = Config {
+            authentication_password: AuthenticationPassword {
+                min_length: 9,
+                ..AuthenticationPassword::default()
+            },
+            ..Config::default()
+        };
         let harness = Harness::with_config(config);
         assert_eq!(
             harness.request("GET", "/auth/password-requirements", None, None).1,

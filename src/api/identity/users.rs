@@ -52,7 +52,7 @@ pub fn me_get(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 /// Whether the session that asks was opened so lately that its password need not be asked for again.
 fn is_fresh(ctx: &Ctx<'_>) -> bool {
-    let fresh_ms = ctx.state.config.authentication_security_fresh_login_minutes * MINUTE_MS;
+    let fresh_ms = ctx.state.config.authentication_security.fresh_login_minutes * MINUTE_MS;
     let snapshot = ctx.snapshot();
     let session = snapshot.read().get(TOKENS, ctx.principal().token_id);
     session.is_some_and(|session| ctx.now_ms().saturating_sub(session.created_at.to_native()) < fresh_ms)
@@ -129,10 +129,10 @@ fn changes_email(ctx: &Ctx<'_>, email: &Email) -> Result<bool> {
 
 pub async fn me_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
     let config = &ctx.state.config;
-    if !config.authentication_account_deletion_enabled {
+    if !config.authentication_account_deletion.enabled {
         return Err(Refusal::DeletionClosed.into());
     }
-    let grace_ms = config.authentication_account_deletion_grace_period_days * DAY_MS;
+    let grace_ms = config.authentication_account_deletion.grace_period_days * DAY_MS;
     let password = {
         let body = ctx.body()?;
         ME_DELETE.code.check(&body)?;
@@ -162,7 +162,7 @@ pub fn user_search(ctx: &mut Ctx<'_>) -> Result<Step> {
 pub fn features_get(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
     let user = snapshot.read().get(USERS, user_id).ok_or(Refusal::TokenInvalid)?;
-    let shown = usize::try_from(ctx.state.config.user_features_badge_display_limit).unwrap_or(usize::MAX);
+    let shown = usize::try_from(ctx.state.config.user_features.badge_display_limit).unwrap_or(usize::MAX);
     ctx.json(|out| tier::PublicFeaturesResponse::write(out, user.tier, &user.badges, shown))
 }
 
@@ -171,6 +171,7 @@ mod tests {
     use crate::api::testing::Harness;
     use crate::api::testing::fixture::{PASSWORD, login, payload, register, take_events, text_at};
     use crate::config::Config;
+    use crate::config::{AuthenticationAccountDeletion, AuthenticationSecurity};
     use crate::domain::{Audience, Change, EventName, Output, Revocation, intent};
     use crate::id::{ServerId, UserId};
     use crate::store::records::{Member, Nil, Server};
@@ -338,7 +339,13 @@ mod tests {
         assert_eq!(set("second@example.org", &format!(r#","current_password":"{PASSWORD}""#)).0, 200);
         assert_eq!(login(&harness, "second@example.org", PASSWORD).0, 200);
 
-        let config = Config { authentication_security_fresh_login_minutes: 0, ..Config::default() };
+        let config = Config {
+            authentication_security: AuthenticationSecurity {
+                fresh_login_minutes: 0,
+                ..AuthenticationSecurity::default()
+            },
+            ..Config::default()
+        };
         let harness = Harness::with_config(config);
         let alice = register(&harness, "alice");
         assert_eq!(patch(&harness, &alice.token, r#"{"email":"first@example.org"}"#).0, 400);
@@ -415,7 +422,13 @@ mod tests {
         let ((due, _), _) = snapshot.read().scan(DELETIONS, ()).next().unwrap();
         assert_eq!(due, harness.state.now_ms() + 30 * super::DAY_MS);
 
-        let config = Config { authentication_account_deletion_enabled: false, ..Config::default() };
+        let config = Config {
+            authentication_account_deletion: AuthenticationAccountDeletion {
+                enabled: false,
+                ..AuthenticationAccountDeletion::default()
+            },
+            ..Config::default()
+        };
         let harness = Harness::with_config(config);
         let alice = register(&harness, "alice");
         let body = format!(r#"{{"password":"{PASSWORD}"}}"#);

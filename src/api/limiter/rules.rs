@@ -30,7 +30,7 @@ pub struct Rule {
 }
 
 macro_rules! rules {
-    ($($(#[$doc:meta])* $id:ident = $name:literal, $key:ident, $bot:literal, $scope:literal, $option:ident;)*) => {
+    ($($(#[$doc:meta])* $id:ident = $name:literal, $key:ident, $bot:literal, $scope:literal, $section:ident.$option:ident;)*) => {
         /// The rows of the table, in its order.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
@@ -41,7 +41,7 @@ macro_rules! rules {
             pub const ALL: [RuleId; RULE_COUNT] = [$(RuleId::$id,)*];
         }
 
-        const RULES: &[Rule] = &[$(Rule { name: $name, key: KeyKind::$key, bot: $bot, scope: $scope, spec: |config| &config.$option },)*];
+        const RULES: &[Rule] = &[$(Rule { name: $name, key: KeyKind::$key, bot: $bot, scope: $scope, spec: |config| &config.$section.$option },)*];
 
         /// Rows in the table.
         pub const RULE_COUNT: usize = [$($name,)*].len();
@@ -50,32 +50,32 @@ macro_rules! rules {
 
 rules! {
     /// Everything a caller does.
-    Global = "global", Principal, false, "global", rate_limiting_global;
+    Global = "global", Principal, false, "global", rate_limiting.global;
     /// Everything a user does.
-    User = "user", User, false, "user", rate_limiting_user;
+    User = "user", User, false, "user", rate_limiting.user;
     /// Everything an anonymous caller does.
-    Ip = "ip", Ip, false, "ip", rate_limiting_ip;
-    AuthLogin = "auth_login", Ip, false, "route", rate_limiting_buckets_auth_login;
-    AuthRegister = "auth_register", Ip, false, "route", rate_limiting_buckets_auth_register;
-    MessagesCreate = "messages_create", UserChannel, true, "resource", rate_limiting_buckets_messages_create;
+    Ip = "ip", Ip, false, "ip", rate_limiting.ip;
+    AuthLogin = "auth_login", Ip, false, "route", rate_limiting_buckets.auth_login;
+    AuthRegister = "auth_register", Ip, false, "route", rate_limiting_buckets.auth_register;
+    MessagesCreate = "messages_create", UserChannel, true, "resource", rate_limiting_buckets.messages_create;
     /// PATCH and DELETE.
-    MessagesEdit = "messages_edit", UserChannel, false, "resource", rate_limiting_buckets_messages_edit;
+    MessagesEdit = "messages_edit", UserChannel, false, "resource", rate_limiting_buckets.messages_edit;
     /// PUT and DELETE.
-    Reactions = "reactions", UserChannel, true, "resource", rate_limiting_buckets_reactions;
-    MessagesList = "messages_list", UserChannel, true, "resource", rate_limiting_buckets_messages_list;
-    UsersMeGet = "users_me_get", User, false, "route", rate_limiting_buckets_users_me_get;
-    UsersMeEdit = "users_me_edit", User, false, "route", rate_limiting_buckets_users_me_edit;
-    ServersCreate = "servers_create", User, false, "route", rate_limiting_buckets_servers_create;
-    ServersDelete = "servers_delete", User, false, "route", rate_limiting_buckets_servers_delete;
-    ServersGet = "servers_get", User, false, "route", rate_limiting_buckets_servers_get;
-    ServersChannelsList = "servers_channels_list", User, false, "route", rate_limiting_buckets_servers_channels_list;
-    RelationshipsList = "relationships_list", User, false, "route", rate_limiting_buckets_relationships_list;
-    RelationshipsCreate = "relationships_create", User, false, "route", rate_limiting_buckets_relationships_create;
-    RelationshipsBlock = "relationships_block", User, false, "route", rate_limiting_buckets_relationships_block;
+    Reactions = "reactions", UserChannel, true, "resource", rate_limiting_buckets.reactions;
+    MessagesList = "messages_list", UserChannel, true, "resource", rate_limiting_buckets.messages_list;
+    UsersMeGet = "users_me_get", User, false, "route", rate_limiting_buckets.users_me_get;
+    UsersMeEdit = "users_me_edit", User, false, "route", rate_limiting_buckets.users_me_edit;
+    ServersCreate = "servers_create", User, false, "route", rate_limiting_buckets.servers_create;
+    ServersDelete = "servers_delete", User, false, "route", rate_limiting_buckets.servers_delete;
+    ServersGet = "servers_get", User, false, "route", rate_limiting_buckets.servers_get;
+    ServersChannelsList = "servers_channels_list", User, false, "route", rate_limiting_buckets.servers_channels_list;
+    RelationshipsList = "relationships_list", User, false, "route", rate_limiting_buckets.relationships_list;
+    RelationshipsCreate = "relationships_create", User, false, "route", rate_limiting_buckets.relationships_create;
+    RelationshipsBlock = "relationships_block", User, false, "route", rate_limiting_buckets.relationships_block;
     /// Files of all kinds.
-    Uploads = "uploads", User, false, "route", rate_limiting_buckets_uploads;
+    Uploads = "uploads", User, false, "route", rate_limiting_buckets.uploads;
     /// Every route without a bucket of its own.
-    Default = "default", UserRoute, false, "route", rate_limiting_buckets_default;
+    Default = "default", UserRoute, false, "route", rate_limiting_buckets.default;
 }
 
 impl RuleId {

@@ -106,7 +106,7 @@ fn own_etag(picture: &Picture) -> String {
 
 fn generated(ctx: &mut Ctx<'_>, id: u64, name: &str) -> Result<Step> {
     // The option has at least one.
-    let colors = &ctx.state.config.avatars_default_colors;
+    let colors = &ctx.state.config.avatars.default_colors;
     // The low bits of an id count within its millisecond; those above are time.
     let color = &colors[((id >> 22) ^ id) as usize % colors.len()];
     let drawn = drawn(color, name);

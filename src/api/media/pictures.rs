@@ -78,12 +78,12 @@ pub struct Stored {
 
 /// Bytes of an upload.
 pub fn avatar_len_max(config: &Config) -> u64 {
-    config.avatars_max_file_size
+    config.avatars.max_file_size
 }
 
 /// The same on the older path of icons.
 pub fn icon_len_max(config: &Config) -> u64 {
-    config.media_size_limits_icon.min(config.avatars_max_file_size)
+    config.media_size_limits.icon.min(config.avatars.max_file_size)
 }
 
 pub async fn avatar_user_upload(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -144,7 +144,7 @@ async fn receive(ctx: &Ctx<'_>, field: &'static str) -> Result<Stored> {
     if form.file_len() == 0 {
         return Err(Error::invalid(field, "the file is empty"));
     }
-    let side_max = u32::try_from(ctx.state.config.avatars_max_size).unwrap_or(u32::MAX);
+    let side_max = u32::try_from(ctx.state.config.avatars.max_size).unwrap_or(u32::MAX);
     let convert = Convert { file: spool.into_file().map_err(refused_by_disk)?, side_max };
     let converted = ctx.effect(convert).await?.map_err(|failure| match failure {
         Failure::Refused(reason) => Error::invalid(field, reason),

@@ -179,6 +179,7 @@ const ACCESS_BLOCKED: &str = page!(
 mod tests {
     use crate::api::testing::Harness;
     use crate::config::Config;
+    use crate::config::Versioning;
 
     const VERSION: &str = r#"{"stage":"a","major":1,"minor":0,"build":49,"string":"a.1.0-49"}"#;
 
@@ -256,7 +257,10 @@ mod tests {
 
     #[test]
     fn negotiation() {
-        let config = Config { versioning_update_url: "https://x.y".into(), ..Config::default() };
+        let config = Config {
+            versioning: Versioning { update_url: "https://x.y".into(), ..Versioning::default() },
+            ..Config::default()
+        };
         let harness = Harness::with_config(config);
         let check = |json: &str, status: u16, want: &str| {
             let (got, body) = harness.request("POST", "/version/negotiate", None, Some(json));

@@ -10,7 +10,7 @@ use crate::store::records::status;
 
 /// What decides, besides the state, who is shown as present.
 pub fn moment(ctx: &Ctx<'_>) -> Moment {
-    Moment { now: ctx.now(), rest_timeout_ms: ctx.state.config.presence_timeout_ms }
+    Moment { now: ctx.now(), rest_timeout_ms: ctx.state.config.presence.timeout_ms }
 }
 
 fn answer_presence(ctx: &mut Ctx<'_>, target: UserId) -> Result<Step> {

@@ -27,7 +27,7 @@ fields! {
         compact_messages_enabled: Flag = Flag,
         allow_dms_from: Word = Word(dm_policy::WORDS),
         auto_create_dms: Flag = Flag,
-        max_message_length: ConfiguredInt = ConfiguredInt(|config| 1..=config.messaging_max_message_length),
+        max_message_length: ConfiguredInt = ConfiguredInt(|config| 1..=config.messaging.max_message_length),
         max_attachment_size: Int = Int(1..=ATTACHMENT_LEN_MAX),
         max_attachments_per_message: Int = Int(1..=ATTACHMENT_COUNT_MAX),
     }

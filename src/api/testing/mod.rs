@@ -17,7 +17,7 @@ use super::rate_limit::new_limiter;
 use super::router::Router;
 use super::routes::{Answer, BodyRule, multipart, routes};
 use super::state::State;
-use crate::config::Config;
+use crate::config::{Config, EncryptionArgon2, RateLimiting};
 use crate::domain::housekeeping::outbox;
 use crate::domain::social::presence::Liveness;
 use crate::domain::{Command, Machine, Output, Reply, Result};
@@ -70,7 +70,10 @@ impl Default for Harness {
 impl Harness {
     /// Rate limits are off whatever the configuration says.
     pub fn with_config(config: Config) -> Harness {
-        Harness::limited(Config { rate_limiting_enabled: false, ..config })
+        Harness::limited(Config {
+            rate_limiting: RateLimiting { enabled: false, ..config.rate_limiting },
+            ..config
+        })
     }
 
     /// Rate limits as configured.
@@ -79,14 +82,17 @@ impl Harness {
         let path = folder.path().to_path_buf();
         let options = Options { path, map_size: 1 << 28, sync: Sync::Interval, readers_max: 16 };
         let store = Arc::new(Store::open(&options).unwrap());
-        let router = Router::new(&config.api_api_prefix);
+        let router = Router::new(&config.api.api_prefix);
         let liveness = Box::new(|_| Liveness::default());
         let now = Turn::at(START_MS, 1_000_000);
         let limiter = new_limiter(&config, 1 << 10, now);
         let config = Arc::new(Config {
-            encryption_argon2_time_cost: 1,
-            encryption_argon2_memory_kib: 8,
-            encryption_argon2_parallelism: 1,
+            encryption_argon2: EncryptionArgon2 {
+                time_cost: 1,
+                memory_kib: 8,
+                parallelism: 1,
+                ..config.encryption_argon2
+            },
             ..config
         });
         let state = State::new(
@@ -143,7 +149,7 @@ impl Harness {
     ) -> (u16, String) {
         let target = match path.strip_prefix('!') {
             Some(root) => root.to_string(),
-            None => format!("{}{path}", self.state.config.api_api_prefix),
+            None => format!("{}{path}", self.state.config.api.api_prefix),
         };
         let mut text = format!("{method} {target} HTTP/1.1\r\nhost: x\r\n");
         if let Some(token) = token {

@@ -6,7 +6,7 @@ use crate::config::Config;
 
 /// `cores` are those the process may run on.
 pub fn findings(machine: &Machine, config: &Config, cores: &[usize]) -> Vec<Finding> {
-    let threads = match config.runtime_cores as usize {
+    let threads = match config.runtime.cores as usize {
         0 => cores.len(),
         count => count,
     };
@@ -157,6 +157,7 @@ mod tests {
     use super::super::machine::fake;
     use super::super::tests::find;
     use super::*;
+    use crate::config::Runtime;
 
     fn check(name: &str, files: &[(&str, &str)], cores: &[usize], want: (Verdict, &str)) -> Finding {
         let (_folder, machine) = fake(files);
@@ -200,7 +201,10 @@ mod tests {
     fn threads_need_cores() {
         let (_folder, machine) = fake(&[]);
         for (runtime_cores, want) in [(0, Verdict::Ok), (2, Verdict::Ok), (3, Verdict::Warning)] {
-            let config = Config { runtime_cores, ..Config::default() };
+            let config = Config {
+                runtime: Runtime { cores: runtime_cores, ..Runtime::default() },
+                ..Config::default()
+            };
             assert_eq!(find(findings(&machine, &config, &[4, 5]), "core threads").verdict, want);
         }
     }

@@ -46,10 +46,10 @@ const KINDS: [(i64, &str, Verdict, &str); 9] = [
 ];
 
 pub fn findings(machine: &Machine, config: &Config) -> Vec<Finding> {
-    let path = Path::new(&config.store_path);
+    let path = Path::new(&config.store.path);
     // Before the first start the folder is not there; its parent is on the same disk, most likely.
     let folder = path.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("."));
-    let always = config.store_sync == "always";
+    let always = config.store.sync == "always";
     let known = kind(folder);
     vec![
         room(folder),
@@ -222,6 +222,7 @@ fn scheduler(machine: &Machine, folder: &Path) -> Finding {
 mod tests {
     use super::super::machine::fake;
     use super::*;
+    use crate::config::Store;
 
     #[test]
     fn syncs_are_judged() {
@@ -315,7 +316,10 @@ mod tests {
 
     #[test]
     fn room_is_counted_where_the_folder_will_be() {
-        let config = Config { store_path: "/nowhere/at/all".into(), ..Config::default() };
+        let config = Config {
+            store: Store { path: "/nowhere/at/all".into(), ..Store::default() },
+            ..Config::default()
+        };
         let findings = findings(&Machine::this(), &config);
         let room = findings.iter().find(|finding| finding.name == "free disk at store.path").unwrap();
         assert!(room.remedy.contains(" at /,"), "{room:?}");

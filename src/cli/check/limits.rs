@@ -33,12 +33,12 @@ pub fn essential(machine: &Machine, config: &Config, core_count: usize) -> Vec<F
 /// Takes no more connections than there are files for, and says so. Call it once the limit is raised.
 pub fn fit_connections(config: &mut Config) -> Option<String> {
     let limit = open_files_max().ok()?;
-    let wanted = config.http_connections_max;
+    let wanted = config.http.connections_max;
     let fit = limit.saturating_sub(OPEN_FILES_OWN);
     if fit >= wanted {
         return None;
     }
-    config.http_connections_max = fit;
+    config.http.connections_max = fit;
     let files = wanted + OPEN_FILES_OWN;
     Some(format!(
         "http.connections_max is {wanted}, but the hard limit of open files is {limit}: {fit} connections are taken, \
@@ -162,13 +162,13 @@ fn open_files(config: &Config) -> Finding {
 }
 
 fn open_files_of(config: &Config, max: io::Result<u64>) -> Finding {
-    let wanted = config.http_connections_max + OPEN_FILES_OWN;
+    let wanted = config.http.connections_max + OPEN_FILES_OWN;
     let (verdict, current) = match max {
         Ok(value) => (grade(value, OPEN_FILES_MIN.min(wanted), wanted), limit_text(value)),
         Err(error) => (Verdict::Warning, error.to_string()),
     };
     Finding::new("open files (hard limit)", verdict, current)
-        .wanted(format!("{wanted} for http.connections_max = {}", config.http_connections_max))
+        .wanted(format!("{wanted} for http.connections_max = {}", config.http.connections_max))
         .why("a connection is a file; the server takes as many as there are files for, less 256 of its own")
         .remedy(open_files_remedy(wanted))
 }
@@ -186,7 +186,7 @@ fn limit_text(value: u64) -> String {
 
 /// Reserves as much address space as the database will map, and gives it back.
 fn address_space(config: &Config) -> Finding {
-    let size = config.store_map_size.saturating_add(MAP_RESERVE);
+    let size = config.store.map_size.saturating_add(MAP_RESERVE);
     let (verdict, current) = match (reserve(size), limit(libc::RLIMIT_AS)) {
         (Ok(()), _) => (Verdict::Ok, "enough".to_owned()),
         (Err(_), Ok(limit)) if limit.rlim_cur != libc::RLIM_INFINITY => {
@@ -195,7 +195,7 @@ fn address_space(config: &Config) -> Finding {
         (Err(error), _) => (Verdict::Error, format!("refused ({error})")),
     };
     Finding::new("address space", verdict, current)
-        .wanted(format!("{} for store.map_size = {} and 1 GiB", size_text(size), size_text(config.store_map_size)))
+        .wanted(format!("{} for store.map_size = {} and 1 GiB", size_text(size), size_text(config.store.map_size)))
         .why("the database is mapped as a whole; addresses cost no memory")
         .remedy(
             "`ulimit -v unlimited` (LimitAS=infinity in the systemd unit), or a smaller store.map_size, such as \
@@ -250,6 +250,7 @@ fn memlock(made: Result<(), (usize, io::Error)>, core_count: usize) -> Finding {
 mod tests {
     use super::super::machine::fake;
     use super::*;
+    use crate::config::{Http, Store};
 
     #[test]
     fn kernel_versions() {
@@ -295,7 +296,7 @@ mod tests {
     fn a_map_that_cannot_be_is_refused() {
         assert!(reserve(1 << 50).is_err());
         assert!(reserve(1 << 30).is_ok());
-        let config = Config { store_map_size: 1 << 50, ..Config::default() };
+        let config = Config { store: Store { map_size: 1 << 50, ..Store::default() }, ..Config::default() };
         let finding = address_space(&config);
         assert_eq!(finding.verdict, Verdict::Error, "{finding:?}");
     }
@@ -325,21 +326,26 @@ mod tests {
         let now = limit(libc::RLIMIT_NOFILE).unwrap();
         assert_eq!((now.rlim_cur, now.rlim_max), (raised, raised));
         assert_eq!(open_files_max().unwrap(), raised);
-        let config =
-            Config { http_connections_max: raised.saturating_sub(OPEN_FILES_OWN), ..Config::default() };
+        let config = Config {
+            http: Http { connections_max: raised.saturating_sub(OPEN_FILES_OWN), ..Http::default() },
+            ..Config::default()
+        };
         assert_eq!(open_files(&config).verdict, Verdict::Ok);
         assert_eq!(fit_connections(&mut config.clone()), None);
-        let mut config = Config { http_connections_max: config.http_connections_max + 1, ..config };
+        let mut config = Config {
+            http: Http { connections_max: config.http.connections_max + 1, ..config.http },
+            ..config
+        };
         assert_eq!(open_files(&config).verdict, Verdict::Warning);
-        let wanted = config.http_connections_max;
+        let wanted = config.http.connections_max;
         let said = fit_connections(&mut config).expect("one too many");
         assert!(said.contains(&format!("http.connections_max is {wanted}")), "{said}");
-        assert_eq!(config.http_connections_max, wanted - 1);
+        assert_eq!(config.http.connections_max, wanted - 1);
         // Few are enough for somebody who wants few.
-        let few = Config { http_connections_max: 1, ..config };
+        let few = Config { http: Http { connections_max: 1, ..config.http }, ..config };
         assert_eq!(open_files_of(&few, Ok(OPEN_FILES_OWN + 1)).verdict, Verdict::Ok);
         assert_eq!(open_files_of(&few, Ok(OPEN_FILES_OWN)).verdict, Verdict::Error);
-        let many = Config { http_connections_max: 100, ..few };
+        let many = Config { http: Http { connections_max: 100, ..few.http }, ..few };
         assert_eq!(open_files_of(&many, Ok(OPEN_FILES_MIN)).verdict, Verdict::Warning);
         assert_eq!(open_files_of(&many, Ok(OPEN_FILES_MIN - 1)).verdict, Verdict::Error);
     }

@@ -20,7 +20,7 @@ pub fn limit(machine: &Machine) -> Option<u64> {
 }
 
 fn enough(machine: &Machine, config: &Config) -> Finding {
-    let wanted = config.http_connections_max.saturating_mul(SESSION_LEN);
+    let wanted = config.http.connections_max.saturating_mul(SESSION_LEN);
     let limit = limit(machine);
     let verdict = match limit {
         Some(limit) if limit < wanted => Verdict::Warning,

@@ -109,7 +109,7 @@ fn grade(value: u64, error_below: u64, warn_below: u64) -> Verdict {
 pub fn run(config: &Config) -> Vec<Finding> {
     let cores = available().unwrap_or_else(|_| vec![0]);
     let machine = Machine::this();
-    let core_count = if config.runtime_cores == 0 { cores.len() } else { config.runtime_cores as usize };
+    let core_count = if config.runtime.cores == 0 { cores.len() } else { config.runtime.cores as usize };
     let mut findings = limits::essential(&machine, config, core_count);
     findings.extend(disk::findings(&machine, config));
     findings.extend(of_files(&machine, config, &cores));
@@ -225,6 +225,7 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::machine::fake;
     use super::*;
+    use crate::config::Store;
 
     /// The finding of that name on a machine with these files.
     pub(super) fn find(findings: Vec<Finding>, name: &str) -> Finding {
@@ -233,7 +234,10 @@ mod tests {
 
     #[test]
     fn findings_are_complete_on_this_machine_and_on_an_empty_one() {
-        let config = Config { store_path: "/nowhere/at/all".into(), ..Config::default() };
+        let config = Config {
+            store: Store { path: "/nowhere/at/all".into(), ..Store::default() },
+            ..Config::default()
+        };
         let (_folder, empty) = fake(&[]);
         for findings in [run(&config), of_files(&empty, &config, &[0, 1])] {
             let text = table(&findings);

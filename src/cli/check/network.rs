@@ -127,7 +127,7 @@ fn core_list(cores: &[usize]) -> String {
 /// Whether a firewall remembers connections, and how many it can.
 fn tracking(machine: &Machine, config: &Config) -> Finding {
     let read = |name: &str| machine.number(&format!("proc/sys/net/netfilter/nf_conntrack_{name}"));
-    let wanted = config.http_connections_max.saturating_mul(2);
+    let wanted = config.http.connections_max.saturating_mul(2);
     let (verdict, current) = match (read("count"), read("max")) {
         (Some(count), Some(max)) if count > 0 && max < wanted => {
             (Verdict::Warning, format!("{count} of {max} entries"))

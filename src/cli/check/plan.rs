@@ -312,8 +312,8 @@ impl Needs {
         let sends = deliveries / coalesced;
         let every =
             |interval_ms: u64| if interval_ms == 0 { 0.0 } else { sessions * 1e3 / interval_ms as f64 };
-        let heartbeats = every(config.websocket_heartbeat_interval_ms);
-        let pings = every(config.websocket_ping_interval_ms);
+        let heartbeats = every(config.websocket.heartbeat_interval_ms);
+        let pings = every(config.websocket.ping_interval_ms);
         let each = |cost: &Cost| [cost.value, cost.cold];
         let delivery = [0, 1].map(|end| each(&costs::SEND)[end] / coalesced + each(&costs::FRAME)[end]);
         let mut work = [
@@ -338,13 +338,13 @@ impl Needs {
         let busy = [0, 1].map(|end| sum(&work, end));
         // A session keeps what its client has not confirmed with a heartbeat, up to the configured number.
         let events_per_session = if sessions > 0.0 { deliveries / sessions } else { 0.0 };
-        let kept = events_per_session * config.websocket_heartbeat_interval_ms as f64 / 1e3;
-        let kept = kept.min(config.websocket_resume_buffer_events as f64);
+        let kept = events_per_session * config.websocket.heartbeat_interval_ms as f64 / 1e3;
+        let kept = kept.min(config.websocket.resume_buffer_events as f64);
         let memory = [
             ("server without sessions", costs::PROCESS.value),
             ("sessions", sessions * (costs::SESSION_USER.value + costs::SESSION_KERNEL.value)),
             ("events kept for RESUME", sessions * kept * costs::HANDLE.value),
-            ("their text, per core", cores * config.websocket_replay_bytes as f64),
+            ("their text, per core", cores * config.websocket.replay_bytes as f64),
             ("sends under way, 0.1 s each", sends * ROUND_TRIP_S * costs::IN_FLIGHT.value),
         ];
         let frame_len = costs::MESSAGE_FRAME.value + content;
@@ -394,8 +394,8 @@ impl Needs {
         let memory = memory::limit(machine);
         let speed = network::default_device(machine)
             .and_then(|device| machine.number(&format!("sys/class/net/{device}/speed")));
-        let allowed = config.http_connections_max as f64;
-        let per_address = config.http_connections_per_address_max as f64;
+        let allowed = config.http.connections_max as f64;
+        let per_address = config.http.connections_per_address_max as f64;
         let compare = |name, has: Option<f64>, needs: f64, show: fn(f64) -> String, why, remedy: String| {
             let verdict = match has {
                 Some(has) if has < needs => Verdict::Warning,
@@ -521,6 +521,7 @@ fn bits_text(bits: f64) -> String {
 mod tests {
     use super::super::machine::fake;
     use super::*;
+    use crate::config::Websocket;
 
     fn check(text: &str, want: Result<([f64; 6], [f64; 2]), &str>) {
         match (Plan::parse(text), want) {
@@ -556,8 +557,10 @@ mod tests {
     fn needs_are_sums_over_the_table() {
         let plan =
             Plan::parse("sessions=1000000,posts=1000,members=1000,reads=0,pages=0,connects=0").unwrap();
-        let config =
-            Config { websocket_heartbeat_interval_ms: 0, websocket_ping_interval_ms: 0, ..Config::default() };
+        let config = Config {
+            websocket: Websocket { heartbeat_interval_ms: 0, ping_interval_ms: 0, ..Websocket::default() },
+            ..Config::default()
+        };
         let needs = Needs::new(&plan, &config);
         for (end, of) in [|cost: &Cost| cost.value, |cost: &Cost| cost.cold].into_iter().enumerate() {
             let per_delivery = of(&costs::SEND) + of(&costs::FRAME);

@@ -86,12 +86,12 @@ const ROWS: [Row; 6] = [
 
 /// One finding each; a setting this kernel does not have is well.
 pub fn findings(machine: &Machine, config: &Config) -> Vec<Finding> {
-    let files = config.http_connections_max + OPEN_FILES_OWN;
+    let files = config.http.connections_max + OPEN_FILES_OWN;
     let of_config = [
         Row {
             name: "net.core.wmem_max",
-            want: Want::AtLeast(config.websocket_socket_send_buffer),
-            value: config.websocket_socket_send_buffer.max(4 << 20),
+            want: Want::AtLeast(config.websocket.socket_send_buffer),
+            value: config.websocket.socket_send_buffer.max(4 << 20),
             otherwise: Verdict::Warning,
             why: "caps websocket.socket_send_buffer without a word: what the kernel does not take waits in the server",
         },
@@ -140,6 +140,7 @@ mod tests {
     use super::super::machine::fake;
     use super::super::tests::find;
     use super::*;
+    use crate::config::Websocket;
 
     fn check(name: &'static str, text: &str, want: Verdict) -> Finding {
         let (_folder, machine) = fake(&[(&path(name), text)]);
@@ -181,7 +182,10 @@ mod tests {
 
     #[test]
     fn what_is_set_is_enough() {
-        let config = Config { websocket_socket_send_buffer: 64 << 20, ..Config::default() };
+        let config = Config {
+            websocket: Websocket { socket_send_buffer: 64 << 20, ..Websocket::default() },
+            ..Config::default()
+        };
         let (_folder, machine) = fake(&[]);
         let of_config = findings(&machine, &config);
         assert_eq!(find(of_config, "net.core.wmem_max").commands, ["sysctl -w net.core.wmem_max=67108864"]);

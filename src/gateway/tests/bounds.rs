@@ -21,7 +21,7 @@ impl Bench {
 
 #[test]
 fn a_mass_disconnect_ends_over_several_ticks() {
-    let mut bench = Bench::new(|config| config.websocket_max_connections_per_user = 0);
+    let mut bench = Bench::new(|config| config.websocket.max_connections_per_user = 0);
     bench.server();
     bench.register("dan");
     let peers: Vec<Peer> = (0..40).map(|index| bench.ready(index % 4).0).collect();
@@ -67,7 +67,7 @@ fn many_who_leave_are_told_over_several_ticks() {
 /// However many sessions a user has had, few wait for him, and those are the last ones.
 #[test]
 fn few_sessions_of_a_user_wait_for_resume() {
-    let mut bench = Bench::new(|config| config.websocket_max_connections_per_user = 0);
+    let mut bench = Bench::new(|config| config.websocket.max_connections_per_user = 0);
     bench.server();
     let sessions: Vec<(Peer, String)> = (0..60).map(|_| bench.ready(1)).collect();
     // Every third stays.
@@ -100,7 +100,7 @@ fn few_sessions_of_a_user_wait_for_resume() {
 /// What one client asks for at once is done over several turns, in its order, and others are heard in each.
 #[test]
 fn messages_that_cost_much_are_handled_over_several_turns() {
-    let mut bench = Bench::new(|config| config.websocket_max_connections_per_user = 0);
+    let mut bench = Bench::new(|config| config.websocket.max_connections_per_user = 0);
     let (_, channel) = bench.server();
     let watchers: Vec<Peer> = (0..50).map(|_| bench.ready(0).0).collect();
     let (typist, _) = bench.ready(1);
@@ -161,7 +161,7 @@ fn a_connection_has_a_part_of_a_turn_and_those_behind_a_half() {
 #[test]
 fn little_is_read_of_who_was_sent_away() {
     for (pieces, frame) in [(false, masked(0x89, b"")), (true, masked(0x00, b"")), (true, vec![0x00])] {
-        let mut bench = Bench::new(|config| config.websocket_rate_limit_per_minute = 120);
+        let mut bench = Bench::new(|config| config.websocket.rate_limit_per_minute = 120);
         let peer = bench.open();
         if pieces {
             bench.bytes(peer, &masked(0x01, b""));

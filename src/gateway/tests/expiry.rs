@@ -8,7 +8,7 @@ use crate::domain::identity::token::TokenTouch;
 fn a_session_ends_when_its_token_does() {
     // Before the first look at the connection, and after some.
     for life_ms in [2_000, 19_900, 50_000, 200_000] {
-        let mut bench = Bench::new(|config| config.websocket_ping_timeout_ms = 0);
+        let mut bench = Bench::new(|config| config.websocket.ping_timeout_ms = 0);
         bench.register_for("dan", life_ms);
         let (peer, id) = bench.ready(3);
         let beat = |bench: &mut Bench, ms: u64| {

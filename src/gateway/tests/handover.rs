@@ -1,6 +1,7 @@
 //! A session with its connection as bytes: another hub goes on where the first was.
 
 use super::*;
+
 use crate::gateway::protocol::Close;
 use crate::gateway::session::Slot;
 use crate::gateway::{Unpackable, Unusable};
@@ -20,7 +21,10 @@ impl Bench {
     /// A hub at the place of the first, which knows nobody.
     fn replace_hub(&mut self) {
         let (live, reader) = shared_map(16);
-        let config = Config { websocket_rate_limit_per_minute: 0, ..Config::default() };
+        let config = Config {
+            websocket: Websocket { rate_limit_per_minute: 0, ..Websocket::default() },
+            ..Config::default()
+        };
         self.hubs[0] = Hub::new(0, self.hubs.len(), &config, live, 7, self.now);
         self.board.0[0] = reader;
     }
@@ -214,7 +218,7 @@ fn a_session_comes_to_its_own_place_once() {
 
 #[test]
 fn a_connection_that_ends_or_waits_for_a_list_has_no_bytes() {
-    let mut bench = Bench::new(|config| config.websocket_members_chunk_size = 1);
+    let mut bench = Bench::new(|config| config.websocket.members_chunk_size = 1);
     let (server_id, channel) = bench.server();
     let (ann, _) = bench.ready_as(0, EVERYTHING);
     let pack = |bench: &mut Bench| bench.with(0, |hub, cx| hub.pack(cx, ann.1));

@@ -8,7 +8,7 @@ use super::connections::ConnectionId;
 use super::home::Liveboard;
 use super::hub::{Action, Cx, Hub, Mail};
 use super::send::{FILL_LEN_MAX, Filled};
-use crate::config::Config;
+use crate::config::{Config, Websocket};
 use crate::domain::chat::message::MessageCreate;
 use crate::domain::community::invite::{InviteCreate, InviteUse};
 use crate::domain::community::server::ServerCreate;
@@ -56,7 +56,10 @@ impl Bench {
 
     fn with_cores(count: usize, change: impl FnOnce(&mut Config)) -> Bench {
         let (folder, store) = temporary(1 << 26);
-        let mut config = Config { websocket_rate_limit_per_minute: 0, ..Config::default() };
+        let mut config = Config {
+            websocket: Websocket { rate_limit_per_minute: 0, ..Websocket::default() },
+            ..Config::default()
+        };
         change(&mut config);
         let (writers, readers): (Vec<_>, Vec<_>) = (0..count).map(|_| shared_map(16)).unzip();
         let hubs = writers.into_iter().enumerate();

@@ -57,7 +57,7 @@ fn before_identify() {
 /// Every opcode there is, before and after IDENTIFY, with what its row lets through and what not.
 #[test]
 fn each_opcode_keeps_to_its_row() {
-    let mut bench = Bench::new(|config| config.websocket_max_connections_per_user = 0);
+    let mut bench = Bench::new(|config| config.websocket.max_connections_per_user = 0);
     for row in OPS {
         for (in_session, d) in [false, true].into_iter().flat_map(|ready| DATA.map(|d| (ready, d))) {
             let is_null = d.is_empty() || d.ends_with("null");
@@ -116,7 +116,7 @@ fn identify_fields_in_order() {
 
 #[test]
 fn a_version_that_is_too_old_is_told_before_ready() {
-    let mut bench = Bench::new(|config| config.versioning_min_supported_version = "a.1.0-40".into());
+    let mut bench = Bench::new(|config| config.versioning.min_supported_version = "a.1.0-40".into());
     let peer = bench.open();
     let token = bench.users[0].2.clone();
     bench.text(
@@ -204,7 +204,7 @@ fn framing() {
 #[test]
 fn zlib_in_and_out() {
     use std::io::Write;
-    let mut bench = Bench::new(|config| config.websocket_rate_limit_per_minute = 3);
+    let mut bench = Bench::new(|config| config.websocket.rate_limit_per_minute = 3);
     let (peer, _) = bench.ready(0);
     let zlib = |text: &[u8]| {
         let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
@@ -223,7 +223,7 @@ fn zlib_in_and_out() {
     bench.bytes(peer, &masked(0x82, b"\x78\x9cgarbage"));
     assert_eq!(bench.frames(peer)[3..], ["close 4008 Rate limited"]);
     for (enabled, want) in [(true, "binary"), (false, "{\"op\":11}")] {
-        let mut bench = Bench::new(|config| config.websocket_compression_enabled = enabled);
+        let mut bench = Bench::new(|config| config.websocket.compression_enabled = enabled);
         let peer = bench.open();
         let token = bench.users[0].2.clone();
         bench.text(peer, &format!("{{\"op\":2,\"d\":{{\"token\":\"{token}\",\"compress\":1}}}}"));
@@ -237,7 +237,7 @@ fn zlib_in_and_out() {
 
 #[test]
 fn timeouts() {
-    let mut bench = Bench::new(|config| config.websocket_identify_timeout_ms = 3_000);
+    let mut bench = Bench::new(|config| config.websocket.identify_timeout_ms = 3_000);
     let peer = bench.open();
     bench.text(peer, "{\"op\":1}");
     bench.frames(peer);
@@ -247,7 +247,7 @@ fn timeouts() {
     assert_eq!(bench.frames(peer), [CLOSED_4003]);
 
     // Only op 1 is a sign of life.
-    let mut bench = Bench::new(|config| config.websocket_heartbeat_timeout_ms = 5_000);
+    let mut bench = Bench::new(|config| config.websocket.heartbeat_timeout_ms = 5_000);
     let (peer, id) = bench.ready(0);
     bench.wait(4_000);
     bench.text(peer, "{\"op\":1}");
@@ -285,15 +285,15 @@ fn timeouts() {
 #[test]
 fn zero_turns_a_limit_off() {
     let mut bench = Bench::new(|config| {
-        config.websocket_identify_timeout_ms = 0;
-        config.websocket_heartbeat_timeout_ms = 10_000_000;
-        config.websocket_ping_interval_ms = 0;
-        config.websocket_send_queue_bytes = 0;
-        config.websocket_send_queue_events = 0;
-        config.websocket_send_timeout_ms = 0;
-        config.websocket_max_connections_per_user = 0;
-        config.websocket_resume_buffer_events = 0;
-        config.websocket_resume_buffer_bytes = 0;
+        config.websocket.identify_timeout_ms = 0;
+        config.websocket.heartbeat_timeout_ms = 10_000_000;
+        config.websocket.ping_interval_ms = 0;
+        config.websocket.send_queue_bytes = 0;
+        config.websocket.send_queue_events = 0;
+        config.websocket.send_timeout_ms = 0;
+        config.websocket.max_connections_per_user = 0;
+        config.websocket.resume_buffer_events = 0;
+        config.websocket.resume_buffer_bytes = 0;
     });
     let (_, channel) = bench.server();
     let idle = bench.open();
@@ -313,9 +313,9 @@ fn zero_turns_a_limit_off() {
 
     // A window of 0 means that nothing can be resumed; a handshake of 0 still sends its close frame.
     let mut bench = Bench::new(|config| {
-        config.websocket_session_timeout_ms = 0;
-        config.websocket_close_timeout_ms = 0;
-        config.websocket_ping_timeout_ms = 0;
+        config.websocket.session_timeout_ms = 0;
+        config.websocket.close_timeout_ms = 0;
+        config.websocket.ping_timeout_ms = 0;
     });
     let (peer, id) = bench.ready(0);
     bench.wait(41_000);
@@ -404,7 +404,7 @@ fn pings_pongs_and_pieces_count_as_messages() {
     ];
     for (name, frame) in cases {
         for at_once in [true, false] {
-            let mut bench = Bench::new(|config| config.websocket_rate_limit_per_minute = 120);
+            let mut bench = Bench::new(|config| config.websocket.rate_limit_per_minute = 120);
             let peer = bench.open();
             let mut left = 120;
             if name.contains("piece") {
@@ -426,8 +426,8 @@ fn pings_pongs_and_pieces_count_as_messages() {
     }
     // Two a second go on for ever.
     let mut bench = Bench::new(|config| {
-        config.websocket_rate_limit_per_minute = 120;
-        config.websocket_ping_timeout_ms = 0;
+        config.websocket.rate_limit_per_minute = 120;
+        config.websocket.ping_timeout_ms = 0;
     });
     let peer = bench.open();
     for _ in 0..80 {

@@ -78,7 +78,7 @@ fn resume_is_refused_in_order() {
 
 #[test]
 fn a_dropped_session_closes_the_connection_that_had_it() {
-    let mut bench = Bench::new(|config| config.websocket_resume_buffer_events = 3);
+    let mut bench = Bench::new(|config| config.websocket.resume_buffer_events = 3);
     let (_, channel) = bench.server();
     let (first, id) = bench.ready(1);
     (0..10).for_each(|_| bench.post(channel, "x"));
@@ -164,8 +164,8 @@ fn a_connection_moves_to_the_core_of_its_session_with_all_it_has() {
 fn slow_consumers_are_closed_and_may_resume() {
     type Change = fn(&mut Config);
     let cases: [(Change, usize, usize); 2] = [
-        (|config| config.websocket_send_queue_events = 20, 10, 22),
-        (|config| config.websocket_send_queue_bytes = 20_000, 2_000, 14),
+        (|config| config.websocket.send_queue_events = 20, 10, 22),
+        (|config| config.websocket.send_queue_bytes = 20_000, 2_000, 14),
     ];
     for (change, len, count) in cases {
         let mut bench = Bench::new(change);
@@ -200,7 +200,7 @@ fn slow_consumers_are_closed_and_may_resume() {
 /// A client that reads, but never catches up.
 #[test]
 fn a_client_that_stays_behind_is_closed() {
-    let mut bench = Bench::new(|config| config.websocket_send_queue_bytes = 20_000);
+    let mut bench = Bench::new(|config| config.websocket.send_queue_bytes = 20_000);
     let (_, channel) = bench.server();
     let (peer, _) = bench.ready(1);
     bench.room = Some(0);
@@ -225,7 +225,7 @@ fn a_client_that_stays_behind_is_closed() {
 /// Five hundred events at once, again and again: a client that reads them in time loses nothing.
 #[test]
 fn a_burst_closes_nobody_who_reads_it_in_time() {
-    let mut bench = Bench::new(|config| config.websocket_send_queue_bytes = 100_000);
+    let mut bench = Bench::new(|config| config.websocket.send_queue_bytes = 100_000);
     let (_, channel) = bench.server();
     let (peer, _) = bench.ready(1);
     for _ in 0..10 {
@@ -254,7 +254,7 @@ fn a_burst_closes_nobody_who_reads_it_in_time() {
 
 #[test]
 fn a_stalled_write_is_closed_and_a_replay_is_no_backlog() {
-    let mut bench = Bench::new(|config| config.websocket_send_queue_events = 10);
+    let mut bench = Bench::new(|config| config.websocket.send_queue_events = 10);
     let (_, channel) = bench.server();
     let (peer, id) = bench.ready(1);
     bench.lose(peer);
@@ -337,7 +337,7 @@ fn a_session_that_ends_in_the_batch_that_ends_its_membership_leaves_nothing() {
 
 #[test]
 fn the_oldest_of_too_many_connections_goes_for_good() {
-    let mut bench = Bench::new(|config| config.websocket_max_connections_per_user = 2);
+    let mut bench = Bench::new(|config| config.websocket.max_connections_per_user = 2);
     let sessions: Vec<(Peer, String)> = (0..2).map(|_| bench.ready(0)).collect();
     let third = bench.open();
     let token = bench.users[0].2.clone();
@@ -441,7 +441,7 @@ fn typing_stops_with_the_connection() {
 
 #[test]
 fn member_lists() {
-    let mut bench = Bench::new(|config| config.websocket_members_chunk_size = 2);
+    let mut bench = Bench::new(|config| config.websocket.members_chunk_size = 2);
     let (server, channel) = bench.server();
     bench.join(channel, 2, false);
     let (ann, _) = bench.ready_as(0, ",\"intents\":2");

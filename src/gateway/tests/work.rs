@@ -55,7 +55,7 @@ fn an_event_without_a_recipient_is_no_work() {
 
 #[test]
 fn state_grows_with_sessions_and_with_what_they_hold() {
-    let mut bench = Bench::new(|config| config.websocket_max_connections_per_user = 0);
+    let mut bench = Bench::new(|config| config.websocket.max_connections_per_user = 0);
     let (_, channel) = bench.server();
     let empty = bench.hubs[0].state_len();
     (0..50).for_each(|_| drop(bench.ready(1)));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use fastrand::Rng;
-use plexichat::config::Config;
+use plexichat::config::{Config, Websocket};
 use plexichat::domain::chat::message::MessageCreate;
 use plexichat::domain::community::channel::{ChannelCreate, ChannelDelete};
 use plexichat::domain::community::invite::{InviteCreate, InviteUse};
@@ -119,12 +119,15 @@ impl World {
         };
         let store = Arc::new(Store::open(&options).unwrap());
         let config = Config {
-            websocket_rate_limit_per_minute: 0,
-            websocket_max_connections_per_user: 3,
-            websocket_resume_buffer_events: if rng.u8(0..3) == 0 { 40 } else { 1_000 },
-            websocket_send_queue_events: if rng.u8(0..3) == 0 { 30 } else { 512 },
-            websocket_members_chunk_size: 2,
-            websocket_session_timeout_ms: 30_000,
+            websocket: Websocket {
+                rate_limit_per_minute: 0,
+                max_connections_per_user: 3,
+                resume_buffer_events: if rng.u8(0..3) == 0 { 40 } else { 1_000 },
+                send_queue_events: if rng.u8(0..3) == 0 { 30 } else { 512 },
+                members_chunk_size: 2,
+                session_timeout_ms: 30_000,
+                ..Websocket::default()
+            },
             ..Config::default()
         };
         let count = rng.usize(1..4);
@@ -502,7 +505,7 @@ impl World {
         for user in 0..self.users.len() {
             let clients: Vec<usize> =
                 (0..self.clients.len()).filter(|index| self.clients[*index].user == user).collect();
-            for index in clients.into_iter().skip(self.config.websocket_max_connections_per_user as usize) {
+            for index in clients.into_iter().skip(self.config.websocket.max_connections_per_user as usize) {
                 self.sockets[self.clients[index].socket].dropped = true;
                 self.clients[index].state = State::Offline;
                 self.clients[index].back_at = u64::MAX;
@@ -517,7 +520,7 @@ impl World {
                 .iter()
                 .filter(|client| client.user == user && client.state == State::Ready)
                 .count();
-            assert!(there <= self.config.websocket_max_connections_per_user as usize);
+            assert!(there <= self.config.websocket.max_connections_per_user as usize);
             let want = self
                 .clients
                 .iter()

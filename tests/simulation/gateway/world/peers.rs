@@ -202,7 +202,7 @@ impl World {
             }
             11 => return,
             9 => {
-                let small = self.config.websocket_resume_buffer_events < 1_000;
+                let small = self.config.websocket.resume_buffer_events < 1_000;
                 assert!(client.kind == Kind::Wild || small, "{:?} could not resume", client.kind);
                 assert_eq!(client.state, State::Resuming);
                 client.session = None;
