@@ -120,9 +120,9 @@ fn places(server: &Server, ada: &User) -> String {
          include-path = \"/api/v1/users/@me/settings/bulk\"\n\
          checks.allow_header_conformance.enabled = false\n\
          \n\
-         # Documented by the API, not there yet: 404, not 405.\n\
+         # Its neighbour `…/users/{{user_id}}` answers GET: `@me` is no id.\n\
          [[operations]]\n\
-         include-path-regex = \"^/api/v1/avatars/\"\n\
+         include-path = \"/api/v1/avatars/users/@me\"\n\
          checks.unsupported_method.enabled = false\n\
 \n\
          # What the others are tried on stays.\n\

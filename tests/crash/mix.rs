@@ -13,6 +13,7 @@ use crate::{id, text};
 
 /// 👍
 const THUMB: &str = "%F0%9F%91%8D";
+const FORM: &str = "multipart/form-data; boundary=b";
 /// Of each kind of thing that is made and deleted.
 const POOL_MAX: usize = 4;
 
@@ -57,14 +58,15 @@ pub struct Mixer {
 
 type Action = fn(&mut Mixer, &mut Line, &mut fastrand::Rng) -> Result<(), String>;
 
-const ACTIONS: [Action; 14] = [
+const ACTIONS: [Action; 15] = [
     profile, setting, messaging, friendship, guest, role, channel, invite, message, mark, unread, server,
-    presence, passer_by,
+    presence, passer_by, picture,
 ];
 
 /// The commands that the actions lead to.
-pub const KINDS: [&str; 44] = [
+pub const KINDS: [&str; 46] = [
     "AccountDelete",
+    "AvatarSet",
     "BanCreate",
     "BanDelete",
     "Block",
@@ -76,6 +78,7 @@ pub const KINDS: [&str; 44] = [
     "DmOpen",
     "FriendAccept",
     "FriendRequest",
+    "IconSet",
     "InviteCreate",
     "InviteDelete",
     "InviteUse",
@@ -110,7 +113,7 @@ pub const KINDS: [&str; 44] = [
     "TokenRevokeAll",
 ];
 
-/// A request: method, path, whose, body.
+/// A request: method, path, whose, body; a list of bytes is the file of a form.
 type Ask<'a> = (&'a str, String, &'a str, Value);
 
 impl Mixer {
@@ -186,8 +189,11 @@ impl Mixer {
                 fact.or_insert_with(|| Fact { place: place.clone(), want: None, perhaps: None, dirty: true });
             (fact.perhaps, fact.dirty) = (Some(value.clone()), true);
         }
-        let body = Some(body).filter(|body| !body.is_null());
-        let answer = line.call(method, &path, Some(token), body.as_ref())?.want(200);
+        let answer = match &body {
+            Value::Array(_) => line.send(method, &path, Some(token), Some((FORM, &form(&body)))),
+            body => line.call(method, &path, Some(token), Some(body).filter(|body| !body.is_null())),
+        };
+        let answer = answer?.want(200);
         for (name, _, value) in facts {
             let fact = self.facts.get_mut(*name).expect("just named");
             (fact.want, fact.perhaps) = (Some(value.clone()), None);
@@ -254,6 +260,11 @@ impl Place {
 
     fn read(&self, line: &mut Line) -> Value {
         let answer = line.get(&self.path, &self.token).unwrap();
+        if answer.header("content-type").is_some_and(|kind| kind.starts_with("image/")) {
+            // Its own is read whole; a generated one is none.
+            let picture = image::load_from_memory(&answer.body).ok();
+            return picture.map_or(Value::Null, |picture| json!(picture.width()));
+        }
         if [401, 403, 404].contains(&answer.status) {
             return Value::Null;
         }
@@ -547,6 +558,38 @@ fn server(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<
     m.change(line, "ServerDelete", ("DELETE", one, &token, Value::Null), &facts)?;
     m.forget("server", &id);
     Ok(())
+}
+
+/// The owner's avatar or the server's icon is there with its file, or not at all.
+fn picture(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let token = m.owner.token.clone();
+    let (kind, name, write, read) = match random.bool() {
+        true => {
+            ("AvatarSet", "avatar", "/avatars/users/@me".into(), format!("/avatars/users/{}", m.owner.id))
+        }
+        false => {
+            let path = format!("/avatars/servers/{}", m.server);
+            ("IconSet", "icon", path.clone(), path)
+        }
+    };
+    let place = Place::of(&token, read, "");
+    if random.u8(..4) == 0 && !m.known(name).is_null() {
+        let facts = [(name, place, Value::Null)];
+        return m.change(line, kind, ("DELETE", write, &token, Value::Null), &facts).map(drop);
+    }
+    let width = random.u32(1..40);
+    let mut png = std::io::Cursor::new(Vec::new());
+    image::DynamicImage::new_rgb8(width, 1).write_to(&mut png, image::ImageFormat::Png).expect("it is small");
+    let facts = [(name, place, json!(width))];
+    m.change(line, kind, ("POST", write, &token, json!(png.into_inner())), &facts).map(drop)
+}
+
+/// A file, as numbers, in a form.
+fn form(file: &Value) -> Vec<u8> {
+    let mut out = b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n".to_vec();
+    out.extend(file.as_array().into_iter().flatten().filter_map(Value::as_u64).map(|byte| byte as u8));
+    out.extend_from_slice(b"\r\n--b--");
+    out
 }
 
 /// Without a session there is nothing to be read of it.

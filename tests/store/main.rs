@@ -15,6 +15,7 @@ mod support;
 
 mod every_table;
 mod kills;
+mod pictures;
 mod power_cuts;
 mod versions;
 

@@ -39,18 +39,28 @@ impl Line {
         token: Option<&str>,
         body: Option<&Value>,
     ) -> Result<Answer, String> {
+        let body = body.map(ToString::to_string);
+        self.send(method, path, token, body.as_ref().map(|body| ("application/json", body.as_bytes())))
+    }
+
+    /// The same with a body of any type.
+    pub fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        body: Option<(&str, &[u8])>,
+    ) -> Result<Answer, String> {
         let mut request = format!("{method} /api/v1{path} HTTP/1.1\r\nHost: test\r\n");
         if let Some(token) = token {
             request.push_str(&format!("Authorization: Bearer {token}\r\n"));
         }
-        match body.map(ToString::to_string) {
-            Some(body) => request.push_str(&format!(
-                "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            )),
-            None => request.push_str("\r\n"),
+        if let Some((kind, body)) = body {
+            request.push_str(&format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len()));
         }
-        self.stream.get_mut().write_all(request.as_bytes()).map_err(|e| format!("not sent: {e}"))?;
+        request.push_str("\r\n");
+        let bytes = [request.as_bytes(), body.map_or(&[][..], |(_, body)| body)].concat();
+        self.stream.get_mut().write_all(&bytes).map_err(|e| format!("not sent: {e}"))?;
         let mut answer = read_answer(&mut self.stream, false)?;
         answer.request = format!("{method} {path}");
         Ok(answer)
