@@ -40,14 +40,14 @@ fn serve(mut loaded: Loaded) -> Result<(), String> {
 }
 
 fn backup(loaded: &Loaded, folder: &Path) -> Result<String, String> {
-    let options = net::store_options(&loaded.config, 1);
+    let options = net::store_options(&loaded.config.store, 1);
     let store = Store::open_to_read(&options).map_err(|error| error.to_string())?;
     let len = store.backup(folder).map_err(|error| error.to_string())?;
     Ok(format!("Backed up {} to {}: {len} bytes, verified.\n", store.path().display(), folder.display()))
 }
 
 fn restore(loaded: &Loaded, folder: &Path) -> Result<String, String> {
-    let options = net::store_options(&loaded.config, 1);
+    let options = net::store_options(&loaded.config.store, 1);
     let restored = store::restore(folder, &options).map_err(|error| error.to_string())?;
     let mut said =
         format!("Restored {} records to {}, verified.\n", restored.records, options.path.display());

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ipnet::IpNet;
 
-use crate::config::Config;
+use crate::config::Api;
 use crate::wire::http::Head;
 
 /// Proxies whose word is taken. Empty when `api.trust_x_forwarded_for` is off.
@@ -16,8 +16,8 @@ use crate::wire::http::Head;
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    pub fn new(config: &Config) -> TrustedProxies {
-        let given = config.api.trusted_proxies.iter().filter(|_| config.api.trust_x_forwarded_for);
+    pub fn new(api: &Api) -> TrustedProxies {
+        let given = api.trusted_proxies.iter().filter(|_| api.trust_x_forwarded_for);
         let parse = |text: &String| {
             text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
         };
@@ -93,6 +93,7 @@ fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
 mod tests {
     use super::*;
     use crate::config::Api;
+    use crate::config::Config;
     use crate::wire::http::{header_slots, parse_head};
 
     fn check(trust: bool, peer: &str, headers: &str, want: &str) {
@@ -107,7 +108,7 @@ mod tests {
         let text = format!("GET / HTTP/1.1\r\nhost: h\r\n{headers}\r\n");
         let mut slots = header_slots();
         let head = parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
-        let proxies = TrustedProxies::new(&config);
+        let proxies = TrustedProxies::new(&config.api);
         assert_eq!(proxies.client(peer.parse().unwrap(), &head).to_string(), want, "{headers}");
     }
 

@@ -4,7 +4,7 @@
 //! `api.cors_origins` is never echoed.
 
 use super::ctx::Response;
-use crate::config::Config;
+use crate::config::{Api, Config};
 use crate::wire::http::{Head, raw_header};
 
 /// Any name, in the options. With credentials the header itself may not say so: names are repeated instead.
@@ -43,10 +43,9 @@ pub struct Cors {
 }
 
 impl Cors {
-    pub fn new(config: &Config) -> Cors {
-        let origins = config.api.cors_origins.clone();
-        let (mut methods, headers) =
-            (config.api.cors_allow_methods.clone(), config.api.cors_allow_headers.clone());
+    pub fn new(api: &Api) -> Cors {
+        let origins = api.cors_origins.clone();
+        let (mut methods, headers) = (api.cors_allow_methods.clone(), api.cors_allow_headers.clone());
         if methods.iter().any(|method| method == ANY) {
             methods = Config::default().api.cors_allow_methods;
         }
@@ -57,7 +56,7 @@ impl Cors {
         let allow_methods = methods.join(", ");
         // Also without an Origin: a cache must not give that answer to a page.
         let vary = if origins.is_empty() { "" } else { "vary: Origin\r\n" };
-        let credentials = match config.api.cors_allow_credentials {
+        let credentials = match api.cors_allow_credentials {
             true => "access-control-allow-credentials: true\r\n",
             false => "",
         };
@@ -159,7 +158,7 @@ mod tests {
         let text = format!("OPTIONS /x HTTP/1.1\r\nhost: h\r\n{headers}\r\n");
         let mut slots = header_slots();
         let head = parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
-        check(&Cors::new(&config), &head)
+        check(&Cors::new(&config.api), &head)
     }
 
     #[test]

@@ -333,7 +333,8 @@ impl<'r> Ctx<'r> {
     /// # Errors
     /// Those of [`Ctx::effect`].
     pub async fn hash(&self, password: String) -> Result<String> {
-        let effect = password::Hash::new(password::Params::of(&self.state.config), password);
+        let effect =
+            password::Hash::new(password::Params::of(&self.state.config.encryption_argon2), password);
         self.effect(effect).await?.map_err(|_| Refusal::Internal.into())
     }
 
@@ -343,7 +344,7 @@ impl<'r> Ctx<'r> {
     /// # Errors
     /// Those of [`Ctx::effect`].
     pub async fn verify(&self, password: String, phc: Option<String>) -> Result<bool> {
-        let params = password::Params::of(&self.state.config);
+        let params = password::Params::of(&self.state.config.encryption_argon2);
         self.effect(password::Verify::new(params, password, phc)).await
     }
 

@@ -103,8 +103,8 @@ impl State {
             &config.versioning.update_url,
         );
         State {
-            cors: Cors::new(&config),
-            proxies: TrustedProxies::new(&config),
+            cors: Cors::new(&config.api),
+            proxies: TrustedProxies::new(&config.api),
             pages: Pages::new(&config, &versions),
             snapshot: RefCell::new(Rc::new(store.snapshot())),
             ephemeral: RefCell::default(),

@@ -2,7 +2,7 @@
 
 use super::ctx::Principal;
 use super::state::State;
-use crate::config::Config;
+use crate::config::AuthenticationSessions;
 use crate::domain::Command;
 use crate::domain::identity::token::{TOUCH_INTERVAL_MS, TokenTouch};
 use crate::id::TokenId;
@@ -10,13 +10,9 @@ use crate::id::TokenId;
 const HOUR_MS: u64 = 3_600_000;
 
 /// How long sessions live and when they are renewed: (life, threshold) in milliseconds; threshold 0 = never.
-pub fn session_times(config: &Config) -> (u64, u64) {
-    let threshold_hours = if config.authentication_sessions.extend_on_activity {
-        config.authentication_sessions.extend_threshold_hours
-    } else {
-        0
-    };
-    (config.authentication_sessions.expire_hours * HOUR_MS, threshold_hours * HOUR_MS)
+pub fn session_times(sessions: &AuthenticationSessions) -> (u64, u64) {
+    let threshold_hours = if sessions.extend_on_activity { sessions.extend_threshold_hours } else { 0 };
+    (sessions.expire_hours * HOUR_MS, threshold_hours * HOUR_MS)
 }
 
 /// The command that notes the use of a session, when that is due; to be submitted without waiting for it. At most
@@ -26,7 +22,7 @@ pub fn touch(state: &State, principal: Principal) -> Option<Command> {
     if !principal.touch_due || !state.touches.borrow_mut().note(principal.token_id, state.now_ms()) {
         return None;
     }
-    let (life_ms, threshold_ms) = session_times(&state.config);
+    let (life_ms, threshold_ms) = session_times(&state.config.authentication_sessions);
     let touch = TokenTouch { token_id: principal.token_id, life_ms, threshold_ms };
     Some(Command::new(principal.user_id, touch.into()))
 }

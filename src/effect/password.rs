@@ -18,7 +18,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use subtle::ConstantTimeEq;
 
 use super::lane::{Effect, Row};
-use crate::config::Config;
+use crate::config::EncryptionArgon2;
 use crate::runtime::wipe::{wipe, wiping};
 use crate::text::password::{normalise, older};
 
@@ -152,11 +152,11 @@ fn verify(phc: &str, password: &[u8], memory: &mut Vec<Block>) -> bool {
 
 impl Params {
     /// Those of the configuration.
-    pub fn of(config: &Config) -> Params {
+    pub fn of(argon2: &EncryptionArgon2) -> Params {
         Params {
-            time: config.encryption_argon2.time_cost as u32,
-            memory_kib: config.encryption_argon2.memory_kib as u32,
-            parallelism: config.encryption_argon2.parallelism as u32,
+            time: argon2.time_cost as u32,
+            memory_kib: argon2.memory_kib as u32,
+            parallelism: argon2.parallelism as u32,
         }
     }
 

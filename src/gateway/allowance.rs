@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use crate::config::{Algorithm, BucketSpec, Config};
+use crate::config::{Algorithm, BucketSpec, Websocket};
 use crate::id::TokenId;
 
 /// What the gateway may ask of limits that all cores share.
@@ -47,7 +47,7 @@ const NAMESPACE_ATTEMPT: u8 = 128;
 const NAMESPACE_IDENTIFY: u8 = 129;
 
 impl Allowance {
-    pub fn new(config: &Config) -> Allowance {
+    pub fn new(websocket: &Websocket) -> Allowance {
         let bucket = |algorithm, requests: u64, burst: u64, window_ms: u64| BucketSpec {
             algorithm,
             requests: requests as u32,
@@ -55,8 +55,8 @@ impl Allowance {
             window_ms: window_ms as u32,
             caps: Vec::new(),
         };
-        let attempts = config.websocket.identify_per_ip_per_minute;
-        let (burst, interval_ms) = (config.websocket.identify_burst, config.websocket.identify_interval_ms);
+        let attempts = websocket.identify_per_ip_per_minute;
+        let (burst, interval_ms) = (websocket.identify_burst, websocket.identify_interval_ms);
         Allowance {
             attempt: bucket(Algorithm::SlidingWindow, attempts, 0, 60_000),
             // One more each interval; the bucket holds the burst. Either at 0 turns it off.

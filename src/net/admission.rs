@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::config::Config;
+use crate::config::Http;
 use crate::runtime::network::{Network, networks};
 
 /// Networks share counters by a hash that nobody can aim at: with one of them at its limit, another one is refused
@@ -57,13 +57,13 @@ impl Admitted {
 }
 
 impl Admission {
-    pub fn new(config: &Config) -> Arc<Admission> {
+    pub fn new(http: &Http) -> Arc<Admission> {
         let fit = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-        let max = fit(config.http.connections_max);
+        let max = fit(http.connections_max);
         // Whatever the options say, one network leaves a quarter to the others; of few places it may take all. What
         // comes from this machine is a proxy that stands for everybody, or the operator's own load test.
         let share = if max >= FEW { max - max / 4 } else { max };
-        let per_address_max = fit(config.http.connections_per_address_max);
+        let per_address_max = fit(http.connections_per_address_max);
         Arc::new(Admission {
             max,
             share,
@@ -138,6 +138,7 @@ fn take(count: &AtomicU32, max: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use crate::config::Http;
 
     #[test]
@@ -146,7 +147,7 @@ mod tests {
             http: Http { connections_max: 1_000, connections_per_address_max: 25_000, ..Http::default() },
             ..Config::default()
         };
-        let admission = Admission::new(&config);
+        let admission = Admission::new(&config.http);
         let admit = |ip: &str| admission.admit(ip.parse().unwrap(), false);
         let held: Vec<Admitted> = (0..750).map(|_| admit("1.1.1.1").unwrap()).collect();
         assert_eq!(admit("1.1.1.1").unwrap_err(), TurnedAway::TooManyOfAddress);
@@ -163,7 +164,7 @@ mod tests {
             http: Http { connections_max: 4_000, connections_per_address_max: 10, ..Http::default() },
             ..Config::default()
         };
-        let admission = Admission::new(&config);
+        let admission = Admission::new(&config.http);
         let admit = |part: u16, host: u16| {
             let address = format!("2001:db8:1:{part:x}::{host:x}").parse().unwrap();
             admission.admit(address, false)
@@ -189,7 +190,7 @@ mod tests {
             http: Http { connections_max: 4, connections_per_address_max: 2, ..Http::default() },
             ..Config::default()
         };
-        let admission = Admission::new(&config);
+        let admission = Admission::new(&config.http);
         let admit = |ip: &str, is_proxy| admission.admit(ip.parse().unwrap(), is_proxy);
         let first = admit("1.1.1.1", false).unwrap();
         let _second = admit("::ffff:1.1.1.1", false).unwrap();

@@ -38,7 +38,7 @@ mod tests {
             ..Config::default()
         };
         let now = Turn::at(1_700_000_000_000, 1_000);
-        let (limiter, allowance) = (new_limiter(&config, 1 << 12, now), Allowance::new(&config));
+        let (limiter, allowance) = (new_limiter(&config, 1 << 12, now), Allowance::new(&config.websocket));
         (0..1_000).filter(|_| allow(&limiter, now, allowance.counted(Ask::Identify(TokenId(1))))).count()
     }
 

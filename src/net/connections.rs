@@ -19,7 +19,7 @@ use crate::api::cors::CorsLines;
 use crate::api::dispatch::{refuse, write};
 use crate::api::unsent::{Charge, Payer};
 use crate::api::{Response, State};
-use crate::config::Config;
+use crate::config::Http;
 use crate::domain::Error;
 use crate::limits::{
     DRAIN_LEN_MAX, INPUT_CORE_LEN_MAX, LINGER_STALL_MS, POOLED_COUNT_MAX, POOLED_LEN_MAX, READ_LEN,
@@ -84,19 +84,19 @@ impl Connections {
     pub fn new(
         core_index: usize,
         started_ms: u64,
-        config: &Config,
+        http: &Http,
         admission: Arc<Admission>,
         metrics: Arc<CoreMetrics>,
         share: Rc<Share>,
     ) -> Rc<Connections> {
-        let (head_ms, body_ms) = (config.http.header_timeout_ms, config.http.body_timeout_ms);
+        let (head_ms, body_ms) = (http.header_timeout_ms, http.body_timeout_ms);
         // 8 bits of core, 31 bits of seconds, 24 bits of requests: a core would need 16 million requests in every
         // second of its life to meet the ids of its next start. Stays below 2^63.
         let first_id = ((core_index as u64 & 0xff) << 55) | (((started_ms / 1_000) & 0x7fff_ffff) << 24);
         Rc::new(Connections {
             entries: RefCell::default(),
             timeouts_ms: [
-                config.http.idle_timeout_ms,
+                http.idle_timeout_ms,
                 head_ms,
                 body_ms,
                 0,

@@ -109,7 +109,7 @@ impl Core {
     pub fn new(parts: Parts) -> Core {
         let config = parts.state.config.clone();
         Core {
-            allowance: Allowance::new(&config),
+            allowance: Allowance::new(&config.websocket),
             metrics: parts.state.metrics.clone(),
             watch: Watch::new(parts.index, config.logging.slow_turn_ms, parts.state.metrics.clone()),
             waiting: Waiting::new(parts.lanes, parts.wake.clone(), parts.state.metrics.clone()),

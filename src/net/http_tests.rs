@@ -82,14 +82,14 @@ pub(in crate::net) struct Server {
 
 fn connections(config: &Config) -> Rc<Connections> {
     let share = Rc::new(Share::unlimited());
-    Connections::new(0, 0, config, Admission::new(config), Default::default(), share)
+    Connections::new(0, 0, &config.http, Admission::new(&config.http), Default::default(), share)
 }
 
 /// A server that lives as long as the test process. Time flows ten times as fast for deadlines.
 pub(in crate::net) fn server(config: Config) -> Server {
     let (address_out, address) = mpsc::channel();
     let (upgraded_out, upgraded) = mpsc::channel();
-    let admission = Admission::new(&config);
+    let admission = Admission::new(&config.http);
     let shared = admission.clone();
     std::thread::spawn(move || {
         let mut runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
@@ -101,7 +101,7 @@ pub(in crate::net) fn server(config: Config) -> Server {
             let harness = Harness::with_config(config);
             let metrics = harness.state.metrics.clone();
             let share = Rc::new(Share::unlimited());
-            let connections = Connections::new(1, 7_000, &harness.state.config, shared, metrics, share);
+            let connections = Connections::new(1, 7_000, &harness.state.config.http, shared, metrics, share);
             let backend = Rc::new(Double { harness, upgraded: RefCell::new(upgraded_out) });
             let swept = backend.clone();
             let sweeping = connections.clone();

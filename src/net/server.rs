@@ -24,7 +24,7 @@ use crate::api::limiter::{ENTRY_COUNT, Limiter};
 use crate::api::rate_limit::new_limiter;
 use crate::api::router::Router;
 use crate::api::state::RunState;
-use crate::config::{Config, Loaded, Source};
+use crate::config::{self, Config, Loaded, Source};
 use crate::domain::housekeeping::sweep::Sweep;
 use crate::domain::{Command, Refusal, Reply};
 use crate::effect::password::Params;
@@ -114,11 +114,13 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
         count => count as usize,
     };
     threads_can_be_started(&config, available.len(), core_count)?;
-    let store = Arc::new(Store::open(&store_options(&config, core_count)).map_err(|e| e.to_string())?);
+    let store = Arc::new(Store::open(&store_options(&config.store, core_count)).map_err(|e| e.to_string())?);
     start_clock(&store, config.runtime.any_clock)?;
     store.blobs().clear().map_err(|error| format!("cannot remove what a crash has left: {error}"))?;
     let registry = Arc::new(Registry::new(core_count, LANES.iter().map(|row| row.name)));
-    Params::of(&config).check().map_err(|e| format!("cannot start password hashing: {e}"))?;
+    Params::of(&config.encryption_argon2)
+        .check()
+        .map_err(|e| format!("cannot start password hashing: {e}"))?;
     // Started before any thread is pinned, so that slow work roams over all cores.
     let lanes = Lanes::start(&config, &registry.lanes).map_err(|e| format!("cannot start a thread: {e}"))?;
     let lanes = Arc::new(lanes);
@@ -214,11 +216,11 @@ fn threads_can_be_started(config: &Config, available: usize, core_count: usize) 
 }
 
 /// How the configuration opens the store.
-pub fn store_options(config: &Config, core_count: usize) -> Options {
+pub fn store_options(store: &config::Store, core_count: usize) -> Options {
     Options {
-        path: config.store.path.clone().into(),
-        map_size: config.store.map_size as usize,
-        sync: if config.store.sync == "interval" { Sync::Interval } else { Sync::Always },
+        path: store.path.clone().into(),
+        map_size: store.map_size as usize,
+        sync: if store.sync == "interval" { Sync::Interval } else { Sync::Always },
         // A few for backups and jobs.
         readers_max: (core_count * log::SNAPSHOTS_PER_CORE + 64) as u32,
     }
@@ -258,7 +260,7 @@ fn seeds(
     }
     let run = Arc::new(RunState::new(writer.health()));
     let router = Arc::new(Router::new(&config.api.api_prefix));
-    let admission = Admission::new(config);
+    let admission = Admission::new(&config.http);
     let mail = mesh_on(&wakes, MAIL_COUNT);
     let parts = ports.into_iter().zip(mail).zip(writers).enumerate();
     let seeds = parts.map(|(index, ((port, mailbox), live))| Seed {
@@ -333,7 +335,7 @@ async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<
     let started = core.state.started.unix_ms;
     let metrics = core.state.metrics.clone();
     let connections =
-        Connections::new(index, started, &core.state.config, admission, metrics, core.share.clone());
+        Connections::new(index, started, &core.state.config.http, admission, metrics, core.share.clone());
     monoio::spawn(accept(listening, core.clone(), connections.clone()));
     monoio::spawn(tick(index, core.clone(), connections.clone()));
     if index == 0 {

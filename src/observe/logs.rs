@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 
-use crate::config::Config;
+use crate::config::{Config, Logging};
 
 /// Lines waiting for the writer thread; at 200 bytes each about 3 MiB.
 const LINES_LEN_MAX: usize = 16 * 1024;
@@ -59,7 +59,7 @@ impl<W: Write> Write for Lossy<W> {
 #[must_use]
 pub fn init_logs(config: &Config) -> Guard {
     let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let guard = start(config, io::stderr(), ansi, |dispatch| {
+    let guard = start(&config.logging, io::stderr(), ansi, |dispatch| {
         // Fails only when there is a subscriber already, which then stays.
         let _ = tracing::dispatcher::set_global_default(dispatch);
     });
@@ -68,7 +68,7 @@ pub fn init_logs(config: &Config) -> Guard {
 }
 
 fn start(
-    config: &Config,
+    logging: &Logging,
     out: impl Write + Send + 'static,
     ansi: bool,
     install: impl FnOnce(tracing::Dispatch),
@@ -79,8 +79,8 @@ fn start(
         .thread_name("logs")
         .finish(Lossy(out));
     let overflown = writer.error_counter();
-    let builder = tracing_subscriber::fmt().with_max_level(level(&config.logging.level)).with_writer(writer);
-    install(match config.logging.format.as_str() {
+    let builder = tracing_subscriber::fmt().with_max_level(level(&logging.level)).with_writer(writer);
+    install(match logging.format.as_str() {
         "json" => builder.json().flatten_event(true).into(),
         _ => builder.with_ansi(ansi).into(),
     });
@@ -151,7 +151,7 @@ pub(super) mod tests {
         };
         let lines = Lines::default();
         let mut dispatch = None;
-        let guard = start(&config, lines.clone(), false, |made| dispatch = Some(made));
+        let guard = start(&config.logging, lines.clone(), false, |made| dispatch = Some(made));
         tracing::dispatcher::with_default(&dispatch.unwrap(), work);
         assert_eq!(guard.overflown.dropped_lines(), 0);
         drop(guard);

@@ -82,7 +82,7 @@ fn new_token(ctx: &Ctx<'_>) -> (String, NewToken) {
         secret_hash: Secret(hash_secret(&secret)),
         ip_address: ctx.request.ip.to_string(),
         user_agent,
-        life_ms: touch::session_times(config).0,
+        life_ms: touch::session_times(&config.authentication_sessions).0,
         count_max: config.authentication_sessions.max_per_user,
     };
     (secret, token)
@@ -143,12 +143,12 @@ fn registration(ctx: &mut Ctx<'_>) -> Result<New> {
     }
     let body = ctx.body()?;
     let username = REGISTER.username.read(&body)?;
-    check_username(&config, username)?;
+    check_username(&config.authentication_accounts, username)?;
     let typed = REGISTER.email.read(&body)?;
     let email = checked_email(typed)?;
     let password = REGISTER.password.read(&body)?;
-    check_password(&config, "password", password)?;
-    let age_verified = check_age(&config, &body, ctx.now().unix_ms)?;
+    check_password(&config.authentication_password, "password", password)?;
+    let age_verified = check_age(&config.authentication_accounts, &body, ctx.now().unix_ms)?;
     ctx.account = login_key(username);
     // Advice only, but it saves a hash.
     account::require_free(ctx.snapshot().read(), Some(username), None, None)?;
@@ -204,7 +204,7 @@ pub fn refresh(ctx: &mut Ctx<'_>) -> Result<Step> {
     let config = &ctx.state.config;
     let op = TokenTouch {
         token_id: ctx.principal().token_id,
-        life_ms: touch::session_times(config).0,
+        life_ms: touch::session_times(&config.authentication_sessions).0,
         // Asked for in so many words: also when mere use does not extend sessions.
         threshold_ms: config.authentication_sessions.extend_threshold_hours * HOUR_MS,
     };

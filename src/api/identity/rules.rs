@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::auth::REGISTER;
 use crate::api::body::Body;
-use crate::config::Config;
+use crate::config::{AuthenticationAccounts, AuthenticationPassword, Config};
 use crate::domain::identity::account::{self, Email};
 use crate::domain::{Error, Result};
 use crate::id::UserId;
@@ -30,11 +30,8 @@ pub fn password_range(config: &Config) -> RangeInclusive<usize> {
 
 /// # Errors
 /// 400 for a length, a character or a name that is not allowed.
-pub fn check_username(config: &Config, username: &str) -> Result<()> {
-    let (min, max) = (
-        config.authentication_accounts.username_min_length,
-        config.authentication_accounts.username_max_length,
-    );
+pub fn check_username(accounts: &AuthenticationAccounts, username: &str) -> Result<()> {
+    let (min, max) = (accounts.username_min_length, accounts.username_max_length);
     let count = username.chars().count() as u64;
     if !(min..=max).contains(&count) {
         return Err(Error::invalid(
@@ -100,8 +97,8 @@ pub fn require_email_free(read: Read<'_>, typed: &str, but: Option<UserId>) -> R
 
 /// # Errors
 /// 400 naming everything that is missing.
-pub fn check_password(config: &Config, field: &str, password: &str) -> Result<()> {
-    let (min, max) = (config.authentication_password.min_length, config.authentication_password.max_length);
+pub fn check_password(rules: &AuthenticationPassword, field: &str, password: &str) -> Result<()> {
+    let (min, max) = (rules.min_length, rules.max_length);
     let password = text::password::normalise(password);
     let count = password.chars().count() as u64;
     let has = |test: fn(char) -> bool| password.chars().any(test);
@@ -116,11 +113,11 @@ pub fn check_password(config: &Config, field: &str, password: &str) -> Result<()
         missing.push("no control characters".to_string());
     }
     for (required, met, text) in [
-        (config.authentication_password.require_uppercase, has(char::is_uppercase), "an upper-case letter"),
-        (config.authentication_password.require_lowercase, has(char::is_lowercase), "a lower-case letter"),
-        (config.authentication_password.require_digit, has(|c| c.is_ascii_digit()), "a digit"),
+        (rules.require_uppercase, has(char::is_uppercase), "an upper-case letter"),
+        (rules.require_lowercase, has(char::is_lowercase), "a lower-case letter"),
+        (rules.require_digit, has(|c| c.is_ascii_digit()), "a digit"),
         (
-            config.authentication_password.require_special,
+            rules.require_special,
             has(|c| !c.is_alphanumeric()),
             "a character that is neither letter nor digit",
         ),
@@ -139,14 +136,14 @@ pub fn check_password(config: &Config, field: &str, password: &str) -> Result<()
 ///
 /// # Errors
 /// 400 when they are missing, malformed, or say too young.
-pub fn check_age(config: &Config, body: &Body<'_>, now_ms: u64) -> Result<bool> {
-    if !config.authentication_accounts.age_gate_enabled {
+pub fn check_age(accounts: &AuthenticationAccounts, body: &Body<'_>, now_ms: u64) -> Result<bool> {
+    if !accounts.age_gate_enabled {
         return Ok(false);
     }
-    let minimum = config.authentication_accounts.minimum_age;
+    let minimum = accounts.minimum_age;
     let too_young =
         |field: &str| Error::invalid(field, format_args!("you must be at least {minimum} years old"));
-    if config.authentication_accounts.age_verification_type == "dob" {
+    if accounts.age_verification_type == "dob" {
         let dob = REGISTER.dob.read(body)?.ok_or_else(|| Error::invalid("dob", "this field is required"))?;
         let born = parse_date(dob).ok_or_else(|| Error::invalid("dob", "must be a date, YYYY-MM-DD"))?;
         let today = civil_date(now_ms);

@@ -92,14 +92,15 @@ fn asked(ctx: &mut Ctx<'_>) -> Result<Asked> {
     let config = ctx.state.config.clone();
     let body = ctx.body()?;
     let username = ME_EDIT.username.read(&body)?;
-    username.map_or(Ok(()), |username| check_username(&config, username))?;
+    username.map_or(Ok(()), |username| check_username(&config.authentication_accounts, username))?;
     // The stored address may be sent back, also one from before the rules of today.
     let snapshot = ctx.snapshot();
     let stored = snapshot.read().get(USERS, ctx.user_id()).map(|user| user.email.as_str());
     let typed = ME_EDIT.email.read(&body)?.filter(|&email| Some(email) != stored);
     let email = typed.map(checked_email).transpose()?;
     let password = ME_EDIT.password.read(&body)?;
-    password.map_or(Ok(()), |password| check_password(&config, "password", password))?;
+    password
+        .map_or(Ok(()), |password| check_password(&config.authentication_password, "password", password))?;
     let current = ME_EDIT.current_password.read(&body)?;
     ME_EDIT.avatar_url.check(&body)?;
 

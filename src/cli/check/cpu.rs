@@ -2,11 +2,11 @@
 
 use super::machine::cpu_list;
 use super::{Finding, Machine, Verdict};
-use crate::config::Config;
+use crate::config::Runtime;
 
 /// `cores` are those the process may run on.
-pub fn findings(machine: &Machine, config: &Config, cores: &[usize]) -> Vec<Finding> {
-    let threads = match config.runtime.cores as usize {
+pub fn findings(machine: &Machine, runtime: &Runtime, cores: &[usize]) -> Vec<Finding> {
+    let threads = match runtime.cores as usize {
         0 => cores.len(),
         count => count,
     };
@@ -157,11 +157,12 @@ mod tests {
     use super::super::machine::fake;
     use super::super::tests::find;
     use super::*;
+    use crate::config::Config;
     use crate::config::Runtime;
 
     fn check(name: &str, files: &[(&str, &str)], cores: &[usize], want: (Verdict, &str)) -> Finding {
         let (_folder, machine) = fake(files);
-        let finding = find(findings(&machine, &Config::default(), cores), name);
+        let finding = find(findings(&machine, &Config::default().runtime, cores), name);
         assert_eq!((finding.verdict, finding.current.as_str()), want, "{files:?}");
         finding
     }
@@ -205,7 +206,7 @@ mod tests {
                 runtime: Runtime { cores: runtime_cores, ..Runtime::default() },
                 ..Config::default()
             };
-            assert_eq!(find(findings(&machine, &config, &[4, 5]), "core threads").verdict, want);
+            assert_eq!(find(findings(&machine, &config.runtime, &[4, 5]), "core threads").verdict, want);
         }
     }
 

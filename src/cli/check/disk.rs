@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::machine::size_text;
 use super::{Finding, Machine, Verdict, grade};
-use crate::config::Config;
+use crate::config::Store;
 
 const DISK_MIN: u64 = 64 << 20;
 const DISK_WANTED: u64 = 4 << 30;
@@ -45,11 +45,11 @@ const KINDS: [(i64, &str, Verdict, &str); 9] = [
     ),
 ];
 
-pub fn findings(machine: &Machine, config: &Config) -> Vec<Finding> {
-    let path = Path::new(&config.store.path);
+pub fn findings(machine: &Machine, store: &Store) -> Vec<Finding> {
+    let path = Path::new(&store.path);
     // Before the first start the folder is not there; its parent is on the same disk, most likely.
     let folder = path.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("."));
-    let always = config.store.sync == "always";
+    let always = store.sync == "always";
     let known = kind(folder);
     vec![
         room(folder),
@@ -222,6 +222,7 @@ fn scheduler(machine: &Machine, folder: &Path) -> Finding {
 mod tests {
     use super::super::machine::fake;
     use super::*;
+    use crate::config::Config;
     use crate::config::Store;
 
     #[test]
@@ -320,7 +321,7 @@ mod tests {
             store: Store { path: "/nowhere/at/all".into(), ..Store::default() },
             ..Config::default()
         };
-        let findings = findings(&Machine::this(), &config);
+        let findings = findings(&Machine::this(), &config.store);
         let room = findings.iter().find(|finding| finding.name == "free disk at store.path").unwrap();
         assert!(room.remedy.contains(" at /,"), "{room:?}");
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use super::machine::size_text;
 use super::{Finding, Machine, Verdict, grade};
-use crate::config::Config;
+use crate::config::{Config, Http, Store};
 use crate::net::rings;
 
 /// SINGLE_ISSUER came with 6.0, DEFER_TASKRUN with 6.1.
@@ -18,7 +18,7 @@ const MAP_RESERVE: u64 = 1 << 30;
 
 /// What the server itself looks at before it starts.
 pub fn to_start(machine: &Machine, config: &Config) -> Vec<Finding> {
-    vec![kernel(machine), ring(machine), open_files(config), address_space(config)]
+    vec![kernel(machine), ring(machine), open_files(config), address_space(&config.store)]
 }
 
 /// The same, and what it finds out when it has started: the rings of all `core_count` cores.
@@ -158,17 +158,17 @@ fn make_ring() -> io::Result<()> {
 
 /// The hard limit counts, because the server raises the soft one to it.
 fn open_files(config: &Config) -> Finding {
-    open_files_of(config, open_files_max())
+    open_files_of(&config.http, open_files_max())
 }
 
-fn open_files_of(config: &Config, max: io::Result<u64>) -> Finding {
-    let wanted = config.http.connections_max + OPEN_FILES_OWN;
+fn open_files_of(http: &Http, max: io::Result<u64>) -> Finding {
+    let wanted = http.connections_max + OPEN_FILES_OWN;
     let (verdict, current) = match max {
         Ok(value) => (grade(value, OPEN_FILES_MIN.min(wanted), wanted), limit_text(value)),
         Err(error) => (Verdict::Warning, error.to_string()),
     };
     Finding::new("open files (hard limit)", verdict, current)
-        .wanted(format!("{wanted} for http.connections_max = {}", config.http.connections_max))
+        .wanted(format!("{wanted} for http.connections_max = {}", http.connections_max))
         .why("a connection is a file; the server takes as many as there are files for, less 256 of its own")
         .remedy(open_files_remedy(wanted))
 }
@@ -185,8 +185,8 @@ fn limit_text(value: u64) -> String {
 }
 
 /// Reserves as much address space as the database will map, and gives it back.
-fn address_space(config: &Config) -> Finding {
-    let size = config.store.map_size.saturating_add(MAP_RESERVE);
+fn address_space(store: &Store) -> Finding {
+    let size = store.map_size.saturating_add(MAP_RESERVE);
     let (verdict, current) = match (reserve(size), limit(libc::RLIMIT_AS)) {
         (Ok(()), _) => (Verdict::Ok, "enough".to_owned()),
         (Err(_), Ok(limit)) if limit.rlim_cur != libc::RLIM_INFINITY => {
@@ -195,7 +195,7 @@ fn address_space(config: &Config) -> Finding {
         (Err(error), _) => (Verdict::Error, format!("refused ({error})")),
     };
     Finding::new("address space", verdict, current)
-        .wanted(format!("{} for store.map_size = {} and 1 GiB", size_text(size), size_text(config.store.map_size)))
+        .wanted(format!("{} for store.map_size = {} and 1 GiB", size_text(size), size_text(store.map_size)))
         .why("the database is mapped as a whole; addresses cost no memory")
         .remedy(
             "`ulimit -v unlimited` (LimitAS=infinity in the systemd unit), or a smaller store.map_size, such as \
@@ -297,7 +297,7 @@ mod tests {
         assert!(reserve(1 << 50).is_err());
         assert!(reserve(1 << 30).is_ok());
         let config = Config { store: Store { map_size: 1 << 50, ..Store::default() }, ..Config::default() };
-        let finding = address_space(&config);
+        let finding = address_space(&config.store);
         assert_eq!(finding.verdict, Verdict::Error, "{finding:?}");
     }
 
@@ -343,10 +343,10 @@ mod tests {
         assert_eq!(config.http.connections_max, wanted - 1);
         // Few are enough for somebody who wants few.
         let few = Config { http: Http { connections_max: 1, ..config.http }, ..config };
-        assert_eq!(open_files_of(&few, Ok(OPEN_FILES_OWN + 1)).verdict, Verdict::Ok);
-        assert_eq!(open_files_of(&few, Ok(OPEN_FILES_OWN)).verdict, Verdict::Error);
+        assert_eq!(open_files_of(&few.http, Ok(OPEN_FILES_OWN + 1)).verdict, Verdict::Ok);
+        assert_eq!(open_files_of(&few.http, Ok(OPEN_FILES_OWN)).verdict, Verdict::Error);
         let many = Config { http: Http { connections_max: 100, ..few.http }, ..few };
-        assert_eq!(open_files_of(&many, Ok(OPEN_FILES_MIN)).verdict, Verdict::Warning);
-        assert_eq!(open_files_of(&many, Ok(OPEN_FILES_MIN - 1)).verdict, Verdict::Error);
+        assert_eq!(open_files_of(&many.http, Ok(OPEN_FILES_MIN)).verdict, Verdict::Warning);
+        assert_eq!(open_files_of(&many.http, Ok(OPEN_FILES_MIN - 1)).verdict, Verdict::Error);
     }
 }

@@ -3,10 +3,10 @@
 use super::machine::size_text;
 use super::plan::SESSION_LEN;
 use super::{Finding, Machine, Verdict};
-use crate::config::Config;
+use crate::config::{Config, Http};
 
 pub fn findings(machine: &Machine, config: &Config) -> Vec<Finding> {
-    vec![enough(machine, config), swap(machine), overcommit(machine)]
+    vec![enough(machine, &config.http), swap(machine), overcommit(machine)]
 }
 
 /// Bytes the server may use: of the machine, or less when its control group says so.
@@ -19,8 +19,8 @@ pub fn limit(machine: &Machine) -> Option<u64> {
     groups.chain(machine.memory_bytes("MemTotal")).min()
 }
 
-fn enough(machine: &Machine, config: &Config) -> Finding {
-    let wanted = config.http.connections_max.saturating_mul(SESSION_LEN);
+fn enough(machine: &Machine, http: &Http) -> Finding {
+    let wanted = http.connections_max.saturating_mul(SESSION_LEN);
     let limit = limit(machine);
     let verdict = match limit {
         Some(limit) if limit < wanted => Verdict::Warning,

@@ -111,7 +111,7 @@ pub fn run(config: &Config) -> Vec<Finding> {
     let machine = Machine::this();
     let core_count = if config.runtime.cores == 0 { cores.len() } else { config.runtime.cores as usize };
     let mut findings = limits::essential(&machine, config, core_count);
-    findings.extend(disk::findings(&machine, config));
+    findings.extend(disk::findings(&machine, &config.store));
     findings.extend(of_files(&machine, config, &cores));
     findings
 }
@@ -120,7 +120,7 @@ pub fn run(config: &Config) -> Vec<Finding> {
 fn of_files(machine: &Machine, config: &Config, cores: &[usize]) -> Vec<Finding> {
     let mut findings = sysctls::findings(machine, config);
     findings.extend(network::findings(machine, config, cores));
-    findings.extend(cpu::findings(machine, config, cores));
+    findings.extend(cpu::findings(machine, &config.runtime, cores));
     findings.extend(memory::findings(machine, config));
     findings
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::machine::{cpu_list, cpu_mask};
 use super::{Finding, Machine, Verdict};
-use crate::config::Config;
+use crate::config::{Config, Http};
 
 const PORTS_WANTED: u64 = 28_000;
 
 pub fn findings(machine: &Machine, config: &Config, cores: &[usize]) -> Vec<Finding> {
-    vec![spread(machine, cores), tracking(machine, config), ports(machine)]
+    vec![spread(machine, cores), tracking(machine, &config.http), ports(machine)]
 }
 
 /// Over how many cores the packets of the default route's card are spread: by its queues, or by RPS in software.
@@ -125,9 +125,9 @@ fn core_list(cores: &[usize]) -> String {
 }
 
 /// Whether a firewall remembers connections, and how many it can.
-fn tracking(machine: &Machine, config: &Config) -> Finding {
+fn tracking(machine: &Machine, http: &Http) -> Finding {
     let read = |name: &str| machine.number(&format!("proc/sys/net/netfilter/nf_conntrack_{name}"));
-    let wanted = config.http.connections_max.saturating_mul(2);
+    let wanted = http.connections_max.saturating_mul(2);
     let (verdict, current) = match (read("count"), read("max")) {
         (Some(count), Some(max)) if count > 0 && max < wanted => {
             (Verdict::Warning, format!("{count} of {max} entries"))
@@ -270,7 +270,11 @@ mod tests {
             ("", "", Verdict::Ok),
         ] {
             let (_folder, machine) = fake(&[(count, count_text), (max, max_text)]);
-            assert_eq!(tracking(&machine, &Config::default()).verdict, want, "{count_text} of {max_text}");
+            assert_eq!(
+                tracking(&machine, &Config::default().http).verdict,
+                want,
+                "{count_text} of {max_text}"
+            );
         }
     }
 

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use super::limits::{OPEN_FILES_OWN, open_files_max};
 use super::machine::size_text;
 use super::{Finding, Machine, Verdict, memory, network, table};
-use crate::config::Config;
+use crate::config::{Config, Http};
 use crate::runtime::cpu::available;
 
 /// A cost, what it is of, and where the figure is from.
@@ -275,7 +275,7 @@ impl Plan {
         let percent = LOAD_MAX * 100.0;
         needs.lines(&mut out, percent);
         out.push_str("\nThis machine:\n\n");
-        out.push_str(&table(&needs.findings(self, config, machine, cores, files)));
+        out.push_str(&table(&needs.findings(self, &config.http, machine, cores, files)));
         out.push_str(
             "\nCosts, of one core of an AMD EPYC at 2.6 GHz, Linux 6.18, loopback, November 2026:\n",
         );
@@ -386,7 +386,7 @@ impl Needs {
     fn findings(
         &self,
         plan: &Plan,
-        config: &Config,
+        http: &Http,
         machine: &Machine,
         cores: usize,
         files: u64,
@@ -394,8 +394,8 @@ impl Needs {
         let memory = memory::limit(machine);
         let speed = network::default_device(machine)
             .and_then(|device| machine.number(&format!("sys/class/net/{device}/speed")));
-        let allowed = config.http.connections_max as f64;
-        let per_address = config.http.connections_per_address_max as f64;
+        let allowed = http.connections_max as f64;
+        let per_address = http.connections_per_address_max as f64;
         let compare = |name, has: Option<f64>, needs: f64, show: fn(f64) -> String, why, remedy: String| {
             let verdict = match has {
                 Some(has) if has < needs => Verdict::Warning,
