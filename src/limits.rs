@@ -113,6 +113,9 @@ pub const PRESENCE_BURST: u64 = 10;
 pub const PRESENCE_INTERVAL_MS: u64 = 1_000;
 /// Direct messages of one user that his list looks at, newest channels first.
 pub const DM_COUNT_MAX: usize = 1_000;
+/// Notifications that one user is shown, the newest, and how many more may be stored before the oldest are removed.
+pub const NOTIFICATION_COUNT_MAX: usize = 1_000;
+pub const NOTIFICATION_SURPLUS_MAX: usize = 100;
 /// Client settings of one user (contract: settings.md).
 pub const SETTING_COUNT_MAX: usize = 100;
 /// Characters of a setting's key. At four bytes each a key of the table stays under LMDB's 511 bytes.

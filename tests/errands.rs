@@ -13,7 +13,7 @@ use plexichat::domain::identity::credential::{Secret, hash_secret};
 use plexichat::domain::identity::token::NewToken;
 use plexichat::domain::{Command, Machine, Now, Op, Reply};
 use plexichat::id::{ChannelId, ServerId, UserId};
-use plexichat::store::tables::SERVERS;
+use plexichat::store::tables::{NOTICES, NOTIFICATIONS, NOTIFIED, OUTBOX, SERVERS};
 use plexichat::store::{Options, Store, Sync};
 use support::{Http, PATIENCE, Server, Value, json};
 
@@ -127,13 +127,13 @@ fn until<T: PartialEq + std::fmt::Debug>(want: T, mut ask: impl FnMut() -> T) {
 }
 
 /// Starts the server again and kills it soon, a few times; then lets it live.
-fn killed_again_and_again(folder: &Path) -> Server {
+fn killed_again_and_again(folder: &Path, options: &[&str]) -> Server {
     for pause_ms in [0, 110, 125, 140] {
-        let mut server = Server::start_in(folder, &[]);
+        let mut server = Server::start_in(folder, options);
         std::thread::sleep(Duration::from_millis(pause_ms));
         server.kill();
     }
-    Server::start_in(folder, &[])
+    Server::start_in(folder, options)
 }
 
 #[test]
@@ -172,10 +172,72 @@ fn messages_of_a_banned_user_go_to_the_last_one_and_no_others() {
     http.post(&messages, Some(author_token), &json!({"content": "back"})).want(200);
     server.kill();
 
-    let server = killed_again_and_again(folder.path());
+    let server = killed_again_and_again(folder.path(), &[]);
     let mut http = server.http();
     until(2, || count(&mut http, reader_token));
     let left = get(&mut http, &format!("/channels/{channel}/messages"), reader_token);
     let left: Vec<_> = left.as_array().unwrap().iter().map(|message| &message["content"]).collect();
     assert_eq!(left, ["back", "and mine", "mine"]);
+}
+
+const EVERYONE_COUNT: usize = 2_000;
+
+/// `@everyone`, killed on the way; somebody leaves meanwhile. Returns the server at the end, for its log.
+fn everyone_is_told(member_count: usize, options: &[&str]) -> Server {
+    let folder = support::temporary_folder();
+    let seed = Seed::new(folder.path());
+    let place = seed.place(member_count);
+    drop(seed);
+    let token = |index: usize| place.members[index].1.as_str();
+    let told = |http: &mut Http, index: usize| {
+        get(http, "/users/@me/notifications", token(index))["unread_count"].as_u64().unwrap()
+    };
+    let last = member_count - 1;
+
+    let mut server = Server::start_in(folder.path(), options);
+    let mut http = server.http();
+    let messages = format!("/api/v1/channels/{}/messages", place.channel);
+    let body = json!({"content": "@everyone, listen"});
+    let message = http.post(&messages, Some(token(0)), &body).want(200)["id"].clone();
+    assert_eq!((told(&mut http, 1), told(&mut http, last)), (1, 0), "some at once, others later");
+    // Who has been told keeps it when he leaves, and is not told again when he comes back.
+    let leave = format!("/api/v1/servers/{}/leave", place.server);
+    http.call("POST", &leave, Some(token(1)), None).want(200);
+    assert_eq!(told(&mut http, 1), 1);
+    http.call("POST", "/api/v1/channels/invites/seed", Some(token(1)), None).want(200);
+    server.kill();
+
+    let server = killed_again_and_again(folder.path(), options);
+    let mut http = server.http();
+    until(1, || told(&mut http, last));
+    let mut counts = (1..member_count).step_by(member_count / 500).map(|index| told(&mut http, index));
+    assert!(counts.all(|count| count == 1), "everyone, once");
+    assert_eq!(told(&mut http, 0), 0, "but for the author");
+    let ids = get(&mut http, "/users/@me/notifications", token(last))["notifications"][0]["id"].clone();
+    assert_eq!(ids, message);
+
+    // One row for each, and nothing left to do.
+    let mut server = server;
+    server.signal(libc::SIGTERM);
+    assert!(server.wait().success());
+    let store = Seed::new(folder.path()).store;
+    let snapshot = store.snapshot();
+    let read = snapshot.read();
+    let rows = [read.len(NOTIFICATIONS), read.len(NOTIFIED), read.len(NOTICES), read.len(OUTBOX)];
+    assert_eq!(rows, [last as u64, last as u64, 1, 0]);
+    server
+}
+
+#[test]
+fn everyone_is_told_once_however_often_the_server_is_killed() {
+    everyone_is_told(EVERYONE_COUNT, &[]);
+}
+
+#[test]
+#[ignore = "minutes"]
+fn a_hundred_thousand_are_told_and_no_core_is_held_up() {
+    let server = everyone_is_told(100_000, &["logging.slow_turn_ms=5"]);
+    let slow: Vec<String> =
+        server.log().lines().filter(|line| line.contains("slow turn")).map(str::to_owned).collect();
+    assert!(slow.is_empty(), "{}", slow.join("\n"));
 }

@@ -483,4 +483,13 @@ fn message_examples(records: &mut Records) {
     records.example(Reaction { at: AT, order: number(14) });
     records.example(LoginName { failures: 5, locked_until: AT + 1, lapses_at: AT + 2 });
     records.example(Errand { kind: 1, what: vec![1, 2, 3] });
+    records.example(Notification { reason: mention_reason::ROLE, read: true, order: number(17) });
+    records.example(Notice {
+        server_id: ServerId(number(8)),
+        channel_id: ChannelId(number(3)),
+        sender_id: UserId(number(2)),
+        created_at: AT,
+        preview: "Grüße, a somewhat".into(),
+    });
+    records.example(Inbox { count: 3, read_up_to: number(18) });
 }

@@ -223,6 +223,14 @@ impl<'r> Ctx<'r> {
         self.path_id("message_id", "message").map(MessageId)
     }
 
+    /// A notification has the id of its message.
+    ///
+    /// # Errors
+    /// 400 when it is no id.
+    pub fn path_notification(&self) -> Result<MessageId> {
+        self.path_id("notification_id", "notification").map(MessageId)
+    }
+
     pub fn path_role(&self) -> Result<RoleId> {
         self.path_id("role_id", "role").map(RoleId)
     }

@@ -438,6 +438,18 @@ impl Kind for Flag {
     }
 }
 
+impl QueryKind for Flag {
+    type Value = bool;
+
+    fn parse(&self, text: &str, name: &str) -> Result<bool> {
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            _ => Err(Error::invalid(name, "must be true or false")),
+        }
+    }
+}
+
 /// An id: a decimal string, in bodies also an integer.
 pub struct Id;
 

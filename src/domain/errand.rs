@@ -12,8 +12,8 @@ use rkyv::ser::allocator::ArenaHandle;
 use super::command::append;
 use super::machine::Machine;
 use crate::id::UserId;
-use crate::store::records;
 use crate::store::tables::OUTBOX;
+use crate::store::{Read, records};
 
 /// One kind of it. The struct is all there is to do; its bytes are promises, like those of a command.
 pub trait Errand:
@@ -22,6 +22,12 @@ pub trait Errand:
     /// Never used for another.
     const KIND: u8;
     const NAME: &'static str;
+
+    /// Users of whom the next step has to know whether they are there, ascending, at most so many; most errands ask for
+    /// nobody.
+    fn asks(&self, _: Read<'_>, _count_max: usize) -> Vec<UserId> {
+        Vec::new()
+    }
 
     /// Does a part of it; returns what is left to do. Whatever it finds changed meanwhile it has to live with.
     fn step(self, machine: &mut Machine<'_, '_>, work: &mut Work<'_>) -> Option<Self>;

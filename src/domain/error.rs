@@ -71,6 +71,7 @@ errors! {
     SettingNotFound = 404, "Setting not found";
     SessionNotFound = 404, "Session not found";
     RelationshipNotFound = 404, "Relationship not found";
+    NotificationNotFound = 404, "Notification not found";
     ReplyNotFound = 404, "The message to reply to was not found in this channel";
     // not allowed
     NotMember = 403, "You are not a member of this server";

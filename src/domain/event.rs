@@ -62,6 +62,9 @@ event_names! {
     RelationshipAdd = "RELATIONSHIP_ADD";
     RelationshipRemove = "RELATIONSHIP_REMOVE";
     SecurityLogout = "SECURITY_LOGOUT";
+    NotificationCreate = "NOTIFICATION_CREATE";
+    NotificationUpdate = "NOTIFICATION_UPDATE";
+    NotificationDelete = "NOTIFICATION_DELETE";
 }
 
 /// Intent bits (gateway.md §6.1). An event with `NONE` goes to every session.

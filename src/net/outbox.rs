@@ -9,8 +9,11 @@ use std::time::Duration;
 use super::core::Core;
 use super::http::Backend;
 use crate::domain::housekeeping::outbox::{OutboxStep, plan};
+use crate::domain::social::presence::visible_status;
 use crate::domain::{Command, Refusal};
 use crate::id::UserId;
+use crate::store::records::status;
+use crate::store::tables::PRESENCES;
 
 /// How often it is looked whether something is due: a look-up in the core's snapshot.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -44,6 +47,12 @@ pub(super) async fn run(core: Rc<Core>) {
 
 /// The step that is due by what this core has processed; the answer to the one before came with its snapshot.
 fn next(core: &Core) -> Option<OutboxStep> {
-    let snapshot = core.state.snapshot();
-    plan(snapshot.read(), core.state.now_ms(), LOOKS_MAX)
+    let (state, snapshot) = (&core.state, core.state.snapshot());
+    let (read, now_ms) = (snapshot.read(), state.now_ms());
+    let rest_timeout_ms = state.config.presence.timeout_ms;
+    let is_there = |user_id| {
+        let stored = read.get(PRESENCES, user_id);
+        visible_status(stored, state.liveness(user_id), now_ms, rest_timeout_ms) != status::OFFLINE
+    };
+    plan(read, now_ms, LOOKS_MAX, is_there)
 }

@@ -299,6 +299,32 @@ records! {
         /// The bytes of a struct of that kind.
         what: Vec<u8>,
     }
+
+    Notification v 1 {
+        /// A [`mention_reason`] code.
+        reason: u8,
+        read: bool,
+        /// An id that was given out when it was made.
+        order: u64,
+    }
+
+    /// What a message tells those whom it mentions.
+    Notice v 1 {
+        /// 0 in direct messages.
+        server_id: ServerId,
+        channel_id: ChannelId,
+        sender_id: UserId,
+        created_at: u64,
+        /// The beginning of the message as it was sent.
+        preview: String,
+    }
+
+    Inbox v 1 {
+        /// No more notifications are stored than this.
+        count: u64,
+        /// Those whose `order` is no greater are read.
+        read_up_to: u64,
+    }
 }
 
 /// Codes of a small set, with the words that clients see.
@@ -345,6 +371,10 @@ codes! {
     dm_policy { EVERYONE = 0 "everyone"; FRIENDS = 1 "friends"; NONE = 2 "none"; }
     /// Format of a picture, as its media type.
     picture { JPEG = 1 "image/jpeg"; PNG = 2 "image/png"; GIF = 3 "image/gif"; WEBP = 4 "image/webp"; }
+    /// Why somebody is told of a message, from the most personal reason to the least.
+    mention_reason {
+        USER = 0 "You were mentioned"; ROLE = 1 "Your role was mentioned"; EVERYONE = 2 "@everyone mention";
+    }
     /// Kind of a channel.
     channel_kind {
         TEXT = 0 "text"; VOICE = 1 "voice"; CATEGORY = 2 "category"; ANNOUNCEMENT = 3 "announcement";

@@ -215,4 +215,14 @@ tables! {
     OUTBOX "outbox": (u64, u64) => Errand [due];
     /// How many records name a blob, by the SHA-256 of what is in it.
     BLOBS "blobs": Hash => Meta [root];
+    /// Notifications of a user by the message that mentions him.
+    NOTIFICATIONS "notifications": (UserId, MessageId) => Notification [on UserId]
+        takes NOTIFIED(|(user_id, message_id), _| (message_id, user_id));
+    /// Whom a message has told.
+    NOTIFIED "notified": (MessageId, UserId) => Nil [on MessageId]
+        takes NOTIFICATIONS(|(message_id, user_id), _| (user_id, message_id));
+    /// What those whom a message has told are shown of it.
+    NOTICES "notices": MessageId => Notice [on MessageId];
+    /// What is known of the notifications of a user as a whole.
+    INBOXES "inboxes": UserId => Inbox [on UserId];
 }

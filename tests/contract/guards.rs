@@ -69,7 +69,7 @@ impl Fixture {
                 ("message_id", _) => &self.message,
                 ("role_id", _) => &self.role,
                 ("member_id" | "user_id", _) => &self.member.id,
-                ("session_id", _) => "1",
+                ("session_id" | "notification_id", _) => "1",
                 ("invite_code", _) => &self.code,
                 ("key", _) => "theme",
                 ("emoji", _) => "%F0%9F%91%8D",

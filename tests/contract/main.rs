@@ -42,7 +42,7 @@ macro_rules! groups {
 
 groups! {
     system, auth, users, dms, settings, relationships, presence, servers, members, bans, roles, channels, invites,
-    messages, read_marks, pins, reactions, typing, avatars, pictures,
+    messages, notifications, read_marks, pins, reactions, typing, avatars, pictures,
 }
 
 /// Every row of the table of routes belongs to a group that is tested; [`run`] looks at each row.

@@ -1,6 +1,7 @@
 //! One example of each command, with something in every field.
 
 use plexichat::domain::chat::message::{MessageCreate, MessageDelete, MessageEdit};
+use plexichat::domain::chat::notification::{FanOut, NotificationRead, NotificationsRead};
 use plexichat::domain::chat::pin::{MessagePin, MessageUnpin};
 use plexichat::domain::chat::reaction::{ReactionAdd, ReactionRemove};
 use plexichat::domain::chat::read_mark::{ChannelAck, ChannelsAck};
@@ -91,7 +92,15 @@ pub fn errands() -> Vec<(u8, &'static str, Vec<u8>)> {
         since_ms: 1_767_225_600_123,
         before: MessageId(MESSAGE.0 + 1),
     };
-    vec![row(&clean_up)]
+    let fan_out = FanOut {
+        message_id: MESSAGE,
+        users: vec![USER, UserId(USER.0 + 1)],
+        roles: vec![ROLE],
+        everyone: false,
+        here: true,
+        after: USER,
+    };
+    vec![row(&clean_up), row(&fan_out)]
 }
 
 fn identity() -> Vec<Op> {
@@ -250,5 +259,7 @@ fn chat() -> Vec<Op> {
         MessageUnpin { channel_id, message_id }.into(),
         ChannelAck { channel_id, message_id: Some(MESSAGE) }.into(),
         ChannelsAck { marks: vec![(CHANNEL, Some(MESSAGE)), (CHANNEL, None)] }.into(),
+        NotificationRead { message_id: MESSAGE }.into(),
+        NotificationsRead {}.into(),
     ]
 }

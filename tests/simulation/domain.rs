@@ -11,6 +11,7 @@
 mod generate;
 mod judge;
 mod model;
+mod notify;
 #[path = "../support/owners.rs"]
 mod owners;
 mod tables;
@@ -362,6 +363,7 @@ fn nothing_is_left(world: &World, at: u64) {
 // --------------------------------------------------------------------------------- the model and the store
 
 fn compare(model: &Model, read: Read<'_>) {
+    model.compare_notifications(read);
     assert_eq!(read.len(USERS), model.users.len() as u64);
     for (id, user) in &model.users {
         let record = read.get(USERS, UserId(*id)).expect("the user is stored");
@@ -530,7 +532,8 @@ fn the_state_is_what_the_model_says() {
         return;
     }
     // These have nothing that could be refused.
-    const NEVER_REFUSED: [&str; 4] = ["TokenRevokeAll", "MessagingEdit", "NotesOpen", "ChannelsAck"];
+    const NEVER_REFUSED: [&str; 5] =
+        ["TokenRevokeAll", "MessagingEdit", "NotesOpen", "ChannelsAck", "NotificationsRead"];
     for row in rows() {
         let name = row.name;
         let (accepted, refused) = coverage.get(&row.code).copied().unwrap_or_default();

@@ -68,6 +68,7 @@ fn accounts(tx: &mut Tx<'_>) {
         tx.put(CREDENTIALS, id, &Credential::default());
         tx.put(MESSAGING, id, &Messaging::default());
         tx.put(PRESENCES, id, &Presence::default());
+        tx.put(INBOXES, id, &Inbox { count: 2, read_up_to: 0 });
         tx.put(SETTINGS, (id, "theme"), &Setting { value: "1".into(), ..Setting::default() });
     }
     tx.put(DELETIONS, (AT, USER), &Nil {});
@@ -162,6 +163,9 @@ fn messages(tx: &mut Tx<'_>) {
         tx.put(REACTIONS, (message_id, 0, OTHER), &Reaction { at: AT, order: 1 });
         tx.put(REACTION_ORDER, (message_id, 0, 1, OTHER), &Nil {});
         tx.put(REACTION_PLACES, (message_id, 0, USER), &Meta { value: 2 });
+        tx.put(NOTIFICATIONS, (OTHER, message_id), &Notification::default());
+        tx.put(NOTIFIED, (message_id, OTHER), &Nil {});
+        tx.put(NOTICES, message_id, &Notice { channel_id, sender_id: USER, ..Notice::default() });
         tx.put(READ_MARKS, (OTHER, channel_id), &MessageRef { id: message_id });
         tx.put(CHANNEL_READERS, (channel_id, OTHER), &MessageRef { id: message_id });
     }

@@ -2,6 +2,7 @@
 
 pub mod embeds;
 pub mod messages;
+pub mod notifications;
 pub mod pins;
 pub mod reactions;
 pub mod read_marks;
@@ -12,6 +13,7 @@ mod writing_tests;
 use super::routes::Answer::{List, One};
 use super::routes::{json, routes};
 use crate::domain::chat::message_view::MESSAGE;
+use crate::domain::chat::notification::NotificationsResponse;
 use crate::domain::chat::reaction::{REACTION, ReactionUserResponse};
 use crate::limits::JSON_LEN_MAX;
 
@@ -55,6 +57,16 @@ routes! {
     };
     /// Mark several channels read.
     Post "/channels/ack/bulk" => read_marks::channel_ack_bulk, User, Default { body: json(JSON_LEN_MAX) };
+
+    /// Notifications, newest first.
+    Get "/users/@me/notifications" => notifications::notification_list, User, Default {
+        query: Some(&notifications::NOTIFICATION_LIST),
+        answer: One(NotificationsResponse::SHAPE),
+    };
+    /// Mark all notifications read.
+    Put "/users/@me/notifications/read-all" => notifications::notification_read_all, User, Default;
+    /// Mark a notification read.
+    Put "/users/@me/notifications/{notification_id}/read" => notifications::notification_read, User, Default;
 
     /// Pinned messages, newest pin first.
     Get "/channels/{channel_id}/pins" => pins::pin_list, User, Default { answer: List(MESSAGE) };

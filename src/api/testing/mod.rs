@@ -133,7 +133,10 @@ impl Harness {
 
     /// Carries out what is due, as the server does beside its requests. Nobody is there.
     pub fn run_errands(&self) {
-        let plan = || outbox::plan(self.state.snapshot().read(), self.state.now_ms(), ERRAND_LOOKS);
+        let plan = || {
+            let is_there = |user_id| self.state.liveness(user_id).online;
+            outbox::plan(self.state.snapshot().read(), self.state.now_ms(), ERRAND_LOOKS, is_there)
+        };
         while let Some(step) = plan() {
             self.apply(&Command::new(UserId(0), step.into())).unwrap();
         }

@@ -8,7 +8,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::message_view::{Viewer, Writer};
 use super::writing::Writing;
-use super::{ledger, pin};
+use super::{ledger, mention, notification, pin};
 use crate::domain::asking::Asking;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Event, EventName, intent};
@@ -204,6 +204,7 @@ pub(in crate::domain) fn message_create(
     }
     let scope = Scope::of(op.channel_id, access.channel);
     let slow = is_slowed(&access);
+    let fan_out = notification::call(&access, mention::find(&op.content));
 
     let message_id = MessageId(machine.next_id());
     let message = Message {
@@ -220,7 +221,11 @@ pub(in crate::domain) fn message_create(
     if slow {
         machine.tx.put(SLOWMODE, (op.channel_id, author), &Meta { value: at });
     }
+    let server_id = scope.server_id;
     emit_message(machine, EventName::MessageCreate, scope, message_id, &message);
+    if let Some(fan_out) = fan_out {
+        notification::send(machine, fan_out, (server_id, op.channel_id, message_id), &message);
+    }
     Ok((op.channel_id, message_id))
 }
 
@@ -289,6 +294,7 @@ pub(in crate::domain) fn remove(
     let message = machine.tx.get(MESSAGES, (channel_id, message_id))?;
     let author = UserId::from(&message.author_id);
     let pin = message.pin.to_native();
+    notification::take_back(machine, channel_id, message_id);
     machine.tx.remove_within(MESSAGES, (channel_id, message_id), REMOVED_AT_ONCE_MAX);
     ledger::removed(machine, channel_id, author, message_id);
     if pin != 0 {

@@ -1,8 +1,10 @@
 //! What is said in channels: messages, reactions, pins, read marks, typing.
 
 pub mod ledger;
+pub mod mention;
 pub mod message;
 pub mod message_view;
+pub mod notification;
 pub mod pin;
 pub mod reaction;
 pub mod read_mark;
@@ -22,4 +24,6 @@ commands! { Chat:
     91 MessageUnpin(pin::MessageUnpin) => message_unpin -> bool, frees_room;
     95 ChannelAck(read_mark::ChannelAck) => channel_ack -> u64;
     96 ChannelsAck(read_mark::ChannelsAck) => channels_ack -> ();
+    97 NotificationRead(notification::NotificationRead) => notification_read -> ();
+    98 NotificationsRead(notification::NotificationsRead) => notifications_read -> ();
 }

@@ -1,10 +1,11 @@
 //! Carries out errands: what commands have left to do ([`crate::domain::errand`]), a bounded amount per step.
 //!
-//! The oldest that is due has its turn; what is left of it stands behind the others. Whether somebody is there right now
+//! The oldest that is due has its turn; what is left of it stands behind the others, and ends the step. Whether somebody is there right now
 //! is not part of the state, so who asks for a step looks it up and says so in it ([`plan`]).
 
 use rkyv::{Archive, Deserialize, Serialize, rancor};
 
+use crate::domain::chat::notification;
 use crate::domain::community::ban;
 use crate::domain::errand::{Errand, Work, bytes};
 use crate::domain::error::Result;
@@ -40,10 +41,11 @@ pub struct Kind {
     pub code: u8,
     pub name: &'static str,
     step: Step,
+    asks: fn(Read<'_>, &[u8], usize) -> Vec<UserId>,
 }
 
 /// All kinds, by code: append, never reuse.
-pub const KINDS: &[Kind] = &[kind::<ban::CleanUp>()];
+pub const KINDS: &[Kind] = &[kind::<ban::CleanUp>(), kind::<notification::FanOut>()];
 
 /// An errand that no kind of this version is waits for one that knows it.
 const UNKNOWN_WAIT_MS: u64 = 3_600_000;
@@ -58,21 +60,33 @@ where
         let errand: E = rkyv::from_bytes::<E, rancor::Error>(what).ok()?;
         Some(errand.step(machine, work).map(|left| bytes(&left)))
     };
-    Kind { code: E::KIND, name: E::NAME, step }
-}
-
-/// Whether anything is due.
-pub fn is_due(read: Read<'_>, at: u64) -> bool {
-    first_due(read, at).is_some()
+    let asks = |read: Read<'_>, what: &[u8], count_max: usize| {
+        let errand = rkyv::from_bytes::<E, rancor::Error>(what);
+        errand.map(|errand| errand.asks(read, count_max)).unwrap_or_default()
+    };
+    Kind { code: E::KIND, name: E::NAME, step, asks }
 }
 
 fn first_due(read: Read<'_>, at: u64) -> Option<((u64, u64), &records::ArchivedErrand)> {
     read.scan(OUTBOX, ()).next().filter(|((due, _), _)| *due <= at)
 }
 
-/// The next step; none when nothing is due.
-pub fn plan(read: Read<'_>, at: u64, looks_max: u64) -> Option<OutboxStep> {
-    is_due(read, at).then_some(OutboxStep { looks_max, present: None })
+/// The next step; none when nothing is due. `is_there`: whether a user is visibly there.
+pub fn plan(
+    read: Read<'_>,
+    at: u64,
+    looks_max: u64,
+    is_there: impl Fn(UserId) -> bool,
+) -> Option<OutboxStep> {
+    let ((_, errand), record) = first_due(read, at)?;
+    let kind = KINDS.iter().find(|kind| kind.code == record.kind);
+    let asked = kind.map_or(Vec::new(), |kind| (kind.asks)(read, &record.what, looks_max as usize));
+    let present = asked.last().map(|&up_to| Present {
+        errand,
+        up_to,
+        users: asked.iter().copied().filter(|user_id| is_there(*user_id)).collect(),
+    });
+    Some(OutboxStep { looks_max, present })
 }
 
 /// Replies how many errands it has taken up.
@@ -96,12 +110,13 @@ pub(in crate::domain) fn outbox_step(
             Some(left) => (machine.at, left),
             None => (machine.at + UNKNOWN_WAIT_MS, Some(errand.what)),
         };
+        count += 1;
+        work.take(1);
         if let Some(what) = left {
             let key = (due, machine.next_id());
             machine.tx.put(OUTBOX, key, &records::Errand { kind: errand.kind, what });
+            break;
         }
-        count += 1;
-        work.take(1);
     }
     Ok(count)
 }

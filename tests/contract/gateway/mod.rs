@@ -2,6 +2,7 @@
 
 mod events;
 mod frames;
+mod notifications;
 
 use std::time::Duration;
 

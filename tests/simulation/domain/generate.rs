@@ -71,6 +71,25 @@ impl Generator<'_> {
         (0..count).map(|_| WORDS[self.random.usize(..WORDS.len())]).collect::<Vec<_>>().join(" ")
     }
 
+    /// A text that may mention somebody.
+    fn addressed(&mut self, model: &Model, channel: Option<&Channel>) -> String {
+        let text = self.text();
+        if self.chance(60) {
+            return text;
+        }
+        let server = channel.and_then(|channel| model.servers.get(&channel.server?));
+        let mut words = vec![text];
+        for _ in 0..self.random.usize(1..4) {
+            let role = server.map(|server| self.id(server.roles.keys().copied()));
+            words.push(match self.random.u8(..10) {
+                0 => "@everyone".to_string(),
+                1..=3 if role.is_some() => format!("<@&{}>", role.unwrap_or_default()),
+                _ => format!("<@{}>", self.user(model)),
+            });
+        }
+        words.join(" ")
+    }
+
     fn name(&mut self) -> String {
         format!("{}{}", WORDS[self.random.usize(..WORDS.len())], self.random.u32(..20))
     }
@@ -228,7 +247,7 @@ impl Generator<'_> {
     }
 
     fn system(&mut self, model: &Model) -> u64 {
-        if self.chance(4) { self.actor(model) } else { 0 }
+        if self.chance(6) { self.actor(model) } else { 0 }
     }
 
     fn account_command(&mut self, model: &Model, roll: u32) -> (u64, Op) {
@@ -352,8 +371,7 @@ impl Generator<'_> {
             _ if self.chance(50) => {
                 let looks_max = [1, 10, 1_000][self.random.usize(..3)];
                 let op = outbox::OutboxStep { looks_max, present: None };
-                let actor = if self.chance(15) { self.actor(model) } else { 0 };
-                return (actor, op.into());
+                return (self.system(model), op.into());
             }
             _ => {
                 let op = sweep::Sweep { records_max: [1, 3, 10, 100, 10_000][self.random.usize(..5)] };
@@ -525,7 +543,7 @@ impl Generator<'_> {
                     self.maybe(20, |g| g.id(found.into_iter().flat_map(|c| c.messages.keys().copied())));
                 let op = message::MessageCreate {
                     channel_id: ChannelId(channel),
-                    content: self.text(),
+                    content: self.addressed(model, found),
                     reply_to_id: reply.map(MessageId),
                     embeds: if embeds { "[{\"title\":\"t\"}]".into() } else { String::new() },
                     length_max: if self.chance(10) { self.random.u64(..12) } else { 2_000 },
@@ -546,6 +564,12 @@ impl Generator<'_> {
                 pin::MessagePin { channel_id, message_id, pins_max }.into()
             }
             92 => pin::MessageUnpin { channel_id, message_id }.into(),
+            93 if self.random.bool() => {
+                let own = model.notifications.keys().filter(|(user, _)| *user == actor);
+                let message_id = MessageId(self.id(own.map(|(_, message)| *message)));
+                notification::NotificationRead { message_id }.into()
+            }
+            94 if self.chance(20) => notification::NotificationsRead {}.into(),
             93..=97 => {
                 read_mark::ChannelAck { channel_id, message_id: self.maybe(70, |_| message_id) }.into()
             }

@@ -346,7 +346,11 @@ impl Model {
                 let moved = self.ack(actor, op.channel_id.0, op.message_id.map(|id| id.0))?;
                 Ok(Want::Count(moved.map_or(0, |(_, count)| count)))
             }
-            Op::Chat(chat::Op::ChannelsAck(_)) => Ok(Want::Done),
+            Op::Chat(chat::Op::ChannelsAck(_) | chat::Op::NotificationsRead(_)) => Ok(Want::Done),
+            Op::Chat(chat::Op::NotificationRead(op)) => {
+                unless(!self.is_told(actor, op.message_id.0), MISSING)?;
+                Ok(Want::Done)
+            }
             Op::Media(op) => self.judge_picture(actor, op),
             Op::Housekeeping(housekeeping::Op::Sweep(_) | housekeeping::Op::OutboxStep(_)) => {
                 system()?;

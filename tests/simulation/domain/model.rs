@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::notify::Notifications;
 use plexichat::domain::Reply;
 use plexichat::domain::permission::{self, *};
 use plexichat::store::records::{Grant, account, dm_policy, relation};
@@ -163,6 +164,7 @@ pub struct Model {
     pub invites: BTreeMap<String, Invite>,
     /// By the name that was typed: failures, locked until, forgotten at.
     pub login_names: BTreeMap<u64, (u32, u64, u64)>,
+    pub notifications: Notifications,
 }
 
 pub fn bits(grants: &[Grant]) -> u64 {

@@ -321,7 +321,10 @@ impl Model {
                 if slowed {
                     channel.last_post.insert(actor, at);
                 }
+                self.notify(actor, op.channel_id.0, message_id.0, &op.content);
             }
+            Op::Chat(chat::Op::NotificationRead(op)) => self.read_notification(actor, op.message_id.0),
+            Op::Chat(chat::Op::NotificationsRead(_)) => self.read_notifications(actor),
             Op::Chat(chat::Op::MessageEdit(op)) => {
                 let slowed = self.is_slowed(actor, op.channel_id);
                 let channel = self.channel(op.channel_id);
@@ -461,6 +464,7 @@ impl Model {
             if let Some(notes) = self.pairs.remove(&(id, id)) {
                 self.channels.remove(&notes);
             }
+            self.notifications.retain(|(user, _), _| *user != id);
             let name = format!("deleted_{}", UserId(id));
             self.users.insert(id, User { name, state: account::PURGED, ..User::default() });
         }
