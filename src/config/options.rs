@@ -260,7 +260,7 @@ options! {
     avatars: Avatars "avatars" {
         default_colors: Vec<String> = AVATAR_COLORS, Rule::Colors, "Backgrounds of generated avatars";
         max_size: u64 = 512, range(16, 4096), "Pixels of an avatar's longer side";
-        max_file_size: u64 = 5 * MIB, bytes(KIB, 64 * MIB), "Avatar upload, at most";
+        max_file_size: u64 = 5 * MIB, bytes(KIB, 128 * MIB), "Avatar upload, at most";
     }
 
     media_size_limits: MediaSizeLimits "media.size_limits" {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::client::{INTENTS, Line};
 use super::stage::{SOURCE, Stage, source};
+use super::uploads::uploads;
 use crate::schedule::Random;
 use crate::ws;
 
@@ -36,7 +37,7 @@ const fn attack(
     Attack { name, about, acts, options: &[], prepare: |_| Ok(()), run }
 }
 
-pub const ATTACKS: [Attack; 18] = [
+pub const ATTACKS: [Attack; 19] = [
     attack("none", "nothing: what the machine allows", "peace kept", |stage| {
         stage.acted(1);
         stage.wait();
@@ -84,6 +85,15 @@ pub const ATTACKS: [Attack; 18] = [
         "halves that the server waited with",
         bodies,
     ),
+    Attack {
+        options: &["avatars.max_file_size=134217728"],
+        ..attack(
+            "uploads",
+            "200 uploads of 100 MB at once, of 1 MB a second each",
+            "uploads that the server took in",
+            uploads,
+        )
+    },
     attack(
         "half-frames",
         "300 anonymous connections with half a frame of 64 KiB",

@@ -9,6 +9,7 @@ mod client;
 mod outcome;
 mod server;
 mod stage;
+mod uploads;
 
 use std::fs;
 use std::path::{Path, PathBuf};

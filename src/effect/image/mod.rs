@@ -68,9 +68,15 @@ impl Effect for Convert {
     const LANE: &'static Row = &LANE;
 
     fn run(self) -> Self::Answer {
-        let mut child = self.start().map_err(Failure::Worker)?;
+        self.run_by(SELF, PATIENCE)
+    }
+}
+
+impl Convert {
+    fn run_by(self, program: &str, patience: Duration) -> Result<Converted, Failure> {
+        let mut child = self.start(program).map_err(Failure::Worker)?;
         let output = child.stdout.take().expect("it is a pipe");
-        let heard = hear(output, Instant::now() + PATIENCE);
+        let heard = hear(output, Instant::now() + patience);
         // It may have answered, and still be ending; nothing of it is waited for.
         let _ = child.kill();
         let ended = child.wait().map_err(Failure::Worker)?;
@@ -85,11 +91,9 @@ impl Effect for Convert {
             }
         }
     }
-}
 
-impl Convert {
-    fn start(self) -> io::Result<Child> {
-        let mut command = Command::new(SELF);
+    fn start(self, program: &str) -> io::Result<Child> {
+        let mut command = Command::new(program);
         command.args(["worker", "image", &self.side_max.to_string()]);
         command.env_clear().current_dir("/");
         command.stdin(self.file).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
@@ -125,5 +129,48 @@ fn wait_readable(output: &ChildStdout, left: Duration) -> io::Result<bool> {
         -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => Ok(false),
         -1 => Err(io::Error::last_os_error()),
         count => Ok(count > 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// What comes of a worker that is this script.
+    fn run(script: &str, patience: Duration) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("worker");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o700)).unwrap();
+        loop {
+            let convert = Convert { file: tempfile::tempfile().unwrap(), side_max: 512 };
+            return match convert.run_by(program.to_str().unwrap(), patience) {
+                Ok(converted) => format!("{converted:?}"),
+                Err(Failure::Refused(reason)) => reason,
+                // Another test starts a process while the script is still open for writing.
+                Err(Failure::Worker(error)) if error.kind() == io::ErrorKind::ExecutableFileBusy => continue,
+                Err(Failure::Worker(error)) => format!("worker: {error}"),
+            };
+        }
+    }
+
+    #[test]
+    fn a_worker_that_does_not_answer_is_not_waited_for() {
+        let begun = Instant::now();
+        assert_eq!(run("exec sleep 60", Duration::from_millis(300)), "The picture takes too long to read");
+        assert_eq!(run("exec yes", PATIENCE), "The picture takes too long to read");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_worker_that_ends_without_an_answer_has_met_a_bad_picture() {
+        let bad = "The picture is damaged, or needs too much to be read";
+        for script in ["exit 0", "exit 3", "kill -9 $$", "printf 9", "printf '\\000\\001'"] {
+            assert_eq!(run(script, PATIENCE), bad, "{script}");
+        }
+        assert_eq!(run("printf '\\001why'", PATIENCE), "why");
+        let convert = Convert { file: tempfile::tempfile().unwrap(), side_max: 512 };
+        assert!(matches!(convert.run_by("/nothing/there", PATIENCE), Err(Failure::Worker(_))));
     }
 }
