@@ -111,6 +111,23 @@ pub const PRIVATE_REPLAY_SESSION_PART: usize = 4;
 /// told of the next one then. What is told is always the last.
 pub const PRESENCE_BURST: u64 = 10;
 pub const PRESENCE_INTERVAL_MS: u64 = 1_000;
+/// Channels and roles of a server, @everyone apart; invites, those that are used up and still kept included.
+pub const CHANNEL_COUNT_MAX: usize = 500;
+pub const ROLE_COUNT_MAX: usize = 250;
+pub const INVITE_COUNT_MAX: usize = 1_000;
+/// Bytes of the longest code that is looked up, and the longest that `servers.invite_code_length` makes.
+pub const INVITE_CODE_LEN_MAX: usize = 64;
+/// Pins of one channel, whatever the tier says: the list is sent whole, in answers and events.
+pub const PIN_COUNT_MAX: usize = 500;
+/// Login sessions of one user that a command looks at, all that `authentication.sessions.max_per_user` allows among
+/// them.
+pub const LOGIN_COUNT_MAX: usize = 10_000;
+pub const LOGIN_COUNT_CONFIGURED_MAX: usize = 1_000;
+/// Channels that one request marks as read.
+pub const BULK_ACK_COUNT_MAX: usize = 500;
+/// Channels that the overview of what is unread looks at, one in five a direct message.
+pub const OVERVIEW_CHANNEL_COUNT_MAX: usize = 5_000;
+pub const OVERVIEW_DM_COUNT_MAX: usize = OVERVIEW_CHANNEL_COUNT_MAX / 5;
 /// Direct messages of one user that his list looks at, newest channels first.
 pub const DM_COUNT_MAX: usize = 1_000;
 /// Notifications that one user is shown, the newest, and how many more may be stored before the oldest are removed.
@@ -145,9 +162,21 @@ pub const EMBED_ADDRESS_LEN_MAX: usize = 2_048;
 pub const EMBEDS_LEN_MAX: usize = 40 * KIB;
 /// Characters of a message, whatever the tier of its author.
 pub const CONTENT_CHARS_MAX: usize = 8_000;
-/// A message as clients see it: its text at six bytes a character (`\u0001`), its embeds, which stand in it twice, and
-/// 16 KiB for all else.
-pub const MESSAGE_LEN_MAX: usize = CONTENT_CHARS_MAX * 6 + 2 * EMBEDS_LEN_MAX + 16 * KIB;
+/// Different emojis on a message, whatever the tier says: the set is read with every page.
+pub const REACTION_KIND_COUNT_MAX: usize = 250;
+/// Bytes of an emoji as it is typed; in its one spelling it has at most a variation selector more for each of its
+/// [`EMOJI_ELEMENT_COUNT_MAX`] elements.
+pub const EMOJI_LEN_MAX: usize = 256;
+pub const EMOJI_ELEMENT_COUNT_MAX: usize = 8;
+/// Readers that an author sees named.
+pub const READER_LISTED_COUNT_MAX: usize = 100;
+/// A message as clients see it: its text at six bytes a character (`\u0001`), its embeds, which stand in it twice, its
+/// reactions with 120 bytes around each emoji, the ids of its readers, and 16 KiB for all else.
+pub const MESSAGE_LEN_MAX: usize = CONTENT_CHARS_MAX * 6
+    + 2 * EMBEDS_LEN_MAX
+    + REACTION_KIND_COUNT_MAX * (EMOJI_LEN_MAX + 3 * EMOJI_ELEMENT_COUNT_MAX + 120)
+    + READER_LISTED_COUNT_MAX * 23
+    + 16 * KIB;
 /// Payload of an event that many may get: what one member can send to everybody is a message. The longest is
 /// GUILD_CREATE, of 500 channels and 250 roles, and that has one receiver.
 pub const EVENT_LEN_MAX: usize = 512 * KIB;
@@ -162,6 +191,18 @@ const _: () = assert!(2 * EMBED_CHARS_MAX + 10 * 250 <= JSON_COUNT_MAX);
 const _: () = assert!(3 * SETTING_VALUE_LEN_MAX / 2 + 2 * SETTING_COUNT_MAX < JSON_COUNT_MAX);
 const _: () = assert!(EMBED_CHARS_MAX * 5 + 250 * 40 <= EMBEDS_LEN_MAX);
 const _: () = assert!(MESSAGE_LEN_MAX <= EVENT_LEN_MAX);
+// The pins of a channel are one event, and so are the new places of all channels or roles of a server.
+const _: () = assert!(PIN_COUNT_MAX * 23 + KIB <= EVENT_LEN_MAX);
+const _: () = assert!(CHANNEL_COUNT_MAX * 100 + 64 * KIB <= EVENT_LEN_MAX);
+const _: () = assert!(ROLE_COUNT_MAX * 50 + 64 * KIB <= EVENT_LEN_MAX);
+// Two ids and their names each.
+const _: () = assert!(BULK_ACK_COUNT_MAX * 90 <= FORM_LEN_MAX);
+// The overview counts in every direct message that the list shows, and in more channels than one server has.
+const _: () = assert!(OVERVIEW_DM_COUNT_MAX >= DM_COUNT_MAX);
+const _: () = assert!(OVERVIEW_CHANNEL_COUNT_MAX > OVERVIEW_DM_COUNT_MAX + CHANNEL_COUNT_MAX);
+const _: () = assert!(LOGIN_COUNT_CONFIGURED_MAX <= LOGIN_COUNT_MAX);
+const _: () = assert!(INVITE_CODE_LEN_MAX + 8 <= 511);
+const _: () = assert!(USERNAME_LEN_MAX <= 511);
 // As said there, with 1 KiB for all else of each message.
 const _: () = assert!(100 * (4_000 * 4 + 2 * 3_000 * 4 + KIB) <= PAGE_LEN_MAX);
 // A page is beyond its end by one message at most, and a payer has room for two.

@@ -9,6 +9,7 @@
 
 use super::value::{self, Given, Rule, Setting};
 use super::{API_LEVEL, BucketSpec};
+use crate::limits;
 
 /// One row of the table, with accessors that read and write its field as text.
 pub struct OptionRow {
@@ -143,7 +144,7 @@ options! {
     authentication_accounts: AuthenticationAccounts "authentication.accounts" {
         allow_registration: bool = true, ANY, "Let anyone create an account";
         username_min_length: u64 = 3, range(1, 64), "Characters of a user name, at least";
-        username_max_length: u64 = 32, range(1, 64), "Characters of a user name, at most";
+        username_max_length: u64 = 32, range(1, limits::USERNAME_LEN_MAX as u64), "Characters of a user name, at most";
         age_gate_enabled: bool = false, ANY, "Ask for the age on registration";
         minimum_age: u64 = 13, range(0, 120), "Years, when the age gate is on";
         age_verification_type: String = "boolean", choice(&["boolean", "dob"]), "What the age gate asks for: a confirmed age or a date of birth";
@@ -156,7 +157,7 @@ options! {
 
     authentication_sessions: AuthenticationSessions "authentication.sessions" {
         expire_hours: u64 = 168, range(1, 87_600), "Life of a login";
-        max_per_user: u64 = 10, range(1, 1000), "Live logins of one user; one more revokes the least recently active";
+        max_per_user: u64 = 10, range(1, limits::LOGIN_COUNT_CONFIGURED_MAX as u64), "Live logins of one user; one more revokes the least recently active";
         extend_on_activity: bool = true, ANY, "Renew a login that is used shortly before its end";
         extend_threshold_hours: u64 = 24, range(0, 87_600), "Renew when less than this is left";
     }
@@ -199,7 +200,7 @@ options! {
         trusted_proxies: Vec<String> = &[], Rule::Networks, "Addresses or networks (CIDR) of reverse proxies";
         trust_x_forwarded_for: bool = false, ANY, "Take the client's address from a trusted proxy's X-Forwarded-For";
         timestamp_unit: String = "s", choice(&["s", "ms"]), "Unit of every time in REST and gateway";
-        max_body_size: u64 = MIB, bytes(KIB, 64 * MIB), "JSON body of a request, at most";
+        max_body_size: u64 = MIB, bytes(KIB, limits::JSON_LEN_MAX as u64), "JSON body of a request, at most";
     }
 
     http: Http "http" {
@@ -248,7 +249,7 @@ options! {
         server_name_max_length: u64 = 100, range(1, 1000), "Characters of a server name, at most";
         channel_name_max_length: u64 = 100, range(1, 1000), "Characters of a channel name, at most";
         role_name_max_length: u64 = 100, range(1, 1000), "Characters of a role name, at most";
-        invite_code_length: u64 = 12, range(6, 64), "Characters of a new invite code";
+        invite_code_length: u64 = 12, range(6, limits::INVITE_CODE_LEN_MAX as u64), "Characters of a new invite code";
     }
 
     user_features: UserFeatures "user_features" {
@@ -290,7 +291,7 @@ options! {
         identify_burst: u64 = 5, range(0, 100_000), "IDENTIFYs of one token in a row; 0 = off";
         identify_interval_ms: u64 = 5000, range(0, HOUR_MS), "One more each; 0 = off";
         identify_per_ip_per_minute: u64 = 100, range(0, 1_000_000), "IDENTIFYs and RESUMEs of one address; 0 = off";
-        max_message_size: u64 = 64 * KIB, bytes(KIB, 16 * MIB), "Message from a client, as sent";
+        max_message_size: u64 = 64 * KIB, bytes(KIB, limits::FRAME_LEN_MAX as u64), "Message from a client, as sent";
         max_decompressed_size: u64 = 256 * KIB, bytes(KIB, 64 * MIB), "Message from a client, inflated";
         compression_enabled: bool = true, ANY, "Grant compress (zlib-stream) in IDENTIFY";
         allowed_origins: Vec<String> = &[], Rule::Origins, "Web origins that may connect; empty = all";

@@ -70,6 +70,9 @@ pub trait Operation: Into<Op> {
     type Reply: Answer;
 }
 
+/// No code is greater, so that it can be checked that each is given out once.
+const CODE_MAX: u16 = 999;
+
 /// Codes of commands that are no more: not to be given out again. No log keeps commands over a restart, so nothing that
 /// is stored has them. 1 and 2 took an e-mail address without its key.
 const RETIRED: &[u16] = &[1, 2];
@@ -219,6 +222,27 @@ areas! {
 pub fn rows() -> impl Iterator<Item = &'static Row> {
     TABLES.iter().copied().flatten()
 }
+
+/// Two areas must not give out one code, whoever wrote them at the same time.
+const _: () = {
+    let mut seen = [false; CODE_MAX as usize + 1];
+    let (mut area, mut index) = (0, 0);
+    while area < TABLES.len() {
+        if index == TABLES[area].len() {
+            (area, index) = (area + 1, 0);
+            continue;
+        }
+        let code = TABLES[area][index].code as usize;
+        assert!(!seen[code], "a code is given out twice");
+        seen[code] = true;
+        index += 1;
+    }
+    let mut retired = 0;
+    while retired < RETIRED.len() {
+        assert!(!seen[RETIRED[retired] as usize], "a code that is retired is given out again");
+        retired += 1;
+    }
+};
 
 /// Bytes of the struct of a command.
 pub(super) fn append<T>(op: &T, out: Vec<u8>) -> Vec<u8>

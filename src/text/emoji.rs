@@ -5,12 +5,14 @@ use std::borrow::Cow;
 use icu_properties::CodePointSetData;
 use icu_properties::props::{Emoji, EmojiModifier, EmojiPresentation, RegionalIndicator};
 
+use crate::limits::{EMOJI_ELEMENT_COUNT_MAX, EMOJI_LEN_MAX};
+
 /// Elements of a joined sequence that is in no table: vendors have some of their own. The longest in Unicode has four.
-const ELEMENTS_MAX: usize = 8;
+const ELEMENTS_MAX: usize = EMOJI_ELEMENT_COUNT_MAX;
 /// Tags of a flag of a region: `gbeng` and the end.
 const TAGS_MAX: usize = 8;
 /// Bytes of a text that is looked at. The longest emoji of the table has under 50.
-const LEN_MAX: usize = 256;
+const LEN_MAX: usize = EMOJI_LEN_MAX;
 
 const TEXT_STYLE: char = '\u{fe0e}';
 const EMOJI_STYLE: char = '\u{fe0f}';

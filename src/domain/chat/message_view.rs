@@ -13,7 +13,7 @@ use crate::domain::permission::Access;
 use crate::domain::social::dm;
 use crate::domain::view;
 use crate::id::{ChannelId, MessageId, ServerId, UserId};
-use crate::limits::PAGE_LEN_MAX;
+use crate::limits::{PAGE_LEN_MAX, READER_LISTED_COUNT_MAX};
 use crate::store::Read;
 use crate::store::records::{ArchivedMessage, Message};
 use crate::store::tables::{CHANNEL_READERS, USERS};
@@ -24,7 +24,7 @@ use crate::wire::json::{to_wire_time, write_str, write_u64};
 /// spends at most some 200 µs on them. `read_count` therefore ends at this number.
 const READERS_SCANNED_MAX: usize = 250;
 /// Readers listed in `read_by`.
-const READERS_LISTED_MAX: usize = 100;
+const READERS_LISTED_MAX: usize = READER_LISTED_COUNT_MAX;
 
 /// Who looks at a message.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -14,13 +14,14 @@ use crate::domain::event::{EventName, intent};
 use crate::domain::machine::Machine;
 use crate::domain::permission::Access;
 use crate::id::{ChannelId, MessageId, UserId};
+use crate::limits::PIN_COUNT_MAX;
 use crate::store::Read;
 use crate::store::records::{ArchivedMessage, Message};
 use crate::store::tables::{MESSAGES, PINS};
 use crate::wire::json::Object;
 
 /// Pins of one channel, whatever the tier says: the list is sent whole, in answers and events.
-pub const PINS_MAX: u64 = 500;
+pub const PINS_MAX: u64 = PIN_COUNT_MAX as u64;
 
 /// Pins a message.
 #[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]

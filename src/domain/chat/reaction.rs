@@ -14,6 +14,7 @@ use crate::domain::event::{EventName, intent};
 use crate::domain::machine::Machine;
 use crate::domain::permission::Access;
 use crate::id::{ChannelId, MessageId, UserId};
+use crate::limits::REACTION_KIND_COUNT_MAX;
 use crate::store::Read;
 use crate::store::records::{ArchivedMessage, Message, Meta, Nil, Reaction, ReactionEntry, ReactionSet};
 use crate::store::tables::{MESSAGES, REACTION_ORDER, REACTION_PLACES, REACTION_SETS, REACTIONS};
@@ -21,7 +22,7 @@ use crate::wire::json::shape::{Field, Shape, Slot, shape};
 use crate::wire::json::{Array, Object, write_str, write_u64};
 
 /// Different emojis on one message, whatever the tier says: the set is read with every page.
-pub const KINDS_MAX: u64 = 250;
+pub const KINDS_MAX: u64 = REACTION_KIND_COUNT_MAX as u64;
 
 /// Former places that go with an emoji's last reaction.
 const CLEARED_MAX: usize = 1_000;

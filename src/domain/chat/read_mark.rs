@@ -14,6 +14,7 @@ use crate::domain::event::{Audience, Event, EventName, intent};
 use crate::domain::machine::Machine;
 use crate::domain::permission::{CHANNELS_VIEW, MESSAGES_READ};
 use crate::id::{ChannelId, MessageId, UserId};
+use crate::limits::{BULK_ACK_COUNT_MAX, OVERVIEW_CHANNEL_COUNT_MAX, OVERVIEW_DM_COUNT_MAX};
 use crate::store::Read;
 use crate::store::tables::{
     CHANNEL_READERS, MESSAGES, MESSAGING, READ_MARKS, SERVER_CHANNELS, USER_DMS, USER_SERVERS,
@@ -21,13 +22,13 @@ use crate::store::tables::{
 use crate::wire::json::Object;
 
 /// Channels in one bulk acknowledgement.
-pub const BULK_MAX: usize = 500;
+pub const BULK_MAX: usize = BULK_ACK_COUNT_MAX;
 /// Messages looked at per channel of a bulk acknowledgement before counting: only whether any was marked is of interest.
 const BULK_SCAN_MAX: usize = 100;
 /// Single messages that each count for a bulk acknowledgement looks at: some 64, and more where ledgers are not built.
 const BULK_WALK_MAX: usize = 1_000;
 /// Channels looked at for the counts of all conversations, a fifth of them direct messages at most.
-const CHANNELS_MAX: usize = 5_000;
+const CHANNELS_MAX: usize = OVERVIEW_CHANNEL_COUNT_MAX;
 /// What these counts may cost, in looks at single messages: 60 ms of a thread, measured with 300 unread messages in each
 /// of 5,000 channels.
 pub const OVERVIEW_COST_MAX: usize = 200_000;
@@ -293,7 +294,7 @@ pub fn write_unread_counts(out: &mut Vec<u8>, asking: Asking<'_>, cost_max: usiz
         counts.u64(digits.format(channel_id.0), count);
     };
     let mut overview = Overview::new(read, user_id, cost_max);
-    for ((_, channel_id), _) in read.scan_rev(USER_DMS, user_id).take(CHANNELS_MAX / 5) {
+    for ((_, channel_id), _) in read.scan_rev(USER_DMS, user_id).take(OVERVIEW_DM_COUNT_MAX) {
         if overview.is_spent() {
             break;
         }

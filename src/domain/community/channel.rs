@@ -20,6 +20,7 @@ use crate::domain::ordering::Order;
 use crate::domain::permission::{Access, CHANNELS_MANAGE, CHANNELS_VIEW, Standing};
 use crate::domain::view::{UserPublicResponse, user_or_null, username};
 use crate::id::{ChannelId, ServerId, UserId};
+use crate::limits::CHANNEL_COUNT_MAX;
 use crate::store::Read;
 use crate::store::records::{ArchivedChannel, Channel, Nil, Server, channel_kind};
 use crate::store::tables::{CHANNELS, OVERRIDES, SERVER_CHANNELS, SERVERS};
@@ -27,7 +28,7 @@ use crate::wire::json::shape::{Kind, Slot, shape};
 use crate::wire::json::{Array, Object};
 
 /// Channels of a server, categories included.
-pub const COUNT_MAX: usize = 500;
+pub const COUNT_MAX: usize = CHANNEL_COUNT_MAX;
 
 #[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct ChannelCreate {

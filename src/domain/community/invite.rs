@@ -16,6 +16,7 @@ use crate::domain::permission::{INVITES_CREATE, INVITES_MANAGE, SERVER_MANAGE, S
 use crate::domain::time::{Now, Offset};
 use crate::domain::view::username;
 use crate::id::{ChannelId, ServerId, UserId};
+use crate::limits::{INVITE_CODE_LEN_MAX, INVITE_COUNT_MAX};
 use crate::store::Read;
 use crate::store::records::{ArchivedInvite, Invite, Nil};
 use crate::store::tables::{INVITES, MEMBERS, SERVER_INVITES, SERVERS};
@@ -23,9 +24,7 @@ use crate::wire::json::Array;
 use crate::wire::json::shape::shape;
 
 /// Invites of a server, those that are used up and still kept included.
-pub const COUNT_MAX: usize = 1_000;
-/// Longest code that is looked up: `servers.invite_code_length` allows 64, a key of the store 511.
-const CODE_LEN_MAX: usize = 64;
+pub const COUNT_MAX: usize = INVITE_COUNT_MAX;
 /// Either permission shows the invites of a server and revokes them.
 const MAY_LIST: &[u64] = &[INVITES_MANAGE, SERVER_MANAGE];
 const USED_UP_KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -263,7 +262,7 @@ pub fn find<'a>(read: Read<'a>, at: u64, code: &str) -> Result<&'a ArchivedInvit
 
 fn find_any<'a>(read: Read<'a>, code: &str) -> Result<&'a ArchivedInvite> {
     // Longer texts cannot be keys, an empty one neither.
-    let possible = (1..=CODE_LEN_MAX).contains(&code.len());
+    let possible = (1..=INVITE_CODE_LEN_MAX).contains(&code.len());
     let invite = possible.then(|| read.get(INVITES, code)).flatten();
     invite.ok_or_else(|| Refusal::InviteNotFound.into())
 }

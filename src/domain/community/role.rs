@@ -15,6 +15,7 @@ use crate::domain::ordering;
 use crate::domain::ordering::Order;
 use crate::domain::permission::{ROLES_MANAGE, Standing, bits_of, name};
 use crate::id::{RoleId, ServerId, UserId};
+use crate::limits::ROLE_COUNT_MAX;
 use crate::store::Read;
 use crate::store::records::{ArchivedRole, Grant, Role};
 use crate::store::tables::{OVERRIDES, ROLES};
@@ -22,7 +23,7 @@ use crate::wire::json::shape::{Kind, Slot, shape};
 use crate::wire::json::{Array, Object};
 
 /// Roles of a server, @everyone apart.
-pub const COUNT_MAX: usize = 250;
+pub const COUNT_MAX: usize = ROLE_COUNT_MAX;
 /// Kind of an override that is for a role.
 const OVERRIDE_ROLE: u8 = 0;
 

@@ -15,6 +15,6 @@ commands! { Identity:
     6 TokenTouch(token::TokenTouch) => token_touch -> bool, frees_room;
     7 TokenRevoke(token::TokenRevoke) => token_revoke -> (), frees_room;
     8 TokenRevokeAll(token::TokenRevokeAll) => token_revoke_all -> u64, frees_room;
-    20 Register(account::Register) => register -> (UserId, TokenId), system;
-    21 ProfileEdit(account::ProfileEdit) => profile_edit -> UserId;
+    30 Register(account::Register) => register -> (UserId, TokenId), system;
+    31 ProfileEdit(account::ProfileEdit) => profile_edit -> UserId;
 }

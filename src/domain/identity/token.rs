@@ -12,6 +12,7 @@ use crate::domain::event::{Change, Revocation};
 use crate::domain::machine::Machine;
 use crate::domain::time::Offset;
 use crate::id::{TokenId, UserId};
+use crate::limits::LOGIN_COUNT_MAX;
 use crate::store::records::{ArchivedToken, Credential, Nil, Token, account};
 use crate::store::tables::{CREDENTIALS, TOKENS, USER_TOKENS, USERS};
 use crate::wire::json::shape::shape;
@@ -19,7 +20,7 @@ use crate::wire::json::shape::shape;
 /// How often the last activity of a session is written, at most.
 pub const TOUCH_INTERVAL_MS: u64 = 60_000;
 /// Tokens of one user that are ever looked at: ten times the largest `sessions.max_per_user`.
-const TOKEN_COUNT_MAX: usize = 10_000;
+const TOKEN_COUNT_MAX: usize = LOGIN_COUNT_MAX;
 
 /// What a new session is made of.
 #[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
