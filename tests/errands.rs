@@ -39,12 +39,20 @@ impl Seed {
         Seed { store: Store::open(&options).unwrap(), now: Now::at(now.as_millis() as u64) }
     }
 
-    /// Applies commands in one transaction.
+    /// Applies commands, as many in one transaction as it has room for.
     fn apply(&self, commands: impl IntoIterator<Item = (UserId, Op)>) -> Vec<Reply> {
+        let (mut commands, mut replies) = (commands.into_iter().peekable(), Vec::new());
+        while commands.peek().is_some() {
+            replies.extend(self.apply_together(commands.by_ref().take(5_000)));
+        }
+        replies
+    }
+
+    fn apply_together(&self, commands: impl Iterator<Item = (UserId, Op)>) -> Vec<Reply> {
         let mut tx = self.store.begin().unwrap();
         let mut machine = Machine::begin(&mut tx, self.now, 0);
         let apply = |(actor, op)| machine.apply(&Command::new(actor, op)).expect("a valid command");
-        let replies = commands.into_iter().map(apply).collect();
+        let replies = commands.map(apply).collect();
         drop(machine.finish());
         tx.commit().unwrap();
         replies
@@ -121,7 +129,7 @@ fn until<T: PartialEq + std::fmt::Debug>(want: T, mut ask: impl FnMut() -> T) {
         if got == want {
             return;
         }
-        assert!(begun.elapsed() < PATIENCE, "{got:?} instead of {want:?}");
+        assert!(begun.elapsed() < 15 * PATIENCE, "{got:?} instead of {want:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -237,7 +245,8 @@ fn everyone_is_told_once_however_often_the_server_is_killed() {
 #[ignore = "minutes"]
 fn a_hundred_thousand_are_told_and_no_core_is_held_up() {
     let server = everyone_is_told(100_000, &["logging.slow_turn_ms=5"]);
-    let slow: Vec<String> =
-        server.log().lines().filter(|line| line.contains("slow turn")).map(str::to_owned).collect();
+    // A turn in which other programs had the processor says nothing.
+    let held_up = |line: &&str| line.contains("slow turn") && line.contains(" preemptions=0 ");
+    let slow: Vec<String> = server.log().lines().filter(held_up).map(str::to_owned).collect();
     assert!(slow.is_empty(), "{}", slow.join("\n"));
 }

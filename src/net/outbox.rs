@@ -13,7 +13,7 @@ use crate::domain::social::presence::visible_status;
 use crate::domain::{Command, Refusal};
 use crate::id::UserId;
 use crate::store::records::status;
-use crate::store::tables::PRESENCES;
+use crate::store::tables::{OUTBOX, PRESENCES};
 
 /// How often it is looked whether something is due: a look-up in the core's snapshot.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -27,6 +27,7 @@ pub(super) async fn run(core: Rc<Core>) {
     let mut told = false;
     loop {
         monoio::time::sleep(LOOK_INTERVAL).await;
+        core.state.metrics.errands.set(core.state.snapshot().read().len(OUTBOX));
         while let Some(step) = next(&core) {
             match core.submit(Command::new(UserId(0), step.into())).await {
                 Ok(_) => told = false,

@@ -111,6 +111,13 @@ const CORE_NUMBERS: &[CoreNumber] = &[
         |core| core.slow_handlers.value(),
     ),
     (
+        "errands",
+        "What changes have left to do, such as telling all whom a message mentions",
+        None,
+        MetricType::Gauge,
+        |core| core.errands.value(),
+    ),
+    (
         "mail_backlog",
         "Letters that wait because the ring to another core is full",
         None,

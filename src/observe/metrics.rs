@@ -186,6 +186,8 @@ pub struct CoreMetrics {
     pub mail_backlog: Gauge,
     /// Turns above `logging.slow_turn_ms`.
     pub slow_turns: Counter,
+    /// What changes have left to do; of the core that sees to it.
+    pub errands: Gauge,
 }
 
 impl CoreMetrics {

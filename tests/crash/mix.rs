@@ -58,13 +58,13 @@ pub struct Mixer {
 
 type Action = fn(&mut Mixer, &mut Line, &mut fastrand::Rng) -> Result<(), String>;
 
-const ACTIONS: [Action; 15] = [
+const ACTIONS: [Action; 16] = [
     profile, setting, messaging, friendship, guest, role, channel, invite, message, mark, unread, server,
-    presence, passer_by, picture,
+    presence, passer_by, picture, mention,
 ];
 
 /// The commands that the actions lead to.
-pub const KINDS: [&str; 46] = [
+pub const KINDS: [&str; 47] = [
     "AccountDelete",
     "AvatarSet",
     "BanCreate",
@@ -94,6 +94,7 @@ pub const KINDS: [&str; 46] = [
     "MessageUnpin",
     "MessagingEdit",
     "NotesOpen",
+    "NotificationsRead",
     "PresenceSet",
     "ProfileEdit",
     "ReactionAdd",
@@ -538,6 +539,25 @@ fn unread(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<
         ),
     };
     m.change(line, kind, ask, &[("unread", place, want)]).map(drop)
+}
+
+/// The owner mentions the member, who reads that.
+fn mention(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let (owner, member) = (m.owner.token.clone(), m.member.clone());
+    let all = "/users/@me/notifications";
+    let place = Place::of(&member.token, all.into(), "/unread_count");
+    let (kind, ask, want) = match (m.known("mentions").as_u64(), random.bool()) {
+        (Some(count @ ..100), true) => {
+            let body = json!({"content": format!("<@{}>", member.id)});
+            let ask = ("POST", format!("/channels/{}/messages", m.channels[0]), &*owner, body);
+            ("MessageCreate", ask, json!(count + 1))
+        }
+        _ => {
+            let ask = ("PUT", format!("{all}/read-all"), &*member.token, Value::Null);
+            ("NotificationsRead", ask, json!(0))
+        }
+    };
+    m.change(line, kind, ask, &[("mentions", place, want)]).map(drop)
 }
 
 fn server(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
