@@ -1,4 +1,9 @@
 //! JSON of things that several nouns show: users in their three forms.
+//!
+//! The prefix of addresses is a setting of the process, as the unit of times is (`wire/json.rs`). Some 80 functions
+//! that write JSON are given a buffer and the record and nothing else; a spelling that went with the buffer would be a
+//! third argument of all of them for the sake of two. What makes it harmless is that nothing that is stored is spelled:
+//! it reaches events and answers only (`tests/spelling.rs`).
 
 use std::sync::OnceLock;
 

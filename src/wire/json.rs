@@ -2,6 +2,9 @@
 //!
 //! Out: values are appended to a `Vec<u8>` by hand; objects and arrays close themselves. In: a small tree
 //! that borrows from the request buffer. Depth is bounded, nothing panics.
+//!
+//! The unit of times is a setting of the process; why, and why nothing depends on it that is stored, says
+//! `domain/view.rs`.
 
 mod fast;
 mod parse;
