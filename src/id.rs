@@ -95,7 +95,7 @@ pub fn first_id_at(unix_ms: u64) -> u64 {
 /// Strictly greater than `last` even when the clock stands still or steps back, and when more than
 /// 4,096 ids fall into one millisecond: then the millisecond in the id runs ahead of the clock.
 pub fn next_id(last: u64, now_ms: u64, node: u16) -> u64 {
-    debug_assert!(node < 1 << NODE_BITS);
+    assert!(node < 1 << NODE_BITS, "a node is a datacenter and a worker");
     let compose = |time: u64, sequence: u64| time << TIME_SHIFT | u64::from(node) << SEQUENCE_BITS | sequence;
     let now = now_ms.saturating_sub(EPOCH_MS).min(TIME_MAX);
     let last_time = last >> TIME_SHIFT;
@@ -107,7 +107,9 @@ pub fn next_id(last: u64, now_ms: u64, node: u16) -> u64 {
         compose(last_time + 1, 0)
     };
     // A store that was written under a larger node number: skip to the next millisecond.
-    if id > last { id } else { compose(last_time + 1, 0) }
+    let id = if id > last { id } else { compose(last_time + 1, 0) };
+    assert!(id > last, "an id is given out once");
+    id
 }
 
 #[cfg(test)]

@@ -128,7 +128,9 @@ pub struct Event {
 
 impl Event {
     pub fn new(name: EventName, intent: u16, audience: Audience, payload: Vec<u8>) -> Event {
-        debug_assert!(payload.first() == Some(&b'{') && payload.last() == Some(&b'}'));
+        assert_eq!(payload.first(), Some(&b'{'), "the payload of an event is an object");
+        assert_eq!(payload.last(), Some(&b'}'), "the payload of an event is whole");
+        assert!(intent.count_ones() <= 1, "an event has one intent at most");
         debug_assert!(payload.len() <= crate::limits::EVENT_LEN_MAX, "{} bytes", payload.len());
         Event { name, intent, audience, except: None, payload: payload.into(), presence_of: None }
     }

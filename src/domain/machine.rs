@@ -44,6 +44,7 @@ impl<'t, 'e> Machine<'t, 'e> {
         let meta = |key: &'static str| tx.get(META, key).map_or(0, |meta| meta.value.to_native());
         let (last_id, last_at, applied) = (meta(LAST_ID), meta(LAST_AT), meta(APPLIED));
         let (at, unix_ms) = (now.steady_ms.max(last_at), now.unix_ms);
+        assert!(at >= last_at, "steady time never runs backwards");
         Machine { tx, at, unix_ms, last_id, node, applied, outputs: Vec::new() }
     }
 
@@ -94,6 +95,12 @@ impl<'t, 'e> Machine<'t, 'e> {
 
     pub fn next_audit_id(&mut self) -> AuditId {
         AuditId(self.next_id())
+    }
+
+    /// Asserts what must hold now. What could not be written, or read, says nothing: it is not kept.
+    pub fn ensure(&self, holds: impl FnOnce(Read<'_>) -> bool, what: &str) {
+        let holds = holds(self.read());
+        assert!(holds || self.tx.error().is_some() || is_damaged(), "{what}");
     }
 
     pub fn emit(&mut self, event: Event) {

@@ -98,6 +98,7 @@ impl Applier {
                 return Err(Failure::Damaged(index));
             }
         }
+        assert!(extent == Extent::WhatFits || replies.len() == entry.commands.len(), "each has its reply");
         let outputs = machine.finish();
         let written = tx.written();
         let position = self.after(entry, [replies.len() as u64, written.count, written.digest]);
@@ -107,6 +108,7 @@ impl Applier {
         let committed = tx.commit();
         self.metrics.commit_ns.record(applied.elapsed().as_nanos() as u64);
         committed?;
+        assert!(follows(entry.place, self.position), "an entry was kept once");
         self.position = position;
         Ok(Applied { replies, outputs })
     }

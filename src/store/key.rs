@@ -12,6 +12,9 @@ use smallvec::SmallVec;
 /// An encoded key. LMDB allows 511 bytes; ours are 8 to 34 but for texts.
 pub type KeyBuf = SmallVec<[u8; 36]>;
 
+/// LMDB takes no longer keys.
+const KEY_LEN_MAX: usize = 511;
+
 /// Something that can stand in a key.
 pub trait Key: Copy {
     /// What reading a key gives back: the type itself, or an owned text.
@@ -32,7 +35,7 @@ pub fn is_key<K: Key>(mut bytes: &[u8]) -> bool {
 pub fn encode(key: impl Key) -> KeyBuf {
     let mut out = KeyBuf::new();
     key.write(&mut out);
-    debug_assert!(out.len() <= 511);
+    assert!(out.len() <= KEY_LEN_MAX, "whoever makes a key of a text bounds it");
     out
 }
 

@@ -147,7 +147,18 @@ impl Tx<'_> {
                 _ => {}
             }
         }
+        debug_assert!(count >= count_max || self.error().is_some() || !self.has_rows(owner));
         count
+    }
+
+    /// Whether anything hangs on an owner.
+    fn has_rows(&self, owner: Owner) -> bool {
+        ROWS.iter().enumerate().any(|(index, row)| match row.hangs {
+            Hangs::On { kind, tag } if kind == owner.kind => {
+                !self.read().raw_rows(index, &prefix(owner, tag), 1).is_empty()
+            }
+            _ => false,
+        })
     }
 
     fn sweep_table(&mut self, index: usize, prefix: &[u8], count_max: usize) -> usize {
@@ -164,6 +175,7 @@ impl Tx<'_> {
     fn remove_row(&mut self, index: usize, key: &[u8], along: Along, at_once_max: usize) -> usize {
         let mut count = usize::from(self.delete_raw(index, key));
         for (other, key) in &along.keys {
+            assert_ne!(*other, index, "a row goes with one of another table");
             count += usize::from(self.delete_raw(*other, key));
         }
         if let Some(owner) = along.ended {

@@ -111,6 +111,8 @@ pub fn encode_record<V: Record>(record: &V, mut out: Vec<u8>) -> Vec<u8> {
 
 /// Encodes a record as it stands in the store.
 fn encode_checked<V: Record>(seed: u32, key: &[u8], record: &V, mut out: Vec<u8>) -> Vec<u8> {
+    const { assert!(V::VERSION > 0 && V::VERSION < CHECKED, "the bit beside a version says that it is checked") }
+    assert!(!key.is_empty(), "the empty key stands for a whole table");
     out.clear();
     out.extend_from_slice(&[V::VERSION | CHECKED, 0, 0, 0, 0]);
     let mut out = append(record, out);
@@ -588,6 +590,7 @@ impl<'e> Tx<'e> {
     }
 
     pub(super) fn delete_raw(&mut self, index: usize, key: &[u8]) -> bool {
+        assert!(!key.is_empty(), "the empty key stands for a whole table");
         if !self.may_write(0) {
             return false;
         }

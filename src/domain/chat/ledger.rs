@@ -144,7 +144,9 @@ pub fn count_after(
     count.walk(read, owner, channel_id, (last.after, MessageId::MAX), walk_max);
     let ended = counted_before(read, owner, channel_id, last.number)
         - counted_before(read, owner, channel_id, next.number);
-    count.count += ended.saturating_sub(gone(read, owner, channel_id, next.number, last.number));
+    let gone = gone(read, owner, channel_id, next.number, last.number);
+    debug_assert!(gone <= ended, "what was deleted had been counted: {gone} of {ended}");
+    count.count += ended.saturating_sub(gone);
     count
 }
 
@@ -265,6 +267,7 @@ pub(in crate::domain) fn advance(machine: &mut Machine<'_, '_>, owner: Owner, wa
             len = 0;
         }
         len += 1;
+        assert!(len <= WINDOW_LEN_MAX, "a window ends when it is full");
         match open.iter_mut().find(|(at, _)| *at == channel_id) {
             Some((_, count)) => *count += 1,
             None => open.push((channel_id, 1)),

@@ -65,6 +65,9 @@ pub(in crate::domain) fn message_pin(
     let scope = Scope::of(op.channel_id, access.channel);
     let message = Message::from(message);
     let pin = machine.next_id();
+    let is_newest =
+        |read: Read<'_>| read.scan_rev(PINS, op.channel_id).next().is_none_or(|((_, last), _)| last < pin);
+    machine.ensure(is_newest, "the newest pin is the greatest");
     machine.tx.put(PINS, (op.channel_id, pin), &op.message_id.into());
     store(machine, scope, op.message_id, Message { pin, ..message });
     Ok(true)

@@ -135,6 +135,7 @@ pub(in crate::domain) fn reaction_remove(
     };
     let order = reaction.order.to_native();
     let scope = Scope::heard_of(&access);
+    assert!(set.entries[position].count > 0, "an entry counts its rows, of which one is here");
     set.entries[position].count -= 1;
     set.entries[position].emoji.clone_from(&op.emoji);
     let entry_ends = set.entries[position].count == 0;

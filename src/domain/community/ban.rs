@@ -116,6 +116,7 @@ pub(in crate::domain) fn ban_create(
     if machine.read().contains(MEMBERS, (server_id, user_id)) {
         member::remove(machine, server_id, user_id);
     }
+    machine.ensure(|read| !read.contains(MEMBERS, (server_id, user_id)), "who is banned is no member");
     emit(machine, EventName::GuildBanAdd, server_id, user_id, Some(op.reason.as_deref()));
     let name = username(machine.read(), user_id).to_string();
     let target = Target::user(user_id, &name);

@@ -129,6 +129,7 @@ pub(in crate::domain) fn invite_use(
     let stored = machine.read().get(INVITES, &*op.code).expect("checked above");
     let mut invite = Invite::from(stored);
     invite.uses += 1;
+    assert!(invite.max_uses == 0 || invite.uses <= invite.max_uses, "a used-up invite is not found");
     machine.tx.put(INVITES, &*op.code, &invite);
     member::add(machine, server_id, actor, invite.temporary);
     member::emit_added(machine, server_id, actor);

@@ -18,7 +18,7 @@ use crate::domain::view::{BriefUser, PresenceStatus, avatar_url, username, write
 use crate::id::{RoleId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedMember, Member, Nil, Server};
-use crate::store::tables::{MEMBERS, ROLES, SERVERS, TEMPORARY_MEMBERS, USER_SERVERS, USERS};
+use crate::store::tables::{BANS, MEMBERS, ROLES, SERVERS, TEMPORARY_MEMBERS, USER_SERVERS, USERS};
 use crate::wire::json::shape::{Kind, Slot, shape};
 use crate::wire::json::{Array, Object};
 
@@ -211,6 +211,9 @@ pub(in crate::domain) fn add(
     user_id: UserId,
     temporary: bool,
 ) {
+    let key = (server_id, user_id);
+    machine.ensure(|read| !read.contains(MEMBERS, key), "who joins is no member yet");
+    machine.ensure(|read| !read.contains(BANS, key), "who is banned does not join");
     let member = Member { joined_at: machine.unix_ms, temporary, ..Member::default() };
     machine.tx.put(MEMBERS, (server_id, user_id), &member);
     machine.tx.put(USER_SERVERS, (user_id, server_id), &Nil {});
@@ -239,7 +242,10 @@ pub(in crate::domain) fn emit_added(machine: &mut Machine<'_, '_>, server_id: Se
 /// Ends a membership: he gets GUILD_DELETE and nothing more, the others GUILD_MEMBER_REMOVE.
 /// The caller has checked that he is a member and not the owner.
 pub(in crate::domain) fn remove(machine: &mut Machine<'_, '_>, server_id: ServerId, user_id: UserId) {
+    let owner = machine.read().get(SERVERS, server_id).map(|server| UserId::from(&server.owner_id));
+    assert_ne!(owner, Some(user_id), "the owner stays as long as his server");
     machine.tx.remove(MEMBERS, (server_id, user_id));
+    machine.ensure(|read| !read.contains(USER_SERVERS, (user_id, server_id)), "no index names who left");
     count(machine, server_id, -1);
     machine.change(Change::MemberRemoved { server_id, user_id });
     let gone = payload(|object| {

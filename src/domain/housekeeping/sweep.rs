@@ -116,6 +116,9 @@ fn purge(machine: &mut Machine<'_, '_>, due: u64, user_id: UserId, budget: &mut 
         };
         machine.tx.put(USERS, user_id, &nameless);
     }
+    machine.ensure(|read| !read.contains(CREDENTIALS, user_id), "no password outlives the account");
+    machine.ensure(|read| read.scan(USER_TOKENS, user_id).next().is_none(), "nor does a session");
+    machine.ensure(|read| read.scan(USER_SERVERS, user_id).next().is_none(), "nor a membership");
     machine.tx.delete(DELETIONS, (due, user_id));
     budget.take(4);
 }

@@ -195,6 +195,8 @@ pub(in crate::domain) fn register(
     tx.put(USER_EMAILS, op.email.key.as_str(), &UserRef::from(user_id));
     tx.put(CREDENTIALS, user_id, &Credential { phc: op.phc.0.clone(), ..Credential::default() });
     let token_id = token::grant(machine, user_id, &op.token);
+    machine.ensure(|read| by_name(read, &op.username) == Some(user_id), "the name leads to the account");
+    machine.ensure(|read| by_email(read, &op.email.key) == Some(user_id), "the address leads to the account");
     Ok((user_id, token_id))
 }
 
@@ -323,6 +325,11 @@ pub(in crate::domain) fn profile_edit(
         machine.tx.put(CREDENTIALS, actor, &credential);
     }
     machine.tx.put(USERS, actor, &user);
+    let leads = |found: Option<UserId>| found == Some(actor);
+    let named = |read: Read<'_>| op.username.as_ref().is_none_or(|name| leads(by_name(read, name)));
+    machine.ensure(named, "the name leads to the account");
+    let addressed = |read: Read<'_>| op.email.as_ref().is_none_or(|email| leads(by_email(read, &email.key)));
+    machine.ensure(addressed, "the address leads to the account");
     if let Some(change) = &op.password {
         token::revoke_all(machine, actor, Revocation::Security, Some(change.token_id));
     }

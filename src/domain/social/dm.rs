@@ -30,7 +30,9 @@ pub struct DmOpen {
 pub struct NotesOpen {}
 
 fn pair(a: UserId, b: UserId) -> (UserId, UserId) {
-    (a.min(b), a.max(b))
+    let pair = (a.min(b), a.max(b));
+    assert!(pair.0 != UserId(0), "the server itself writes nobody");
+    pair
 }
 
 /// The channel of a pair, if it was ever opened.

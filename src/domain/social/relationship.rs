@@ -133,6 +133,7 @@ fn require_room(read: Read<'_>, user_id: UserId, whose: &'static str) -> Result<
 }
 
 fn put(machine: &mut Machine<'_, '_>, user_id: UserId, other: UserId, kind: u8, message: Option<&str>) {
+    assert_ne!(user_id, other, "nobody relates to himself");
     let message = message.map(str::to_string);
     let relationship = Relationship { kind, created_at: machine.unix_ms, message };
     machine.tx.put(RELATIONSHIPS, (user_id, other), &relationship);
