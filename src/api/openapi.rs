@@ -313,4 +313,34 @@ mod tests {
         let operations = paths.as_object().unwrap().iter().map(|(_, path)| path.as_object().unwrap().len());
         assert_eq!(operations.sum::<usize>(), ROUTES.len());
     }
+
+    #[test]
+    fn a_name_is_of_one_shape_or_form() {
+        fn look(seen: &mut BTreeMap<&'static str, String>, shape: &'static Shape) {
+            let fields: Vec<_> = shape.all_fields().map(|field| (field.name, field.slot.sometimes)).collect();
+            let text = format!("{} {fields:?}", shape.doc);
+            match seen.insert(shape.name, text.clone()) {
+                Some(other) => assert_eq!(other, text, "two shapes are called {}", shape.name),
+                None => shape.all_fields().for_each(|field| look_into(seen, field.slot.kind)),
+            }
+        }
+        fn look_into(seen: &mut BTreeMap<&'static str, String>, kind: Kind) {
+            match kind {
+                Kind::Object(shape) => look(seen, shape),
+                Kind::List(kind) | Kind::Map(kind) | Kind::OrNull(kind) => look_into(seen, *kind),
+                _ => {}
+            }
+        }
+        let mut seen = BTreeMap::new();
+        for route in ROUTES {
+            if let Answer::One(shape) | Answer::List(shape) = route.answer {
+                look(&mut seen, shape);
+            }
+        }
+        for form in ROUTES.iter().filter_map(|route| route.form) {
+            let text = format!("form: {}", form.doc());
+            let other = seen.insert(form.name(), text.clone());
+            assert!(other.is_none_or(|other| other == text), "two things are called {}", form.name());
+        }
+    }
 }
