@@ -65,6 +65,8 @@ ids! {
     MessageId
     RoleId
     AuditId
+    /// A login between password and second factor; part of its token.
+    ChallengeId
 }
 
 /// Reads an id as it stands in paths and bodies: 1..20 ASCII digits within 64 bits.

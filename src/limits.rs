@@ -92,6 +92,8 @@ pub const LATE_LEN_MAX: usize = 128 * KIB;
 /// half of it is left. (One message may be as long as any: the contract has 64 KiB before IDENTIFY.)
 pub const UNKNOWN_INPUT_CORE_LEN_MAX: usize = 16 * MIB;
 
+/// Logins of one user between password and code; an older one makes room.
+pub const CHALLENGE_COUNT_MAX: usize = 5;
 /// Relationships of one user, requests and blocks included. Keeps the list a client gets at once under 1 MiB.
 pub const RELATIONSHIP_COUNT_MAX: usize = 5_000;
 /// Servers of one user even when his tier has no limit: READY and the server list name all of them.

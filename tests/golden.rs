@@ -492,4 +492,18 @@ fn message_examples(records: &mut Records) {
         preview: "Grüße, a somewhat".into(),
     });
     records.example(Inbox { count: 3, read_up_to: number(18) });
+    records.example(TwoFactor {
+        enabled: true,
+        sealed: vec![1, 2, 3],
+        codes: vec![[7; 32], [8; 32]],
+        last_step: 58_000_000,
+        failures: 2,
+        locked_until: AT + 3,
+    });
+    records.example(Challenge {
+        user_id: UserId(number(15)),
+        secret_hash: [9; 32],
+        expires_at: AT + 4,
+        failures: 3,
+    });
 }

@@ -15,6 +15,7 @@ use plexichat::domain::{Command, Reply};
 use plexichat::effect::{Answer, Job};
 use plexichat::runtime::clock::Turn;
 use plexichat::runtime::wake::Wake;
+use plexichat::store::keyring::Keyring;
 use plexichat::wire::http::{ResponseOptions, header_slots, http_date, parse_head};
 
 use super::{START_MS, World};
@@ -66,7 +67,8 @@ impl Service {
         let wake = Arc::new(Wake::new().expect("there are descriptors"));
         let liveness = Box::new(|_| Liveness::default());
         let (store, run, metrics) = (world.store.clone(), Arc::default(), Arc::default());
-        let state = State::new(config, store, run, limiter, metrics, NOW, wake, liveness);
+        let state =
+            State::new(config, store, run, limiter, Arc::new(Keyring::new()), metrics, NOW, wake, liveness);
         let head = |token: &String| {
             let path = "/api/v1/users/@me";
             format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n").into()

@@ -20,6 +20,7 @@ use crate::log::Health;
 use crate::observe::CoreMetrics;
 use crate::runtime::clock::Turn;
 use crate::runtime::wake::Wake;
+use crate::store::keyring::Keyring;
 use crate::store::{Snapshot, Store};
 
 /// Run state of the process (contract, `ServerState`), shared by all cores.
@@ -62,6 +63,8 @@ pub struct State {
     pub store: Arc<Store>,
     pub run: Arc<RunState>,
     pub limiter: Arc<Limiter>,
+    /// The server's own keys.
+    pub keys: Arc<Keyring>,
     /// This core's counters.
     pub metrics: Arc<CoreMetrics>,
     pub cors: Cors,
@@ -92,6 +95,7 @@ impl State {
         store: Arc<Store>,
         run: Arc<RunState>,
         limiter: Arc<Limiter>,
+        keys: Arc<Keyring>,
         metrics: Arc<CoreMetrics>,
         now: Turn,
         wake: Arc<Wake>,
@@ -116,6 +120,7 @@ impl State {
             store,
             run,
             limiter,
+            keys,
             metrics,
             versions,
             wake,

@@ -169,6 +169,13 @@ options! {
         fresh_login_minutes: u64 = 5, range(0, 10_080), "How long after a login the e-mail address can be changed without the password; 0 = never";
     }
 
+    authentication_totp: AuthenticationTotp "authentication.totp" {
+        issuer: String = "Plexichat", ANY, "Name of this server in authenticators";
+        digits: u64 = 6, range(6, 8), "Digits of a one-time code";
+        interval: u64 = 30, range(15, 300), "Seconds for which a one-time code is shown";
+        backup_code_count: u64 = 10, range(0, 50), "Backup codes of a set-up";
+    }
+
     authentication_password: AuthenticationPassword "authentication.password" {
         min_length: u64 = 12, range(1, 1024), "Characters, at least";
         max_length: u64 = 128, range(8, 1024), "Characters, at most";
@@ -227,6 +234,7 @@ options! {
     rate_limiting_buckets: RateLimitingBuckets "rate_limiting.buckets" {
         auth_login: BucketSpec = "5/60s fixed; 20/h", ANY, "POST /auth/login, per address";
         auth_register: BucketSpec = "3/60s fixed; 10/h; 20/d", ANY, "POST /auth/register, per address";
+        auth_two_factor: BucketSpec = "5+2/60s sliding", ANY, "POST /auth/2fa, per address";
         messages_create: BucketSpec = "5+3/5s token", ANY, "POST a message, per user and channel";
         messages_edit: BucketSpec = "5+2/5s sliding", ANY, "PATCH or DELETE a message, per user and channel";
         reactions: BucketSpec = "1+1/250ms token", ANY, "PUT or DELETE a reaction, per user and channel";

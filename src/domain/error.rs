@@ -48,8 +48,13 @@ errors! {
     Unauthorized = 401, "Authentication required: send 'Authorization: Bearer <token>'";
     TokenInvalid = 401, "Invalid or expired token";
     CredentialsInvalid = 401, "Invalid username or password";
+    TwoFactorOff = 400, "Two-factor login is not on";
+    TwoFactorNotBegun = 400, "No set-up of two-factor login is pending: begin one";
+    CodeWrong = 401, "The code is wrong or was used before";
+    ChallengeInvalid = 401, "Invalid or expired challenge: log in again";
     TooManyFailedVerifications = 401, "Too many failed token verifications from this address; wait a minute";
     AccountLocked = 403, "Account locked after too many failed logins; try again later";
+    CodesLocked = 403, "Too many wrong codes; try again later";
     AccountSuspended = 403, "Account suspended";
     AccountFrozen = 403, "Account is scheduled for deletion";
     PasswordWrong = 403, "The current password is wrong";
@@ -84,6 +89,7 @@ errors! {
     DmRefused = 403, "This user accepts no direct messages";
     Banned = 403, "You are banned from this server";
     // conflicts
+    TwoFactorOn = 409, "Two-factor login is already on";
     UsernameTaken = 409, "Username is already taken";
     EmailTaken = 409, "Email is already registered";
     AlreadyMember = 409, "You are already a member of this server";

@@ -83,14 +83,14 @@ pub fn user_or_null(read: Read<'_>, id: Option<UserId>) -> impl FnOnce(&mut Vec<
 
 shape! {
     /// What only the user himself sees.
-    pub UserResponse(id: UserId, user: &ArchivedUser, offset: Offset) {
+    pub UserResponse(id: UserId, user: &ArchivedUser, totp: bool, offset: Offset) {
         id: id = id.0,
         username: str = &user.username,
         email: str = &user.email,
         avatar_url: (Slot::str) = avatar_url(id),
         created_at: time = user.created_at.to_native(),
         email_verified: bool = user.email_verified,
-        totp_enabled: bool = false,
+        totp_enabled: bool = totp,
         age_verified: bool = user.age_verified,
         badges: (Slot::list(&Kind::Text)) = badges(user),
         /// `frozen` while the account waits for its deletion.

@@ -40,6 +40,7 @@ use crate::runtime::mailbox::{Endpoint, mesh_on};
 use crate::runtime::shared_map::{Writer as LiveWriter, shared_map};
 use crate::runtime::wake::Wake;
 use crate::store::blobs::SHELF_COUNT;
+use crate::store::keyring::Keyring;
 use crate::store::{Options, Store, Sync};
 
 /// Letters per pair of cores that may wait in a ring; more wait in the sender's backlog.
@@ -64,6 +65,7 @@ struct Seed {
     store: Arc<Store>,
     run: Arc<RunState>,
     limiter: Arc<Limiter>,
+    keys: Arc<Keyring>,
     registry: Arc<Registry>,
     router: Arc<Router>,
     lanes: Arc<Lanes>,
@@ -241,6 +243,7 @@ fn seeds(
     getrandom::fill(&mut random).map_err(|e| format!("the kernel gives no random bytes: {e}"))?;
     let secret = u32::from_le_bytes(random);
     let limiter = new_limiter(config, ENTRY_COUNT, started);
+    let keys = Arc::new(store.keys()?);
     let wakes: Result<Vec<_>, _> = (0..core_count).map(|_| Wake::new().map(Arc::new)).collect();
     let wakes = wakes.map_err(|e| format!("cannot make an eventfd: {e}"))?;
     let options = log::Options {
@@ -270,6 +273,7 @@ fn seeds(
         store: store.clone(),
         run: run.clone(),
         limiter: limiter.clone(),
+        keys: keys.clone(),
         registry: registry.clone(),
         router: router.clone(),
         lanes: lanes.clone(),
@@ -378,6 +382,7 @@ fn build(seed: Seed, ring: Ring) -> Core {
         seed.store,
         seed.run,
         seed.limiter,
+        seed.keys,
         metrics,
         seed.started,
         seed.wake.clone(),

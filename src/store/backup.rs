@@ -1,6 +1,6 @@
 //! Hot backup and restore.
 //!
-//! A backup is `data.mdb` and `data.mdb.sha256`; the former gets its name last, when it is whole and was verified.
+//! A backup is `data.mdb`, `data.mdb.sha256` and `server.keys`; the first gets its name last, when it is whole and was verified.
 //! Beside them is the folder of blobs: those are copied before the data file, and once more after it, since a server
 //! that runs may add some meanwhile; it removes none that is younger than an hour. A restore copies beside the store, verifies the copy, and swaps by rename: whenever it is killed, the store is the
 //! old one or the new one.
@@ -15,6 +15,7 @@ use heed::CompactionOption;
 use super::blobs::{self, BLOBS_FOLDER, copy_missing};
 use super::files::data_file;
 use super::image::Image;
+use super::keyring::{KEYS_FILE, copy_keys};
 use super::report::Report;
 use super::start::{Use, hold, lock};
 use super::sum::{SUM_FILE, copy_and_sum, expected_sum, sum_line, sum_of};
@@ -47,7 +48,7 @@ impl Store {
             Ok(before + len + after)
         });
         if written.is_err() {
-            for file in [&partial, &folder.join(SUM_FILE), &folder.join(DATA_FILE)] {
+            for file in [&partial, &folder.join(SUM_FILE), &folder.join(KEYS_FILE), &folder.join(DATA_FILE)] {
                 let _ = fs::remove_file(file);
             }
             let _ = fs::remove_dir_all(folder.join(BLOBS_FOLDER));
@@ -74,6 +75,8 @@ impl Store {
             return Err(format!("the copy is damaged, is the disk all right? {}", report.summary()));
         }
         let (sums, target) = (folder.join(SUM_FILE), folder.join(DATA_FILE));
+        // Before the copy has its name: a backup without the keys of what is sealed in it is none.
+        copy_keys(&self.path().join(DATA_FILE), &target, None)?;
         let sum = sum_of(partial).map_err(at(partial))?;
         let mut sum_file = files::create(&sums).map_err(at(&sums))?;
         sum_file.write_all(sum_line(&sum).as_bytes()).map_err(at(&sums))?;
@@ -90,7 +93,7 @@ fn check_empty(folder: &Path) -> Result<(), String> {
         entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()
     });
     for name in names.map_err(|error| files::explain(folder, &error))? {
-        let is_part = name == SUM_FILE || name == BLOBS_FOLDER;
+        let is_part = name == SUM_FILE || name == KEYS_FILE || name == BLOBS_FOLDER;
         let leftover = name == PARTIAL_FILE || is_part && !folder.join(DATA_FILE).exists();
         if !leftover {
             let found = name.to_string_lossy();
@@ -146,6 +149,7 @@ pub fn restore(backup: &Path, options: &Options) -> Result<Restored, OpenError> 
             .map_err(|error| files::explain(&folder.join(BLOBS_FOLDER), &error))?;
         let missing = report.blobs.iter().filter_map(|hash| blobs::check(folder, hash)).collect();
         let previous = swap(folder, &partial)?;
+        copy_keys(&source, &folder.join(DATA_FILE), previous.as_deref())?;
         Ok(Restored { records: report.count(), previous, compared, missing })
     });
     drop(held);

@@ -11,6 +11,7 @@ pub mod earlier;
 mod files;
 mod image;
 pub mod key;
+pub mod keyring;
 mod map;
 pub mod owners;
 mod position;

@@ -325,6 +325,30 @@ records! {
         /// Those whose `order` is no greater are read.
         read_up_to: u64,
     }
+
+    /// What a login asks for beside the password. Its times are steady.
+    TwoFactor v 1 {
+        /// Confirmed; until then nobody is asked.
+        enabled: bool,
+        /// The secret of the one-time codes, under the server's key.
+        sealed: Vec<u8>,
+        /// Sums of the backup codes that are left, under the server's key.
+        codes: Vec<[u8; 32]>,
+        /// The step of time of the last code that was taken: none of it or before is taken again.
+        last_step: u64,
+        /// Wrong codes since the last right one, outside of challenges.
+        failures: u32,
+        locked_until: u64,
+    }
+
+    /// A login between password and code. Its time is steady.
+    Challenge v 1 {
+        user_id: UserId,
+        /// SHA-256 of the secret part.
+        secret_hash: [u8; 32],
+        expires_at: u64,
+        failures: u32,
+    }
 }
 
 /// Codes of a small set, with the words that clients see.

@@ -6,7 +6,7 @@ use super::key::encode;
 use super::owners::{Along, Hangs, Owner, of_row, on, on_after};
 use super::records::*;
 use super::table::{Table, check, seed};
-use crate::id::{AuditId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
+use crate::id::{AuditId, ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
 
 /// What `ROWS` says of one table.
 pub struct Row {
@@ -225,4 +225,11 @@ tables! {
     NOTICES "notices": MessageId => Notice [on MessageId];
     /// What is known of the notifications of a user as a whole.
     INBOXES "inboxes": UserId => Inbox [on UserId];
+    /// Second factors; absent means never begun.
+    TWO_FACTORS "two_factors": UserId => TwoFactor [on UserId];
+    /// Logins between password and code.
+    CHALLENGES "challenges": ChallengeId => Challenge [with USER_CHALLENGES];
+    /// The same by user.
+    USER_CHALLENGES "user_challenges": (UserId, ChallengeId) => Nil [on UserId]
+        takes CHALLENGES(|(_, challenge_id), _| challenge_id);
 }

@@ -41,7 +41,7 @@ macro_rules! groups {
 }
 
 groups! {
-    system, auth, users, dms, settings, relationships, presence, servers, members, bans, roles, channels, invites,
+    system, auth, two_factor, users, dms, settings, relationships, presence, servers, members, bans, roles, channels, invites,
     messages, notifications, read_marks, pins, reactions, typing, avatars, pictures,
 }
 

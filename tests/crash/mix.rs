@@ -4,8 +4,12 @@
 //! Invariant: each change names what can be read of it. What is read is what was acknowledged last, or what the one
 //! request without an answer would have made of it.
 
+mod accounts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+
+use accounts::{passer_by, second_factor};
 
 use crate::line::Line;
 use crate::support::{PASSWORD, Server, User, Value, json};
@@ -58,18 +62,36 @@ pub struct Mixer {
 
 type Action = fn(&mut Mixer, &mut Line, &mut fastrand::Rng) -> Result<(), String>;
 
-const ACTIONS: [Action; 16] = [
-    profile, setting, messaging, friendship, guest, role, channel, invite, message, mark, unread, server,
-    presence, passer_by, picture, mention,
+const ACTIONS: [Action; 17] = [
+    profile,
+    setting,
+    messaging,
+    friendship,
+    guest,
+    role,
+    channel,
+    invite,
+    message,
+    mark,
+    unread,
+    server,
+    presence,
+    passer_by,
+    picture,
+    mention,
+    second_factor,
 ];
 
 /// The commands that the actions lead to.
-pub const KINDS: [&str; 47] = [
+pub const KINDS: [&str; 55] = [
     "AccountDelete",
     "AvatarSet",
     "BanCreate",
     "BanDelete",
     "Block",
+    "ChallengeCreate",
+    "ChallengeFailed",
+    "ChallengePass",
     "ChannelAck",
     "ChannelCreate",
     "ChannelDelete",
@@ -112,6 +134,11 @@ pub const KINDS: [&str; 47] = [
     "TokenCreate",
     "TokenRevoke",
     "TokenRevokeAll",
+    "TwoFactorBegin",
+    "TwoFactorConfirm",
+    "TwoFactorDisable",
+    "TwoFactorFailed",
+    "TwoFactorUse",
 ];
 
 /// A request: method, path, whose, body; a list of bytes is the file of a form.
@@ -617,51 +644,4 @@ fn presence(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Resul
     let (token, status) = (m.owner.token.clone(), ["online", "idle", "dnd"][random.usize(..3)]);
     let ask = ("PUT", "/users/@me/presence".into(), &*token, json!({"status": status}));
     m.change(line, "PresenceSet", ask, &[]).map(drop)
-}
-
-/// Somebody registers, logs in and out again, looks around and deletes the account.
-fn passer_by(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
-    let count = m.fresh();
-    let name = format!("{}_p{count}", m.name);
-    let body = json!({"username": name, "email": format!("{name}@example.org"), "password": PASSWORD});
-    let made = line.call("POST", "/auth/register", None, Some(&body))?.want(200);
-    m.done("Register");
-    let (token, user) = (text(&made["token"]), id(&made["user"]).to_string());
-    let lives = |token: &str| Place::of(token, "/users/@me".into(), "/id");
-    let facts = |token: &str, want: Value| [("passer-by", lives(token), want)];
-    let note = |m: &mut Mixer, name: String, place: Place, want: Value| {
-        m.facts.insert(name, Fact { place, want: Some(want), perhaps: None, dirty: true });
-    };
-    m.facts.remove("passer-by");
-    note(m, format!("user {name}"), lives(&token), json!(user));
-    let wrong = json!({"username": name, "password": "Wrong-1815!"});
-    line.call("POST", "/auth/login", None, Some(&wrong))?.want(401);
-    m.done("LoginFailed");
-    let login = json!({"username": name, "password": PASSWORD});
-    let second = text(&line.call("POST", "/auth/login", None, Some(&login))?.want(200)["token"]);
-    m.done("TokenCreate");
-    m.change(
-        line,
-        "TokenRevoke",
-        ("POST", "/auth/logout".into(), &second, json!({})),
-        &facts(&second, Value::Null),
-    )?;
-    let owner = m.owner.id.clone();
-    let dm = Place::item(&token, "/users/@me/channels".into(), "recipient_id", &owner, "/recipient_id");
-    let ask = ("POST", "/users/@me/channels".into(), &*token, json!({"recipient_id": owner}));
-    m.change(line, "DmOpen", ask, &[])?;
-    note(m, format!("dm {name}"), dm, json!(owner));
-    m.change(line, "NotesOpen", ("GET", "/users/@me/notes".into(), &token, Value::Null), &[])?;
-    if random.bool() {
-        return Ok(());
-    }
-    let third = text(&line.call("POST", "/auth/login", None, Some(&login))?.want(200)["token"]);
-    m.facts.remove("passer-by");
-    let ask = ("POST", "/auth/sessions/revoke-all".into(), &*token, json!({}));
-    m.change(line, "TokenRevokeAll", ask, &facts(&third, Value::Null))?;
-    let fourth = text(&line.call("POST", "/auth/login", None, Some(&login))?.want(200)["token"]);
-    m.facts.remove("passer-by");
-    [format!("user {name}"), format!("dm {name}")].iter().for_each(|name| drop(m.facts.remove(name)));
-    let ask = ("DELETE", "/users/@me".into(), &*fourth, json!({"password": PASSWORD}));
-    m.change(line, "AccountDelete", ask, &facts(&fourth, Value::Null)).map(drop)
 }

@@ -17,13 +17,14 @@ use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::identity::account::*;
 use plexichat::domain::identity::credential::Secret;
 use plexichat::domain::identity::token::*;
+use plexichat::domain::identity::two_factor::*;
 use plexichat::domain::media::picture::{AvatarSet, IconSet};
 use plexichat::domain::social::dm::{DmOpen, NotesOpen};
 use plexichat::domain::social::presence::PresenceSet;
 use plexichat::domain::social::relationship::{Block, FriendAccept, FriendRequest, RelationshipRemove};
 use plexichat::domain::social::setting::{MessagingEdit, SettingDelete, SettingsPut};
 use plexichat::domain::{Op, Revocation};
-use plexichat::id::{ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
+use plexichat::id::{ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
 use plexichat::store::records::{Grant, Picture};
 
 const USER: UserId = UserId(0x0102_0304_0506_0708);
@@ -111,6 +112,22 @@ fn identity() -> Vec<Op> {
         TokenTouch { token_id: TOKEN, life_ms: 604_800_000, threshold_ms: 86_400_000 }.into(),
         TokenRevoke { token_id: TOKEN, how: Revocation::Security }.into(),
         TokenRevokeAll { except: Some(TOKEN) }.into(),
+        TwoFactorBegin { phc: phc(), sealed: Secret(vec![1, 2, 3]), codes: Secret(vec![[7; 32], [8; 32]]) }
+            .into(),
+        TwoFactorConfirm { sealed: Secret(vec![1, 2, 3]), step: 58_000_000 }.into(),
+        TwoFactorDisable { phc: phc(), proof: Proof::Step(58_000_001) }.into(),
+        TwoFactorUse { proof: Proof::Backup(Secret([7; 32])) }.into(),
+        TwoFactorFailed { failures_max: 5, lockout_ms: 900_000 }.into(),
+        ChallengeCreate {
+            user_id: USER,
+            name: 77,
+            phc: phc(),
+            secret_hash: Secret([9; 32]),
+            life_ms: 300_000,
+        }
+        .into(),
+        ChallengePass { challenge_id: ChallengeId(5), proof: Proof::Step(58_000_002), token: token() }.into(),
+        ChallengeFailed { challenge_id: ChallengeId(5), failures_max: 5 }.into(),
         Register {
             username: text("ada"),
             email: Box::new(email("Ada@example.com")),

@@ -14,6 +14,7 @@ mod model;
 mod notify;
 #[path = "../support/owners.rs"]
 mod owners;
+mod second_factor;
 mod tables;
 mod take;
 
@@ -365,6 +366,7 @@ fn nothing_is_left(world: &World, at: u64) {
 fn compare(model: &Model, read: Read<'_>) {
     model.compare_notifications(read);
     assert_eq!(read.len(USERS), model.users.len() as u64);
+    model.compare_second_factors(read);
     for (id, user) in &model.users {
         let record = read.get(USERS, UserId(*id)).expect("the user is stored");
         let got = (record.username.as_str(), record.email.as_str(), record.state);

@@ -4,7 +4,7 @@ use plexichat::domain::community::ban::CleanUp;
 use plexichat::domain::errand::{Errand as _, bytes};
 use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::{Command, Machine, Now, Reply};
-use plexichat::id::{AuditId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
+use plexichat::id::{AuditId, ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
 use plexichat::store::owners::owner_of;
 use plexichat::store::records::*;
 use plexichat::store::tables::*;
@@ -69,6 +69,11 @@ fn accounts(tx: &mut Tx<'_>) {
         tx.put(MESSAGING, id, &Messaging::default());
         tx.put(PRESENCES, id, &Presence::default());
         tx.put(INBOXES, id, &Inbox { count: 2, read_up_to: 0 });
+        tx.put(TWO_FACTORS, id, &TwoFactor { enabled: true, ..TwoFactor::default() });
+        let challenge = Challenge { user_id: id, expires_at: 2 * AT, ..Challenge::default() };
+        let challenge_id = ChallengeId(number(40) + id.0 % 2);
+        tx.put(CHALLENGES, challenge_id, &challenge);
+        tx.put(USER_CHALLENGES, (id, challenge_id), &Nil {});
         tx.put(SETTINGS, (id, "theme"), &Setting { value: "1".into(), ..Setting::default() });
     }
     tx.put(DELETIONS, (AT, USER), &Nil {});

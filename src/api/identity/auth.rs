@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::answer::{answer_login, answer_new_login};
 use super::lockout::count_failure;
 use super::rules::{
     self, by_login, check_age, check_password, check_username, checked_email, login_key, login_name,
@@ -18,15 +19,14 @@ use crate::domain::identity::credential::Secret;
 use crate::domain::identity::token::{
     self, NewToken, SessionResponse, TokenCreate, TokenRevoke, TokenRevokeAll, TokenTouch,
 };
-use crate::domain::time::Offset;
-use crate::domain::view::UserResponse;
+use crate::domain::identity::two_factor;
 use crate::domain::{Refusal, Result, Revocation};
 use crate::id::{TokenId, UserId};
 use crate::limits::USER_AGENT_LEN_MAX;
-use crate::store::records::{ArchivedUser, badge, tier};
+use crate::store::records::{badge, tier};
 use crate::store::tables::{CREDENTIALS, USERS};
 use crate::wire::json::Array;
-use crate::wire::json::shape::{Kind, Slot, shape};
+use crate::wire::json::shape::shape;
 
 const HOUR_MS: u64 = 3_600_000;
 /// Bytes of randomness in a token: 43 characters of base64.
@@ -67,11 +67,16 @@ fields! {
 /// Whose commands these are: nobody is logged in yet.
 pub(super) const SERVER: UserId = UserId(0);
 
-/// A fresh secret and what a session that it opens is made of.
-fn new_token(ctx: &Ctx<'_>) -> (String, NewToken) {
+/// The secret part of a token.
+pub(super) fn new_secret() -> String {
     let mut bytes = [0; SECRET_LEN];
     getrandom::fill(&mut bytes).expect("the kernel gives random bytes once it has booted");
-    let secret = URL_SAFE_NO_PAD.encode(bytes);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// A fresh secret and what a session that it opens is made of.
+pub(super) fn new_token(ctx: &Ctx<'_>) -> (String, NewToken) {
+    let secret = new_secret();
     let user_agent = ctx
         .request
         .head
@@ -86,31 +91,6 @@ fn new_token(ctx: &Ctx<'_>) -> (String, NewToken) {
         count_max: config.authentication_sessions.max_per_user,
     };
     (secret, token)
-}
-
-/// `LoginResponse` of a login that is complete.
-fn answer_login(ctx: &mut Ctx<'_>, user_id: UserId, token: &str) -> Result<Step> {
-    let snapshot = ctx.snapshot();
-    let user = snapshot.read().get(USERS, user_id).ok_or(Refusal::TokenInvalid)?;
-    let offset = ctx.now().offset();
-    ctx.json(|out| LoginResponse::write(out, token, user_id, user, offset))
-}
-
-shape! {
-    /// A login that is complete.
-    pub LoginResponse(token: &str, user_id: UserId, user: &ArchivedUser, offset: Offset) {
-        status: (Slot::word(&["success"])) = "success",
-        token: str = token,
-        user: (Slot::object(UserResponse::SHAPE)) = |out: &mut Vec<u8>| UserResponse::write(out, user_id, user, offset),
-        challenge_token: opt_str = None,
-        methods: (Slot::of(Kind::Null)) = |out: &mut Vec<u8>| out.extend_from_slice(b"null"),
-        expires_in: opt_u64 = None,
-    }
-}
-
-/// Answers a command that has opened a session; the secret is known here alone.
-fn answer_new_login(ctx: &mut Ctx<'_>, (user_id, token_id): (UserId, TokenId), secret: &str) -> Result<Step> {
-    answer_login(ctx, user_id, &format!("{token_id}.{secret}"))
 }
 
 pub async fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -166,6 +146,9 @@ pub async fn login(ctx: &mut Ctx<'_>) -> Result<Step> {
         return Err(count_failure(ctx, user_id, Some(name), Refusal::CredentialsInvalid.into()).await);
     };
     require_usable(ctx.snapshot().read().get(USERS, user_id).ok_or(Refusal::CredentialsInvalid)?)?;
+    if two_factor::of(ctx.snapshot().read(), user_id).is_some() {
+        return super::two_factor::challenge(ctx, user_id, name, phc).await;
+    }
     let (secret, token) = new_token(ctx);
     let session = ctx.decide(SERVER, TokenCreate { user_id, name, phc: Secret(phc), token }).await?;
     answer_new_login(ctx, session, &secret)

@@ -1,34 +1,63 @@
 //! Accounts: registration, log-in, login sessions, one's own and others' profiles.
 
+pub mod answer;
 pub mod auth;
 pub mod lockout;
 pub mod rules;
+pub mod two_factor;
 pub mod users;
 
 use super::routes::Answer::{List, One};
 use super::routes::{json, optional_json, routes};
 use crate::domain::identity::tier::PublicFeaturesResponse;
 use crate::domain::identity::token::SessionResponse;
+use crate::domain::identity::two_factor::TwoFactorStatusResponse;
 use crate::domain::view::{UserPublicResponse, UserResponse};
 use crate::limits::FORM_LEN_MAX;
 
 routes! {
+    /// Finish a login that needs a second factor.
+    Post secret "/auth/2fa" => two_factor::two_factor_login.await, Public, AuthTwoFactor {
+        body: json(FORM_LEN_MAX),
+        form: Some(&two_factor::LOGIN),
+        answer: One(answer::LoginResponse::SHAPE),
+    };
+    /// Whether two-factor login is on, and how many backup codes are left.
+    Get "/auth/2fa/status" => two_factor::two_factor_status, User, Default {
+        answer: One(TwoFactorStatusResponse::SHAPE),
+    };
+    /// Begin to set up two-factor login.
+    Post secret "/auth/2fa/enable" => two_factor::two_factor_enable.await, User, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&two_factor::ENABLE),
+        answer: One(two_factor::TwoFactorSetupResponse::SHAPE),
+    };
+    /// Switch two-factor login on.
+    Post secret "/auth/2fa/confirm" => two_factor::two_factor_confirm.await, User, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&two_factor::CONFIRM),
+    };
+    /// Switch two-factor login off.
+    Post secret "/auth/2fa/disable" => two_factor::two_factor_disable.await, User, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&two_factor::DISABLE),
+    };
     /// Create an account and log in.
     Post secret "/auth/register" => auth::register.await, Public, AuthRegister {
         body: json(FORM_LEN_MAX),
         form: Some(&auth::REGISTER),
-        answer: One(auth::LoginResponse::SHAPE),
+        answer: One(answer::LoginResponse::SHAPE),
     };
     /// Log in with name or e-mail and password.
     Post secret "/auth/login" => auth::login.await, Public, AuthLogin {
         body: json(FORM_LEN_MAX),
         form: Some(&auth::LOGIN),
-        answer: One(auth::LoginResponse::SHAPE),
+        answer: One(answer::LoginResponse::SHAPE),
     };
     /// End the calling session.
     Post "/auth/logout" => auth::logout, User, Default;
     /// Extend the calling session.
-    Post "/auth/refresh" => auth::refresh, User, Default { answer: One(auth::LoginResponse::SHAPE) };
+    Post "/auth/refresh" => auth::refresh, User, Default { answer: One(answer::LoginResponse::SHAPE) };
     /// Own live sessions.
     Get "/auth/sessions" => auth::session_list, User, Default { answer: List(SessionResponse::SHAPE) };
     /// End one session.

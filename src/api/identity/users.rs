@@ -2,6 +2,7 @@
 
 use super::lockout::{MINUTE_MS, verify_own};
 use super::rules::{self, check_password, check_username, checked_email, require_email_free};
+use super::two_factor;
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, EMAIL, Formed, Needed, Text, Unused, fields};
 use crate::domain::identity::account::{self, AccountDelete, Email, PasswordChange, ProfileEdit};
@@ -15,8 +16,9 @@ const DAY_MS: u64 = 86_400_000;
 fn answer_me(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
     let user = snapshot.read().get(USERS, user_id).ok_or(Refusal::TokenInvalid)?;
+    let totp = crate::domain::identity::two_factor::of(snapshot.read(), user_id).is_some();
     let offset = ctx.now().offset();
-    ctx.json(|out| view::UserResponse::write(out, user_id, user, offset))
+    ctx.json(|out| view::UserResponse::write(out, user_id, user, totp, offset))
 }
 
 fields! {
@@ -35,7 +37,8 @@ fields! {
     /// That it is oneself who deletes one's account.
     pub ME_DELETE: UserDeletionRequest {
         password: Needed<Text> = Needed(Text(Chars::Any)),
-        code: Unused = Unused,
+        /// Asked for with two-factor login.
+        code: Text = Text(Chars::Any),
     }
 }
 
@@ -134,13 +137,14 @@ pub async fn me_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
         return Err(Refusal::DeletionClosed.into());
     }
     let grace_ms = config.authentication_account_deletion.grace_period_days * DAY_MS;
-    let password = {
+    let (password, code) = {
         let body = ctx.body()?;
-        ME_DELETE.code.check(&body)?;
-        ME_DELETE.password.read(&body)?.to_string()
+        let code = ME_DELETE.code.read(&body)?.map(str::to_string);
+        (ME_DELETE.password.read(&body)?.to_string(), code)
     };
     let wrong = Error::invalid("password", "the password is wrong");
     let phc = verify_own(ctx, password, wrong).await?;
+    two_factor::require_own(ctx, code.as_deref()).await?;
     ctx.decide(ctx.user_id(), AccountDelete { phc: Secret(phc), grace_ms }).await?;
     ctx.success()
 }

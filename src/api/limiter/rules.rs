@@ -57,6 +57,7 @@ rules! {
     Ip = "ip", Ip, false, "ip", rate_limiting.ip;
     AuthLogin = "auth_login", Ip, false, "route", rate_limiting_buckets.auth_login;
     AuthRegister = "auth_register", Ip, false, "route", rate_limiting_buckets.auth_register;
+    AuthTwoFactor = "auth_two_factor", Ip, false, "route", rate_limiting_buckets.auth_two_factor;
     MessagesCreate = "messages_create", UserChannel, true, "resource", rate_limiting_buckets.messages_create;
     /// PATCH and DELETE.
     MessagesEdit = "messages_edit", UserChannel, false, "resource", rate_limiting_buckets.messages_edit;

@@ -27,6 +27,7 @@ use crate::id::UserId;
 use crate::limits::{KIB, MIB, PIECE_LEN};
 use crate::runtime::clock::Turn;
 use crate::runtime::wake::Wake;
+use crate::store::keyring::Keyring;
 use crate::store::{Options, Store, Sync};
 use crate::wire::http::{ResponseOptions, header_slots, http_date, parse_head};
 
@@ -100,6 +101,7 @@ impl Harness {
             store,
             Arc::default(),
             limiter,
+            Arc::new(Keyring::new()),
             Arc::default(),
             now,
             Arc::new(Wake::new().unwrap()),

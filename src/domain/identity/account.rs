@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::credential::Secret;
 use super::token::{self, NewToken};
+use super::two_factor;
 use crate::domain::community::{member, server};
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Event, EventName, Revocation, intent};
@@ -332,6 +333,7 @@ pub(in crate::domain) fn profile_edit(
     machine.ensure(addressed, "the address leads to the account");
     if let Some(change) = &op.password {
         token::revoke_all(machine, actor, Revocation::Security, Some(change.token_id));
+        two_factor::forget_challenges(machine, actor);
     }
     if renamed {
         emit_user_update(machine, actor);

@@ -4,9 +4,10 @@ pub mod account;
 pub mod credential;
 pub mod tier;
 pub mod token;
+pub mod two_factor;
 
 use super::command::commands;
-use crate::id::{TokenId, UserId};
+use crate::id::{ChallengeId, TokenId, UserId};
 
 commands! { Identity:
     3 AccountDelete(account::AccountDelete) => account_delete -> (), frees_room;
@@ -15,6 +16,14 @@ commands! { Identity:
     6 TokenTouch(token::TokenTouch) => token_touch -> bool, frees_room;
     7 TokenRevoke(token::TokenRevoke) => token_revoke -> (), frees_room;
     8 TokenRevokeAll(token::TokenRevokeAll) => token_revoke_all -> u64, frees_room;
+    22 TwoFactorBegin(two_factor::TwoFactorBegin) => begin -> ();
+    23 TwoFactorConfirm(two_factor::TwoFactorConfirm) => confirm -> ();
+    24 TwoFactorDisable(two_factor::TwoFactorDisable) => disable -> (), frees_room;
+    25 TwoFactorUse(two_factor::TwoFactorUse) => spend_proof -> (), frees_room;
+    26 TwoFactorFailed(two_factor::TwoFactorFailed) => failed -> bool, frees_room;
+    27 ChallengeCreate(two_factor::ChallengeCreate) => challenge_create -> ChallengeId, system;
+    28 ChallengePass(two_factor::ChallengePass) => challenge_pass -> (UserId, TokenId), system;
+    29 ChallengeFailed(two_factor::ChallengeFailed) => challenge_failed -> bool, frees_room, system;
     30 Register(account::Register) => register -> (UserId, TokenId), system;
     31 ProfileEdit(account::ProfileEdit) => profile_edit -> UserId;
 }

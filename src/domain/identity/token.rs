@@ -6,6 +6,7 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::credential::Secret;
+use super::two_factor;
 use crate::domain::asking::Asking;
 use crate::domain::error::{Refusal, Result};
 use crate::domain::event::{Change, Revocation};
@@ -107,24 +108,41 @@ pub(in crate::domain) fn token_create(
     _: UserId,
     op: &TokenCreate,
 ) -> Result<(UserId, TokenId)> {
-    let invalid = Refusal::CredentialsInvalid;
-    let user = machine.tx.get(USERS, op.user_id).ok_or(invalid)?;
-    if user.state != account::ACTIVE {
-        return Err(invalid.into());
+    require_login(machine, op.user_id, &op.phc)?;
+    // It may have been switched on while the password was being compared.
+    if two_factor::of(machine.read(), op.user_id).is_some() {
+        return Err(Refusal::CredentialsInvalid.into());
     }
-    let record = machine.tx.get(CREDENTIALS, op.user_id).ok_or(invalid)?;
-    super::account::require_unlocked(record, machine.at)?;
-    // The password may have been changed while this one was being compared.
-    if record.phc != op.phc.0.as_str() {
-        return Err(invalid.into());
-    }
-    if record.failures != 0 || record.locked_until != 0 {
-        let credential = Credential { failures: 0, locked_until: 0, ..Credential::from(record) };
-        machine.tx.put(CREDENTIALS, op.user_id, &credential);
-    }
+    forget_failures(machine, op.user_id);
     super::account::forget_name(machine, op.name);
     let token_id = grant(machine, op.user_id, &op.token);
     Ok((op.user_id, token_id))
+}
+
+/// # Errors
+/// 401 or 403 when a password that matched `phc` does not log anybody in any more.
+pub(super) fn require_login(machine: &Machine<'_, '_>, user_id: UserId, phc: &Secret<String>) -> Result<()> {
+    let invalid = Refusal::CredentialsInvalid;
+    let user = machine.tx.get(USERS, user_id).ok_or(invalid)?;
+    if user.state != account::ACTIVE {
+        return Err(invalid.into());
+    }
+    let record = machine.tx.get(CREDENTIALS, user_id).ok_or(invalid)?;
+    super::account::require_unlocked(record, machine.at)?;
+    // The password may have been changed while this one was being compared.
+    if record.phc != phc.0.as_str() {
+        return Err(invalid.into());
+    }
+    Ok(())
+}
+
+/// A right password ends the counting of wrong ones.
+pub(super) fn forget_failures(machine: &mut Machine<'_, '_>, user_id: UserId) {
+    let record = machine.tx.get(CREDENTIALS, user_id);
+    if let Some(record) = record.filter(|record| record.failures != 0 || record.locked_until != 0) {
+        let credential = Credential { failures: 0, locked_until: 0, ..Credential::from(record) };
+        machine.tx.put(CREDENTIALS, user_id, &credential);
+    }
 }
 
 /// Creates a session; removes expired ones and, of live ones, the least recently active beyond the limit.

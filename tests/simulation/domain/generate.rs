@@ -40,7 +40,7 @@ pub struct Generator<'r> {
 }
 
 impl Generator<'_> {
-    fn chance(&mut self, percent: u32) -> bool {
+    pub fn chance(&mut self, percent: u32) -> bool {
         self.random.u32(..100) < percent
     }
 
@@ -48,11 +48,11 @@ impl Generator<'_> {
         self.chance(percent).then(|| make(self))
     }
 
-    fn junk(&mut self) -> u64 {
+    pub fn junk(&mut self) -> u64 {
         [0, 1, u64::MAX, u64::MAX - 1, self.random.u64(..)][self.random.usize(..5)]
     }
 
-    fn pick<T>(&mut self, items: impl Iterator<Item = T>) -> Option<T> {
+    pub fn pick<T>(&mut self, items: impl Iterator<Item = T>) -> Option<T> {
         let items: Vec<T> = items.collect();
         let index = self.random.usize(..items.len().max(1));
         items.into_iter().nth(index)
@@ -120,7 +120,7 @@ impl Generator<'_> {
     }
 
     /// Somebody who can act: his account is there.
-    fn actor(&mut self, model: &Model) -> u64 {
+    pub fn actor(&mut self, model: &Model) -> u64 {
         let here = |code: u8| move |user: &(&u64, &super::model::User)| user.1.state == code;
         let frozen = self.chance(4);
         let found = frozen.then(|| self.pick(model.users.iter().filter(here(state::FROZEN)))).flatten();
@@ -210,7 +210,7 @@ impl Generator<'_> {
         grants
     }
 
-    fn token(&mut self) -> NewToken {
+    pub fn token(&mut self) -> NewToken {
         NewToken {
             secret_hash: Secret([self.random.u8(..); 32]),
             ip_address: "127.0.0.1".into(),
@@ -220,7 +220,7 @@ impl Generator<'_> {
         }
     }
 
-    fn phc(&mut self, model: &Model, user: u64) -> String {
+    pub fn phc(&mut self, model: &Model, user: u64) -> String {
         let real = model.users.get(&user).filter(|_| self.random.u32(..5) != 0);
         real.map_or("wrong".into(), |user| user.phc.clone())
     }
@@ -239,6 +239,7 @@ impl Generator<'_> {
         let few_users = active < 4 || (active < USERS_MAX && self.chance(4));
         let roll = if few_users { 0 } else { self.random.u32(1..100) };
         let (actor, op) = match roll {
+            1..30 if self.chance(20) => self.second_factor_command(model),
             0..30 => self.account_command(model, roll),
             30..60 => self.server_command(model, roll),
             _ => self.message_command(model, roll),
@@ -246,7 +247,7 @@ impl Generator<'_> {
         Command::new(UserId(actor), op)
     }
 
-    fn system(&mut self, model: &Model) -> u64 {
+    pub fn system(&mut self, model: &Model) -> u64 {
         if self.chance(6) { self.actor(model) } else { 0 }
     }
 

@@ -13,6 +13,11 @@ impl Model {
     /// What the command must be answered at `self.at`.
     pub fn judge(&self, actor: u64, op: &Op) -> Result<Want, Refused> {
         let system = || unless(actor != 0, FORBIDDEN);
+        if let Op::Identity(op) = op
+            && let Some(verdict) = self.judge_second_factor(actor, op)
+        {
+            return verdict;
+        }
         match op {
             Op::Identity(identity::Op::Register(op)) => {
                 system()?;
@@ -53,6 +58,7 @@ impl Model {
                 unless(user.state != account::ACTIVE, UNKNOWN_TOKEN)?;
                 unless(user.locked_until > self.at, FORBIDDEN)?;
                 unless(user.phc != op.phc.0, UNKNOWN_TOKEN)?;
+                unless(self.asks_for_more(op.user_id.0), UNKNOWN_TOKEN)?;
                 Ok(Want::Token)
             }
             Op::Identity(identity::Op::TokenTouch(op)) => {

@@ -10,6 +10,8 @@ use plexichat::domain::Reply;
 use plexichat::domain::permission::{self, *};
 use plexichat::store::records::{Grant, account, dm_policy, relation};
 
+use super::second_factor::{Challenge, TwoFactor};
+
 /// Statuses of which one must be answered.
 pub type Refused = &'static [u16];
 
@@ -62,6 +64,7 @@ pub struct User {
     pub deletion_at: u64,
     pub tokens: BTreeMap<u64, Token>,
     pub settings: BTreeMap<String, String>,
+    pub two_factor: Option<TwoFactor>,
     pub dm_policy: u8,
     /// Status, text, emoji, when over REST.
     pub presence: (u8, Option<String>, Option<String>, u64),
@@ -165,6 +168,7 @@ pub struct Model {
     /// By the name that was typed: failures, locked until, forgotten at.
     pub login_names: BTreeMap<u64, (u32, u64, u64)>,
     pub notifications: Notifications,
+    pub challenges: BTreeMap<u64, Challenge>,
 }
 
 pub fn bits(grants: &[Grant]) -> u64 {

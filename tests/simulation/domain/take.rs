@@ -15,6 +15,11 @@ impl Model {
     /// Makes the change of a command that was answered with `reply`.
     pub fn take(&mut self, actor: u64, op: &Op, reply: &Reply, read: Read<'_>) {
         let at = self.at;
+        if let Op::Identity(op) = op
+            && self.take_second_factor(actor, op, reply)
+        {
+            return;
+        }
         if *reply == Reply::Changed(false) && !matches!(op, Op::Identity(identity::Op::LoginFailed(_))) {
             return;
         }
@@ -43,6 +48,7 @@ impl Model {
                 if let Some(change) = &op.password {
                     user.phc.clone_from(&change.phc.0);
                     user.tokens.retain(|id, _| *id == change.token_id.0);
+                    self.challenges.retain(|_, found| !found.is_of(actor));
                 }
             }
             Op::Identity(identity::Op::AccountDelete(op)) => {
@@ -372,7 +378,7 @@ impl Model {
         }
     }
 
-    fn user(&mut self, id: u64) -> &mut User {
+    pub fn user(&mut self, id: u64) -> &mut User {
         self.users.get_mut(&id).expect("judge found the user")
     }
 
@@ -390,7 +396,7 @@ impl Model {
         channel.slowmode != 0 && have & MESSAGES_BYPASS_SLOWMODE == 0
     }
 
-    fn grant(&mut self, user: u64, token: u64, new: &plexichat::domain::identity::token::NewToken) {
+    pub fn grant(&mut self, user: u64, token: u64, new: &plexichat::domain::identity::token::NewToken) {
         let at = self.at;
         let tokens = &mut self.user(user).tokens;
         tokens.retain(|_, token| token.expires_at > at);

@@ -1,0 +1,64 @@
+//! What a log-in is answered with: a token, or a challenge.
+
+use crate::api::ctx::{Ctx, Step};
+use crate::domain::identity::two_factor;
+use crate::domain::view::UserResponse;
+use crate::domain::{Refusal, Result};
+use crate::id::{TokenId, UserId};
+use crate::store::tables::USERS;
+use crate::wire::json::shape::{Kind, Slot, shape};
+
+/// `LoginResponse` of a login that is complete.
+pub(super) fn answer_login(ctx: &mut Ctx<'_>, user_id: UserId, token: &str) -> Result<Step> {
+    let snapshot = ctx.snapshot();
+    let user = snapshot.read().get(USERS, user_id).ok_or(Refusal::TokenInvalid)?;
+    let totp = two_factor::of(snapshot.read(), user_id).is_some();
+    let offset = ctx.now().offset();
+    let whose = |out: &mut Vec<u8>| UserResponse::write(out, user_id, user, totp, offset);
+    ctx.json(|out| LoginResponse::write(out, Outcome { token: Some(token), ..Outcome::default() }, whose))
+}
+
+/// `LoginResponse` of a login that is asked for a second factor.
+pub(super) fn answer_challenge(ctx: &mut Ctx<'_>, token: &str, life_s: u64) -> Result<Step> {
+    let outcome = Outcome { challenge: Some((token, life_s)), ..Outcome::default() };
+    ctx.json(|out| LoginResponse::write(out, outcome, |out| out.extend_from_slice(b"null")))
+}
+
+/// What a password has led to: a token, or a challenge with the seconds of its life.
+#[derive(Clone, Copy, Default)]
+pub struct Outcome<'a> {
+    token: Option<&'a str>,
+    challenge: Option<(&'a str, u64)>,
+}
+
+impl Outcome<'_> {
+    fn status(self) -> &'static str {
+        if self.challenge.is_some() { "two_factor_required" } else { "success" }
+    }
+
+    fn write_methods(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(if self.challenge.is_some() { br#"["totp","backup_code"]"# } else { b"null" });
+    }
+}
+
+shape! {
+    /// A login that is complete, or that asks for a second factor.
+    pub LoginResponse(outcome: Outcome<'_>, user: impl FnOnce(&mut Vec<u8>)) {
+        status: (Slot::word(&["success", "two_factor_required"])) = outcome.status(),
+        token: opt_str = outcome.token,
+        user: (Slot::of(Kind::OrNull(&Kind::Object(UserResponse::SHAPE)))) = user,
+        challenge_token: opt_str = outcome.challenge.map(|(token, _)| token),
+        methods: (Slot::of(Kind::OrNull(&Kind::List(&Kind::Text)))) = |out: &mut Vec<u8>| outcome.write_methods(out),
+        /// Seconds.
+        expires_in: opt_u64 = outcome.challenge.map(|(_, life_s)| life_s),
+    }
+}
+
+/// Answers a command that has opened a session; the secret is known here alone.
+pub(super) fn answer_new_login(
+    ctx: &mut Ctx<'_>,
+    (user_id, token_id): (UserId, TokenId),
+    secret: &str,
+) -> Result<Step> {
+    answer_login(ctx, user_id, &format!("{token_id}.{secret}"))
+}

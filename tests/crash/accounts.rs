@@ -1,0 +1,99 @@
+//! People who come and go: registration, log-in, second factor, deletion.
+
+use super::*;
+
+/// Somebody registers, logs in and out again, looks around and deletes the account.
+pub fn passer_by(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let count = m.fresh();
+    let name = format!("{}_p{count}", m.name);
+    let body = json!({"username": name, "email": format!("{name}@example.org"), "password": PASSWORD});
+    let made = line.call("POST", "/auth/register", None, Some(&body))?.want(200);
+    m.done("Register");
+    let (token, user) = (text(&made["token"]), id(&made["user"]).to_string());
+    let lives = |token: &str| Place::of(token, "/users/@me".into(), "/id");
+    let facts = |token: &str, want: Value| [("passer-by", lives(token), want)];
+    let note = |m: &mut Mixer, name: String, place: Place, want: Value| {
+        m.facts.insert(name, Fact { place, want: Some(want), perhaps: None, dirty: true });
+    };
+    m.facts.remove("passer-by");
+    note(m, format!("user {name}"), lives(&token), json!(user));
+    let wrong = json!({"username": name, "password": "Wrong-1815!"});
+    line.call("POST", "/auth/login", None, Some(&wrong))?.want(401);
+    m.done("LoginFailed");
+    let login = json!({"username": name, "password": PASSWORD});
+    let second = text(&line.call("POST", "/auth/login", None, Some(&login))?.want(200)["token"]);
+    m.done("TokenCreate");
+    m.change(
+        line,
+        "TokenRevoke",
+        ("POST", "/auth/logout".into(), &second, json!({})),
+        &facts(&second, Value::Null),
+    )?;
+    let owner = m.owner.id.clone();
+    let dm = Place::item(&token, "/users/@me/channels".into(), "recipient_id", &owner, "/recipient_id");
+    let ask = ("POST", "/users/@me/channels".into(), &*token, json!({"recipient_id": owner}));
+    m.change(line, "DmOpen", ask, &[])?;
+    note(m, format!("dm {name}"), dm, json!(owner));
+    m.change(line, "NotesOpen", ("GET", "/users/@me/notes".into(), &token, Value::Null), &[])?;
+    if random.bool() {
+        return Ok(());
+    }
+    let third = text(&line.call("POST", "/auth/login", None, Some(&login))?.want(200)["token"]);
+    m.facts.remove("passer-by");
+    let ask = ("POST", "/auth/sessions/revoke-all".into(), &*token, json!({}));
+    m.change(line, "TokenRevokeAll", ask, &facts(&third, Value::Null))?;
+    let fourth = text(&line.call("POST", "/auth/login", None, Some(&login))?.want(200)["token"]);
+    m.facts.remove("passer-by");
+    [format!("user {name}"), format!("dm {name}")].iter().for_each(|name| drop(m.facts.remove(name)));
+    let ask = ("DELETE", "/users/@me".into(), &*fourth, json!({"password": PASSWORD}));
+    m.change(line, "AccountDelete", ask, &facts(&fourth, Value::Null)).map(drop)
+}
+
+/// Somebody who takes a second factor, logs in with it, and takes it off or leaves. Each code serves once, whatever was
+/// killed in between.
+pub fn second_factor(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let count = m.fresh();
+    let name = format!("{}_t{count}", m.name);
+    let body = json!({"username": name, "email": format!("{name}@example.org"), "password": PASSWORD});
+    let token = text(&line.call("POST", "/auth/register", None, Some(&body))?.want(200)["token"]);
+    m.done("Register");
+    let password = json!({"password": PASSWORD});
+    let status = |pointer: &str| Place::of(&token, "/auth/2fa/status".into(), pointer);
+    let fact = |m: &mut Mixer| {
+        m.facts.retain(|name, _| !name.starts_with("second factor"));
+    };
+    fact(m);
+    let made =
+        m.change(line, "TwoFactorBegin", ("POST", "/auth/2fa/enable".into(), &token, password), &[])?;
+    let totp = totp_rs::Totp::from_url(text(&made["qr_uri"])).map_err(|error| error.to_string())?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let code = json!({"code": totp.generate(now).to_string()});
+    let ask = ("POST", "/auth/2fa/confirm".into(), &*token, code);
+    m.change(line, "TwoFactorConfirm", ask, &[("second factor", status("/enabled"), json!(true))])?;
+    let login = json!({"username": name, "password": PASSWORD});
+    let challenge = line.call("POST", "/auth/login", None, Some(&login))?.want(200);
+    m.done("ChallengeCreate");
+    let answer = |code: &str| json!({"challenge_token": challenge["challenge_token"], "code": code});
+    line.call("POST", "/auth/2fa", None, Some(&answer("000000")))?.want(401);
+    m.done("ChallengeFailed");
+    let backup = |index: usize| text(&made["backup_codes"][index]);
+    let left = [("second factor: codes", status("/backup_codes_remaining"), json!(9))];
+    let ask = ("POST", "/auth/2fa".into(), &*token, answer(&backup(0)));
+    m.change(line, "ChallengePass", ask, &left)?;
+    let with = |code: &str| json!({"password": PASSWORD, "code": code});
+    line.call("POST", "/auth/2fa/disable", Some(&token), Some(&with("000000")))?.want(401);
+    m.done("TwoFactorFailed");
+    if random.bool() {
+        let off = [
+            ("second factor", status("/enabled"), json!(false)),
+            ("second factor: codes", status("/backup_codes_remaining"), json!(0)),
+        ];
+        let ask = ("POST", "/auth/2fa/disable".into(), &*token, with(&backup(1)));
+        return m.change(line, "TwoFactorDisable", ask, &off).map(drop);
+    }
+    fact(m);
+    let ask = ("DELETE", "/users/@me".into(), &*token, with(&backup(1)));
+    m.change(line, "AccountDelete", ask, &[])?;
+    m.done("TwoFactorUse");
+    Ok(())
+}
