@@ -59,6 +59,9 @@ impl Effect for Append {
             Some(file) => file,
             None => spool.blobs.unnamed()?,
         };
+        if spool.blobs.is_nearly_full() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         file.write_all(&piece)?;
         Ok(Spool { file: Some(file), ..spool })
     }

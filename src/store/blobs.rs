@@ -18,6 +18,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::files::{self, create_folder, sync_folder};
+use super::space::Disk;
 
 /// Folder of them, in that of the store, or of a backup.
 pub const BLOBS_FOLDER: &str = "blobs";
@@ -27,6 +28,8 @@ const PARTIAL_FOLDER: &str = "partial";
 pub const SHELF_COUNT: u16 = 256;
 /// No command takes so long from its blob to its commit.
 const YOUNG: Duration = Duration::from_secs(3_600);
+/// One part in so many of the disk stays free of files on their way in: anybody may send some, slowly.
+const DISK_LEFT_PART: u64 = 20;
 const COPY_LEN: usize = 64 * crate::limits::KIB;
 
 /// What names a blob: SHA-256 of its bytes.
@@ -39,6 +42,9 @@ pub trait Blobs: Send + Sync {
     /// # Errors
     /// Those of the disk.
     fn unnamed(&self) -> io::Result<File>;
+
+    /// Whether what is on its way in has to wait: the last part of the disk is for records, and for what is to be kept.
+    fn is_nearly_full(&self) -> bool;
 
     /// Keeps bytes. It is on disk when this returns, and stays for an hour though nothing names it.
     ///
@@ -135,6 +141,11 @@ impl Blobs for Folder {
         let file = files::create(&path)?;
         fs::remove_file(&path)?;
         Ok(file)
+    }
+
+    fn is_nearly_full(&self) -> bool {
+        let disk = Disk::of(&self.path);
+        disk.free < disk.size / DISK_LEFT_PART
     }
 
     fn put(&self, content: &mut dyn Read) -> io::Result<Hash> {

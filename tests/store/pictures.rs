@@ -7,18 +7,23 @@ use std::time::Duration;
 
 use image::{DynamicImage, ImageFormat};
 
-use crate::support::{self, Http, Server, User};
+use crate::disk::SmallDisk;
+use crate::support::{self, Answer, Http, Server, User, json};
 use crate::{fails, path, succeeds};
 
 /// Gives somebody an avatar of that size.
 fn upload(http: &mut Http, user: &User, side: u32) {
+    send(http, user, side).want(200);
+}
+
+fn send(http: &mut Http, user: &User, side: u32) -> Answer {
     let mut png = Cursor::new(Vec::new());
     DynamicImage::new_rgb8(side, side).write_to(&mut png, ImageFormat::Png).unwrap();
     let head = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n";
     let body = [head.as_bytes(), png.get_ref(), b"\r\n--b--"].concat();
     let authorization = format!("Bearer {}", user.token);
     let headers = [("Content-Type", "multipart/form-data; boundary=b"), ("Authorization", &authorization)];
-    http.request("POST", "/api/v1/avatars/users/@me", &headers, Some(&body)).want(200);
+    http.request("POST", "/api/v1/avatars/users/@me", &headers, Some(&body))
 }
 
 fn content_type(http: &mut Http, user: &User) -> String {
@@ -82,4 +87,23 @@ fn pictures_are_backed_up_compared_and_restored() {
     let again = copies.path().join("again");
     fails(folder.path(), &["backup", path(&again)], &["is damaged"]);
     assert!(!again.exists());
+}
+
+/// Files stop when records still have room.
+#[test]
+fn files_leave_the_last_of_the_disk_to_records() {
+    let Some(disk) = SmallDisk::mount("size=64m,mode=700") else { return };
+    let server = Server::start_in(disk.path(), &[]);
+    let mut http = server.http();
+    let ada = support::register(&mut http, "ada");
+    upload(&mut http, &ada, 9);
+    let filler = disk.path().join("filler");
+    fs::write(&filler, vec![1; 62 << 20]).unwrap();
+    let refused = send(&mut http, &ada, 10).want(503);
+    assert!(refused["error"]["message"].as_str().unwrap().contains("disk"), "{refused}");
+    http.call("PATCH", "/api/v1/users/@me", Some(&ada.token), Some(&json!({"username": "countess"})))
+        .want(200);
+    assert_eq!(content_type(&mut http, &ada), "image/png");
+    fs::remove_file(filler).unwrap();
+    upload(&mut http, &ada, 10);
 }
