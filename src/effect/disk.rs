@@ -17,7 +17,8 @@ pub static LANE: Row = Row {
     threads: |_| 4,
     // At most one job of a request waits here.
     queue_len_max: |_| 1_024,
-    niceness: 5,
+    // A core that wakes goes first, as beside hashing: at nice 5 it waits for milliseconds.
+    niceness: 19,
     full: "The disk is busy; try again in a moment",
 };
 

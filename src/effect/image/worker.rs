@@ -26,7 +26,7 @@ use crate::wire::picture::{Format, Header, Refused};
 /// What the process may have: 64 million pixels in two copies, and the decoder's own.
 const ADDRESS_SPACE_MAX: u64 = 1024 * MIB as u64;
 const PROCESSOR_SECONDS_MAX: u64 = 10;
-const NICENESS: libc::c_int = 10;
+const NICENESS: libc::c_int = 19;
 /// Of a JPEG: what 512 × 384 pixels need is 32 KB.
 const JPEG_QUALITY: u8 = 85;
 /// Of the search for 256 colours, 1 to 30: a frame of 512 × 512 takes 15 ms.
@@ -37,8 +37,8 @@ const PROFILE_LEN_MAX: usize = 4 * 1024;
 /// First byte of an answer.
 const DONE: u8 = 0;
 const REFUSED: u8 = 1;
-/// With format, animation and size.
-const ANSWER_HEAD_LEN: usize = 11;
+/// With format, animation, size, and the length of what follows: a worker may end in the middle of it.
+const ANSWER_HEAD_LEN: usize = 15;
 
 /// Reads a file from standard input and writes an answer to standard output.
 #[must_use]
@@ -87,6 +87,7 @@ fn answer_of(converted: &Converted) -> Vec<u8> {
     let mut out = vec![DONE, format.expect("all are listed") as u8, u8::from(converted.is_animated)];
     out.extend_from_slice(&converted.width.to_le_bytes());
     out.extend_from_slice(&converted.height.to_le_bytes());
+    out.extend_from_slice(&(converted.bytes.len() as u32).to_le_bytes());
     assert_eq!(out.len(), ANSWER_HEAD_LEN, "a reader goes by it");
     out.extend_from_slice(&converted.bytes);
     out
@@ -98,10 +99,13 @@ pub(super) fn read_answer(mut bytes: Vec<u8>) -> Option<Result<Converted, Failur
         REFUSED => Some(Err(Failure::Refused(String::from_utf8(bytes.split_off(1)).ok()?))),
         DONE => {
             let [_, format, animated, size @ ..] = *bytes.first_chunk::<ANSWER_HEAD_LEN>()?;
-            let [width, height] =
-                [0, 4].map(|at| u32::from_le_bytes([size[at], size[at + 1], size[at + 2], size[at + 3]]));
+            let [width, height, len] =
+                [0, 4, 8].map(|at| u32::from_le_bytes([size[at], size[at + 1], size[at + 2], size[at + 3]]));
             let format = *Format::ALL.get(usize::from(format))?;
             bytes.drain(..ANSWER_HEAD_LEN);
+            if bytes.len() != len as usize {
+                return None;
+            }
             Some(Ok(Converted { format, width, height, is_animated: animated != 0, bytes }))
         }
         _ => None,
@@ -354,7 +358,9 @@ mod tests {
         let answer = answer_of(&converted);
         let again = read_answer(answer.clone()).unwrap().unwrap();
         assert_eq!(again, converted);
-        assert!(read_answer(answer[..ANSWER_HEAD_LEN - 1].to_vec()).is_none());
+        for len in [ANSWER_HEAD_LEN - 1, ANSWER_HEAD_LEN, answer.len() - 1] {
+            assert!(read_answer(answer[..len].to_vec()).is_none());
+        }
         assert!(read_answer(Vec::new()).is_none() && read_answer(vec![9]).is_none());
         assert!(matches!(read_answer(b"\x01no".to_vec()), Some(Err(Failure::Refused(why))) if why == "no"));
     }
