@@ -47,6 +47,9 @@ pub struct Kind {
 /// All kinds, by code: append, never reuse.
 pub const KINDS: &[Kind] = &[kind::<ban::CleanUp>(), kind::<notification::FanOut>()];
 
+/// What it costs to see whether somebody is there, on a core: more would be asked about than a step gets to.
+const ASK_LOOKS: usize = 4;
+
 /// An errand that no kind of this version is waits for one that knows it.
 const UNKNOWN_WAIT_MS: u64 = 3_600_000;
 
@@ -80,7 +83,8 @@ pub fn plan(
 ) -> Option<OutboxStep> {
     let ((_, errand), record) = first_due(read, at)?;
     let kind = KINDS.iter().find(|kind| kind.code == record.kind);
-    let asked = kind.map_or(Vec::new(), |kind| (kind.asks)(read, &record.what, looks_max as usize));
+    let asked_max = looks_max as usize / ASK_LOOKS;
+    let asked = kind.map_or(Vec::new(), |kind| (kind.asks)(read, &record.what, asked_max.max(1)));
     let present = asked.last().map(|&up_to| Present {
         errand,
         up_to,
