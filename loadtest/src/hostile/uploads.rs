@@ -51,15 +51,22 @@ fn write(stage: &Stage<'_>, thread_index: usize) -> usize {
     let mut due = begun;
     let mut acted = false;
     while !stage.stopped() {
-        lines.retain_mut(|line| line.write(&piece).is_ok());
+        // One after the other: bytes of many clients do not come all at once.
+        let gap = PAUSE / lines.len().max(1) as u32;
+        lines.retain_mut(|line| {
+            due += gap;
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            line.write(&piece).is_ok()
+        });
         sent += lines.len() * piece.len();
         // Whoever has had so much taken is listened to.
         if !acted && begun.elapsed() > Duration::from_secs(2) {
             acted = true;
             stage.acts.fetch_add(lines.iter().filter(|line| line.is_silent()).count() as u64, Relaxed);
         }
-        due += PAUSE;
-        thread::sleep(due.saturating_duration_since(Instant::now()));
+        if lines.is_empty() {
+            break;
+        }
     }
     (sent as f64 / begun.elapsed().as_secs_f64()) as usize
 }
