@@ -22,8 +22,9 @@ use super::sum::{SUM_FILE, copy_and_sum, expected_sum, sum_line, sum_of};
 use super::synced::{self, SYNCED_FILE};
 use super::{DATA_FILE, FORMAT, LOCK_FILE, OpenError, Options, Store, files};
 
-/// A copy that is not whole yet.
+/// Copies that are not whole yet.
 const PARTIAL_FILE: &str = "data.mdb.partial";
+const KEYS_PARTIAL_FILE: &str = "server.keys.partial";
 /// The store that a restore has replaced; the second is `.2`, and so on.
 const PREVIOUS_FILE: &str = "data.mdb.before-restore";
 
@@ -42,13 +43,11 @@ impl Store {
         let partial = folder.join(PARTIAL_FILE);
         let copied = |error: io::Error| fail(files::explain(&folder.join(BLOBS_FOLDER), &error));
         let written = self.verify().and_then(|_| {
-            let before = copy_missing(&self.path, folder).map_err(copied)?;
-            let len = self.copy(folder, &partial).map_err(fail)?;
-            let after = copy_missing(&self.path, folder).map_err(copied)?;
-            Ok(before + len + after)
+            let blobs = copy_missing(&self.path, folder).map_err(copied)?;
+            Ok(blobs + self.copy(folder, &partial).map_err(fail)?)
         });
         if written.is_err() {
-            for file in [&partial, &folder.join(SUM_FILE), &folder.join(KEYS_FILE), &folder.join(DATA_FILE)] {
+            for file in [&partial, &folder.join(SUM_FILE), &folder.join(KEYS_FILE)] {
                 let _ = fs::remove_file(file);
             }
             let _ = fs::remove_dir_all(folder.join(BLOBS_FOLDER));
@@ -75,7 +74,10 @@ impl Store {
             return Err(format!("the copy is damaged, is the disk all right? {}", report.summary()));
         }
         let (sums, target) = (folder.join(SUM_FILE), folder.join(DATA_FILE));
-        // Before the copy has its name: a backup without the keys of what is sealed in it is none.
+        // Before the copy has its name: a backup is none without the files that came meanwhile, nor without the keys of
+        // what is sealed in it.
+        let blobs = folder.join(BLOBS_FOLDER);
+        let added = copy_missing(&self.path, folder).map_err(at(&blobs))?;
         copy_keys(&self.path().join(DATA_FILE), &target, None)?;
         let sum = sum_of(partial).map_err(at(partial))?;
         let mut sum_file = files::create(&sums).map_err(at(&sums))?;
@@ -83,7 +85,7 @@ impl Store {
         sum_file.sync_all().map_err(at(&sums))?;
         fs::rename(partial, &target).map_err(at(&target))?;
         files::sync_folder(folder).map_err(at(folder))?;
-        file.metadata().map(|data| data.len()).map_err(at(&target))
+        file.metadata().map(|data| data.len() + added).map_err(at(&target))
     }
 }
 
@@ -94,7 +96,8 @@ fn check_empty(folder: &Path) -> Result<(), String> {
     });
     for name in names.map_err(|error| files::explain(folder, &error))? {
         let is_part = name == SUM_FILE || name == KEYS_FILE || name == BLOBS_FOLDER;
-        let leftover = name == PARTIAL_FILE || is_part && !folder.join(DATA_FILE).exists();
+        let is_partial = name == PARTIAL_FILE || name == KEYS_PARTIAL_FILE;
+        let leftover = is_partial || is_part && !folder.join(DATA_FILE).exists();
         if !leftover {
             let found = name.to_string_lossy();
             let what = if folder.join(DATA_FILE).exists() { "holds a store already" } else { "is not empty" };
