@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use super::error::{Refusal, Result};
 use super::time::Offset;
-use crate::id::{ServerId, UserId};
+use crate::id::{EPOCH_MS, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedServer, ArchivedUser, account, badge, status};
 use crate::store::tables::USERS;
@@ -58,17 +58,21 @@ pub fn avatar_url(user_id: UserId) -> impl FnOnce(&mut Vec<u8>) {
     move |out| write_avatar_url(out, user_id)
 }
 
-pub fn badges(user: &ArchivedUser) -> impl FnOnce(&mut Vec<u8>) {
-    move |out| write_badges(out, user)
+pub fn badges(user: Option<&ArchivedUser>) -> impl FnOnce(&mut Vec<u8>) {
+    move |out| match user {
+        Some(user) => write_badges(out, user),
+        None => out.extend_from_slice(b"[]"),
+    }
 }
 
 shape! {
     /// What everybody sees of a user.
-    pub UserPublicResponse(id: UserId, user: &ArchivedUser) {
+    // Without an account: the built-in author.
+    pub UserPublicResponse(id: UserId, user: Option<&ArchivedUser>) {
         id: id = id.0,
-        username: str = &user.username,
+        username: str = user.map_or("System", |user| &user.username),
         avatar_url: (Slot::str) = avatar_url(id),
-        created_at: time = user.created_at.to_native(),
+        created_at: time = user.map_or(EPOCH_MS, |user| user.created_at.to_native()),
         badges: (Slot::list(&Kind::Text)) = badges(user),
     }
 }
@@ -76,7 +80,7 @@ shape! {
 /// What everybody sees of a user; null where there is none, or he is gone.
 pub fn user_or_null(read: Read<'_>, id: Option<UserId>) -> impl FnOnce(&mut Vec<u8>) {
     move |out| match id.and_then(|id| read.get(USERS, id).map(|user| (id, user))) {
-        Some((id, user)) => UserPublicResponse::write(out, id, user),
+        Some((id, user)) => UserPublicResponse::write(out, id, Some(user)),
         None => out.extend_from_slice(b"null"),
     }
 }
@@ -92,7 +96,7 @@ shape! {
         email_verified: bool = user.email_verified,
         totp_enabled: bool = totp,
         age_verified: bool = user.age_verified,
-        badges: (Slot::list(&Kind::Text)) = badges(user),
+        badges: (Slot::list(&Kind::Text)) = badges(Some(user)),
         /// `frozen` while the account waits for its deletion.
         deletion_status: (Slot::word(&["active", "frozen"])) = if user.state == account::FROZEN { "frozen" } else { "active" },
         deletion_at: opt_time = user.deletion_at.as_ref().map(|at| offset.shown(at.to_native())),

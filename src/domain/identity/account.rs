@@ -16,7 +16,7 @@ use crate::domain::event::{Audience, Event, EventName, Revocation, intent};
 use crate::domain::machine::Machine;
 use crate::domain::social::relationship;
 use crate::domain::view;
-use crate::id::{EPOCH_MS, ServerId, TokenId, UserId};
+use crate::id::{ServerId, TokenId, UserId};
 use crate::limits::{EMAIL_LEN_MAX, RELATIONSHIP_COUNT_MAX, SERVER_COUNT_MAX, USERNAME_LEN_MAX};
 use crate::store::Read;
 use crate::store::records::{ArchivedCredential, Credential, LoginName, Nil, User, UserRef, account};
@@ -24,7 +24,6 @@ use crate::store::tables::{
     CREDENTIALS, DELETIONS, LOGIN_LAPSES, LOGIN_NAMES, USER_EMAILS, USER_NAMES, USERS,
 };
 use crate::wire::json::Object;
-use crate::wire::json::shape::{Kind, Slot, shape};
 
 /// Names under which failures are counted. A failure costs a password hash, of which a thread makes some 15 a second:
 /// 13,500 in the 15 minutes of a lock. About 80 bytes each on disk, 6 MB.
@@ -144,27 +143,15 @@ pub fn require_free(
     Ok(())
 }
 
-shape! {
-    /// The built-in author: as `UserPublicResponse`.
-    pub SystemUser() {
-        id: id = 0,
-        username: str = "System",
-        avatar_url: (Slot::str) = |out: &mut Vec<u8>| view::write_avatar_url(out, UserId(0)),
-        created_at: time = EPOCH_MS,
-        badges: (Slot::list(&Kind::Text)) = |out: &mut Vec<u8>| out.extend_from_slice(b"[]"),
-    }
-}
-
 /// `UserPublicResponse` of anybody, the built-in author 0 included.
 ///
 /// # Errors
 /// 404 for ids that never were.
 pub fn write_profile(out: &mut Vec<u8>, read: Read<'_>, id: UserId) -> Result<()> {
-    if id == UserId(0) {
-        SystemUser::write(out);
-        return Ok(());
-    }
-    let user = read.get(USERS, id).ok_or(Refusal::UserNotFound)?;
+    let user = match id {
+        UserId(0) => None,
+        id => Some(read.get(USERS, id).ok_or(Refusal::UserNotFound)?),
+    };
     view::UserPublicResponse::write(out, id, user);
     Ok(())
 }
@@ -353,7 +340,7 @@ pub(in crate::domain) fn emit_user_update(machine: &mut Machine<'_, '_>, user_id
         let read = machine.read();
         let mut object = Object::new(&mut payload);
         let Some(user) = read.get(USERS, user_id) else { return };
-        view::UserPublicResponse::write(object.key("user"), user_id, user);
+        view::UserPublicResponse::write(object.key("user"), user_id, Some(user));
         friends.extend(relationship::friends(read, user_id).take(RELATIONSHIP_COUNT_MAX));
     }
     let event = Event::new(EventName::UserUpdate, intent::NONE, Audience::Users(friends), payload);
