@@ -3,9 +3,9 @@
 mod fake;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,8 +27,13 @@ impl Program {
              echo '  REST     {}/api/v1' >&2\nexec sleep 1000\n",
             fake::start(fault)
         );
-        fs::write(program.file(), script).unwrap();
-        fs::set_permissions(program.file(), PermissionsExt::from_mode(0o700)).unwrap();
+        // By a process of its own: one that another test starts meanwhile would inherit the file as it is open for
+        // writing, and while it is open for that it cannot be run.
+        let make = "cat > \"$0\" && chmod 700 \"$0\"";
+        let mut make =
+            Command::new("sh").args(["-c", make]).arg(program.file()).stdin(Stdio::piped()).spawn().unwrap();
+        make.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        assert!(make.wait().unwrap().success());
         program
     }
 

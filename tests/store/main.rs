@@ -406,7 +406,10 @@ fn a_file_that_cannot_be_opened_is_named() {
         let program = support::temporary_folder();
         fs::set_permissions(program.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let copied = program.path().join("plexichat");
-        fs::copy(env!("CARGO_BIN_EXE_plexichat"), &copied).unwrap();
+        // By a process of its own: one that another test starts meanwhile would inherit the copy as it is open for
+        // writing, and while it is open for that it cannot be run.
+        let mut copy = std::process::Command::new("cp");
+        assert!(copy.arg(env!("CARGO_BIN_EXE_plexichat")).arg(&copied).status().unwrap().success());
         let output = std::process::Command::new(copied)
             .args(["--data", path(folder.path()), "--set", "server.port=0", "--set", "metrics.port=0"])
             .uid(12_345)
