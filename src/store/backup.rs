@@ -1,9 +1,11 @@
 //! Hot backup and restore.
 //!
-//! A backup is `data.mdb`, `data.mdb.sha256` and `server.keys`; the first gets its name last, when it is whole and was verified.
-//! Beside them is the folder of blobs: those are copied before the data file, and once more after it, since a server
-//! that runs may add some meanwhile; it removes none that is younger than an hour. A restore copies beside the store, verifies the copy, and swaps by rename: whenever it is killed, the store is the
-//! old one or the new one.
+//! A backup is `data.mdb`, `data.mdb.sha256` and `server.keys`; the first gets its name last, when it is whole and was
+//! verified. Beside them is the folder of blobs: those are copied before the data file, and once more after it, since a
+//! server that runs may add some meanwhile; it removes none that is younger than an hour.
+//!
+//! A restore copies beside the store, verifies the copy, adds blobs and keys to those that are there, and then swaps by
+//! rename: whenever it is killed, the store is the old one or the new one, and has what belongs to it.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -15,7 +17,7 @@ use heed::CompactionOption;
 use super::blobs::{self, BLOBS_FOLDER, copy_missing};
 use super::files::data_file;
 use super::image::Image;
-use super::keyring::{KEYS_FILE, copy_keys};
+use super::keyring::{KEYS_FILE, KEYS_PARTIAL_FILE, add_keys};
 use super::report::Report;
 use super::start::{Use, hold, lock};
 use super::sum::{SUM_FILE, copy_and_sum, expected_sum, sum_line, sum_of};
@@ -24,7 +26,6 @@ use super::{DATA_FILE, FORMAT, LOCK_FILE, OpenError, Options, Store, files};
 
 /// Copies that are not whole yet.
 const PARTIAL_FILE: &str = "data.mdb.partial";
-const KEYS_PARTIAL_FILE: &str = "server.keys.partial";
 /// The store that a restore has replaced; the second is `.2`, and so on.
 const PREVIOUS_FILE: &str = "data.mdb.before-restore";
 
@@ -78,7 +79,7 @@ impl Store {
         // what is sealed in it.
         let blobs = folder.join(BLOBS_FOLDER);
         let added = copy_missing(&self.path, folder).map_err(at(&blobs))?;
-        copy_keys(&self.path().join(DATA_FILE), &target, None)?;
+        add_keys(self.path(), folder)?;
         let sum = sum_of(partial).map_err(at(partial))?;
         let mut sum_file = files::create(&sums).map_err(at(&sums))?;
         sum_file.write_all(sum_line(&sum).as_bytes()).map_err(at(&sums))?;
@@ -147,12 +148,12 @@ pub fn restore(backup: &Path, options: &Options) -> Result<Restored, OpenError> 
     let held = lock(folder)?;
     let partial = folder.join(PARTIAL_FILE);
     let copied = copy_verified(&source, &mut from, &partial).and_then(|(report, compared)| {
-        // The store that is replaced may name others: they stay.
+        // The store that is replaced may need others: they stay.
         copy_missing(files::folder_of(&source), folder)
             .map_err(|error| files::explain(&folder.join(BLOBS_FOLDER), &error))?;
         let missing = report.blobs.iter().filter_map(|hash| blobs::check(folder, hash)).collect();
+        add_keys(files::folder_of(&source), folder)?;
         let previous = swap(folder, &partial)?;
-        copy_keys(&source, &folder.join(DATA_FILE), previous.as_deref())?;
         Ok(Restored { records: report.count(), previous, compared, missing })
     });
     drop(held);
@@ -196,7 +197,7 @@ fn copy_verified(source: &Path, from: &mut File, partial: &Path) -> Result<(Repo
     let mut file = files::create(partial).map_err(|error| files::explain(partial, &error))?;
     let sum = copy_and_sum(from, &mut file).map_err(|error| files::explain(partial, &error))?;
     file.sync_all().map_err(|error| files::explain(partial, &error))?;
-    if expected.as_ref().is_some_and(|expected| *expected != sum) {
+    if expected.is_some_and(|expected| expected != sum) {
         return Err(format!(
             "the backup is damaged: {DATA_FILE} is not the file that was written, says {SUM_FILE}; `plexichat \
              verify` tells what can be seen of it. The store is as it was"

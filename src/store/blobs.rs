@@ -8,17 +8,17 @@
 //! - Everything here may wait for a disk: call it on a lane.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 use super::files::{self, create_folder, sync_folder};
+use super::hex;
 use super::space::Disk;
+use super::sum::{copy_and_sum, sum_of};
 
 /// Folder of them, in that of the store, or of a backup.
 pub const BLOBS_FOLDER: &str = "blobs";
@@ -30,10 +30,9 @@ pub const SHELF_COUNT: u16 = 256;
 const YOUNG: Duration = Duration::from_secs(3_600);
 /// One part in so many of the disk stays free of files on their way in: anybody may send some, slowly.
 const DISK_LEFT_PART: u64 = 20;
-const COPY_LEN: usize = 64 * crate::limits::KIB;
 
-/// What names a blob: SHA-256 of its bytes.
-pub type Hash = [u8; 32];
+/// What names a blob: the sum of its bytes.
+pub use super::sum::Hash;
 
 /// Where blobs are kept.
 pub trait Blobs: Send + Sync {
@@ -108,7 +107,7 @@ impl Folder {
 
     fn put_at(&self, partial: &Path, content: &mut dyn Read) -> io::Result<Hash> {
         let mut file = files::create(partial)?;
-        let hash = copy_hashed(content, &mut file)?;
+        let hash = copy_and_sum(content, &mut file)?;
         file.sync_all()?;
         let target = path_of(&self.path, &hash);
         let shelf = files::folder_of(&target);
@@ -192,43 +191,10 @@ impl Blob for Opened {
     }
 }
 
-/// Copies to a file; the hash of what was copied.
-fn copy_hashed(content: &mut dyn Read, file: &mut File) -> io::Result<Hash> {
-    let (mut sum, mut piece) = (Sha256::new(), vec![0; COPY_LEN]);
-    loop {
-        match content.read(&mut piece) {
-            Ok(0) => return Ok(sum.finalize().into()),
-            Ok(count) => {
-                sum.update(&piece[..count]);
-                file.write_all(&piece[..count])?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 /// `ab/cdef…`: the first byte is the shelf.
 fn path_of(folder: &Path, hash: &Hash) -> PathBuf {
-    let name = hex(hash);
+    let name = hex::encode(hash);
     folder.join(&name[..2]).join(&name[2..])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Hash> {
-    let digits = text.as_bytes().as_chunks::<2>().0;
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-    if digits.len() != 32 || text.len() != 64 || !is_plain {
-        return None;
-    }
-    let mut hash = [0; 32];
-    for (byte, digits) in hash.iter_mut().zip(digits) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(hash)
 }
 
 /// The blobs of a shelf. Whatever else lies there is nobody's business here.
@@ -242,7 +208,7 @@ fn shelf_of(folder: &Path, shelf: u16) -> io::Result<Vec<(Hash, PathBuf)>> {
     let mut blobs = Vec::new();
     for entry in entries {
         let entry = entry?;
-        let hash = entry.file_name().to_str().and_then(|rest| unhex(&format!("{name}{rest}")));
+        let hash = entry.file_name().to_str().and_then(|rest| hex::decode(&format!("{name}{rest}")));
         blobs.extend(hash.map(|hash| (hash, entry.path())));
     }
     Ok(blobs)
@@ -281,17 +247,7 @@ pub fn copy_missing(from: &Path, to: &Path) -> io::Result<u64> {
 /// What is wrong with a blob that a record names; `None` when it is whole. `place` is the folder of a store or backup.
 pub(super) fn check(place: &Path, hash: &Hash) -> Option<String> {
     let path = path_of(&place.join(BLOBS_FOLDER), hash);
-    let summed = File::open(&path).and_then(|mut file| {
-        let mut sum = Sha256::new();
-        let mut piece = vec![0; COPY_LEN];
-        loop {
-            match file.read(&mut piece)? {
-                0 => return Ok(<Hash>::from(sum.finalize())),
-                count => sum.update(&piece[..count]),
-            }
-        }
-    });
-    match summed {
+    match sum_of(&path) {
         Ok(sum) if sum == *hash => None,
         Ok(_) => Some(format!("{} is not the file that was written", path.display())),
         Err(error) => Some(files::explain(&path, &error)),
@@ -301,6 +257,8 @@ pub(super) fn check(place: &Path, hash: &Hash) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sha2::{Digest as _, Sha256};
+    use std::io::Write as _;
     use std::os::unix::fs::MetadataExt;
 
     fn names(folder: &Path) -> Vec<PathBuf> {

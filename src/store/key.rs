@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 
 use heed::Comparator;
 
+use super::hex;
 use crate::id::{AuditId, ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
 use smallvec::SmallVec;
 
@@ -178,7 +179,7 @@ pub fn key_text(key: &[u8]) -> String {
     let (words, rest) = key.as_chunks::<8>();
     let mut parts: Vec<String> = words.iter().map(|word| u64::from_be_bytes(*word).to_string()).collect();
     if !rest.is_empty() {
-        parts.push(rest.iter().map(|byte| format!("{byte:02x}")).collect());
+        parts.push(hex::encode(rest));
     }
     parts.join("/")
 }

@@ -1,13 +1,13 @@
 //! The server's own keys: a file beside the store, so that a copied store alone gives nothing away.
 //!
-//! Owns: `server.keys` in the data folder, a line `<number> <64 hex digits>` per key; the last one is used, the others
-//! are kept for what was made with them. What is sealed begins with the number of its key. Each use has a key of its
+//! Owns: `server.keys` in the data folder, a line `<number> <64 lower-case hex digits>` per key; the last one is used,
+//! the others are kept for what was made with them, and a restore adds those of its backup. What is sealed begins with the number of its key. Each use has a key of its
 //! own, made from the server's; a purpose and a context (whose it is) are part of what is sealed, so that a value moved
 //! to another place is none.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use aes_gcm::aead::{Aead, KeyInit as _, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -15,13 +15,16 @@ use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
 use super::tables::TWO_FACTORS;
-use super::{DATA_FILE, Store, files};
+use super::{Store, files, hex};
 
 pub const KEYS_FILE: &str = "server.keys";
+/// Keys that are not whole yet.
+pub(super) const KEYS_PARTIAL_FILE: &str = "server.keys.partial";
 const KEY_LEN: usize = 32;
 const NONCE_LEN: usize = 12;
-/// 255 keys and a bit.
-const FILE_LEN_MAX: u64 = 32 * 1024;
+const KEY_COUNT_MAX: usize = 255;
+/// So many keys: three digits, a blank, 64 digits and the end of the line, each.
+const FILE_LEN_MAX: u64 = 69 * KEY_COUNT_MAX as u64;
 
 /// What a key is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,17 +61,27 @@ impl Keyring {
     /// With the file and what is wrong with it.
     pub fn open(folder: &Path) -> Result<Keyring, String> {
         let path = folder.join(KEYS_FILE);
-        match read(&path) {
-            Ok(text) => Keyring::parse(&text).ok_or_else(|| {
-                format!("{} holds no keys of this server: put it back from a backup", path.display())
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let keyring = Keyring::new();
-                keyring.write(&path).map_err(|error| files::explain(&path, &error))?;
-                Ok(keyring)
-            }
-            Err(error) => Err(files::explain(&path, &error)),
+        if let Some(keyring) = Keyring::read(&path)? {
+            return Ok(keyring);
         }
+        let keyring = Keyring::new();
+        keyring.write(&path).map_err(|error| files::explain(&path, &error))?;
+        Ok(keyring)
+    }
+
+    /// `None` when there is no such file.
+    fn read(path: &Path) -> Result<Option<Keyring>, String> {
+        let mut text = String::new();
+        let file = fs::File::open(path);
+        match file.and_then(|file| file.take(FILE_LEN_MAX).read_to_string(&mut text)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(files::explain(path, &error)),
+        }
+        let keyring = Keyring::parse(&text).ok_or_else(|| {
+            format!("{} holds no keys of this server: put it back from a backup", path.display())
+        });
+        keyring.map(Some)
     }
 
     /// One new key.
@@ -77,9 +90,7 @@ impl Keyring {
     /// When the kernel gives no random bytes.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Keyring {
-        let mut bytes = [0; KEY_LEN];
-        getrandom::fill(&mut bytes).expect("the kernel gives random bytes once it has booted");
-        Keyring { keys: vec![Key { number: 1, bytes }] }
+        Keyring { keys: vec![Key { number: 1, bytes: random() }] }
     }
 
     fn parse(text: &str) -> Option<Keyring> {
@@ -89,11 +100,10 @@ impl Keyring {
 
     /// Durable, under its name only when whole.
     fn write(&self, path: &Path) -> io::Result<()> {
-        let partial = with_suffix(path, ".partial");
+        let partial = path.with_file_name(KEYS_PARTIAL_FILE);
         let mut file = files::create(&partial)?;
         for key in &self.keys {
-            let hex: String = key.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            writeln!(file, "{} {hex}", key.number)?;
+            writeln!(file, "{} {}", key.number, hex::encode(&key.bytes))?;
         }
         file.sync_all()?;
         fs::rename(&partial, path)?;
@@ -110,8 +120,7 @@ impl Keyring {
     /// When the kernel gives no random bytes.
     pub fn seal(&self, purpose: Purpose, context: u64, plain: &[u8]) -> Vec<u8> {
         let key = self.newest();
-        let mut nonce = [0; NONCE_LEN];
-        getrandom::fill(&mut nonce).expect("the kernel gives random bytes once it has booted");
+        let nonce: [u8; NONCE_LEN] = random();
         let payload = Payload { msg: plain, aad: &context.to_be_bytes() };
         let sealed = cipher(key, purpose).encrypt(&Nonce::from(nonce), payload);
         [&[key.number][..], &nonce, &sealed.expect("short texts can be sealed")].concat()
@@ -121,9 +130,11 @@ impl Keyring {
     pub fn unseal(&self, purpose: Purpose, context: u64, sealed: &[u8]) -> Option<Vec<u8>> {
         let (number, rest) = sealed.split_first()?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
-        let key = self.keys.iter().find(|key| key.number == *number)?;
-        let payload = Payload { msg: sealed, aad: &context.to_be_bytes() };
-        cipher(key, purpose).decrypt(&Nonce::from(*nonce), payload).ok()
+        // Two stores that became one by a restore have a key of the same number each.
+        self.keys.iter().filter(|key| key.number == *number).find_map(|key| {
+            let payload = Payload { msg: sealed, aad: &context.to_be_bytes() };
+            cipher(key, purpose).decrypt(&Nonce::from(*nonce), payload).ok()
+        })
     }
 
     /// What stands for a short secret that need not be read again, under every key: the newest first.
@@ -136,6 +147,12 @@ impl Keyring {
         };
         self.keys.iter().rev().map(sum).collect()
     }
+}
+
+fn random<const LEN: usize>() -> [u8; LEN] {
+    let mut bytes = [0; LEN];
+    getrandom::fill(&mut bytes).expect("the kernel gives random bytes once it has booted");
+    bytes
 }
 
 fn hmac(key: &[u8]) -> Hmac<Sha256> {
@@ -153,61 +170,30 @@ fn cipher(key: &Key, purpose: Purpose) -> Aes256Gcm {
 }
 
 fn parse_key(line: &str) -> Option<Key> {
-    let (number, hex) = line.split_once(' ')?;
-    let mut bytes = [0; KEY_LEN];
-    if hex.len() != 2 * KEY_LEN || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(Key { number: number.parse().ok()?, bytes })
+    let (number, digits) = line.split_once(' ')?;
+    Some(Key { number: number.parse().ok()?, bytes: hex::decode(digits)? })
 }
 
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    fs::File::open(path)?.take(FILE_LEN_MAX).read_to_string(&mut text)?;
-    Ok(text)
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
-/// The keys that belong to a data file: `data.mdb` has `server.keys`, and one that was put aside by a restore has those
-/// with the same ending.
-fn keys_of(data_file: &Path) -> PathBuf {
-    let name = data_file.file_name().unwrap_or_default().to_string_lossy();
-    let ending = name.strip_prefix(DATA_FILE).unwrap_or_default();
-    data_file.with_file_name(format!("{KEYS_FILE}{ending}"))
-}
-
-/// Copies the keys of one data file to another, durable and for their owner alone. Other keys that are there are put
-/// aside as those of `previous`. True when something was copied.
+/// Adds the keys of one folder to those of another, durable and for their owner alone; none is taken away. True when
+/// something was added.
 ///
 /// # Errors
 /// With the file and what is wrong with it.
-pub(super) fn copy_keys(from: &Path, to: &Path, previous: Option<&Path>) -> Result<bool, String> {
-    let (source, target) = (keys_of(from), keys_of(to));
-    let text = match read(&source) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(files::explain(&source, &error)),
-    };
-    let keyring = Keyring::parse(&text).ok_or_else(|| format!("{} holds no keys", source.display()))?;
-    if target.exists() {
-        if read(&target).is_ok_and(|there| there == text) {
-            return Ok(false);
-        }
-        let kept = keys_of(previous.unwrap_or(&with_suffix(to, ".before-restore")));
-        if kept.exists() {
-            return Err(format!("{} is in the way; move it to where you keep such files", kept.display()));
-        }
-        fs::rename(&target, &kept).map_err(|error| files::explain(&kept, &error))?;
+pub(super) fn add_keys(from: &Path, to: &Path) -> Result<bool, String> {
+    let target = to.join(KEYS_FILE);
+    let Some(new) = Keyring::read(&from.join(KEYS_FILE))? else { return Ok(false) };
+    let mut all = Keyring::read(&target)?.unwrap_or(Keyring { keys: Vec::new() });
+    let count = all.keys.len();
+    let missing = new.keys.into_iter().filter(|new| all.keys.iter().all(|key| key.bytes != new.bytes));
+    let missing: Vec<Key> = missing.collect();
+    all.keys.extend(missing);
+    if all.keys.len() > KEY_COUNT_MAX {
+        return Err(format!("{} would hold more than {KEY_COUNT_MAX} keys", target.display()));
     }
-    keyring.write(&target).map_err(|error| files::explain(&target, &error))?;
+    if all.keys.len() == count {
+        return Ok(false);
+    }
+    all.write(&target).map_err(|error| files::explain(&target, &error))?;
     Ok(true)
 }
 
@@ -290,25 +276,38 @@ mod tests {
         }
     }
 
+    /// A restore brings keys before records: whichever store a kill leaves, its secrets open.
     #[test]
-    fn keys_go_with_a_copy_and_others_are_put_aside() {
+    fn keys_that_are_added_take_none_away() {
         let (live, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let [data, backup] = [&live, &copy].map(|folder| folder.path().join(DATA_FILE));
-        assert_eq!(copy_keys(&data, &backup, None), Ok(false), "there are none");
-        let keyring = Keyring::open(live.path()).unwrap();
-        let sealed = keyring.seal(Purpose::TotpSecret, 7, b"secret");
-        let opens = || Keyring::open(live.path()).unwrap().unseal(Purpose::TotpSecret, 7, &sealed).is_some();
-        assert_eq!(copy_keys(&data, &backup, None), Ok(true));
-        assert_eq!(copy_keys(&backup, &data, None), Ok(false), "they are there");
+        let seal = |folder: &Path| Keyring::open(folder).unwrap().seal(Purpose::TotpSecret, 7, b"secret");
+        assert_eq!(add_keys(copy.path(), live.path()), Ok(false), "there are none");
+        let of_copy = seal(copy.path());
+        assert_eq!(add_keys(copy.path(), live.path()), Ok(true), "into a folder without keys");
+        assert_eq!(seal(live.path())[0], of_copy[0]);
         fs::remove_file(live.path().join(KEYS_FILE)).unwrap();
-        Keyring::open(live.path()).unwrap();
-        assert!(!opens());
-        let aside = live.path().join("data.mdb.before-restore.2");
-        assert_eq!(copy_keys(&backup, &data, Some(&aside)), Ok(true));
-        assert!(opens() && live.path().join("server.keys.before-restore.2").exists());
-        // And back.
-        let again = live.path().join("data.mdb.before-restore.3");
-        assert_eq!(copy_keys(&aside, &data, Some(&again)), Ok(true));
-        assert!(!opens() && live.path().join("server.keys.before-restore.3").exists());
+        let of_live = seal(live.path());
+        let opens = |sealed: &[u8]| {
+            Keyring::open(live.path()).unwrap().unseal(Purpose::TotpSecret, 7, sealed).is_some()
+        };
+        assert!(opens(&of_live) && !opens(&of_copy));
+        assert_eq!(add_keys(copy.path(), live.path()), Ok(true));
+        assert!(opens(&of_live) && opens(&of_copy), "two first keys");
+        let text = || fs::read_to_string(live.path().join(KEYS_FILE)).unwrap();
+        let before = text();
+        assert_eq!(add_keys(copy.path(), live.path()), Ok(false), "they are there");
+        assert_eq!(add_keys(live.path(), live.path()), Ok(false));
+        assert_eq!((text(), before.lines().count()), (before.clone(), 2));
+    }
+
+    #[test]
+    fn more_keys_than_can_be_read_again_are_not_written() {
+        let (live, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let lines = |keys: std::ops::Range<usize>| keys.map(|n| format!("1 {n:064x}\n")).collect::<String>();
+        fs::write(live.path().join(KEYS_FILE), lines(0..KEY_COUNT_MAX)).unwrap();
+        fs::write(copy.path().join(KEYS_FILE), lines(1..KEY_COUNT_MAX + 1)).unwrap();
+        assert_eq!(Keyring::open(live.path()).unwrap().keys.len(), KEY_COUNT_MAX);
+        assert!(add_keys(copy.path(), live.path()).unwrap_err().contains("more than"));
+        assert_eq!(fs::read_to_string(live.path().join(KEYS_FILE)).unwrap(), lines(0..KEY_COUNT_MAX));
     }
 }

@@ -9,6 +9,7 @@ pub mod blobs;
 mod crc;
 pub mod earlier;
 mod files;
+pub mod hex;
 mod image;
 pub mod key;
 pub mod keyring;

@@ -34,22 +34,33 @@ fn a_killed_restore_leaves_the_old_store_or_the_new_one() {
     filled_store(first.path(), 300);
     filled_store(second.path(), 900);
     filled_store(folder.path(), 600);
-    let (known, others) = ([bytes(first.path()), bytes(second.path())], bytes(folder.path()));
-    let mut copies = [first.path(), second.path()].into_iter().cycle();
-    for copy in copies.by_ref().take(2) {
-        let before = bytes(folder.path());
-        assert!(known.contains(&before) || before == others);
+    let places = [first.path(), second.path(), folder.path()];
+    let keys = |place: &Path| fs::read_to_string(place.join("server.keys")).unwrap();
+    for (digit, place) in places.iter().enumerate() {
+        fs::write(place.join("server.keys"), format!("1 {}\n", digit.to_string().repeat(64))).unwrap();
+    }
+    let stores = places.map(|place| (bytes(place), keys(place)));
+    let keys_of = |store: &[u8]| {
+        let known = stores.iter().find(|(bytes, _)| bytes == store);
+        known.expect("the old store or a whole new one").1.as_str()
+    };
+    for copy in [first.path(), second.path()] {
         kill_at_random(folder.path(), &["restore", path(copy)], |_| {
-            let now = bytes(folder.path());
-            assert!(known.contains(&now) || now == others, "neither the old store nor a whole new one");
+            // Whichever store is there, the keys of what is sealed in it are.
+            let (now, there) = (bytes(folder.path()), keys(folder.path()));
+            assert!(there.contains(keys_of(&now)), "{there}");
             for entry in fs::read_dir(folder.path()).unwrap() {
                 let entry = entry.unwrap();
                 if entry.file_name().to_string_lossy().starts_with("data.mdb.before-restore") {
                     let kept = fs::read(entry.path()).unwrap();
-                    assert!(known.contains(&kept) || kept == others, "{:?}", entry.path());
+                    assert!(there.contains(keys_of(&kept)), "{:?}: {there}", entry.path());
                     fs::remove_file(entry.path()).unwrap();
                 }
             }
+            // Each restore replaces another store than its own, with other keys.
+            let (store, keys) = &stores[2];
+            fs::write(data(folder.path()), store).unwrap();
+            fs::write(folder.path().join("server.keys"), keys).unwrap();
         });
         succeeds(folder.path(), &["restore", path(copy)]);
         assert!(bytes(folder.path()) == bytes(copy));

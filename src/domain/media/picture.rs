@@ -10,6 +10,7 @@ use crate::domain::identity::account;
 use crate::domain::machine::Machine;
 use crate::domain::permission::SERVER_MANAGE;
 use crate::id::{ServerId, UserId};
+use crate::store::hex;
 use crate::store::records::{Picture, Server};
 use crate::store::tables::{SERVERS, USERS};
 
@@ -79,5 +80,5 @@ fn exchange(machine: &mut Machine<'_, '_>, place: &mut Option<Box<Picture>>, new
 
 /// What names a picture to people and clients: enough of its hash to tell two apart.
 pub fn hex(hash: &[u8; 32]) -> String {
-    hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&hash[..16])
 }
