@@ -107,6 +107,11 @@ pub(super) fn of_row<K: Key, V: Record + for<'a> From<&'a V::Archived>, T>(
     Some(make(K::read(&mut key), record))
 }
 
+/// What `make` says of a key and a record; that it is a closure in a table needs the types.
+pub(super) fn of_parts<K: Clone, V, T>(key: &K, record: &V, make: impl FnOnce(K, &V) -> T) -> T {
+    make(key.clone(), record)
+}
+
 fn prefix(owner: Owner, tag: Option<u8>) -> KeyBuf {
     match tag {
         Some(tag) => encode((tag, owner.id)),

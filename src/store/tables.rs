@@ -3,7 +3,7 @@
 
 use super::blobs::Hash;
 use super::key::encode;
-use super::owners::{Along, Hangs, Owner, of_row, on, on_after};
+use super::owners::{Along, Hangs, Owner, of_parts, of_row, on, on_after};
 use super::records::*;
 use super::table::{Table, check, seed};
 use crate::id::{AuditId, ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
@@ -65,6 +65,27 @@ macro_rules! hangs {
     };
 }
 
+macro_rules! along {
+    ($key:ty, $record:ty;) => {
+        |_, _| Along::default()
+    };
+    ($key:ty, $record:ty;
+        $(takes $other:ident(|$taking:pat_param, $taken:pat_param| $made:expr))*
+        $(ends(|$ending:pat_param, $end:pat_param| $ended:expr))?
+    ) => {
+        |key, value| {
+            let along = of_row::<$key, $record, _>(key, value, |key, record| {
+                #[allow(unused_mut)]
+                let mut along = Along::default();
+                $(along.keys.push(($other.index, of_parts(&key, &record, |$taking, $taken| encode($made))));)*
+                $(along.ended = Some(of_parts(&key, &record, |$ending, $end| Owner::from($ended)));)?
+                along
+            });
+            along.unwrap_or_default()
+        }
+    };
+}
+
 macro_rules! tables {
     ($(
         $(#[doc = $doc:literal])+
@@ -85,16 +106,8 @@ macro_rules! tables {
             check: |key, value| check::<$key, $record>(seed($name), key, value),
             hangs: hangs!($key, $($hangs)+),
             takes: &[$($other.index),*],
-            along: |_key, _value| {
-                #[allow(unused_mut)]
-                let mut along = Along::default();
-                $(along.keys.extend(
-                    of_row::<$key, $record, _>(_key, _value, |$taking, $taken| encode($made))
-                        .map(|key| ($other.index, key)),
-                );)*
-                $(along.ended = of_row::<$key, $record, _>(_key, _value, |$ending, $end| Owner::from($ended));)?
-                along
-            },
+            along: along!($key, $record;
+                $(takes $other(|$taking, $taken| $made))* $(ends(|$ending, $end| $ended))?),
         }),*];
         pub const TABLE_COUNT: usize = ROWS.len();
         const _: () = assert!(all_taken(), "a table hangs with another that does not take its rows");
