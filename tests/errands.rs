@@ -1,23 +1,21 @@
 //! SIGKILL while the server carries out what changes have left to do: it is done to the end, once, and nothing else.
 
+#[path = "support/account.rs"]
+mod account;
 mod support;
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+use account::{SECRET, register};
 use plexichat::domain::chat::message::MessageCreate;
 use plexichat::domain::community::invite::{InviteCreate, InviteUse};
 use plexichat::domain::community::server::ServerCreate;
-use plexichat::domain::identity::account::{Email, Register};
-use plexichat::domain::identity::credential::{Secret, hash_secret};
-use plexichat::domain::identity::token::NewToken;
 use plexichat::domain::{Command, Machine, Now, Op, Reply};
 use plexichat::id::{ChannelId, ServerId, UserId};
 use plexichat::store::tables::{NOTICES, NOTIFICATIONS, NOTIFIED, OUTBOX, SERVERS};
 use plexichat::store::{Options, Store, Sync};
 use support::{Http, PATIENCE, Server, Value, json};
-
-const SECRET: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 
 /// A store that is made without a server.
 struct Seed {
@@ -59,7 +57,8 @@ impl Seed {
     }
 
     fn place(&self, member_count: usize) -> Place {
-        let replies = self.apply((0..member_count).map(|index| (UserId(0), register(index).into())));
+        let replies =
+            self.apply((0..member_count).map(|index| (UserId(0), register(&format!("user{index}")).into())));
         let members: Vec<_> = replies
             .into_iter()
             .map(|reply| match reply {
@@ -89,26 +88,6 @@ impl Seed {
         };
         self.apply(members[1..].iter().map(join));
         Place { server, channel, members }
-    }
-}
-
-fn register(index: usize) -> Register {
-    let token = NewToken {
-        secret_hash: Secret(hash_secret(SECRET)),
-        ip_address: "192.0.2.1".into(),
-        user_agent: None,
-        life_ms: 30 * 24 * 3_600_000,
-        count_max: 10,
-    };
-    let address = format!("user{index}@example.com");
-    Register {
-        username: format!("user{index}"),
-        email: Box::new(Email { key: address.clone(), address }),
-        phc: Secret("$argon2id$".into()),
-        age_verified: true,
-        tier: 0,
-        badges: Vec::new(),
-        token,
     }
 }
 

@@ -1,14 +1,15 @@
 //! How addresses and times are spelled to clients is one choice of the whole process. It reaches what is told, never
 //! what is stored: two processes that spell differently and apply the same commands have the same state.
 
+#[path = "support/account.rs"]
+mod account;
+
 use plexichat::domain::chat::message::{MessageCreate, MessageEdit};
 use plexichat::domain::chat::pin::MessagePin;
 use plexichat::domain::community::ban::BanCreate;
 use plexichat::domain::community::invite::{InviteCreate, InviteUse};
 use plexichat::domain::community::server::{ServerCreate, ServerEdit};
-use plexichat::domain::identity::account::{Email, ProfileEdit, Register};
-use plexichat::domain::identity::credential::Secret;
-use plexichat::domain::identity::token::NewToken;
+use plexichat::domain::identity::account::ProfileEdit;
 use plexichat::domain::{Command, Machine, Now, Op, Output, Reply, view};
 use plexichat::id::{ChannelId, UserId};
 use plexichat::store::tables::{SERVERS, TABLE_COUNT};
@@ -45,24 +46,9 @@ impl World {
     }
 
     fn register(&mut self, name: &str) -> UserId {
-        let token = NewToken {
-            secret_hash: Secret([7; 32]),
-            ip_address: "192.0.2.1".into(),
-            user_agent: None,
-            life_ms: 3_600_000,
-            count_max: 10,
+        let Reply::Token(user_id, _) = self.apply(UserId(0), account::register(name)) else {
+            panic!("an account")
         };
-        let address = format!("{name}@example.com");
-        let op = Register {
-            username: name.into(),
-            email: Box::new(Email { key: address.clone(), address }),
-            phc: Secret("$argon2id$".into()),
-            age_verified: true,
-            tier: 0,
-            badges: Vec::new(),
-            token,
-        };
-        let Reply::Token(user_id, _) = self.apply(UserId(0), op) else { panic!("an account") };
         user_id
     }
 

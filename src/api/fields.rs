@@ -1,8 +1,8 @@
 //! Fields of request bodies and queries, declared once: what they are called, what they may hold, what they mean.
 //!
-//! [`fields!`] makes a table of them. Handlers read a value through its field (`BAN_CREATE.reason.read(&body)?`), so that
-//! every refusal has the same words and the OpenAPI document tells the same bounds. Bodies whose keys are data are read by
-//! hand.
+//! [`fields!`] makes a table of them. Handlers read a value through its field (`BAN_CREATE.reason.read(&body)?`), so
+//! that every refusal has the same words and the OpenAPI document tells the same bounds. Bodies whose keys are data are
+//! read by hand.
 
 use std::ops::RangeInclusive;
 

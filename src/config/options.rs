@@ -4,8 +4,8 @@
 //! printed.
 //! Invariant: no option exists that is not a row here, and no row that nothing reads (`tests/tidy/`).
 //!
-//! An option is spelled once: its field is its name. A section has its key and the name of its field, which `macro_rules`
-//! cannot make of one another; a test compares them.
+//! An option is spelled once: its field is its name. A section has its key and the name of its field, which
+//! `macro_rules` cannot make of one another; a test compares them.
 
 use super::value::{self, Given, Rule, Setting};
 use super::{API_LEVEL, BucketSpec};

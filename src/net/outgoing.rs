@@ -19,8 +19,8 @@ impl Socket {
     /// Sends the body of an answer whose head was appended.
     ///
     /// # Errors
-    /// The client is gone, or the rest of the body cannot be had: the connection ends, so that nobody takes the part for
-    /// the whole.
+    /// The client is gone, or the rest of the body cannot be had: the connection ends, so that nobody takes the part
+    /// for the whole.
     pub(super) async fn send(
         &mut self,
         state: &State,

@@ -183,8 +183,8 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     Ok(())
 }
 
-/// Whether the system lets this process have as many threads as it will have: cores, lanes, those of a hash, writer, log
-/// and the like. They are started one by one, some when the first password comes, where a refusal ends the server.
+/// Whether the system lets this process have as many threads as it will have: cores, lanes, those of a hash, writer,
+/// log and the like. They are started one by one, some when the first password comes, where a refusal ends the server.
 fn threads_can_be_started(config: &Config, available: usize, core_count: usize) -> Result<(), String> {
     const OTHERS: usize = 8;
     let of_hashes = if config.encryption_argon2.parallelism > 1 { available } else { 0 };

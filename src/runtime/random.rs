@@ -25,6 +25,16 @@ impl Default for Random {
     }
 }
 
+/// Bytes that are needed now and then, by a call of their own.
+///
+/// # Panics
+/// When the kernel has no random bytes, which it has once the machine has booted.
+pub fn bytes<const LEN: usize>() -> [u8; LEN] {
+    let mut bytes = [0; LEN];
+    getrandom::fill(&mut bytes).expect("the kernel has random bytes");
+    bytes
+}
+
 impl fmt::Debug for Random {
     /// Tells nothing of the bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,6 +104,12 @@ mod tests {
     fn a_new_pool_hands_out_nothing_of_its_own() {
         // All zero before the first fill: were a piece taken from there, it would be zero.
         assert_ne!(Random::default().piece(), [0; PIECE_LEN]);
+    }
+
+    #[test]
+    fn bytes_of_two_calls_differ() {
+        // 2^-128 that they are the same by chance.
+        assert_ne!(bytes::<16>(), bytes());
     }
 
     #[test]

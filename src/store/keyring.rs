@@ -1,9 +1,9 @@
 //! The server's own keys: a file beside the store, so that a copied store alone gives nothing away.
 //!
 //! Owns: `server.keys` in the data folder, a line `<number> <64 lower-case hex digits>` per key; the last one is used,
-//! the others are kept for what was made with them, and a restore adds those of its backup. What is sealed begins with the number of its key. Each use has a key of its
-//! own, made from the server's; a purpose and a context (whose it is) are part of what is sealed, so that a value moved
-//! to another place is none.
+//! the others are kept for what was made with them, and a restore adds those of its backup. What is sealed begins with
+//! the number of its key. Each use has a key of its own, made from the server's; a purpose and a context (whose it is)
+//! are part of what is sealed, so that a value moved to another place is none.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};

@@ -146,7 +146,8 @@ impl Multipart {
         }
     }
 
-    /// Takes what is certainly in front of the next delimiter. When that is all there is of it, goes past the delimiter.
+    /// Takes what is certainly in front of the next delimiter. When that is all there is of it, goes past the
+    /// delimiter.
     fn until_delimiter(&mut self) -> Vec<u8> {
         let len = self.delimiter.needle().len();
         match self.delimiter.find(&self.buffer) {

@@ -15,29 +15,39 @@ pub(super) fn answer_login(ctx: &mut Ctx<'_>, user_id: UserId, token: &str) -> R
     let totp = two_factor::of(snapshot.read(), user_id).is_some();
     let offset = ctx.now().offset();
     let whose = |out: &mut Vec<u8>| UserResponse::write(out, user_id, user, totp, offset);
-    ctx.json(|out| LoginResponse::write(out, Outcome { token: Some(token), ..Outcome::default() }, whose))
+    ctx.json(|out| LoginResponse::write(out, Outcome::Token(token), whose))
 }
 
 /// `LoginResponse` of a login that is asked for a second factor.
 pub(super) fn answer_challenge(ctx: &mut Ctx<'_>, token: &str, life_s: u64) -> Result<Step> {
-    let outcome = Outcome { challenge: Some((token, life_s)), ..Outcome::default() };
+    let outcome = Outcome::Challenge(token, life_s);
     ctx.json(|out| LoginResponse::write(out, outcome, |out| out.extend_from_slice(b"null")))
 }
 
-/// What a password has led to: a token, or a challenge with the seconds of its life.
-#[derive(Clone, Copy, Default)]
-pub struct Outcome<'a> {
-    token: Option<&'a str>,
-    challenge: Option<(&'a str, u64)>,
+/// What a password has led to.
+#[derive(Clone, Copy)]
+pub enum Outcome<'a> {
+    Token(&'a str),
+    /// And the seconds of its life.
+    Challenge(&'a str, u64),
 }
 
-impl Outcome<'_> {
+impl<'a> Outcome<'a> {
     fn status(self) -> &'static str {
-        if self.challenge.is_some() { "two_factor_required" } else { "success" }
+        if self.challenge().is_some() { "two_factor_required" } else { "success" }
+    }
+
+    fn token(self) -> Option<&'a str> {
+        if let Outcome::Token(token) = self { Some(token) } else { None }
+    }
+
+    fn challenge(self) -> Option<(&'a str, u64)> {
+        if let Outcome::Challenge(token, life_s) = self { Some((token, life_s)) } else { None }
     }
 
     fn write_methods(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(if self.challenge.is_some() { br#"["totp","backup_code"]"# } else { b"null" });
+        let methods: &[u8] = if self.challenge().is_some() { br#"["totp","backup_code"]"# } else { b"null" };
+        out.extend_from_slice(methods);
     }
 }
 
@@ -45,12 +55,12 @@ shape! {
     /// A login that is complete, or that asks for a second factor.
     pub LoginResponse(outcome: Outcome<'_>, user: impl FnOnce(&mut Vec<u8>)) {
         status: (Slot::word(&["success", "two_factor_required"])) = outcome.status(),
-        token: opt_str = outcome.token,
+        token: opt_str = outcome.token(),
         user: (Slot::of(Kind::OrNull(&Kind::Object(UserResponse::SHAPE)))) = user,
-        challenge_token: opt_str = outcome.challenge.map(|(token, _)| token),
+        challenge_token: opt_str = outcome.challenge().map(|(token, _)| token),
         methods: (Slot::of(Kind::OrNull(&Kind::List(&Kind::Text)))) = |out: &mut Vec<u8>| outcome.write_methods(out),
         /// Seconds.
-        expires_in: opt_u64 = outcome.challenge.map(|(_, life_s)| life_s),
+        expires_in: opt_u64 = outcome.challenge().map(|(_, life_s)| life_s),
     }
 }
 

@@ -23,6 +23,7 @@ use crate::domain::identity::two_factor;
 use crate::domain::{Refusal, Result, Revocation};
 use crate::id::{TokenId, UserId};
 use crate::limits::USER_AGENT_LEN_MAX;
+use crate::runtime::random;
 use crate::store::records::{badge, tier};
 use crate::store::tables::{CREDENTIALS, USERS};
 use crate::wire::json::Array;
@@ -69,9 +70,7 @@ pub(super) const SERVER: UserId = UserId(0);
 
 /// The secret part of a token.
 pub(super) fn new_secret() -> String {
-    let mut bytes = [0; SECRET_LEN];
-    getrandom::fill(&mut bytes).expect("the kernel gives random bytes once it has booted");
-    URL_SAFE_NO_PAD.encode(bytes)
+    URL_SAFE_NO_PAD.encode(random::bytes::<SECRET_LEN>())
 }
 
 /// A fresh secret and what a session that it opens is made of.

@@ -19,10 +19,11 @@ use crate::domain::identity::two_factor::{
     TwoFactorDisable, TwoFactorFailed, TwoFactorStatusResponse, TwoFactorUse,
 };
 use crate::domain::{Error, Refusal, Result};
-use crate::id::{ChallengeId, UserId, parse_id};
+use crate::id::UserId;
+use crate::runtime::random;
 use crate::store::keyring::{Keyring, Purpose};
-use crate::store::records::{ArchivedChallenge, ArchivedTwoFactor};
-use crate::store::tables::{CHALLENGES, TWO_FACTORS, USERS};
+use crate::store::records::ArchivedTwoFactor;
+use crate::store::tables::{TWO_FACTORS, USERS};
 use crate::wire::json::Array;
 use crate::wire::json::shape::{Kind, Slot, shape};
 
@@ -96,14 +97,13 @@ fn totp(config: &Config, name: &str, secret: &[u8]) -> Totp {
 
 /// What a code proves, if anything.
 fn prove(ctx: &Ctx<'_>, user_id: UserId, record: &ArchivedTwoFactor, code: &str) -> Option<Proof> {
-    let (config, keys, code) = (&ctx.state.config, &ctx.state.keys, code.trim());
+    let (keys, code) = (&ctx.state.keys, code.trim());
     let step = step_of(ctx, user_id, record, code);
     let proof = step.map(Proof::Step).or_else(|| {
         let sums = keys.sums(Purpose::BackupCode, user_id.0, &backup_code(code)?);
         let known = |sum: &[u8; 32]| record.codes.iter().any(|code| code.ct_eq(sum).into());
         sums.into_iter().find(known).map(|sum| Proof::Backup(Secret(sum)))
     });
-    debug_assert!(config.authentication_totp.digits >= 6);
     proof.filter(|proof| two_factor::holds(record, proof))
 }
 
@@ -148,7 +148,7 @@ pub(super) async fn challenge(ctx: &mut Ctx<'_>, user_id: UserId, name: u64, phc
         life_ms: CHALLENGE_S * 1_000,
     };
     let id = ctx.decide(SERVER, op).await?;
-    answer_challenge(ctx, &format!("2fa.{id}.{secret}"), CHALLENGE_S)
+    answer_challenge(ctx, &two_factor::challenge_token(id, &secret), CHALLENGE_S)
 }
 
 pub async fn two_factor_login(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -157,8 +157,8 @@ pub async fn two_factor_login(ctx: &mut Ctx<'_>) -> Result<Step> {
         let token = LOGIN.challenge_token.read(&body)?;
         let code = checked_code(LOGIN.code.read(&body)?)?.to_string();
         let snapshot = ctx.snapshot();
-        let (id, challenge) = find(ctx, snapshot.read(), token).ok_or(Refusal::ChallengeInvalid)?;
-        (id, UserId::from(&challenge.user_id), code)
+        let (id, user_id) = two_factor::challenge(snapshot.read(), token, ctx.now_ms())?;
+        (id, user_id, code)
     };
     let proof = {
         let snapshot = ctx.snapshot();
@@ -175,21 +175,6 @@ pub async fn two_factor_login(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (secret, token) = new_token(ctx);
     let session = ctx.decide(SERVER, ChallengePass { challenge_id, proof, token }).await?;
     answer_new_login(ctx, session, &secret)
-}
-
-/// The live challenge whose token this is: `2fa.<id>.<secret>`.
-fn find<'s>(
-    ctx: &Ctx<'_>,
-    read: crate::store::Read<'s>,
-    token: &str,
-) -> Option<(ChallengeId, &'s ArchivedChallenge)> {
-    const TOKEN_LEN_MAX: usize = 128;
-    let (id, secret) =
-        Some(token).filter(|token| token.len() <= TOKEN_LEN_MAX)?.strip_prefix("2fa.")?.split_once('.')?;
-    let id = ChallengeId(parse_id(id)?);
-    let challenge = read.get(CHALLENGES, id)?;
-    let matches: bool = challenge.secret_hash.ct_eq(&hash_secret(secret)).into();
-    (matches && challenge.expires_at.to_native() > ctx.now_ms()).then_some((id, challenge))
 }
 
 // ------------------------------------------------------------------------------------------- set-up
@@ -212,9 +197,9 @@ pub async fn two_factor_enable(ctx: &mut Ctx<'_>) -> Result<Step> {
     };
     let phc = verify_own(ctx, password, Refusal::CredentialsInvalid.into()).await?;
     let keys = &ctx.state.keys;
-    let secret = random::<SECRET_LEN>();
+    let secret = random::bytes::<SECRET_LEN>();
     let count = ctx.state.config.authentication_totp.backup_code_count;
-    let codes: Vec<[u8; BACKUP_LEN]> = (0..count).map(|_| random()).collect();
+    let codes: Vec<[u8; BACKUP_LEN]> = (0..count).map(|_| random::bytes()).collect();
     let op = TwoFactorBegin {
         phc: Secret(phc),
         sealed: Secret(keys.seal(Purpose::TotpSecret, user_id.0, &secret)),
@@ -233,12 +218,6 @@ fn sum_of(keys: &Keyring, user_id: UserId, code: &[u8]) -> [u8; 32] {
 fn shown(code: &[u8; BACKUP_LEN]) -> String {
     let [a, b, c, d] = code;
     format!("{a:02X}{b:02X}-{c:02X}{d:02X}")
-}
-
-fn random<const LEN: usize>() -> [u8; LEN] {
-    let mut bytes = [0; LEN];
-    getrandom::fill(&mut bytes).expect("the kernel gives random bytes once it has booted");
-    bytes
 }
 
 pub async fn two_factor_confirm(ctx: &mut Ctx<'_>) -> Result<Step> {

@@ -1,5 +1,5 @@
-//! Avatars and server icons as they are shown: a picture of one's own ([`super::pictures`]), else a generated one, an SVG
-//! with an initial on a colour of `avatars.default_colors`.
+//! Avatars and server icons as they are shown: a picture of one's own ([`super::pictures`]), else a generated one, an
+//! SVG with an initial on a colour of `avatars.default_colors`.
 //!
 //! The same user or server with the same name has the same picture, byte for byte, on every server: caches may keep
 //! it, its hash is its `etag`.

@@ -165,8 +165,8 @@ fn find_own<'a>(access: &Access<'a>, message_id: MessageId) -> Result<&'a Archiv
 /// A message of his own that the user wants to edit: a new text, so he must be able to send one there now.
 ///
 /// # Errors
-/// 404 and 403 of [`Asking::channel`]; as [`Writing::Text`]; 404 for the message, 403 for that of another author; 403 when it
-/// has embeds and he may not embed any more; as [`check_slowmode`].
+/// 404 and 403 of [`Asking::channel`]; as [`Writing::Text`]; 404 for the message, 403 for that of another author; 403
+/// when it has embeds and he may not embed any more; as [`check_slowmode`].
 pub fn editing_access(
     asking: Asking<'_>,
     channel_id: ChannelId,

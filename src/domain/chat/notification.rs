@@ -1,15 +1,15 @@
 //! Notifications: who is told that a message mentions him.
 //!
-//! A notification has the id of its message, so there is one per message and person whatever is done twice, and what all
-//! who are told have in common is stored once, as a [`Notice`]: its text is that of the message when it was sent, as who
-//! has left since must not read what it was changed to. Invariants: `NOTIFICATIONS` and `NOTIFIED` name the same; a
-//! row without its notice is being removed and is shown to nobody; nobody has more than
+//! A notification has the id of its message, so there is one per message and person whatever is done twice, and what
+//! all who are told have in common is stored once, as a [`Notice`]: its text is that of the message when it was sent,
+//! as who has left since must not read what it was changed to. Invariants: `NOTIFICATIONS` and `NOTIFIED` name the
+//! same; a row without its notice is being removed and is shown to nobody; nobody has more than
 //! [`NOTIFICATION_COUNT_MAX`] that are shown.
 //!
-//! Few are told with the message itself, so that its answer is followed by what it causes; of more the rest is an errand
-//! ([`FanOut`]), which walks over the members. Who is there decides about `@here` alone: it stands in the step (see
-//! [`crate::domain::housekeeping::outbox`]), as a message does not know it. The channel that somebody has in focus is
-//! what his client has stored under [`FOCUS`], whether or not he is there.
+//! Few are told with the message itself, so that its answer is followed by what it causes; of more the rest is an
+//! errand ([`FanOut`]), which walks over the members. Who is there decides about `@here` alone: it stands in the step
+//! (see [`crate::domain::housekeeping::outbox`]), as a message does not know it. The channel that somebody has in focus
+//! is what his client has stored under [`FOCUS`], whether or not he is there.
 
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -208,8 +208,8 @@ impl FanOut {
     }
 }
 
-/// Whether he who asks is to be told of a message: not of his own, not over a block, not where he cannot read it or looks at
-/// it, not twice.
+/// Whether he who asks is to be told of a message: not of his own, not over a block, not where he cannot read it or
+/// looks at it, not twice.
 fn judge(
     asking: Asking<'_>,
     message_id: MessageId,

@@ -29,8 +29,8 @@ const BULK_SCAN_MAX: usize = 100;
 const BULK_WALK_MAX: usize = 1_000;
 /// Channels looked at for the counts of all conversations, a fifth of them direct messages at most.
 const CHANNELS_MAX: usize = OVERVIEW_CHANNEL_COUNT_MAX;
-/// What these counts may cost, in looks at single messages: 60 ms of a thread, measured with 300 unread messages in each
-/// of 5,000 channels.
+/// What these counts may cost, in looks at single messages: 60 ms of a thread, measured with 300 unread messages in
+/// each of 5,000 channels.
 pub const OVERVIEW_COST_MAX: usize = 200_000;
 /// The same on a core thread: a millisecond. Some 90 channels.
 pub const OVERVIEW_ON_CORE_COST_MAX: usize = 3_000;

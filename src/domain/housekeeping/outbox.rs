@@ -1,7 +1,8 @@
 //! Carries out errands: what commands have left to do ([`crate::domain::errand`]), a bounded amount per step.
 //!
-//! The oldest that is due has its turn; what is left of it stands behind the others, and ends the step. Whether somebody is there right now
-//! is not part of the state, so who asks for a step looks it up and says so in it ([`plan`]).
+//! The oldest that is due has its turn; what is left of it stands behind the others, and ends the step. Whether
+//! somebody is there right now is not part of the state, so who asks for a step looks it up and says so in it
+//! ([`plan`]).
 
 use rkyv::{Archive, Deserialize, Serialize, rancor};
 

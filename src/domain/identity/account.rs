@@ -19,7 +19,9 @@ use crate::domain::view;
 use crate::id::{ServerId, TokenId, UserId};
 use crate::limits::{EMAIL_LEN_MAX, RELATIONSHIP_COUNT_MAX, SERVER_COUNT_MAX, USERNAME_LEN_MAX};
 use crate::store::Read;
-use crate::store::records::{ArchivedCredential, Credential, LoginName, Nil, User, UserRef, account};
+use crate::store::records::{
+    ArchivedCredential, ArchivedUser, Credential, LoginName, Nil, User, UserRef, account,
+};
 use crate::store::tables::{
     CREDENTIALS, DELETIONS, LOGIN_LAPSES, LOGIN_NAMES, USER_EMAILS, USER_NAMES, USERS,
 };
@@ -264,11 +266,19 @@ pub(in crate::domain) fn forget_name(machine: &mut Machine<'_, '_>, name: u64) {
 /// # Errors
 /// 401.
 pub(in crate::domain) fn acting_user(machine: &Machine<'_, '_>, actor: UserId) -> Result<User> {
-    let user = machine.tx.get(USERS, actor).ok_or(Refusal::TokenInvalid)?;
-    if user.state != account::ACTIVE {
-        return Err(Refusal::TokenInvalid.into());
-    }
-    Ok(User::from(user))
+    require_active(machine, actor).map(User::from)
+}
+
+/// The same as it is stored.
+///
+/// # Errors
+/// 401.
+pub(in crate::domain) fn require_active<'m>(
+    machine: &'m Machine<'_, '_>,
+    user_id: UserId,
+) -> Result<&'m ArchivedUser> {
+    let user = machine.tx.get(USERS, user_id).filter(|user| user.state == account::ACTIVE);
+    Ok(user.ok_or(Refusal::TokenInvalid)?)
 }
 
 /// The credential, if the password that was checked before is still the one in force, with no failures left.

@@ -42,17 +42,20 @@ pub fn hash_secret(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
+/// Id and secret of `<id>.<secret>`.
+pub(super) fn parts(token: &str) -> Option<(u64, &str)> {
+    let (id, secret) = Some(token).filter(|token| token.len() <= TOKEN_LEN_MAX)?.split_once('.')?;
+    Some((parse_id(id)?, secret))
+}
+
 /// Whose live login session a token is, whatever the state of the account.
 ///
 /// # Errors
 /// 401 when it is unknown, wrong, expired or revoked.
 pub fn verify<'a>(read: Read<'a>, token: &str, now_ms: u64) -> Result<Verified<'a>> {
     let invalid = Refusal::TokenInvalid;
-    let (id, secret) = Some(token)
-        .filter(|token| token.len() <= TOKEN_LEN_MAX)
-        .and_then(|token| token.split_once('.'))
-        .ok_or(invalid)?;
-    let token_id = parse_id(id).map(TokenId).ok_or(invalid)?;
+    let (id, secret) = parts(token).ok_or(invalid)?;
+    let token_id = TokenId(id);
     let token = read.get(TOKENS, token_id).ok_or(invalid)?;
     let matches = token.secret_hash.ct_eq(&hash_secret(secret));
     if !bool::from(matches) || token.expires_at.to_native() <= now_ms {

@@ -8,18 +8,22 @@
 //! challenges; an older one makes room. One that has seen `failures_max` wrong codes is gone.
 
 use rkyv::{Archive, Deserialize, Serialize};
+use subtle::ConstantTimeEq as _;
 
-use super::account::forget_name;
-use super::credential::Secret;
+use super::account::{forget_name, require_active};
+use super::credential::{self, Secret, hash_secret};
 use super::token::{self, NewToken};
 use crate::domain::error::{Refusal, Result};
 use crate::domain::machine::Machine;
 use crate::id::{ChallengeId, TokenId, UserId};
 use crate::limits::CHALLENGE_COUNT_MAX;
 use crate::store::Read;
-use crate::store::records::{ArchivedTwoFactor, Challenge, Nil, TwoFactor, account};
-use crate::store::tables::{CHALLENGES, CREDENTIALS, TWO_FACTORS, USER_CHALLENGES, USERS};
+use crate::store::records::{ArchivedTwoFactor, Challenge, Nil, TwoFactor};
+use crate::store::tables::{CHALLENGES, CREDENTIALS, TWO_FACTORS, USER_CHALLENGES};
 use crate::wire::json::shape::shape;
+
+/// Tells tokens of challenges from those of sessions.
+const CHALLENGE_PREFIX: &str = "2fa.";
 
 /// That somebody has the second factor.
 #[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
@@ -100,6 +104,28 @@ pub fn of(read: Read<'_>, user_id: UserId) -> Option<&ArchivedTwoFactor> {
     read.get(TWO_FACTORS, user_id).filter(|record| record.enabled)
 }
 
+/// What a challenge is answered with: `2fa.<id>.<secret>`.
+pub fn challenge_token(id: ChallengeId, secret: &str) -> String {
+    format!("{CHALLENGE_PREFIX}{id}.{secret}")
+}
+
+/// The live challenge whose token this is, and whose it is.
+///
+/// # Errors
+/// 401 when it is unknown, wrong, answered or over.
+pub fn challenge(read: Read<'_>, token: &str, now_ms: u64) -> Result<(ChallengeId, UserId)> {
+    let invalid = Refusal::ChallengeInvalid;
+    let (id, secret) =
+        credential::parts(token.strip_prefix(CHALLENGE_PREFIX).ok_or(invalid)?).ok_or(invalid)?;
+    let id = ChallengeId(id);
+    let challenge = read.get(CHALLENGES, id).ok_or(invalid)?;
+    let matches = challenge.secret_hash.ct_eq(&hash_secret(secret));
+    if !bool::from(matches) || challenge.expires_at.to_native() <= now_ms {
+        return Err(invalid.into());
+    }
+    Ok((id, UserId::from(&challenge.user_id)))
+}
+
 /// # Errors
 /// 403 while too many codes were wrong.
 pub fn require_code_unlocked(record: &ArchivedTwoFactor, at: u64) -> Result<()> {
@@ -129,13 +155,6 @@ fn spend(record: &mut TwoFactor, proof: &Proof) {
         Proof::Backup(sum) => record.codes.retain(|code| *code != sum.0),
     }
     (record.failures, record.locked_until) = (0, 0);
-}
-
-/// # Errors
-/// 401 when the account is frozen or gone.
-fn require_active(machine: &Machine<'_, '_>, user_id: UserId) -> Result<()> {
-    let user = machine.tx.get(USERS, user_id).filter(|user| user.state == account::ACTIVE);
-    user.map(drop).ok_or(Refusal::TokenInvalid.into())
 }
 
 /// # Errors
