@@ -250,17 +250,14 @@ fn full_disk_story(server: &Server, make_room: impl FnOnce()) {
     assert_eq!(notice, ready["message"]);
     // Reading goes on.
     http.get(&path, Some(&ada.token)).want(200);
-    eventually("the log tells of it", || count(&server.log(), "changes are refused") > 0);
-    let log = server.log();
+    let log = server.log_with("changes are refused");
     assert_eq!(count(&log, "changes are refused"), 1, "{log}");
     assert_eq!(count(&log, "restart"), 0, "{log}");
     make_room();
     eventually("it is ready again", || http.get("/health/ready", None).status == 200);
     assert_eq!(http.get("/health", None).want(200)["status"], "healthy");
     http.post(&path, Some(&ada.token), &json!({"content": "after"})).want(200);
-    // The log has a thread of its own.
-    eventually("the log tells of the end", || count(&server.log(), "changes are taken again") == 1);
-    let log = server.log();
+    let log = server.log_with("changes are taken again");
     assert_eq!(count(&log, "changes are refused"), 1, "{log}");
 }
 
@@ -342,7 +339,8 @@ fn a_killed_backup_does_not_pin_the_store() {
     assert!(killed, "no backup could be killed in time");
     post();
     eventually("its snapshot is freed", || metric(metrics, "plexichat_store_stale_snapshots_total") >= 1.0);
-    assert_eq!(count(&server.log(), "freed the snapshots of a process that was killed"), 1);
+    let freed = "freed the snapshots of a process that was killed";
+    assert_eq!(count(&server.log_with(freed), freed), 1);
     eventually("nothing is held", || metric(metrics, "plexichat_store_oldest_snapshot_seconds") < 1.0);
     let before = metric(metrics, "plexichat_store_bytes");
     (0..300).for_each(|_| drop(post()));

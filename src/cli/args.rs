@@ -64,7 +64,8 @@ Exit code: 0 the server can start, warnings or not; 1 it cannot; 2 wrong command
 const RESTORE_HELP: &str = "\
 The copy is verified before anything is changed. The store that was there is kept beside the new one as \
 data.mdb.before-restore (.2, .3 and so on; nothing is overwritten), and comes back with `plexichat restore` and the \
-name of that file. Owner and mode of the data folder stay, and the new store gets the same owner.";
+name of that file. Keys (server.keys) and pictures of the backup are added to those that are there, and none is taken \
+away. Owner and mode of the data folder stay, and the new store gets the same owner.";
 
 const VERIFY_HELP: &str = "\
 Reads all of it and changes nothing; a store may be in use meanwhile. Exit code: 0 all is well; 1 it is damaged or \

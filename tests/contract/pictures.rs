@@ -210,7 +210,7 @@ fn webp_bomb() -> Vec<u8> {
     [b"RIFF", &(chunks.len() as u32 + 4).to_le_bytes()[..], b"WEBP", &chunks].concat()
 }
 
-/// The most memory that the server has had, and that a process it has waited for.
+/// The most memory that the server has had.
 fn memory(w: &World) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", w.server.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

@@ -38,11 +38,11 @@ fn code(totp: &Totp, steps: i64) -> String {
     totp.generate(now.strict_add_signed(steps * 30)).to_string()
 }
 
-/// A code that was right a minute before the one before this.
+/// Confirmed with the code of now. That of the next step is taken as well, also when the step ends meanwhile.
 fn set_up(w: &World) -> SetUp {
     let user = w.user();
     let (totp, codes) = begin(w, &user);
-    success(&w.ok(&user, "POST /auth/2fa/confirm", json!({"code": code(&totp, -1)})));
+    success(&w.ok(&user, "POST /auth/2fa/confirm", json!({"code": code(&totp, 0)})));
     SetUp { user, totp, codes }
 }
 
@@ -111,13 +111,13 @@ fn two_factor_login(w: &World) {
     }
     answer(w, "2fa.1.zzz", "000000").want(401);
     answer(w, &token, &code(&totp, -5)).want(401);
-    let now = code(&totp, 0);
-    let done = answer(w, &token, &now).want(200);
+    let next = code(&totp, 1);
+    let done = answer(w, &token, &next).want(200);
     shape(&done["user"], USER);
     assert_eq!((&done["status"], &done["challenge_token"]), (&json!("success"), &Value::Null));
     w.call(Some(&text(&done["token"])), "GET /users/@me", Value::Null).want(200);
-    answer(w, &token, &now).want(401);
-    answer(w, &challenge(w, &user), &now).want(401);
+    answer(w, &token, &next).want(401);
+    answer(w, &challenge(w, &user), &next).want(401);
     for typed in [codes[0].to_lowercase(), codes[1].replace('-', "")] {
         answer(w, &challenge(w, &user), &typed).want(200);
         answer(w, &challenge(w, &user), &typed).want(401);

@@ -59,10 +59,8 @@ pub fn second_factor(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng)
     m.done("Register");
     let password = json!({"password": PASSWORD});
     let status = |pointer: &str| Place::of(&token, "/auth/2fa/status".into(), pointer);
-    let fact = |m: &mut Mixer| {
-        m.facts.retain(|name, _| !name.starts_with("second factor"));
-    };
-    fact(m);
+    let forget = |m: &mut Mixer| m.facts.retain(|name, _| !name.starts_with("second factor"));
+    forget(m);
     let made =
         m.change(line, "TwoFactorBegin", ("POST", "/auth/2fa/enable".into(), &token, password), &[])?;
     let totp = totp_rs::Totp::from_url(text(&made["qr_uri"])).map_err(|error| error.to_string())?;
@@ -91,7 +89,7 @@ pub fn second_factor(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng)
         let ask = ("POST", "/auth/2fa/disable".into(), &*token, with(&backup(1)));
         return m.change(line, "TwoFactorDisable", ask, &off).map(drop);
     }
-    fact(m);
+    forget(m);
     let ask = ("DELETE", "/users/@me".into(), &*token, with(&backup(1)));
     m.change(line, "AccountDelete", ask, &[])?;
     m.done("TwoFactorUse");

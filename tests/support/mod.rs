@@ -146,6 +146,22 @@ impl Server {
         self.log.lock().expect("no panic while held").clone()
     }
 
+    /// The log once this is in it: an answer may be here before the line about it.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub fn log_with(&self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log();
+            if log.contains(text) {
+                return log;
+            }
+            assert!(Instant::now() < deadline, "the log never tells of \"{text}\":\n{log}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// A connection for REST calls.
     #[must_use]
     pub fn http(&self) -> Http {
