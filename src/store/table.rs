@@ -411,17 +411,38 @@ enum Walk<'a> {
     Backward(heed::RoRevRange<'a, Bytes, Bytes, ByteOrder>),
 }
 
+impl<'a> Walk<'a> {
+    fn row(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let row = match self {
+            Walk::Empty => None,
+            Walk::Forward(range) => range.next(),
+            Walk::Backward(range) => range.next(),
+        };
+        Some(row?.unwrap_or_else(|e| unreadable(e)))
+    }
+}
+
+impl<'a, K: Key, V> Scan<'a, K, V> {
+    /// The keys alone. Records are not looked at, so that damaged ones are among them, as in [`Read::contains`].
+    pub fn keys(mut self) -> impl Iterator<Item = K::Owned> + use<'a, K, V> {
+        std::iter::from_fn(move || {
+            loop {
+                let (mut key, _) = self.walk.row()?;
+                if is_key::<K>(key) {
+                    return Some(K::read(&mut key));
+                }
+                damaged(self.table.index, key);
+            }
+        })
+    }
+}
+
 impl<'a, K: Key, V: Record> Iterator for Scan<'a, K, V> {
     type Item = (K::Owned, &'a V::Archived);
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let item = match &mut self.walk {
-                Walk::Empty => None,
-                Walk::Forward(range) => range.next(),
-                Walk::Backward(range) => range.next(),
-            };
-            let (mut key, value) = item?.unwrap_or_else(|e| unreadable(e));
+            let (mut key, value) = self.walk.row()?;
             let seed = self.table.seed;
             let record = access::<V>(seed, key, value)
                 .or_else(|| access_earlier::<V>(seed, key, value, self.upgraded));

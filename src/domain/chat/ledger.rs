@@ -65,17 +65,18 @@ impl Owner {
         (mixed ^ mixed >> 29).wrapping_mul(FACTORS[0]) >> (64 - BOUNDARY_BITS) == 0
     }
 
-    /// His messages after one, with their channel.
+    /// His messages after one, with their channel. Those of a channel are counted by their keys: a damaged one is to
+    /// fail who reads it, not who posts after it.
     fn messages_after(
         self,
         read: Read<'_>,
         after: MessageId,
     ) -> impl Iterator<Item = (MessageId, ChannelId)> {
         let (in_channel, of_author) = match self {
-            Owner::Channel(id) => (Some(read.scan_after(MESSAGES, id, (id, after))), None),
+            Owner::Channel(id) => (Some(read.scan_after(MESSAGES, id, (id, after)).keys()), None),
             Owner::Author(id) => (None, Some(read.scan_after(AUTHOR_MESSAGES, id, (id, after)))),
         };
-        let in_channel = in_channel.into_iter().flatten().map(|((channel_id, id), _)| (id, channel_id));
+        let in_channel = in_channel.into_iter().flatten().map(|(channel_id, id)| (id, channel_id));
         let of_author = of_author.into_iter().flatten().map(|((_, id), at)| (id, ChannelId::from(&at.id)));
         in_channel.chain(of_author)
     }
@@ -324,8 +325,8 @@ pub(in crate::domain) fn build(machine: &mut Machine<'_, '_>, walk_max: usize) -
 fn next_owner(read: Read<'_>, cursor: &'static str) -> Option<Owner> {
     let after = read.get(META, cursor).map_or(0, |meta| meta.value.to_native());
     match cursor == CURSORS[0] {
-        true => read.scan_after(MESSAGES, (), after).next().map(|((id, _), _)| Owner::Channel(id)),
-        false => read.scan_after(AUTHOR_MESSAGES, (), after).next().map(|((id, _), _)| Owner::Author(id)),
+        true => read.scan_after(MESSAGES, (), after).keys().next().map(|(id, _)| Owner::Channel(id)),
+        false => read.scan_after(AUTHOR_MESSAGES, (), after).keys().next().map(|(id, _)| Owner::Author(id)),
     }
 }
 
