@@ -7,14 +7,16 @@
 //! handler asks for it with `ctx.effect(…).await`.
 
 pub mod disk;
+pub mod http;
 pub mod image;
 pub mod lane;
 pub mod password;
 pub mod read;
+mod tls;
 mod turns;
 
 pub use lane::{Answer, Effect, Job, Lanes, Row, Unanswered};
 pub use turns::Source;
 
 /// The lanes there are, in the order of their metrics.
-pub static LANES: &[&Row] = &[&password::LANE, &read::LANE, &disk::LANE, &image::LANE];
+pub static LANES: &[&Row] = &[&password::LANE, &read::LANE, &disk::LANE, &image::LANE, &http::LANE];
