@@ -172,7 +172,7 @@ impl Gateway {
         config.websocket.rate_limit_per_minute = 0;
         change(&mut config);
         Gateway {
-            hub: Hub::new(core, core_count, &config, writer, 42, 0),
+            hub: Hub::new(core, core_count, &config.into(), writer, 42, 0),
             ids: Vec::new(),
             mono_ms: 1_000,
             snapshot: stock.store.snapshot(),

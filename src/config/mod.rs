@@ -17,5 +17,10 @@ pub use options::*;
 pub use render::{effective, listing, sample};
 pub use value::Rule;
 
+/// Of an option whose 0 says that nothing bounds it.
+pub const fn or_unlimited(value: u64) -> usize {
+    if value == 0 { usize::MAX } else { value as usize }
+}
+
 /// The public API this server speaks; clients compare it with their own version.
 pub const API_LEVEL: &str = "a.1.0-49";

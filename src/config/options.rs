@@ -287,7 +287,7 @@ options! {
         heartbeat_timeout_ms: u64 = 0, range(0, 24 * HOUR_MS), "Close 4009 without a heartbeat for this long; 0 = twice the interval";
         identify_timeout_ms: u64 = 120_000, range(0, HOUR_MS), "Close 4003 when not identified by then; 0 = off";
         session_timeout_ms: u64 = 60_000, range(0, 24 * HOUR_MS), "A lost session can be resumed for this long; 0 = never";
-        resume_buffer_events: u64 = 1000, range(0, 1_000_000), "Dispatches of a session kept for RESUME";
+        resume_buffer_events: u64 = 1000, range(0, 1_000_000), "Dispatches of a session kept for RESUME; 0 = as many as there are";
         resume_buffer_bytes: u64 = 8 * MIB, bytes(0, GIB), "The same in bytes";
         replay_bytes: u64 = 64 * MIB, bytes(64 * KIB, 64 * GIB), "Recent events kept for RESUME by all sessions of a core together";
         send_queue_events: u64 = 512, range(0, 1_000_000), "Unsent dispatches, for 5 s, before close 4008; 0 = off";

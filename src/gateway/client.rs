@@ -8,6 +8,7 @@ use super::hub::{Cx, Hub, Mail};
 use super::input::SERVER_EFFORT;
 use super::protocol::{Close, Data, Outcome, When, taken_by};
 use super::session::{Session, SessionId, Slot};
+use crate::config::or_unlimited;
 use crate::domain::community::server;
 use crate::domain::identity::credential::{Verified, require_usable, verify};
 use crate::domain::media::picture::hex;
@@ -56,7 +57,7 @@ impl Hub {
     }
 
     fn dispatch_inflated(&mut self, cx: &Cx<'_>, id: ConnectionId, bytes: &[u8]) -> Outcome {
-        let len_max = self.settings.inflated_len_max;
+        let len_max = self.config.websocket.max_decompressed_size as usize;
         let mut inflated = self.compression.inflate(bytes, len_max).map_err(|_| &Close::DECODE_ERROR)?;
         let outcome = self.dispatch(cx, id, &mut inflated);
         self.compression.put_inflated(inflated);
@@ -117,8 +118,7 @@ impl Hub {
 
     /// Appends the answer to a version check; whether the client may go on.
     fn negotiate(&self, client: &str, out: &mut Vec<u8>) -> Result<bool, &'static Close> {
-        let outcome =
-            version::negotiate(&self.settings.versions, client).map_err(|_| &Close::DECODE_ERROR)?;
+        let outcome = version::negotiate(&self.versions, client).map_err(|_| &Close::DECODE_ERROR)?;
         out.extend_from_slice(b"{\"op\":13,\"d\":");
         version::VersionNegotiateResponse::write(out, &outcome);
         out.push(b'}');
@@ -191,12 +191,12 @@ impl Hub {
         let connection = &mut self.connections[id];
         connection.session = slot;
         connection.state = State::Ready;
-        connection.compress = compress && self.settings.compression_enabled;
+        connection.compress = compress && self.config.websocket.compression_enabled;
         let host = &connection.host;
-        let url = if self.settings.public_url.is_empty() {
+        let url = if self.config.websocket.public_url.is_empty() {
             format!("{}://{}/gateway", if host.secure { "wss" } else { "ws" }, host.text)
         } else {
-            self.settings.public_url.clone()
+            self.config.websocket.public_url.clone()
         };
         let mut ready = b"{\"op\":0,\"t\":\"READY\",\"s\":1,\"d\":".to_vec();
         self.write_ready(cx, &mut ready, slot, user, &url);
@@ -319,7 +319,9 @@ impl Hub {
             self.drop_session(cx, id, slot);
             return self.close(cx, id, &Close::INVALID_SEQ);
         };
-        let (count_max, len_max) = (self.settings.resume_events_max, self.settings.resume_len_max);
+        let websocket = &self.config.websocket;
+        let count_max = or_unlimited(websocket.resume_buffer_events);
+        let len_max = or_unlimited(websocket.resume_buffer_bytes);
         if !session.can_replay(&self.sessions.replay, seq, count_max, len_max) {
             self.drop_session(cx, id, slot);
             return self.refuse_resume(id);
@@ -355,7 +357,7 @@ impl Hub {
         connection.state = State::Ready;
         // On its own session nothing changes in the middle of a stream.
         if !again {
-            connection.compress = compress && self.settings.compression_enabled;
+            connection.compress = compress && self.config.websocket.compression_enabled;
         }
         self.sessions.attach(slot, id);
         self.counters.work.resumes += 1;

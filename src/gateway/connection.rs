@@ -294,8 +294,10 @@ impl Connection {
     }
 
     /// Takes messages from the inbound allowance: `per_minute` messages at once, refilled evenly; 0 = no limit.
-    pub fn allow_messages(&mut self, now: Ms, per_minute: u32, count: u32) -> bool {
-        per_minute == 0 || (0..count.min(per_minute + 1)).all(|_| self.allow_message(now, per_minute))
+    pub fn allow_messages(&mut self, now: Ms, per_minute: u64, count: u32) -> bool {
+        let per_minute = u32::try_from(per_minute).unwrap_or(u32::MAX);
+        let count = count.min(per_minute.saturating_add(1));
+        per_minute == 0 || (0..count).all(|_| self.allow_message(now, per_minute))
     }
 
     fn allow_message(&mut self, now: Ms, per_minute: u32) -> bool {

@@ -75,10 +75,12 @@ impl Deadlines {
     pub fn next_closed(
         &mut self,
         now: Ms,
-        timeout: u32,
+        timeout: u64,
         is_unsent: impl Fn(ConnectionId) -> bool,
     ) -> Option<ConnectionRef> {
-        let over = |entry: &mut (Ms, ConnectionRef)| since(entry.0, now) >= timeout && !is_unsent(entry.1.id);
+        let over = |entry: &mut (Ms, ConnectionRef)| {
+            u64::from(since(entry.0, now)) >= timeout && !is_unsent(entry.1.id)
+        };
         self.closing.pop_front_if(over).map(|(_, connection)| connection)
     }
 
@@ -86,8 +88,8 @@ impl Deadlines {
         self.stalled.push_back((now, connection));
     }
 
-    pub fn next_stalled(&mut self, now: Ms, timeout: u32) -> Option<ConnectionRef> {
-        let entry = self.stalled.pop_front_if(|entry| since(entry.0, now) >= timeout);
+    pub fn next_stalled(&mut self, now: Ms, timeout: u64) -> Option<ConnectionRef> {
+        let entry = self.stalled.pop_front_if(|entry| u64::from(since(entry.0, now)) >= timeout);
         entry.map(|(_, connection)| connection)
     }
 
@@ -96,13 +98,13 @@ impl Deadlines {
     }
 
     /// The next session that has been without a connection for so long.
-    pub fn next_expired(&mut self, now: Ms, timeout: u32) -> Option<(Slot, SessionId)> {
-        let entry = self.expiring.pop_front_if(|entry| since(entry.0, now) >= timeout);
+    pub fn next_expired(&mut self, now: Ms, timeout: u64) -> Option<(Slot, SessionId)> {
+        let entry = self.expiring.pop_front_if(|entry| u64::from(since(entry.0, now)) >= timeout);
         entry.map(|(_, slot, id)| (slot, id))
     }
 
-    pub fn has_expired(&self, now: Ms, timeout: u32) -> bool {
-        self.expiring.front().is_some_and(|entry| since(entry.0, now) >= timeout)
+    pub fn has_expired(&self, now: Ms, timeout: u64) -> bool {
+        self.expiring.front().is_some_and(|entry| u64::from(since(entry.0, now)) >= timeout)
     }
 
     pub fn token_ends_at(&mut self, mono_ms: u64, connection: ConnectionRef) {

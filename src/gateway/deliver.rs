@@ -4,6 +4,7 @@ use super::hub::{Cx, Hub};
 use super::protocol::Close;
 use super::replay::Handle;
 use super::session::Slot;
+use crate::config::or_unlimited;
 use crate::domain::social::presence::visible_status;
 use crate::domain::social::relationship;
 use crate::domain::{Audience, Change, Event, EventName, Output, Revocation};
@@ -146,7 +147,7 @@ impl Hub {
     /// Hot: gives `count` events in a row to sessions. About a byte per session and event, and once per turn a place on
     /// the list of dirty sessions.
     fn hand_out(&mut self, slots: &[Slot], first: Handle, count: u32) {
-        let count_max = self.settings.resume_events_max;
+        let count_max = or_unlimited(self.config.websocket.resume_buffer_events);
         for &slot in slots {
             let session = &mut self.sessions[slot];
             session.push(first, count, count_max);

@@ -12,7 +12,7 @@ use crate::id::{ServerId, UserId};
 use crate::store::tables::{MEMBERS, TEMPORARY_MEMBERS, TOKENS};
 
 /// Longest time between two looks at a connection.
-pub(super) const LOOK_MS: u32 = 60_000;
+pub(super) const LOOK_MS: u64 = 60_000;
 /// The wheel that brings the looks is this late at most, a turn that takes long included.
 const LOOK_LATE_MS: u64 = 1_000;
 
@@ -31,21 +31,21 @@ pub(super) struct Walk {
 
 impl Walk {
     /// Begins when nobody could resume a session of before the start any more.
-    pub fn after_start(started_ms: u64, session_timeout_ms: u32) -> Walk {
-        let due_ms = Some(started_ms + u64::from(session_timeout_ms) + LOOK_LATE_MS);
+    pub fn after_start(started_ms: u64, session_timeout_ms: u64) -> Walk {
+        let due_ms = Some(started_ms + session_timeout_ms + LOOK_LATE_MS);
         Walk { started_ms, started_at: None, due_ms, after: (UserId(0), ServerId(0)) }
     }
 }
 
 impl Hub {
     /// Remembers the end of a session's token when it comes before the next look at its connection, `wait` from now.
-    pub(super) fn watch_expiry(&mut self, cx: &Cx<'_>, id: ConnectionId, wait: u32) {
+    pub(super) fn watch_expiry(&mut self, cx: &Cx<'_>, id: ConnectionId, wait: u64) {
         let Some(connection) = self.connections.get(id) else { return };
         let Some(session) = self.sessions.get(connection.session) else { return };
         // A token that is gone was revoked: the batch that did it ends the session.
         let Some(token) = cx.read.get(TOKENS, session.token_id) else { return };
         let left = token.expires_at.to_native().saturating_sub(cx.steady_ms);
-        if left <= u64::from(wait) + LOOK_LATE_MS {
+        if left <= wait + LOOK_LATE_MS {
             let meant = ConnectionRef { id, generation: connection.generation };
             self.deadlines.token_ends_at(cx.mono_ms + left, meant);
         }

@@ -157,7 +157,7 @@ impl Hub {
         let Packed { mut connection, begun, unread, session } = read(bytes, cx.ms(), fd)?;
         let mut begun = begun;
         let mut decoder = Decoder::new();
-        let len_max = self.settings.message_len_max;
+        let len_max = self.config.websocket.max_message_size as usize;
         if !matches!(decoder.next_message(&mut begun.as_mut_slice(), len_max), Ok(None)) {
             return Err(Unusable::Damaged);
         }

@@ -21,10 +21,10 @@ use super::outbox::Outbox;
 use super::protocol::Close;
 use super::session::Slot;
 use super::sessions::Sessions;
-use super::settings::Settings;
 use super::survey::Survey;
 use super::typing::Typing;
 use crate::config::Config;
+use crate::domain::version::Versions;
 use crate::domain::{Asking, Command, Event, Now};
 use crate::id::UserId;
 use crate::runtime::shared_map::Writer;
@@ -123,7 +123,9 @@ pub enum Action {
 /// The parts of a core's gateway, each with its own invariants in its file, and what they do together.
 pub struct Hub {
     pub(super) cores: Cores,
-    pub(super) settings: Settings,
+    pub(super) config: Arc<Config>,
+    /// Which clients are too old.
+    pub(super) versions: Versions,
     pub(super) connections: Connections,
     pub(super) sessions: Sessions,
     pub(super) audiences: Audiences,
@@ -149,22 +151,29 @@ impl Hub {
     pub fn new(
         core: usize,
         core_count: usize,
-        config: &Config,
+        config: &Arc<Config>,
         live: Writer,
         secret: u32,
         mono_ms: u64,
     ) -> Hub {
-        let settings = Settings::of(config);
+        let websocket = &config.websocket;
+        let versions = Versions::new(
+            &config.application.version,
+            &config.versioning.min_supported_version,
+            &config.versioning.update_url,
+        );
         let home = Home::new(
             live,
             config.presence.offline_grace_ms,
             config.presence.timeout_ms,
-            config.websocket.max_connections_per_user as usize,
+            websocket.max_connections_per_user as usize,
         );
         Hub {
             cores: Cores::new(core, core_count, secret),
+            config: config.clone(),
+            versions,
             connections: Connections::default(),
-            sessions: Sessions::new(settings.replay_len_max),
+            sessions: Sessions::new(websocket.replay_bytes as usize),
             audiences: Audiences::default(),
             outbox: Outbox::default(),
             intake: Intake::default(),
@@ -173,11 +182,10 @@ impl Hub {
             home,
             jobs: Jobs::default(),
             typing: Typing::default(),
-            walk: Walk::after_start(mono_ms, settings.session_timeout_ms),
+            walk: Walk::after_start(mono_ms, websocket.session_timeout_ms),
             actions: Vec::new(),
             survey: Survey::default(),
             counters: Counters::default(),
-            settings,
         }
     }
 
@@ -226,7 +234,7 @@ impl Hub {
             self.close(cx, id, &Close::INVALID_VERSION);
             return id;
         }
-        let interval = self.settings.heartbeat_interval_ms;
+        let interval = self.config.websocket.heartbeat_interval_ms;
         let hello = format!("{{\"op\":10,\"d\":{{\"heartbeat_interval\":{interval}}}}}");
         self.send_text(id, hello.as_bytes());
         id
@@ -235,12 +243,12 @@ impl Hub {
     pub(super) fn insert(&mut self, cx: &Cx<'_>, connection: Connection) -> ConnectionId {
         let meant = self.connections.insert(connection);
         self.counters.work.opened += 1;
-        let settings = &self.settings;
-        let timeouts =
-            [settings.ping_interval_ms, settings.heartbeat_timeout_ms, settings.identify_timeout_ms];
+        let websocket = &self.config.websocket;
+        let heartbeat_timeout_ms = self.config.heartbeat_timeout_ms();
+        let timeouts = [websocket.ping_interval_ms, heartbeat_timeout_ms, websocket.identify_timeout_ms];
         // An adopted connection is older than now; its first look comes a little late, never early.
-        let first = timeouts.into_iter().filter(|timeout| *timeout > 0).fold(LOOK_MS, u32::min);
-        self.deadlines.look_at(cx.mono_ms + u64::from(first), meant);
+        let first = timeouts.into_iter().filter(|timeout| *timeout > 0).fold(LOOK_MS, u64::min);
+        self.deadlines.look_at(cx.mono_ms + first, meant);
         meant.id
     }
 
@@ -460,7 +468,7 @@ impl Hub {
 
     /// Tells every connection that the server goes (§8); `close_all` follows after the grace.
     pub fn announce_shutdown(&mut self) {
-        let seconds = crate::domain::error::seconds_text(self.settings.shutdown_grace_ms);
+        let seconds = crate::domain::error::seconds_text(self.config.server.shutdown_grace_ms);
         let status = format!(
             "{{\"op\":12,\"d\":{{\"state\":\"shutting_down\",\"message\":\"The server is shutting down\",\
              \"restart_at\":null,\"closing_in_seconds\":{seconds}}}}}"

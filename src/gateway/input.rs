@@ -71,7 +71,7 @@ impl Hub {
                 left = input.len();
                 break;
             }
-            match decoder.next_message(&mut input, self.settings.message_len_max) {
+            match decoder.next_message(&mut input, self.config.websocket.max_message_size as usize) {
                 Ok(Some(message)) => {
                     if let Some(resume) = self.on_message(cx, id, message) {
                         self.hand_over(id, resume, input);
@@ -113,7 +113,7 @@ impl Hub {
 
     /// Takes from a client's allowance; when it is used up, the connection is closed.
     fn charge(&mut self, cx: &Cx<'_>, id: ConnectionId, count: u32) -> bool {
-        let per_minute = self.settings.messages_per_minute;
+        let per_minute = self.config.websocket.rate_limit_per_minute;
         let allowed = self.connections[id].allow_messages(cx.ms(), per_minute, count);
         if !allowed {
             self.close(cx, id, &Close::RATE_LIMITED);

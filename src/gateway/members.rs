@@ -164,7 +164,7 @@ impl Hub {
         mut at: usize,
         mut members: Vec<u8>,
     ) -> (Stage, bool) {
-        let chunk_size = self.settings.members_chunk_size.max(1);
+        let chunk_size = self.config.websocket.members_chunk_size.max(1) as usize;
         let chunk_end = (at / chunk_size + 1).saturating_mul(chunk_size).min(found.len());
         let end = chunk_end.min(at + RECORDS_PER_TURN);
         for &(_, user_id) in &found[at..end] {

@@ -35,7 +35,6 @@ mod replay;
 mod send;
 mod session;
 mod sessions;
-mod settings;
 mod survey;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use super::connections::{ConnectionId, ConnectionRef};
 use super::hub::Action;
 use super::hub::{Cx, Hub};
 use super::replay::write_dispatch_frame;
+use crate::config::or_unlimited;
 use crate::limits::{BACKLOG_GRACE_MS, BACKLOG_STALL_MS};
 
 /// What [`Hub::fill`] has left behind.
@@ -98,7 +99,7 @@ impl Hub {
         }
         let slot = connection.session;
         let busy = connection.busy();
-        if busy.out.len() > self.settings.send_len_max.saturating_add(OUT_SPARE) {
+        if busy.out.len() > or_unlimited(self.config.websocket.send_queue_bytes).saturating_add(OUT_SPARE) {
             return self.close_slow(cx, id);
         }
         let Some(session) = self.sessions.get(slot) else { return };
@@ -109,8 +110,9 @@ impl Hub {
             busy.backlog_len = busy.backlog_len.saturating_add(len);
         }
         busy.backlog_seq = session.seq;
-        let is_over = session.seq.saturating_sub(from) > self.settings.send_events_max
-            || busy.backlog_len as usize > self.settings.send_len_max;
+        let websocket = &self.config.websocket;
+        let is_over = session.seq.saturating_sub(from) as usize > or_unlimited(websocket.send_queue_events)
+            || busy.backlog_len as usize > or_unlimited(websocket.send_queue_bytes);
         if !is_over {
             busy.over_since = None;
             return;

@@ -20,11 +20,12 @@ impl Hub {
         let due = self.deadlines.take_due(cx.mono_ms);
         for meant in &due {
             if let Some(wait) = self.check_connection(cx, *meant) {
-                self.deadlines.look_at(cx.mono_ms + u64::from(wait.max(1)), *meant);
+                self.deadlines.look_at(cx.mono_ms + wait.max(1), *meant);
             }
         }
         self.deadlines.put_due(due);
-        let (close_timeout, send_timeout) = (self.settings.close_timeout_ms, self.settings.send_timeout_ms);
+        let (close_timeout, send_timeout) =
+            (self.config.websocket.close_timeout_ms, self.config.websocket.send_timeout_ms);
         let unsent = |connections: &Connections, id| connections.get(id).is_some_and(|closed| closed.dirty);
         while let Some(meant) =
             self.deadlines.next_closed(now, close_timeout, |id| unsent(&self.connections, id))
@@ -37,7 +38,9 @@ impl Hub {
             let stalled = self.connections.find(meant).is_some_and(|connection| {
                 connection.blocked
                     && !connection.state.is_closing()
-                    && connection.in_flight().is_some_and(|busy| since(busy.blocked_ms, now) >= send_timeout)
+                    && connection
+                        .in_flight()
+                        .is_some_and(|busy| u64::from(since(busy.blocked_ms, now)) >= send_timeout)
             });
             if stalled && send_timeout > 0 {
                 self.close_slow(cx, meant.id);
@@ -52,14 +55,14 @@ impl Hub {
 
     /// Ends sessions that can no longer be resumed, as many as a tick may.
     fn end_expired(&mut self, cx: &Cx<'_>) {
-        let (now, timeout) = (cx.ms(), self.settings.session_timeout_ms);
+        let (now, timeout) = (cx.ms(), self.config.websocket.session_timeout_ms);
         let mut budget = ENDED_PER_TICK;
         while budget > 0 {
             let Some((slot, session_id)) = self.deadlines.next_expired(now, timeout) else { break };
             let expired = self.sessions.get(slot).is_some_and(|session| {
                 session.id == session_id
                     && session.connection == ConnectionId::NONE
-                    && since(session.detached_ms(), now) >= timeout
+                    && u64::from(since(session.detached_ms(), now)) >= timeout
             });
             let places = if expired { self.end_session(cx, slot) } else { 0 };
             budget = budget.saturating_sub(1 + places);
@@ -84,31 +87,31 @@ impl Hub {
     }
 
     /// Returns in how many milliseconds to look again.
-    fn check_connection(&mut self, cx: &Cx<'_>, meant: ConnectionRef) -> Option<u32> {
+    fn check_connection(&mut self, cx: &Cx<'_>, meant: ConnectionRef) -> Option<u64> {
         let id = meant.id;
         let connection = self.connections.get_mut(id)?;
         if connection.generation != meant.generation || connection.state.is_closing() {
             return None;
         }
         let now = cx.ms();
-        let settings = &self.settings;
+        let websocket = &self.config.websocket;
         let mut wait = LOOK_MS;
-        let mut overdue = |from: Ms, timeout: u32| {
-            let passed = since(from, now);
+        let mut overdue = |from: Ms, timeout: u64| {
+            let passed = u64::from(since(from, now));
             if timeout > 0 && passed < timeout {
                 wait = wait.min(timeout - passed);
             }
             timeout > 0 && passed >= timeout
         };
-        let close = if overdue(connection.beat_ms, settings.heartbeat_timeout_ms) {
+        let close = if overdue(connection.beat_ms, self.config.heartbeat_timeout_ms()) {
             Some(&Close::SESSION_TIMED_OUT)
         } else if connection.state == State::Connected
-            && overdue(connection.opened_ms, settings.identify_timeout_ms)
+            && overdue(connection.opened_ms, websocket.identify_timeout_ms)
         {
             Some(&Close::NOT_AUTHENTICATED)
         } else if connection.pinged
             && !connection.blocked
-            && overdue(connection.ping_ms, settings.ping_timeout_ms)
+            && overdue(connection.ping_ms, websocket.ping_timeout_ms)
         {
             Some(&Close::PONG_MISSING)
         } else {
@@ -119,10 +122,10 @@ impl Hub {
             return None;
         }
         // Behind a blocked socket a ping says nothing: there the bounds of the backlog decide.
-        if overdue(connection.ping_ms, settings.ping_interval_ms) {
+        if overdue(connection.ping_ms, websocket.ping_interval_ms) {
             connection.ping_ms = now;
-            let interval = [settings.ping_interval_ms, settings.ping_timeout_ms];
-            wait = interval.into_iter().filter(|ms| *ms > 0).fold(wait, u32::min);
+            let interval = [websocket.ping_interval_ms, websocket.ping_timeout_ms];
+            wait = interval.into_iter().filter(|ms| *ms > 0).fold(wait, u64::min);
             if !connection.blocked && !connection.pinged {
                 connection.pinged = true;
                 write_ping(connection.out(), b"");

@@ -61,7 +61,7 @@ impl Hub {
     /// A session lost its connection, perhaps while it was typing.
     pub(super) fn stop_typing(&mut self, cx: &Cx<'_>, slot: Slot) {
         let Some((channel_id, begun)) = self.typing.places.remove(&slot) else { return };
-        if since(begun, cx.ms()) >= self.settings.typing_timeout_ms {
+        if u64::from(since(begun, cx.ms())) >= self.config.presence.typing_timeout_ms {
             return;
         }
         if let Ok(Some(event)) = stop_event(cx.asking(self.sessions.user_of(slot)), channel_id) {

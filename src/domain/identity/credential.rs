@@ -42,6 +42,16 @@ pub fn hash_secret(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
+/// Whether a secret is the one behind a stored sum. Word by word, since the time of every request is in it: byte by byte
+/// costs eight times as much.
+pub(super) fn matches(stored: &[u8; 32], secret: &str) -> bool {
+    let words = |sum: &[u8; 32]| {
+        let (words, _) = sum.as_chunks::<8>();
+        [words[0], words[1], words[2], words[3]].map(u64::from_ne_bytes)
+    };
+    words(stored)[..].ct_eq(&words(&hash_secret(secret))[..]).into()
+}
+
 /// Id and secret of `<id>.<secret>`.
 pub(super) fn parts(token: &str) -> Option<(u64, &str)> {
     let (id, secret) = Some(token).filter(|token| token.len() <= TOKEN_LEN_MAX)?.split_once('.')?;
@@ -57,8 +67,7 @@ pub fn verify<'a>(read: Read<'a>, token: &str, now_ms: u64) -> Result<Verified<'
     let (id, secret) = parts(token).ok_or(invalid)?;
     let token_id = TokenId(id);
     let token = read.get(TOKENS, token_id).ok_or(invalid)?;
-    let matches = token.secret_hash.ct_eq(&hash_secret(secret));
-    if !bool::from(matches) || token.expires_at.to_native() <= now_ms {
+    if !matches(&token.secret_hash, secret) || token.expires_at.to_native() <= now_ms {
         return Err(invalid.into());
     }
     let user_id = UserId::from(&token.user_id);

@@ -8,10 +8,9 @@
 //! challenges; an older one makes room. One that has seen `failures_max` wrong codes is gone.
 
 use rkyv::{Archive, Deserialize, Serialize};
-use subtle::ConstantTimeEq as _;
 
 use super::account::{forget_name, require_active};
-use super::credential::{self, Secret, hash_secret};
+use super::credential::{self, Secret};
 use super::token::{self, NewToken};
 use crate::domain::error::{Refusal, Result};
 use crate::domain::machine::Machine;
@@ -119,8 +118,7 @@ pub fn challenge(read: Read<'_>, token: &str, now_ms: u64) -> Result<(ChallengeI
         credential::parts(token.strip_prefix(CHALLENGE_PREFIX).ok_or(invalid)?).ok_or(invalid)?;
     let id = ChallengeId(id);
     let challenge = read.get(CHALLENGES, id).ok_or(invalid)?;
-    let matches = challenge.secret_hash.ct_eq(&hash_secret(secret));
-    if !bool::from(matches) || challenge.expires_at.to_native() <= now_ms {
+    if !credential::matches(&challenge.secret_hash, secret) || challenge.expires_at.to_native() <= now_ms {
         return Err(invalid.into());
     }
     Ok((id, UserId::from(&challenge.user_id)))

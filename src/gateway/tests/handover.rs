@@ -25,7 +25,7 @@ impl Bench {
             websocket: Websocket { rate_limit_per_minute: 0, ..Websocket::default() },
             ..Config::default()
         };
-        self.hubs[0] = Hub::new(0, self.hubs.len(), &config, live, 7, self.now);
+        self.hubs[0] = Hub::new(0, self.hubs.len(), &config.into(), live, 7, self.now);
         self.board.0[0] = reader;
     }
 
@@ -203,7 +203,7 @@ fn a_session_comes_to_its_own_place_once() {
     let bytes = bench.pack(bob);
     assert_eq!(bench.unpack(&bytes), Err(Unusable::Place));
     bench.replace_hub();
-    let config = Config::default();
+    let config = Config::default().into();
     let mut elsewhere = Hub::new(1, 2, &config, shared_map(16).0, 7, 1_000);
     let refused = bench.with(0, |_, cx| elsewhere.unpack(cx, 1, &bytes));
     assert_eq!(refused, Err(Unusable::Place));

@@ -61,6 +61,7 @@ impl Bench {
             ..Config::default()
         };
         change(&mut config);
+        let config = config.into();
         let (writers, readers): (Vec<_>, Vec<_>) = (0..count).map(|_| shared_map(16)).unzip();
         let hubs = writers.into_iter().enumerate();
         let hubs = hubs.map(|(index, live)| Hub::new(index, count, &config, live, 7, 1_000)).collect();

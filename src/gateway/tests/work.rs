@@ -69,7 +69,7 @@ fn state_grows_with_sessions_and_with_what_they_hold() {
     (0..1_000).for_each(|_| bench.post(channel, "x"));
     let grown = (0..10).map(|_| bench.hubs[0].state_len()).last().unwrap();
     // A session keeps at least a byte per event; how many, the configuration bounds.
-    let kept = bench.hubs[0].settings.resume_events_max.min(1_000);
+    let kept = crate::config::or_unlimited(bench.hubs[0].config.websocket.resume_buffer_events).min(1_000);
     assert!(grown >= ready + 50 * kept, "{ready} {grown} {kept}");
     assert!(bench.hubs[0].replay_len() > replay + 1_000 * 100);
 }

@@ -99,7 +99,7 @@ pub struct World {
     begun: RefCell<Vec<[u8; 12]>>,
     random: RefCell<Rng>,
     secret_count: u64,
-    config: Config,
+    config: Arc<Config>,
     ending: bool,
     /// How often what happened, so that a run that tests nothing is noticed.
     counts: Counts,
@@ -129,7 +129,8 @@ impl World {
                 ..Websocket::default()
             },
             ..Config::default()
-        };
+        }
+        .into();
         let count = rng.usize(1..4);
         let (writers, readers): (Vec<_>, Vec<_>) = (0..count).map(|_| shared_map(16)).unzip();
         let cores = writers.into_iter().enumerate().map(|(index, live)| Core {
