@@ -67,6 +67,8 @@ ids! {
     AuditId
     /// A login between password and second factor; part of its token.
     ChallengeId
+    /// A webhook; part of its token.
+    WebhookId
 }
 
 /// Reads an id as it stands in paths and bodies: 1..20 ASCII digits within 64 bits.

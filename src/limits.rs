@@ -119,6 +119,12 @@ pub const ROLE_COUNT_MAX: usize = 250;
 pub const INVITE_COUNT_MAX: usize = 1_000;
 /// Bytes of the longest code that is looked up, and the longest that `servers.invite_code_length` makes.
 pub const INVITE_CODE_LEN_MAX: usize = 64;
+/// Webhooks of a channel or a server that `webhooks.*` can allow: they go with it in one command.
+pub const WEBHOOK_COUNT_MAX: usize = 250;
+/// Characters of a webhook's name, of what it says at once, and of an address that it has its picture from.
+pub const WEBHOOK_NAME_LEN_MAX: usize = 80;
+pub const WEBHOOK_CONTENT_CHARS_MAX: usize = 2_000;
+pub const WEBHOOK_ADDRESS_LEN_MAX: usize = 2_048;
 /// Pins of one channel, whatever the tier says: the list is sent whole, in answers and events.
 pub const PIN_COUNT_MAX: usize = 500;
 /// Login sessions of one user that a command looks at, all that `authentication.sessions.max_per_user` allows among

@@ -19,7 +19,7 @@ use plexichat::domain::housekeeping::outbox::KINDS;
 use plexichat::domain::{EventName, Op, intent, permission};
 use plexichat::effect::LANES;
 use plexichat::gateway::protocol::{CLOSES, Data, OPS, Taken, When};
-use plexichat::id::{ChannelId, MessageId, RoleId, ServerId, UserId};
+use plexichat::id::{ChannelId, MessageId, RoleId, ServerId, UserId, WebhookId};
 use plexichat::observe::{Registry, encode};
 use plexichat::store::owners::Hangs;
 use plexichat::store::records::*;
@@ -143,6 +143,7 @@ fn everything_of_the_gateway() {
         ("GUILDS", intent::GUILDS),
         ("GUILD_MEMBERS", intent::GUILD_MEMBERS),
         ("GUILD_BANS", intent::GUILD_BANS),
+        ("GUILD_WEBHOOKS", intent::GUILD_WEBHOOKS),
         ("GUILD_INVITES", intent::GUILD_INVITES),
         ("GUILD_PRESENCES", intent::GUILD_PRESENCES),
         ("GUILD_MESSAGES", intent::GUILD_MESSAGES),
@@ -309,6 +310,7 @@ fn account_examples(records: &mut Records) {
     records.example(Nil {});
     records.example(Meta { value: number(1) });
     records.example(UserRef { id: UserId(number(2)) });
+    records.example(ServerRef { id: ServerId(number(8)) });
     records.example(ChannelRef { id: ChannelId(number(3)) });
     records.example(MessageRef { id: MessageId(number(4)) });
     let user = User {
@@ -472,9 +474,17 @@ fn message_examples(records: &mut Records) {
         reacted: true,
         attachments: Vec::new(),
         poll: 0,
+        webhook: None,
     };
     let full = Message { attachments: vec![attachment()], poll: number(15), ..message.clone() };
-    records.example_of_versions(full, &[message]);
+    let author = WebhookAuthor {
+        webhook_id: WebhookId(number(19)),
+        name: "Build".into(),
+        avatar_url: some("https://ci.example.org/a.png"),
+    };
+    let by_webhook = Message { webhook: Some(Box::new(author.clone())), ..full.clone() };
+    records.example_of_versions(by_webhook, &[message, full]);
+    records.example(author);
     records.example(attachment());
     let entry = |emoji: &str, index| ReactionEntry { emoji: emoji.into(), index, count: 2 };
     records
@@ -505,5 +515,15 @@ fn message_examples(records: &mut Records) {
         secret_hash: [9; 32],
         expires_at: AT + 4,
         failures: 3,
+    });
+    records.example(Webhook {
+        server_id: ServerId(number(8)),
+        channel_id: ChannelId(number(3)),
+        creator_id: UserId(number(2)),
+        name: "Build".into(),
+        avatar_url: some("https://ci.example.org/a.png"),
+        secret_hash: [10; 32],
+        holder_id: UserId(number(15)),
+        created_at: AT,
     });
 }

@@ -7,7 +7,7 @@
 use super::error::{Error, Result};
 use super::machine::Machine;
 use super::reply::{Answer, Reply};
-use super::{chat, community, housekeeping, identity, media, social};
+use super::{chat, community, hooks, housekeeping, identity, media, social};
 use crate::id::UserId;
 
 /// A change that is asked for. `apply` decides.
@@ -120,6 +120,7 @@ macro_rules! commands {
         impl Op {
             pub fn row(&self) -> &'static $crate::domain::command::Row {
                 // The variants stand in the order of the rows.
+                #[allow(clippy::enum_variant_names, reason = "an area may be of one noun")]
                 enum Index { $($name),* }
                 &ROWS[match self { $(Op::$name(_) => Index::$name as usize),* }]
             }
@@ -215,6 +216,7 @@ areas! {
     Media = media;
     Community = community;
     Chat = chat;
+    Hooks = hooks;
     Housekeeping = housekeeping;
 }
 

@@ -51,6 +51,7 @@ errors! {
     TwoFactorOff = 400, "Two-factor login is not on";
     TwoFactorNotBegun = 400, "No set-up of two-factor login is pending: begin one";
     CodeWrong = 401, "The code is wrong or was used before";
+    WebhookTokenInvalid = 401, "Invalid webhook token: it was replaced, or is not of this webhook";
     ChallengeInvalid = 401, "Invalid or expired challenge: log in again";
     TooManyFailedVerifications = 401, "Too many failed token verifications from this address; wait a minute";
     AccountLocked = 403, "Account locked after too many failed logins; try again later";
@@ -76,6 +77,7 @@ errors! {
     SettingNotFound = 404, "Setting not found";
     SessionNotFound = 404, "Session not found";
     RelationshipNotFound = 404, "Relationship not found";
+    WebhookNotFound = 404, "Webhook not found";
     NotificationNotFound = 404, "Notification not found";
     ReplyNotFound = 404, "The message to reply to was not found in this channel";
     // not allowed
@@ -87,6 +89,7 @@ errors! {
     Blocked = 403, "One of you has blocked the other";
     DmFriendsOnly = 403, "This user accepts direct messages from friends only";
     DmRefused = 403, "This user accepts no direct messages";
+    WebhookHolderBanned = 403, "Whoever was given this webhook's token may not post here any more: have it replaced by somebody who may";
     Banned = 403, "You are banned from this server";
     // conflicts
     TwoFactorOn = 409, "Two-factor login is already on";

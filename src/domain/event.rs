@@ -65,6 +65,7 @@ event_names! {
     NotificationCreate = "NOTIFICATION_CREATE";
     NotificationUpdate = "NOTIFICATION_UPDATE";
     NotificationDelete = "NOTIFICATION_DELETE";
+    WebhooksUpdate = "WEBHOOKS_UPDATE";
 }
 
 /// Intent bits (gateway.md §6.1). An event with `NONE` goes to every session.
@@ -73,6 +74,7 @@ pub mod intent {
     pub const GUILDS: u16 = 1 << 0;
     pub const GUILD_MEMBERS: u16 = 1 << 1;
     pub const GUILD_BANS: u16 = 1 << 2;
+    pub const GUILD_WEBHOOKS: u16 = 1 << 5;
     pub const GUILD_INVITES: u16 = 1 << 6;
     pub const GUILD_PRESENCES: u16 = 1 << 8;
     pub const GUILD_MESSAGES: u16 = 1 << 9;

@@ -12,6 +12,7 @@ pub mod community;
 pub mod errand;
 pub mod error;
 pub mod event;
+pub mod hooks;
 pub mod housekeeping;
 pub mod identity;
 pub mod machine;

@@ -3,7 +3,7 @@
 //! The row of a command names the type of its reply, and both ends of the log use that type: apply returns it, the
 //! handler goes on with it. In between, replies of all commands share one ring as a [`Reply`].
 
-use crate::id::{ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
+use crate::id::{ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, WebhookId};
 
 /// The type of a reply: what [`Reply`] holds on its way.
 pub trait Answer: Sized + 'static {
@@ -49,4 +49,5 @@ replies! {
     Role(id: RoleId) = id of RoleId;
     Message(channel_id: ChannelId, id: MessageId) = (channel_id, id) of (ChannelId, MessageId);
     Challenge(id: ChallengeId) = id of ChallengeId;
+    Webhook(id: WebhookId) = id of WebhookId;
 }

@@ -3,7 +3,7 @@
 //! Pure and for good: a store may hold records of any version that was ever released. The next version of a record
 //! moves its struct here under its number, and a `From` says what becomes of each field.
 
-use super::records::{Message, Picture, Server, User, records};
+use super::records::{Attachment, Message, Picture, Server, User, records};
 use super::table::Record;
 use crate::id::{ChannelId, MessageId, RoleId, UserId};
 
@@ -54,6 +54,19 @@ records! {
         embeds: String,
         pin: u64,
         reacted: bool,
+    }
+
+    Message2 v 2 {
+        author_id: UserId,
+        content: String,
+        created_at: u64,
+        edited_at: Option<u64>,
+        reply_to_id: Option<MessageId>,
+        embeds: String,
+        pin: u64,
+        reacted: bool,
+        attachments: Vec<Attachment>,
+        poll: u64,
     }
 }
 
@@ -110,7 +123,7 @@ impl From<Server1> for Server {
 
 impl From<Message1> for Message {
     fn from(old: Message1) -> Message {
-        Message {
+        Message::from(Message2 {
             author_id: old.author_id,
             content: old.content,
             created_at: old.created_at,
@@ -121,6 +134,24 @@ impl From<Message1> for Message {
             reacted: old.reacted,
             attachments: Vec::new(),
             poll: 0,
+        })
+    }
+}
+
+impl From<Message2> for Message {
+    fn from(old: Message2) -> Message {
+        Message {
+            author_id: old.author_id,
+            content: old.content,
+            created_at: old.created_at,
+            edited_at: old.edited_at,
+            reply_to_id: old.reply_to_id,
+            embeds: old.embeds,
+            pin: old.pin,
+            reacted: old.reacted,
+            attachments: old.attachments,
+            poll: old.poll,
+            webhook: None,
         }
     }
 }

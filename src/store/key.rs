@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use heed::Comparator;
 
 use super::hex;
-use crate::id::{AuditId, ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
+use crate::id::{AuditId, ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, WebhookId};
 use smallvec::SmallVec;
 
 /// An encoded key. LMDB allows 511 bytes; ours are 8 to 34 but for texts.
@@ -107,7 +107,7 @@ macro_rules! id_keys {
 }
 
 integer_keys!(u8 u16 u64);
-id_keys!(UserId TokenId ServerId ChannelId MessageId RoleId AuditId ChallengeId);
+id_keys!(UserId TokenId ServerId ChannelId MessageId RoleId AuditId ChallengeId WebhookId);
 
 /// Names of blobs.
 impl Key for [u8; 32] {

@@ -5,10 +5,10 @@
 //! change of a struct is a new version: `v 2 from 1 User1` says what the one before is called in `earlier.rs`;
 //! `tests/golden/records.txt` holds one encoded example of each version.
 
-use super::earlier::{Message1, Server1, User1, User2};
+use super::earlier::{Message1, Message2, Server1, User1, User2};
 use super::table::Record;
 use super::upgrade::upgrade;
-use crate::id::{ChannelId, MessageId, RoleId, ServerId, UserId};
+use crate::id::{ChannelId, MessageId, RoleId, ServerId, UserId, WebhookId};
 
 macro_rules! records {
     ($($(#[$doc:meta])* $name:ident v $version:literal $(from $($old_version:literal $old:ident)+)? {
@@ -53,6 +53,7 @@ records! {
     Meta v 1 { value: u64, }
 
     UserRef v 1 { id: UserId, }
+    ServerRef v 1 { id: ServerId, }
     ChannelRef v 1 { id: ChannelId, }
     MessageRef v 1 { id: MessageId, }
 
@@ -238,7 +239,7 @@ records! {
         created_at: u64,
     }
 
-    Message v 2 from 1 Message1 {
+    Message v 3 from 1 Message1 2 Message2 {
         author_id: UserId,
         content: String,
         created_at: u64,
@@ -254,6 +255,16 @@ records! {
         attachments: Vec<Attachment>,
         /// Id of its poll; 0 = none.
         poll: u64,
+        /// As whom a webhook said it. Boxed and with a niche: it costs four bytes where there is none.
+        #[rkyv(with = rkyv::with::Niche)]
+        webhook: Option<Box<WebhookAuthor>>,
+    }
+
+    /// What a message of a webhook shows as its author, whatever becomes of the webhook.
+    WebhookAuthor v 1 {
+        webhook_id: WebhookId,
+        name: String,
+        avatar_url: Option<String>,
     }
 
     /// A file that a message shows, as it was when it was sent.
@@ -349,6 +360,19 @@ records! {
         expires_at: u64,
         failures: u32,
     }
+
+    Webhook v 1 {
+        server_id: ServerId,
+        channel_id: ChannelId,
+        creator_id: UserId,
+        name: String,
+        avatar_url: Option<String>,
+        /// SHA-256 of the secret part of its token.
+        secret_hash: [u8; 32],
+        /// Who was shown that token: the creator, or whoever has replaced it last.
+        holder_id: UserId,
+        created_at: u64,
+    }
 }
 
 /// Codes of a small set, with the words that clients see.
@@ -403,6 +427,12 @@ codes! {
     channel_kind {
         TEXT = 0 "text"; VOICE = 1 "voice"; CATEGORY = 2 "category"; ANNOUNCEMENT = 3 "announcement";
         STAGE = 4 "stage"; DM = 5 "dm"; NOTES = 6 "notes";
+    }
+}
+
+impl From<ServerId> for ServerRef {
+    fn from(id: ServerId) -> ServerRef {
+        ServerRef { id }
     }
 }
 

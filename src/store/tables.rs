@@ -6,7 +6,7 @@ use super::key::encode;
 use super::owners::{Along, Hangs, Owner, of_parts, of_row, on, on_after};
 use super::records::*;
 use super::table::{Table, check, seed};
-use crate::id::{AuditId, ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
+use crate::id::{AuditId, ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, WebhookId};
 
 /// What `ROWS` says of one table.
 pub struct Row {
@@ -245,4 +245,14 @@ tables! {
     /// The same by user.
     USER_CHALLENGES "user_challenges": (UserId, ChallengeId) => Nil [on UserId]
         takes CHALLENGES(|(_, challenge_id), _| challenge_id);
+    /// Webhooks.
+    WEBHOOKS "webhooks": WebhookId => Webhook [with SERVER_WEBHOOKS];
+    /// Webhooks of a server, with their channel.
+    SERVER_WEBHOOKS "server_webhooks": (ServerId, WebhookId) => ChannelRef [on ServerId]
+        takes WEBHOOKS(|(_, webhook_id), _| webhook_id)
+        takes CHANNEL_WEBHOOKS(|(_, webhook_id), channel| (channel.id, webhook_id));
+    /// Webhooks of a channel, with its server.
+    CHANNEL_WEBHOOKS "channel_webhooks": (ChannelId, WebhookId) => ServerRef [on ChannelId]
+        takes WEBHOOKS(|(_, webhook_id), _| webhook_id)
+        takes SERVER_WEBHOOKS(|(_, webhook_id), server| (server.id, webhook_id));
 }

@@ -12,6 +12,8 @@ use plexichat::domain::community::member::*;
 use plexichat::domain::community::role::{RoleCreate, RoleDelete, RoleEdit};
 use plexichat::domain::community::server::{ServerCreate, ServerDelete, ServerEdit};
 use plexichat::domain::errand::{Errand, bytes};
+use plexichat::domain::hooks::execution::WebhookExecute;
+use plexichat::domain::hooks::webhook::{WebhookCreate, WebhookDelete, WebhookEdit, WebhookTokenReplace};
 use plexichat::domain::housekeeping::outbox::{OutboxStep, Present};
 use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::identity::account::*;
@@ -24,7 +26,7 @@ use plexichat::domain::social::presence::PresenceSet;
 use plexichat::domain::social::relationship::{Block, FriendAccept, FriendRequest, RelationshipRemove};
 use plexichat::domain::social::setting::{MessagingEdit, SettingDelete, SettingsPut};
 use plexichat::domain::{Op, Revocation};
-use plexichat::id::{ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
+use plexichat::id::{ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, WebhookId};
 use plexichat::store::records::{Grant, Picture};
 
 const USER: UserId = UserId(0x0102_0304_0506_0708);
@@ -33,6 +35,7 @@ const SERVER: ServerId = ServerId(0x2122_2324_2526_2728);
 const CHANNEL: ChannelId = ChannelId(0x3132_3334_3536_3738);
 const MESSAGE: MessageId = MessageId(0x4142_4344_4546_4748);
 const ROLE: RoleId = RoleId(0x5152_5354_5556_5758);
+const WEBHOOK: WebhookId = WebhookId(0x6162_6364_6566_6768);
 
 fn text(text: &str) -> String {
     text.to_string()
@@ -69,6 +72,7 @@ pub fn examples() -> Vec<Op> {
         media(),
         community(),
         chat(),
+        hooks(),
         vec![
             Sweep { records_max: 1_000 }.into(),
             OutboxStep {
@@ -278,5 +282,40 @@ fn chat() -> Vec<Op> {
         ChannelsAck { marks: vec![(CHANNEL, Some(MESSAGE)), (CHANNEL, None)] }.into(),
         NotificationRead { message_id: MESSAGE }.into(),
         NotificationsRead {}.into(),
+    ]
+}
+
+fn hooks() -> Vec<Op> {
+    let (webhook_id, secret_hash) = (WEBHOOK, Secret([9; 32]));
+    vec![
+        WebhookCreate {
+            channel_id: CHANNEL,
+            name: text("Build"),
+            avatar_url: Some(text("https://ci.example.org/a.png")),
+            secret_hash,
+            channel_count_max: 100,
+            server_count_max: 50,
+        }
+        .into(),
+        WebhookEdit {
+            webhook_id,
+            name: Some(text("News")),
+            avatar_url: Some(None),
+            channel_id: Some(CHANNEL),
+            channel_count_max: 100,
+        }
+        .into(),
+        WebhookDelete { webhook_id }.into(),
+        WebhookTokenReplace { webhook_id, secret_hash }.into(),
+        WebhookExecute {
+            webhook_id,
+            secret_hash,
+            content: text("build 7 passed"),
+            embeds: text("[{\"title\":\"a\"}]"),
+            username: Some(text("CI")),
+            avatar_url: Some(text("https://ci.example.org/b.png")),
+            length_max: 2_000,
+        }
+        .into(),
     ]
 }

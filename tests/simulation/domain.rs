@@ -9,6 +9,7 @@
 //! `PLEXICHAT_SIM_SEEDS=400` runs more seeds, `PLEXICHAT_SIM_FIRST=7` begins with another one.
 
 mod generate;
+mod hooks;
 mod judge;
 mod model;
 mod notify;
@@ -367,6 +368,7 @@ fn compare(model: &Model, read: Read<'_>) {
     model.compare_notifications(read);
     assert_eq!(read.len(USERS), model.users.len() as u64);
     model.compare_second_factors(read);
+    model.compare_webhooks(read);
     for (id, user) in &model.users {
         let record = read.get(USERS, UserId(*id)).expect("the user is stored");
         let got = (record.username.as_str(), record.email.as_str(), record.state);
@@ -450,10 +452,14 @@ fn compare_channel(model: &Model, read: Read<'_>, id: ChannelId, channel: &model
     let messages = read.scan(MESSAGES, id);
     let messages = messages.map(|((_, id), message)| {
         let (author, created_at) = (message.author_id.0.to_native(), message.created_at.to_native());
-        (id.0, author, created_at, message.content.as_str())
+        let webhook = message.webhook.as_ref().map(|webhook| webhook.name.as_str());
+        (id.0, author, created_at, message.content.as_str(), webhook)
     });
     let want = channel.messages.iter();
-    let want = want.map(|(id, message)| (*id, message.author, message.created_at, message.content.as_str()));
+    let want = want.map(|(id, message)| {
+        let webhook = message.webhook.as_deref();
+        (*id, message.author, message.created_at, message.content.as_str(), webhook)
+    });
     assert!(messages.eq(want), "messages of {id}, with the time of the clock then");
     let pins = read.scan(PINS, id).map(|(_, message)| message.id.0.to_native());
     assert!(pins.eq(channel.pins.iter().copied()), "pins of {id}");

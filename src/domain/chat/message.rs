@@ -7,6 +7,7 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::message_view::{Viewer, Writer};
+use super::notification::{Calls, FanOut};
 use super::writing::Writing;
 use super::{ledger, mention, notification, pin};
 use crate::domain::asking::Asking;
@@ -19,7 +20,7 @@ use crate::domain::permission::{
 use crate::domain::social::dm;
 use crate::id::{ChannelId, MessageId, ServerId, UserId};
 use crate::store::Read;
-use crate::store::records::{ArchivedChannel, ArchivedMessage, Message, Meta, channel_kind};
+use crate::store::records::{ArchivedChannel, ArchivedMessage, Message, Meta, WebhookAuthor, channel_kind};
 use crate::store::tables::{AUTHOR_MESSAGES, MESSAGES, PINS, SLOWMODE};
 use crate::wire::json::Object;
 
@@ -64,11 +65,19 @@ pub struct MessageDelete {
 pub fn posting_access(asking: Asking<'_>, channel_id: ChannelId) -> Result<Access<'_>> {
     let access = asking.channel(channel_id)?;
     Writing::Text.require(&access)?;
-    match access.channel.kind {
-        channel_kind::VOICE | channel_kind::STAGE | channel_kind::CATEGORY => Err(Error::bad_request(
-            format!("A {} channel holds no messages", channel_kind::text(access.channel.kind)),
-        )),
-        _ => Ok(access),
+    require_messages(access.channel)?;
+    Ok(access)
+}
+
+/// # Errors
+/// 400 for channels that hold no messages.
+pub fn require_messages(channel: &ArchivedChannel) -> Result<()> {
+    match channel.kind {
+        channel_kind::VOICE | channel_kind::STAGE | channel_kind::CATEGORY => {
+            let kind = channel_kind::text(channel.kind);
+            Err(Error::bad_request(format!("A {kind} channel holds no messages")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -204,29 +213,56 @@ pub(in crate::domain) fn message_create(
     }
     let scope = Scope::of(op.channel_id, access.channel);
     let slow = is_slowed(&access);
-    let fan_out = notification::call(&access, mention::find(&op.content));
-
-    let message_id = MessageId(machine.next_id());
-    let message = Message {
-        author_id: author,
-        content: op.content.clone(),
-        created_at: machine.unix_ms,
-        reply_to_id: op.reply_to_id,
-        embeds: op.embeds.clone(),
-        ..Message::default()
-    };
-    machine.tx.put(MESSAGES, (op.channel_id, message_id), &message);
-    machine.tx.put(AUTHOR_MESSAGES, (author, message_id), &op.channel_id.into());
-    ledger::added(machine, op.channel_id, author, message_id);
+    let fan_out = notification::call(mention::find(&op.content), || Calls::of(&access));
     if slow {
         machine.tx.put(SLOWMODE, (op.channel_id, author), &Meta { value: at });
     }
-    let server_id = scope.server_id;
+    let draft = Draft {
+        author_id: author,
+        content: op.content.clone(),
+        reply_to_id: op.reply_to_id,
+        embeds: op.embeds.clone(),
+        webhook: None,
+    };
+    Ok((op.channel_id, post(machine, scope, draft, fan_out)))
+}
+
+/// A message that was found good, before it is stored.
+pub(in crate::domain) struct Draft {
+    pub author_id: UserId,
+    pub content: String,
+    pub reply_to_id: Option<MessageId>,
+    pub embeds: String,
+    /// As whom a webhook says it.
+    pub webhook: Option<Box<WebhookAuthor>>,
+}
+
+/// Stores a message, makes it known, and tells those whom it mentions: the one way by which messages come into being.
+pub(in crate::domain) fn post(
+    machine: &mut Machine<'_, '_>,
+    scope: Scope,
+    draft: Draft,
+    fan_out: Option<FanOut>,
+) -> MessageId {
+    let (server_id, channel_id, author) = (scope.server_id, scope.channel_id, draft.author_id);
+    let message_id = MessageId(machine.next_id());
+    let message = Message {
+        author_id: author,
+        content: draft.content,
+        created_at: machine.unix_ms,
+        reply_to_id: draft.reply_to_id,
+        embeds: draft.embeds,
+        webhook: draft.webhook,
+        ..Message::default()
+    };
+    machine.tx.put(MESSAGES, (channel_id, message_id), &message);
+    machine.tx.put(AUTHOR_MESSAGES, (author, message_id), &channel_id.into());
+    ledger::added(machine, channel_id, author, message_id);
     emit_message(machine, EventName::MessageCreate, scope, message_id, &message);
     if let Some(fan_out) = fan_out {
-        notification::send(machine, fan_out, (server_id, op.channel_id, message_id), &message);
+        notification::send(machine, fan_out, (server_id, channel_id, message_id), &message);
     }
-    Ok((op.channel_id, message_id))
+    message_id
 }
 
 pub(in crate::domain) fn message_edit(

@@ -68,6 +68,8 @@ pub struct Fields<'m> {
     embeds: &'m str,
     pinned: bool,
     reacted: bool,
+    /// Name and picture, when it was a webhook that said it.
+    webhook: Option<(&'m str, Option<&'m str>)>,
 }
 
 impl<'m> From<&'m ArchivedMessage> for Fields<'m> {
@@ -81,6 +83,7 @@ impl<'m> From<&'m ArchivedMessage> for Fields<'m> {
             embeds: &message.embeds,
             pinned: message.pin != 0,
             reacted: message.reacted,
+            webhook: message.webhook.as_ref().map(|webhook| (&*webhook.name, webhook.avatar_url.as_deref())),
         }
     }
 }
@@ -96,6 +99,7 @@ impl<'m> From<&'m Message> for Fields<'m> {
             embeds: &message.embeds,
             pinned: message.pin != 0,
             reacted: message.reacted,
+            webhook: message.webhook.as_ref().map(|webhook| (&*webhook.name, webhook.avatar_url.as_deref())),
         }
     }
 }
@@ -174,7 +178,10 @@ impl<'o, 'a> Writer<'o, 'a> {
         self.text(if message.embeds.is_empty() { b"[]" } else { message.embeds.as_bytes() });
         self.text(if message.pinned { b",\"pinned\":true" } else { b",\"pinned\":false" });
         self.receipts(message_id, message.author_id);
-        self.author(message.author_id);
+        match message.webhook {
+            None => self.author(message.author_id),
+            Some((name, avatar_url)) => self.webhook(name, avatar_url),
+        }
         self.text(b",\"reactions\":");
         if message.reacted {
             reaction::write_list(self.out, self.read, message_id, self.viewer.user_id());
@@ -245,6 +252,19 @@ impl<'o, 'a> Writer<'o, 'a> {
         }
         self.authors.push((author_id, start..self.out.len()));
     }
+
+    /// The same of a webhook, which wears none of its creator's badges.
+    #[cold]
+    fn webhook(&mut self, name: &str, avatar_url: Option<&str>) {
+        self.text(b",\"author_username\":");
+        write_str(self.out, name);
+        self.text(b",\"author_avatar_url\":");
+        match avatar_url {
+            Some(url) => write_str(self.out, url),
+            None => self.text(b"null"),
+        }
+        self.text(b",\"author_badges\":[]");
+    }
 }
 
 /// Fields of an embed: what a client may give, and what is shown.
@@ -276,7 +296,7 @@ pub const MESSAGE: &Shape = &Shape {
             Slot::list(&Kind::Map(&Kind::Any)),
         ),
         Field::new("author_username", "", Slot::str),
-        Field::new("author_avatar_url", "", Slot::str),
+        Field::new("author_avatar_url", "Null for a webhook without one.", Slot::opt_str),
         Field::new("author_badges", "", Slot::list(&Kind::Text)),
         Field::new("reactions", "In order of first use.", Slot::list(&Kind::Object(reaction::REACTION))),
         Field::new("metadata", "", Slot::of(Kind::OrNull(&Kind::Map(&Kind::Any)))),

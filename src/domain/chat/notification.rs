@@ -73,21 +73,34 @@ pub struct FanOut {
 
 // ------------------------------------------------------------------------------------------- telling
 
+/// Upon whom an author may call beside those whom he names.
+pub(in crate::domain) struct Calls {
+    /// That of the server; `None` in direct messages, where there are no roles.
+    pub default_role: Option<RoleId>,
+    /// Upon everybody.
+    pub everyone: bool,
+}
+
+impl Calls {
+    pub(super) fn of(access: &Access<'_>) -> Calls {
+        let default_role = access.standing.map(|standing| RoleId::from(&standing.server.everyone_role_id));
+        Calls { default_role, everyone: access.has(MESSAGES_MENTION_EVERYONE) }
+    }
+}
+
 /// What a message that is about to be sent will do; `None` when nobody can be told. Who may not call upon everybody
 /// only writes so.
-pub(super) fn call(access: &Access<'_>, mentions: Mentions) -> Option<FanOut> {
-    let Mentions { users, mut roles, mut everyone, mut here } = mentions;
-    if users.is_empty() && roles.is_empty() && !everyone && !here {
+pub(in crate::domain) fn call(mentions: Mentions, calls: impl FnOnce() -> Calls) -> Option<FanOut> {
+    if mentions.is_empty() {
         return None;
     }
-    match &access.standing {
-        None => (roles, everyone, here) = (Vec::new(), false, false),
-        Some(standing) => {
+    let Mentions { users, mut roles, mut everyone, mut here } = mentions;
+    match calls() {
+        Calls { default_role: None, .. } => (roles, everyone, here) = (Vec::new(), false, false),
+        Calls { default_role: Some(default), everyone: may } => {
             // The role that everybody has is another name for everybody.
-            let default = RoleId::from(&standing.server.everyone_role_id);
             let named = roles.len();
             roles.retain(|role| *role != default);
-            let may = access.has(MESSAGES_MENTION_EVERYONE);
             everyone = may && (everyone || roles.len() < named);
             here &= may && !everyone;
         }

@@ -20,10 +20,10 @@ use crate::domain::ordering::Order;
 use crate::domain::permission::{Access, CHANNELS_MANAGE, CHANNELS_VIEW, Standing};
 use crate::domain::view::{UserPublicResponse, user_or_null, username};
 use crate::id::{ChannelId, ServerId, UserId};
-use crate::limits::CHANNEL_COUNT_MAX;
+use crate::limits::{CHANNEL_COUNT_MAX, WEBHOOK_COUNT_MAX};
 use crate::store::Read;
 use crate::store::records::{ArchivedChannel, Channel, Nil, Server, channel_kind};
-use crate::store::tables::{CHANNELS, OVERRIDES, SERVER_CHANNELS, SERVERS};
+use crate::store::tables::{CHANNEL_WEBHOOKS, CHANNELS, OVERRIDES, SERVER_CHANNELS, SERVERS};
 use crate::wire::json::shape::{Kind, Slot, shape};
 use crate::wire::json::{Array, Object};
 
@@ -198,12 +198,13 @@ pub(in crate::domain) fn channel_delete(
     Ok(())
 }
 
-/// Removes the channel; what was written in it goes later.
+/// Removes the channel and its webhooks, which can be found without it; what was written in it goes later.
 pub(in crate::domain) fn remove_record(
     machine: &mut Machine<'_, '_>,
     server_id: ServerId,
     channel_id: ChannelId,
 ) {
+    machine.tx.remove_prefix(CHANNEL_WEBHOOKS, channel_id, WEBHOOK_COUNT_MAX);
     machine.tx.remove(SERVER_CHANNELS, (server_id, channel_id));
 }
 

@@ -16,9 +16,12 @@ use crate::domain::machine::Machine;
 use crate::domain::permission::{self, SERVER_MANAGE, Standing, bits_of};
 use crate::domain::view;
 use crate::id::{ChannelId, RoleId, ServerId, UserId};
+use crate::limits::WEBHOOK_COUNT_MAX;
 use crate::store::Read;
 use crate::store::records::{ArchivedServer, Channel, Grant, Nil, Role, Server, account, channel_kind};
-use crate::store::tables::{CHANNELS, ROLES, SERVER_CHANNELS, SERVER_INVITES, SERVERS, USER_SERVERS, USERS};
+use crate::store::tables::{
+    CHANNELS, ROLES, SERVER_CHANNELS, SERVER_INVITES, SERVER_WEBHOOKS, SERVERS, USER_SERVERS, USERS,
+};
 use crate::wire::json::shape::shape;
 use crate::wire::json::{Array, Object};
 
@@ -182,6 +185,7 @@ pub(in crate::domain) fn remove(
     machine.tx.remove_prefix(SERVER_CHANNELS, server_id, channel::COUNT_MAX);
     machine.tx.remove_prefix(SERVER_INVITES, server_id, invite::COUNT_MAX);
     machine.tx.remove_prefix(ROLES, server_id, role::COUNT_MAX + 1);
+    machine.tx.remove_prefix(SERVER_WEBHOOKS, server_id, WEBHOOK_COUNT_MAX);
     machine.tx.end(server_id, count_max)
 }
 

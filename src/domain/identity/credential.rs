@@ -19,7 +19,7 @@ use crate::store::tables::{TOKENS, USERS};
 const TOKEN_LEN_MAX: usize = 128;
 
 /// Something that must never be printed: `Debug` of a command that holds one shows nothing of it.
-#[derive(Clone, PartialEq, Archive, Deserialize, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Archive, Deserialize, Serialize)]
 pub struct Secret<T>(pub T);
 
 impl<T> fmt::Debug for Secret<T> {
@@ -53,7 +53,7 @@ pub(super) fn matches(stored: &[u8; 32], secret: &str) -> bool {
 }
 
 /// Id and secret of `<id>.<secret>`.
-pub(super) fn parts(token: &str) -> Option<(u64, &str)> {
+pub(in crate::domain) fn parts(token: &str) -> Option<(u64, &str)> {
     let (id, secret) = Some(token).filter(|token| token.len() <= TOKEN_LEN_MAX)?.split_once('.')?;
     Some((parse_id(id)?, secret))
 }

@@ -44,7 +44,7 @@ impl Generator<'_> {
         self.random.u32(..100) < percent
     }
 
-    fn maybe<T>(&mut self, percent: u32, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+    pub fn maybe<T>(&mut self, percent: u32, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
         self.chance(percent).then(|| make(self))
     }
 
@@ -72,7 +72,7 @@ impl Generator<'_> {
     }
 
     /// A text that may mention somebody.
-    fn addressed(&mut self, model: &Model, channel: Option<&Channel>) -> String {
+    pub fn addressed(&mut self, model: &Model, channel: Option<&Channel>) -> String {
         let text = self.text();
         if self.chance(60) {
             return text;
@@ -90,7 +90,7 @@ impl Generator<'_> {
         words.join(" ")
     }
 
-    fn name(&mut self) -> String {
+    pub fn name(&mut self) -> String {
         format!("{}{}", WORDS[self.random.usize(..WORDS.len())], self.random.u32(..20))
     }
 
@@ -129,7 +129,7 @@ impl Generator<'_> {
     }
 
     /// Mostly a member of the server, often its owner.
-    fn insider(&mut self, model: &Model, server: Option<&Server>) -> u64 {
+    pub fn insider(&mut self, model: &Model, server: Option<&Server>) -> u64 {
         let roll = self.random.u32(..100);
         match server {
             Some(server) if roll < 35 => server.owner,
@@ -164,7 +164,7 @@ impl Generator<'_> {
     }
 
     /// A channel, and somebody who can probably see it.
-    fn place(&mut self, model: &Model) -> (u64, u64) {
+    pub fn place(&mut self, model: &Model) -> (u64, u64) {
         let id = if self.chance(70) {
             self.id(model.channels.iter().filter(|(_, c)| c.kind == channel_kind::TEXT).map(|(id, _)| *id))
         } else {
@@ -241,6 +241,7 @@ impl Generator<'_> {
         let (actor, op) = match roll {
             1..30 if self.chance(20) => self.second_factor_command(model),
             0..30 => self.account_command(model, roll),
+            30..60 if self.chance(12) => self.webhook_command(model),
             30..60 => self.server_command(model, roll),
             _ => self.message_command(model, roll),
         };
@@ -269,7 +270,10 @@ impl Generator<'_> {
                 return (self.system(model), op.into());
             }
             2 if self.chance(40) => {
-                let who = if self.chance(20) { other } else { actor };
+                // Somebody who is gone, if there is one.
+                let gone = model.users.iter().filter(|(_, user)| user.state != state::ACTIVE);
+                let gone = self.pick(gone.map(|(id, _)| *id)).unwrap_or(other);
+                let who = if self.chance(20) { gone } else { actor };
                 return (who, picture::AvatarSet { picture: self.picture() }.into());
             }
             1 | 2 => {

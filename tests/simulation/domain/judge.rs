@@ -358,6 +358,7 @@ impl Model {
                 Ok(Want::Done)
             }
             Op::Media(op) => self.judge_picture(actor, op),
+            Op::Hooks(op) => self.judge_webhook(actor, op),
             Op::Housekeeping(housekeeping::Op::Sweep(_) | housekeeping::Op::OutboxStep(_)) => {
                 system()?;
                 Ok(Want::Any)

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::hooks::Webhook;
 use super::notify::Notifications;
 use plexichat::domain::Reply;
 use plexichat::domain::permission::{self, *};
@@ -28,6 +29,7 @@ pub enum Want {
     Channel(u64),
     Role,
     Message,
+    Webhook,
     Any,
 }
 
@@ -40,7 +42,7 @@ impl Want {
             (Want::Channel(want), Reply::Channel(got)) => want == got.0,
             (Want::Token, Reply::Token(..)) | (Want::Server, Reply::Server(_)) => true,
             (Want::NewChannel, Reply::Channel(_)) | (Want::Role, Reply::Role(_)) => true,
-            (Want::Message, Reply::Message(..)) => true,
+            (Want::Message, Reply::Message(..)) | (Want::Webhook, Reply::Webhook(_)) => true,
             _ => false,
         }
     }
@@ -133,6 +135,8 @@ pub struct Message {
     pub embeds: bool,
     /// In order of first use; who, in order of time.
     pub reactions: Vec<(String, Vec<u64>)>,
+    /// The name under which a webhook has said it.
+    pub webhook: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -169,6 +173,7 @@ pub struct Model {
     pub login_names: BTreeMap<u64, (u32, u64, u64)>,
     pub notifications: Notifications,
     pub challenges: BTreeMap<u64, Challenge>,
+    pub webhooks: BTreeMap<u64, Webhook>,
 }
 
 pub fn bits(grants: &[Grant]) -> u64 {

@@ -281,6 +281,7 @@ impl Model {
             Op::Community(community::Op::ChannelDelete(op)) => {
                 let gone = self.channels.remove(&op.channel_id.0).unwrap();
                 self.invites.retain(|_, invite| invite.channel != op.channel_id.0);
+                self.remove_homeless_webhooks();
                 for channel in self.channels.values_mut().filter(|c| c.category == Some(op.channel_id.0)) {
                     channel.category = None;
                 }
@@ -322,6 +323,7 @@ impl Model {
                     content: op.content.clone(),
                     embeds: !op.embeds.is_empty(),
                     reactions: Vec::new(),
+                    webhook: None,
                 };
                 channel.messages.insert(message_id.0, message);
                 if slowed {
@@ -371,6 +373,7 @@ impl Model {
             Op::Media(media::Op::IconSet(op)) => {
                 self.server(op.server_id.0).icon = op.picture.as_ref().map(|picture| picture.hash[0]);
             }
+            Op::Hooks(op) => self.take_webhook(actor, op, reply),
             Op::Housekeeping(housekeeping::Op::Sweep(_)) => self.purge_due(),
             Op::Housekeeping(housekeeping::Op::OutboxStep(_)) => {}
             #[allow(unreachable_patterns, reason = "see judge")]
@@ -441,6 +444,7 @@ impl Model {
         self.servers.remove(&server);
         self.channels.retain(|_, channel| channel.server != Some(server));
         self.invites.retain(|_, invite| invite.server != server);
+        self.remove_homeless_webhooks();
     }
 
     /// What is left of accounts whose grace has run out.
