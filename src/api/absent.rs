@@ -78,7 +78,6 @@ pub const ABSENT: &[(&str, &[Method])] = &[
     ("/auth/password-reset/request", &[Post]),
     ("/channels/{channel_id}/attachments", &[Post]),
     ("/channels/{channel_id}/messages/search", &[Get]),
-    ("/channels/{channel_id}/webhooks", &[Get]),
     ("/feedback", &[Post]),
     ("/feedback/status", &[Get]),
     ("/media/attachments/{filename}", &[Get]),
@@ -108,7 +107,6 @@ pub const ABSENT: &[(&str, &[Method])] = &[
     ("/servers/{server_id}/emojis/counts", &[Get]),
     ("/servers/{server_id}/emojis/{emoji_id}", &[Get, Patch, Delete]),
     ("/servers/{server_id}/stickers", &[Get, Post]),
-    ("/servers/{server_id}/webhooks", &[Get]),
     ("/stickers/suggestions", &[Get]),
     ("/stickers/{sticker_id}", &[Delete]),
     ("/stickers/{sticker_id}/send", &[Post]),
@@ -116,10 +114,6 @@ pub const ABSENT: &[(&str, &[Method])] = &[
     ("/telemetry/response-times", &[Post]),
     ("/voice/channels/{channel_id}/info", &[Get]),
     ("/voice/ice-servers", &[Get]),
-    ("/webhooks", &[Post]),
-    ("/webhooks/{webhook_id}", &[Get, Patch, Delete]),
-    ("/webhooks/{webhook_id}/regenerate-token", &[Post]),
-    ("/webhooks/{webhook_id}/{token}", &[Post]),
 ];
 
 /// The same beside the prefix: the documentation portal.

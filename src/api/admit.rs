@@ -7,7 +7,7 @@
 //! read up to the limit of the route's row, is counted once, and is asked for his login again when that took a while.
 
 use super::authenticate::{bearer, require_usable, verify};
-use super::ctx::{Principal, Request, Response};
+use super::ctx::{Caller, Principal, Request, Response};
 use super::dispatch::{refuse, refuse_unread, too_many};
 use super::limiter::Numbers;
 use super::rate_limit::{self, Asked};
@@ -15,7 +15,9 @@ use super::router::{Found, Params, Router};
 use super::routes::{Auth, BodyRule, Route};
 use super::state::State;
 use super::unsent::Payer;
+use crate::domain::hooks::webhook;
 use crate::domain::{Error, Refusal, Result};
+use crate::id::{WebhookId, parse_id};
 use crate::store::take_damage;
 use crate::wire::http::{BodyKind, Head, HttpError, Method};
 
@@ -24,6 +26,9 @@ pub const GATEWAY_PATH: &str = "/gateway";
 
 /// The operation in the log when there is none.
 pub const NO_ROUTE: &str = "-";
+
+/// What a token that does not verify is answered with.
+const UNAUTHORIZED: u16 = 401;
 
 /// Of the name of a coding that is repeated in an answer.
 const CODING_LEN_SHOWN: usize = 40;
@@ -40,8 +45,8 @@ pub enum Admission<'r> {
 #[derive(Clone, Copy)]
 pub struct Admitted {
     pub route: &'static Route,
-    /// Set on every route that asks for it.
-    pub principal: Option<Principal>,
+    /// What the route asks for, never less.
+    pub caller: Caller,
     /// Bytes of body that are read.
     pub body_len_max: usize,
     pub payer: Payer,
@@ -102,16 +107,16 @@ fn admit_to<'r>(
         return Admission::Answered(Response { payer: response.payer, ..refused }, route.name);
     }
     take_damage();
-    let Identity { principal, refusal } = identify(state, route, request);
+    let Identity { caller, refusal } = identify(state, route, &params, request);
     // Whose login is damaged is not told that it is none.
     let refusal = if take_damage() { Some(Refusal::StoreDamaged.into()) } else { refusal };
-    let limits = match rate_limit::check(state, request, &Asked::Route(route, &params), principal) {
+    let limits = match rate_limit::check(state, request, &Asked::Route(route, &params), caller) {
         Ok(limits) => limits,
         Err(numbers) => return Admission::Answered(too_many(numbers, response), route.name),
     };
-    let payer = Payer::new(principal, request.ip);
-    let principal = principal.filter(|_| route.auth != Auth::Public);
-    let admitted = Admitted { route, principal, body_len_max, payer, limits };
+    let payer = Payer::new(caller.principal(), request.ip);
+    let caller = if route.auth == Auth::Public { Caller::Nobody } else { caller };
+    let admitted = Admitted { route, caller, body_len_max, payer, limits };
     if let Some(error) = refusal.or_else(|| state.unsent.refusal(payer)) {
         return Admission::Answered(refuse(error, admitted.response()), route.name);
     }
@@ -137,7 +142,7 @@ pub fn admit_again<'r>(
     take_damage();
     let refusal = match route.auth {
         Auth::Public => None,
-        Auth::User | Auth::Restricted => identify(state, route, request).refusal,
+        Auth::User | Auth::Restricted | Auth::Webhook => identify(state, route, &params, request).refusal,
     };
     let refusal = if take_damage() { Some(Refusal::StoreDamaged.into()) } else { refusal };
     match refusal {
@@ -187,31 +192,42 @@ fn nothing(state: &State, request: &Request<'_>, refusal: Refusal, response: Res
 
 struct Identity {
     /// Whom the request is counted for; nobody known: the address.
-    principal: Option<Principal>,
+    caller: Caller,
     /// Why it goes no further, should the limits let it.
     refusal: Option<Error>,
 }
 
-fn identify(state: &State, route: &Route, request: &Request<'_>) -> Identity {
-    if route.auth == Auth::Public {
-        let counted = route.bucket.is_some();
-        let principal = if counted { known_caller(state, request) } else { None };
-        return Identity { principal, refusal: None };
-    }
-    match authenticate(state, request) {
-        Ok((principal, unusable)) => {
-            let refusal = unusable.filter(|_| route.auth == Auth::User);
-            Identity { principal: Some(principal), refusal }
+fn identify(state: &State, route: &Route, params: &Params<'_>, request: &Request<'_>) -> Identity {
+    let identified = match route.auth {
+        Auth::Public => {
+            let counted = route.bucket.is_some();
+            let caller = if counted { known_caller(state, request) } else { Caller::Nobody };
+            Ok((caller, None))
         }
-        Err(error) => Identity { principal: None, refusal: Some(error) },
-    }
+        Auth::User | Auth::Restricted => authenticate(state, request).map(|(principal, unusable)| {
+            let refusal = unusable.filter(|_| route.auth == Auth::User);
+            (Caller::User(principal), refusal)
+        }),
+        Auth::Webhook => webhook_bearer(state, params, request).map(|caller| (caller, None)),
+    };
+    let (caller, refusal) = identified.unwrap_or_else(|error| (Caller::Nobody, Some(error)));
+    Identity { caller, refusal }
 }
 
 /// Who asks where nobody has to say so. Costs nothing without rate limits.
-fn known_caller(state: &State, request: &Request<'_>) -> Option<Principal> {
+fn known_caller(state: &State, request: &Request<'_>) -> Caller {
     let asked = state.config.rate_limiting.enabled && request.head.header("authorization").is_some();
     let known = asked.then(|| authenticate(state, request).ok()).flatten();
-    known.map(|(principal, _)| principal)
+    known.map_or(Caller::Nobody, |(principal, _)| Caller::User(principal))
+}
+
+/// The webhook of a path that has its token in it.
+fn webhook_bearer(state: &State, params: &Params<'_>, request: &Request<'_>) -> Result<Caller> {
+    let webhook_id = parse_id(&params.get("webhook_id")).ok_or_else(|| Error::invalid_id("webhook"))?;
+    let token = params.get("token");
+    let snapshot = state.snapshot();
+    let verified = webhook::verify(snapshot.read(), WebhookId(webhook_id), &token);
+    counting_failures(state, request, verified).map(Caller::Webhook)
 }
 
 /// The principal, and why his account may not be used, if so.
@@ -219,16 +235,23 @@ fn authenticate(state: &State, request: &Request<'_>) -> Result<(Principal, Opti
     let token = bearer(&request.head)?;
     let now = state.now();
     let snapshot = state.snapshot();
-    match verify(snapshot.read(), token, now.steady_ms) {
-        Ok((principal, user)) => Ok((principal, require_usable(user).err())),
-        // Only who fails is limited: behind one address may be many, and they have done nothing.
-        Err(_) if state.limiter.verification_blocked(now, request.ip) => {
-            Err(Refusal::TooManyFailedVerifications.into())
-        }
-        Err(error) => {
+    let verified = counting_failures(state, request, verify(snapshot.read(), token, now.steady_ms));
+    verified.map(|(principal, user)| (principal, require_usable(user).err()))
+}
+
+/// What came of looking at a token. Only who fails is limited: behind one address may be many, and they have done
+/// nothing.
+fn counting_failures<T>(state: &State, request: &Request<'_>, verified: Result<T>) -> Result<T> {
+    let now = state.now();
+    match verified {
+        Err(error) if error.status == UNAUTHORIZED => {
+            if state.limiter.verification_blocked(now, request.ip) {
+                return Err(Refusal::TooManyFailedVerifications.into());
+            }
             state.limiter.failed_verification(now, request.ip);
             Err(error)
         }
+        verified => verified,
     }
 }
 

@@ -33,6 +33,25 @@ impl<'b> Body<'b> {
         }
     }
 
+    /// The same, or a form that has it in its field `payload`, as older programs send it. What curl sends without being
+    /// told a type is called a form and is none.
+    ///
+    /// # Errors
+    /// As [`Body::parse`]; 400 for a form without that field, or with broken escapes in it.
+    pub fn parse_json_or_form(bytes: &'b mut [u8], content_type: Option<&[u8]>) -> Result<Body<'b>> {
+        if !content_type.is_some_and(is_form) {
+            return Body::parse(bytes, content_type);
+        }
+        let is_json = bytes.trim_ascii_start().first() == Some(&b'{');
+        let payload = if is_json { bytes } else { form_payload(bytes)? };
+        Body::parse(payload, Some(JSON))
+    }
+
+    /// The object as it is.
+    pub fn root(&self) -> &Value<'b> {
+        &self.value
+    }
+
     /// The value of a field, unless absent or null.
     pub fn value(&self, field: &str) -> Option<&Value<'b>> {
         self.value.get(field).filter(|value| !value.is_null())
@@ -132,6 +151,43 @@ pub fn check_len(field: &str, text: &str, chars: RangeInclusive<usize>) -> Resul
     ))
 }
 
+const JSON: &[u8] = b"application/json";
+
+/// `application/x-www-form-urlencoded`, parameters ignored.
+fn is_form(content_type: &[u8]) -> bool {
+    let essence = content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+}
+
+/// The field `payload` of a form, decoded where it stands.
+fn form_payload(form: &mut [u8]) -> Result<&mut [u8]> {
+    const NAME: &[u8] = b"payload=";
+    let value = form.split_mut(|&byte| byte == b'&').find_map(|pair| {
+        let value = pair.starts_with(NAME).then_some(pair)?;
+        Some(&mut value[NAME.len()..])
+    });
+    let value =
+        value.ok_or_else(|| Error::bad_request("The form must have the field payload, with JSON in it"))?;
+    let len = decode_form(value)
+        .ok_or_else(|| Error::bad_request("Malformed form: % is followed by two hexadecimal digits"))?;
+    Ok(&mut value[..len])
+}
+
+/// Decodes percent-escapes and blanks in place; how long it is then. `None` for a broken escape.
+fn decode_form(value: &mut [u8]) -> Option<usize> {
+    let (mut from, mut to) = (0, 0);
+    while from < value.len() {
+        let digit = |at: usize| char::from(*value.get(at)?).to_digit(16);
+        (value[to], from) = match value[from] {
+            b'%' => ((digit(from + 1)? << 4 | digit(from + 2)?) as u8, from + 3),
+            b'+' => (b' ', from + 1),
+            byte => (byte, from + 1),
+        };
+        to += 1;
+    }
+    Some(to)
+}
+
 /// `application/json` or `application/*+json`, parameters ignored.
 fn is_json(content_type: &[u8]) -> bool {
     let essence = content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
@@ -167,6 +223,36 @@ mod tests {
         assert!(Body::parse(&mut bytes, None).is_err());
         let mut bytes = b"{}".to_vec();
         assert!(Body::parse(&mut bytes, Some(b"application/problem+json")).is_ok());
+    }
+
+    #[test]
+    fn json_in_a_form() {
+        let read = |bytes: &str, kind: &str| {
+            let mut bytes = bytes.as_bytes().to_vec();
+            let body = Body::parse_json_or_form(&mut bytes, Some(kind.as_bytes()));
+            body.map(|body| body.root().to_json()).map_err(|error| error.message.into_owned())
+        };
+        let form = "application/x-www-form-urlencoded";
+        let check = |bytes: &str, want: &str| assert_eq!(read(bytes, form).as_deref(), Ok(want), "{bytes}");
+        check("payload=%7B%22a%22%3A%22b+c%2B%C3%BC%22%7d", r#"{"a":"b c+ü"}"#);
+        check("token=x&payload={}&payload=5", "{}");
+        check(r#" {"a":"b&payload=5"}"#, r#"{"a":"b&payload=5"}"#);
+        assert_eq!(read(r#"{"a":1}"#, "application/json").as_deref(), Ok(r#"{"a":1}"#));
+        for (bytes, kind, want) in [
+            ("", form, "must have the field payload"),
+            ("payload", form, "must have the field payload"),
+            ("xpayload={}", form, "must have the field payload"),
+            ("payload=", form, "A JSON body is required"),
+            ("payload=%7", form, "Malformed form"),
+            ("payload=%zz", form, "Malformed form"),
+            ("payload=[]", form, "must be a JSON object"),
+            ("payload=%FF", form, "Malformed JSON"),
+            ("payload={}", "application/json", "Malformed JSON"),
+            ("{}", "text/plain", "Content-Type must be application/json"),
+        ] {
+            let error = read(bytes, kind).unwrap_err();
+            assert!(error.contains(want), "{bytes}: {error}");
+        }
     }
 
     #[test]

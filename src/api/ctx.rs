@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use crate::domain::hooks::webhook::Bearer;
 use crate::domain::{Answer as _, Asking, Command, Error, Now, Operation, Refusal, Reply, Result};
 use crate::effect::read::Read;
 use crate::effect::{Answer, Effect, Job, Source, password};
-use crate::id::{ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, parse_id};
+use crate::id::{ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, WebhookId, parse_id};
 use crate::limits::KIB;
 use crate::store::Snapshot;
 use crate::wire::http::Head;
@@ -51,6 +52,25 @@ pub struct Principal {
     pub tier: u8,
     /// The last use that is stored of the session is a minute old: see [`super::touch::touch`].
     pub touch_due: bool,
+}
+
+/// Who has shown what the route's row asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    Nobody,
+    /// Whose login it is.
+    User(Principal),
+    /// The webhook whose token is in the path.
+    Webhook(Bearer),
+}
+
+impl Caller {
+    pub fn principal(self) -> Option<Principal> {
+        match self {
+            Caller::User(principal) => Some(principal),
+            Caller::Nobody | Caller::Webhook(_) => None,
+        }
+    }
 }
 
 /// The answer as far as a handler decides it.
@@ -163,8 +183,8 @@ pub struct Ctx<'r> {
     pub request: Request<'r>,
     pub route: &'static Route,
     pub params: Params<'r>,
-    /// Set on every route that asks for it.
-    pub principal: Option<Principal>,
+    /// What the route asks for, never less.
+    pub caller: Caller,
     /// Whose slow work is done: the caller's account, or what a login form names.
     pub account: u64,
     pub response: Response,
@@ -195,7 +215,15 @@ impl<'r> Ctx<'r> {
 
     /// Who asks. Only for routes with `user` in their row.
     pub fn principal(&self) -> Principal {
-        self.principal.expect("the route's row demands a login, so the router has set it")
+        self.caller.principal().expect("the route's row demands a login, so the router has set it")
+    }
+
+    /// The webhook that asks. Only for routes with `webhook` in their row.
+    pub fn webhook(&self) -> Bearer {
+        let Caller::Webhook(bearer) = self.caller else {
+            unreachable!("the route's row demands the token of a webhook, so the router has set it");
+        };
+        bearer
     }
 
     pub fn user_id(&self) -> UserId {
@@ -244,6 +272,12 @@ impl<'r> Ctx<'r> {
         self.path_id("member_id", "member").map(UserId)
     }
 
+    /// # Errors
+    /// 400 when it is no id.
+    pub fn path_webhook(&self) -> Result<WebhookId> {
+        self.path_id("webhook_id", "webhook").map(WebhookId)
+    }
+
     pub fn path_session(&self) -> Result<TokenId> {
         self.path_id("session_id", "session").map(TokenId)
     }
@@ -269,6 +303,9 @@ impl<'r> Ctx<'r> {
             BodyRule::Json(_) | BodyRule::OptionalJson(_) => {
                 Body::parse(body, self.request.head.header("content-type"))
             }
+            BodyRule::JsonOrForm(_) => {
+                Body::parse_json_or_form(body, self.request.head.header("content-type"))
+            }
             _ => unreachable!("the row of {} names no body", self.route.name),
         }
     }
@@ -290,8 +327,21 @@ impl<'r> Ctx<'r> {
         op: C,
         then: impl FnOnce(&mut Ctx<'_>, C::Reply) -> Result<Step> + 'static,
     ) -> Result<Step> {
+        self.submit_as(self.user_id(), op, then)
+    }
+
+    /// The same for a command of `actor`.
+    ///
+    /// # Errors
+    /// None yet: those of apply come with the reply.
+    pub fn submit_as<C: Operation>(
+        &self,
+        actor: UserId,
+        op: C,
+        then: impl FnOnce(&mut Ctx<'_>, C::Reply) -> Result<Step> + 'static,
+    ) -> Result<Step> {
         let then = move |ctx: &mut Ctx<'_>, reply: Result<Reply>| then(ctx, C::Reply::take(reply?));
-        Ok(Step::Submit(Command::new(self.user_id(), op.into()), Box::new(then)))
+        Ok(Step::Submit(Command::new(actor, op.into()), Box::new(then)))
     }
 
     /// Has the log decide a command of `actor`, and waits for it: for tasks.

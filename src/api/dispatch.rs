@@ -48,11 +48,11 @@ pub fn run<'r>(
     admitted: Admitted,
     params: Params<'r>,
 ) -> (Box<Ctx<'r>>, Result<Step>) {
-    let Admitted { route, principal, .. } = admitted;
-    let account = principal.map_or(0, |principal| principal.user_id.0);
+    let Admitted { route, caller, .. } = admitted;
+    let account = caller.principal().map_or(0, |principal| principal.user_id.0);
     let response = admitted.response();
     let pieces = route.body.is_stream().then(Rc::default);
-    let mut ctx = Box::new(Ctx { state, desk, request, route, params, principal, account, response, pieces });
+    let mut ctx = Box::new(Ctx { state, desk, request, route, params, caller, account, response, pieces });
     let step = whole(|| wiping(route.secret, || (route.handler)(&mut ctx)));
     (ctx, step)
 }

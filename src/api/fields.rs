@@ -12,6 +12,7 @@ use super::texts;
 use crate::config::Config;
 use crate::domain::{Error, Result};
 use crate::id::parse_id;
+use crate::text::is_http_address;
 use crate::wire::json::{Object, Value};
 
 /// A field: a name with what it may hold.
@@ -370,6 +371,28 @@ impl Kind for Line {
 
     fn read<'b>(&self, body: &Body<'b>, name: &str) -> Result<Option<Option<String>>> {
         texts::line(body, name, self.0)
+    }
+}
+
+/// An http(s) address of so many characters, which is not looked up; a blank one takes it away.
+pub struct Address(pub usize);
+
+impl Schema for Address {
+    fn write_schema(&self, config: &Config, schema: &mut Object<'_>) {
+        Chars::UpTo(self.0).write_schema(config, schema);
+    }
+}
+
+impl Kind for Address {
+    type Value<'b> = Option<String>;
+
+    fn read<'b>(&self, body: &Body<'b>, name: &str) -> Result<Option<Option<String>>> {
+        let Some(typed) = body.opt_str(name, 0..=self.0)? else { return Ok(None) };
+        match typed.trim() {
+            "" => Ok(Some(None)),
+            url if is_http_address(url) => Ok(Some(Some(url.to_owned()))),
+            _ => Err(Error::invalid(name, "must be an http:// or https:// address")),
+        }
     }
 }
 

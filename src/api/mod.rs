@@ -19,6 +19,7 @@ pub mod ctx;
 pub mod dispatch;
 pub mod fields;
 pub mod forms;
+pub mod hooks;
 pub mod identity;
 pub mod limiter;
 pub mod media;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::fields::{Described, Fields, write_id_ref};
-use super::routes::{Answer, Auth, BodyRule, ROUTES, Route};
+use super::routes::{Answer, BodyRule, ROUTES, Route};
 use crate::config::Config;
 use crate::wire::json::shape::{Kind, Shape};
 use crate::wire::json::{Array, Object};
@@ -59,14 +59,15 @@ fn write_operation(mut operation: Object<'_>, route: &Route, id: &str, config: &
         }
     }
     match route.body {
-        BodyRule::Json(_) => write_body(&mut operation, route, "application/json", true),
-        BodyRule::OptionalJson(_) => write_body(&mut operation, route, "application/json", false),
-        BodyRule::Multipart(_) => write_body(&mut operation, route, "multipart/form-data", true),
+        BodyRule::Json(_) => write_body(&mut operation, route, &[JSON], true),
+        BodyRule::OptionalJson(_) => write_body(&mut operation, route, &[JSON], false),
+        BodyRule::JsonOrForm(_) => write_body(&mut operation, route, &[JSON, FORM], true),
+        BodyRule::Multipart(_) => write_body(&mut operation, route, &["multipart/form-data"], true),
         BodyRule::None | BodyRule::Stream(_) => {}
     }
     {
         let mut security = operation.array("security");
-        if route.auth != Auth::Public {
+        if route.auth.is_login() {
             let mut scheme = security.object();
             drop(Array::new(scheme.key("token")));
         }
@@ -100,12 +101,31 @@ fn write_query_parameter(mut parameter: Object<'_>, field: &dyn Described, confi
     field.write_schema(config, &mut parameter.object("schema"));
 }
 
-fn write_body(operation: &mut Object<'_>, route: &Route, content_type: &str, required: bool) {
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn write_body(operation: &mut Object<'_>, route: &Route, content_types: &[&str], required: bool) {
     let mut body = operation.object("requestBody");
     body.bool("required", required);
     let mut content = body.object("content");
-    let mut media = content.object(content_type);
-    let mut schema = media.object("schema");
+    for content_type in content_types {
+        let mut media = content.object(content_type);
+        let schema = media.object("schema");
+        match *content_type {
+            FORM => write_payload(schema),
+            _ => write_body_schema(schema, route, required),
+        }
+    }
+}
+
+/// A form with JSON in it.
+fn write_payload(mut schema: Object<'_>) {
+    schema.str("type", "object");
+    schema.object("properties").object("payload").str("type", "string").str("description", "The JSON");
+    schema.array("required").str("payload");
+}
+
+fn write_body_schema(mut schema: Object<'_>, route: &Route, required: bool) {
     match route.form {
         Some(form) if !required => {
             let mut any = schema.array("anyOf");
@@ -122,25 +142,34 @@ fn write_responses(mut responses: Object<'_>, route: &Route) {
         let mut success = responses.object("200");
         success.str("description", "Success");
         let mut content = success.object("content");
-        let json = "application/json";
         match route.answer {
-            Answer::Success => write_ref(&mut content.object(json).object("schema"), "SuccessResponse"),
-            Answer::One(shape) => write_ref(&mut content.object(json).object("schema"), shape.name),
+            Answer::Success => write_ref(&mut content.object(JSON).object("schema"), "SuccessResponse"),
+            Answer::One(shape) => write_ref(&mut content.object(JSON).object("schema"), shape.name),
+            Answer::OneOrSuccess(shape) => {
+                let mut media = content.object(JSON);
+                let mut schema = media.object("schema");
+                let mut any = schema.array("anyOf");
+                write_ref(&mut any.object(), shape.name);
+                write_ref(&mut any.object(), "SuccessResponse");
+            }
             Answer::List(shape) => {
-                let mut media = content.object(json);
+                let mut media = content.object(JSON);
                 write_ref(&mut media.object("schema").str("type", "array").object("items"), shape.name);
             }
-            Answer::Map(kind) => write_kind(&mut content.object(json).object("schema"), Kind::Map(kind)),
+            Answer::Map(kind) => write_kind(&mut content.object(JSON).object("schema"), Kind::Map(kind)),
             Answer::Html => drop(content.object("text/html").object("schema").str("type", "string")),
             Answer::Picture => {
                 content.object("image/*").object("schema").str("type", "string").str("format", "binary");
             }
-            Answer::Json => drop(content.object(json).object("schema").str("type", "object")),
+            Answer::Text(text) => {
+                content.object("text/plain").object("schema").str("type", "string").str("const", text);
+            }
+            Answer::Json => drop(content.object(JSON).object("schema").str("type", "object")),
         }
     }
     let mut error = responses.object("default");
     error.str("description", "What is wrong, and with what status");
-    write_ref(&mut error.object("content").object("application/json").object("schema"), "ErrorResponse");
+    write_ref(&mut error.object("content").object(JSON).object("schema"), "ErrorResponse");
 }
 
 // ------------------------------------------------------------------------------------------ schemas
@@ -154,7 +183,9 @@ fn write_components(mut components: Object<'_>, config: &Config) {
     let (mut shapes, mut forms) = (BTreeMap::new(), BTreeMap::new());
     for route in ROUTES {
         match route.answer {
-            Answer::One(shape) | Answer::List(shape) => collect(&mut shapes, shape),
+            Answer::One(shape) | Answer::OneOrSuccess(shape) | Answer::List(shape) => {
+                collect(&mut shapes, shape)
+            }
             _ => {}
         }
         forms.extend(route.form.map(|form| (form.name(), form)));
@@ -303,7 +334,7 @@ mod tests {
             assert!(id == route.name || (id == format!("api_{}", route.name) && !route.root));
             assert!(ids.insert(id), "{id} twice");
             let secured = !operation.get("security").unwrap().as_array().unwrap().is_empty();
-            assert_eq!(secured, route.auth != Auth::Public, "{}", route.name);
+            assert_eq!(secured, route.auth.is_login(), "{}", route.name);
         }
         let names = document.get("components").unwrap().get("schemas").unwrap();
         for (at, _) in whole.match_indices("#/components/schemas/") {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
-use super::ctx::{Principal, Request};
+use super::ctx::{Caller, Request};
 use super::limiter::{
     KeyKind, LimitRequest, Limiter, Numbers, RuleId, RuleSpecs, Verdict, rules::RULE_COUNT,
 };
@@ -32,6 +32,7 @@ fn rule_specs(config: &Config) -> RuleSpecs {
     RuleSpecs {
         enabled: config.rate_limiting.enabled,
         bot_multiplier_percent: fit(config.rate_limiting.bot_multiplier_percent),
+        webhook_multiplier_percent: fit(config.rate_limiting.webhook_multiplier_percent),
         token_verify_rate_limit: fit(config.authentication_security.token_verify_rate_limit),
         buckets,
     }
@@ -89,16 +90,19 @@ pub fn check(
     state: &State,
     request: &Request<'_>,
     asked: &Asked<'_, '_>,
-    principal: Option<Principal>,
+    caller: Caller,
 ) -> Result<Option<Numbers>, Numbers> {
     let Some(rule) = asked.rule().filter(|_| is_limited(state, request)) else { return Ok(None) };
-    let principal = match principal {
-        Some(principal) => super::limiter::Principal::User {
+    let principal = match caller {
+        Caller::User(principal) => super::limiter::Principal::User {
             id: principal.user_id.0,
             tier_percent: tier_percent(principal.tier),
             is_bot: false,
         },
-        None => super::limiter::Principal::Anonymous,
+        Caller::Webhook(bearer) => {
+            super::limiter::Principal::Webhook { id: bearer.webhook_id.0, channel_id: bearer.channel_id.0 }
+        }
+        Caller::Nobody => super::limiter::Principal::Anonymous,
     };
     let (resource, route) = (asked.resource(rule), asked.number());
     let limits = LimitRequest { principal, ip: request.ip, rule, resource, route };

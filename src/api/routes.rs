@@ -16,7 +16,7 @@
 use super::ctx::{Handler, Step};
 use super::fields::Fields;
 use super::limiter::RuleId;
-use super::{chat, community, identity, media, service, social};
+use super::{chat, community, hooks, identity, media, service, social};
 use crate::config::Config;
 use crate::limits::{BODY_IGNORED_LEN_MAX, PART_OVERHEAD_LEN_MAX};
 use crate::wire::http::Method;
@@ -33,6 +33,15 @@ pub enum Auth {
     User,
     /// Like `User`, also for accounts that are frozen or must change something first.
     Restricted,
+    /// Whoever has the token of the webhook that the path names: `{webhook_id}` and `{token}`.
+    Webhook,
+}
+
+impl Auth {
+    /// Whether a login session is asked for.
+    pub fn is_login(self) -> bool {
+        matches!(self, Auth::User | Auth::Restricted)
+    }
 }
 
 /// What a request brings behind its head.
@@ -44,6 +53,8 @@ pub enum BodyRule {
     Json(usize),
     /// The same, or nothing, or `null`, which stand for an empty one.
     OptionalJson(usize),
+    /// The same as [`BodyRule::Json`], or `application/x-www-form-urlencoded` with it in the field `payload`.
+    JsonOrForm(usize),
     /// At most so many bytes of anything. The handler runs before they come, and takes them piece by piece
     /// ([`Step::Receive`]); it may take its time, nothing is read meanwhile.
     Stream(usize),
@@ -65,6 +76,11 @@ pub const fn optional_json(len_max: usize) -> BodyRule {
     BodyRule::OptionalJson(len_max)
 }
 
+/// A body of JSON, as it is or in a form, in bytes.
+pub const fn json_or_form(len_max: usize) -> BodyRule {
+    BodyRule::JsonOrForm(len_max)
+}
+
 /// A form with a file, in bytes of that.
 pub const fn multipart(file_len_max: FileLen) -> BodyRule {
     BodyRule::Multipart(file_len_max)
@@ -76,7 +92,9 @@ impl BodyRule {
         let json_len_max = usize::try_from(config.api.max_body_size).unwrap_or(usize::MAX);
         match self {
             BodyRule::None => json_len_max.min(BODY_IGNORED_LEN_MAX),
-            BodyRule::Json(len_max) | BodyRule::OptionalJson(len_max) => json_len_max.min(len_max),
+            BodyRule::Json(len_max) | BodyRule::OptionalJson(len_max) | BodyRule::JsonOrForm(len_max) => {
+                json_len_max.min(len_max)
+            }
             BodyRule::Stream(len_max) => len_max,
             BodyRule::Multipart(_) => self.file_len_max(config) as usize + PART_OVERHEAD_LEN_MAX,
         }
@@ -127,12 +145,16 @@ pub enum Answer {
     /// `{"success": true}`.
     Success,
     One(&'static Shape),
+    /// Either, as the query says.
+    OneOrSuccess(&'static Shape),
     List(&'static Shape),
     /// An object whose keys are data.
     Map(&'static Kind),
     Html,
     /// Of whatever format.
     Picture,
+    /// This, as plain text.
+    Text(&'static str),
     /// Any JSON.
     Json,
 }
@@ -165,7 +187,9 @@ impl Answer {
     /// The first place where it is not, and why.
     pub fn check(self, body: &[u8]) -> std::result::Result<(), String> {
         match (self, body) {
-            (Answer::Success, br#"{"success":true}"#) => Ok(()),
+            (Answer::Success | Answer::OneOrSuccess(_), br#"{"success":true}"#) => Ok(()),
+            (Answer::Text(text), _) if text.as_bytes() == body => Ok(()),
+            (Answer::Text(_), _) => Err("it is another text".into()),
             (Answer::Success, _) => Err("it does not say that it succeeded".into()),
             (Answer::Html | Answer::Picture, [b'<', ..]) => Ok(()),
             (Answer::Picture, _) => Header::read(body).map(drop).map_err(|Refused(reason)| reason.into()),
@@ -176,13 +200,13 @@ impl Answer {
 
     fn check_json(self, value: &Value<'_>) -> std::result::Result<(), String> {
         match self {
-            Answer::One(shape) => Kind::Object(shape).check(value),
+            Answer::One(shape) | Answer::OneOrSuccess(shape) => Kind::Object(shape).check(value),
             Answer::List(shape) => {
                 let items = value.as_array().ok_or("it is no list")?;
                 items.iter().try_for_each(|item| Kind::Object(shape).check(item))
             }
             Answer::Map(kind) => Kind::Map(kind).check(value),
-            Answer::Success | Answer::Html | Answer::Picture | Answer::Json => Ok(()),
+            Answer::Success | Answer::Html | Answer::Picture | Answer::Text(_) | Answer::Json => Ok(()),
         }
     }
 }
@@ -221,6 +245,7 @@ const AREAS: &[&[Route]] = &[
     social::ROUTES,
     community::ROUTES,
     chat::ROUTES,
+    hooks::ROUTES,
     #[cfg(test)]
     super::testing::ROUTES,
 ];

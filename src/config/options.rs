@@ -207,6 +207,7 @@ options! {
         trusted_proxies: Vec<String> = &[], Rule::Networks, "Addresses or networks (CIDR) of reverse proxies";
         trust_x_forwarded_for: bool = false, ANY, "Take the client's address from a trusted proxy's X-Forwarded-For";
         timestamp_unit: String = "s", choice(&["s", "ms"]), "Unit of every time in REST and gateway";
+        public_url: String = "", Rule::HttpUrl, "Base of the addresses that are given out, https://chat.example.org; empty = from the Host";
         max_body_size: u64 = MIB, bytes(KIB, limits::JSON_LEN_MAX as u64), "JSON body of a request, at most";
     }
 
@@ -225,6 +226,7 @@ options! {
     rate_limiting: RateLimiting "rate_limiting" {
         enabled: bool = true, ANY, "Enforce the limits below";
         bot_multiplier_percent: u64 = 150, range(1, 100_000), "Share of a message limit that bots get";
+        webhook_multiplier_percent: u64 = 100, range(1, 100_000), "Share of the limits of webhooks that they get";
         bypass_secret: String = "", Rule::Secret, "Value of X-RateLimit-Bypass that is never limited, 16 characters or more; empty = none";
         global: BucketSpec = "100+50/60s token", ANY, "All requests of a user, or of an address when not logged in";
         user: BucketSpec = "120+20/60s sliding; 3600/h; 50000/d", ANY, "All requests of a user";
@@ -249,6 +251,9 @@ options! {
         relationships_create: BucketSpec = "5+2/60s sliding; 50/h", ANY, "POST /relationships, per user";
         relationships_block: BucketSpec = "10+5/60s sliding", ANY, "POST /relationships/block, per user";
         uploads: BucketSpec = "10+2/60s token; 100/h", ANY, "Uploads of files, per user";
+        webhooks_create: BucketSpec = "5+2/60s sliding", ANY, "POST /webhooks, per user";
+        webhooks_channel: BucketSpec = "30+10/60s token", ANY, "Calls with the token of a webhook, per channel";
+        webhooks_execute: BucketSpec = "5+5/2s token", ANY, "Calls with the token of a webhook, per webhook";
         default: BucketSpec = "30+5/30s sliding", ANY, "Every other route, per user or address, method and route";
     }
 
@@ -258,6 +263,11 @@ options! {
         channel_name_max_length: u64 = 100, range(1, 1000), "Characters of a channel name, at most";
         role_name_max_length: u64 = 100, range(1, 1000), "Characters of a role name, at most";
         invite_code_length: u64 = 12, range(6, limits::INVITE_CODE_LEN_MAX as u64), "Characters of a new invite code";
+    }
+
+    webhooks: Webhooks "webhooks" {
+        max_per_channel: u64 = 100, range(1, limits::WEBHOOK_COUNT_MAX as u64), "Webhooks of a channel";
+        max_per_server: u64 = 50, range(1, limits::WEBHOOK_COUNT_MAX as u64), "Webhooks of a server";
     }
 
     user_features: UserFeatures "user_features" {

@@ -76,7 +76,7 @@ pub(super) fn begin<'r, B: Backend>(
     };
     let (ctx, step) = dispatch::run(state, backend, request, admitted, params);
     backend.handled(request_id, ctx.route.name, begun_ns);
-    if let Some(principal) = ctx.principal.filter(|principal| principal.touch_due)
+    if let Some(principal) = ctx.caller.principal().filter(|principal| principal.touch_due)
         && let Some(command) = touch(state, principal)
     {
         backend.submit_and_forget(command);

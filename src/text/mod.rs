@@ -80,6 +80,19 @@ pub fn is_unprintable(c: char) -> bool {
     }
 }
 
+/// Whether a text is an address of the web: `http://` or `https://`, a host, and nothing that stands in no address.
+pub fn is_http_address(text: &str) -> bool {
+    let rest = |scheme: &str| {
+        let (head, rest) = text.split_at_checked(scheme.len())?;
+        head.eq_ignore_ascii_case(scheme).then_some(rest)
+    };
+    let Some(rest) = rest("http://").or_else(|| rest("https://")) else { return false };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let fits =
+        |c: char| !c.is_whitespace() && !is_unprintable(c) && !matches!(c, '<' | '>' | '"' | '\\' | '`');
+    host.starts_with(|c: char| c.is_alphanumeric() || c == '[') && rest.chars().all(fits)
+}
+
 /// A text of one line: without unprintables, line breaks and tabs as one blank, NFC, trimmed. Blank becomes empty.
 pub fn line(text: &str) -> Cow<'_, str> {
     let clean: Cow<'_, str> = if text.chars().any(is_unprintable) {
@@ -235,6 +248,42 @@ pub(super) mod testing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_of_the_web() {
+        for url in [
+            "http://x",
+            "https://x/y",
+            "HTTPS://x:8000/y?z#w",
+            "https://[::1]/",
+            "https://\u{fc}.example/\u{fc}",
+            "http://u@h/",
+        ] {
+            assert!(is_http_address(url), "{url}");
+        }
+        for url in [
+            "",
+            "x",
+            "http:/x",
+            "http://",
+            "https:///x",
+            "https://?x",
+            "ftp://x",
+            "//x",
+            "javascript:x",
+            "https://x y",
+            "https://x\n",
+            "https://x\"",
+            "https://x<",
+            "https://x\\y",
+            "https://x/\u{202e}y",
+            "https://.x",
+            " https://x",
+            "httpß://x",
+        ] {
+            assert!(!is_http_address(url), "{url}");
+        }
+    }
 
     #[test]
     fn blank_has_nothing_to_see() {

@@ -22,9 +22,10 @@ fn body_of(name: &str, x: &Fixture) -> Option<(Value, bool)> {
         "presence_set" => needed(json!({"status": "online"})),
         "server_create" => needed(json!({"name": "Another"})),
         "channel_create" => needed(json!({"name": "another"})),
-        "message_create" | "message_edit" => needed(json!({"content": "x"})),
+        "message_create" | "message_edit" | "webhook_execute" => needed(json!({"content": "x"})),
+        "webhook_create" => needed(json!({"channel_id": x.place.channel, "name": "another"})),
         "me_edit" | "messaging_edit" | "setting_put_bulk" | "server_edit" | "role_create" | "role_edit"
-        | "channel_edit" | "channel_ack_bulk" => needed(json!({})),
+        | "channel_edit" | "channel_ack_bulk" | "webhook_edit" => needed(json!({})),
         _ => None,
     }
 }
@@ -38,6 +39,8 @@ struct Fixture {
     role: String,
     member: User,
     code: String,
+    /// With its token.
+    webhook: Value,
 }
 
 impl Fixture {
@@ -50,7 +53,9 @@ impl Fixture {
         let line = format!("POST /channels/{}/invites", place.channel);
         let code = world.ok(&place.owner, &line, Value::Null);
         let code = crate::world::text(&code["code"]);
-        Fixture { world, place, outsider, message, role, member, code }
+        let webhook = json!({"channel_id": place.channel, "name": "one"});
+        let webhook = world.ok(&place.owner, "POST /webhooks", webhook);
+        Fixture { world, place, outsider, message, role, member, code, webhook }
     }
 
     /// The path of a row, with `replaced` in the place of one parameter.
@@ -71,6 +76,8 @@ impl Fixture {
                 ("member_id" | "user_id", _) => &self.member.id,
                 ("session_id" | "notification_id", _) => "1",
                 ("invite_code", _) => &self.code,
+                ("webhook_id", _) => self.webhook["id"].as_str().expect("an id"),
+                ("token", _) => self.webhook["token"].as_str().expect("a token"),
                 ("key", _) => "theme",
                 ("emoji", _) => "%F0%9F%91%8D",
                 (other, _) => panic!("what is {other}?"),
@@ -132,9 +139,15 @@ fn credentials() {
     let (id, secret) = token.split_once('.').expect("two parts");
     let wrong_secret = format!("{id}.{}", "A".repeat(secret.len()));
     let unknown = format!("1.{secret}");
-    for route in ROUTES.iter().filter(|route| route.auth != Auth::Public) {
+    for route in ROUTES.iter().filter(|route| route.auth.is_login()) {
         findings.status(&x.call(route, None, None), 401, "no token");
         findings.status(&x.call(route, None, Some("nonsense")), 401, "bad token");
+    }
+    for route in ROUTES.iter().filter(|route| route.auth == Auth::Webhook) {
+        for bad in ["nonsense", &unknown, token] {
+            let answer = x.call(route, Some(("token", bad)), Some(token));
+            findings.status(&answer, 401, "the token of another kind");
+        }
     }
     // The forms of a header, on one route.
     let mut http = x.world.server.http();

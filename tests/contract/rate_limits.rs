@@ -153,6 +153,68 @@ fn by_channel() {
 }
 
 #[test]
+fn by_webhook() {
+    let server = start(&["rate_limiting.buckets.webhooks_execute=3/60s fixed", "rate_limiting.ip=off"]);
+    let mut http = server.http();
+    let one = user(&server, "one");
+    let token = Some(one.token.as_str());
+    let place = bypassing(&mut http, "POST", "/api/v1/servers", token, &json!({"name": "place"}));
+    let text = |value: &Value| value.as_str().expect("a string").to_owned();
+    let channel = text(&place["default_channel_id"]);
+    let create = json!({"channel_id": channel, "name": "x"});
+    let mut hooks: Vec<String> = Vec::new();
+    exhaust(7, "route", |_| {
+        let answer = http.post("/api/v1/webhooks", token, &create);
+        if answer.status == 200 {
+            let made = answer.json();
+            hooks.push(format!("/api/v1/webhooks/{}/{}", text(&made["id"]), text(&made["token"])));
+        }
+        answer
+    });
+    let mut say = |path: &str| http.post(path, None, &json!({"content": "x"}));
+    // Whichever form it comes in, and whatever is asked for.
+    let forms = ["", "?wait=true", "/slack"];
+    exhaust(3, "webhook", |count| match forms.get(count as usize) {
+        Some(&"/slack") => http_slack(&server, &hooks[0]),
+        Some(form) => say(&format!("{}{form}", hooks[0])),
+        None => say(&hooks[0]),
+    });
+    assert_eq!(say(&hooks[1]).status, 200, "another webhook");
+    // Who guesses tokens uses up nobody's bucket but that of his address.
+    let guess = format!("{}x", hooks[2]);
+    (0..3).for_each(|_| drop(say(&guess).want(401)));
+    check_refusal(&say(&guess), "webhook");
+    assert_eq!(say(&hooks[2]).status, 200);
+}
+
+fn http_slack(server: &Server, hook: &str) -> Answer {
+    server.http().post(&format!("{hook}/slack"), None, &json!({"text": "x"}))
+}
+
+#[test]
+fn webhooks_of_a_channel_share_its_bucket() {
+    let server = start(&["rate_limiting.buckets.webhooks_channel=3/60s fixed"]);
+    let mut http = server.http();
+    let one = user(&server, "one");
+    let token = Some(one.token.as_str());
+    let place = bypassing(&mut http, "POST", "/api/v1/servers", token, &json!({"name": "place"}));
+    let mut hook = || {
+        let body = json!({"channel_id": place["default_channel_id"], "name": "x"});
+        let made = bypassing(&mut http, "POST", "/api/v1/webhooks", token, &body);
+        let text = |value: &Value| value.as_str().expect("a string").to_owned();
+        format!("/api/v1/webhooks/{}/{}", text(&made["id"]), text(&made["token"]))
+    };
+    let hooks = [hook(), hook()];
+    for count in 0..3 {
+        let answer = http.post(&hooks[count % 2], None, &json!({"content": "x"}));
+        assert_eq!((answer.status, number(&answer, "limit")), (200, 10.0), "its own bucket is shown");
+    }
+    for hook in &hooks {
+        check_refusal(&http.post(hook, None, &json!({"content": "x"})), "webhook");
+    }
+}
+
+#[test]
 fn by_everything() {
     let server = start(&["rate_limiting.global=4/60s fixed"]);
     let mut http = server.http();

@@ -56,6 +56,16 @@ impl World {
         answer
     }
 
+    /// A call by nobody, with these headers.
+    #[track_caller]
+    pub fn headed(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let answer = self.http.borrow_mut().request(method, &format!("/api/v1{path}"), headers, Some(body));
+        if answer.status < 300 {
+            self.note(method, path, false);
+        }
+        answer
+    }
+
     /// A call below `/` instead of the prefix.
     #[track_caller]
     pub fn root(&self, method: &str, path: &str) -> Answer {

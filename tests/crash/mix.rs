@@ -5,11 +5,13 @@
 //! request without an answer would have made of it.
 
 mod accounts;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use accounts::{passer_by, second_factor};
+use webhooks::webhook;
 
 use crate::line::Line;
 use crate::support::{PASSWORD, Server, User, Value, json};
@@ -62,7 +64,7 @@ pub struct Mixer {
 
 type Action = fn(&mut Mixer, &mut Line, &mut fastrand::Rng) -> Result<(), String>;
 
-const ACTIONS: [Action; 17] = [
+const ACTIONS: [Action; 18] = [
     profile,
     setting,
     messaging,
@@ -80,10 +82,11 @@ const ACTIONS: [Action; 17] = [
     picture,
     mention,
     second_factor,
+    webhook,
 ];
 
 /// The commands that the actions lead to.
-pub const KINDS: [&str; 55] = [
+pub const KINDS: [&str; 60] = [
     "AccountDelete",
     "AvatarSet",
     "BanCreate",
@@ -139,6 +142,11 @@ pub const KINDS: [&str; 55] = [
     "TwoFactorDisable",
     "TwoFactorFailed",
     "TwoFactorUse",
+    "WebhookCreate",
+    "WebhookDelete",
+    "WebhookEdit",
+    "WebhookExecute",
+    "WebhookTokenReplace",
 ];
 
 /// A request: method, path, whose, body; a list of bytes is the file of a form.

@@ -11,7 +11,7 @@ use crate::wire::json::{Array, Value};
 /// Embeds of one message.
 pub const COUNT_MAX: usize = 10;
 /// Fields of one embed.
-const FIELD_COUNT_MAX: usize = 25;
+pub const FIELD_COUNT_MAX: usize = 25;
 
 /// Members whose texts readers see.
 const SHOWN: &[&str] = &[

@@ -5,8 +5,9 @@
 //! buckets, [`headers`] what the client sees.
 //!
 //! Invariants:
-//! - A request asks global, then user (or address when anonymous), then its route's bucket, each with its
-//!   hourly and daily caps. The first that is empty refuses, and then the others have lost nothing.
+//! - A request asks global, then user (or address when anonymous), then its route's bucket, after the wider one if
+//!   that stands within one; each with its hourly and daily caps. The first that is empty refuses, and then the others
+//!   have lost nothing.
 //! - Across all cores a bucket never admits more than its limit (while its set in the table is not
 //!   overfull). While one request is being refused, another of the same caller in the same microsecond may
 //!   see what the first had taken and is about to give back: refused too early, never admitted too much.
@@ -49,6 +50,8 @@ pub enum Principal {
         tier_percent: u32,
         is_bot: bool,
     },
+    /// Counted by itself and its channel where a rule is by webhook, else by address.
+    Webhook { id: u64, channel_id: u64 },
     /// Counted by address.
     Anonymous,
 }
@@ -115,11 +118,12 @@ impl Limiter {
         }
         let caller = match request.principal {
             Principal::User { .. } => RuleId::User,
-            Principal::Anonymous => RuleId::Ip,
+            Principal::Webhook { .. } | Principal::Anonymous => RuleId::Ip,
         };
         let mut taken = Taken::new();
         let mut verdict = Verdict::Unlimited;
-        for rule in [RuleId::Global, caller, request.rule] {
+        let within = request.rule.rule().within;
+        for rule in [RuleId::Global, caller].into_iter().chain(within).chain([request.rule]) {
             let spec = &self.specs.buckets[rule as usize];
             if spec.requests == 0 {
                 continue;
@@ -191,7 +195,7 @@ impl Limiter {
         let part = match row.key {
             KeyKind::UserChannel => request.resource,
             KeyKind::UserRoute => request.route,
-            KeyKind::Principal | KeyKind::Ip | KeyKind::User => 0,
+            _ => 0,
         };
         match request.principal {
             Principal::User { id, tier_percent, is_bot } if row.key != KeyKind::Ip => {
@@ -199,6 +203,13 @@ impl Limiter {
                 let percent = u64::from(tier_percent) * u64::from(bot) / 100;
                 let percent = u32::try_from(percent).unwrap_or(u32::MAX);
                 smallvec![(self.key(rule as u8, SUBJECT_ID, id, part), percent)]
+            }
+            Principal::Webhook { id, .. } if row.key == KeyKind::Webhook => {
+                smallvec![(self.key(rule as u8, SUBJECT_ID, id, 0), self.specs.webhook_multiplier_percent)]
+            }
+            Principal::Webhook { channel_id, .. } if row.key == KeyKind::WebhookChannel => {
+                let key = self.key(rule as u8, SUBJECT_ID, channel_id, 0);
+                smallvec![(key, self.specs.webhook_multiplier_percent)]
             }
             _ => self.keys_of_ip(rule as u8, request.ip, part),
         }

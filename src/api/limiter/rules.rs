@@ -13,6 +13,10 @@ pub enum KeyKind {
     UserChannel,
     /// User, method and route.
     UserRoute,
+    /// The webhook whose token was shown. Without one, as all that is not known, the address.
+    Webhook,
+    /// The channel of that webhook, whichever webhook of it.
+    WebhookChannel,
 }
 
 /// One bucket.
@@ -27,10 +31,14 @@ pub struct Rule {
     pub scope: &'static str,
     /// Its option.
     pub spec: fn(&Config) -> &BucketSpec,
+    /// A wider one that is asked before it.
+    pub within: Option<RuleId>,
 }
 
 macro_rules! rules {
-    ($($(#[$doc:meta])* $id:ident = $name:literal, $key:ident, $bot:literal, $scope:literal, $section:ident.$option:ident;)*) => {
+    (@within) => { None };
+    (@within $outer:ident) => { Some(RuleId::$outer) };
+    ($($(#[$doc:meta])* $id:ident = $name:literal, $key:ident, $bot:literal, $scope:literal, $section:ident.$option:ident $(, within $outer:ident)?;)*) => {
         /// The rows of the table, in its order.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
@@ -41,7 +49,7 @@ macro_rules! rules {
             pub const ALL: [RuleId; RULE_COUNT] = [$(RuleId::$id,)*];
         }
 
-        const RULES: &[Rule] = &[$(Rule { name: $name, key: KeyKind::$key, bot: $bot, scope: $scope, spec: |config| &config.$section.$option },)*];
+        const RULES: &[Rule] = &[$(Rule { name: $name, key: KeyKind::$key, bot: $bot, scope: $scope, spec: |config| &config.$section.$option, within: rules!(@within $($outer)?) },)*];
 
         /// Rows in the table.
         pub const RULE_COUNT: usize = [$($name,)*].len();
@@ -75,6 +83,10 @@ rules! {
     RelationshipsBlock = "relationships_block", User, false, "route", rate_limiting_buckets.relationships_block;
     /// Files of all kinds.
     Uploads = "uploads", User, false, "route", rate_limiting_buckets.uploads;
+    WebhooksCreate = "webhooks_create", User, false, "route", rate_limiting_buckets.webhooks_create;
+    /// All that the webhooks of a channel say.
+    WebhooksChannel = "webhooks_channel", WebhookChannel, false, "webhook", rate_limiting_buckets.webhooks_channel;
+    WebhooksExecute = "webhooks_execute", Webhook, false, "webhook", rate_limiting_buckets.webhooks_execute, within WebhooksChannel;
     /// Every route without a bucket of its own.
     Default = "default", UserRoute, false, "route", rate_limiting_buckets.default;
 }
@@ -98,6 +110,8 @@ pub struct RuleSpecs {
     pub enabled: bool,
     /// `rate_limiting.bot_multiplier` × 100.
     pub bot_multiplier_percent: u32,
+    /// `rate_limiting.webhook_multiplier` × 100.
+    pub webhook_multiplier_percent: u32,
     /// `authentication.security.token_verify_rate_limit`, per minute and address; 0 is off. Independent of
     /// `enabled`.
     pub token_verify_rate_limit: u32,
@@ -115,6 +129,8 @@ const BUCKET_HASHES: [u64; RULE_COUNT] = {
             KeyKind::User => ":user",
             KeyKind::UserChannel => ":user:channel",
             KeyKind::UserRoute => ":user:route",
+            KeyKind::Webhook => ":webhook",
+            KeyKind::WebhookChannel => ":webhook:channel",
         };
         hashes[index] = fnv1a(fnv1a(0xCBF2_9CE4_8422_2325, RULES[index].name), key);
         index += 1;

@@ -17,6 +17,7 @@ fn limiter(buckets: &[(RuleId, BucketSpec)]) -> Limiter {
     let mut specs = RuleSpecs {
         enabled: true,
         bot_multiplier_percent: 150,
+        webhook_multiplier_percent: 100,
         token_verify_rate_limit: 3,
         buckets: std::array::from_fn(|_| off.clone()),
     };
@@ -263,4 +264,47 @@ fn threads_never_admit_more_than_the_limit() {
             .count();
         assert_eq!(rest, 900, "{algorithm:?}");
     }
+}
+
+#[test]
+fn a_webhook_is_counted_by_itself_within_its_channel() {
+    let fixed = |requests| bucket(Algorithm::FixedWindow, requests, 0, 60_000);
+    let limiter = limiter(&[
+        (RuleId::Ip, fixed(100)),
+        (RuleId::WebhooksChannel, fixed(3)),
+        (RuleId::WebhooksExecute, fixed(2)),
+    ]);
+    let hook = |id, channel_id| {
+        let principal = Principal::Webhook { id, channel_id };
+        LimitRequest { principal, ..anonymous(RuleId::WebhooksExecute, "192.0.2.1") }
+    };
+    check(&limiter, 0, hook(1, 7), "+webhooks_execute 1/2");
+    check(&limiter, 0, hook(1, 7), "+webhooks_execute 0/2");
+    check(&limiter, 0, hook(1, 7), "-webhooks_execute 60000");
+    // The refusal took nothing from the channel.
+    check(&limiter, 0, hook(2, 7), "+webhooks_execute 1/2");
+    check(&limiter, 0, hook(2, 7), "-webhooks_channel 60000");
+    check(&limiter, 0, hook(2, 8), "+webhooks_execute 0/2");
+    // Who has no token has neither of them.
+    for address in ["192.0.2.1", "192.0.2.2"] {
+        check(&limiter, 0, anonymous(RuleId::WebhooksExecute, address), "+webhooks_execute 1/2");
+    }
+}
+
+#[test]
+fn webhooks_have_a_multiplier_of_their_own() {
+    let off = bucket(Algorithm::FixedWindow, 0, 0, 1);
+    let mut buckets: [BucketSpec; rules::RULE_COUNT] = std::array::from_fn(|_| off.clone());
+    buckets[RuleId::WebhooksExecute as usize] = bucket(Algorithm::TokenBucket, 5, 5, 2_000);
+    let specs = RuleSpecs {
+        enabled: true,
+        bot_multiplier_percent: 150,
+        webhook_multiplier_percent: 250,
+        token_verify_rate_limit: 3,
+        buckets,
+    };
+    let limiter = Limiter::new(specs, 1 << 12, START, 42);
+    let principal = Principal::Webhook { id: 1, channel_id: 7 };
+    let request = LimitRequest { principal, ..anonymous(RuleId::WebhooksExecute, "192.0.2.1") };
+    check(&limiter, 0, request, "+webhooks_execute 24/25");
 }

@@ -3,6 +3,7 @@
 mod events;
 mod frames;
 mod notifications;
+mod webhooks;
 
 use std::time::Duration;
 
