@@ -4,7 +4,9 @@ use plexichat::domain::community::ban::CleanUp;
 use plexichat::domain::errand::{Errand as _, bytes};
 use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::{Command, Machine, Now, Reply};
-use plexichat::id::{AuditId, ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId};
+use plexichat::id::{
+    AuditId, ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, WebhookId,
+};
 use plexichat::store::owners::owner_of;
 use plexichat::store::records::*;
 use plexichat::store::tables::*;
@@ -119,6 +121,11 @@ fn servers(tx: &mut Tx<'_>) {
     tx.put(INVITES, INVITE, &invite);
     tx.put(SERVER_INVITES, (SERVER, INVITE), &Nil {});
     tx.put(AUDIT, (SERVER, AuditId(number(23))), &Audit { user_id: USER, ..Audit::default() });
+    let webhook_id = WebhookId(number(31));
+    let webhook = Webhook { server_id: SERVER, channel_id: CHANNEL, creator_id: USER, ..Webhook::default() };
+    tx.put(WEBHOOKS, webhook_id, &webhook);
+    tx.put(SERVER_WEBHOOKS, (SERVER, webhook_id), &CHANNEL.into());
+    tx.put(CHANNEL_WEBHOOKS, (CHANNEL, webhook_id), &SERVER.into());
     // Of an earlier server, that has nothing else left.
     tx.put(SERVER_GARBAGE, ServerId(number(24)), &Nil {});
 }
