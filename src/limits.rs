@@ -199,6 +199,9 @@ const _: () = assert!(2 * EMBED_CHARS_MAX + 10 * 250 <= JSON_COUNT_MAX);
 const _: () = assert!(3 * SETTING_VALUE_LEN_MAX / 2 + 2 * SETTING_COUNT_MAX < JSON_COUNT_MAX);
 const _: () = assert!(EMBED_CHARS_MAX * 5 + 250 * 40 <= EMBEDS_LEN_MAX);
 const _: () = assert!(MESSAGE_LEN_MAX <= EVENT_LEN_MAX);
+const _: () = assert!(WEBHOOK_CONTENT_CHARS_MAX <= CONTENT_CHARS_MAX);
+// Name and picture of a webhook are in what a message has beside all else.
+const _: () = assert!(WEBHOOK_NAME_LEN_MAX * 6 + WEBHOOK_ADDRESS_LEN_MAX * 4 < 12 * KIB);
 // The pins of a channel are one event, and so are the new places of all channels or roles of a server.
 const _: () = assert!(PIN_COUNT_MAX * 23 + KIB <= EVENT_LEN_MAX);
 const _: () = assert!(CHANNEL_COUNT_MAX * 100 + 64 * KIB <= EVENT_LEN_MAX);

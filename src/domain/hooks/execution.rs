@@ -1,8 +1,8 @@
 //! What a webhook says: a message like any other, under the webhook's name.
 //!
 //! Its author is the webhook's creator, whether or not he is still there, and whoever he is to its readers: who has
-//! blocked him is not told of mentions. `@everyone` calls upon everybody as far as he may do that there now. Slowmode
-//! is for people.
+//! blocked him is not told of mentions, he is not told of his own, and a ban that takes his messages along takes these
+//! too. `@everyone` calls upon everybody as far as he may do that there now. Slowmode is for people.
 
 use rkyv::{Archive, Deserialize, Serialize};
 

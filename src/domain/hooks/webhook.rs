@@ -159,8 +159,9 @@ pub fn check_edit<'a>(asking: Asking<'a>, op: &WebhookEdit) -> Result<&'a Archiv
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bearer {
     pub webhook_id: WebhookId,
-    /// Where it posts.
+    /// Where it posts, as whose author.
     pub channel_id: ChannelId,
+    pub creator_id: UserId,
     /// Of the secret that was shown, so that the log can decide whether it is still the one.
     pub secret_hash: Secret<[u8; 32]>,
 }
@@ -175,7 +176,8 @@ pub fn verify(read: Read<'_>, webhook_id: WebhookId, token: &str) -> Result<Bear
     let (_, secret) = known.ok_or(Refusal::WebhookTokenInvalid)?;
     let secret_hash = Secret(hash_secret(secret));
     require_token(read, webhook, &secret_hash)?;
-    Ok(Bearer { webhook_id, channel_id: ChannelId::from(&webhook.channel_id), secret_hash })
+    let (channel_id, creator_id) = (ChannelId::from(&webhook.channel_id), UserId::from(&webhook.creator_id));
+    Ok(Bearer { webhook_id, channel_id, creator_id, secret_hash })
 }
 
 /// # Errors
