@@ -94,6 +94,8 @@ pub const UNKNOWN_INPUT_CORE_LEN_MAX: usize = 16 * MIB;
 
 /// Logins of one user between password and code; an older one makes room.
 pub const CHALLENGE_COUNT_MAX: usize = 5;
+/// Bots of one owner, whatever `authentication.accounts.max_bots_per_user` allows: all rest when he does.
+pub const BOT_COUNT_MAX: usize = 100;
 /// Relationships of one user, requests and blocks included. Keeps the list a client gets at once under 1 MiB.
 pub const RELATIONSHIP_COUNT_MAX: usize = 5_000;
 /// Servers of one user even when his tier has no limit: READY and the server list name all of them.

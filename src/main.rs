@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     survive_limits_of_files();
     let routes = plexichat::api::routes::listing;
     let picture = plexichat::effect::image::worker::run;
-    cli::main(Hooks { serve, backup, restore, verify, picture, routes })
+    cli::main(Hooks { serve, backup, restore, verify, operate: net::operate, picture, routes })
 }
 
 fn serve(mut loaded: Loaded) -> Result<(), String> {

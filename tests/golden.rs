@@ -329,7 +329,12 @@ fn account_examples(records: &mut Records) {
     let user = User { email_key: "ada.lovelace@example.com".into(), ..user };
     let pictured = User { avatar: Some(Box::new(picture())), ..user.clone() };
     let keyed = User { email: "Ada.Lovelace@example.com".into(), ..pictured.clone() };
-    records.example_of_versions(keyed, &[user, pictured]);
+    let owned = User {
+        owner_id: Some(Box::new(UserId(number(17)))),
+        tier_until: Some(Box::new(AT + 2)),
+        ..keyed.clone()
+    };
+    records.example_of_versions(owned, &[user, pictured, keyed]);
     records.example(picture());
     records.example(Credential {
         phc: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into(),

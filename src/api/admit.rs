@@ -1,6 +1,6 @@
 //! From the head of a request to its admission, or to the answer that it goes no further with.
 //!
-//! Order: preflight, route, length, credentials, rate limits, account state, coding. Limits come after the credentials,
+//! Order: preflight, route, length, credentials, rate limits, account state, kind of account, coding. Limits come after the credentials,
 //! since they count by user, and before the refusal of bad ones, so that guessing is limited too.
 //!
 //! Invariant: nothing of the body is needed. Whoever is refused has it left where it is; whoever is admitted has it
@@ -142,7 +142,9 @@ pub fn admit_again<'r>(
     take_damage();
     let refusal = match route.auth {
         Auth::Public => None,
-        Auth::User | Auth::Restricted | Auth::Webhook => identify(state, route, &params, request).refusal,
+        Auth::User | Auth::Person | Auth::Restricted | Auth::Webhook => {
+            identify(state, route, &params, request).refusal
+        }
     };
     let refusal = if take_damage() { Some(Refusal::StoreDamaged.into()) } else { refusal };
     match refusal {
@@ -204,10 +206,13 @@ fn identify(state: &State, route: &Route, params: &Params<'_>, request: &Request
             let caller = if counted { known_caller(state, request) } else { Caller::Nobody };
             Ok((caller, None))
         }
-        Auth::User | Auth::Restricted => authenticate(state, request).map(|(principal, unusable)| {
-            let refusal = unusable.filter(|_| route.auth == Auth::User);
-            (Caller::User(principal), refusal)
-        }),
+        Auth::User | Auth::Person | Auth::Restricted => {
+            authenticate(state, request).map(|(principal, unusable)| {
+                let unusable = unusable.filter(|_| route.auth != Auth::Restricted);
+                let refusal = unusable.or_else(|| route.require_kind(principal.kind).err());
+                (Caller::User(principal), refusal)
+            })
+        }
         Auth::Webhook => webhook_bearer(state, params, request).map(|caller| (caller, None)),
     };
     let (caller, refusal) = identified.unwrap_or_else(|error| (Caller::Nobody, Some(error)));
@@ -236,7 +241,7 @@ fn authenticate(state: &State, request: &Request<'_>) -> Result<(Principal, Opti
     let now = state.now();
     let snapshot = state.snapshot();
     let verified = counting_failures(state, request, verify(snapshot.read(), token, now.steady_ms));
-    verified.map(|(principal, user)| (principal, require_usable(user).err()))
+    verified.map(|(principal, user)| (principal, require_usable(snapshot.read(), user).err()))
 }
 
 /// What came of looking at a token. Only who fails is limited: behind one address may be many, and they have done

@@ -1,15 +1,28 @@
-//! From the `Authorization` header to a principal.
+//! From the `Authorization` header to a principal, and the secrets that stand in it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use memchr::{memchr, memchr2};
 
 use super::ctx::Principal;
+use crate::domain::identity::right::Kind;
 use crate::domain::identity::{credential, token};
 use crate::domain::{Refusal, Result};
+use crate::runtime::random;
 use crate::store::Read;
 use crate::store::records::ArchivedUser;
 use crate::wire::http::Head;
 
 pub use crate::domain::identity::credential::{hash_secret, require_usable};
+
+/// Bytes of randomness in the token of a session, and in that of a bot: 43 and 64 characters.
+pub const SESSION_SECRET_LEN: usize = 32;
+pub const BOT_SECRET_LEN: usize = 48;
+
+/// The secret part of a token.
+pub fn new_secret<const LEN: usize>() -> String {
+    URL_SAFE_NO_PAD.encode(random::bytes::<LEN>())
+}
 
 /// The token of a request: `Bearer` or `Bot`, one header, no list.
 ///
@@ -31,7 +44,7 @@ pub fn bearer<'r>(head: &Head<'r>) -> Result<&'r str> {
     std::str::from_utf8(token).map_err(|_| Refusal::Unauthorized.into())
 }
 
-/// Whose live login session a token is, whatever the state of the account.
+/// Whose live login session a token is, or which bot's it is, whatever the state of the account.
 ///
 /// # Errors
 /// 401 when it is unknown, wrong, expired or revoked.
@@ -39,7 +52,8 @@ pub fn verify<'a>(read: Read<'a>, token: &str, now_ms: u64) -> Result<(Principal
     let verified = credential::verify(read, token, now_ms)?;
     let credential::Verified { user_id, token_id, token, user } = verified;
     let touch_due = token::touch_due(token, now_ms);
-    Ok((Principal { user_id, token_id, tier: user.tier, touch_due }, user))
+    let kind = if user.is_bot() { Kind::Bot } else { Kind::Person };
+    Ok((Principal { user_id, token_id, kind, tier: user.tier, touch_due }, user))
 }
 
 #[cfg(test)]

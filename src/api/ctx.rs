@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use crate::domain::hooks::webhook::Bearer;
+use crate::domain::identity::right::Kind;
 use crate::domain::{Answer as _, Asking, Command, Error, Now, Operation, Refusal, Reply, Result};
 use crate::effect::read::Read;
 use crate::effect::{Answer, Effect, Job, Source, password};
@@ -46,12 +47,19 @@ pub struct Request<'r> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Principal {
     pub user_id: UserId,
-    /// His login session.
+    /// His login session, or a bot's token.
     pub token_id: TokenId,
+    pub kind: Kind,
     /// A [`crate::store::records::tier`] code.
     pub tier: u8,
     /// The last use that is stored of the session is a minute old: see [`super::touch::touch`].
     pub touch_due: bool,
+}
+
+impl Principal {
+    pub fn is_bot(self) -> bool {
+        self.kind == Kind::Bot
+    }
 }
 
 /// Who has shown what the route's row asks for.

@@ -24,6 +24,7 @@ pub mod identity;
 pub mod limiter;
 pub mod media;
 pub mod openapi;
+pub mod operator;
 pub mod pages;
 pub mod pieces;
 pub mod rate_limit;

@@ -97,7 +97,7 @@ pub fn check(
         Caller::User(principal) => super::limiter::Principal::User {
             id: principal.user_id.0,
             tier_percent: tier_percent(principal.tier),
-            is_bot: false,
+            is_bot: principal.is_bot(),
         },
         Caller::Webhook(bearer) => {
             super::limiter::Principal::Webhook { id: bearer.webhook_id.0, channel_id: bearer.channel_id.0 }
@@ -123,8 +123,12 @@ fn is_limited(state: &State, request: &Request<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::operator::tests::ask;
     use super::super::routes::ROUTES;
+    use super::super::testing::Harness;
+    use super::super::testing::fixture::register;
     use super::*;
+    use crate::config::UserFeatures;
 
     #[test]
     fn routes_limited_by_channel_name_it() {
@@ -132,6 +136,24 @@ mod tests {
             let by_channel = route.bucket.is_some_and(|rule| rule.rule().key == KeyKind::UserChannel);
             assert!(!by_channel || route.path.contains("{channel_id}"), "{}", route.name);
         }
+    }
+
+    #[test]
+    fn bots_have_more_room_where_the_contract_says_so() {
+        let harness = Harness::limited(Config {
+            user_features: UserFeatures { alpha_registration_enabled: false, ..UserFeatures::default() },
+            ..Config::default()
+        });
+        let ada = register(&harness, "ada");
+        let said = ask(&harness, r#"{"do":"bot_create","name":"rosie","owner":"ada"}"#).unwrap();
+        let limit = |path: &str, token: &str| {
+            let head = format!("GET {path} HTTP/1.1\r\nhost: h\r\nauthorization: Bot {token}\r\n\r\n");
+            harness.respond(&head, "").limits.unwrap().limit
+        };
+        let limits =
+            |token: &str| [limit("/api/v1/channels/7/messages", token), limit("/api/v1/users/@me", token)];
+        assert_eq!(limits(&ada.token), [15, 40]);
+        assert_eq!(limits(said.lines().last().unwrap()), [22, 40]);
     }
 
     #[test]

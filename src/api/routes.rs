@@ -18,6 +18,8 @@ use super::fields::Fields;
 use super::limiter::RuleId;
 use super::{chat, community, hooks, identity, media, service, social};
 use crate::config::Config;
+use crate::domain::identity::right::{Kind as AccountKind, Right};
+use crate::domain::{Error, Result};
 use crate::limits::{BODY_IGNORED_LEN_MAX, PART_OVERHEAD_LEN_MAX};
 use crate::wire::http::Method;
 use crate::wire::json::shape::{Kind, Shape};
@@ -29,8 +31,10 @@ use crate::wire::picture::{Header, Refused};
 pub enum Auth {
     /// Anybody; a bad token is ignored.
     Public,
-    /// A live login session of an account that is not locked.
+    /// A live login session of an account that is not locked, or the token of a bot.
     User,
+    /// Like `User`, without bots.
+    Person,
     /// Like `User`, also for accounts that are frozen or must change something first.
     Restricted,
     /// Whoever has the token of the webhook that the path names: `{webhook_id}` and `{token}`.
@@ -129,6 +133,8 @@ pub struct Route {
     pub secret: bool,
     pub handler: Handler,
     pub auth: Auth,
+    /// What the kind of the account must have a right to.
+    pub right: Option<Right>,
     /// What limits it besides the global and the user or address bucket; `None`: it is not limited at all.
     pub bucket: Option<RuleId>,
     pub body: BodyRule,
@@ -171,6 +177,7 @@ impl Route {
         secret: false,
         handler: |_| Ok(Step::Done),
         auth: Auth::User,
+        right: None,
         bucket: Some(RuleId::Default),
         body: BodyRule::None,
         form: None,
@@ -178,6 +185,15 @@ impl Route {
         answer: Answer::Success,
         doc: "",
     };
+
+    /// # Errors
+    /// 403 when accounts of this kind may not do it.
+    pub fn require_kind(&self, kind: AccountKind) -> Result<()> {
+        if self.auth == Auth::Person && kind == AccountKind::Bot {
+            return Err(Error::forbidden("A bot has no login session, and cannot do this"));
+        }
+        self.right.map_or(Ok(()), |right| kind.require(right))
+    }
 }
 
 impl Answer {
@@ -281,10 +297,11 @@ pub fn listing() -> String {
         let path = format!("{prefix}{}", route.path);
         let limit = route.bucket.map_or("Exempt".to_string(), |bucket| format!("{bucket:?}"));
         let line = format!(
-            "{:<7} {path:<75} {:<26} {:<11} {limit}",
+            "{:<7} {path:<75} {:<26} {:<11} {limit:<19} {}",
             route.method.as_str(),
             route.name,
-            format!("{:?}", route.auth)
+            format!("{:?}", route.auth),
+            route.right.map_or("", Right::name)
         );
         text.push_str(line.trim_end());
         text.push('\n');

@@ -140,7 +140,13 @@ mod tests {
     use crate::id::{TokenId, UserId};
 
     fn user(id: u64) -> Payer {
-        let principal = Principal { user_id: UserId(id), token_id: TokenId(1), tier: 0, touch_due: false };
+        let principal = Principal {
+            user_id: UserId(id),
+            token_id: TokenId(1),
+            kind: crate::domain::identity::right::Kind::Person,
+            tier: 0,
+            touch_due: false,
+        };
         Payer::new(Some(principal), IpAddr::from([1, 2, 3, 4]))
     }
 

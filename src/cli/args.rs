@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches};
 
-use super::Command;
 use super::check::Plan;
+use super::{Command, operate};
 use crate::config::{self, Inputs};
 
 /// What the command line said.
@@ -39,6 +39,7 @@ Examples:
   plexichat check                             does this machine fit, and what to do if not
   plexichat check --plan sessions=50000,posts=200,members=500
   plexichat backup /backups/monday            a copy of the running server's database
+  plexichat bot create rosie --owner ada      a bot, and its token
 
 Options come from the file, then the environment (PLEXICHAT_SERVER__PORT=9000), then flags; the last one wins.
 `plexichat config --help` lists all of them.";
@@ -121,8 +122,10 @@ fn command_line() -> clap::Command {
                 .after_help(VERIFY_HELP),
         )
         .subcommand(clap::Command::new("routes").about("List the REST routes"))
+        .subcommands(operate::commands())
         .subcommand(worker_command());
-    with_options(root).mut_subcommands(with_options)
+    // Those of operations have commands of their own below them.
+    with_options(root).mut_subcommands(|command| with_options(command).mut_subcommands(with_options))
 }
 
 /// Not for people: the server starts itself as this.
@@ -198,18 +201,24 @@ fn command(matches: &ArgMatches) -> Command {
             let side_max = *image.get_one::<u32>("side").expect("the argument is required");
             Command::PictureWorker { side_max }
         }
-        _ => Command::Serve,
+        Some((name, matches)) => match operate::request(name, matches) {
+            Some(request) => Command::Operate { request },
+            None => Command::Serve,
+        },
+        None => Command::Serve,
     }
 }
 
 /// Flags before the command, then those after it; all `--set` first, so that the flag that names its option wins.
 fn inputs(matches: &ArgMatches) -> Inputs {
-    let levels = || std::iter::once(matches).chain(matches.subcommand().map(|(_, inner)| inner));
+    let levels: Vec<&ArgMatches> =
+        std::iter::successors(Some(matches), |matches| Some(matches.subcommand()?.1)).collect();
     let mut flags = Vec::new();
-    for (key, value) in levels().filter_map(|level| level.get_many::<(String, String)>("set")).flatten() {
+    for (key, value) in levels.iter().filter_map(|level| level.get_many::<(String, String)>("set")).flatten()
+    {
         flags.push(("--set".to_owned(), key.clone(), value.clone()));
     }
-    for level in levels() {
+    for level in &levels {
         for (flag, _, key, _) in SHORTHANDS {
             if let Some(value) = level.get_one::<String>(flag) {
                 flags.push((format!("--{flag}"), key.to_owned(), value.clone()));
@@ -219,7 +228,7 @@ fn inputs(matches: &ArgMatches) -> Inputs {
             flags.push((format!("--{flag}"), key.to_owned(), "true".to_owned()));
         }
     }
-    let file = levels().filter_map(|level| level.get_one::<PathBuf>("config")).next_back();
+    let file = levels.iter().filter_map(|level| level.get_one::<PathBuf>("config")).next_back();
     Inputs::of_process(file.cloned(), flags)
 }
 
@@ -269,6 +278,12 @@ mod tests {
         check("routes", "Routes None []");
         check("worker image 512", "PictureWorker { side_max: 512 } None []");
         check("worker", "MissingSubcommand");
+        let request = r#"{"do":"bot_create","name":"rosie","owner":"ada"}"#;
+        let want = format!("Operate {{ request: {request:?} }} None [\"--data store.path=/d\"]");
+        check("bot create rosie --owner ada --data /d", &want);
+        check("bot --data /d create rosie --owner ada", &want);
+        check("bot", "MissingSubcommand");
+        check("bot create rosie", "MissingRequiredArgument");
     }
 
     #[test]

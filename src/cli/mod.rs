@@ -8,6 +8,7 @@
 mod args;
 pub mod banner;
 pub mod check;
+mod operate;
 pub mod print;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ pub struct Hooks {
     pub restore: fn(&Loaded, &Path) -> Result<String, String>,
     /// Looks at all of a database or backup, without a folder at the one of the configuration; says what it found.
     pub verify: fn(&Loaded, Option<&Path>) -> Result<String, String>,
+    /// Has the server carry out a request, or does so while none runs; gives what is to be printed.
+    pub operate: fn(&Loaded, &str) -> Result<String, String>,
     /// Makes a picture of what comes on standard input, in a process that does nothing else.
     pub picture: fn(u32) -> ExitCode,
     /// The table of routes, one line each.
@@ -56,6 +59,10 @@ pub enum Command {
         folder: Option<PathBuf>,
     },
     Routes,
+    /// What needs the store open, as JSON for the one who has it.
+    Operate {
+        request: String,
+    },
     /// What this program starts itself as; of pictures, the pixels of a side.
     PictureWorker {
         side_max: u32,
@@ -105,6 +112,7 @@ fn run(parsed: args::Parsed, hooks: Hooks) -> ExitCode {
         Command::Backup { folder } => (hooks.backup)(&loaded, &folder),
         Command::Restore { folder } => (hooks.restore)(&loaded, &folder),
         Command::Verify { folder } => (hooks.verify)(&loaded, folder.as_deref()),
+        Command::Operate { request } => (hooks.operate)(&loaded, &request),
         Command::Routes | Command::PictureWorker { .. } => unreachable!("answered above"),
     };
     match result {

@@ -143,6 +143,7 @@ options! {
 
     authentication_accounts: AuthenticationAccounts "authentication.accounts" {
         allow_registration: bool = true, ANY, "Let anyone create an account";
+        max_bots_per_user: u64 = 5, range(0, limits::BOT_COUNT_MAX as u64), "Bots of one owner";
         username_min_length: u64 = 3, range(1, 64), "Characters of a user name, at least";
         username_max_length: u64 = 32, range(1, limits::USERNAME_LEN_MAX as u64), "Characters of a user name, at most";
         age_gate_enabled: bool = false, ANY, "Ask for the age on registration";

@@ -90,7 +90,8 @@ shape! {
     pub UserResponse(id: UserId, user: &ArchivedUser, totp: bool, offset: Offset) {
         id: id = id.0,
         username: str = &user.username,
-        email: str = &user.email,
+        // A bot has none.
+        email: opt_str = Some(&*user.email).filter(|email| !email.is_empty()),
         avatar_url: (Slot::str) = avatar_url(id),
         created_at: time = user.created_at.to_native(),
         email_verified: bool = user.email_verified,

@@ -225,7 +225,7 @@ impl Hub {
                 .str("discriminator", "0")
                 .opt_str("avatar", user.avatar.as_ref().map(|picture| hex(&picture.hash)).as_deref());
             view::write_avatar_url(object.key("avatar_url"), user_id);
-            object.bool("bot", false);
+            object.bool("bot", user.is_bot());
         }
         {
             let mut guilds = Array::new(d.key("guilds"));
@@ -434,7 +434,9 @@ impl Hub {
 
 /// The login session of a token, and its account, when both may be used.
 fn usable<'a>(cx: &Cx<'a>, token: &str) -> Option<Verified<'a>> {
-    verify(cx.read, token, cx.steady_ms).ok().filter(|verified| require_usable(verified.user).is_ok())
+    verify(cx.read, token, cx.steady_ms)
+        .ok()
+        .filter(|verified| require_usable(cx.read, verified.user).is_ok())
 }
 
 /// Whether a login session and its account still hold.
@@ -442,7 +444,7 @@ pub(super) fn still_valid(cx: &Cx<'_>, token_id: TokenId, user_id: UserId) -> bo
     let token = cx.read.get(TOKENS, token_id);
     let user = cx.read.get(USERS, user_id);
     token.is_some_and(|token| token.expires_at.to_native() > cx.steady_ms)
-        && user.is_some_and(|user| require_usable(user).is_ok())
+        && user.is_some_and(|user| require_usable(cx.read, user).is_ok())
 }
 
 /// JSON's idea of yes: not false, null, 0, "" or empty.

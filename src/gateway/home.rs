@@ -19,8 +19,8 @@ use crate::limits::{PRESENCE_BURST, PRESENCE_INTERVAL_MS};
 use crate::runtime::paged::PagedSlab;
 use crate::runtime::shared_map::{Reader, Writer};
 use crate::store::Read;
-use crate::store::records::status;
-use crate::store::tables::PRESENCES;
+use crate::store::records::{ArchivedUser, status};
+use crate::store::tables::{PRESENCES, USERS};
 use crate::wire::json::Object;
 
 /// Reads who is there, for any core. One reader per home core.
@@ -122,6 +122,11 @@ impl Live {
     }
 }
 
+/// Bots may have as many sessions as they like.
+fn is_bot(read: Read<'_>, user_id: UserId) -> bool {
+    read.get(USERS, user_id).is_some_and(ArchivedUser::is_bot)
+}
+
 /// What others are told of a user.
 struct Shown<'a> {
     status: u8,
@@ -206,7 +211,7 @@ impl Home {
         let first = present.live.is_empty();
         present.live.push(session);
         present.session_count = present.session_count.saturating_add(u16::from(new));
-        while connections_max > 0 && present.live.refs().len() > connections_max {
+        while connections_max > 0 && present.live.refs().len() > connections_max && !is_bot(read, user_id) {
             effects.evicted.push(present.live.remove(0));
         }
         if first {

@@ -6,9 +6,11 @@
 
 pub mod admission;
 mod allowance;
+mod alone;
 mod burst;
 mod clock;
 pub mod connections;
+pub mod control;
 mod core;
 pub mod http;
 mod incoming;
@@ -28,4 +30,5 @@ mod waiting;
 #[cfg(test)]
 mod stream_tests;
 
+pub use alone::operate;
 pub use server::{Started, hold_signals, serve, store_options};

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::admission::Admission;
 use super::clock::start_clock;
 use super::connections::Connections;
+use super::control;
 use super::core::{Core, Parts};
 use super::http::{self, Backend};
 use super::listen::{self, listeners};
@@ -178,6 +179,7 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     for thread in threads {
         thread.join().map_err(|_| "a core thread panicked".to_string())?;
     }
+    control::remove(store.path());
     writer.stop();
     tracing::info!("stopped");
     Ok(())
@@ -228,6 +230,11 @@ pub fn store_options(store: &config::Store, core_count: usize) -> Options {
     }
 }
 
+/// Datacenter << 5 | worker of the ids given out.
+pub(super) fn node(config: &Config) -> u16 {
+    (config.encryption_snowflake.datacenter_id << 5 | config.encryption_snowflake.worker_id) as u16
+}
+
 type Prepared = (Vec<Seed>, log::Writer, Arc<RunState>, Vec<Arc<Wake>>);
 
 fn seeds(
@@ -250,7 +257,7 @@ fn seeds(
         batch_max: config.store.batch_max as usize,
         sync_interval: (config.store.sync == "interval")
             .then(|| Duration::from_millis(config.store.sync_interval_ms)),
-        node: (config.encryption_snowflake.datacenter_id << 5 | config.encryption_snowflake.worker_id) as u16,
+        node: node(config),
         queue_len_max: QUEUE_LEN_MAX,
     };
     let writer = log::start(store.clone(), options, &wakes, registry.writer.clone());
@@ -345,6 +352,9 @@ async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<
     if index == 0 {
         monoio::spawn(sweep(core.clone()));
         monoio::spawn(outbox::run(core.clone()));
+        if let Some(listener) = control::listen(core.state.store.path()) {
+            monoio::spawn(control::run(core.clone(), listener));
+        }
     }
     let _ = ready.send(Ok(()));
     while !core.is_finished(|| connections.is_busy()) {

@@ -33,6 +33,20 @@ records! {
         avatar: Option<Box<Picture>>,
     }
 
+    User3 v 3 {
+        username: String,
+        email: String,
+        created_at: u64,
+        email_verified: bool,
+        age_verified: bool,
+        badges: Vec<u8>,
+        tier: u8,
+        state: u8,
+        deletion_at: Option<u64>,
+        avatar: Option<Box<Picture>>,
+        email_key: String,
+    }
+
     Server1 v 1 {
         name: String,
         description: Option<String>,
@@ -89,7 +103,7 @@ impl From<User1> for User {
 
 impl From<User2> for User {
     fn from(old: User2) -> User {
-        User {
+        User::from(User3 {
             // What those versions looked accounts up by. Letters that Unicode has had since then keep their small form.
             email_key: old.email.to_lowercase(),
             username: old.username,
@@ -102,6 +116,26 @@ impl From<User2> for User {
             state: old.state,
             deletion_at: old.deletion_at,
             avatar: old.avatar,
+        })
+    }
+}
+
+impl From<User3> for User {
+    fn from(old: User3) -> User {
+        User {
+            username: old.username,
+            email: old.email,
+            created_at: old.created_at,
+            email_verified: old.email_verified,
+            age_verified: old.age_verified,
+            badges: old.badges,
+            tier: old.tier,
+            state: old.state,
+            deletion_at: old.deletion_at,
+            avatar: old.avatar,
+            email_key: old.email_key,
+            owner_id: None,
+            tier_until: None,
         }
     }
 }

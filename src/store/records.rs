@@ -5,7 +5,7 @@
 //! change of a struct is a new version: `v 2 from 1 User1` says what the one before is called in `earlier.rs`;
 //! `tests/golden/records.txt` holds one encoded example of each version.
 
-use super::earlier::{Message1, Message2, Server1, User1, User2};
+use super::earlier::{Message1, Message2, Server1, User1, User2, User3};
 use super::table::Record;
 use super::upgrade::upgrade;
 use crate::id::{ChannelId, MessageId, RoleId, ServerId, UserId, WebhookId};
@@ -57,7 +57,7 @@ records! {
     ChannelRef v 1 { id: ChannelId, }
     MessageRef v 1 { id: MessageId, }
 
-    User v 3 from 1 User1 2 User2 {
+    User v 4 from 1 User1 2 User2 3 User3 {
         username: String,
         email: String,
         created_at: u64,
@@ -75,6 +75,10 @@ records! {
         avatar: Option<Box<Picture>>,
         /// By what the address is looked up: lower case as the build knew it that took the address.
         email_key: String,
+        /// Of a bot: who answers for it. Boxed as above.
+        owner_id: Option<Box<UserId>>,
+        /// Until when the tier is his, in steady time; then the default one is. Boxed as above.
+        tier_until: Option<Box<u64>>,
     }
 
     /// An avatar or an icon that was uploaded.
@@ -451,6 +455,17 @@ impl From<ChannelId> for ChannelRef {
 impl From<MessageId> for MessageRef {
     fn from(id: MessageId) -> MessageRef {
         MessageRef { id }
+    }
+}
+
+impl ArchivedUser {
+    /// Who answers for it, if it is a bot.
+    pub fn owner(&self) -> Option<UserId> {
+        self.owner_id.as_ref().map(|id| UserId::from(&**id))
+    }
+
+    pub fn is_bot(&self) -> bool {
+        self.owner_id.is_some()
     }
 }
 

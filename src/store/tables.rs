@@ -255,4 +255,6 @@ tables! {
     CHANNEL_WEBHOOKS "channel_webhooks": (ChannelId, WebhookId) => ServerRef [on ChannelId]
         takes WEBHOOKS(|(_, webhook_id), _| webhook_id)
         takes SERVER_WEBHOOKS(|(_, webhook_id), server| (server.id, webhook_id));
+    /// Bots of an owner.
+    BOTS "bots": (UserId, UserId) => Nil [on UserId];
 }

@@ -11,6 +11,7 @@ mod clock;
 mod gateway;
 mod guards;
 mod http_edge;
+mod operator;
 mod passwords;
 mod rate_limits;
 mod world;

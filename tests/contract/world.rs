@@ -104,6 +104,12 @@ impl World {
         register(&mut self.http.borrow_mut(), &format!("User_{}", self.count.get()))
     }
 
+    /// A fresh bot of somebody.
+    pub fn bot(&self, owner: &User) -> User {
+        self.count.set(self.count.get() + 1);
+        self.server.bot(owner, &format!("Bot_{}", self.count.get()))
+    }
+
     /// A fresh server of a fresh owner.
     pub fn place(&self) -> Place {
         let owner = self.user();

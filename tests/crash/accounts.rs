@@ -12,11 +12,8 @@ pub fn passer_by(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> 
     let (token, user) = (text(&made["token"]), id(&made["user"]).to_string());
     let lives = |token: &str| Place::of(token, "/users/@me".into(), "/id");
     let facts = |token: &str, want: Value| [("passer-by", lives(token), want)];
-    let note = |m: &mut Mixer, name: String, place: Place, want: Value| {
-        m.facts.insert(name, Fact { place, want: Some(want), perhaps: None, dirty: true });
-    };
     m.facts.remove("passer-by");
-    note(m, format!("user {name}"), lives(&token), json!(user));
+    m.note(&format!("user {name}"), lives(&token), json!(user));
     let wrong = json!({"username": name, "password": "Wrong-1815!"});
     line.call("POST", "/auth/login", None, Some(&wrong))?.want(401);
     m.done("LoginFailed");
@@ -33,7 +30,7 @@ pub fn passer_by(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> 
     let dm = Place::item(&token, "/users/@me/channels".into(), "recipient_id", &owner, "/recipient_id");
     let ask = ("POST", "/users/@me/channels".into(), &*token, json!({"recipient_id": owner}));
     m.change(line, "DmOpen", ask, &[])?;
-    note(m, format!("dm {name}"), dm, json!(owner));
+    m.note(&format!("dm {name}"), dm, json!(owner));
     m.change(line, "NotesOpen", ("GET", "/users/@me/notes".into(), &token, Value::Null), &[])?;
     if random.bool() {
         return Ok(());
@@ -94,4 +91,24 @@ pub fn second_factor(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng)
     m.change(line, "AccountDelete", ask, &[])?;
     m.done("TwoFactorUse");
     Ok(())
+}
+
+/// Somebody whose bot is made, given another token, and deleted.
+pub fn bot(m: &mut Mixer, line: &mut Line, _: &mut fastrand::Rng) -> Result<(), String> {
+    let count = m.fresh();
+    let (owner, name) = (format!("{}_o{count}", m.name), format!("{}_b{count}", m.name));
+    let body = json!({"username": owner, "email": format!("{owner}@example.org"), "password": PASSWORD});
+    line.call("POST", "/auth/register", None, Some(&body))?.want(200);
+    m.done("Register");
+    let lives = |token: &str| Place::of(token, "/users/@me".into(), "/username");
+    let token = |said: &str| said.lines().last().expect("it ends with the token").to_owned();
+    m.facts.remove("bot");
+    let create = json!({"do": "bot_create", "name": name, "owner": owner});
+    let first = token(&m.operate("BotCreate", create, &[])?);
+    m.note("bot", lives(&first), json!(name));
+    let gone = |token: &str| [("bot", lives(token), Value::Null)];
+    let second =
+        token(&m.operate("BotTokenRenew", json!({"do": "bot_token", "name": name}), &gone(&first))?);
+    m.note("bot", lives(&second), json!(name));
+    m.operate("BotDelete", json!({"do": "bot_delete", "name": name}), &gone(&second)).map(drop)
 }

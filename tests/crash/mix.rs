@@ -9,8 +9,10 @@ mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use accounts::{passer_by, second_factor};
+use accounts::{bot, passer_by, second_factor};
+use plexichat::net::control;
 use webhooks::webhook;
 
 use crate::line::Line;
@@ -46,6 +48,8 @@ struct Fact {
 
 pub struct Mixer {
     name: String,
+    /// Of the server's data.
+    folder: PathBuf,
     owner: User,
     member: User,
     guest: User,
@@ -64,7 +68,7 @@ pub struct Mixer {
 
 type Action = fn(&mut Mixer, &mut Line, &mut fastrand::Rng) -> Result<(), String>;
 
-const ACTIONS: [Action; 18] = [
+const ACTIONS: [Action; 19] = [
     profile,
     setting,
     messaging,
@@ -83,15 +87,19 @@ const ACTIONS: [Action; 18] = [
     mention,
     second_factor,
     webhook,
+    bot,
 ];
 
 /// The commands that the actions lead to.
-pub const KINDS: [&str; 60] = [
+pub const KINDS: [&str; 63] = [
     "AccountDelete",
     "AvatarSet",
     "BanCreate",
     "BanDelete",
     "Block",
+    "BotCreate",
+    "BotDelete",
+    "BotTokenRenew",
     "ChallengeCreate",
     "ChallengeFailed",
     "ChallengePass",
@@ -167,6 +175,7 @@ impl Mixer {
         let roles = line.get(&format!("/servers/{id}/roles"), &owner.token).unwrap().want(200);
         Mixer {
             name: name.to_owned(),
+            folder: server.folder().to_owned(),
             owner,
             member,
             guest,
@@ -219,23 +228,53 @@ impl Mixer {
         (method, path, token, body): Ask<'_>,
         facts: &[(&str, Place, Value)],
     ) -> Result<Value, String> {
+        self.expect(facts);
+        let answer = match &body {
+            Value::Array(_) => line.send(method, &path, Some(token), Some((FORM, &form(&body)))),
+            body => line.call(method, &path, Some(token), Some(body).filter(|body| !body.is_null())),
+        };
+        let answer = answer?.want(200);
+        self.acknowledge(facts);
+        self.done(kind);
+        Ok(answer)
+    }
+
+    /// Has the server carry out a request of its operator; gives what it says.
+    fn operate(
+        &mut self,
+        kind: &'static str,
+        request: Value,
+        facts: &[(&str, Place, Value)],
+    ) -> Result<String, String> {
+        self.expect(facts);
+        let asked = control::ask(&self.folder, &request.to_string())?.ok_or("nobody listens")?;
+        let said = asked.unwrap_or_else(|refused| panic!("{request}: {refused}"));
+        self.acknowledge(facts);
+        self.done(kind);
+        Ok(said)
+    }
+
+    /// What may be read from now on.
+    fn expect(&mut self, facts: &[(&str, Place, Value)]) {
         for (name, place, value) in facts {
             let fact = self.facts.entry((*name).to_owned());
             let fact =
                 fact.or_insert_with(|| Fact { place: place.clone(), want: None, perhaps: None, dirty: true });
             (fact.perhaps, fact.dirty) = (Some(value.clone()), true);
         }
-        let answer = match &body {
-            Value::Array(_) => line.send(method, &path, Some(token), Some((FORM, &form(&body)))),
-            body => line.call(method, &path, Some(token), Some(body).filter(|body| !body.is_null())),
-        };
-        let answer = answer?.want(200);
+    }
+
+    /// What must be.
+    fn acknowledge(&mut self, facts: &[(&str, Place, Value)]) {
         for (name, _, value) in facts {
             let fact = self.facts.get_mut(*name).expect("just named");
             (fact.want, fact.perhaps) = (Some(value.clone()), None);
         }
-        self.done(kind);
-        Ok(answer)
+    }
+
+    /// What can be read, and was not there before.
+    fn note(&mut self, name: &str, place: Place, want: Value) {
+        self.facts.insert(name.to_owned(), Fact { place, want: Some(want), perhaps: None, dirty: true });
     }
 
     fn done(&mut self, kind: &'static str) {

@@ -17,6 +17,7 @@ use plexichat::domain::hooks::webhook::{WebhookCreate, WebhookDelete, WebhookEdi
 use plexichat::domain::housekeeping::outbox::{OutboxStep, Present};
 use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::identity::account::*;
+use plexichat::domain::identity::bot::*;
 use plexichat::domain::identity::credential::Secret;
 use plexichat::domain::identity::token::*;
 use plexichat::domain::identity::two_factor::*;
@@ -149,6 +150,16 @@ fn identity() -> Vec<Op> {
             verified: Some(phc()),
         }
         .into(),
+        BotCreate {
+            owner_id: USER,
+            username: text("rosie"),
+            secret_hash: Secret([7; 32]),
+            tier: 1,
+            count_max: 5,
+        }
+        .into(),
+        BotTokenRenew { bot_id: USER, secret_hash: Secret([8; 32]) }.into(),
+        BotDelete { bot_id: USER }.into(),
     ]
 }
 

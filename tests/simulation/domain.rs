@@ -8,6 +8,7 @@
 //!
 //! `PLEXICHAT_SIM_SEEDS=400` runs more seeds, `PLEXICHAT_SIM_FIRST=7` begins with another one.
 
+mod bots;
 mod generate;
 mod hooks;
 mod judge;
@@ -369,6 +370,7 @@ fn compare(model: &Model, read: Read<'_>) {
     assert_eq!(read.len(USERS), model.users.len() as u64);
     model.compare_second_factors(read);
     model.compare_webhooks(read);
+    model.compare_bots(read);
     for (id, user) in &model.users {
         let record = read.get(USERS, UserId(*id)).expect("the user is stored");
         let got = (record.username.as_str(), record.email.as_str(), record.state);

@@ -23,6 +23,7 @@ pub const AT: u64 = 1_767_225_600_123;
 /// He owns the server, and wrote the message.
 pub const USER: UserId = UserId(number(1));
 pub const OTHER: UserId = UserId(number(2));
+pub const BOT: UserId = UserId(number(10));
 pub const SERVER: ServerId = ServerId(number(3));
 pub const CHANNEL: ChannelId = ChannelId(number(4));
 pub const MESSAGE: MessageId = MessageId(number(5));
@@ -78,6 +79,10 @@ fn accounts(tx: &mut Tx<'_>) {
         tx.put(USER_CHALLENGES, (id, challenge_id), &Nil {});
         tx.put(SETTINGS, (id, "theme"), &Setting { value: "1".into(), ..Setting::default() });
     }
+    let bot = User { username: "rosie".into(), owner_id: Some(Box::new(USER)), ..User::default() };
+    tx.put(USERS, BOT, &bot);
+    tx.put(USER_NAMES, "rosie", &UserRef { id: BOT });
+    tx.put(BOTS, (USER, BOT), &Nil {});
     tx.put(DELETIONS, (AT, USER), &Nil {});
     // The same for the server.
     tx.put(BLOBS, picture().hash, &Meta { value: 2 });

@@ -207,6 +207,25 @@ impl Server {
         let _ = self.child.wait();
     }
 
+    /// Has the server carry out a request of its operator, as `plexichat bot` and the like do.
+    ///
+    /// # Errors
+    /// Why it was refused, or not heard.
+    pub fn operate(&self, request: &Value) -> Result<String, String> {
+        let asked = plexichat::net::control::ask(&self.folder, &request.to_string())?;
+        asked.unwrap_or_else(|| Err("nobody listens".to_owned()))
+    }
+
+    /// Makes a bot of somebody.
+    pub fn bot(&self, owner: &User, name: &str) -> User {
+        let said = self.operate(&json!({"do": "bot_create", "name": name, "owner": owner.id}));
+        let said = said.expect("the bot is made");
+        // `rosie is bot 7 of …`, and the token on the last line.
+        let id = said.split(' ').nth(3).expect("an id").to_owned();
+        let token = said.lines().last().expect("a token").to_owned();
+        User { id, name: name.to_owned(), token }
+    }
+
     /// Creates an account and returns it with its token.
     pub fn register(&self, name: &str) -> User {
         register(&mut self.http(), name)

@@ -15,48 +15,61 @@ use super::routes::{json, routes};
 use crate::domain::chat::message_view::MESSAGE;
 use crate::domain::chat::notification::NotificationsResponse;
 use crate::domain::chat::reaction::{REACTION, ReactionUserResponse};
+use crate::domain::identity::right::Right;
 use crate::limits::JSON_LEN_MAX;
 
 routes! {
     /// A page of messages, newest first.
     Get "/channels/{channel_id}/messages" => messages::message_list, User, MessagesList {
+        right: Some(Right::MessagesRead),
         query: Some(&messages::MESSAGE_LIST),
         answer: List(MESSAGE),
     };
     /// Send a message to a channel.
     Post pipelined "/channels/{channel_id}/messages" => messages::message_create, User, MessagesCreate {
+        right: Some(Right::MessagesSend),
         body: json(JSON_LEN_MAX),
         form: Some(&messages::MESSAGE_CREATE),
         answer: One(MESSAGE),
     };
     /// One message.
     Get "/channels/{channel_id}/messages/{message_id}" => messages::message_get, User, Default {
+        right: Some(Right::MessagesRead),
         answer: One(MESSAGE),
     };
     /// Change the text of an own message.
     Patch "/channels/{channel_id}/messages/{message_id}" => messages::message_edit, User, MessagesEdit {
+        right: Some(Right::MessagesEdit),
         body: json(JSON_LEN_MAX),
         form: Some(&messages::MESSAGE_EDIT),
         answer: One(MESSAGE),
     };
     /// Delete a message.
-    Delete "/channels/{channel_id}/messages/{message_id}" => messages::message_delete, User, MessagesEdit;
+    Delete "/channels/{channel_id}/messages/{message_id}" => messages::message_delete, User, MessagesEdit {
+        right: Some(Right::MessagesDelete),
+    };
 
     /// How many messages of a channel are unread.
     Get "/channels/{channel_id}/messages/unread" => read_marks::unread_get, User, Default {
+        right: Some(Right::MessagesRead),
         answer: One(read_marks::UnreadCountResponse::SHAPE),
     };
     /// Unread counts of all channels that have unread messages.
     Get "/users/@me/unread" => read_marks::unread_list, User, Default {
+        right: Some(Right::MessagesRead),
         answer: One(read_marks::AllUnreadCountsResponse::SHAPE),
     };
     /// Mark a channel read, up to a message or whole.
     Post "/channels/{channel_id}/messages/ack" => read_marks::channel_ack, User, Default {
+        right: Some(Right::MessagesRead),
         query: Some(&read_marks::CHANNEL_ACK),
         answer: One(read_marks::AckResponse::SHAPE),
     };
     /// Mark several channels read.
-    Post "/channels/ack/bulk" => read_marks::channel_ack_bulk, User, Default { body: json(JSON_LEN_MAX) };
+    Post "/channels/ack/bulk" => read_marks::channel_ack_bulk, User, Default {
+        right: Some(Right::MessagesRead),
+        body: json(JSON_LEN_MAX),
+    };
 
     /// Notifications, newest first.
     Get "/users/@me/notifications" => notifications::notification_list, User, Default {
@@ -69,7 +82,10 @@ routes! {
     Put "/users/@me/notifications/{notification_id}/read" => notifications::notification_read, User, Default;
 
     /// Pinned messages, newest pin first.
-    Get "/channels/{channel_id}/pins" => pins::pin_list, User, Default { answer: List(MESSAGE) };
+    Get "/channels/{channel_id}/pins" => pins::pin_list, User, Default {
+        right: Some(Right::MessagesRead),
+        answer: List(MESSAGE),
+    };
     /// Pin a message.
     Put "/channels/{channel_id}/pins/{message_id}" => pins::pin_create, User, Default;
     /// Unpin a message.
@@ -77,18 +93,24 @@ routes! {
 
     /// Reactions of a message with their counts.
     Get "/channels/{channel_id}/messages/{message_id}/reactions" => reactions::reaction_list, User, Default {
+        right: Some(Right::MessagesRead),
         answer: List(REACTION),
     };
     /// Who reacted with an emoji.
     Get "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}" => reactions::reaction_user_list, User, Default {
+        right: Some(Right::MessagesRead),
         query: Some(&reactions::REACTION_USERS),
         answer: List(ReactionUserResponse::SHAPE),
     };
     /// React to a message.
-    Put "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}" => reactions::reaction_create, User, Reactions;
+    Put "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}" => reactions::reaction_create, User, Reactions {
+        right: Some(Right::MessagesReact),
+    };
     /// Take an own reaction back.
-    Delete "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}" => reactions::reaction_delete, User, Reactions;
+    Delete "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}" => reactions::reaction_delete, User, Reactions {
+        right: Some(Right::MessagesReact),
+    };
 
     /// Tell the others that one is typing.
-    Post "/channels/{channel_id}/typing" => typing::typing_start, User, Default;
+    Post "/channels/{channel_id}/typing" => typing::typing_start, User, Default { right: Some(Right::MessagesSend) };
 }

@@ -16,6 +16,7 @@ use crate::domain::community::invite::{ChannelInviteResponse, InviteInfoResponse
 use crate::domain::community::member::MemberResponse;
 use crate::domain::community::role::RoleResponse;
 use crate::domain::community::server::ServerResponse;
+use crate::domain::identity::right::Right;
 use crate::limits::FORM_LEN_MAX;
 use crate::wire::json::shape::Kind;
 
@@ -24,6 +25,7 @@ routes! {
     Get "/servers" => servers::server_list, User, Default { answer: List(ServerResponse::SHAPE) };
     /// Create a server, with a channel "general" and the role @everyone.
     Post "/servers" => servers::server_create, User, ServersCreate {
+        right: Some(Right::ServersCreate),
         body: json(FORM_LEN_MAX),
         form: Some(&servers::SERVER_CREATE),
         answer: One(ServerResponse::SHAPE),
@@ -46,7 +48,9 @@ routes! {
         answer: List(AuditLogEntryResponse::SHAPE),
     };
     /// Leave a server.
-    Post "/servers/{server_id}/leave" => servers::server_leave, User, Default;
+    Post "/servers/{server_id}/leave" => servers::server_leave, User, Default {
+        right: Some(Right::ConversationsLeave),
+    };
 
     /// Members by user id.
     Get "/servers/{server_id}/members" => members::member_list, User, Default {
@@ -110,6 +114,7 @@ routes! {
 
     /// Create an invite.
     Post "/channels/{channel_id}/invites" => invites::invite_create, User, Default {
+        right: Some(Right::ConversationsInvite),
         body: optional_json(FORM_LEN_MAX),
         form: Some(&invites::INVITE_CREATE),
         answer: One(ChannelInviteResponse::SHAPE),
@@ -120,6 +125,7 @@ routes! {
     };
     /// Join by an invite.
     Post "/channels/invites/{invite_code}" => invites::invite_use, User, Default {
+        right: Some(Right::ConversationsJoin),
         answer: One(invites::InviteJoinResponse::SHAPE),
     };
     /// Revoke an invite.

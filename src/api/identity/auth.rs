@@ -1,15 +1,12 @@
 //! Registration, login, sessions.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
 use super::answer::{answer_login, answer_new_login};
 use super::lockout::count_failure;
 use super::rules::{
-    self, by_login, check_age, check_password, check_username, checked_email, login_key, login_name,
-    require_email_free,
+    self, by_login, check_age, check_password, check_username, checked_email, default_tier, login_key,
+    login_name, require_email_free,
 };
-use crate::api::authenticate::{bearer, hash_secret, require_usable};
+use crate::api::authenticate::{SESSION_SECRET_LEN, bearer, hash_secret, new_secret, require_usable};
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, EMAIL, Flag, Formed, Int, Needed, Or, Text, fields};
 use crate::api::touch;
@@ -23,15 +20,12 @@ use crate::domain::identity::two_factor;
 use crate::domain::{Refusal, Result, Revocation};
 use crate::id::{TokenId, UserId};
 use crate::limits::USER_AGENT_LEN_MAX;
-use crate::runtime::random;
 use crate::store::records::{badge, tier};
 use crate::store::tables::{CREDENTIALS, USERS};
 use crate::wire::json::Array;
 use crate::wire::json::shape::shape;
 
 const HOUR_MS: u64 = 3_600_000;
-/// Bytes of randomness in a token: 43 characters of base64.
-const SECRET_LEN: usize = 32;
 
 fields! {
     /// A new account.
@@ -68,14 +62,9 @@ fields! {
 /// Whose commands these are: nobody is logged in yet.
 pub(super) const SERVER: UserId = UserId(0);
 
-/// The secret part of a token.
-pub(super) fn new_secret() -> String {
-    URL_SAFE_NO_PAD.encode(random::bytes::<SECRET_LEN>())
-}
-
 /// A fresh secret and what a session that it opens is made of.
 pub(super) fn new_token(ctx: &Ctx<'_>) -> (String, NewToken) {
-    let secret = new_secret();
+    let secret = new_secret::<SESSION_SECRET_LEN>();
     let user_agent = ctx
         .request
         .head
@@ -98,8 +87,7 @@ pub async fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (secret, token) = new_token(ctx);
     let config = &ctx.state.config;
     let alpha = config.user_features.alpha_registration_enabled;
-    let default = tier::code(&config.user_features.default_tier).unwrap_or(tier::STANDARD);
-    let tier = if alpha { tier::ALPHA } else { default };
+    let tier = if alpha { tier::ALPHA } else { default_tier(config) };
     let badges = if alpha { vec![badge::ALPHA_TESTER] } else { Vec::new() };
     let email = Box::new(email);
     let op = Register { username, email, phc, age_verified, tier, badges, token };
@@ -144,7 +132,9 @@ pub async fn login(ctx: &mut Ctx<'_>) -> Result<Step> {
         let user_id = user_id.unwrap_or(UserId(0));
         return Err(count_failure(ctx, user_id, Some(name), Refusal::CredentialsInvalid.into()).await);
     };
-    require_usable(ctx.snapshot().read().get(USERS, user_id).ok_or(Refusal::CredentialsInvalid)?)?;
+    let snapshot = ctx.snapshot();
+    require_usable(snapshot.read(), snapshot.read().get(USERS, user_id).ok_or(Refusal::CredentialsInvalid)?)?;
+    drop(snapshot);
     if two_factor::of(ctx.snapshot().read(), user_id).is_some() {
         return super::two_factor::challenge(ctx, user_id, name, phc).await;
     }
@@ -201,7 +191,8 @@ pub fn session_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let asking = ctx.asking(&snapshot);
     ctx.json(|out| {
         let mut list = Array::new(out);
-        for (id, session) in token::live(asking) {
+        // The token of a bot is no session.
+        for (id, session) in token::live(asking).filter(|_| !principal.is_bot()) {
             SessionResponse::write(list.item(), id, session, now.offset(), id == principal.token_id);
         }
     })

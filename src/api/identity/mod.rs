@@ -9,6 +9,7 @@ pub mod users;
 
 use super::routes::Answer::{List, One};
 use super::routes::{json, optional_json, routes};
+use crate::domain::identity::right::Right;
 use crate::domain::identity::tier::PublicFeaturesResponse;
 use crate::domain::identity::token::SessionResponse;
 use crate::domain::identity::two_factor::TwoFactorStatusResponse;
@@ -28,17 +29,20 @@ routes! {
     };
     /// Begin to set up two-factor login.
     Post secret "/auth/2fa/enable" => two_factor::two_factor_enable.await, User, Default {
+        right: Some(Right::AccountEditProfile),
         body: json(FORM_LEN_MAX),
         form: Some(&two_factor::ENABLE),
         answer: One(two_factor::TwoFactorSetupResponse::SHAPE),
     };
     /// Switch two-factor login on.
     Post secret "/auth/2fa/confirm" => two_factor::two_factor_confirm.await, User, Default {
+        right: Some(Right::AccountEditProfile),
         body: json(FORM_LEN_MAX),
         form: Some(&two_factor::CONFIRM),
     };
     /// Switch two-factor login off.
     Post secret "/auth/2fa/disable" => two_factor::two_factor_disable.await, User, Default {
+        right: Some(Right::AccountEditProfile),
         body: json(FORM_LEN_MAX),
         form: Some(&two_factor::DISABLE),
     };
@@ -57,7 +61,7 @@ routes! {
     /// End the calling session.
     Post "/auth/logout" => auth::logout, User, Default;
     /// Extend the calling session.
-    Post "/auth/refresh" => auth::refresh, User, Default { answer: One(answer::LoginResponse::SHAPE) };
+    Post "/auth/refresh" => auth::refresh, Person, Default { answer: One(answer::LoginResponse::SHAPE) };
     /// Own live sessions.
     Get "/auth/sessions" => auth::session_list, User, Default { answer: List(SessionResponse::SHAPE) };
     /// End one session.
@@ -77,12 +81,14 @@ routes! {
     Get "/users/@me" => users::me_get, User, UsersMeGet { answer: One(UserResponse::SHAPE) };
     /// Change user name, e-mail or password.
     Patch secret "/users/@me" => users::me_edit.await, User, UsersMeEdit {
+        right: Some(Right::AccountEditProfile),
         body: json(FORM_LEN_MAX),
         form: Some(&users::ME_EDIT),
         answer: One(UserResponse::SHAPE),
     };
     /// Schedule the deletion of the account.
     Delete secret "/users/@me" => users::me_delete.await, User, Default {
+        right: Some(Right::AccountDelete),
         body: json(FORM_LEN_MAX),
         form: Some(&users::ME_DELETE),
     };
@@ -90,9 +96,13 @@ routes! {
     Get "/users/@me/features" => users::features_get, User, Default { answer: One(PublicFeaturesResponse::SHAPE) };
     /// One user by exact name.
     Get "/users/search" => users::user_search, User, Default {
+        right: Some(Right::AccountViewOthers),
         query: Some(&users::USER_SEARCH),
         answer: One(UserPublicResponse::SHAPE),
     };
     /// Public profile.
-    Get "/users/{user_id}" => users::user_get, User, Default { answer: One(UserPublicResponse::SHAPE) };
+    Get "/users/{user_id}" => users::user_get, User, Default {
+        right: Some(Right::AccountViewOthers),
+        answer: One(UserPublicResponse::SHAPE),
+    };
 }

@@ -13,6 +13,7 @@ use crate::domain::{Error, Result};
 use crate::id::UserId;
 use crate::limits::EMAIL_LEN_MAX;
 use crate::store::Read;
+use crate::store::records::tier;
 use crate::text;
 
 /// Names that would look official, in lower case.
@@ -46,6 +47,11 @@ pub fn check_username(accounts: &AuthenticationAccounts, username: &str) -> Resu
         return Err(Error::invalid("username", "this name is reserved"));
     }
     Ok(())
+}
+
+/// The tier of whom nobody has given one.
+pub fn default_tier(config: &Config) -> u8 {
+    tier::code(&config.user_features.default_tier).unwrap_or(tier::STANDARD)
 }
 
 /// The address in its one spelling, with its key.

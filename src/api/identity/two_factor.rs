@@ -7,9 +7,9 @@ use subtle::ConstantTimeEq;
 use totp_rs::{Algorithm, Builder, Totp};
 
 use super::answer::{answer_challenge, answer_new_login};
-use super::auth::{SERVER, new_secret, new_token};
+use super::auth::{SERVER, new_token};
 use super::lockout::{MINUTE_MS, verify_own};
-use crate::api::authenticate::{hash_secret, require_usable};
+use crate::api::authenticate::{SESSION_SECRET_LEN, hash_secret, new_secret, require_usable};
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, Formed, Needed, Text, fields};
 use crate::config::Config;
@@ -139,7 +139,7 @@ fn checked_code(code: &str) -> Result<&str> {
 
 /// Goes on with a log-in whose password was right.
 pub(super) async fn challenge(ctx: &mut Ctx<'_>, user_id: UserId, name: u64, phc: String) -> Result<Step> {
-    let secret = new_secret();
+    let secret = new_secret::<SESSION_SECRET_LEN>();
     let op = ChallengeCreate {
         user_id,
         name,
@@ -163,7 +163,7 @@ pub async fn two_factor_login(ctx: &mut Ctx<'_>) -> Result<Step> {
     let proof = {
         let snapshot = ctx.snapshot();
         let read = snapshot.read();
-        require_usable(read.get(USERS, user_id).ok_or(Refusal::ChallengeInvalid)?)?;
+        require_usable(read, read.get(USERS, user_id).ok_or(Refusal::ChallengeInvalid)?)?;
         let record = two_factor::of(read, user_id).ok_or(Refusal::ChallengeInvalid)?;
         prove(ctx, user_id, record, &code)
     };

@@ -6,18 +6,21 @@ pub mod pictures;
 use super::routes::Answer::{One, Picture};
 use super::routes::{multipart, routes};
 use crate::domain::community::server::ServerResponse;
+use crate::domain::identity::right::Right;
 
 routes! {
     /// Picture of a user: his own, or a generated one.
     Get "/avatars/users/{user_id}" => avatars::avatar_user_get, Public, Exempt { answer: Picture };
     /// Give oneself a picture.
     Post "/avatars/users/@me" => pictures::avatar_user_upload.await, User, Uploads {
+        right: Some(Right::AccountEditProfile),
         body: multipart(pictures::avatar_len_max),
         form: Some(&pictures::AVATAR_UPLOAD),
         answer: One(pictures::AvatarUploadResponse::SHAPE),
     };
     /// Remove one's picture.
     Delete "/avatars/users/@me" => pictures::avatar_user_delete, User, Default {
+        right: Some(Right::AccountEditProfile),
         answer: One(pictures::PictureDeleteResponse::SHAPE),
     };
     /// Picture of a server: its icon, or a generated one.
@@ -34,6 +37,7 @@ routes! {
     };
     /// Give oneself a picture: the older path.
     Post "/users/@me/avatar" => pictures::me_avatar_upload.await, User, Uploads {
+        right: Some(Right::AccountEditProfile),
         body: multipart(pictures::avatar_len_max),
         form: Some(&pictures::AVATAR_UPLOAD),
         answer: One(pictures::AvatarUploadResponse::SHAPE),

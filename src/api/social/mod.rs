@@ -7,6 +7,7 @@ pub mod settings;
 
 use super::routes::Answer::{List, One};
 use super::routes::{json, routes};
+use crate::domain::identity::right::Right;
 use crate::domain::social::dm::{DMChannelResponse, NotesChannelResponse};
 use crate::domain::social::presence::PresenceResponse;
 use crate::domain::social::relationship::{DetailedRelationshipInfo, RelationshipResponse};
@@ -15,11 +16,15 @@ use crate::limits::{FORM_LEN_MAX, JSON_LEN_MAX};
 
 routes! {
     /// Get or create the private notes channel.
-    Get "/users/@me/notes" => dms::notes_get, User, Default { answer: One(NotesChannelResponse::SHAPE) };
+    Get "/users/@me/notes" => dms::notes_get, User, Default {
+        right: Some(Right::ConversationsCreate),
+        answer: One(NotesChannelResponse::SHAPE),
+    };
     /// Direct messages, latest message first.
     Get "/users/@me/channels" => dms::dm_list, User, Default { answer: List(DMChannelResponse::SHAPE) };
     /// Open or find a direct message.
     Post "/users/@me/channels" => dms::dm_open, User, Default {
+        right: Some(Right::ConversationsCreate),
         body: json(FORM_LEN_MAX),
         form: Some(&dms::DM_OPEN),
         answer: One(DMChannelResponse::SHAPE),

@@ -10,7 +10,7 @@ use crate::domain::chat::ledger;
 use crate::domain::community::{invite, member, server};
 use crate::domain::error::Result;
 use crate::domain::event::Revocation;
-use crate::domain::identity::token;
+use crate::domain::identity::{bot, token};
 use crate::domain::machine::Machine;
 use crate::domain::social::relationship;
 use crate::id::{ServerId, UserId};
@@ -93,7 +93,9 @@ fn build_ledgers(machine: &mut Machine<'_, '_>, budget: &mut Budget) -> bool {
 fn purge(machine: &mut Machine<'_, '_>, due: u64, user_id: UserId, budget: &mut Budget) {
     token::revoke_all(machine, user_id, Revocation::Security, None);
     forget_secrets(machine, user_id);
-    let left = leave_servers(machine, user_id, budget) && end_relationships(machine, user_id, budget);
+    let left = end_bots(machine, user_id, budget)
+        && leave_servers(machine, user_id, budget)
+        && end_relationships(machine, user_id, budget);
     if !left {
         return;
     }
@@ -137,6 +139,18 @@ fn forget_secrets(machine: &mut Machine<'_, '_>, user_id: UserId) {
         blob::release(machine, &picture.hash);
     }
     machine.tx.put(USERS, user_id, &User { email: String::new(), email_key: String::new(), ..user });
+}
+
+/// Has the bots of an account follow it; true when it has none any more.
+fn end_bots(machine: &mut Machine<'_, '_>, user_id: UserId, budget: &mut Budget) -> bool {
+    while let Some((_, bot_id)) = first(machine, BOTS, user_id) {
+        if budget.is_spent() {
+            return false;
+        }
+        bot::end(machine, bot_id);
+        budget.take(5);
+    }
+    true
 }
 
 /// True when he is in no server any more.

@@ -1,13 +1,15 @@
 //! Accounts: registration, failed logins, profile, deletion.
 //!
 //! Invariant: a lower-case name and the key of an e-mail address lead to at most one account each, and every account
-//! that is not purged has both entries and a credential. A locked log-in looks the same whether or not anybody has
+//! that is not purged has both entries and a credential; a bot has a name alone. A locked log-in looks the same whether or not anybody has
 //! the name: what is typed is counted by itself, beside the account that it may mean.
 
 use rkyv::{Archive, Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use super::bot;
 use super::credential::Secret;
+use super::right::Right;
 use super::token::{self, NewToken};
 use super::two_factor;
 use crate::domain::community::{member, server};
@@ -178,6 +180,8 @@ pub(in crate::domain) fn register(
         state: account::ACTIVE,
         deletion_at: None,
         avatar: None,
+        owner_id: None,
+        tier_until: None,
     };
     let tx = &mut *machine.tx;
     tx.put(USERS, user_id, &user);
@@ -298,6 +302,9 @@ pub(in crate::domain) fn profile_edit(
     op: &ProfileEdit,
 ) -> Result<UserId> {
     let mut user = acting_user(machine, actor)?;
+    if user.owner_id.is_some() {
+        return Err(Error::missing_permission(Right::AccountEditProfile.name()));
+    }
     let mut credential = match &op.verified {
         Some(phc) => Some(unchanged_credential(machine, actor, &phc.0)?),
         None => None,
@@ -378,5 +385,6 @@ pub(in crate::domain) fn account_delete(
     machine.tx.put(USERS, actor, &user);
     machine.tx.put(DELETIONS, (due, actor), &Nil {});
     token::revoke_all(machine, actor, Revocation::Security, None);
+    bot::disconnect_all(machine, actor, Revocation::Security);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Login tokens: from the text to the session and account behind it.
 //!
-//! Tokens are `<session id>.<43 url-safe characters>`; only the SHA-256 of the secret part is stored and it is
-//! compared in constant time. A wrong id and a wrong secret are told apart by nobody.
+//! Tokens are `<session id>.<43 url-safe characters>`, those of bots `bot.<id>.<64 characters>`; only the SHA-256 of the
+//! secret part is stored and it is compared in constant time. A wrong id and a wrong secret are told apart by nobody.
 
 use std::fmt;
 
@@ -27,6 +27,9 @@ impl<T> fmt::Debug for Secret<T> {
         f.write_str("…")
     }
 }
+
+/// Tells tokens of bots from those of sessions.
+const BOT_PREFIX: &str = "bot.";
 
 /// A live login session and its account.
 #[derive(Clone, Copy)]
@@ -58,26 +61,42 @@ pub(in crate::domain) fn parts(token: &str) -> Option<(u64, &str)> {
     Some((parse_id(id)?, secret))
 }
 
-/// Whose live login session a token is, whatever the state of the account.
+/// What a bot is given: `bot.<id>.<secret>`.
+pub fn bot_token(id: TokenId, secret: &str) -> String {
+    format!("{BOT_PREFIX}{id}.{secret}")
+}
+
+/// Whose live login session a token is, or which bot's it is, whatever the state of the account.
 ///
 /// # Errors
 /// 401 when it is unknown, wrong, expired or revoked.
 pub fn verify<'a>(read: Read<'a>, token: &str, now_ms: u64) -> Result<Verified<'a>> {
     let invalid = Refusal::TokenInvalid;
-    let (id, secret) = parts(token).ok_or(invalid)?;
+    let of_bot = token.strip_prefix(BOT_PREFIX);
+    let (id, secret) = parts(of_bot.unwrap_or(token)).ok_or(invalid)?;
     let token_id = TokenId(id);
     let token = read.get(TOKENS, token_id).ok_or(invalid)?;
     if !matches(&token.secret_hash, secret) || token.expires_at.to_native() <= now_ms {
         return Err(invalid.into());
     }
     let user_id = UserId::from(&token.user_id);
-    let user = read.get(USERS, user_id).ok_or(invalid)?;
+    let user = read.get(USERS, user_id).filter(|user| user.is_bot() == of_bot.is_some()).ok_or(invalid)?;
     Ok(Verified { user_id, token_id, token, user })
 }
 
+/// A bot may be used as long as its owner may.
+///
 /// # Errors
 /// 403 with the reason for accounts that are locked or scheduled for deletion.
-pub fn require_usable(user: &ArchivedUser) -> Result<()> {
+pub fn require_usable(read: Read<'_>, user: &ArchivedUser) -> Result<()> {
+    require_own(user)?;
+    match user.owner() {
+        Some(owner_id) => require_own(read.get(USERS, owner_id).ok_or(Refusal::TokenInvalid)?),
+        None => Ok(()),
+    }
+}
+
+fn require_own(user: &ArchivedUser) -> Result<()> {
     match user.state {
         account::LOCKED => Err(Error::from(Refusal::AccountSuspended).with_reason("suspended")),
         account::FROZEN => Err(Error::from(Refusal::AccountFrozen).with_reason("frozen")),

@@ -1,7 +1,9 @@
 //! Accounts: who somebody is, how he proves it, what his tier allows.
 
 pub mod account;
+pub mod bot;
 pub mod credential;
+pub mod right;
 pub mod tier;
 pub mod token;
 pub mod two_factor;
@@ -26,4 +28,7 @@ commands! { Identity:
     29 ChallengeFailed(two_factor::ChallengeFailed) => challenge_failed -> bool, frees_room, system;
     30 Register(account::Register) => register -> (UserId, TokenId), system;
     31 ProfileEdit(account::ProfileEdit) => profile_edit -> UserId;
+    300 BotCreate(bot::BotCreate) => create -> (UserId, TokenId), system;
+    301 BotTokenRenew(bot::BotTokenRenew) => renew_token -> (UserId, TokenId), frees_room, system;
+    302 BotDelete(bot::BotDelete) => delete -> (), frees_room, system;
 }

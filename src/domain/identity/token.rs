@@ -5,6 +5,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use super::bot;
 use super::credential::Secret;
 use super::two_factor;
 use crate::domain::asking::Asking;
@@ -14,7 +15,7 @@ use crate::domain::machine::Machine;
 use crate::domain::time::Offset;
 use crate::id::{TokenId, UserId};
 use crate::limits::LOGIN_COUNT_MAX;
-use crate::store::records::{ArchivedToken, Credential, Nil, Token, account};
+use crate::store::records::{ArchivedToken, ArchivedUser, Credential, Nil, Token, account};
 use crate::store::tables::{CREDENTIALS, TOKENS, USER_TOKENS, USERS};
 use crate::wire::json::shape::shape;
 
@@ -216,6 +217,11 @@ pub(in crate::domain) fn revoke_all(
     ids.iter().filter(|(_, live)| *live).count() as u64
 }
 
+/// The token of a bot is no session of its own: only its connections end.
+fn is_bot(machine: &Machine<'_, '_>, user_id: UserId) -> bool {
+    machine.tx.get(USERS, user_id).is_some_and(ArchivedUser::is_bot)
+}
+
 /// Replies whether anything was written.
 pub(in crate::domain) fn token_touch(
     machine: &mut Machine<'_, '_>,
@@ -241,7 +247,11 @@ pub(in crate::domain) fn token_revoke(
     op: &TokenRevoke,
 ) -> Result<()> {
     own(machine, actor, op.token_id).ok_or(Refusal::SessionNotFound)?;
-    revoke(machine, actor, op.token_id, op.how);
+    match (is_bot(machine, actor), op.how) {
+        (false, how) => revoke(machine, actor, op.token_id, how),
+        (true, Revocation::LoggedOut) => bot::disconnect(machine, actor, op.how),
+        (true, _) => return Err(Refusal::SessionNotFound.into()),
+    }
     Ok(())
 }
 
@@ -251,5 +261,11 @@ pub(in crate::domain) fn token_revoke_all(
     actor: UserId,
     op: &TokenRevokeAll,
 ) -> Result<u64> {
+    if is_bot(machine, actor) {
+        if op.except.is_none() {
+            bot::disconnect(machine, actor, Revocation::LoggedOut);
+        }
+        return Ok(0);
+    }
     Ok(revoke_all(machine, actor, Revocation::Security, op.except))
 }

@@ -1,5 +1,6 @@
 //! The gateway over real sockets: the life of a session, its close codes, and how the server ends.
 
+mod bots;
 mod events;
 mod frames;
 mod notifications;

@@ -104,7 +104,7 @@ impl Generator<'_> {
         account::Email { key: address.to_lowercase(), address }
     }
 
-    fn username(&mut self) -> String {
+    pub fn username(&mut self) -> String {
         let word = ["Alpha", "beta", "gamma", "delta", "eps"][self.random.usize(..5)];
         format!("{word}{}", self.random.u32(..12))
     }
@@ -115,7 +115,7 @@ impl Generator<'_> {
         self.maybe(70, |g| Picture { hash, format: format::PNG, animated: g.random.bool() })
     }
 
-    fn user(&mut self, model: &Model) -> u64 {
+    pub fn user(&mut self, model: &Model) -> u64 {
         self.id(model.users.keys().copied())
     }
 
@@ -221,7 +221,8 @@ impl Generator<'_> {
     }
 
     pub fn phc(&mut self, model: &Model, user: u64) -> String {
-        let real = model.users.get(&user).filter(|_| self.random.u32(..5) != 0);
+        let person = model.users.get(&user).filter(|user| user.owner.is_none());
+        let real = person.filter(|_| self.random.u32(..5) != 0);
         real.map_or("wrong".into(), |user| user.phc.clone())
     }
 
@@ -240,6 +241,7 @@ impl Generator<'_> {
         let roll = if few_users { 0 } else { self.random.u32(1..100) };
         let (actor, op) = match roll {
             1..30 if self.chance(20) => self.second_factor_command(model),
+            1..30 if self.chance(12) => self.bot_command(model),
             0..30 => self.account_command(model, roll),
             30..60 if self.chance(12) => self.webhook_command(model),
             30..60 => self.server_command(model, roll),

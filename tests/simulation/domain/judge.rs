@@ -14,7 +14,7 @@ impl Model {
     pub fn judge(&self, actor: u64, op: &Op) -> Result<Want, Refused> {
         let system = || unless(actor != 0, FORBIDDEN);
         if let Op::Identity(op) = op
-            && let Some(verdict) = self.judge_second_factor(actor, op)
+            && let Some(verdict) = self.judge_second_factor(actor, op).or_else(|| self.judge_bot(actor, op))
         {
             return verdict;
         }
@@ -50,6 +50,9 @@ impl Model {
                 };
                 let name_locked = op.name.is_some_and(|name| failed(self.login_name(name)));
                 let Ok(user) = self.existing(op.user_id.0) else { return Ok(Want::Changed(name_locked)) };
+                if user.owner.is_some() {
+                    return Ok(Want::Changed(name_locked));
+                }
                 Ok(Want::Changed(name_locked || failed((user.failures, user.locked_until))))
             }
             Op::Identity(identity::Op::TokenCreate(op)) => {

@@ -72,6 +72,8 @@ pub struct User {
     pub presence: (u8, Option<String>, Option<String>, u64),
     /// First byte of the picture's hash.
     pub avatar: Option<u8>,
+    /// Of a bot.
+    pub owner: Option<u64>,
 }
 
 #[derive(Clone, Debug)]

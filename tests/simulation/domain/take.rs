@@ -16,7 +16,7 @@ impl Model {
     pub fn take(&mut self, actor: u64, op: &Op, reply: &Reply, read: Read<'_>) {
         let at = self.at;
         if let Op::Identity(op) = op
-            && self.take_second_factor(actor, op, reply)
+            && (self.take_second_factor(actor, op, reply) || self.take_bot(actor, op, reply))
         {
             return;
         }
@@ -67,7 +67,7 @@ impl Model {
                     }
                 }
                 let Some(user) = self.users.get_mut(&op.user_id.0) else { return };
-                if user.state == account::PURGED || user.locked_until > at {
+                if user.state == account::PURGED || user.locked_until > at || user.owner.is_some() {
                     return;
                 }
                 user.failures = if user.locked_until != 0 { 1 } else { user.failures + 1 };
@@ -453,7 +453,8 @@ impl Model {
         let due =
             self.users.iter().filter(|(_, user)| user.state == account::FROZEN && user.deletion_at <= at);
         let due: Vec<u64> = due.map(|(id, _)| *id).collect();
-        for id in due {
+        for &id in &due {
+            self.end_bots(id);
             let servers: Vec<u64> = self.servers_of(id).collect();
             for server in servers {
                 if self.servers[&server].owner == id {
@@ -477,6 +478,9 @@ impl Model {
             self.notifications.retain(|(user, _), _| *user != id);
             let name = format!("deleted_{}", UserId(id));
             self.users.insert(id, User { name, state: account::PURGED, ..User::default() });
+        }
+        if !due.is_empty() {
+            self.purge_due();
         }
     }
 }

@@ -1,0 +1,120 @@
+//! The commands that need the store open, and the requests that they become: `bot create` sends `bot_create`.
+//!
+//! Owns: their names, arguments and help. What comes of a request stands in `api/operator/`.
+
+use clap::{Arg, ArgMatches};
+
+use crate::wire::json::Object;
+
+/// A group of commands.
+struct Group {
+    name: &'static str,
+    about: &'static str,
+    commands: &'static [Operation],
+}
+
+struct Operation {
+    name: &'static str,
+    about: &'static str,
+    arguments: &'static [Argument],
+}
+
+/// An argument: a field of the request.
+struct Argument {
+    name: &'static str,
+    placeholder: &'static str,
+    help: &'static str,
+    form: Form,
+}
+
+enum Form {
+    /// By its place.
+    Place,
+    /// `--name TEXT`, needed.
+    Needed,
+    /// `--name TEXT`.
+    Flag,
+}
+
+const fn place(name: &'static str, placeholder: &'static str, help: &'static str) -> Argument {
+    Argument { name, placeholder, help, form: Form::Place }
+}
+
+const fn needed(name: &'static str, placeholder: &'static str, help: &'static str) -> Argument {
+    Argument { name, placeholder, help, form: Form::Needed }
+}
+
+const fn flag(name: &'static str, placeholder: &'static str, help: &'static str) -> Argument {
+    Argument { name, placeholder, help, form: Form::Flag }
+}
+
+const BOT: Argument = place("name", "BOT", "Its name or ID");
+
+const GROUPS: &[Group] = &[Group {
+    name: "bot",
+    about: "Accounts of programs: make, list and delete them, give them another token",
+    commands: &[
+        Operation {
+            name: "create",
+            about: "Make a bot and print its token, which is shown only then",
+            arguments: &[
+                place("name", "NAME", "What it is called; as a user name"),
+                needed("owner", "USER", "Name or ID of who answers for it"),
+            ],
+        },
+        Operation {
+            name: "list",
+            about: "List the bots, or those of one owner",
+            arguments: &[flag("owner", "USER", "Name or ID of the owner")],
+        },
+        Operation {
+            name: "token",
+            about: "Print a new token of a bot; the one it had is void",
+            arguments: &[BOT],
+        },
+        Operation { name: "delete", about: "Delete a bot; what it wrote stays", arguments: &[BOT] },
+    ],
+}];
+
+const HELP: &str = "\
+A server that runs on the data folder (--data) carries it out at once. While none runs the command opens the store \
+itself. Run it as the server's user, or as root, with the same --config and flags as the server gets.";
+
+pub fn commands() -> impl Iterator<Item = clap::Command> {
+    GROUPS.iter().map(|group| {
+        let commands = group.commands.iter().map(|operation| {
+            let arguments = operation.arguments.iter().map(argument);
+            clap::Command::new(operation.name).about(operation.about).args(arguments).after_help(HELP)
+        });
+        clap::Command::new(group.name)
+            .about(group.about)
+            .subcommand_required(true)
+            .subcommands(commands)
+            .after_help(HELP)
+    })
+}
+
+fn argument(argument: &Argument) -> Arg {
+    let arg = Arg::new(argument.name).value_name(argument.placeholder).help(argument.help);
+    match argument.form {
+        Form::Place => arg.required(true),
+        Form::Needed => arg.long(argument.name).required(true),
+        Form::Flag => arg.long(argument.name),
+    }
+}
+
+/// The request that a command is; `None` when it is none of these.
+pub fn request(group: &str, matches: &ArgMatches) -> Option<String> {
+    let group = GROUPS.iter().find(|known| known.name == group)?;
+    let (name, matches) = matches.subcommand()?;
+    let operation = group.commands.iter().find(|known| known.name == name)?;
+    let mut out = Vec::new();
+    {
+        let mut request = Object::new(&mut out);
+        request.str("do", &format!("{}_{name}", group.name));
+        for argument in operation.arguments {
+            request.some_str(argument.name, matches.get_one::<String>(argument.name).map(String::as_str));
+        }
+    }
+    Some(String::from_utf8(out).expect("JSON is UTF-8"))
+}

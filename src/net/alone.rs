@@ -1,0 +1,110 @@
+//! Commands such as `plexichat bot create` while no server runs: they open the store themselves, and are its log.
+
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::clock::start_clock;
+use super::control;
+use super::server::{node, store_options};
+use crate::api::operator::{Place, carry_out};
+use crate::config::{Config, Loaded};
+use crate::domain::{Command, Error, Now, Refusal, Reply, Result};
+use crate::log::apply::{Applier, Extent, Failure};
+use crate::log::entry::{Entry, Place as LogPlace};
+use crate::runtime::clock::Turn;
+use crate::store::{Room, Snapshot, Store, WriteError};
+
+/// Carries out a request of the operator: by the server that runs on the data folder, or here when none does.
+///
+/// # Errors
+/// Why it was refused, or what to do first.
+pub fn operate(loaded: &Loaded, request: &str) -> std::result::Result<String, String> {
+    let folder = Path::new(&loaded.config.store.path);
+    match control::ask(folder, request)? {
+        Some(answer) => answer,
+        None => Alone::open(&loaded.config)?.carry_out(request).map_err(|error| error.message.into_owned()),
+    }
+}
+
+/// A store that nobody else has open.
+struct Alone<'c> {
+    config: &'c Config,
+    store: Arc<Store>,
+    applier: RefCell<Applier>,
+    place: Cell<LogPlace>,
+}
+
+impl<'c> Alone<'c> {
+    fn open(config: &'c Config) -> std::result::Result<Alone<'c>, String> {
+        let options = store_options(&config.store, 1);
+        if !options.path.join("data.mdb").exists() {
+            let folder = options.path.display();
+            return Err(format!(
+                "there is no store in {folder}: start the server once, or name its folder with --data"
+            ));
+        }
+        let store = Arc::new(Store::open(&options).map_err(|error| error.to_string())?);
+        start_clock(&store, config.runtime.any_clock)?;
+        let applier = Applier::new(store.clone(), Arc::default());
+        let position = applier.position();
+        let epoch = position.epoch.checked_add(1).expect("nobody opens a store 4 billion times");
+        let place = LogPlace { partition: position.partition, origin: node(config), epoch, sequence: 0 };
+        Ok(Alone { config, store, applier: RefCell::new(applier), place: Cell::new(place) })
+    }
+
+    fn carry_out(&self, request: &str) -> Result<String> {
+        let mut request = request.as_bytes().to_vec();
+        let mut said = pin!(carry_out(self, &mut request));
+        match said.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(said) => said,
+            Poll::Pending => unreachable!("everything is decided at once here"),
+        }
+    }
+
+    fn apply(&self, command: Command) -> Result<Reply> {
+        let is_fit = match self.store.room() {
+            Room::Plenty => true,
+            Room::ForDeletes => command.op.row().marks.frees_room,
+            Room::None => false,
+        };
+        if !is_fit {
+            return Err(Refusal::StoreFull.into());
+        }
+        let place = LogPlace { sequence: self.place.get().sequence + 1, ..self.place.get() };
+        let entry = Entry { place, now: self.moment(), commands: vec![command] };
+        let applied = self.applier.borrow_mut().apply(&entry, Extent::Whole).map_err(refusal)?;
+        self.place.set(place);
+        applied.replies.into_iter().next().expect("one command has one reply")
+    }
+}
+
+fn refusal(failure: Failure) -> Error {
+    match failure {
+        Failure::Write(WriteError::Full) => Refusal::StoreFull.into(),
+        Failure::Write(error) => Error::new(503, format!("The change could not be written to disk: {error}")),
+        Failure::Damaged(_) => Refusal::StoreDamaged.into(),
+    }
+}
+
+impl Place for Alone<'_> {
+    fn config(&self) -> &Config {
+        self.config
+    }
+
+    fn snapshot(&self) -> Rc<Snapshot> {
+        Rc::new(self.store.snapshot())
+    }
+
+    fn moment(&self) -> Now {
+        let now = Turn::now();
+        Now { unix_ms: now.unix_ms, steady_ms: now.steady_ms }
+    }
+
+    fn decide(&self, command: Command) -> Pin<Box<dyn Future<Output = Result<Reply>> + '_>> {
+        Box::pin(std::future::ready(self.apply(command)))
+    }
+}
