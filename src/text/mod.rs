@@ -14,12 +14,15 @@
 //! | passwords | [`password::normalise`]: RFC 8265 OpaqueString |
 //! | e-mail addresses | [`email::normalise`]: NFC, the domain by UTS #46 |
 //! | emoji | [`emoji::normalise`]: one spelling for all variants |
+//! | what rules look for words in | [`fold::fold`]: as it reads, whatever it is spelled with |
 //!
 //! Invariants: every rule is idempotent, so what was stored can be sent back; lengths are counted after it. A text
 //! without anything to change is not copied.
 
 pub mod email;
 pub mod emoji;
+pub mod fold;
+pub mod links;
 pub mod name;
 pub mod password;
 
