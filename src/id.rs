@@ -69,6 +69,10 @@ ids! {
     ChallengeId
     /// A webhook; part of its token.
     WebhookId
+    /// A rule of automod.
+    RuleId
+    /// What somebody wrote against such a rule.
+    ViolationId
 }
 
 /// Reads an id as it stands in paths and bodies: 1..20 ASCII digits within 64 bits.

@@ -143,6 +143,40 @@ pub const DM_COUNT_MAX: usize = 1_000;
 /// Notifications that one user is shown, the newest, and how many more may be stored before the oldest are removed.
 pub const NOTIFICATION_COUNT_MAX: usize = 1_000;
 pub const NOTIFICATION_SURPLUS_MAX: usize = 100;
+/// Rules of automod of a server.
+pub const RULE_COUNT_MAX: usize = 200;
+/// Characters of the name of one.
+pub const RULE_NAME_LEN_MAX: usize = 100;
+/// A request that makes one: what it looks for, four bytes a character, and some ids.
+pub const RULE_BODY_LEN_MAX: usize = 256 * KIB;
+/// JSON of what a rule looks for, and bytes of all rules of a server, which are one answer.
+pub const RULE_CONFIG_LEN_MAX: usize = 128 * KIB;
+pub const RULES_LEN_MAX: u64 = MIB as u64;
+/// Words of a rule, addresses of a list, and characters of one.
+pub const RULE_WORD_COUNT_MAX: usize = 2_000;
+pub const RULE_WORD_LEN_MAX: usize = 100;
+/// Patterns of a rule, and characters of one.
+pub const PATTERN_COUNT_MAX: usize = 20;
+pub const PATTERN_LEN_MAX: usize = 512;
+/// Places in a pattern at which a text can be at once, and in all patterns of a server: the steps that each character
+/// may cost. At 20 ns a step, the longest text of 8,000 characters takes 80 ms with one pattern and 320 ms with all of
+/// them, on a lane; the usual pattern has ten places, of which a text is at one.
+pub const PATTERN_COST_MAX: u64 = 500;
+pub const PATTERNS_COST_MAX: u64 = 2_000;
+/// Bytes of a pattern and of all patterns of a server when they are compiled.
+pub const PATTERN_COMPILED_LEN_MAX: u64 = MIB as u64;
+pub const PATTERNS_COMPILED_LEN_MAX: u64 = 4 * MIB as u64;
+/// Actions of a rule, characters of the reason that one gives, and JSON of what else is said of it.
+pub const RULE_ACTION_COUNT_MAX: usize = 6;
+pub const RULE_REASON_LEN_MAX: usize = 512;
+pub const RULE_METADATA_LEN_MAX: usize = 2 * KIB;
+/// Roles or channels that a rule names.
+pub const RULE_ID_COUNT_MAX: usize = 500;
+/// Days of the longest timeout.
+pub const TIMEOUT_DAYS_MAX: u64 = 28;
+/// Characters of a text that a violation shows, and of what in it hit the rule.
+pub const VIOLATION_EXCERPT_LEN_MAX: usize = 500;
+pub const VIOLATION_MATCH_LEN_MAX: usize = 200;
 /// Client settings of one user (contract: settings.md).
 pub const SETTING_COUNT_MAX: usize = 100;
 /// Characters of a setting's key. At four bytes each a key of the table stays under LMDB's 511 bytes.
@@ -213,6 +247,10 @@ const _: () = assert!(BULK_ACK_COUNT_MAX * 90 <= FORM_LEN_MAX);
 // The overview counts in every direct message that the list shows, and in more channels than one server has.
 const _: () = assert!(OVERVIEW_DM_COUNT_MAX >= DM_COUNT_MAX);
 const _: () = assert!(OVERVIEW_CHANNEL_COUNT_MAX > OVERVIEW_DM_COUNT_MAX + CHANNEL_COUNT_MAX);
+// The list of rules: names of fields around each and its actions.
+const _: () = assert!(RULES_LEN_MAX as usize + RULE_COUNT_MAX * 2 * KIB <= PAGE_LEN_MAX);
+const _: () = assert!(RULE_WORD_COUNT_MAX < JSON_COUNT_MAX);
+const _: () = assert!(RULE_CONFIG_LEN_MAX < RULE_BODY_LEN_MAX);
 const _: () = assert!(LOGIN_COUNT_CONFIGURED_MAX <= LOGIN_COUNT_MAX);
 const _: () = assert!(INVITE_CODE_LEN_MAX + 8 <= 511);
 const _: () = assert!(USERNAME_LEN_MAX <= 511);

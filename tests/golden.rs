@@ -19,7 +19,7 @@ use plexichat::domain::housekeeping::outbox::KINDS;
 use plexichat::domain::{EventName, Op, intent, permission};
 use plexichat::effect::LANES;
 use plexichat::gateway::protocol::{CLOSES, Data, OPS, Taken, When};
-use plexichat::id::{ChannelId, MessageId, RoleId, ServerId, UserId, WebhookId};
+use plexichat::id::{ChannelId, MessageId, RoleId, RuleId, ServerId, UserId, WebhookId};
 use plexichat::observe::{Registry, encode};
 use plexichat::store::owners::Hangs;
 use plexichat::store::records::*;
@@ -187,7 +187,7 @@ fn every_stored_code() {
         line!(out, "{code:>3} {name}");
     }
     type Text = fn(u8) -> &'static str;
-    let tables: [(&str, Text); 8] = [
+    let tables: [(&str, Text); 11] = [
         ("accounts", account::text),
         ("tiers", tier::text),
         ("badges", badge::text),
@@ -196,6 +196,9 @@ fn every_stored_code() {
         ("direct messages from", dm_policy::text),
         ("channel kinds", channel_kind::text),
         ("picture formats", picture::text),
+        ("types of automod rules", automod_rule::text),
+        ("actions of automod", automod_action::text),
+        ("severities", severity::text),
     ];
     for (name, text) in tables {
         line!(out, "\n# {name}");
@@ -300,6 +303,7 @@ fn one_example_of_every_record() {
     account_examples(&mut records);
     server_examples(&mut records);
     message_examples(&mut records);
+    automod_examples(&mut records);
     assert_eq!(records.names, NAMES, "every record has its example, in order");
     let line_count = records.out.lines().count();
     assert_eq!(line_count, NAMES.len() + earlier::NAMES.len(), "every earlier version has its line");
@@ -530,5 +534,53 @@ fn message_examples(records: &mut Records) {
         secret_hash: [10; 32],
         holder_id: UserId(number(15)),
         created_at: AT,
+    });
+}
+
+fn automod_examples(records: &mut Records) {
+    let weight = RuleWeight { len: 300, pattern_len: 16_384, pattern_cost: 12 };
+    records.example(Automod {
+        version: number(19),
+        count: 3,
+        active: 2,
+        weight: weight.clone(),
+        violations: 70_000,
+    });
+    records.example(weight.clone());
+    let action = AutomodAction {
+        kind: automod_action::TIMEOUT_USER,
+        duration_seconds: Some(600),
+        reason: some("shouting"),
+        notify_user: true,
+        metadata: "{\"a\":1}".into(),
+    };
+    records.example(AutomodRule {
+        name: "quiet".into(),
+        kind: automod_rule::CAPS_PERCENTAGE,
+        enabled: true,
+        config: "{\"max_percentage\":70}".into(),
+        actions: vec![action.clone()],
+        applied_roles: vec![RoleId(number(6))],
+        exempt_roles: vec![RoleId(number(7))],
+        exempt_channels: vec![ChannelId(number(3))],
+        priority: -2,
+        check_all: true,
+        created_at: AT,
+        updated_at: AT + 1,
+        created_by: UserId(number(2)),
+        weight,
+    });
+    records.example(action);
+    records.example(Violation {
+        user_id: UserId(number(10)),
+        channel_id: ChannelId(number(3)),
+        rule_id: RuleId(number(20)),
+        kind: automod_rule::CAPS_PERCENTAGE,
+        matched: "HELLO WORLD".into(),
+        severity: severity::HIGH,
+        actions: vec![automod_action::DELETE_MESSAGE, automod_action::TIMEOUT_USER],
+        created_at: AT,
+        lapses_at: AT + 2,
+        metadata: "{\"rule_name\":\"quiet\"}".into(),
     });
 }

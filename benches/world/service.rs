@@ -12,7 +12,7 @@ use plexichat::api::{Request, State};
 use plexichat::config::Config;
 use plexichat::domain::social::presence::Liveness;
 use plexichat::domain::{Command, Reply};
-use plexichat::effect::{Answer, Job};
+use plexichat::effect::{Answer, Job, automod};
 use plexichat::runtime::clock::Turn;
 use plexichat::runtime::wake::Wake;
 use plexichat::store::keyring::Keyring;
@@ -67,8 +67,8 @@ impl Service {
         let wake = Arc::new(Wake::new().expect("there are descriptors"));
         let liveness = Box::new(|_| Liveness::default());
         let (store, run, metrics) = (world.store.clone(), Arc::default(), Arc::default());
-        let state =
-            State::new(config, store, run, limiter, Arc::new(Keyring::new()), metrics, NOW, wake, liveness);
+        let (keys, rules) = (Arc::new(Keyring::new()), automod::Shared::new(1 << 20));
+        let state = State::new(config, store, run, limiter, keys, metrics, NOW, wake, liveness, rules);
         let head = |token: &String| {
             let path = "/api/v1/users/@me";
             format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n").into()

@@ -16,6 +16,15 @@ impl<'b> Body<'b> {
         Body { value: Value::Object(Vec::new()) }
     }
 
+    /// An object within another one.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub fn of(value: &Value<'b>) -> Body<'b> {
+        assert!(value.as_object().is_some(), "fields are those of an object");
+        Body { value: value.clone() }
+    }
+
     /// # Errors
     /// 400 for a wrong content type, malformed JSON or a value that is no object.
     pub fn parse(bytes: &'b mut [u8], content_type: Option<&[u8]>) -> Result<Body<'b>> {

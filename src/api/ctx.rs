@@ -10,7 +10,7 @@ use crate::domain::identity::right::Kind;
 use crate::domain::{Answer as _, Asking, Command, Error, Now, Operation, Refusal, Reply, Result};
 use crate::effect::read::Read;
 use crate::effect::{Answer, Effect, Job, Source, password};
-use crate::id::{ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, WebhookId, parse_id};
+use crate::id::{ChannelId, MessageId, RoleId, RuleId, ServerId, TokenId, UserId, WebhookId, parse_id};
 use crate::limits::KIB;
 use crate::store::Snapshot;
 use crate::wire::http::Head;
@@ -148,8 +148,8 @@ impl Response {
 pub type AfterCommand = Box<dyn FnOnce(&mut Ctx<'_>, Result<Reply>) -> Result<Step>>;
 /// The rest of a handler that waits more than once.
 pub type Steps<'a> = Pin<Box<dyn Future<Output = Result<Step>> + 'a>>;
-/// Begins one: an `async fn` of the request.
-pub type Task = for<'a, 'r> fn(&'a mut Ctx<'r>) -> Steps<'a>;
+/// Begins one: an `async fn` of the request, with what was found out before it.
+pub type Task = Box<dyn for<'a, 'r> FnOnce(&'a mut Ctx<'r>) -> Steps<'a>>;
 
 /// Goes on with the next piece of the body, `None` at its end.
 pub type AfterPiece = Box<dyn FnOnce(&mut Ctx<'_>, Option<Vec<u8>>) -> Result<Step>>;
@@ -165,6 +165,13 @@ pub enum Step {
     Receive(AfterPiece),
     /// Go on as a task of the connection, which waits as often as it has to.
     Task(Task),
+}
+
+impl Step {
+    /// Goes on as an `async fn`: `Step::task(|ctx| Box::pin(rest(ctx)))`.
+    pub fn task(task: impl for<'a, 'r> FnOnce(&'a mut Ctx<'r>) -> Steps<'a> + 'static) -> Step {
+        Step::Task(Box::new(task))
+    }
 }
 
 /// A handler: checks, reads, answers or names the next step. One that waits more than once is an `async fn`, and its
@@ -269,6 +276,14 @@ impl<'r> Ctx<'r> {
 
     pub fn path_role(&self) -> Result<RoleId> {
         self.path_id("role_id", "role").map(RoleId)
+    }
+
+    /// A rule of automod.
+    ///
+    /// # Errors
+    /// 400 when it is no id.
+    pub fn path_rule(&self) -> Result<RuleId> {
+        self.path_id("rule_id", "rule").map(RuleId)
     }
 
     pub fn path_user(&self) -> Result<UserId> {

@@ -540,18 +540,88 @@ impl Named<List> {
     }
 }
 
-/// An object whose keys are data; its handler reads it.
+/// An object whose keys are data, with values of this type, or of any; its handler reads it.
 pub struct Map(pub &'static str);
 
 impl Schema for Map {
     fn write_schema(&self, _config: &Config, schema: &mut Object<'_>) {
         schema.str("type", "object");
-        schema.object("additionalProperties").str("type", self.0);
+        match self.0 {
+            "" => drop(schema.bool("additionalProperties", true)),
+            kind => drop(schema.object("additionalProperties").str("type", kind)),
+        }
     }
 }
 
 impl Named<Map> {
     pub fn read<'a, 'b>(&self, body: &'a Body<'b>) -> Option<&'a Value<'b>> {
         body.value(self.name)
+    }
+}
+
+impl Named<Needed<Map>> {
+    /// # Errors
+    /// 400 when it is not given, or no object.
+    pub fn read<'a, 'b>(&self, body: &'a Body<'b>) -> Result<&'a Value<'b>> {
+        let value = body.value(self.name);
+        object(self.name, value.ok_or_else(|| Error::invalid(self.name, "this field is required"))?)
+    }
+}
+
+/// # Errors
+/// 400 when it is none.
+pub fn object<'a, 'b>(name: &str, value: &'a Value<'b>) -> Result<&'a Value<'b>> {
+    match value.as_object() {
+        Some(_) => Ok(value),
+        None => Err(Error::invalid(name, format_args!("must be an object, not {}", value.kind()))),
+    }
+}
+
+/// A whole number that may be below zero.
+pub struct Signed(pub RangeInclusive<i64>);
+
+impl Schema for Signed {
+    fn write_schema(&self, _config: &Config, schema: &mut Object<'_>) {
+        schema.str("type", "integer").i64("minimum", *self.0.start()).i64("maximum", *self.0.end());
+    }
+}
+
+impl Kind for Signed {
+    type Value<'b> = i64;
+
+    fn read(&self, body: &Body<'_>, name: &str) -> Result<Option<i64>> {
+        let Some(value) = body.value(name) else { return Ok(None) };
+        let int = value.as_int().and_then(|int| i64::try_from(int).ok()).filter(|int| self.0.contains(int));
+        int.map(Some).ok_or_else(|| {
+            Error::invalid(name, format_args!("must be {} to {}", self.0.start(), self.0.end()))
+        })
+    }
+}
+
+/// A list of so many ids at most; each once, in the order given.
+pub struct Ids(pub usize);
+
+impl Schema for Ids {
+    fn write_schema(&self, config: &Config, schema: &mut Object<'_>) {
+        schema.str("type", "array").u64("maxItems", self.0 as u64);
+        Id.write_schema(config, &mut schema.object("items"));
+    }
+}
+
+impl Kind for Ids {
+    type Value<'b> = Vec<u64>;
+
+    fn read(&self, body: &Body<'_>, name: &str) -> Result<Option<Vec<u64>>> {
+        if body.value(name).is_none() {
+            return Ok(None);
+        }
+        let mut ids = Vec::new();
+        for item in body.list(name, self.0)? {
+            let id = item.as_id().ok_or_else(|| Error::invalid(name, "each must be an ID"))?;
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        Ok(Some(ids))
     }
 }

@@ -23,6 +23,7 @@ pub mod hooks;
 pub mod identity;
 pub mod limiter;
 pub mod media;
+pub mod moderation;
 pub mod openapi;
 pub mod operator;
 pub mod pages;

@@ -16,7 +16,7 @@
 use super::ctx::{Handler, Step};
 use super::fields::Fields;
 use super::limiter::RuleId;
-use super::{chat, community, hooks, identity, media, service, social};
+use super::{chat, community, hooks, identity, media, moderation, service, social};
 use crate::config::Config;
 use crate::domain::identity::right::{Kind as AccountKind, Right};
 use crate::domain::{Error, Result};
@@ -230,7 +230,7 @@ impl Answer {
 macro_rules! routes {
     (@handler $handler:path) => { $handler };
     (@handler $handler:path, await) => {
-        |_| Ok($crate::api::ctx::Step::Task(|ctx| Box::pin($handler(ctx))))
+        |_| Ok($crate::api::ctx::Step::task(|ctx| Box::pin($handler(ctx))))
     };
     ($($(#[doc = $doc:literal])+ $method:ident $($mark:ident)? $path:literal => $group:ident::$handler:ident $(.$await:ident)?, $auth:ident, $bucket:ident $({ $($section:ident: $value:expr),+ $(,)? })?;)*) => {
         pub const ROUTES: &[$crate::api::routes::Route] = &[$($crate::api::routes::Route {
@@ -262,6 +262,7 @@ const AREAS: &[&[Route]] = &[
     community::ROUTES,
     chat::ROUTES,
     hooks::ROUTES,
+    moderation::ROUTES,
     #[cfg(test)]
     super::testing::ROUTES,
 ];

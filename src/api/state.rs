@@ -14,7 +14,9 @@ use super::unsent::Unsent;
 use crate::config::Config;
 use crate::domain::social::presence::Liveness;
 use crate::domain::version::Versions;
-use crate::domain::{Event, Now};
+use crate::domain::{Command, Event, Now, Result};
+use crate::effect::automod::{Known, Shared};
+use crate::effect::{Answer, Job};
 use crate::id::UserId;
 use crate::log::Health;
 use crate::observe::CoreMetrics;
@@ -54,6 +56,15 @@ impl RunState {
     }
 }
 
+/// Goes on with what a job came to.
+type AfterJob = Box<dyn FnOnce(&State, Result<Answer>) -> Option<Command>>;
+
+/// Slow work that a request leaves behind: nobody waits for it, and it may lead to a command.
+pub struct Afterwork {
+    pub job: Job,
+    pub then: AfterJob,
+}
+
 /// Per core: shared parts of the process, and the core's own view of the store.
 ///
 /// The snapshot is the one that came with the last batch this core has processed. Requests and gateway read the
@@ -76,9 +87,13 @@ pub struct State {
     snapshot: RefCell<Rc<Snapshot>>,
     /// Events that are not part of the log (typing); the core hands them on after the handler.
     ephemeral: RefCell<Vec<Event>>,
+    /// What requests leave to be done after their answers.
+    afterwork: RefCell<Vec<Afterwork>>,
     pub touches: RefCell<Touches>,
     /// Answers that clients have not read yet.
     pub unsent: Unsent,
+    /// Rules of automod that are ready.
+    pub automod: Known,
     /// Read once per turn.
     now: Cell<Turn>,
     /// Wakes the core's task for what a request has left to it.
@@ -100,6 +115,7 @@ impl State {
         now: Turn,
         wake: Arc<Wake>,
         liveness: Box<dyn Fn(UserId) -> Liveness>,
+        automod: Arc<Shared>,
     ) -> State {
         let versions = Versions::new(
             &config.application.version,
@@ -112,8 +128,10 @@ impl State {
             pages: Pages::new(&config, &versions),
             snapshot: RefCell::new(Rc::new(store.snapshot())),
             ephemeral: RefCell::default(),
+            afterwork: RefCell::default(),
             touches: RefCell::default(),
             unsent: Unsent::default(),
+            automod: Known::new(automod),
             started: now,
             now: Cell::new(now),
             config,
@@ -173,5 +191,15 @@ impl State {
 
     pub fn take_ephemeral(&self) -> Vec<Event> {
         std::mem::take(&mut self.ephemeral.borrow_mut())
+    }
+
+    /// Has something done after the answer. It is lost when the server stops before it was done.
+    pub fn leave(&self, work: Afterwork) {
+        self.afterwork.borrow_mut().push(work);
+        self.wake.signal();
+    }
+
+    pub fn take_afterwork(&self) -> Vec<Afterwork> {
+        std::mem::take(&mut self.afterwork.borrow_mut())
     }
 }

@@ -287,6 +287,29 @@ options! {
         icon: u64 = 2 * MIB, bytes(KIB, 64 * MIB), "Icon upload on its older path (POST /servers/{server_id}/icon), at most";
     }
 
+    automod: Automod "automod" {
+        enabled: bool = true, ANY, "Let servers have rules for what is written in them";
+        exempt_owners: bool = true, ANY, "Rules are not for the owner of a server";
+        exempt_admins: bool = true, ANY, "Rules are not for members with the permission administrator";
+        default_rules: bool = false, ANY, "Give each new server a rule against spam and two against slurs";
+        default_slurs: Vec<String> = &[], Rule::Words, "Words that the first of those two refuses; empty = a list of this program's";
+        default_insults: Vec<String> = &[], Rule::Words, "Words that the second one refuses; empty = a list of this program's";
+        rules_memory: u64 = 64 * MIB, bytes(MIB, 64 * GIB), "Compiled rules that are kept ready, of all servers together";
+        violations_max: u64 = 10_000, range(1, 1_000_000), "Violations that are kept of a server; the oldest make room";
+        violation_days: u64 = 90, range(1, 36_500), "How long a violation is kept";
+    }
+
+    automod_ai: AutomodAi "automod.ai" {
+        openai_url: String = "https://api.openai.com/v1/moderations", Rule::HttpUrl, "Where rules with backend openai have texts judged";
+        openai_key: String = "", Rule::Secret, "Its key; empty = rules with this backend find nothing";
+        openai_model: String = "omni-moderation-latest", Rule::Text(1, 100), "The model that judges there";
+        perspective_url: String = "https://commentanalyzer.googleapis.com/v1alpha1/comments:analyze", Rule::HttpUrl, "The same for backend perspective";
+        perspective_key: String = "", Rule::Secret, "Its key; empty = rules with this backend find nothing";
+        custom_url: String = "", Rule::HttpUrl, "The same for backend custom; it answers with scores by category, or with flagged";
+        custom_key: String = "", Rule::Secret, "Sent to it as a bearer token; empty = none";
+        timeout_ms: u64 = 5000, range(100, 60_000), "How long they may take; later, or unreachable, they have found nothing";
+    }
+
     presence: Presence "presence" {
         typing_timeout_ms: u64 = 10_000, range(100, HOUR_MS), "A typing start lapses after this";
         timeout_ms: u64 = 300_000, range(1000, 24 * HOUR_MS), "A user without a gateway session counts as seen for this long";

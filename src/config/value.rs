@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use toml_edit::Value;
 
 use super::BucketSpec;
+use crate::limits;
 
 /// A value as it arrived.
 #[derive(Clone, Copy)]
@@ -51,6 +52,8 @@ pub enum Rule {
     Networks,
     /// A list, not empty, of `#rrggbb`.
     Colors,
+    /// A list of words that rules may look for.
+    Words,
 }
 
 /// A shorter secret can be guessed over the network.
@@ -189,6 +192,7 @@ impl Setting for Vec<String> {
             Rule::Tokens => "list of names without blanks, or *",
             Rule::Networks => "list of addresses or networks such as 10.0.0.0/8",
             Rule::Colors => "list, not empty, of colours such as #5865f2",
+            Rule::Words => "list of words, each of up to 100 characters",
             _ => "list of texts",
         };
         what.to_owned()
@@ -297,6 +301,7 @@ fn check_text(text: &str, rule: &Rule) -> Option<String> {
         }
         Rule::Networks => text.parse::<IpAddr>().is_ok() || text.parse::<ipnet::IpNet>().is_ok(),
         Rule::Colors => is_color(text),
+        Rule::Words => !text.trim().is_empty() && text.chars().count() <= limits::RULE_WORD_LEN_MAX,
         Rule::Any | Rule::Range(..) | Rule::Bytes(..) => true,
     };
     fits.then(|| text.to_owned())
@@ -482,6 +487,7 @@ mod tests {
             ),
             (Rule::Networks, &["10.0.0.0/8", "::1", "fd00::/8"], &["10.0.0.0/40", "proxy", ""]),
             (Rule::Colors, &["#5865F2"], &["5865f2", "#fff", "#gggggg"]),
+            (Rule::Words, &["word", "two words"], &["", " ", &"long".repeat(26)]),
         ] {
             for text in good {
                 assert_eq!(check_text(text, &rule).as_deref(), Some(*text), "{rule:?}");

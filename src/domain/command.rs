@@ -7,7 +7,7 @@
 use super::error::{Error, Result};
 use super::machine::Machine;
 use super::reply::{Answer, Reply};
-use super::{chat, community, hooks, housekeeping, identity, media, social};
+use super::{chat, community, hooks, housekeeping, identity, media, moderation, social};
 use crate::id::UserId;
 
 /// A change that is asked for. `apply` decides.
@@ -39,7 +39,7 @@ pub struct Marks {
 }
 
 impl Marks {
-    pub(super) const NONE: Marks = Marks { isolated: false, frees_room: false, system: false };
+    pub(in crate::domain) const NONE: Marks = Marks { isolated: false, frees_room: false, system: false };
 
     pub(super) const fn isolated(self) -> Marks {
         Marks { isolated: true, ..self }
@@ -217,6 +217,7 @@ areas! {
     Community = community;
     Chat = chat;
     Hooks = hooks;
+    Moderation = moderation;
     Housekeeping = housekeeping;
 }
 
@@ -262,7 +263,7 @@ where
 }
 
 /// Runs one command. Everything is checked before the first write, so a refusal leaves no trace.
-pub(super) fn dispatch(machine: &mut Machine<'_, '_>, actor: UserId, op: &Op) -> Result<Reply> {
+pub(in crate::domain) fn dispatch(machine: &mut Machine<'_, '_>, actor: UserId, op: &Op) -> Result<Reply> {
     if op.row().marks.system && actor != UserId(0) {
         return Err(Error::forbidden("Only the server itself can do this"));
     }

@@ -79,6 +79,7 @@ errors! {
     RelationshipNotFound = 404, "Relationship not found";
     WebhookNotFound = 404, "Webhook not found";
     NotificationNotFound = 404, "Notification not found";
+    RuleNotFound = 404, "Rule not found";
     ReplyNotFound = 404, "The message to reply to was not found in this channel";
     // not allowed
     NotMember = 403, "You are not a member of this server";
@@ -100,6 +101,9 @@ errors! {
     AlreadyFriends = 409, "You are already friends";
     RequestPending = 409, "A friend request is already pending";
     AlreadyBlocked = 409, "User is already blocked";
+    // texts that are judged by rules
+    TextRefused = 400, "Your message was blocked by the rules of this server";
+    Unjudged = 503, "The rules of this server are changing; try again in a moment";
     // the request as a whole
     BodyTooLarge = 413, "The request body is too large";
     Busy = 503, "The server is busy; try again in a moment";

@@ -11,6 +11,7 @@ use super::error::Result;
 use super::event::{Change, Event, Output};
 use super::reply::Reply;
 use super::time::{Now, Offset};
+use super::verdict::{Judging, Outcome, Verdict};
 use crate::id::{AuditId, UserId, created_ms, next_id};
 use crate::store::records::Meta;
 use crate::store::tables::META;
@@ -36,6 +37,8 @@ pub struct Machine<'t, 'e> {
     node: u16,
     applied: u64,
     outputs: Vec<Output>,
+    /// What the command that runs brings along of its text.
+    judging: Option<Judging>,
 }
 
 impl<'t, 'e> Machine<'t, 'e> {
@@ -45,7 +48,7 @@ impl<'t, 'e> Machine<'t, 'e> {
         let (last_id, last_at, applied) = (meta(LAST_ID), meta(LAST_AT), meta(APPLIED));
         let (at, unix_ms) = (now.steady_ms.max(last_at), now.unix_ms);
         assert!(at >= last_at, "steady time never runs backwards");
-        Machine { tx, at, unix_ms, last_id, node, applied, outputs: Vec::new() }
+        Machine { tx, at, unix_ms, last_id, node, applied, outputs: Vec::new(), judging: None }
     }
 
     /// Applies one command: all of it or, with an error, nothing.
@@ -95,6 +98,24 @@ impl<'t, 'e> Machine<'t, 'e> {
 
     pub fn next_audit_id(&mut self) -> AuditId {
         AuditId(self.next_id())
+    }
+
+    /// Runs a command, or a part of one, that is about a text of which this was found; what became of that.
+    pub(super) fn with_verdict<T>(
+        &mut self,
+        verdict: Verdict,
+        work: impl FnOnce(&mut Self) -> T,
+    ) -> (T, Verdict, Outcome) {
+        assert!(self.judging.is_none(), "a command is about one text");
+        self.judging = Some(Judging { verdict, outcome: Outcome::Unused.into() });
+        let result = work(self);
+        let Judging { verdict, outcome } = self.judging.take().expect("nobody else takes it");
+        (result, verdict, outcome.get())
+    }
+
+    /// What was found of the text that the command is about.
+    pub(super) fn judging(&self) -> Option<&Judging> {
+        self.judging.as_ref()
     }
 
     /// Asserts what must hold now. What could not be written, or read, says nothing: it is not kept.

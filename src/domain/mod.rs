@@ -17,11 +17,13 @@ pub mod housekeeping;
 pub mod identity;
 pub mod machine;
 pub mod media;
+pub mod moderation;
 pub mod ordering;
 pub mod permission;
 pub mod reply;
 pub mod social;
 pub mod time;
+pub mod verdict;
 pub mod version;
 pub mod view;
 

@@ -3,7 +3,7 @@
 //! The row of a command names the type of its reply, and both ends of the log use that type: apply returns it, the
 //! handler goes on with it. In between, replies of all commands share one ring as a [`Reply`].
 
-use crate::id::{ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, WebhookId};
+use crate::id::{ChallengeId, ChannelId, MessageId, RoleId, RuleId, ServerId, TokenId, UserId, WebhookId};
 
 /// The type of a reply: what [`Reply`] holds on its way.
 pub trait Answer: Sized + 'static {
@@ -50,4 +50,26 @@ replies! {
     Message(channel_id: ChannelId, id: MessageId) = (channel_id, id) of (ChannelId, MessageId);
     Challenge(id: ChallengeId) = id of ChallengeId;
     Webhook(id: WebhookId) = id of WebhookId;
+    AutomodRule(id: RuleId) = id of RuleId;
+    /// The rules of the server refuse a text.
+    TextRefused = TextRefused of TextRefused;
+}
+
+/// The rules of the server refuse a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextRefused;
+
+/// What a text comes to that is judged: the reply of the command that lets it go, or that.
+pub type Judgement = std::result::Result<Reply, TextRefused>;
+
+impl From<Judgement> for Reply {
+    fn from(judgement: Judgement) -> Reply {
+        judgement.unwrap_or_else(Reply::from)
+    }
+}
+
+impl Answer for Judgement {
+    fn take(reply: Reply) -> Judgement {
+        if reply == Reply::TextRefused { Err(TextRefused) } else { Ok(reply) }
+    }
 }

@@ -6,6 +6,7 @@
 //! A new effect is a file here, with what it does (an [`Effect`]) and the row of its lane, and a line in [`LANES`]. A
 //! handler asks for it with `ctx.effect(…).await`.
 
+pub mod automod;
 pub mod disk;
 pub mod http;
 pub mod image;
@@ -19,4 +20,5 @@ pub use lane::{Answer, Effect, Job, Lanes, Row, Unanswered};
 pub use turns::Source;
 
 /// The lanes there are, in the order of their metrics.
-pub static LANES: &[&Row] = &[&password::LANE, &read::LANE, &disk::LANE, &image::LANE, &http::LANE];
+pub static LANES: &[&Row] =
+    &[&password::LANE, &read::LANE, &disk::LANE, &image::LANE, &http::LANE, &automod::LANE];

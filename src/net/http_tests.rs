@@ -521,7 +521,7 @@ fn steps_of_a_handler_are_carried_out_after_earlier_answers() {
             ctx.response.body.push(b'0' + u8::from(matches));
             Ok(Step::Done)
         }
-        let step = Step::Task(|ctx| Box::pin(both(ctx)));
+        let step = Step::task(|ctx| Box::pin(both(ctx)));
         let mut ctx = context();
         socket.perform(&backend, &mut ctx, step).await.unwrap().unwrap();
         assert_eq!(ctx.response.body, b"1");
@@ -533,7 +533,7 @@ fn steps_of_a_handler_are_carried_out_after_earlier_answers() {
             ctx.hash("p".into()).await?;
             Err(Refusal::Busy.into())
         }
-        let step = Step::Task(|ctx| Box::pin(refused(ctx)));
+        let step = Step::task(|ctx| Box::pin(refused(ctx)));
         let refused = socket.perform(&backend, &mut context(), step).await.unwrap();
         assert_eq!(refused.unwrap_err().status, 503);
         assert_eq!(connections.count(), 1);

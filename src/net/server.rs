@@ -24,12 +24,12 @@ use crate::api::ctx::Desk;
 use crate::api::limiter::{ENTRY_COUNT, Limiter};
 use crate::api::rate_limit::new_limiter;
 use crate::api::router::Router;
-use crate::api::state::RunState;
+use crate::api::state::{Afterwork, RunState};
 use crate::config::{self, Config, Loaded, Source};
 use crate::domain::housekeeping::sweep::Sweep;
 use crate::domain::{Command, Refusal, Reply};
 use crate::effect::password::Params;
-use crate::effect::{self, Job, LANES, Lanes, disk, lane};
+use crate::effect::{self, Job, LANES, Lanes, automod, disk, lane};
 use crate::gateway::{Hub, Liveboard, Mail};
 use crate::id::UserId;
 use crate::log::{self, Port};
@@ -70,6 +70,7 @@ struct Seed {
     registry: Arc<Registry>,
     router: Arc<Router>,
     lanes: Arc<Lanes>,
+    automod: Arc<automod::Shared>,
     admission: Arc<Admission>,
     port: Port,
     mailbox: Endpoint<Mail>,
@@ -271,6 +272,7 @@ fn seeds(
     let run = Arc::new(RunState::new(writer.health()));
     let router = Arc::new(Router::new(&config.api.api_prefix));
     let admission = Admission::new(&config.http);
+    let automod = automod::Shared::new(config.automod.rules_memory as usize);
     let mail = mesh_on(&wakes, MAIL_COUNT);
     let parts = ports.into_iter().zip(mail).zip(writers).enumerate();
     let seeds = parts.map(|(index, ((port, mailbox), live))| Seed {
@@ -284,6 +286,7 @@ fn seeds(
         registry: registry.clone(),
         router: router.clone(),
         lanes: lanes.clone(),
+        automod: automod.clone(),
         admission: admission.clone(),
         port,
         mailbox,
@@ -359,6 +362,10 @@ async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<
     let _ = ready.send(Ok(()));
     while !core.is_finished(|| connections.is_busy()) {
         core.turn();
+        core.state
+            .take_afterwork()
+            .into_iter()
+            .for_each(|work| drop(monoio::spawn(do_after(core.clone(), work))));
         core.wake.arm();
         if core.has_work() {
             core.wake.disarm_shared();
@@ -397,6 +404,7 @@ fn build(seed: Seed, ring: Ring) -> Core {
         seed.started,
         seed.wake.clone(),
         liveness,
+        seed.automod,
     );
     Core::new(Parts {
         index: seed.index,
@@ -411,6 +419,15 @@ fn build(seed: Seed, ring: Ring) -> Core {
         board: seed.board,
         admission: seed.admission,
     })
+}
+
+/// Does what a request has left behind.
+async fn do_after(core: Rc<Core>, work: Afterwork) {
+    let answer = core.effect(work.job).await;
+    if let Some(command) = (work.then)(&core.state, answer) {
+        // Refused, it has nothing to do any more.
+        let _ = core.submit(command).await;
+    }
 }
 
 async fn accept(listening: monoio::net::TcpListener, core: Rc<Core>, connections: Rc<Connections>) {

@@ -117,6 +117,23 @@ const CORE_NUMBERS: &[CoreNumber] = &[
         MetricType::Gauge,
         |core| core.errands.value(),
     ),
+    ("texts_blocked", "Texts refused by the rules of their server", None, MetricType::Counter, |core| {
+        core.texts_blocked.value()
+    }),
+    (
+        "texts_asked",
+        "Texts that other services were asked to judge, by rules with ai_moderation",
+        None,
+        MetricType::Counter,
+        |core| core.texts_asked.value(),
+    ),
+    (
+        "texts_unanswered",
+        "Those of them that no answer came for: they stay",
+        None,
+        MetricType::Counter,
+        |core| core.texts_unanswered.value(),
+    ),
     (
         "mail_backlog",
         "Letters that wait because the ring to another core is full",

@@ -188,6 +188,11 @@ pub struct CoreMetrics {
     pub slow_turns: Counter,
     /// What changes have left to do; of the core that sees to it.
     pub errands: Gauge,
+    /// Texts refused by rules of automod.
+    pub texts_blocked: Counter,
+    /// Texts that other services were asked about, and those of them that got no answer.
+    pub texts_asked: Counter,
+    pub texts_unanswered: Counter,
 }
 
 impl CoreMetrics {

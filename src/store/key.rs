@@ -7,7 +7,10 @@ use std::cmp::Ordering;
 use heed::Comparator;
 
 use super::hex;
-use crate::id::{AuditId, ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, WebhookId};
+use crate::id::{
+    AuditId, ChallengeId, ChannelId, MessageId, RoleId, RuleId, ServerId, TokenId, UserId, ViolationId,
+    WebhookId,
+};
 use smallvec::SmallVec;
 
 /// An encoded key. LMDB allows 511 bytes; ours are 8 to 34 but for texts.
@@ -107,7 +110,7 @@ macro_rules! id_keys {
 }
 
 integer_keys!(u8 u16 u64);
-id_keys!(UserId TokenId ServerId ChannelId MessageId RoleId AuditId ChallengeId WebhookId);
+id_keys!(UserId TokenId ServerId ChannelId MessageId RoleId AuditId ChallengeId WebhookId RuleId ViolationId);
 
 /// Names of blobs.
 impl Key for [u8; 32] {

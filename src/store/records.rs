@@ -8,7 +8,7 @@
 use super::earlier::{Message1, Message2, Server1, User1, User2, User3};
 use super::table::Record;
 use super::upgrade::upgrade;
-use crate::id::{ChannelId, MessageId, RoleId, ServerId, UserId, WebhookId};
+use crate::id::{ChannelId, MessageId, RoleId, RuleId, ServerId, UserId, WebhookId};
 
 macro_rules! records {
     ($($(#[$doc:meta])* $name:ident v $version:literal $(from $($old_version:literal $old:ident)+)? {
@@ -377,6 +377,81 @@ records! {
         holder_id: UserId,
         created_at: u64,
     }
+
+    /// What automod is of a server.
+    Automod v 1 {
+        /// Another one after each change of a rule: by it a text is known to be judged by the rules that are in force.
+        version: u64,
+        /// Rules, and those of them that are on.
+        count: u64,
+        active: u64,
+        /// What all of them weigh together.
+        weight: RuleWeight,
+        /// Violations that are stored.
+        violations: u64,
+    }
+
+    /// What a rule takes.
+    RuleWeight v 1 {
+        /// Bytes of it.
+        len: u64,
+        /// Bytes of its patterns when they are compiled, about.
+        pattern_len: u64,
+        /// Places in its patterns at which a text can be at once, and so steps per character.
+        pattern_cost: u64,
+    }
+
+    AutomodRule v 1 {
+        name: String,
+        /// An [`automod_rule`] code.
+        kind: u8,
+        enabled: bool,
+        /// A JSON object, compact and checked.
+        config: String,
+        /// At least one.
+        actions: Vec<AutomodAction>,
+        /// Whom it is for; empty: for everybody.
+        applied_roles: Vec<RoleId>,
+        exempt_roles: Vec<RoleId>,
+        exempt_channels: Vec<ChannelId>,
+        /// The greatest is first.
+        priority: i64,
+        /// Rules after it are looked at although it was hit.
+        check_all: bool,
+        created_at: u64,
+        updated_at: u64,
+        created_by: UserId,
+        weight: RuleWeight,
+    }
+
+    AutomodAction v 1 {
+        /// An [`automod_action`] code.
+        kind: u8,
+        duration_seconds: Option<u64>,
+        reason: Option<String>,
+        notify_user: bool,
+        /// A JSON object, compact.
+        metadata: String,
+    }
+
+    Violation v 1 {
+        user_id: UserId,
+        channel_id: ChannelId,
+        rule_id: RuleId,
+        /// An [`automod_rule`] code.
+        kind: u8,
+        /// What hit the rule.
+        matched: String,
+        /// A [`severity`] code.
+        severity: u8,
+        /// [`automod_action`] codes.
+        actions: Vec<u8>,
+        created_at: u64,
+        /// In steady time.
+        lapses_at: u64,
+        /// A JSON object, compact.
+        metadata: String,
+    }
 }
 
 /// Codes of a small set, with the words that clients see.
@@ -427,6 +502,19 @@ codes! {
     mention_reason {
         USER = 0 "You were mentioned"; ROLE = 1 "Your role was mentioned"; EVERYONE = 2 "@everyone mention";
     }
+    /// What a rule of automod looks for.
+    automod_rule {
+        KEYWORD = 1 "keyword"; REGEX = 2 "regex"; MENTION_SPAM = 3 "mention_spam"; MESSAGE_SPAM = 4 "message_spam";
+        INVITE_LINKS = 5 "invite_links"; MASS_EMOJI = 6 "mass_emoji"; CAPS_PERCENTAGE = 7 "caps_percentage";
+        REPEATED_CHARS = 8 "repeated_chars"; EXTERNAL_LINKS = 9 "external_links"; AI_MODERATION = 10 "ai_moderation";
+    }
+    /// What is done about a text that hits one.
+    automod_action {
+        DELETE_MESSAGE = 1 "delete_message"; TIMEOUT_USER = 2 "timeout_user"; KICK_USER = 3 "kick_user";
+        BAN_USER = 4 "ban_user"; ALERT_MODERATORS = 5 "alert_moderators"; LOG_ONLY = 6 "log_only";
+    }
+    /// How bad it is; a worse one has a greater code.
+    severity { LOW = 1 "low"; MEDIUM = 2 "medium"; HIGH = 3 "high"; CRITICAL = 4 "critical"; }
     /// Kind of a channel.
     channel_kind {
         TEXT = 0 "text"; VOICE = 1 "voice"; CATEGORY = 2 "category"; ANNOUNCEMENT = 3 "announcement";

@@ -6,7 +6,10 @@ use super::key::encode;
 use super::owners::{Along, Hangs, Owner, of_parts, of_row, on, on_after};
 use super::records::*;
 use super::table::{Table, check, seed};
-use crate::id::{AuditId, ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, WebhookId};
+use crate::id::{
+    AuditId, ChallengeId, ChannelId, MessageId, RoleId, RuleId, ServerId, TokenId, UserId, ViolationId,
+    WebhookId,
+};
 
 /// What `ROWS` says of one table.
 pub struct Row {
@@ -257,4 +260,16 @@ tables! {
         takes SERVER_WEBHOOKS(|(_, webhook_id), server| (server.id, webhook_id));
     /// Bots of an owner.
     BOTS "bots": (UserId, UserId) => Nil [on UserId];
+    /// What automod is of a server; absent means that it never had a rule.
+    AUTOMODS "automods": ServerId => Automod [on ServerId];
+    /// Rules of automod.
+    AUTOMOD_RULES "automod_rules": (ServerId, RuleId) => AutomodRule [on ServerId];
+    /// What was written against them. They outlive their rule and their author.
+    VIOLATIONS "violations": (ServerId, ViolationId) => Violation [on ServerId]
+        takes USER_VIOLATIONS(|(server_id, id), violation| (server_id, violation.user_id, id))
+        takes VIOLATION_LAPSES(|(server_id, id), violation| (violation.lapses_at, server_id, id));
+    /// The same by author.
+    USER_VIOLATIONS "user_violations": (ServerId, UserId, ViolationId) => Nil [with VIOLATIONS];
+    /// The same by the time when they are forgotten.
+    VIOLATION_LAPSES "violation_lapses": (u64, ServerId, ViolationId) => Nil [with VIOLATIONS];
 }

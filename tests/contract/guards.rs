@@ -74,7 +74,7 @@ impl Fixture {
                 ("message_id", _) => &self.message,
                 ("role_id", _) => &self.role,
                 ("member_id" | "user_id", _) => &self.member.id,
-                ("session_id" | "notification_id", _) => "1",
+                ("session_id" | "notification_id" | "rule_id", _) => "1",
                 ("invite_code", _) => &self.code,
                 ("webhook_id", _) => self.webhook["id"].as_str().expect("an id"),
                 ("token", _) => self.webhook["token"].as_str().expect("a token"),

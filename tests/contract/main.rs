@@ -43,7 +43,7 @@ macro_rules! groups {
 
 groups! {
     system, auth, two_factor, users, dms, settings, relationships, presence, servers, members, bans, roles, channels, invites,
-    messages, notifications, read_marks, pins, reactions, typing, avatars, pictures, webhooks,
+    automod, messages, notifications, read_marks, pins, reactions, typing, avatars, pictures, webhooks,
 }
 
 /// Every row of the table of routes belongs to a group that is tested; [`run`] looks at each row.

@@ -22,13 +22,18 @@ use plexichat::domain::identity::credential::Secret;
 use plexichat::domain::identity::token::*;
 use plexichat::domain::identity::two_factor::*;
 use plexichat::domain::media::picture::{AvatarSet, IconSet};
+use plexichat::domain::moderation::judged::{Judged, MessageCondemn};
+use plexichat::domain::moderation::rule::*;
 use plexichat::domain::social::dm::{DmOpen, NotesOpen};
 use plexichat::domain::social::presence::PresenceSet;
 use plexichat::domain::social::relationship::{Block, FriendAccept, FriendRequest, RelationshipRemove};
 use plexichat::domain::social::setting::{MessagingEdit, SettingDelete, SettingsPut};
+use plexichat::domain::verdict::{Hit, Verdict};
 use plexichat::domain::{Op, Revocation};
-use plexichat::id::{ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, WebhookId};
-use plexichat::store::records::{Grant, Picture};
+use plexichat::id::{
+    ChallengeId, ChannelId, MessageId, RoleId, RuleId, ServerId, TokenId, UserId, WebhookId,
+};
+use plexichat::store::records::{AutomodAction, Grant, Picture};
 
 const USER: UserId = UserId(0x0102_0304_0506_0708);
 const TOKEN: TokenId = TokenId(0x1112_1314_1516_1718);
@@ -74,6 +79,7 @@ pub fn examples() -> Vec<Op> {
         community(),
         chat(),
         hooks(),
+        moderation(),
         vec![
             Sweep { records_max: 1_000 }.into(),
             OutboxStep {
@@ -326,6 +332,65 @@ fn hooks() -> Vec<Op> {
             username: Some(text("CI")),
             avatar_url: Some(text("https://ci.example.org/b.png")),
             length_max: 2_000,
+        }
+        .into(),
+    ]
+}
+
+fn moderation() -> Vec<Op> {
+    let (server_id, channel_id, message_id, rule_id) = (SERVER, CHANNEL, MESSAGE, RuleId(9));
+    let action = AutomodAction {
+        kind: 2,
+        duration_seconds: Some(60),
+        reason: Some(text("badgers")),
+        notify_user: true,
+        metadata: text("{}"),
+    };
+    let looks_for =
+        LooksFor { config: text("{\"keywords\":[\"badger\"]}"), pattern_len: 16_384, pattern_cost: 9 };
+    let rule = NewRule {
+        name: text("animals"),
+        kind: 1,
+        looks_for: looks_for.clone(),
+        actions: vec![action.clone()],
+        applied_roles: vec![ROLE],
+        exempt_roles: vec![ROLE],
+        exempt_channels: vec![CHANNEL],
+        priority: -5,
+        check_all: true,
+        enabled: false,
+    };
+    let verdict = Verdict {
+        version: 77,
+        latest: Some(MESSAGE),
+        hits: vec![Hit { rule_id, severity: 3, matched: text("badger") }],
+        excerpt: text("a badger"),
+        is_own: true,
+        keep_ms: 7_776_000_000,
+        keep_count: 10_000,
+    };
+    vec![
+        AutomodRuleCreate { server_id, rule: Box::new(rule.clone()) }.into(),
+        AutomodRuleEdit {
+            server_id,
+            rule_id,
+            name: Some(text("birds")),
+            looks_for: Some(Box::new(looks_for)),
+            actions: Some(vec![action]),
+            applied_roles: Some(Vec::new()),
+            exempt_roles: Some(vec![ROLE]),
+            exempt_channels: Some(Vec::new()),
+            priority: Some(3),
+            check_all: Some(false),
+            enabled: Some(true),
+        }
+        .into(),
+        AutomodRuleDelete { server_id, rule_id }.into(),
+        Judged { verdict: verdict.clone(), code: 80, bytes: vec![1, 2, 3] }.into(),
+        MessageCondemn { channel_id, message_id, content: text("a badger"), verdict }.into(),
+        ServerFound {
+            create: ServerCreate { name: text("Home"), description: None, server_count_max: 100 },
+            rules: vec![rule],
         }
         .into(),
     ]

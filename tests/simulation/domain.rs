@@ -8,6 +8,7 @@
 //!
 //! `PLEXICHAT_SIM_SEEDS=400` runs more seeds, `PLEXICHAT_SIM_FIRST=7` begins with another one.
 
+mod automod;
 mod bots;
 mod generate;
 mod hooks;
@@ -170,7 +171,7 @@ impl Run<'_> {
         if self.held.is_none() {
             self.step_clock();
         }
-        self.model.at = self.model.at.max(self.now);
+        self.model.set_time(self.model.at.max(self.now));
         self.model.unix_ms = self.moment().unix_ms;
         let mut tx = self.world.store.begin().unwrap();
         let mut machine = Machine::begin(&mut tx, self.moment(), NODE);
@@ -430,6 +431,7 @@ fn compare_server(model: &Model, read: Read<'_>, id: ServerId, server: &model::S
         assert_eq!(standing.permissions, server.bits(*user_id), "permissions of {user_id} in {id}");
         assert_eq!(standing.top_position(), server.top(*user_id), "highest role of {user_id} in {id}");
     }
+    model.compare_automod(read, id, server);
     let bans = read.scan(BANS, id).map(|((_, user_id), _)| user_id.0);
     assert!(bans.eq(server.bans.iter().copied()), "bans of {id}");
     let owner = asking(UserId(server.owner)).server(id).expect("the owner is a member");

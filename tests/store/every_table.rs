@@ -5,7 +5,8 @@ use plexichat::domain::errand::{Errand as _, bytes};
 use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::{Command, Machine, Now, Reply};
 use plexichat::id::{
-    AuditId, ChallengeId, ChannelId, MessageId, RoleId, ServerId, TokenId, UserId, WebhookId,
+    AuditId, ChallengeId, ChannelId, MessageId, RoleId, RuleId, ServerId, TokenId, UserId, ViolationId,
+    WebhookId,
 };
 use plexichat::store::owners::owner_of;
 use plexichat::store::records::*;
@@ -131,6 +132,13 @@ fn servers(tx: &mut Tx<'_>) {
     tx.put(WEBHOOKS, webhook_id, &webhook);
     tx.put(SERVER_WEBHOOKS, (SERVER, webhook_id), &CHANNEL.into());
     tx.put(CHANNEL_WEBHOOKS, (CHANNEL, webhook_id), &SERVER.into());
+    let rule_id = RuleId(number(34));
+    tx.put(AUTOMODS, SERVER, &Automod { version: number(32), count: 1, violations: 1, ..Automod::default() });
+    tx.put(AUTOMOD_RULES, (SERVER, rule_id), &AutomodRule { name: "quiet".into(), ..AutomodRule::default() });
+    let (id, user_id, lapses_at) = (ViolationId(number(33)), OTHER, 2 * AT);
+    tx.put(VIOLATIONS, (SERVER, id), &Violation { user_id, rule_id, lapses_at, ..Violation::default() });
+    tx.put(USER_VIOLATIONS, (SERVER, user_id, id), &Nil {});
+    tx.put(VIOLATION_LAPSES, (lapses_at, SERVER, id), &Nil {});
     // Of an earlier server, that has nothing else left.
     tx.put(SERVER_GARBAGE, ServerId(number(24)), &Nil {});
 }

@@ -10,6 +10,7 @@ use super::embeds;
 use crate::api::body::Body;
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, Id, Int, List, Map, Needed, Or, Text, fields};
+use crate::api::moderation::judging::{self, Speech, Spoken, Whence};
 use crate::config::Config;
 use crate::domain::chat::message::{self, MessageCreate, MessageDelete, MessageEdit, Page};
 use crate::domain::chat::message_view::{Viewer, Writer};
@@ -83,7 +84,11 @@ pub fn message_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let length_max = length_max(ctx);
     let op = body.as_ref().map_err(Clone::clone).and_then(|body| read_create(body, channel_id, length_max));
     match op {
-        Ok(op) => ctx.submit(op, answer_created),
+        Ok(op) => {
+            let author = ctx.user_id();
+            let whence = Whence { channel_id, author, webhook: None, edits: None };
+            judging::submit(ctx, author, whence, op, answer_created)
+        }
         Err(error) => Err(refused_before_body(ctx, channel_id, body.ok().as_ref()).err().unwrap_or(error)),
     }
 }
@@ -97,7 +102,9 @@ pub fn message_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     {
         Ok(content) => {
             let op = MessageEdit { channel_id, message_id, content, length_max };
-            ctx.submit(op, answer_edited)
+            let author = ctx.user_id();
+            let whence = Whence { channel_id, author, webhook: None, edits: Some(message_id) };
+            judging::submit(ctx, author, whence, op, answer_edited)
         }
         Err(error) => {
             let snapshot = ctx.snapshot();
@@ -110,6 +117,18 @@ pub fn message_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
 pub fn message_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (channel_id, message_id) = (ctx.path_channel()?, ctx.path_message()?);
     ctx.submit_success(MessageDelete { channel_id, message_id })
+}
+
+impl Spoken for MessageCreate {
+    fn speech(&self) -> Speech<'_> {
+        Speech { content: &self.content, embeds: &self.embeds, ..Speech::default() }
+    }
+}
+
+impl Spoken for MessageEdit {
+    fn speech(&self) -> Speech<'_> {
+        Speech { content: &self.content, ..Speech::default() }
+    }
 }
 
 /// Answers the author with the message just edited; he may edit without `messages.read`.

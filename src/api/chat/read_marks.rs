@@ -60,7 +60,7 @@ pub fn unread_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     if is_whole {
         return ctx.json(|out| AllUnreadCountsResponse::write(out, &counts));
     }
-    Ok(Step::Task(|ctx| Box::pin(unread_list_off_core(ctx))))
+    Ok(Step::task(|ctx| Box::pin(unread_list_off_core(ctx))))
 }
 
 async fn unread_list_off_core(ctx: &mut Ctx<'_>) -> Result<Step> {

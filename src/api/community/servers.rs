@@ -4,11 +4,13 @@ use std::ops::RangeInclusive;
 
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, Id, Int, Name, Needed, Or, Prose, Unused, fields};
+use crate::api::moderation::default_rules;
 use crate::config::Config;
 use crate::domain::community::audit;
 use crate::domain::community::member::{MemberLeave, check_leave};
 use crate::domain::community::server::{self, ServerCreate, ServerDelete, ServerEdit, require_owner};
 use crate::domain::identity::tier;
+use crate::domain::moderation::rule::ServerFound;
 use crate::domain::permission::{SERVER_MANAGE, SERVER_VIEW_AUDIT_LOG};
 use crate::domain::{Refusal, Result};
 use crate::id::{ChannelId, ServerId};
@@ -60,7 +62,12 @@ pub fn server_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let description = SERVER_CREATE.description.read(&body)?;
     SERVER_CREATE.icon_url.check(&body)?;
     let server_count_max = tier::server_count_max(ctx.principal().tier);
-    ctx.submit(ServerCreate { name, description, server_count_max }, answer)
+    let create = ServerCreate { name, description, server_count_max };
+    let automod = &ctx.state.config.automod;
+    match automod.default_rules {
+        true => ctx.submit(ServerFound { create, rules: default_rules::rules(automod) }, answer),
+        false => ctx.submit(create, answer),
+    }
 }
 
 fn answer(ctx: &mut Ctx<'_>, server_id: ServerId) -> Result<Step> {

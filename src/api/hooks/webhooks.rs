@@ -9,6 +9,7 @@ use crate::api::authenticate::hash_secret;
 use crate::api::chat::embeds;
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Address, Chars, Flag, Id, Line, List, Name, Needed, Or, Text, fields};
+use crate::api::moderation::judging::{self, Speech, Spoken, Whence};
 use crate::domain::hooks::execution::{WebhookExecute, WebhookMessageResponse};
 use crate::domain::hooks::webhook::{
     self, TOKEN_PREFIX, WebhookCreate, WebhookDelete, WebhookEdit, WebhookResponse, WebhookTokenReplace,
@@ -260,7 +261,15 @@ fn say(
         avatar_url,
         length_max: length_max(ctx),
     };
-    ctx.submit_as(SERVER, op, then)
+    let (channel_id, author, webhook) = (bearer.channel_id, bearer.creator_id, Some(bearer.webhook_id));
+    judging::submit(ctx, SERVER, Whence { channel_id, author, webhook, edits: None }, op, then)
+}
+
+impl Spoken for WebhookExecute {
+    fn speech(&self) -> Speech<'_> {
+        let beside = self.username.as_deref().into_iter().collect();
+        Speech { content: &self.content, embeds: &self.embeds, beside }
+    }
 }
 
 fn answer_said(ctx: &mut Ctx<'_>, (channel_id, message_id): (ChannelId, MessageId)) -> Result<Step> {

@@ -7,7 +7,7 @@
 use crate::api::conditional::is_known;
 use crate::api::content::{Content, Part};
 use crate::api::cors::Sharing;
-use crate::api::ctx::{Ctx, Step, Task};
+use crate::api::ctx::{Ctx, Step};
 use crate::api::pages::etag;
 use crate::domain::media::picture::hex;
 use crate::domain::{Refusal, Result, view};
@@ -30,17 +30,20 @@ enum Shown {
     Own(Picture, u64, String),
 }
 
+/// Finds out, by what the path names.
+type Look = fn(&Ctx<'_>) -> Result<Shown>;
+
 pub fn avatar_user_get(ctx: &mut Ctx<'_>) -> Result<Step> {
     match of_user(ctx)? {
         Shown::Generated(id, name) => generated(ctx, id, &name),
-        Shown::Own(picture, ..) => own_or(ctx, &picture, |ctx| Box::pin(send(ctx, of_user))),
+        Shown::Own(picture, ..) => own_or(ctx, &picture, of_user),
     }
 }
 
 pub fn avatar_server_get(ctx: &mut Ctx<'_>) -> Result<Step> {
     match of_server(ctx)? {
         Shown::Generated(id, name) => generated(ctx, id, &name),
-        Shown::Own(picture, ..) => own_or(ctx, &picture, |ctx| Box::pin(send(ctx, of_server))),
+        Shown::Own(picture, ..) => own_or(ctx, &picture, of_server),
     }
 }
 
@@ -71,17 +74,17 @@ fn of_server(ctx: &Ctx<'_>) -> Result<Shown> {
 }
 
 /// For who has it there is nothing to be read.
-fn own_or(ctx: &mut Ctx<'_>, picture: &Picture, send: Task) -> Result<Step> {
+fn own_or(ctx: &mut Ctx<'_>, picture: &Picture, shown: Look) -> Result<Step> {
     let etag = own_etag(picture);
     if !is_known(&ctx.request.head, &etag) {
-        return Ok(Step::Task(send));
+        return Ok(Step::task(move |ctx| Box::pin(send(ctx, shown))));
     }
     describe(ctx, picture::text(picture.format), MAX_AGE, etag);
     Ok(Step::Done)
 }
 
 /// Sends the file, as the record names it now.
-async fn send(ctx: &mut Ctx<'_>, shown: fn(&Ctx<'_>) -> Result<Shown>) -> Result<Step> {
+async fn send(ctx: &mut Ctx<'_>, shown: Look) -> Result<Step> {
     let (picture, id, name) = match shown(ctx)? {
         Shown::Generated(id, name) => return generated(ctx, id, &name),
         Shown::Own(picture, id, name) => (picture, id, name),

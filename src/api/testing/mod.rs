@@ -23,6 +23,7 @@ use crate::domain::social::presence::Liveness;
 use crate::domain::{Command, Machine, Output, Reply, Result};
 use crate::effect;
 use crate::effect::Job;
+use crate::effect::automod::Shared;
 use crate::id::UserId;
 use crate::limits::{KIB, MIB, PIECE_LEN};
 use crate::runtime::clock::Turn;
@@ -106,6 +107,7 @@ impl Harness {
             now,
             Arc::new(Wake::new().unwrap()),
             liveness,
+            Shared::new(64 * MIB),
         );
         Harness { state, router, outputs: RefCell::default(), _folder: folder }
     }
@@ -141,6 +143,14 @@ impl Harness {
         };
         while let Some(step) = plan() {
             self.apply(&Command::new(UserId(0), step.into())).unwrap();
+        }
+    }
+
+    /// Does what requests have left behind.
+    pub fn run_afterwork(&self) {
+        for work in self.state.take_afterwork() {
+            let command = (work.then)(&self.state, Ok(work.job.run()));
+            command.into_iter().for_each(|command| drop(self.apply(&command)));
         }
     }
 

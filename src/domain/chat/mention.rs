@@ -22,16 +22,24 @@ impl Mentions {
     }
 }
 
+/// A place where a text mentions somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mention {
+    User(UserId),
+    Role(RoleId),
+    Everyone,
+    Here,
+}
+
 /// What a text mentions. It costs a look for `@` where there is none.
 pub fn find(text: &str) -> Mentions {
     let mut mentions = Mentions::default();
-    for at in memchr_iter(b'@', text.as_bytes()) {
-        let (before, after) = (&text.as_bytes()[..at], &text[at + 1..]);
-        if before.last() == Some(&b'<') {
-            in_brackets(after, &mut mentions);
-        } else if before.last().is_none_or(|byte| !is_of_word(*byte)) {
-            mentions.everyone |= is_word(after, "everyone");
-            mentions.here |= is_word(after, "here");
+    for mention in each(text) {
+        match mention {
+            Mention::User(id) => mentions.users.push(id),
+            Mention::Role(id) => mentions.roles.push(id),
+            Mention::Everyone => mentions.everyone = true,
+            Mention::Here => mentions.here = true,
         }
     }
     mentions.users.sort_unstable();
@@ -41,13 +49,27 @@ pub fn find(text: &str) -> Mentions {
     mentions
 }
 
+/// Every mention in a text, in order.
+pub fn each(text: &str) -> impl Iterator<Item = Mention> {
+    memchr_iter(b'@', text.as_bytes()).filter_map(|at| {
+        let (before, after) = (&text.as_bytes()[..at], &text[at + 1..]);
+        match before.last() {
+            Some(b'<') => in_brackets(after),
+            Some(byte) if is_of_word(*byte) => None,
+            _ if is_word(after, "everyone") => Some(Mention::Everyone),
+            _ if is_word(after, "here") => Some(Mention::Here),
+            _ => None,
+        }
+    })
+}
+
 /// The rest of `<@…>`.
-fn in_brackets(after: &str, mentions: &mut Mentions) {
+fn in_brackets(after: &str) -> Option<Mention> {
     // The longest there is: an ampersand and 20 digits.
-    let Some(end) = after.bytes().take(22).position(|byte| byte == b'>') else { return };
+    let end = after.bytes().take(22).position(|byte| byte == b'>')?;
     match after[..end].strip_prefix('&') {
-        Some(role) => mentions.roles.extend(parse_id(role).map(RoleId)),
-        None => mentions.users.extend(parse_id(&after[..end]).map(UserId)),
+        Some(role) => parse_id(role).map(|id| Mention::Role(RoleId(id))),
+        None => parse_id(&after[..end]).map(|id| Mention::User(UserId(id))),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::domain::permission::{
     Access, CHANNELS_VIEW, MESSAGES_BYPASS_SLOWMODE, MESSAGES_EMBED_LINKS, MESSAGES_READ,
 };
 use crate::domain::social::dm;
+use crate::domain::verdict::{self, Passed};
 use crate::id::{ChannelId, MessageId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedChannel, ArchivedMessage, Message, Meta, WebhookAuthor, channel_kind};
@@ -211,6 +212,7 @@ pub(in crate::domain) fn message_create(
     {
         return Err(Refusal::ReplyNotFound.into());
     }
+    let passed = verdict::pass(machine, access.channel.server(), op.channel_id, author)?;
     let scope = Scope::of(op.channel_id, access.channel);
     let slow = is_slowed(&access);
     let fan_out = notification::call(mention::find(&op.content), || Calls::of(&access));
@@ -224,7 +226,7 @@ pub(in crate::domain) fn message_create(
         embeds: op.embeds.clone(),
         webhook: None,
     };
-    Ok((op.channel_id, post(machine, scope, draft, fan_out)))
+    Ok((op.channel_id, post(machine, scope, draft, fan_out, passed)))
 }
 
 /// A message that was found good, before it is stored.
@@ -237,12 +239,14 @@ pub(in crate::domain) struct Draft {
     pub webhook: Option<Box<WebhookAuthor>>,
 }
 
-/// Stores a message, makes it known, and tells those whom it mentions: the one way by which messages come into being.
+/// Stores a message that the rules of its server let go, makes it known, and tells those whom it mentions: the one way
+/// by which messages come into being.
 pub(in crate::domain) fn post(
     machine: &mut Machine<'_, '_>,
     scope: Scope,
     draft: Draft,
     fan_out: Option<FanOut>,
+    _: Passed,
 ) -> MessageId {
     let (server_id, channel_id, author) = (scope.server_id, scope.channel_id, draft.author_id);
     let message_id = MessageId(machine.next_id());
@@ -273,6 +277,7 @@ pub(in crate::domain) fn message_edit(
     let at = machine.at;
     let (access, message) = editing_access(machine.asking(author), op.channel_id, op.message_id)?;
     check_content(&op.content, !message.embeds.is_empty(), op.length_max)?;
+    verdict::pass(machine, access.channel.server(), op.channel_id, author)?;
     let (scope, slow) = (Scope::of(op.channel_id, access.channel), is_slowed(&access));
     let mut message = Message::from(message);
     message.content.clone_from(&op.content);
@@ -298,19 +303,31 @@ pub(in crate::domain) fn message_delete(
     }
     let writing = if own { Writing::Withdrawal } else { Writing::Moderation };
     writing.require(&access)?;
-    let scope = Scope::heard_of(&access);
-    let removed = remove(machine, op.channel_id, op.message_id);
+    withdraw(machine, &Scope::heard_of(&access), op.message_id, false);
+    Ok(())
+}
+
+/// Removes a message of the scope's channel, and tells of it; who reads that is told when it was automod.
+pub(in crate::domain) fn withdraw(
+    machine: &mut Machine<'_, '_>,
+    scope: &Scope,
+    message_id: MessageId,
+    by_automod: bool,
+) {
+    let removed = remove(machine, scope.channel_id, message_id);
     let mut payload = Vec::with_capacity(128);
     {
         let mut object = Object::new(&mut payload);
-        object.id("id", op.message_id.0).id("channel_id", op.channel_id.0);
+        object.id("id", message_id.0).id("channel_id", scope.channel_id.0);
         object.opt_id("server_id", scope.server_id.map(|id| id.0));
+        if by_automod {
+            object.bool("automod", true);
+        }
     }
     machine.emit(scope.message_event(EventName::MessageDelete, payload));
     if removed.is_some_and(|removed| removed.pinned) {
-        pin::emit_update(machine, &scope);
+        pin::emit_update(machine, scope);
     }
-    Ok(())
 }
 
 /// What went with a message.

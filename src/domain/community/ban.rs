@@ -109,18 +109,7 @@ pub(in crate::domain) fn ban_create(
     if machine.read().contains(BANS, (server_id, user_id)) {
         return Err(Refusal::AlreadyBanned.into());
     }
-    let order = machine.next_id();
-    let ban = Ban { reason: op.reason.clone(), banned_by: actor, banned_at: machine.unix_ms, order };
-    machine.tx.put(BANS, (server_id, user_id), &ban);
-    machine.tx.put(BAN_ORDER, (server_id, order), &UserRef { id: user_id });
-    if machine.read().contains(MEMBERS, (server_id, user_id)) {
-        member::remove(machine, server_id, user_id);
-    }
-    machine.ensure(|read| !read.contains(MEMBERS, (server_id, user_id)), "who is banned is no member");
-    emit(machine, EventName::GuildBanAdd, server_id, user_id, Some(op.reason.as_deref()));
-    let name = username(machine.read(), user_id).to_string();
-    let target = Target::user(user_id, &name);
-    audit::record(machine, server_id, actor, Action::MemberBan, target, None, op.reason.as_deref());
+    let order = put(machine, server_id, actor, user_id, op.reason.as_deref());
     if op.delete_message_days == 0 {
         return Ok(0);
     }
@@ -131,6 +120,30 @@ pub(in crate::domain) fn ban_create(
         errand::leave(machine, &left);
     }
     Ok(0)
+}
+
+/// Bans somebody who is not banned, member or not, but no owner; its place in the order of bans. Whoever calls has checked
+/// that it may be done.
+pub(in crate::domain) fn put(
+    machine: &mut Machine<'_, '_>,
+    server_id: ServerId,
+    actor: UserId,
+    user_id: UserId,
+    reason: Option<&str>,
+) -> u64 {
+    let order = machine.next_id();
+    let ban = Ban { reason: reason.map(str::to_string), banned_by: actor, banned_at: machine.unix_ms, order };
+    machine.tx.put(BANS, (server_id, user_id), &ban);
+    machine.tx.put(BAN_ORDER, (server_id, order), &UserRef { id: user_id });
+    if machine.read().contains(MEMBERS, (server_id, user_id)) {
+        member::remove(machine, server_id, user_id);
+    }
+    machine.ensure(|read| !read.contains(MEMBERS, (server_id, user_id)), "who is banned is no member");
+    emit(machine, EventName::GuildBanAdd, server_id, user_id, Some(reason));
+    let name = username(machine.read(), user_id).to_string();
+    let target = Target::user(user_id, &name);
+    audit::record(machine, server_id, actor, Action::MemberBan, target, None, reason);
+    order
 }
 
 /// Since when messages go that were sent in the last `days`.

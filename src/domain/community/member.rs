@@ -80,9 +80,46 @@ pub(in crate::domain) fn member_kick(
     op: &MemberKick,
 ) -> Result<()> {
     check_kick(machine.asking(actor), op.server_id, op.user_id)?;
-    remove(machine, op.server_id, op.user_id);
-    record(machine, op.server_id, actor, Action::MemberKick, op.user_id, None, None);
+    kick(machine, op.server_id, actor, op.user_id, None);
     Ok(())
+}
+
+/// Throws a member out who is not the owner. Whoever calls has checked that it may be done.
+pub(in crate::domain) fn kick(
+    machine: &mut Machine<'_, '_>,
+    server_id: ServerId,
+    actor: UserId,
+    user_id: UserId,
+    reason: Option<&str>,
+) {
+    remove(machine, server_id, user_id);
+    record(machine, server_id, actor, Action::MemberKick, user_id, None, reason);
+}
+
+/// Silences a member for so long from now on; a timeout that ends later stays. Whoever calls has checked that it may be
+/// done.
+pub(in crate::domain) fn time_out(
+    machine: &mut Machine<'_, '_>,
+    server_id: ServerId,
+    actor: UserId,
+    user_id: UserId,
+    seconds: u64,
+    reason: Option<&str>,
+) {
+    let key = (server_id, user_id);
+    let Some(mut member) = machine.read().get(MEMBERS, key).map(Member::from) else { return };
+    let until = machine.at.saturating_add(seconds.saturating_mul(1_000));
+    if member.timeout_until.is_some_and(|known| known >= until) {
+        return;
+    }
+    member.timeout_until = Some(until);
+    member.timeout_reason = reason.map(str::to_string);
+    machine.tx.put(MEMBERS, key, &member);
+    emit_update(machine, server_id, user_id);
+    // What is stored of times is in no client's unit: its length says it as well.
+    let mut changes = audit::Changes::default();
+    changes.raw("timeout_seconds", b"null", seconds.to_string().as_bytes());
+    record(machine, server_id, actor, Action::MemberUpdate, user_id, changes.finish(), reason);
 }
 
 /// Whether the actor may remove this member.

@@ -14,6 +14,7 @@ use crate::domain::error::{Refusal, Result};
 use crate::domain::identity::credential::Secret;
 use crate::domain::machine::Machine;
 use crate::domain::permission::MESSAGES_MENTION_EVERYONE;
+use crate::domain::verdict;
 use crate::id::{ChannelId, MessageId, RoleId, ServerId, UserId, WebhookId};
 use crate::store::records::{ArchivedMessage, ArchivedWebhookAuthor, Webhook, WebhookAuthor};
 use crate::store::tables::{CHANNELS, SERVERS};
@@ -46,6 +47,7 @@ pub(in crate::domain) fn webhook_execute(
     let Webhook { server_id, channel_id, creator_id, name, avatar_url, .. } = Webhook::from(webhook);
     let channel = read.get(CHANNELS, channel_id).ok_or(Refusal::WebhookNotFound)?;
     check_content(&op.content, !op.embeds.is_empty(), op.length_max)?;
+    let passed = verdict::pass(machine, Some(server_id), channel_id, creator_id)?;
     let webhook = WebhookAuthor {
         webhook_id: op.webhook_id,
         name: op.username.clone().unwrap_or(name),
@@ -61,7 +63,7 @@ pub(in crate::domain) fn webhook_execute(
     let scope = Scope::of(channel_id, channel);
     let fan_out =
         notification::call(mention::find(&op.content), || calls(machine, server_id, channel_id, creator_id));
-    Ok((channel_id, message::post(machine, scope, draft, fan_out)))
+    Ok((channel_id, message::post(machine, scope, draft, fan_out, passed)))
 }
 
 /// Upon whom a webhook may call there.

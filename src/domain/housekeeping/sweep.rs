@@ -12,6 +12,7 @@ use crate::domain::error::Result;
 use crate::domain::event::Revocation;
 use crate::domain::identity::{bot, token};
 use crate::domain::machine::Machine;
+use crate::domain::moderation::violation;
 use crate::domain::social::relationship;
 use crate::id::{ServerId, UserId};
 use crate::store::owners::ended_count;
@@ -71,9 +72,14 @@ pub(in crate::domain) fn sweep(machine: &mut Machine<'_, '_>, _: UserId, op: &Sw
     let all_known = !budget.is_spent() && find_temporary_members(machine, &mut budget);
     let round_complete = all_known && !budget.is_spent() && expire_invites(machine, &mut budget);
     let ledgers_built = !budget.is_spent() && build_ledgers(machine, &mut budget);
+    let violations_expired = expire_violations(machine, &mut budget);
     let due = first(machine, DELETIONS, ()).is_some_and(|(due, _)| due <= machine.at);
     let ended = ended_count(machine.read());
-    Ok(u64::from(due) + ended + u64::from(!round_complete) + u64::from(!ledgers_built))
+    Ok(u64::from(due)
+        + ended
+        + u64::from(!round_complete)
+        + u64::from(!ledgers_built)
+        + u64::from(!violations_expired))
 }
 
 /// True when the messages of earlier versions are in the ledgers. Looking at one is a fraction of a deletion.
@@ -82,6 +88,16 @@ fn build_ledgers(machine: &mut Machine<'_, '_>, budget: &mut Budget) -> bool {
     let (walked, built) = ledger::build(machine, budget.0.saturating_mul(LOOKS_PER_RECORD));
     budget.take(walked / LOOKS_PER_RECORD);
     built
+}
+
+/// True when none is left that has lapsed.
+fn expire_violations(machine: &mut Machine<'_, '_>, budget: &mut Budget) -> bool {
+    /// It, two rows of indexes, and the count.
+    const RECORDS: usize = 4;
+    while !budget.is_spent() && violation::expire(machine) {
+        budget.take(RECORDS);
+    }
+    !violation::is_due(machine)
 }
 
 // ------------------------------------------------------------------------------------------ accounts

@@ -59,7 +59,7 @@ impl Generator<'_> {
     }
 
     /// One of the ids; now and then, or when there is none, something else.
-    fn id(&mut self, ids: impl Iterator<Item = u64>) -> u64 {
+    pub fn id(&mut self, ids: impl Iterator<Item = u64>) -> u64 {
         if self.chance(3) {
             return self.junk();
         }
@@ -138,7 +138,7 @@ impl Generator<'_> {
         }
     }
 
-    fn server(&mut self, model: &Model) -> u64 {
+    pub fn server(&mut self, model: &Model) -> u64 {
         self.id(model.servers.keys().copied())
     }
 
@@ -185,7 +185,7 @@ impl Generator<'_> {
     }
 
     /// A channel, a message of it, and somebody who can probably see it.
-    fn spot(&mut self, model: &Model) -> (u64, ChannelId, MessageId) {
+    pub fn spot(&mut self, model: &Model) -> (u64, ChannelId, MessageId) {
         let with_messages = model.channels.iter().filter(|(_, channel)| !channel.messages.is_empty());
         let channel = self.id(with_messages.map(|(id, _)| *id));
         let found = model.channels.get(&channel);
@@ -242,6 +242,7 @@ impl Generator<'_> {
         let (actor, op) = match roll {
             1..30 if self.chance(20) => self.second_factor_command(model),
             1..30 if self.chance(12) => self.bot_command(model),
+            30..60 if self.chance(20) => self.automod_command(model),
             0..30 => self.account_command(model, roll),
             30..60 if self.chance(12) => self.webhook_command(model),
             30..60 => self.server_command(model, roll),
@@ -555,10 +556,12 @@ impl Generator<'_> {
                     embeds: if embeds { "[{\"title\":\"t\"}]".into() } else { String::new() },
                     length_max: if self.chance(10) { self.random.u64(..12) } else { 2_000 },
                 };
-                return (actor, op.into());
+                return (actor, self.text_command(model, channel, op));
             }
             75..=77 => {
-                message::MessageEdit { channel_id, message_id, content: self.text(), length_max: 14 }.into()
+                let op =
+                    message::MessageEdit { channel_id, message_id, content: self.text(), length_max: 14 };
+                return (actor, self.text_command(model, channel_id.0, op));
             }
             78..=80 => message::MessageDelete { channel_id, message_id }.into(),
             81..=85 => {

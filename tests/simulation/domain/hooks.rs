@@ -21,7 +21,7 @@ const SERVER_COUNT_MAX: u64 = 3;
 pub struct Webhook {
     pub server: u64,
     pub channel: u64,
-    creator: u64,
+    pub creator: u64,
     holder: u64,
     name: String,
     avatar_url: Option<String>,
@@ -68,7 +68,7 @@ impl Generator<'_> {
                     avatar_url: None,
                     length_max: if self.chance(10) { self.random.u64(..12) } else { 2_000 },
                 };
-                return (self.system(model), op.into());
+                return (self.system(model), self.text_command(model, hook.channel, op));
             }
         };
         (actor, op)
@@ -130,6 +130,7 @@ impl Model {
                     self.users.get(&hook.holder).is_some_and(|user| user.state == account::LOCKED);
                 unless(suspended || self.servers[&hook.server].bans.contains(&hook.holder), FORBIDDEN)?;
                 Model::content(&op.content, !op.embeds.is_empty(), op.length_max)?;
+                self.pass(Some(hook.server))?;
                 Ok(Want::Message)
             }
         }

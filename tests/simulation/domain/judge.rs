@@ -296,6 +296,7 @@ impl Model {
                 if let Some(reply) = op.reply_to_id {
                     self.message(channel, reply.0)?;
                 }
+                self.pass(channel.server)?;
                 Ok(Want::Message)
             }
             Op::Chat(chat::Op::MessageEdit(op)) => {
@@ -309,12 +310,14 @@ impl Model {
                 }
                 self.pause(channel, actor, have)?;
                 Model::content(&op.content, message.embeds, op.length_max)?;
+                self.pass(channel.server)?;
                 Ok(Want::Message)
             }
             Op::Chat(chat::Op::MessageDelete(op)) => {
                 let (channel, have) = self.access(actor, op.channel_id.0)?;
                 if self.message(channel, op.message_id.0)?.author != actor {
                     require(have, MESSAGES_MANAGE)?;
+                    self.unless_silenced(actor, channel)?;
                 }
                 Ok(Want::Done)
             }
@@ -362,6 +365,7 @@ impl Model {
             }
             Op::Media(op) => self.judge_picture(actor, op),
             Op::Hooks(op) => self.judge_webhook(actor, op),
+            Op::Moderation(op) => self.judge_automod(actor, op),
             Op::Housekeeping(housekeeping::Op::Sweep(_) | housekeeping::Op::OutboxStep(_)) => {
                 system()?;
                 Ok(Want::Any)
@@ -390,7 +394,10 @@ impl Model {
     fn pin_access(&self, actor: u64, channel: ChannelId) -> Result<&Channel, Refused> {
         let (channel, have) = self.access(actor, channel.0)?;
         match channel.server {
-            Some(_) => require(have, MESSAGES_MANAGE)?,
+            Some(_) => {
+                require(have, MESSAGES_MANAGE)?;
+                self.unless_silenced(actor, channel)?;
+            }
             None => self.reachable(channel, actor)?,
         }
         Ok(channel)

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::automod::Automod;
 use super::hooks::Webhook;
 use super::notify::Notifications;
 use plexichat::domain::Reply;
@@ -30,6 +31,8 @@ pub enum Want {
     Role,
     Message,
     Webhook,
+    /// The rules of the server refuse the text.
+    Refused,
     Any,
 }
 
@@ -43,6 +46,7 @@ impl Want {
             (Want::Token, Reply::Token(..)) | (Want::Server, Reply::Server(_)) => true,
             (Want::NewChannel, Reply::Channel(_)) | (Want::Role, Reply::Role(_)) => true,
             (Want::Message, Reply::Message(..)) | (Want::Webhook, Reply::Webhook(_)) => true,
+            (Want::Refused, Reply::TextRefused) => true,
             _ => false,
         }
     }
@@ -95,6 +99,9 @@ pub struct Server {
     pub members: BTreeMap<u64, Member>,
     pub bans: BTreeSet<u64>,
     pub icon: Option<u8>,
+    pub automod: Automod,
+    /// Steady time: timeouts end with it.
+    pub at: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -110,6 +117,7 @@ pub struct Role {
 pub struct Member {
     pub roles: BTreeSet<u64>,
     pub temporary: bool,
+    pub timeout_until: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -178,6 +186,14 @@ pub struct Model {
     pub webhooks: BTreeMap<u64, Webhook>,
 }
 
+/// What a timeout takes.
+const SILENCED: u64 = MESSAGES_SEND
+    | MESSAGES_ADD_REACTIONS
+    | MESSAGES_ATTACH_FILES
+    | MESSAGES_EMBED_LINKS
+    | VOICE_SPEAK
+    | VOICE_CONNECT;
+
 pub fn bits(grants: &[Grant]) -> u64 {
     let mut bits = 0;
     for grant in grants.iter().filter(|grant| grant.allowed) {
@@ -202,7 +218,17 @@ impl Server {
         let held = self.members[&user].roles.iter().chain([&self.everyone]);
         let bits =
             held.filter_map(|role| self.roles.get(role)).fold(0, |all, role| all | bits(&role.permissions));
-        if bits & ADMINISTRATOR != 0 { ALL } else { bits }
+        match bits {
+            _ if bits & ADMINISTRATOR != 0 => ALL,
+            _ if self.members[&user].timeout_until > self.at => bits & !SILENCED,
+            _ => bits,
+        }
+    }
+
+    /// Whether a timeout keeps him from speaking.
+    pub fn silences(&self, user: u64) -> bool {
+        self.members.get(&user).is_some_and(|member| member.timeout_until > self.at)
+            && self.bits(user) & ADMINISTRATOR == 0
     }
 
     pub fn position(&self, role: u64) -> u64 {
@@ -242,6 +268,17 @@ pub fn pair(a: u64, b: u64) -> (u64, u64) {
 }
 
 impl Model {
+    pub fn set_time(&mut self, at: u64) {
+        self.at = at;
+        self.servers.values_mut().for_each(|server| server.at = at);
+    }
+
+    /// Whether a timeout keeps him from moderating there.
+    pub fn unless_silenced(&self, actor: u64, channel: &Channel) -> Result<(), Refused> {
+        let server = channel.server.and_then(|id| self.servers.get(&id));
+        unless(server.is_some_and(|server| server.silences(actor)), FORBIDDEN)
+    }
+
     pub fn standing(&self, actor: u64, server: u64) -> Result<&Server, Refused> {
         let server = some(self.servers.get(&server), MISSING)?;
         unless(!server.members.contains_key(&actor), FORBIDDEN)?;

@@ -37,6 +37,7 @@ pub fn check(read: Read<'_>, at: u64) {
     messages(read);
     ledgers(read);
     marks(read);
+    automods(read);
     owners::check(read);
 }
 
@@ -306,5 +307,28 @@ fn marks(read: Read<'_>) {
         assert!(read.contains(CHANNELS, *channel) || garbage.contains(channel), "marks are of channels");
         let user = read.get(USERS, *user).expect("marks are of accounts");
         assert_ne!(user.state, account::PURGED, "purged accounts have no marks");
+    }
+}
+
+fn automods(read: Read<'_>) {
+    let violations = rows(read, VIOLATIONS);
+    let by_author: BTreeSet<_> =
+        violations.iter().map(|((server, id), violation)| (*server, violation.user_id, *id)).collect();
+    assert_eq!(keys(read, USER_VIOLATIONS), by_author, "USER_VIOLATIONS is the index of VIOLATIONS");
+    let lapses: BTreeSet<_> =
+        violations.iter().map(|((server, id), violation)| (violation.lapses_at, *server, *id)).collect();
+    assert_eq!(keys(read, VIOLATION_LAPSES), lapses, "VIOLATION_LAPSES is another one");
+    let rules = rows(read, AUTOMOD_RULES);
+    // Of servers that ended, rules and violations go in steps.
+    for (server_id, automod) in rows(read, AUTOMODS).into_iter().filter(|(id, _)| read.contains(SERVERS, *id))
+    {
+        let own = || rules.iter().filter(|((id, _), _)| *id == server_id).map(|(_, rule)| rule);
+        let sum = |of: fn(&AutomodRule) -> u64| own().map(of).sum::<u64>();
+        assert_eq!(automod.count, sum(|_| 1), "AUTOMODS counts rules");
+        assert_eq!(automod.active, sum(|rule| rule.enabled.into()), "and those that are on");
+        assert_eq!(automod.weight.len, sum(|rule| rule.weight.len), "and adds up what they weigh");
+        assert_eq!(automod.weight.pattern_cost, sum(|rule| rule.weight.pattern_cost));
+        let count = violations.keys().filter(|(id, _)| *id == server_id).count() as u64;
+        assert_eq!(automod.violations, count, "AUTOMODS counts violations");
     }
 }

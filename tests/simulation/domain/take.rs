@@ -159,6 +159,7 @@ impl Model {
                     default_channel: general,
                     roles: BTreeMap::from([(everyone, role)]),
                     members: BTreeMap::from([(actor, Member::default())]),
+                    at,
                     ..Server::default()
                 };
                 self.servers.insert(server_id.0, server);
@@ -374,7 +375,11 @@ impl Model {
                 self.server(op.server_id.0).icon = op.picture.as_ref().map(|picture| picture.hash[0]);
             }
             Op::Hooks(op) => self.take_webhook(actor, op, reply),
-            Op::Housekeeping(housekeeping::Op::Sweep(_)) => self.purge_due(),
+            Op::Moderation(op) => self.take_automod(actor, op, reply, read),
+            Op::Housekeeping(housekeeping::Op::Sweep(_)) => {
+                self.purge_due();
+                self.expire_violations(read);
+            }
             Op::Housekeeping(housekeeping::Op::OutboxStep(_)) => {}
             #[allow(unreachable_patterns, reason = "see judge")]
             _ => {}
@@ -385,7 +390,7 @@ impl Model {
         self.users.get_mut(&id).expect("judge found the user")
     }
 
-    fn server(&mut self, id: u64) -> &mut Server {
+    pub fn server(&mut self, id: u64) -> &mut Server {
         self.servers.get_mut(&id).expect("judge found the server")
     }
 
@@ -423,7 +428,7 @@ impl Model {
         }
     }
 
-    fn remove_message(&mut self, channel: u64, message: u64) {
+    pub fn remove_message(&mut self, channel: u64, message: u64) {
         let channel = self.channel(ChannelId(channel));
         channel.messages.remove(&message);
         channel.pins.retain(|id| *id != message);
