@@ -94,7 +94,6 @@ pub const ABSENT: &[(&str, &[Method])] = &[
     ("/polls/{poll_id}/close", &[Post]),
     ("/polls/{poll_id}/results", &[Get]),
     ("/polls/{poll_id}/vote", &[Post]),
-    ("/qr", &[Get]),
     ("/reports/messages", &[Post]),
     ("/reports/users", &[Post]),
     ("/search/messages", &[Get]),

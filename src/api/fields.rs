@@ -164,6 +164,16 @@ impl<K: Kind> Named<Needed<K>> {
     }
 }
 
+impl<K: QueryKind> Named<Needed<K>> {
+    /// # Errors
+    /// As [`QueryKind::parse`]; 400 when it is not there, for broken percent-encoding or invalid UTF-8.
+    pub fn query(&self, ctx: &Ctx<'_>) -> Result<K::Value> {
+        let text = ctx.query(self.name)?;
+        let text = text.ok_or_else(|| Error::invalid(self.name, "this parameter is required"))?;
+        self.kind.0.parse(&text, self.name)
+    }
+}
+
 /// A field that stands for something when it is not given.
 pub struct Or<K, T>(pub K, pub T);
 

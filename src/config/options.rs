@@ -255,6 +255,7 @@ options! {
         webhooks_create: BucketSpec = "5+2/60s sliding", ANY, "POST /webhooks, per user";
         webhooks_channel: BucketSpec = "30+10/60s token", ANY, "Calls with the token of a webhook, per channel";
         webhooks_execute: BucketSpec = "5+5/2s token", ANY, "Calls with the token of a webhook, per webhook";
+        qr: BucketSpec = "20+5/60s sliding", ANY, "GET /qr, per address";
         default: BucketSpec = "30+5/30s sliding", ANY, "Every other route, per user or address, method and route";
     }
 

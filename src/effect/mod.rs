@@ -12,6 +12,7 @@ pub mod http;
 pub mod image;
 pub mod lane;
 pub mod password;
+pub mod qr;
 pub mod read;
 mod tls;
 mod turns;
@@ -21,4 +22,4 @@ pub use turns::Source;
 
 /// The lanes there are, in the order of their metrics.
 pub static LANES: &[&Row] =
-    &[&password::LANE, &read::LANE, &disk::LANE, &image::LANE, &http::LANE, &automod::LANE];
+    &[&password::LANE, &read::LANE, &disk::LANE, &image::LANE, &http::LANE, &automod::LANE, &qr::LANE];

@@ -42,7 +42,7 @@ macro_rules! groups {
 }
 
 groups! {
-    system, auth, two_factor, users, dms, settings, relationships, presence, servers, members, bans, roles, channels, invites,
+    system, qr, auth, two_factor, users, dms, settings, relationships, presence, servers, members, bans, roles, channels, invites,
     automod, messages, notifications, read_marks, pins, reactions, typing, avatars, pictures, webhooks,
 }
 

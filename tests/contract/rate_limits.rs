@@ -94,6 +94,7 @@ fn by_address() {
     assert_eq!(server.http().post("/api/v1/auth/login", None, &login).status, 429);
     exhaust(35, "route", |_| http.get("/api/v1/version", None));
     assert_eq!(http.get("/api/v1/capabilities", None).status, 200, "another route");
+    exhaust(25, "route", |_| http.get("/api/v1/qr?data=x", None));
 }
 
 #[test]

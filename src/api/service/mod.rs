@@ -1,8 +1,9 @@
-//! The server about itself: banner, health, versions, help pages.
+//! The server about itself: banner, health, versions, help pages; and what it draws for anybody.
 
+pub mod qr;
 pub mod system;
 
-use super::routes::Answer::{Html, Json, One};
+use super::routes::Answer::{Html, Json, One, Picture};
 use super::routes::{json, routes};
 use crate::api::pages::{
     ApiRootResponse, ApiStatusResponse, HealthResponse, ServerCapabilitiesResponse, ServerVersionResponse,
@@ -41,4 +42,6 @@ routes! {
     Get "/help/security-logout" => system::help_security_logout, Public, Default { answer: Html };
     /// For people whose address is blocked.
     Get "/help/access-blocked" => system::help_access_blocked, Public, Default { answer: Html };
+    /// A QR code of a text. Any page may show it.
+    Get "/qr" => qr::qr.await, Public, Qr { query: Some(&qr::QR), answer: Picture };
 }
