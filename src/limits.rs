@@ -133,6 +133,17 @@ pub const PIN_COUNT_MAX: usize = 500;
 /// them.
 pub const LOGIN_COUNT_MAX: usize = 10_000;
 pub const LOGIN_COUNT_CONFIGURED_MAX: usize = 1_000;
+/// Mails with a token of one kind to one account in an hour: more than somebody asks for who waits for one, and few
+/// enough to leave his mailbox usable when somebody else asks.
+pub const MAIL_TOKENS_PER_HOUR_MAX: u32 = 10;
+/// Mails that wait, of all accounts: 300 bytes each, 20 MB. A mail server that is away for a day gets that many.
+pub const MAIL_COUNT_MAX: u64 = 65_536;
+/// Places from which somebody has signed in that are remembered.
+pub const SIGN_IN_SOURCE_COUNT_MAX: usize = 16;
+/// Names under which one account logs in: its own and forms of its address.
+pub const LOGIN_NAMES_PER_ACCOUNT_MAX: usize = 8;
+/// Reminders of one deletion.
+pub const REMINDER_COUNT_MAX: usize = 16;
 /// Channels that one request marks as read.
 pub const BULK_ACK_COUNT_MAX: usize = 500;
 /// Channels that the overview of what is unread looks at, one in five a direct message.

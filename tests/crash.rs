@@ -13,11 +13,13 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use line::Line;
 use mix::Mixer;
-use support::{PASSWORD, Server, Value, json};
+use support::{PASSWORD, Server, Sink, Value, json};
 
 const POSTERS: usize = 4;
 const MAKERS: usize = 2;
@@ -61,6 +63,15 @@ struct World {
     channels: [String; 2],
 }
 
+/// Where the mail of all servers goes.
+static MAIL: LazyLock<Sink> = LazyLock::new(Sink::start);
+
+fn start(folder: &Path) -> Server {
+    let options = MAIL.options();
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    Server::start_in(folder, &options)
+}
+
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
@@ -81,7 +92,7 @@ fn what_was_acknowledged_outlives_a_kill() {
     println!("CRASH_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let folder = support::temporary_folder();
-    let mut server = Server::start_in(folder.path(), &[]);
+    let mut server = start(folder.path());
     let world = prepare(&server);
     let mut mixers: Vec<Mixer> = (0..MIXERS).map(|n| Mixer::new(&server, &format!("mix{n}"))).collect();
     let mut known: [BTreeMap<u64, Expected>; 2] = Default::default();
@@ -89,7 +100,7 @@ fn what_was_acknowledged_outlives_a_kill() {
     for kill in 1..=kills {
         let pause = Duration::from_millis(random.u64(20..=pause_ms));
         let logs = load(&mut server, &world, &mut mixers, kill, pause, random.u64(..));
-        server = Server::start_in(folder.path(), &[]);
+        server = start(folder.path());
         acknowledged += logs.iter().map(|log| log.acknowledged).sum::<usize>();
         let whole = kill % WHOLE_EVERY == 0 || kill == kills;
         for (index, known) in known.iter_mut().enumerate() {

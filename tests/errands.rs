@@ -62,7 +62,7 @@ impl Seed {
         let members: Vec<_> = replies
             .into_iter()
             .map(|reply| match reply {
-                Reply::Token(user_id, token_id) => (user_id, format!("{}.{SECRET}", token_id.0)),
+                Reply::Account(user_id, Some(token_id)) => (user_id, format!("{}.{SECRET}", token_id.0)),
                 other => panic!("{other:?}"),
             })
             .collect();

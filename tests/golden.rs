@@ -187,7 +187,7 @@ fn every_stored_code() {
         line!(out, "{code:>3} {name}");
     }
     type Text = fn(u8) -> &'static str;
-    let tables: [(&str, Text); 11] = [
+    let tables: [(&str, Text); 12] = [
         ("accounts", account::text),
         ("tiers", tier::text),
         ("badges", badge::text),
@@ -199,6 +199,7 @@ fn every_stored_code() {
         ("types of automod rules", automod_rule::text),
         ("actions of automod", automod_action::text),
         ("severities", severity::text),
+        ("mails", mail_kind::text),
     ];
     for (name, text) in tables {
         line!(out, "\n# {name}");
@@ -304,6 +305,7 @@ fn one_example_of_every_record() {
     server_examples(&mut records);
     message_examples(&mut records);
     automod_examples(&mut records);
+    mail_examples(&mut records);
     assert_eq!(records.names, NAMES, "every record has its example, in order");
     let line_count = records.out.lines().count();
     assert_eq!(line_count, NAMES.len() + earlier::NAMES.len(), "every earlier version has its line");
@@ -583,4 +585,26 @@ fn automod_examples(records: &mut Records) {
         lapses_at: AT + 2,
         metadata: "{\"rule_name\":\"quiet\"}".into(),
     });
+}
+
+fn mail_examples(records: &mut Records) {
+    records.example(MailToken {
+        secret_hash: [6; 32],
+        expires_at: AT + 5,
+        mail_id: number(19),
+        since: AT,
+        count: 2,
+    });
+    records.example(Mail {
+        kind: mail_kind::NEW_SIGN_IN,
+        to: "ada.lovelace@example.com".into(),
+        sealed: vec![1, 2, 3],
+        source: "2001:db8::1".into(),
+        term_ms: 3_600_000,
+        created_at: AT,
+        made_at: AT + 1,
+        due: AT + 6,
+        tries: 4,
+    });
+    records.example(SignIns { sources: vec!["192.0.2.1".into(), "2001:db8::/64".into()] });
 }

@@ -46,7 +46,7 @@ impl World {
     }
 
     fn register(&mut self, name: &str) -> UserId {
-        let Reply::Token(user_id, _) = self.apply(UserId(0), account::register(name)) else {
+        let Reply::Account(user_id, _) = self.apply(UserId(0), account::register(name)) else {
             panic!("an account")
         };
         user_id

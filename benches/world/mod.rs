@@ -13,7 +13,7 @@ use plexichat::domain::chat::message::MessageCreate;
 use plexichat::domain::chat::message_view::{Viewer, Writer};
 use plexichat::domain::community::invite::{InviteCreate, InviteUse};
 use plexichat::domain::community::server::ServerCreate;
-use plexichat::domain::identity::account::{Email, Register};
+use plexichat::domain::identity::account::{Email, Entry, Register};
 use plexichat::domain::identity::credential::{Secret, hash_secret};
 use plexichat::domain::identity::token::NewToken;
 use plexichat::domain::{Command, Machine, Now, Op, Output, Reply};
@@ -50,7 +50,7 @@ impl World {
         let mut tokens = Vec::new();
         let mut users = Vec::new();
         for index in 0..user_count {
-            let Reply::Token(user_id, token_id) = apply(UserId(0), register(index).into()) else {
+            let Reply::Account(user_id, Some(token_id)) = apply(UserId(0), register(index).into()) else {
                 unreachable!("registering gives a token")
             };
             tokens.push(format!("{}.{SECRET}", token_id.0));
@@ -167,7 +167,7 @@ pub fn register(index: usize) -> Register {
         age_verified: true,
         tier: tier::STANDARD,
         badges: Vec::new(),
-        token,
+        entry: Entry::Session(token),
     }
 }
 

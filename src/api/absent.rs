@@ -74,8 +74,6 @@ pub const ABSENT: &[(&str, &[Method])] = &[
     ("/admin/verify-otp", &[Post]),
     ("/auth/oauth/{provider}/callback", &[Post]),
     ("/auth/oauth/{provider}/login", &[Get]),
-    ("/auth/password-reset/confirm", &[Post]),
-    ("/auth/password-reset/request", &[Post]),
     ("/channels/{channel_id}/attachments", &[Post]),
     ("/channels/{channel_id}/messages/search", &[Get]),
     ("/feedback", &[Post]),

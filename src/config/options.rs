@@ -144,6 +144,7 @@ options! {
     authentication_accounts: AuthenticationAccounts "authentication.accounts" {
         allow_registration: bool = true, ANY, "Let anyone create an account";
         max_bots_per_user: u64 = 5, range(0, limits::BOT_COUNT_MAX as u64), "Bots of one owner";
+        require_email_verification: bool = false, ANY, "Let nobody log in before he has confirmed his address, by a token in a mail";
         username_min_length: u64 = 3, range(1, 64), "Characters of a user name, at least";
         username_max_length: u64 = 32, range(1, limits::USERNAME_LEN_MAX as u64), "Characters of a user name, at most";
         age_gate_enabled: bool = false, ANY, "Ask for the age on registration";
@@ -154,6 +155,7 @@ options! {
     authentication_account_deletion: AuthenticationAccountDeletion "authentication.account_deletion" {
         enabled: bool = true, ANY, "Let users delete their account";
         grace_period_days: u64 = 30, range(0, 3650), "Days in which a deletion can be taken back";
+        reminder_days_before_purge: Vec<u64> = &[7, 1], range(1, 3650), "Days before the deletion on which its owner is reminded by mail; empty = never";
     }
 
     authentication_sessions: AuthenticationSessions "authentication.sessions" {
@@ -184,6 +186,22 @@ options! {
         require_lowercase: bool = true, ANY, "Demand a lower-case letter";
         require_digit: bool = true, ANY, "Demand a digit";
         require_special: bool = true, ANY, "Demand a character that is neither letter nor digit";
+    }
+
+    email: Email "email" {
+        smtp_host: String = "localhost", Rule::Host, "Mail server that takes our mail; empty = no mail is sent";
+        smtp_port: u64 = 587, range(1, 65_535), "Its port; with email.use_tls, 465 is encrypted from the first byte";
+        smtp_user: String = "", Rule::Text(0, 512), "Whom to log in as there; the password is in the environment, PLEXICHAT_SMTP_PASSWORD";
+        from_email: String = "noreply@plexichat.internal", Rule::Mailbox, "Address that mail is from";
+        use_tls: bool = true, ANY, "Encrypt by STARTTLS and check the certificate, or send nothing; false = in the clear";
+    }
+
+    email_notices: EmailNotices "email.notices" {
+        sign_in: bool = true, ANY, "Mail who is signed in from an address for the first time";
+        password_changed: bool = true, ANY, "Mail whose password was changed";
+        two_factor_changed: bool = true, ANY, "Mail whose two-factor login was switched on or off";
+        email_changed: bool = true, ANY, "Mail the address before, when an account gets another one";
+        deletion_scheduled: bool = false, ANY, "Mail whose account will be deleted, at once; see also reminder_days_before_purge";
     }
 
     encryption_argon2: EncryptionArgon2 "encryption.argon2" {
@@ -374,7 +392,7 @@ impl OptionRow {
     #[must_use]
     pub fn shown(&self, config: &Config) -> String {
         let text = (self.get)(config, &self.rule);
-        if self.rule == Rule::Secret && text != "\"\"" { "\"***\"".to_owned() } else { text }
+        if self.rule.is_secret() && text != "\"\"" { "\"***\"".to_owned() } else { text }
     }
 
     /// Type and bounds in words.

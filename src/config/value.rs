@@ -35,6 +35,12 @@ pub enum Rule {
     Path,
     /// Empty, or at least [`SECRET_LEN_MIN`] characters. Never printed.
     Secret,
+    /// A secret that others have chosen, or empty. Never printed.
+    Credential,
+    /// Empty, or a name or an address of a machine.
+    Host,
+    /// An e-mail address, in ASCII.
+    Mailbox,
     /// `a.1.0-49`.
     Version,
     OptionalVersion,
@@ -61,6 +67,13 @@ pub const SECRET_LEN_MIN: usize = 16;
 /// The longest text of one value, and the longest list: nothing sensible comes near.
 const TEXT_LEN_MAX: usize = 4096;
 const LIST_LEN_MAX: usize = 1000;
+
+impl Rule {
+    /// Whether what it lets in is not to be shown.
+    pub fn is_secret(self) -> bool {
+        matches!(self, Rule::Secret | Rule::Credential)
+    }
+}
 
 /// A type an option can have.
 pub trait Setting: Sized {
@@ -156,6 +169,9 @@ impl Setting for String {
             Rule::Address => "IP address".to_owned(),
             Rule::Path => "path".to_owned(),
             Rule::Secret => format!("secret of {SECRET_LEN_MIN} characters or more, or empty"),
+            Rule::Credential => "secret, or empty".to_owned(),
+            Rule::Host => "name or address of a machine, or empty".to_owned(),
+            Rule::Mailbox => "e-mail address such as noreply@example.org".to_owned(),
             Rule::Version => "version such as a.1.0-49".to_owned(),
             Rule::OptionalVersion => "version such as a.1.0-49, or empty".to_owned(),
             Rule::Prefix => "path such as /api/v1".to_owned(),
@@ -223,6 +239,38 @@ impl Setting for Vec<String> {
     }
 }
 
+impl Setting for Vec<u64> {
+    type Literal = &'static [u64];
+
+    fn from_literal(literal: &'static [u64]) -> Vec<u64> {
+        literal.to_vec()
+    }
+
+    fn kind(rule: &Rule) -> String {
+        format!("list of {}", u64::kind(rule))
+    }
+
+    fn read(given: &Given<'_>, rule: &Rule) -> Result<Vec<u64>, String> {
+        let wrong = || mismatch::<Vec<u64>>(given, rule);
+        let items: Result<Vec<u64>, String> = match given {
+            Given::Toml(Value::Array(array)) => {
+                array.iter().map(|item| u64::read(&Given::Toml(item), rule)).collect()
+            }
+            Given::Toml(_) => return Err(wrong()),
+            Given::Text(text) => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                items.map(|item| u64::read(&Given::Text(item), rule)).collect()
+            }
+        };
+        items.ok().filter(|items| items.len() <= LIST_LEN_MAX).ok_or_else(wrong)
+    }
+
+    fn to_toml(&self, rule: &Rule) -> String {
+        let items: Vec<String> = self.iter().map(|item| item.to_toml(rule)).collect();
+        format!("[{}]", items.join(", "))
+    }
+}
+
 impl Setting for BucketSpec {
     type Literal = &'static str;
 
@@ -250,7 +298,7 @@ impl Setting for BucketSpec {
 
 fn mismatch<T: Setting>(given: &Given<'_>, rule: &Rule) -> String {
     let shown = match given {
-        _ if *rule == Rule::Secret => "the value (not shown)".to_owned(),
+        _ if rule.is_secret() => "the value (not shown)".to_owned(),
         Given::Text(text) => format!("`{}`", shorten(text)),
         Given::Toml(Value::String(value)) => format!("\"{}\"", shorten(value.value())),
         Given::Toml(Value::Integer(value)) => format!("{}", value.value()),
@@ -289,6 +337,8 @@ fn check_text(text: &str, rule: &Rule) -> Option<String> {
         Rule::Address => parse_address(text).is_some(),
         Rule::Path => !text.is_empty(),
         Rule::Secret => text.is_empty() || text.len() >= SECRET_LEN_MIN,
+        Rule::Host => is_host(text),
+        Rule::Mailbox => is_mailbox(text),
         Rule::Version => is_version(text),
         Rule::OptionalVersion => text.is_empty() || is_version(text),
         Rule::Prefix => is_prefix(text),
@@ -302,7 +352,7 @@ fn check_text(text: &str, rule: &Rule) -> Option<String> {
         Rule::Networks => text.parse::<IpAddr>().is_ok() || text.parse::<ipnet::IpNet>().is_ok(),
         Rule::Colors => is_color(text),
         Rule::Words => !text.trim().is_empty() && text.chars().count() <= limits::RULE_WORD_LEN_MAX,
-        Rule::Any | Rule::Range(..) | Rule::Bytes(..) => true,
+        Rule::Any | Rule::Credential | Rule::Range(..) | Rule::Bytes(..) => true,
     };
     fits.then(|| text.to_owned())
 }
@@ -333,6 +383,20 @@ fn is_prefix(text: &str) -> bool {
 fn has_scheme(text: &str, schemes: &[&str]) -> bool {
     let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
     rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic()))
+}
+
+fn is_host(text: &str) -> bool {
+    let is_name =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    text.len() <= 253 && (is_name(text) || text.parse::<IpAddr>().is_ok())
+}
+
+/// A dot-atom at a name (RFC 5322 §3.4.1): whoever sends has no need of more.
+fn is_mailbox(text: &str) -> bool {
+    let is_atom = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&byte);
+    text.rsplit_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty() && local.bytes().all(is_atom) && !domain.is_empty() && is_host(domain)
+    })
 }
 
 /// Browsers send scheme, host and port, never a path.
@@ -488,6 +552,13 @@ mod tests {
             (Rule::Networks, &["10.0.0.0/8", "::1", "fd00::/8"], &["10.0.0.0/40", "proxy", ""]),
             (Rule::Colors, &["#5865F2"], &["5865f2", "#fff", "#gggggg"]),
             (Rule::Words, &["word", "two words"], &["", " ", &"long".repeat(26)]),
+            (Rule::Credential, &["", "short", "a b"], &["a\u{7}"]),
+            (Rule::Host, &["", "localhost", "mail.example.org", "10.0.0.1", "::1"], &["a b", "a:1", "a/b"]),
+            (
+                Rule::Mailbox,
+                &["noreply@example.org", "a.b+c@localhost"],
+                &["", "a", "@b", "a@", "a b@c", "A <a@b>", "\u{fc}@b", "a@b\nc"],
+            ),
         ] {
             for text in good {
                 assert_eq!(check_text(text, &rule).as_deref(), Some(*text), "{rule:?}");
@@ -496,6 +567,20 @@ mod tests {
                 assert_eq!(check_text(text, &rule), None, "{rule:?} {text}");
             }
         }
+    }
+
+    #[test]
+    fn lists_of_numbers() {
+        let rule = Rule::Range(1, 9);
+        check::<Vec<u64>>("[7, 1]", rule, "[7, 1]");
+        check::<Vec<u64>>("$ 7,1, ", rule, "[7, 1]");
+        check::<Vec<u64>>("[]", rule, "[]");
+        for bad in ["[7, 10]", "[\"7\"]", "7"] {
+            let shown = if bad == "7" { "7" } else { "a list" };
+            let want = format!("Err({shown} is not allowed, expected list of integer 1..9)");
+            check::<Vec<u64>>(bad, rule, &want);
+        }
+        check::<Vec<u64>>("$7,x", rule, "Err(`7,x` is not allowed, expected list of integer 1..9)");
     }
 
     #[test]

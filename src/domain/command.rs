@@ -74,8 +74,8 @@ pub trait Operation: Into<Op> {
 const CODE_MAX: u16 = 999;
 
 /// Codes of commands that are no more: not to be given out again. No log keeps commands over a restart, so nothing that
-/// is stored has them. 1 and 2 took an e-mail address without its key.
-const RETIRED: &[u16] = &[1, 2];
+/// is stored has them. 1 and 2 took an e-mail address without its key; 3, 30 and 31 knew of no mail.
+const RETIRED: &[u16] = &[1, 2, 3, 30, 31];
 
 /// Why bytes are no command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -289,7 +289,7 @@ mod tests {
         };
         [
             TokenCreate { user_id: UserId(1), name: 1, phc: phc(), token }.into(),
-            AccountDelete { phc: phc(), grace_ms: 1 }.into(),
+            AccountDelete { phc: phc(), grace_ms: 1, reminders_ms: Vec::new() }.into(),
             ProfileEdit {
                 password: Some(PasswordChange { phc: phc(), token_id: TokenId(1) }),
                 verified: Some(phc()),

@@ -52,12 +52,14 @@ errors! {
     TwoFactorNotBegun = 400, "No set-up of two-factor login is pending: begin one";
     CodeWrong = 401, "The code is wrong or was used before";
     WebhookTokenInvalid = 401, "Invalid webhook token: it was replaced, or is not of this webhook";
+    MailTokenInvalid = 401, "Invalid or expired token: ask for a new mail";
     ChallengeInvalid = 401, "Invalid or expired challenge: log in again";
     TooManyFailedVerifications = 401, "Too many failed token verifications from this address; wait a minute";
     AccountLocked = 403, "Account locked after too many failed logins; try again later";
     CodesLocked = 403, "Too many wrong codes; try again later";
     AccountSuspended = 403, "Account suspended";
     AccountFrozen = 403, "Account is scheduled for deletion";
+    EmailUnconfirmed = 403, "Confirm your e-mail address first, with the token that was mailed to you";
     PasswordWrong = 403, "The current password is wrong";
     DeletionClosed = 403, "Account deletion is switched off on this server";
     RegistrationClosed = 403, "Registration is switched off on this server";

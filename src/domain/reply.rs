@@ -44,6 +44,8 @@ replies! {
     User(id: UserId) = id of UserId;
     /// A login session of a user.
     Token(user_id: UserId, token_id: TokenId) = (user_id, token_id) of (UserId, TokenId);
+    /// A new account, with a login session unless something has to come first.
+    Account(user_id: UserId, token_id: Option<TokenId>) = (user_id, token_id) of (UserId, Option<TokenId>);
     Server(id: ServerId) = id of ServerId;
     Channel(id: ChannelId) = id of ChannelId;
     Role(id: RoleId) = id of RoleId;

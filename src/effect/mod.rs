@@ -11,6 +11,7 @@ pub mod disk;
 pub mod http;
 pub mod image;
 pub mod lane;
+pub mod mail;
 pub mod password;
 pub mod qr;
 pub mod read;
@@ -21,5 +22,13 @@ pub use lane::{Answer, Effect, Job, Lanes, Row, Unanswered};
 pub use turns::Source;
 
 /// The lanes there are, in the order of their metrics.
-pub static LANES: &[&Row] =
-    &[&password::LANE, &read::LANE, &disk::LANE, &image::LANE, &http::LANE, &automod::LANE, &qr::LANE];
+pub static LANES: &[&Row] = &[
+    &password::LANE,
+    &read::LANE,
+    &disk::LANE,
+    &image::LANE,
+    &http::LANE,
+    &automod::LANE,
+    &qr::LANE,
+    &mail::LANE,
+];

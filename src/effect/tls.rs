@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
 
 pub(super) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
@@ -27,4 +28,19 @@ pub(super) fn authorities() -> &'static [CertificateDer<'static>] {
         }
         found.certs
     })
+}
+
+/// For those who speak TLS themselves.
+pub(super) fn client() -> Arc<ClientConfig> {
+    static CLIENT: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    let make = || {
+        let mut roots = RootCertStore::empty();
+        // One that cannot be read is one that vouches for nobody.
+        roots.add_parsable_certificates(authorities().iter().cloned());
+        let builder = ClientConfig::builder_with_provider(provider());
+        let builder =
+            builder.with_safe_default_protocol_versions().expect("the provider has suites for both");
+        Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+    };
+    CLIENT.get_or_init(make).clone()
 }

@@ -15,6 +15,7 @@ mod core;
 pub mod http;
 mod incoming;
 mod listen;
+mod mail;
 mod outbox;
 mod outgoing;
 mod pace;

@@ -15,10 +15,10 @@ use super::control;
 use super::core::{Core, Parts};
 use super::http::{self, Backend};
 use super::listen::{self, listeners};
-use super::outbox;
 use super::pace::{Relay, Sleep};
 use super::ring::Ring;
 use super::rings;
+use super::{mail, outbox};
 use crate::api::State;
 use crate::api::ctx::Desk;
 use crate::api::limiter::{ENTRY_COUNT, Limiter};
@@ -79,6 +79,7 @@ struct Seed {
     board: Liveboard,
     secret: u32,
     started: Turn,
+    smtp: Option<effect::mail::Settings>,
 }
 
 /// What there is to say of a server that is up.
@@ -252,6 +253,7 @@ fn seeds(
     let secret = u32::from_le_bytes(random);
     let limiter = new_limiter(config, ENTRY_COUNT, started);
     let keys = Arc::new(store.keys()?);
+    let smtp = mail::settings(config)?;
     let wakes: Result<Vec<_>, _> = (0..core_count).map(|_| Wake::new().map(Arc::new)).collect();
     let wakes = wakes.map_err(|e| format!("cannot make an eventfd: {e}"))?;
     let options = log::Options {
@@ -295,6 +297,7 @@ fn seeds(
         board: Liveboard(readers.clone()),
         secret,
         started,
+        smtp: smtp.clone(),
     });
     Ok((seeds.collect(), writer, run, wakes))
 }
@@ -344,7 +347,7 @@ async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<
     let ring = ring.map_err(|e| rings::explain(&e, seed.index, core_count, memlock_limit()))?;
     let sleep = Sleep::new(&seed.wake).map_err(|e| format!("cannot watch an eventfd: {e}"))?;
     let relay = Relay::new().map_err(|e| format!("cannot make an eventfd: {e}"))?;
-    let (index, admission) = (seed.index, seed.admission.clone());
+    let (index, admission, smtp) = (seed.index, seed.admission.clone(), seed.smtp.clone());
     let core = Rc::new(build(seed, ring));
     let started = core.state.started.unix_ms;
     let metrics = core.state.metrics.clone();
@@ -358,6 +361,7 @@ async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<
         if let Some(listener) = control::listen(core.state.store.path()) {
             monoio::spawn(control::run(core.clone(), listener));
         }
+        monoio::spawn(mail::run(core.clone(), smtp));
     }
     let _ = ready.send(Ok(()));
     while !core.is_finished(|| connections.is_busy()) {

@@ -134,6 +134,20 @@ const CORE_NUMBERS: &[CoreNumber] = &[
         MetricType::Counter,
         |core| core.texts_unanswered.value(),
     ),
+    ("mails", "Mails that have not left", None, MetricType::Gauge, |core| core.mails.value()),
+    ("mails_sent", "Mails that the mail server has taken", None, MetricType::Counter, |core| {
+        core.mails_sent.value()
+    }),
+    ("mail_failures", "Tries in vain to send a mail", None, MetricType::Counter, |core| {
+        core.mail_failures.value()
+    }),
+    (
+        "mails_given_up",
+        "Mails that were refused, or not taken for a day",
+        None,
+        MetricType::Counter,
+        |core| core.mails_given_up.value(),
+    ),
     (
         "mail_backlog",
         "Letters that wait because the ring to another core is full",

@@ -193,6 +193,11 @@ pub struct CoreMetrics {
     /// Texts that other services were asked about, and those of them that got no answer.
     pub texts_asked: Counter,
     pub texts_unanswered: Counter,
+    /// Mails that wait, that were sent, that were tried in vain, and that will never be sent; of the same core.
+    pub mails: Gauge,
+    pub mails_sent: Counter,
+    pub mail_failures: Counter,
+    pub mails_given_up: Counter,
 }
 
 impl CoreMetrics {

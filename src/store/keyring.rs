@@ -33,6 +33,8 @@ pub enum Purpose {
     TotpSecret,
     /// Codes for those who have lost their device.
     BackupCode,
+    /// Tokens in mails that have not left.
+    MailToken,
 }
 
 impl Purpose {
@@ -40,6 +42,7 @@ impl Purpose {
         match self {
             Purpose::TotpSecret => b"plexichat totp secret",
             Purpose::BackupCode => b"plexichat backup code",
+            Purpose::MailToken => b"plexichat mail token",
         }
     }
 }

@@ -452,6 +452,39 @@ records! {
         /// A JSON object, compact.
         metadata: String,
     }
+    /// A token that was sent by mail. Its times are steady.
+    MailToken v 1 {
+        /// SHA-256 of the secret part.
+        secret_hash: [u8; 32],
+        expires_at: u64,
+        /// The mail that brings it.
+        mail_id: u64,
+        /// How many were sent since then, for at most an hour.
+        since: u64,
+        count: u32,
+    }
+
+    /// A mail that has not left.
+    Mail v 1 {
+        /// A [`mail_kind`] code.
+        kind: u8,
+        to: String,
+        /// The secret part of the token that it brings, under the server's key.
+        sealed: Vec<u8>,
+        /// Where somebody came from.
+        source: String,
+        /// How long the token is good, or when what it tells of happens: from when it was made.
+        term_ms: u64,
+        created_at: u64,
+        /// The same in steady time, and when it is tried next.
+        made_at: u64,
+        due: u64,
+        /// How often it was tried in vain.
+        tries: u32,
+    }
+
+    /// From where somebody has signed in, the newest last.
+    SignIns v 1 { sources: Vec<String>, }
 }
 
 /// Codes of a small set, with the words that clients see.
@@ -515,6 +548,13 @@ codes! {
     }
     /// How bad it is; a worse one has a greater code.
     severity { LOW = 1 "low"; MEDIUM = 2 "medium"; HIGH = 3 "high"; CRITICAL = 4 "critical"; }
+    /// Kind of a mail.
+    mail_kind {
+        PASSWORD_RESET = 1 "password_reset"; EMAIL_CONFIRMATION = 2 "email_confirmation";
+        NEW_SIGN_IN = 3 "new_sign_in"; PASSWORD_CHANGED = 4 "password_changed"; TWO_FACTOR_ON = 5 "two_factor_on";
+        TWO_FACTOR_OFF = 6 "two_factor_off"; EMAIL_CHANGED = 7 "email_changed";
+        DELETION_SCHEDULED = 8 "deletion_scheduled"; DELETION_REMINDER = 9 "deletion_reminder";
+    }
     /// Kind of a channel.
     channel_kind {
         TEXT = 0 "text"; VOICE = 1 "voice"; CATEGORY = 2 "category"; ANNOUNCEMENT = 3 "announcement";

@@ -272,4 +272,15 @@ tables! {
     USER_VIOLATIONS "user_violations": (ServerId, UserId, ViolationId) => Nil [with VIOLATIONS];
     /// The same by the time when they are forgotten.
     VIOLATION_LAPSES "violation_lapses": (u64, ServerId, ViolationId) => Nil [with VIOLATIONS];
+    /// Tokens that were sent by mail, one of a kind: user, kind of the mail.
+    MAIL_TOKENS "mail_tokens": (UserId, u8) => MailToken [on UserId];
+    /// Mails that have not left, by their user and an id.
+    MAILS "mails": (UserId, u64) => Mail [on UserId]
+        takes MAIL_TIMES(|(user_id, mail_id), mail| (mail.due, user_id, mail_id));
+    /// The same by when they are tried next.
+    MAIL_TIMES "mail_times": (u64, UserId, u64) => Nil [with MAILS];
+    /// From where somebody has signed in.
+    SIGN_INS "sign_ins": UserId => SignIns [on UserId];
+    /// Whom to remind of his deletion: when, and when that is.
+    REMINDERS "reminders": (u64, UserId) => Meta [due];
 }

@@ -63,6 +63,12 @@ pub fn forms(text: &str) -> Vec<String> {
     forms
 }
 
+/// Local part and domain of an address as mail servers know them: the domain in ASCII. `None` for what has none.
+pub fn parts_for_sending(address: &str) -> Option<(&str, Cow<'_, str>)> {
+    let (local, domain) = address.rsplit_once('@')?;
+    Some((local, ascii(domain)?))
+}
+
 fn is_plain(domain: &str) -> bool {
     let encoded = |label: &str| label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"));
     domain.is_ascii() && !domain.split('.').any(encoded)

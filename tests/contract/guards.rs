@@ -14,6 +14,11 @@ fn body_of(name: &str, x: &Fixture) -> Option<(Value, bool)> {
         "version_negotiate" => needed(json!({"client_version": "a.1.0-49"})),
         "register" => needed(json!({"username": "x", "email": "x", "password": "x"})),
         "login" => needed(json!({"username": "nobody_here", "password": PASSWORD})),
+        "password_reset_request" | "email_verification_resend" => {
+            needed(json!({"email": "nobody@example.org"}))
+        }
+        "password_reset_confirm" => needed(json!({"token": "x", "new_password": PASSWORD})),
+        "email_verify" => needed(json!({"token": "x"})),
         "session_revoke_all" | "ban_create" | "invite_create" => optional(),
         "me_delete" => needed(json!({"password": "Wrong-password-1"})),
         "dm_open" => needed(json!({"recipient_id": x.outsider.id})),

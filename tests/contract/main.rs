@@ -29,12 +29,14 @@ macro_rules! cases {
 }
 
 macro_rules! groups {
-    ($($group:ident),* $(,)?) => {
+    (@options) => { &[] };
+    (@options $options:path) => { $options };
+    ($($group:ident $(with $options:path)?),* $(,)?) => {
         $(
             mod $group;
             #[test]
             fn $group() {
-                run(stringify!($group), $group::CASES);
+                run(stringify!($group), $group::CASES, groups!(@options $($options)?));
             }
         )*
         const GROUPS: &[&str] = &[$(stringify!($group)),*];
@@ -42,7 +44,7 @@ macro_rules! groups {
 }
 
 groups! {
-    system, qr, auth, two_factor, users, dms, settings, relationships, presence, servers, members, bans, roles, channels, invites,
+    system, qr, auth, two_factor, password_reset, email_verification with email_verification::OPTIONS, users, dms, settings, relationships, presence, servers, members, bans, roles, channels, invites,
     automod, messages, notifications, read_marks, pins, reactions, typing, avatars, pictures, webhooks,
 }
 
@@ -55,12 +57,12 @@ fn every_route_belongs_to_a_tested_group() {
 }
 
 /// Runs the cases of a group on a server of its own, all of them, also after a failure.
-fn run(group: &str, cases: &[Case]) {
+fn run(group: &str, cases: &[Case], options: &[&str]) {
     let rows = || ROUTES.iter().filter(|route| route.group == group);
     for route in rows() {
         assert!(cases.iter().any(|(name, _)| *name == route.name), "no case for {}", route.name);
     }
-    let world = World::new(&[]);
+    let world = World::new(options);
     let mut failed = Vec::new();
     for (name, case) in cases {
         assert!(rows().any(|route| route.name == *name), "{name} is no operation of {group}");

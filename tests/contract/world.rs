@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 
 use plexichat::api::routes::{ROUTES, Route};
 
-use crate::support::{Answer, Http, Server, User, Value, json, register};
+use crate::support::{Answer, Http, Server, Sink, User, Value, json, register};
 
 /// A server with the routes that answered 2xx so far.
 pub struct World {
     pub server: Server,
+    /// Where its mail goes.
+    pub mail: Sink,
     http: RefCell<Http>,
     answered: RefCell<BTreeSet<usize>>,
     count: Cell<u32>,
@@ -26,9 +28,12 @@ pub struct Place {
 
 impl World {
     pub fn new(options: &[&str]) -> World {
-        let server = Server::start(options);
+        let mail = Sink::start();
+        let to_mail = mail.options();
+        let options: Vec<&str> = to_mail.iter().map(String::as_str).chain(options.iter().copied()).collect();
+        let server = Server::start(&options);
         let http = RefCell::new(server.http());
-        World { server, http, answered: RefCell::default(), count: Cell::new(0) }
+        World { server, mail, http, answered: RefCell::default(), count: Cell::new(0) }
     }
 
     /// `line` is `METHOD path`, below the prefix; a `Null` body is none.

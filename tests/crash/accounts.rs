@@ -1,6 +1,9 @@
 //! People who come and go: registration, log-in, second factor, deletion.
 
+use std::time::Duration;
+
 use super::*;
+use crate::MAIL;
 
 /// Somebody registers, logs in and out again, looks around and deletes the account.
 pub fn passer_by(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
@@ -111,4 +114,32 @@ pub fn bot(m: &mut Mixer, line: &mut Line, _: &mut fastrand::Rng) -> Result<(), 
         token(&m.operate("BotTokenRenew", json!({"do": "bot_token", "name": name}), &gone(&first))?);
     m.note("bot", lives(&second), json!(name));
     m.operate("BotDelete", json!({"do": "bot_delete", "name": name}), &gone(&second)).map(drop)
+}
+
+/// Somebody who has forgotten his password, and chooses another one by mail. A mail may come again after a kill.
+pub fn forgotten_password(m: &mut Mixer, line: &mut Line, _: &mut fastrand::Rng) -> Result<(), String> {
+    let count = m.fresh();
+    let name = format!("{}_f{count}", m.name);
+    let address = format!("{name}@example.org");
+    let body = json!({"username": name, "email": address, "password": PASSWORD});
+    let token = text(&line.call("POST", "/auth/register", None, Some(&body))?.want(200)["token"]);
+    m.done("Register");
+    m.facts.remove("forgotten password");
+    line.call("POST", "/auth/password-reset/request", None, Some(&json!({"email": address})))?.want(200);
+    m.done("MailRequest");
+    let mail = loop {
+        if let Some(mail) = MAIL.mail_within(&address, Duration::from_millis(100)) {
+            break mail;
+        }
+        // Whether anybody is there who could send it.
+        line.get("/users/@me", &token)?.want(200);
+    };
+    let (new, ended) = ("Brand-New-Secret-8", Place::of(&token, "/users/@me".into(), "/id"));
+    let body = json!({"token": mail.token(), "new_password": new});
+    let ask = ("POST", "/auth/password-reset/confirm".into(), &*token, body);
+    m.change(line, "PasswordReset", ask, &[("forgotten password", ended, Value::Null)])?;
+    let login = json!({"username": name, "password": new});
+    line.call("POST", "/auth/login", None, Some(&login))?.want(200);
+    m.done("TokenCreate");
+    Ok(())
 }

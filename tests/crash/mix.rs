@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use accounts::{bot, passer_by, second_factor};
+use accounts::{bot, forgotten_password, passer_by, second_factor};
 use automod::automod;
 use chat::{mark, mention, message, unread};
 use plexichat::net::control;
@@ -70,7 +70,7 @@ pub struct Mixer {
 
 type Action = fn(&mut Mixer, &mut Line, &mut fastrand::Rng) -> Result<(), String>;
 
-const ACTIONS: [Action; 20] = [
+const ACTIONS: [Action; 21] = [
     profile,
     setting,
     messaging,
@@ -91,10 +91,11 @@ const ACTIONS: [Action; 20] = [
     webhook,
     bot,
     automod,
+    forgotten_password,
 ];
 
 /// The commands that the actions lead to.
-pub const KINDS: [&str; 67] = [
+pub const KINDS: [&str; 69] = [
     "AccountDelete",
     "AutomodRuleCreate",
     "AutomodRuleDelete",
@@ -123,6 +124,7 @@ pub const KINDS: [&str; 67] = [
     "InviteUse",
     "Judged",
     "LoginFailed",
+    "MailRequest",
     "MemberKick",
     "MemberLeave",
     "MemberRoleAdd",
@@ -135,6 +137,7 @@ pub const KINDS: [&str; 67] = [
     "MessagingEdit",
     "NotesOpen",
     "NotificationsRead",
+    "PasswordReset",
     "PresenceSet",
     "ProfileEdit",
     "ReactionAdd",

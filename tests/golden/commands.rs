@@ -19,6 +19,9 @@ use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::identity::account::*;
 use plexichat::domain::identity::bot::*;
 use plexichat::domain::identity::credential::Secret;
+use plexichat::domain::identity::email_verification::EmailConfirm;
+use plexichat::domain::identity::mail::{MailDone, MailRequest, MailsDone, NewMailToken};
+use plexichat::domain::identity::password_reset::PasswordReset;
 use plexichat::domain::identity::token::*;
 use plexichat::domain::identity::two_factor::*;
 use plexichat::domain::media::picture::{AvatarSet, IconSet};
@@ -112,12 +115,11 @@ pub fn errands() -> Vec<(u8, &'static str, Vec<u8>)> {
         here: true,
         after: USER,
     };
-    vec![row(&clean_up), row(&fan_out)]
+    vec![row(&clean_up), row(&fan_out), row(&mail_request())]
 }
 
 fn identity() -> Vec<Op> {
     vec![
-        AccountDelete { phc: phc(), grace_ms: 86_400_000 }.into(),
         LoginFailed { user_id: USER, name: Some(77), failures_max: 5, lockout_ms: 900_000 }.into(),
         TokenCreate { user_id: USER, name: 77, phc: phc(), token: token() }.into(),
         TokenTouch { token_id: TOKEN, life_ms: 604_800_000, threshold_ms: 86_400_000 }.into(),
@@ -139,23 +141,6 @@ fn identity() -> Vec<Op> {
         .into(),
         ChallengePass { challenge_id: ChallengeId(5), proof: Proof::Step(58_000_002), token: token() }.into(),
         ChallengeFailed { challenge_id: ChallengeId(5), failures_max: 5 }.into(),
-        Register {
-            username: text("ada"),
-            email: Box::new(email("Ada@example.com")),
-            phc: phc(),
-            age_verified: true,
-            tier: 2,
-            badges: vec![1, 2],
-            token: token(),
-        }
-        .into(),
-        ProfileEdit {
-            username: Some(text("countess")),
-            email: Some(email("Countess@example.com")),
-            password: Some(PasswordChange { phc: phc(), token_id: TOKEN }),
-            verified: Some(phc()),
-        }
-        .into(),
         BotCreate {
             owner_id: USER,
             username: text("rosie"),
@@ -166,7 +151,44 @@ fn identity() -> Vec<Op> {
         .into(),
         BotTokenRenew { bot_id: USER, secret_hash: Secret([8; 32]) }.into(),
         BotDelete { bot_id: USER }.into(),
+        mail_request().into(),
+        MailsDone {
+            mails: vec![
+                MailDone { user_id: USER, mail_id: 7, again_in_ms: None },
+                MailDone { user_id: USER, mail_id: 8, again_in_ms: Some(5_000) },
+            ],
+        }
+        .into(),
+        PasswordReset { user_id: USER, secret_hash: Secret([6; 32]), phc: phc(), names: vec![77, 78] }.into(),
+        EmailConfirm { user_id: USER, secret_hash: Secret([6; 32]) }.into(),
+        Register {
+            username: text("ada"),
+            email: Box::new(email("Ada@example.com")),
+            phc: phc(),
+            age_verified: true,
+            tier: 2,
+            badges: vec![1, 2],
+            entry: Entry::Session(token()),
+        }
+        .into(),
+        ProfileEdit {
+            username: Some(text("countess")),
+            email: Some(email("Countess@example.com")),
+            password: Some(PasswordChange { phc: phc(), token_id: TOKEN }),
+            verified: Some(phc()),
+            confirmation: Some(mail_token()),
+        }
+        .into(),
+        AccountDelete { phc: phc(), grace_ms: 86_400_000, reminders_ms: vec![3_600_000, 60_000] }.into(),
     ]
+}
+
+fn mail_token() -> NewMailToken {
+    NewMailToken { secret_hash: Secret([6; 32]), sealed: Secret(vec![1, 2, 3]), life_ms: 3_600_000 }
+}
+
+fn mail_request() -> MailRequest {
+    MailRequest { kind: 1, keys: vec![text("ada@example.com"), text("ada@example.org")], token: mail_token() }
 }
 
 fn social() -> Vec<Op> {

@@ -13,6 +13,7 @@ mod bots;
 mod generate;
 mod hooks;
 mod judge;
+mod mail;
 mod model;
 mod notify;
 #[path = "../support/owners.rs"]
@@ -242,7 +243,7 @@ impl Run<'_> {
 /// New things have greater ids than all before them.
 fn check_id(last: &mut u64, want: &Want, reply: &Reply) {
     let id = match (want, reply) {
-        (Want::Token, Reply::Token(_, id)) => id.0,
+        (Want::Token, Reply::Token(_, id)) | (Want::Account, Reply::Account(_, Some(id))) => id.0,
         // A server is joined or made.
         (Want::NewChannel, Reply::Channel(id)) => id.0,
         (Want::Role, Reply::Role(id)) => id.0,
@@ -372,6 +373,7 @@ fn compare(model: &Model, read: Read<'_>) {
     model.compare_second_factors(read);
     model.compare_webhooks(read);
     model.compare_bots(read);
+    model.compare_mails(read);
     for (id, user) in &model.users {
         let record = read.get(USERS, UserId(*id)).expect("the user is stored");
         let got = (record.username.as_str(), record.email.as_str(), record.state);

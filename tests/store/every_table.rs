@@ -78,6 +78,13 @@ fn accounts(tx: &mut Tx<'_>) {
         let challenge_id = ChallengeId(number(40) + id.0 % 2);
         tx.put(CHALLENGES, challenge_id, &challenge);
         tx.put(USER_CHALLENGES, (id, challenge_id), &Nil {});
+        let mail_id = number(50) + id.0 % 2;
+        tx.put(MAIL_TOKENS, (id, mail_kind::PASSWORD_RESET), &MailToken { mail_id, ..MailToken::default() });
+        let mail =
+            Mail { kind: mail_kind::PASSWORD_RESET, to: email.clone(), due: 2 * AT, ..Mail::default() };
+        tx.put(MAILS, (id, mail_id), &mail);
+        tx.put(MAIL_TIMES, (2 * AT, id, mail_id), &Nil {});
+        tx.put(SIGN_INS, id, &SignIns { sources: vec!["192.0.2.1".into()] });
         tx.put(SETTINGS, (id, "theme"), &Setting { value: "1".into(), ..Setting::default() });
     }
     let bot = User { username: "rosie".into(), owner_id: Some(Box::new(USER)), ..User::default() };
@@ -85,6 +92,7 @@ fn accounts(tx: &mut Tx<'_>) {
     tx.put(USER_NAMES, "rosie", &UserRef { id: BOT });
     tx.put(BOTS, (USER, BOT), &Nil {});
     tx.put(DELETIONS, (AT, USER), &Nil {});
+    tx.put(REMINDERS, (2 * AT, USER), &Meta { value: AT });
     // The same for the server.
     tx.put(BLOBS, picture().hash, &Meta { value: 2 });
     let user = User {
@@ -220,6 +228,7 @@ fn nothing_is_left_of_what_is_gone() {
             // No password and no address, whatever else is left.
             assert!(!snapshot.read().contains(CREDENTIALS, USER));
             assert!(!snapshot.read().contains(USER_EMAILS, "ada@example.com"));
+            assert!(snapshot.read().scan(MAILS, USER).next().is_none());
             if reply == Reply::Count(0) {
                 break;
             }

@@ -1,6 +1,6 @@
 //! Accounts for stores that are made without a server.
 
-use plexichat::domain::identity::account::{Email, Register};
+use plexichat::domain::identity::account::{Email, Entry, Register};
 use plexichat::domain::identity::credential::{Secret, hash_secret};
 use plexichat::domain::identity::token::NewToken;
 
@@ -24,6 +24,6 @@ pub fn register(name: &str) -> Register {
         age_verified: true,
         tier: 0,
         badges: Vec::new(),
-        token,
+        entry: Entry::Session(token),
     }
 }

@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports, reason = "every test binary uses another part")]
 
 pub mod http;
+pub mod sink;
 pub mod websocket;
 
 use std::ffi::OsStr;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 pub use http::{Answer, Http};
 pub use serde_json::{Value, json};
+pub use sink::Sink;
 pub use websocket::{Frame, Socket};
 
 /// Longer than anything takes on a busy machine; only failures wait for it.

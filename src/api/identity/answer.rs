@@ -10,12 +10,16 @@ use crate::wire::json::shape::{Kind, Slot, shape};
 
 /// `LoginResponse` of a login that is complete.
 pub(super) fn answer_login(ctx: &mut Ctx<'_>, user_id: UserId, token: &str) -> Result<Step> {
+    answer(ctx, user_id, Outcome::Token(token))
+}
+
+fn answer(ctx: &mut Ctx<'_>, user_id: UserId, outcome: Outcome<'_>) -> Result<Step> {
     let snapshot = ctx.snapshot();
     let user = snapshot.read().get(USERS, user_id).ok_or(Refusal::TokenInvalid)?;
     let totp = two_factor::of(snapshot.read(), user_id).is_some();
     let offset = ctx.now().offset();
     let whose = |out: &mut Vec<u8>| UserResponse::write(out, user_id, user, totp, offset);
-    ctx.json(|out| LoginResponse::write(out, Outcome::Token(token), whose))
+    ctx.json(|out| LoginResponse::write(out, outcome, whose))
 }
 
 /// `LoginResponse` of a login that is asked for a second factor.
@@ -24,9 +28,16 @@ pub(super) fn answer_challenge(ctx: &mut Ctx<'_>, token: &str, life_s: u64) -> R
     ctx.json(|out| LoginResponse::write(out, outcome, |out| out.extend_from_slice(b"null")))
 }
 
+/// `LoginResponse` of an account that is there, but may not log in before its address is confirmed.
+pub(super) fn answer_unconfirmed(ctx: &mut Ctx<'_>, user_id: UserId) -> Result<Step> {
+    answer(ctx, user_id, Outcome::Nothing)
+}
+
 /// What a password has led to.
 #[derive(Clone, Copy)]
 pub enum Outcome<'a> {
+    /// Something has to come first.
+    Nothing,
     Token(&'a str),
     /// And the seconds of its life.
     Challenge(&'a str, u64),

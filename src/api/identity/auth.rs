@@ -1,17 +1,19 @@
 //! Registration, login, sessions.
 
-use super::answer::{answer_login, answer_new_login};
+use super::answer::{answer_login, answer_new_login, answer_unconfirmed};
+use super::email_verification::require_admitted;
 use super::lockout::count_failure;
+use super::mail_token::{CONFIRMATION_MS, new_mail_token};
 use super::rules::{
     self, by_login, check_age, check_password, check_username, checked_email, default_tier, login_key,
     login_name, require_email_free,
 };
-use crate::api::authenticate::{SESSION_SECRET_LEN, bearer, hash_secret, new_secret, require_usable};
+use crate::api::authenticate::{SESSION_SECRET_LEN, bearer, hash_secret, new_secret};
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, EMAIL, Flag, Formed, Int, Needed, Or, Text, fields};
 use crate::api::touch;
 use crate::config::Config;
-use crate::domain::identity::account::{self, Email, Register};
+use crate::domain::identity::account::{self, Email, Entry, Register};
 use crate::domain::identity::credential::Secret;
 use crate::domain::identity::token::{
     self, NewToken, SessionResponse, TokenCreate, TokenRevoke, TokenRevokeAll, TokenTouch,
@@ -84,15 +86,23 @@ pub(super) fn new_token(ctx: &Ctx<'_>) -> (String, NewToken) {
 pub async fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
     let New { username, email, password, age_verified } = registration(ctx)?;
     let phc = Secret(ctx.hash(password).await?);
-    let (secret, token) = new_token(ctx);
     let config = &ctx.state.config;
+    let (secret, entry) = match config.authentication_accounts.require_email_verification {
+        true => (String::new(), Entry::Confirmation(new_mail_token(ctx, CONFIRMATION_MS))),
+        false => {
+            let (secret, token) = new_token(ctx);
+            (secret, Entry::Session(token))
+        }
+    };
     let alpha = config.user_features.alpha_registration_enabled;
     let tier = if alpha { tier::ALPHA } else { default_tier(config) };
     let badges = if alpha { vec![badge::ALPHA_TESTER] } else { Vec::new() };
     let email = Box::new(email);
-    let op = Register { username, email, phc, age_verified, tier, badges, token };
-    let session = ctx.decide(SERVER, op).await?;
-    answer_new_login(ctx, session, &secret)
+    let op = Register { username, email, phc, age_verified, tier, badges, entry };
+    match ctx.decide(SERVER, op).await? {
+        (user_id, Some(token_id)) => answer_new_login(ctx, (user_id, token_id), &secret),
+        (user_id, None) => answer_unconfirmed(ctx, user_id),
+    }
 }
 
 /// An account that somebody asks for.
@@ -133,7 +143,8 @@ pub async fn login(ctx: &mut Ctx<'_>) -> Result<Step> {
         return Err(count_failure(ctx, user_id, Some(name), Refusal::CredentialsInvalid.into()).await);
     };
     let snapshot = ctx.snapshot();
-    require_usable(snapshot.read(), snapshot.read().get(USERS, user_id).ok_or(Refusal::CredentialsInvalid)?)?;
+    let user = snapshot.read().get(USERS, user_id).ok_or(Refusal::CredentialsInvalid)?;
+    require_admitted(&ctx.state.config, snapshot.read(), user)?;
     drop(snapshot);
     if two_factor::of(ctx.snapshot().read(), user_id).is_some() {
         return super::two_factor::challenge(ctx, user_id, name, phc).await;

@@ -2,7 +2,12 @@
 
 pub mod answer;
 pub mod auth;
+pub mod email_verification;
 pub mod lockout;
+#[cfg(test)]
+mod mail_tests;
+mod mail_token;
+pub mod password_reset;
 pub mod rules;
 pub mod two_factor;
 pub mod users;
@@ -57,6 +62,26 @@ routes! {
         body: json(FORM_LEN_MAX),
         form: Some(&auth::LOGIN),
         answer: One(answer::LoginResponse::SHAPE),
+    };
+    /// Ask for a mail with which a new password can be chosen.
+    Post "/auth/password-reset/request" => password_reset::password_reset_request.await, Public, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&password_reset::REQUEST),
+    };
+    /// Choose a new password.
+    Post secret "/auth/password-reset/confirm" => password_reset::password_reset_confirm.await, Public, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&password_reset::CONFIRM),
+    };
+    /// Confirm one's e-mail address.
+    Post "/auth/verify-email" => email_verification::email_verify.await, Public, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&email_verification::VERIFY),
+    };
+    /// Ask for another mail with which one's address can be confirmed.
+    Post "/auth/verify-email/resend" => email_verification::email_verification_resend.await, Public, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&email_verification::RESEND),
     };
     /// End the calling session.
     Post "/auth/logout" => auth::logout, User, Default;

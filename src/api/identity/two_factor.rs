@@ -8,8 +8,9 @@ use totp_rs::{Algorithm, Builder, Totp};
 
 use super::answer::{answer_challenge, answer_new_login};
 use super::auth::{SERVER, new_token};
+use super::email_verification::require_admitted;
 use super::lockout::{MINUTE_MS, verify_own};
-use crate::api::authenticate::{SESSION_SECRET_LEN, hash_secret, new_secret, require_usable};
+use crate::api::authenticate::{SESSION_SECRET_LEN, hash_secret, new_secret};
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, Formed, Needed, Text, fields};
 use crate::config::Config;
@@ -163,7 +164,8 @@ pub async fn two_factor_login(ctx: &mut Ctx<'_>) -> Result<Step> {
     let proof = {
         let snapshot = ctx.snapshot();
         let read = snapshot.read();
-        require_usable(read, read.get(USERS, user_id).ok_or(Refusal::ChallengeInvalid)?)?;
+        let user = read.get(USERS, user_id).ok_or(Refusal::ChallengeInvalid)?;
+        require_admitted(&ctx.state.config, read, user)?;
         let record = two_factor::of(read, user_id).ok_or(Refusal::ChallengeInvalid)?;
         prove(ctx, user_id, record, &code)
     };

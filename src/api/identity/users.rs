@@ -1,6 +1,7 @@
 //! Profiles: one's own, those of others, tier and badges.
 
 use super::lockout::{MINUTE_MS, verify_own};
+use super::mail_token::{CONFIRMATION_MS, new_mail_token};
 use super::rules::{self, check_password, check_username, checked_email, require_email_free};
 use super::two_factor;
 use crate::api::ctx::{Ctx, Step};
@@ -120,7 +121,10 @@ fn asked(ctx: &mut Ctx<'_>) -> Result<Asked> {
         return Err(Error::invalid("current_password", problem));
     }
     let current = subject.and(current).map(str::to_string);
-    let edit = ProfileEdit { username: username.map(str::to_string), email, ..ProfileEdit::default() };
+    let is_asked_for = config.authentication_accounts.require_email_verification && email.is_some();
+    let confirmation = is_asked_for.then(|| new_mail_token(ctx, CONFIRMATION_MS));
+    let username = username.map(str::to_string);
+    let edit = ProfileEdit { username, email, confirmation, ..ProfileEdit::default() };
     Ok(Asked { edit, typed: typed.map(str::to_string), password: password.map(str::to_string), current })
 }
 
@@ -137,6 +141,8 @@ pub async fn me_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
         return Err(Refusal::DeletionClosed.into());
     }
     let grace_ms = config.authentication_account_deletion.grace_period_days * DAY_MS;
+    let reminder_days = &config.authentication_account_deletion.reminder_days_before_purge;
+    let reminders_ms = reminder_days.iter().map(|days| days * DAY_MS).collect();
     let (password, code) = {
         let body = ctx.body()?;
         let code = ME_DELETE.code.read(&body)?.map(str::to_string);
@@ -145,7 +151,7 @@ pub async fn me_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
     let wrong = Error::invalid("password", "the password is wrong");
     let phc = verify_own(ctx, password, wrong).await?;
     two_factor::require_own(ctx, code.as_deref()).await?;
-    ctx.decide(ctx.user_id(), AccountDelete { phc: Secret(phc), grace_ms }).await?;
+    ctx.decide(ctx.user_id(), AccountDelete { phc: Secret(phc), grace_ms, reminders_ms }).await?;
     ctx.success()
 }
 

@@ -10,6 +10,7 @@ use crate::domain::chat::notification;
 use crate::domain::community::ban;
 use crate::domain::errand::{Errand, Work, bytes};
 use crate::domain::error::Result;
+use crate::domain::identity::mail;
 use crate::domain::machine::Machine;
 use crate::id::UserId;
 use crate::store::tables::OUTBOX;
@@ -46,7 +47,8 @@ pub struct Kind {
 }
 
 /// All kinds, by code: append, never reuse.
-pub const KINDS: &[Kind] = &[kind::<ban::CleanUp>(), kind::<notification::FanOut>()];
+pub const KINDS: &[Kind] =
+    &[kind::<ban::CleanUp>(), kind::<notification::FanOut>(), kind::<mail::MailRequest>()];
 
 /// What it costs to see whether somebody is there, on a core: more would be asked about than a step gets to.
 const ASK_LOOKS: usize = 4;

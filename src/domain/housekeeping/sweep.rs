@@ -10,6 +10,7 @@ use crate::domain::chat::ledger;
 use crate::domain::community::{invite, member, server};
 use crate::domain::error::Result;
 use crate::domain::event::Revocation;
+use crate::domain::identity::account::remind;
 use crate::domain::identity::{bot, token};
 use crate::domain::machine::Machine;
 use crate::domain::moderation::violation;
@@ -34,6 +35,9 @@ const INVITE_CURSOR: &str = "sweep_invites";
 /// one that was looked at; [`WALK_DONE`] as the server when all were.
 const TEMPORARY_CURSOR: [&str; 2] = ["sweep_temporary_server", "sweep_temporary_user"];
 const WALK_DONE: u64 = u64::MAX;
+
+/// Mails of an account that is purged that go with its address; nobody has as many waiting.
+const MAILS_AT_ONCE: usize = 100;
 
 /// How much this command may still do.
 struct Budget(usize);
@@ -67,6 +71,7 @@ pub(in crate::domain) fn sweep(machine: &mut Machine<'_, '_>, _: UserId, op: &Sw
         }
         purge(machine, due, user_id, &mut budget);
     }
+    let reminded = send_reminders(machine, &mut budget);
     let count = machine.tx.sweep_ended(budget.0);
     budget.take(count);
     let all_known = !budget.is_spent() && find_temporary_members(machine, &mut budget);
@@ -75,11 +80,21 @@ pub(in crate::domain) fn sweep(machine: &mut Machine<'_, '_>, _: UserId, op: &Sw
     let violations_expired = expire_violations(machine, &mut budget);
     let due = first(machine, DELETIONS, ()).is_some_and(|(due, _)| due <= machine.at);
     let ended = ended_count(machine.read());
-    Ok(u64::from(due)
-        + ended
-        + u64::from(!round_complete)
-        + u64::from(!ledgers_built)
-        + u64::from(!violations_expired))
+    let rest = [reminded, round_complete, ledgers_built, violations_expired];
+    let rest = rest.into_iter().filter(|is_done| !is_done).count();
+    Ok(u64::from(due) + ended + rest as u64)
+}
+
+/// True when nobody is to be reminded of anything now.
+fn send_reminders(machine: &mut Machine<'_, '_>, budget: &mut Budget) -> bool {
+    while let Some((due, user_id)) = first(machine, REMINDERS, ()).filter(|(due, _)| *due <= machine.at) {
+        if budget.is_spent() {
+            return false;
+        }
+        remind(machine, due, user_id);
+        budget.take(4);
+    }
+    true
 }
 
 /// True when the messages of earlier versions are in the ledgers. Looking at one is a fraction of a deletion.
@@ -144,6 +159,8 @@ fn purge(machine: &mut Machine<'_, '_>, due: u64, user_id: UserId, budget: &mut 
 /// Removes password, address and avatar.
 fn forget_secrets(machine: &mut Machine<'_, '_>, user_id: UserId) {
     machine.tx.delete(CREDENTIALS, user_id);
+    // They have the address on them.
+    machine.tx.remove_prefix(MAILS, user_id, MAILS_AT_ONCE);
     let Some(mut user) = machine.tx.get(USERS, user_id).map(User::from) else { return };
     if user.email.is_empty() && user.avatar.is_none() {
         return;

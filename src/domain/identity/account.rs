@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::bot;
 use super::credential::Secret;
+use super::mail::{self, NewMailToken};
 use super::right::Right;
 use super::token::{self, NewToken};
 use super::two_factor;
@@ -19,13 +20,15 @@ use crate::domain::machine::Machine;
 use crate::domain::social::relationship;
 use crate::domain::view;
 use crate::id::{ServerId, TokenId, UserId};
-use crate::limits::{EMAIL_LEN_MAX, RELATIONSHIP_COUNT_MAX, SERVER_COUNT_MAX, USERNAME_LEN_MAX};
+use crate::limits::{
+    EMAIL_LEN_MAX, RELATIONSHIP_COUNT_MAX, REMINDER_COUNT_MAX, SERVER_COUNT_MAX, USERNAME_LEN_MAX,
+};
 use crate::store::Read;
 use crate::store::records::{
-    ArchivedCredential, ArchivedUser, Credential, LoginName, Nil, User, UserRef, account,
+    ArchivedCredential, ArchivedUser, Credential, LoginName, Meta, Nil, User, UserRef, account, mail_kind,
 };
 use crate::store::tables::{
-    CREDENTIALS, DELETIONS, LOGIN_LAPSES, LOGIN_NAMES, USER_EMAILS, USER_NAMES, USERS,
+    CREDENTIALS, DELETIONS, LOGIN_LAPSES, LOGIN_NAMES, REMINDERS, USER_EMAILS, USER_NAMES, USERS,
 };
 use crate::wire::json::Object;
 
@@ -43,7 +46,7 @@ pub struct Email {
     pub key: String,
 }
 
-/// A new account and its first login session. Only the server itself submits it.
+/// A new account, and its first login session or how to come to one. Only the server itself submits it.
 #[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct Register {
     pub username: String,
@@ -56,7 +59,15 @@ pub struct Register {
     pub tier: u8,
     /// [`crate::store::records::badge`] codes.
     pub badges: Vec<u8>,
-    pub token: NewToken,
+    pub entry: Entry,
+}
+
+/// What a new account begins with.
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
+pub enum Entry {
+    Session(NewToken),
+    /// Its address is to be confirmed before anybody logs in.
+    Confirmation(NewMailToken),
 }
 
 /// Changes of the acting user's own account; `None` leaves a part as it is.
@@ -67,6 +78,8 @@ pub struct ProfileEdit {
     pub password: Option<PasswordChange>,
     /// The PHC string that the given password matched, if one was asked for; it must still be in force.
     pub verified: Option<Secret<String>>,
+    /// Where another address is to be confirmed.
+    pub confirmation: Option<NewMailToken>,
 }
 
 /// Needs `ProfileEdit::verified`. Ends the other sessions of the account.
@@ -84,6 +97,8 @@ pub struct AccountDelete {
     /// The PHC string that the given password matched.
     pub phc: Secret<String>,
     pub grace_ms: u64,
+    /// How long before the end of the grace he is reminded.
+    pub reminders_ms: Vec<u64>,
 }
 
 /// A wrong password, wherever one is asked for, or a log-in under a name that nobody has: as user 0. Both take the
@@ -164,7 +179,7 @@ pub(in crate::domain) fn register(
     machine: &mut Machine<'_, '_>,
     _: UserId,
     op: &Register,
-) -> Result<(UserId, TokenId)> {
+) -> Result<(UserId, Option<TokenId>)> {
     require_free(machine.read(), Some(&op.username), Some(&op.email.key), None)?;
     let user_id = UserId(machine.next_id());
     let user = User {
@@ -172,8 +187,8 @@ pub(in crate::domain) fn register(
         email: op.email.address.clone(),
         email_key: op.email.key.clone(),
         created_at: machine.unix_ms,
-        // Without mail there is nothing that could still have to be verified.
-        email_verified: true,
+        // Where nobody asks for it there is nothing that could still have to be confirmed.
+        email_verified: matches!(op.entry, Entry::Session(_)),
         age_verified: op.age_verified,
         badges: op.badges.clone(),
         tier: op.tier,
@@ -188,7 +203,13 @@ pub(in crate::domain) fn register(
     tx.put(USER_NAMES, op.username.to_ascii_lowercase().as_str(), &UserRef::from(user_id));
     tx.put(USER_EMAILS, op.email.key.as_str(), &UserRef::from(user_id));
     tx.put(CREDENTIALS, user_id, &Credential { phc: op.phc.0.clone(), ..Credential::default() });
-    let token_id = token::grant(machine, user_id, &op.token);
+    let token_id = match &op.entry {
+        Entry::Session(new) => Some(token::grant(machine, user_id, new)),
+        Entry::Confirmation(new) => {
+            mail::send_token(machine, user_id, &user, mail_kind::EMAIL_CONFIRMATION, new);
+            None
+        }
+    };
     machine.ensure(|read| by_name(read, &op.username) == Some(user_id), "the name leads to the account");
     machine.ensure(|read| by_email(read, &op.email.key) == Some(user_id), "the address leads to the account");
     Ok((user_id, token_id))
@@ -322,9 +343,7 @@ pub(in crate::domain) fn profile_edit(
         user.username.clone_from(username);
     }
     if let Some(email) = &op.email {
-        machine.tx.delete(USER_EMAILS, user.email_key.as_str());
-        machine.tx.put(USER_EMAILS, email.key.as_str(), &UserRef::from(actor));
-        (user.email, user.email_key) = (email.address.clone(), email.key.clone());
+        move_to(machine, actor, &mut user, email, op.confirmation.is_some());
     }
     if let Some(credential) = credential {
         machine.tx.put(CREDENTIALS, actor, &credential);
@@ -335,9 +354,14 @@ pub(in crate::domain) fn profile_edit(
     machine.ensure(named, "the name leads to the account");
     let addressed = |read: Read<'_>| op.email.as_ref().is_none_or(|email| leads(by_email(read, &email.key)));
     machine.ensure(addressed, "the address leads to the account");
+    if let Some(confirmation) = op.confirmation.as_ref().filter(|_| !user.email_verified) {
+        mail::send_token(machine, actor, &user, mail_kind::EMAIL_CONFIRMATION, confirmation);
+    }
     if let Some(change) = &op.password {
         token::revoke_all(machine, actor, Revocation::Security, Some(change.token_id));
         two_factor::forget_challenges(machine, actor);
+        mail::void(machine, actor, mail_kind::PASSWORD_RESET);
+        mail::tell(machine, actor, mail_kind::PASSWORD_CHANGED, "", 0);
     }
     if renamed {
         emit_user_update(machine, actor);
@@ -347,6 +371,26 @@ pub(in crate::domain) fn profile_edit(
         }
     }
     Ok(actor)
+}
+
+/// Gives an account another address. What was sent to the one before is good no more, and it is told so.
+fn move_to(
+    machine: &mut Machine<'_, '_>,
+    user_id: UserId,
+    user: &mut User,
+    email: &Email,
+    is_to_be_confirmed: bool,
+) {
+    machine.tx.delete(USER_EMAILS, user.email_key.as_str());
+    machine.tx.put(USER_EMAILS, email.key.as_str(), &UserRef::from(user_id));
+    // The same mailbox in other letters is the same mailbox.
+    if user.email_key != email.key {
+        mail::tell(machine, user_id, mail_kind::EMAIL_CHANGED, "", 0);
+        mail::void(machine, user_id, mail_kind::PASSWORD_RESET);
+        mail::void(machine, user_id, mail_kind::EMAIL_CONFIRMATION);
+        user.email_verified = !is_to_be_confirmed;
+    }
+    (user.email, user.email_key) = (email.address.clone(), email.key.clone());
 }
 
 /// Tells himself, his friends and the members of his servers, each once.
@@ -386,5 +430,23 @@ pub(in crate::domain) fn account_delete(
     machine.tx.put(DELETIONS, (due, actor), &Nil {});
     token::revoke_all(machine, actor, Revocation::Security, None);
     bot::disconnect_all(machine, actor, Revocation::Security);
+    mail::void(machine, actor, mail_kind::PASSWORD_RESET);
+    mail::void(machine, actor, mail_kind::EMAIL_CONFIRMATION);
+    mail::tell(machine, actor, mail_kind::DELETION_SCHEDULED, "", op.grace_ms);
+    let reminders = op.reminders_ms.iter().filter(|before| **before < op.grace_ms);
+    for before in reminders.take(REMINDER_COUNT_MAX) {
+        machine.tx.put(REMINDERS, (due - before, actor), &Meta { value: due });
+    }
     Ok(())
+}
+
+/// Reminds somebody of the deletion of his account, unless it is at another time by now, or off.
+pub(in crate::domain) fn remind(machine: &mut Machine<'_, '_>, at: u64, user_id: UserId) {
+    let due = machine.tx.get(REMINDERS, (at, user_id)).map(|meta| meta.value.to_native());
+    machine.tx.delete(REMINDERS, (at, user_id));
+    let user = machine.tx.get(USERS, user_id).filter(|user| user.state == account::FROZEN);
+    let is_due = user.and_then(|user| user.deletion_at.as_ref()).map(|due| due.to_native()) == due;
+    if let (true, Some(due)) = (is_due, due.filter(|due| *due > machine.at)) {
+        mail::tell(machine, user_id, mail_kind::DELETION_REMINDER, "", due - machine.at);
+    }
 }

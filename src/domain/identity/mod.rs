@@ -3,7 +3,11 @@
 pub mod account;
 pub mod bot;
 pub mod credential;
+pub mod email_verification;
+pub mod mail;
+pub mod password_reset;
 pub mod right;
+mod sign_in;
 pub mod tier;
 pub mod token;
 pub mod two_factor;
@@ -12,7 +16,6 @@ use super::command::commands;
 use crate::id::{ChallengeId, TokenId, UserId};
 
 commands! { Identity:
-    3 AccountDelete(account::AccountDelete) => account_delete -> (), frees_room;
     4 LoginFailed(account::LoginFailed) => login_failed -> bool, frees_room, system;
     5 TokenCreate(token::TokenCreate) => token_create -> (UserId, TokenId), system;
     6 TokenTouch(token::TokenTouch) => token_touch -> bool, frees_room;
@@ -26,9 +29,14 @@ commands! { Identity:
     27 ChallengeCreate(two_factor::ChallengeCreate) => challenge_create -> ChallengeId, system;
     28 ChallengePass(two_factor::ChallengePass) => challenge_pass -> (UserId, TokenId), system;
     29 ChallengeFailed(two_factor::ChallengeFailed) => challenge_failed -> bool, frees_room, system;
-    30 Register(account::Register) => register -> (UserId, TokenId), system;
-    31 ProfileEdit(account::ProfileEdit) => profile_edit -> UserId;
     300 BotCreate(bot::BotCreate) => create -> (UserId, TokenId), system;
     301 BotTokenRenew(bot::BotTokenRenew) => renew_token -> (UserId, TokenId), frees_room, system;
     302 BotDelete(bot::BotDelete) => delete -> (), frees_room, system;
+    330 MailRequest(mail::MailRequest) => request -> (), system;
+    331 MailsDone(mail::MailsDone) => done -> u64, frees_room, system;
+    332 PasswordReset(password_reset::PasswordReset) => reset -> (), frees_room, system;
+    333 EmailConfirm(email_verification::EmailConfirm) => confirm -> (), system;
+    334 Register(account::Register) => register -> (UserId, Option<TokenId>), system;
+    335 ProfileEdit(account::ProfileEdit) => profile_edit -> UserId;
+    336 AccountDelete(account::AccountDelete) => account_delete -> (), frees_room;
 }

@@ -7,7 +7,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::bot;
 use super::credential::Secret;
-use super::two_factor;
+use super::{sign_in, two_factor};
 use crate::domain::asking::Asking;
 use crate::domain::error::{Refusal, Result};
 use crate::domain::event::{Change, Revocation};
@@ -181,6 +181,7 @@ pub(in crate::domain) fn grant(machine: &mut Machine<'_, '_>, user_id: UserId, n
     };
     machine.tx.put(TOKENS, token_id, &token);
     machine.tx.put(USER_TOKENS, (user_id, token_id), &Nil {});
+    sign_in::note(machine, user_id, &new.ip_address);
     token_id
 }
 

@@ -11,13 +11,14 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::account::{forget_name, require_active};
 use super::credential::{self, Secret};
+use super::mail;
 use super::token::{self, NewToken};
 use crate::domain::error::{Refusal, Result};
 use crate::domain::machine::Machine;
 use crate::id::{ChallengeId, TokenId, UserId};
 use crate::limits::CHALLENGE_COUNT_MAX;
 use crate::store::Read;
-use crate::store::records::{ArchivedTwoFactor, Challenge, Nil, TwoFactor};
+use crate::store::records::{ArchivedTwoFactor, Challenge, Nil, TwoFactor, mail_kind};
 use crate::store::tables::{CHALLENGES, CREDENTIALS, TWO_FACTORS, USER_CHALLENGES};
 use crate::wire::json::shape::shape;
 
@@ -206,6 +207,7 @@ pub(in crate::domain) fn confirm(
     let mut record = TwoFactor { enabled: true, ..pending.into() };
     spend(&mut record, &Proof::Step(op.step));
     machine.tx.put(TWO_FACTORS, actor, &record);
+    mail::tell(machine, actor, mail_kind::TWO_FACTOR_ON, "", 0);
     Ok(())
 }
 
@@ -218,6 +220,7 @@ pub(in crate::domain) fn disable(
     checked(machine, actor, &op.proof)?;
     machine.tx.remove(TWO_FACTORS, actor);
     forget_challenges(machine, actor);
+    mail::tell(machine, actor, mail_kind::TWO_FACTOR_OFF, "", 0);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use crate::config::{Config, Websocket};
 use crate::domain::chat::message::MessageCreate;
 use crate::domain::community::invite::{InviteCreate, InviteUse};
 use crate::domain::community::server::ServerCreate;
-use crate::domain::identity::account::{Email, Register};
+use crate::domain::identity::account::{Email, Entry, Register};
 use crate::domain::identity::credential::{Secret, hash_secret};
 use crate::domain::identity::token::{NewToken, TokenRevoke};
 use crate::domain::{Command, Machine, Now, Op, Reply, Revocation};
@@ -105,9 +105,11 @@ impl Bench {
             age_verified: true,
             tier: 0,
             badges: Vec::new(),
-            token,
+            entry: Entry::Session(token),
         };
-        let Reply::Token(id, token_id) = self.apply(UserId(0), op.into()) else { panic!("no account") };
+        let Reply::Account(id, Some(token_id)) = self.apply(UserId(0), op.into()) else {
+            panic!("no account")
+        };
         self.users.push((id, token_id, format!("{token_id}.secret")));
     }
 

@@ -213,7 +213,7 @@ impl Generator<'_> {
     pub fn token(&mut self) -> NewToken {
         NewToken {
             secret_hash: Secret([self.random.u8(..); 32]),
-            ip_address: "127.0.0.1".into(),
+            ip_address: format!("192.0.2.{}", if self.chance(80) { 1 } else { self.random.u8(1..40) }),
             user_agent: self.maybe(50, |g| g.text()),
             life_ms: [60_000, 3_600_000, 86_400_000 * 7][self.random.usize(..3)],
             count_max: self.random.u64(..6),
@@ -243,6 +243,7 @@ impl Generator<'_> {
             1..30 if self.chance(20) => self.second_factor_command(model),
             1..30 if self.chance(12) => self.bot_command(model),
             30..60 if self.chance(20) => self.automod_command(model),
+            1..30 if self.chance(25) => self.mail_command(model),
             0..30 => self.account_command(model, roll),
             30..60 if self.chance(12) => self.webhook_command(model),
             30..60 => self.server_command(model, roll),
@@ -268,7 +269,10 @@ impl Generator<'_> {
                     age_verified: self.random.bool(),
                     tier: tier::STANDARD,
                     badges: if self.random.bool() { vec![badge::STAFF] } else { Vec::new() },
-                    token: self.token(),
+                    entry: match self.chance(70) {
+                        true => account::Entry::Session(self.token()),
+                        false => account::Entry::Confirmation(self.mail_token()),
+                    },
                 };
                 return (self.system(model), op.into());
             }
@@ -289,12 +293,16 @@ impl Generator<'_> {
                     email: self.maybe(30, |g| g.email()),
                     password: self.maybe(30, |_| account::PasswordChange { phc: Secret(phc), token_id }),
                     verified: self.maybe(60, |_| Secret(verified)),
+                    confirmation: self.maybe(40, |g| g.mail_token()),
                 }
                 .into()
             }
             3 if self.random.u32(..3) == 0 => account::AccountDelete {
                 phc: Secret(self.phc(model, actor)),
                 grace_ms: self.random.u64(..86_400_000 * 14),
+                reminders_ms: (0..self.random.usize(..3))
+                    .map(|_| self.random.u64(1..86_400_000 * 8))
+                    .collect(),
             }
             .into(),
             3 | 4 => {

@@ -18,11 +18,16 @@ impl Model {
         {
             return verdict;
         }
+        if let Op::Identity(op) = op
+            && let Some(verdict) = self.judge_mail(actor, op)
+        {
+            return verdict;
+        }
         match op {
             Op::Identity(identity::Op::Register(op)) => {
                 system()?;
                 self.free(Some(&op.username), Some(&op.email.address), 0)?;
-                Ok(Want::Token)
+                Ok(Want::Account)
             }
             Op::Identity(identity::Op::ProfileEdit(op)) => {
                 let user = some(self.users.get(&actor), UNKNOWN_TOKEN)?;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::automod::Automod;
 use super::hooks::Webhook;
+use super::mail::Post;
 use super::notify::Notifications;
 use plexichat::domain::Reply;
 use plexichat::domain::permission::{self, *};
@@ -25,6 +26,7 @@ pub enum Want {
     Count(u64),
     User,
     Token,
+    Account,
     Server,
     NewChannel,
     Channel(u64),
@@ -43,6 +45,7 @@ impl Want {
             (Want::Changed(want), Reply::Changed(got)) => want == *got,
             (Want::Count(want), Reply::Count(got)) => want == *got,
             (Want::Channel(want), Reply::Channel(got)) => want == got.0,
+            (Want::Account, Reply::Account(..)) => true,
             (Want::Token, Reply::Token(..)) | (Want::Server, Reply::Server(_)) => true,
             (Want::NewChannel, Reply::Channel(_)) | (Want::Role, Reply::Role(_)) => true,
             (Want::Message, Reply::Message(..)) | (Want::Webhook, Reply::Webhook(_)) => true,
@@ -63,6 +66,8 @@ pub const SLOW: Refused = &[429];
 pub struct User {
     pub name: String,
     pub email: String,
+    /// Its address is confirmed, or nobody asks for that.
+    pub verified: bool,
     pub phc: String,
     pub state: u8,
     pub failures: u32,
@@ -184,6 +189,7 @@ pub struct Model {
     pub notifications: Notifications,
     pub challenges: BTreeMap<u64, Challenge>,
     pub webhooks: BTreeMap<u64, Webhook>,
+    pub post: Post,
 }
 
 /// What a timeout takes.

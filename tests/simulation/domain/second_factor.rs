@@ -8,7 +8,7 @@ use plexichat::domain::{Op, Reply, identity};
 use plexichat::id::{ChallengeId, UserId};
 use plexichat::limits::CHALLENGE_COUNT_MAX;
 use plexichat::store::Read;
-use plexichat::store::records::{TwoFactor as Record, account};
+use plexichat::store::records::{TwoFactor as Record, account, mail_kind};
 use plexichat::store::tables::{CHALLENGES, TWO_FACTORS};
 
 use super::generate::Generator;
@@ -212,10 +212,12 @@ impl Model {
                 let record = self.record(actor);
                 record.enabled = true;
                 record.spend(&Proof::Step(op.step));
+                self.tell(actor, mail_kind::TWO_FACTOR_ON);
             }
             identity::Op::TwoFactorDisable(_) => {
                 self.user(actor).two_factor = None;
                 self.challenges.retain(|_, found| found.user != actor);
+                self.tell(actor, mail_kind::TWO_FACTOR_OFF);
             }
             identity::Op::TwoFactorUse(op) => self.record(actor).spend(&op.proof),
             identity::Op::TwoFactorFailed(op) => {

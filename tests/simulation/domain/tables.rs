@@ -30,6 +30,7 @@ where
 /// With the name of the invariant that does not hold.
 pub fn check(read: Read<'_>, at: u64) {
     accounts(read, at);
+    mails(read);
     pictures(read);
     relationships(read);
     servers(read);
@@ -77,6 +78,21 @@ fn accounts(read: Read<'_>, at: u64) {
         assert!(table.is_subset(&ids), "preferences belong to accounts");
     }
     assert!(keys(read, SETTINGS).iter().all(|(id, _)| ids.contains(id)), "settings belong to accounts");
+}
+
+fn mails(read: Read<'_>) {
+    let mails = rows(read, MAILS);
+    let times: BTreeSet<_> = mails.iter().map(|((user_id, id), mail)| (mail.due, *user_id, *id)).collect();
+    assert_eq!(keys(read, MAIL_TIMES), times, "MAIL_TIMES is the index of MAILS");
+    let is_here = |id: UserId| read.get(USERS, id).is_some_and(|user| user.state != account::PURGED);
+    let of_tokens = keys(read, MAIL_TOKENS).into_iter().map(|(id, _)| id);
+    let of_mails = mails.keys().map(|(id, _)| *id);
+    assert!(of_tokens.chain(of_mails).chain(keys(read, SIGN_INS)).all(is_here), "mail is of accounts");
+    for ((user_id, kind), token) in rows(read, MAIL_TOKENS) {
+        let brought = mails.iter().filter(|((id, _), mail)| *id == user_id && mail.kind == kind);
+        let ids: Vec<u64> = brought.map(|((_, id), _)| *id).collect();
+        assert!(ids.iter().all(|id| *id == token.mail_id), "a token has one mail");
+    }
 }
 
 fn pictures(read: Read<'_>) {

@@ -6,7 +6,7 @@ use plexichat::domain::permission::{self, *};
 use plexichat::domain::{Op, Reply, chat, community, housekeeping, identity, media, social};
 use plexichat::id::{ChannelId, UserId};
 use plexichat::store::Read;
-use plexichat::store::records::{Grant, account, channel_kind, dm_policy, relation};
+use plexichat::store::records::{Grant, account, channel_kind, dm_policy, mail_kind, relation};
 use plexichat::store::tables::SERVERS;
 
 use super::model::*;
@@ -14,9 +14,16 @@ use super::model::*;
 impl Model {
     /// Makes the change of a command that was answered with `reply`.
     pub fn take(&mut self, actor: u64, op: &Op, reply: &Reply, read: Read<'_>) {
+        self.change(actor, op, reply, read);
+        self.note_mails(read);
+    }
+
+    fn change(&mut self, actor: u64, op: &Op, reply: &Reply, read: Read<'_>) {
         let at = self.at;
         if let Op::Identity(op) = op
-            && (self.take_second_factor(actor, op, reply) || self.take_bot(actor, op, reply))
+            && (self.take_second_factor(actor, op, reply)
+                || self.take_bot(actor, op, reply)
+                || self.take_mail(op))
         {
             return;
         }
@@ -25,23 +32,28 @@ impl Model {
         }
         match op {
             Op::Identity(identity::Op::Register(op)) => {
-                let Reply::Token(user_id, token_id) = reply else { unreachable!() };
+                let Reply::Account(user_id, _) = reply else { unreachable!() };
                 let user = User {
                     name: op.username.clone(),
                     email: op.email.address.clone(),
+                    verified: true,
                     phc: op.phc.0.clone(),
                     dm_policy: dm_policy::EVERYONE,
                     ..User::default()
                 };
                 self.users.insert(user_id.0, user);
-                self.grant(user_id.0, token_id.0, &op.token);
+                self.enter(reply, &op.entry);
             }
             Op::Identity(identity::Op::ProfileEdit(op)) => {
                 let user = self.user(actor);
                 user.name = op.username.clone().unwrap_or(std::mem::take(&mut user.name));
                 if let Some(email) = &op.email {
-                    user.email.clone_from(&email.address);
+                    self.move_to(actor, &email.address, op.confirmation.is_some());
                 }
+                if let Some(new) = op.confirmation.as_ref().filter(|_| !self.users[&actor].verified) {
+                    self.send_token(actor, mail_kind::EMAIL_CONFIRMATION, new);
+                }
+                let user = self.user(actor);
                 if op.verified.is_some() {
                     (user.failures, user.locked_until) = (0, 0);
                 }
@@ -49,12 +61,18 @@ impl Model {
                     user.phc.clone_from(&change.phc.0);
                     user.tokens.retain(|id, _| *id == change.token_id.0);
                     self.challenges.retain(|_, found| !found.is_of(actor));
+                    self.void(actor, mail_kind::PASSWORD_RESET);
+                    self.tell(actor, mail_kind::PASSWORD_CHANGED);
                 }
             }
             Op::Identity(identity::Op::AccountDelete(op)) => {
-                let user = self.user(actor);
-                (user.state, user.deletion_at) = (account::FROZEN, at + op.grace_ms);
+                let (user, due) = (self.user(actor), at + op.grace_ms);
+                (user.state, user.deletion_at) = (account::FROZEN, due);
                 user.tokens.clear();
+                self.void(actor, mail_kind::PASSWORD_RESET);
+                self.void(actor, mail_kind::EMAIL_CONFIRMATION);
+                self.tell(actor, mail_kind::DELETION_SCHEDULED);
+                self.schedule_reminders(actor, due, &op.reminders_ms, op.grace_ms);
             }
             Op::Identity(identity::Op::LoginFailed(op)) => {
                 if let Some(name) = op.name {
@@ -377,10 +395,11 @@ impl Model {
             Op::Hooks(op) => self.take_webhook(actor, op, reply),
             Op::Moderation(op) => self.take_automod(actor, op, reply, read),
             Op::Housekeeping(housekeeping::Op::Sweep(_)) => {
+                self.remind(read);
                 self.purge_due();
                 self.expire_violations(read);
             }
-            Op::Housekeeping(housekeeping::Op::OutboxStep(_)) => {}
+            Op::Housekeeping(housekeeping::Op::OutboxStep(_)) => self.carry_out_requests(read),
             #[allow(unreachable_patterns, reason = "see judge")]
             _ => {}
         }
@@ -413,6 +432,17 @@ impl Model {
             tokens.remove(&oldest);
         }
         tokens.insert(token, Token { expires_at: at + new.life_ms, last_activity: at });
+        self.sign_in(user, &new.ip_address);
+    }
+
+    fn move_to(&mut self, user: u64, address: &str, is_to_be_confirmed: bool) {
+        if self.users[&user].email.to_lowercase() != address.to_lowercase() {
+            self.tell(user, mail_kind::EMAIL_CHANGED);
+            self.void(user, mail_kind::PASSWORD_RESET);
+            self.void(user, mail_kind::EMAIL_CONFIRMATION);
+            self.user(user).verified = !is_to_be_confirmed;
+        }
+        self.user(user).email = address.into();
     }
 
     fn open(&mut self, reply: &Reply, kind: u8, a: u64, b: u64) {
@@ -481,6 +511,7 @@ impl Model {
                 self.channels.remove(&notes);
             }
             self.notifications.retain(|(user, _), _| *user != id);
+            self.forget_post(id);
             let name = format!("deleted_{}", UserId(id));
             self.users.insert(id, User { name, state: account::PURGED, ..User::default() });
         }

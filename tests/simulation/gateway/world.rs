@@ -12,7 +12,7 @@ use plexichat::domain::community::invite::{InviteCreate, InviteUse};
 use plexichat::domain::community::member::{MemberKick, MemberLeave, MemberRoleAdd, MemberRoleRemove};
 use plexichat::domain::community::role::{RoleCreate, RoleEdit};
 use plexichat::domain::community::server::{ServerCreate, ServerDelete};
-use plexichat::domain::identity::account::{Email, Register};
+use plexichat::domain::identity::account::{Email, Entry, Register};
 use plexichat::domain::identity::credential::{Secret, hash_secret};
 use plexichat::domain::identity::token::{NewToken, TokenCreate, TokenRevoke};
 use plexichat::domain::permission::{CHANNELS_VIEW, EVERYONE_DEFAULT, NAMES};
@@ -176,9 +176,9 @@ impl World {
                 age_verified: true,
                 tier: 0,
                 badges: Vec::new(),
-                token: token.0,
+                entry: Entry::Session(token.0),
             };
-            let Ok(Reply::Token(id, token_id)) = self.apply(UserId(0), op.into()) else {
+            let Ok(Reply::Account(id, Some(token_id))) = self.apply(UserId(0), op.into()) else {
                 panic!("no account")
             };
             let token = (token_id, format!("{token_id}.{}", token.1));
