@@ -176,7 +176,7 @@ fn identity() -> Vec<Op> {
             email: Some(email("Countess@example.com")),
             password: Some(PasswordChange { phc: phc(), token_id: TOKEN }),
             verified: Some(phc()),
-            confirmation: Some(mail_token()),
+            confirmation: Some(Box::new(mail_token())),
         }
         .into(),
         AccountDelete { phc: phc(), grace_ms: 86_400_000, reminders_ms: vec![3_600_000, 60_000] }.into(),

@@ -122,7 +122,7 @@ fn asked(ctx: &mut Ctx<'_>) -> Result<Asked> {
     }
     let current = subject.and(current).map(str::to_string);
     let is_asked_for = config.authentication_accounts.require_email_verification && email.is_some();
-    let confirmation = is_asked_for.then(|| new_mail_token(ctx, CONFIRMATION_MS));
+    let confirmation = is_asked_for.then(|| Box::new(new_mail_token(ctx, CONFIRMATION_MS)));
     let username = username.map(str::to_string);
     let edit = ProfileEdit { username, email, confirmation, ..ProfileEdit::default() };
     Ok(Asked { edit, typed: typed.map(str::to_string), password: password.map(str::to_string), current })

@@ -78,8 +78,8 @@ pub struct ProfileEdit {
     pub password: Option<PasswordChange>,
     /// The PHC string that the given password matched, if one was asked for; it must still be in force.
     pub verified: Option<Secret<String>>,
-    /// Where another address is to be confirmed.
-    pub confirmation: Option<NewMailToken>,
+    /// Where another address is to be confirmed. Boxed, as the address of [`Register`] is.
+    pub confirmation: Option<Box<NewMailToken>>,
 }
 
 /// Needs `ProfileEdit::verified`. Ends the other sessions of the account.

@@ -242,8 +242,8 @@ impl Generator<'_> {
         let (actor, op) = match roll {
             1..30 if self.chance(20) => self.second_factor_command(model),
             1..30 if self.chance(12) => self.bot_command(model),
+            1..30 if self.chance(20) => self.mail_command(model),
             30..60 if self.chance(20) => self.automod_command(model),
-            1..30 if self.chance(25) => self.mail_command(model),
             0..30 => self.account_command(model, roll),
             30..60 if self.chance(12) => self.webhook_command(model),
             30..60 => self.server_command(model, roll),
@@ -293,7 +293,7 @@ impl Generator<'_> {
                     email: self.maybe(30, |g| g.email()),
                     password: self.maybe(30, |_| account::PasswordChange { phc: Secret(phc), token_id }),
                     verified: self.maybe(60, |_| Secret(verified)),
-                    confirmation: self.maybe(40, |g| g.mail_token()),
+                    confirmation: self.maybe(40, |g| Box::new(g.mail_token())),
                 }
                 .into()
             }
@@ -340,7 +340,7 @@ impl Generator<'_> {
                 }
             }
             11 | 12 => {
-                let count = if self.chance(15) { 110 } else { self.random.usize(1..4) };
+                let count = if self.chance(30) { 110 } else { self.random.usize(1..4) };
                 let key = |g: &mut Self| (format!("key{}", g.random.u32(..140)), g.text());
                 setting::SettingsPut { entries: (0..count).map(|_| key(self)).collect() }.into()
             }

@@ -167,7 +167,8 @@ impl Model {
         while self.post.requests.len() > left {
             let request = self.post.requests.pop_front().unwrap();
             let found = self.users.iter().find(|(_, user)| {
-                user.state == account::ACTIVE && request.keys.contains(&user.email.to_lowercase())
+                let key = user.email.to_lowercase();
+                user.state == account::ACTIVE && !key.is_empty() && request.keys.contains(&key)
             });
             let Some((&user, found)) = found else { continue };
             if request.kind == mail_kind::PASSWORD_RESET || !found.verified {
