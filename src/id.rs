@@ -73,6 +73,10 @@ ids! {
     RuleId
     /// What somebody wrote against such a rule.
     ViolationId
+    /// A report of a message or of somebody.
+    ReportId
+    /// What somebody wrote to those who run the server.
+    TicketId
 }
 
 /// Reads an id as it stands in paths and bodies: 1..20 ASCII digits within 64 bits.

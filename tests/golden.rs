@@ -306,10 +306,55 @@ fn one_example_of_every_record() {
     message_examples(&mut records);
     automod_examples(&mut records);
     mail_examples(&mut records);
+    contact_examples(&mut records);
     assert_eq!(records.names, NAMES, "every record has its example, in order");
     let line_count = records.out.lines().count();
     assert_eq!(line_count, NAMES.len() + earlier::NAMES.len(), "every earlier version has its line");
     check("records.txt", &records.out);
+}
+
+fn contact_examples(records: &mut Records) {
+    let review = Review { by: number(30), at: AT + 1, notes: some("warned"), action: some("action") };
+    records.example(MessageReport {
+        message_id: MessageId(number(4)),
+        channel_id: ChannelId(number(3)),
+        server_id: Some(ServerId(number(8))),
+        reporter_id: UserId(number(2)),
+        author_id: UserId(number(15)),
+        author_name: "bob".into(),
+        content: "Grüße".into(),
+        reason: "rude".into(),
+        category: "harassment".into(),
+        details: some("twice"),
+        status: report_status::ACTIONED,
+        reported_at: AT,
+        review: Some(Box::new(review.clone())),
+    });
+    records.example(UserReport {
+        user_id: UserId(number(15)),
+        username: "bob".into(),
+        reporter_id: UserId(number(2)),
+        reason: "rude".into(),
+        category: "other".into(),
+        details: None,
+        evidence: vec![MessageId(number(4)), MessageId(7)],
+        status: report_status::PENDING,
+        reported_at: AT,
+        review: None,
+    });
+    records.example(review);
+    records.example(Ticket {
+        user_id: UserId(number(2)),
+        username: "ada".into(),
+        content: "I like the colours".into(),
+        category: some("ui"),
+        rating: Some(5),
+        status: ticket_status::RESOLVED,
+        created_at: AT,
+        resolved_at: Some(AT + 2),
+        resolved_by: Some(number(30)),
+    });
+    records.example(FeedbackCount { hour_from: AT, hour_count: 1, day_from: AT - 1, day_count: 2 });
 }
 
 fn account_examples(records: &mut Records) {

@@ -6,7 +6,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::body::Body;
+use super::body::{Body, check_len};
 use super::ctx::Ctx;
 use super::texts;
 use crate::config::Config;
@@ -364,6 +364,26 @@ impl Kind for Prose {
 
     fn read<'b>(&self, body: &Body<'b>, name: &str) -> Result<Option<String>> {
         texts::prose(body, name, self.0)
+    }
+}
+
+/// A text of many lines that must say something: of so many characters, none of them when it is blank.
+pub struct Written(pub RangeInclusive<usize>);
+
+impl Schema for Written {
+    fn write_schema(&self, _config: &Config, schema: &mut Object<'_>) {
+        schema.str("type", "string");
+        schema.u64("minLength", *self.0.start() as u64).u64("maxLength", *self.0.end() as u64);
+    }
+}
+
+impl Kind for Written {
+    type Value<'b> = String;
+
+    fn read<'b>(&self, body: &Body<'b>, name: &str) -> Result<Option<String>> {
+        let Some(text) = texts::prose(body, name, *self.0.end())? else { return Ok(None) };
+        check_len(name, &text, self.0.clone())?;
+        Ok(Some(text))
     }
 }
 

@@ -13,6 +13,7 @@ pub mod body;
 pub mod chat;
 pub mod community;
 pub mod conditional;
+pub mod contact;
 pub mod content;
 pub mod cors;
 pub mod ctx;

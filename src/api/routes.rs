@@ -16,7 +16,7 @@
 use super::ctx::{Handler, Step};
 use super::fields::Fields;
 use super::limiter::RuleId;
-use super::{chat, community, hooks, identity, media, moderation, service, social};
+use super::{chat, community, contact, hooks, identity, media, moderation, service, social};
 use crate::config::Config;
 use crate::domain::identity::right::{Kind as AccountKind, Right};
 use crate::domain::{Error, Result};
@@ -265,6 +265,7 @@ const AREAS: &[&[Route]] = &[
     moderation::ROUTES,
     #[cfg(test)]
     super::testing::ROUTES,
+    contact::ROUTES,
 ];
 
 const COUNT: usize = {

@@ -274,6 +274,7 @@ options! {
         webhooks_channel: BucketSpec = "30+10/60s token", ANY, "Calls with the token of a webhook, per channel";
         webhooks_execute: BucketSpec = "5+5/2s token", ANY, "Calls with the token of a webhook, per webhook";
         qr: BucketSpec = "20+5/60s sliding", ANY, "GET /qr, per address";
+        feedback: BucketSpec = "5/h fixed; 20/d", ANY, "POST /feedback, per user, whatever came of it; see feedback.rate_limit";
         default: BucketSpec = "30+5/30s sliding", ANY, "Every other route, per user or address, method and route";
     }
 
@@ -327,6 +328,19 @@ options! {
         custom_url: String = "", Rule::HttpUrl, "The same for backend custom; it answers with scores by category, or with flagged";
         custom_key: String = "", Rule::Secret, "Sent to it as a bearer token; empty = none";
         timeout_ms: u64 = 5000, range(100, 60_000), "How long they may take; later, or unreachable, they have found nothing";
+    }
+
+    reports: Reports "reports" {
+        enabled: bool = true, ANY, "Let users report messages and each other";
+    }
+
+    feedback: Feedback "feedback" {
+        enabled: bool = true, ANY, "Let users write to the operators";
+    }
+
+    feedback_rate_limit: FeedbackRateLimit "feedback.rate_limit" {
+        max_per_hour: u64 = 5, range(1, 1000), "Feedback of a user in an hour, also when rate_limiting.enabled is off";
+        max_per_day: u64 = 20, range(1, 10_000), "The same in a day";
     }
 
     presence: Presence "presence" {

@@ -7,7 +7,7 @@
 use super::error::{Error, Result};
 use super::machine::Machine;
 use super::reply::{Answer, Reply};
-use super::{chat, community, hooks, housekeeping, identity, media, moderation, social};
+use super::{chat, community, contact, hooks, housekeeping, identity, media, moderation, social};
 use crate::id::UserId;
 
 /// A change that is asked for. `apply` decides.
@@ -218,6 +218,7 @@ areas! {
     Chat = chat;
     Hooks = hooks;
     Moderation = moderation;
+    Contact = contact;
     Housekeeping = housekeeping;
 }
 

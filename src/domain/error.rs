@@ -94,6 +94,9 @@ errors! {
     DmRefused = 403, "This user accepts no direct messages";
     WebhookHolderBanned = 403, "Whoever was given this webhook's token may not post here any more: have it replaced by somebody who may";
     Banned = 403, "You are banned from this server";
+    // switched off
+    ReportsOff = 503, "Reports are switched off on this server";
+    FeedbackOff = 503, "Feedback is switched off on this server";
     // conflicts
     TwoFactorOn = 409, "Two-factor login is already on";
     UsernameTaken = 409, "Username is already taken";
@@ -119,7 +122,9 @@ errors! {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
         let (_, status, message) = REFUSALS[refusal as usize];
-        let retry_after_ms = (status == 503).then_some(1_000);
+        // What is switched off is not there in a moment either.
+        let passes = status == 503 && !matches!(refusal, Refusal::ReportsOff | Refusal::FeedbackOff);
+        let retry_after_ms = passes.then_some(1_000);
         Error { retry_after_ms, ..Error::new(status, message) }
     }
 }

@@ -9,6 +9,7 @@ pub mod blob;
 pub mod chat;
 pub mod command;
 pub mod community;
+pub mod contact;
 pub mod errand;
 pub mod error;
 pub mod event;

@@ -3,7 +3,10 @@
 //! The row of a command names the type of its reply, and both ends of the log use that type: apply returns it, the
 //! handler goes on with it. In between, replies of all commands share one ring as a [`Reply`].
 
-use crate::id::{ChallengeId, ChannelId, MessageId, RoleId, RuleId, ServerId, TokenId, UserId, WebhookId};
+use crate::id::{
+    ChallengeId, ChannelId, MessageId, ReportId, RoleId, RuleId, ServerId, TicketId, TokenId, UserId,
+    WebhookId,
+};
 
 /// The type of a reply: what [`Reply`] holds on its way.
 pub trait Answer: Sized + 'static {
@@ -55,6 +58,8 @@ replies! {
     AutomodRule(id: RuleId) = id of RuleId;
     /// The rules of the server refuse a text.
     TextRefused = TextRefused of TextRefused;
+    Report(id: ReportId) = id of ReportId;
+    Ticket(id: TicketId) = id of TicketId;
 }
 
 /// The rules of the server refuse a text.

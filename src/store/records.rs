@@ -485,6 +485,74 @@ records! {
 
     /// From where somebody has signed in, the newest last.
     SignIns v 1 { sources: Vec<String>, }
+
+    /// A message that was reported, as it was then.
+    MessageReport v 1 {
+        message_id: MessageId,
+        channel_id: ChannelId,
+        server_id: Option<ServerId>,
+        reporter_id: UserId,
+        /// Who wrote it, and what everybody saw as his name.
+        author_id: UserId,
+        author_name: String,
+        content: String,
+        reason: String,
+        category: String,
+        details: Option<String>,
+        /// A [`report_status`] code.
+        status: u8,
+        reported_at: u64,
+        /// The last one. Boxed: it costs five bytes where there is none.
+        review: Option<Box<Review>>,
+    }
+
+    /// Somebody who was reported.
+    UserReport v 1 {
+        user_id: UserId,
+        /// What he was called then.
+        username: String,
+        reporter_id: UserId,
+        reason: String,
+        category: String,
+        details: Option<String>,
+        /// As the reporter says; nobody has looked at them.
+        evidence: Vec<MessageId>,
+        /// A [`report_status`] code.
+        status: u8,
+        reported_at: u64,
+        /// As in [`MessageReport`].
+        review: Option<Box<Review>>,
+    }
+
+    /// What an administrator made of a report.
+    Review v 1 {
+        /// The administrator's id.
+        by: u64,
+        at: u64,
+        notes: Option<String>,
+        /// What was done, by its name.
+        action: Option<String>,
+    }
+
+    /// What somebody wrote to those who run the server.
+    Ticket v 1 {
+        user_id: UserId,
+        /// What he was called then.
+        username: String,
+        content: String,
+        category: Option<String>,
+        /// 1 to 5.
+        rating: Option<u8>,
+        /// A [`ticket_status`] code.
+        status: u8,
+        created_at: u64,
+        resolved_at: Option<u64>,
+        /// The administrator's id.
+        resolved_by: Option<u64>,
+    }
+
+    /// What a user has sent since his hour and his day began, in steady time.
+    FeedbackCount v 1 { hour_from: u64, hour_count: u64, day_from: u64, day_count: u64, }
 }
 
 /// Codes of a small set, with the words that clients see.
@@ -560,6 +628,10 @@ codes! {
         TEXT = 0 "text"; VOICE = 1 "voice"; CATEGORY = 2 "category"; ANNOUNCEMENT = 3 "announcement";
         STAGE = 4 "stage"; DM = 5 "dm"; NOTES = 6 "notes";
     }
+    /// State of a report.
+    report_status { PENDING = 0 "pending"; REVIEWED = 1 "reviewed"; ACTIONED = 2 "actioned"; DISMISSED = 3 "dismissed"; }
+    /// State of a ticket.
+    ticket_status { OPEN = 0 "open"; IN_PROGRESS = 1 "in_progress"; RESOLVED = 2 "resolved"; CLOSED = 3 "closed"; }
 }
 
 impl From<ServerId> for ServerRef {

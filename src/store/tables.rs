@@ -7,8 +7,8 @@ use super::owners::{Along, Hangs, Owner, of_parts, of_row, on, on_after};
 use super::records::*;
 use super::table::{Table, check, seed};
 use crate::id::{
-    AuditId, ChallengeId, ChannelId, MessageId, RoleId, RuleId, ServerId, TokenId, UserId, ViolationId,
-    WebhookId,
+    AuditId, ChallengeId, ChannelId, MessageId, ReportId, RoleId, RuleId, ServerId, TicketId, TokenId,
+    UserId, ViolationId, WebhookId,
 };
 
 /// What `ROWS` says of one table.
@@ -283,4 +283,23 @@ tables! {
     SIGN_INS "sign_ins": UserId => SignIns [on UserId];
     /// Whom to remind of his deletion: when, and when that is.
     REMINDERS "reminders": (u64, UserId) => Meta [due];
+    /// Reports of messages. They stay when what they are about is gone.
+    MESSAGE_REPORTS "message_reports": ReportId => MessageReport [root]
+        takes MESSAGE_REPORT_STATES(|report_id, report| (report.status, report_id));
+    /// The same by state.
+    MESSAGE_REPORT_STATES "message_report_states": (u8, ReportId) => Nil [with MESSAGE_REPORTS];
+    /// Reports of people. They stay when accounts are gone.
+    USER_REPORTS "user_reports": ReportId => UserReport [root]
+        takes USER_REPORT_STATES(|report_id, report| (report.status, report_id));
+    /// The same by state.
+    USER_REPORT_STATES "user_report_states": (u8, ReportId) => Nil [with USER_REPORTS];
+    /// What users wrote to those who run the server.
+    TICKETS "tickets": TicketId => Ticket [root]
+        takes TICKET_STATES(|ticket_id, ticket| (ticket.status, ticket_id));
+    /// The same by state.
+    TICKET_STATES "ticket_states": (u8, TicketId) => Nil [with TICKETS];
+    /// How many reports of messages (0) and people (1) and tickets (2) are in a state.
+    TALLIES "tallies": (u8, u8) => Meta [root];
+    /// What a user has sent of the feedback that he may.
+    FEEDBACK_COUNTS "feedback_counts": UserId => FeedbackCount [on UserId];
 }

@@ -115,6 +115,7 @@ fn by_user() {
     exhaust(15, "route", |_| {
         http.post("/api/v1/relationships/block", Some(&third.token), &json!({"user_id": "999"}))
     });
+    exhaust(5, "route", |_| http.post("/api/v1/feedback", Some(&third.token), &json!({})));
     exhaust(1, "route", |_| http.call("DELETE", "/api/v1/servers/999", Some(&third.token), None));
     exhaust(30, "route", |_| http.get("/api/v1/servers/999", Some(&third.token)));
 }

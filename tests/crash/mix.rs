@@ -7,6 +7,7 @@
 mod accounts;
 mod automod;
 mod chat;
+mod contact;
 mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use accounts::{bot, forgotten_password, passer_by, second_factor};
 use automod::automod;
 use chat::{mark, mention, message, unread};
+use contact::contact;
 use plexichat::net::control;
 use webhooks::webhook;
 
@@ -70,7 +72,7 @@ pub struct Mixer {
 
 type Action = fn(&mut Mixer, &mut Line, &mut fastrand::Rng) -> Result<(), String>;
 
-const ACTIONS: [Action; 21] = [
+const ACTIONS: [Action; 22] = [
     profile,
     setting,
     messaging,
@@ -92,10 +94,11 @@ const ACTIONS: [Action; 21] = [
     bot,
     automod,
     forgotten_password,
+    contact,
 ];
 
 /// The commands that the actions lead to.
-pub const KINDS: [&str; 69] = [
+pub const KINDS: [&str; 72] = [
     "AccountDelete",
     "AutomodRuleCreate",
     "AutomodRuleDelete",
@@ -116,6 +119,7 @@ pub const KINDS: [&str; 69] = [
     "ChannelEdit",
     "ChannelsAck",
     "DmOpen",
+    "FeedbackSend",
     "FriendAccept",
     "FriendRequest",
     "IconSet",
@@ -133,6 +137,7 @@ pub const KINDS: [&str; 69] = [
     "MessageDelete",
     "MessageEdit",
     "MessagePin",
+    "MessageReportCreate",
     "MessageUnpin",
     "MessagingEdit",
     "NotesOpen",
@@ -160,6 +165,7 @@ pub const KINDS: [&str; 69] = [
     "TwoFactorDisable",
     "TwoFactorFailed",
     "TwoFactorUse",
+    "UserReportCreate",
     "WebhookCreate",
     "WebhookDelete",
     "WebhookEdit",

@@ -11,6 +11,8 @@ use plexichat::domain::community::invite::{InviteCreate, InviteDelete, InviteUse
 use plexichat::domain::community::member::*;
 use plexichat::domain::community::role::{RoleCreate, RoleDelete, RoleEdit};
 use plexichat::domain::community::server::{ServerCreate, ServerDelete, ServerEdit};
+use plexichat::domain::contact::feedback::{FeedbackSend, Quota};
+use plexichat::domain::contact::report::{Grounds, MessageReportCreate, UserReportCreate};
 use plexichat::domain::errand::{Errand, bytes};
 use plexichat::domain::hooks::execution::WebhookExecute;
 use plexichat::domain::hooks::webhook::{WebhookCreate, WebhookDelete, WebhookEdit, WebhookTokenReplace};
@@ -83,6 +85,7 @@ pub fn examples() -> Vec<Op> {
         chat(),
         hooks(),
         moderation(),
+        contact(),
         vec![
             Sweep { records_max: 1_000 }.into(),
             OutboxStep {
@@ -321,6 +324,22 @@ fn chat() -> Vec<Op> {
         ChannelsAck { marks: vec![(CHANNEL, Some(MESSAGE)), (CHANNEL, None)] }.into(),
         NotificationRead { message_id: MESSAGE }.into(),
         NotificationsRead {}.into(),
+    ]
+}
+
+fn contact() -> Vec<Op> {
+    let grounds =
+        || Grounds { reason: text("rude"), category: text("harassment"), details: Some(text("Grüße")) };
+    vec![
+        MessageReportCreate { channel_id: CHANNEL, message_id: MESSAGE, grounds: grounds() }.into(),
+        UserReportCreate { user_id: USER, grounds: grounds(), evidence: vec![MESSAGE, MessageId(7)] }.into(),
+        FeedbackSend {
+            content: text("I like the colours"),
+            category: Some(text("ui")),
+            rating: Some(5),
+            quota: Quota { hour_max: 5, day_max: 20 },
+        }
+        .into(),
     ]
 }
 

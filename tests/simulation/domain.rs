@@ -10,6 +10,7 @@
 
 mod automod;
 mod bots;
+mod contact;
 mod generate;
 mod hooks;
 mod judge;
@@ -372,6 +373,7 @@ fn compare(model: &Model, read: Read<'_>) {
     assert_eq!(read.len(USERS), model.users.len() as u64);
     model.compare_second_factors(read);
     model.compare_webhooks(read);
+    model.compare_heard(read);
     model.compare_bots(read);
     model.compare_mails(read);
     for (id, user) in &model.users {

@@ -5,8 +5,8 @@ use plexichat::domain::errand::{Errand as _, bytes};
 use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::{Command, Machine, Now, Reply};
 use plexichat::id::{
-    AuditId, ChallengeId, ChannelId, MessageId, RoleId, RuleId, ServerId, TokenId, UserId, ViolationId,
-    WebhookId,
+    AuditId, ChallengeId, ChannelId, MessageId, ReportId, RoleId, RuleId, ServerId, TicketId, TokenId,
+    UserId, ViolationId, WebhookId,
 };
 use plexichat::store::owners::owner_of;
 use plexichat::store::records::*;
@@ -41,6 +41,7 @@ pub fn fill(store: &Store) {
     servers(&mut tx);
     channels(&mut tx);
     messages(&mut tx);
+    heard(&mut tx);
     let clean_up =
         CleanUp { server_id: SERVER, user_id: OTHER, after: MESSAGE, since_ms: AT, before: MessageId::MAX };
     tx.put(OUTBOX, (2 * AT, number(30)), &Errand { kind: CleanUp::KIND, what: bytes(&clean_up) });
@@ -202,6 +203,22 @@ fn messages(tx: &mut Tx<'_>) {
         tx.put(READ_MARKS, (OTHER, channel_id), &MessageRef { id: message_id });
         tx.put(CHANNEL_READERS, (channel_id, OTHER), &MessageRef { id: message_id });
     }
+}
+
+/// What stays whoever goes.
+fn heard(tx: &mut Tx<'_>) {
+    let (report_id, ticket_id) = (ReportId(number(50)), TicketId(number(51)));
+    let report = MessageReport { message_id: MESSAGE, author_id: USER, ..MessageReport::default() };
+    tx.put(MESSAGE_REPORTS, report_id, &report);
+    tx.put(MESSAGE_REPORT_STATES, (report.status, report_id), &Nil {});
+    let report = UserReport { user_id: USER, reporter_id: OTHER, ..UserReport::default() };
+    tx.put(USER_REPORTS, report_id, &report);
+    tx.put(USER_REPORT_STATES, (report.status, report_id), &Nil {});
+    let ticket = Ticket { user_id: USER, username: "ada".into(), ..Ticket::default() };
+    tx.put(TICKETS, ticket_id, &ticket);
+    tx.put(TICKET_STATES, (ticket.status, ticket_id), &Nil {});
+    (0..3).for_each(|queue| tx.put(TALLIES, (queue, 0), &Meta { value: 1 }));
+    tx.put(FEEDBACK_COUNTS, USER, &FeedbackCount { hour_from: AT, ..FeedbackCount::default() });
 }
 
 /// The account that owns nearly all of it is purged, a few rows at a time: whatever table a row is in, it goes with

@@ -88,6 +88,7 @@ rules! {
     WebhooksChannel = "webhooks_channel", WebhookChannel, false, "webhook", rate_limiting_buckets.webhooks_channel;
     WebhooksExecute = "webhooks_execute", Webhook, false, "webhook", rate_limiting_buckets.webhooks_execute, within WebhooksChannel;
     Qr = "qr", Ip, false, "route", rate_limiting_buckets.qr;
+    Feedback = "feedback", User, false, "route", rate_limiting_buckets.feedback;
     /// Every route without a bucket of its own.
     Default = "default", UserRoute, false, "route", rate_limiting_buckets.default;
 }

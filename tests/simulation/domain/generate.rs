@@ -66,7 +66,7 @@ impl Generator<'_> {
         self.pick(ids).unwrap_or(0)
     }
 
-    fn text(&mut self) -> String {
+    pub fn text(&mut self) -> String {
         let count = self.random.usize(..4);
         (0..count).map(|_| WORDS[self.random.usize(..WORDS.len())]).collect::<Vec<_>>().join(" ")
     }
@@ -246,6 +246,7 @@ impl Generator<'_> {
             30..60 if self.chance(20) => self.automod_command(model),
             0..30 => self.account_command(model, roll),
             30..60 if self.chance(12) => self.webhook_command(model),
+            30..60 if self.chance(6) => self.contact_command(model),
             30..60 => self.server_command(model, roll),
             _ => self.message_command(model, roll),
         };

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::automod::Automod;
+use super::contact::Heard;
 use super::hooks::Webhook;
 use super::mail::Post;
 use super::notify::Notifications;
@@ -33,6 +34,8 @@ pub enum Want {
     Role,
     Message,
     Webhook,
+    Report,
+    Ticket,
     /// The rules of the server refuse the text.
     Refused,
     Any,
@@ -50,6 +53,7 @@ impl Want {
             (Want::NewChannel, Reply::Channel(_)) | (Want::Role, Reply::Role(_)) => true,
             (Want::Message, Reply::Message(..)) | (Want::Webhook, Reply::Webhook(_)) => true,
             (Want::Refused, Reply::TextRefused) => true,
+            (Want::Report, Reply::Report(_)) | (Want::Ticket, Reply::Ticket(_)) => true,
             _ => false,
         }
     }
@@ -190,6 +194,7 @@ pub struct Model {
     pub challenges: BTreeMap<u64, Challenge>,
     pub webhooks: BTreeMap<u64, Webhook>,
     pub post: Post,
+    pub heard: Heard,
 }
 
 /// What a timeout takes.

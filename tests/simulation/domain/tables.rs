@@ -39,7 +39,25 @@ pub fn check(read: Read<'_>, at: u64) {
     ledgers(read);
     marks(read);
     automods(read);
+    heard(read);
     owners::check(read);
+}
+
+fn heard(read: Read<'_>) {
+    let mut tallies = BTreeMap::new();
+    let mut count = |queue: u8, status: u8| *tallies.entry((queue, status)).or_insert(0) += 1;
+    let states: BTreeSet<_> = rows(read, MESSAGE_REPORTS).iter().map(|(id, row)| (row.status, *id)).collect();
+    assert_eq!(keys(read, MESSAGE_REPORT_STATES), states, "it is the index of MESSAGE_REPORTS");
+    states.iter().for_each(|(status, _)| count(0, *status));
+    let states: BTreeSet<_> = rows(read, USER_REPORTS).iter().map(|(id, row)| (row.status, *id)).collect();
+    assert_eq!(keys(read, USER_REPORT_STATES), states, "it is the index of USER_REPORTS");
+    states.iter().for_each(|(status, _)| count(1, *status));
+    let states: BTreeSet<_> = rows(read, TICKETS).iter().map(|(id, row)| (row.status, *id)).collect();
+    assert_eq!(keys(read, TICKET_STATES), states, "it is the index of TICKETS");
+    states.iter().for_each(|(status, _)| count(2, *status));
+    let stored: BTreeMap<_, _> =
+        rows(read, TALLIES).into_iter().map(|(key, meta)| (key, meta.value)).collect();
+    assert_eq!(stored, tallies, "TALLIES counts what is in each state");
 }
 
 fn accounts(read: Read<'_>, at: u64) {

@@ -393,6 +393,7 @@ impl Model {
                 self.server(op.server_id.0).icon = op.picture.as_ref().map(|picture| picture.hash[0]);
             }
             Op::Hooks(op) => self.take_webhook(actor, op, reply),
+            Op::Contact(op) => self.take_contact(actor, op, reply),
             Op::Moderation(op) => self.take_automod(actor, op, reply, read),
             Op::Housekeeping(housekeeping::Op::Sweep(_)) => {
                 self.remind(read);
@@ -512,6 +513,7 @@ impl Model {
             }
             self.notifications.retain(|(user, _), _| *user != id);
             self.forget_post(id);
+            self.forget_counts(id);
             let name = format!("deleted_{}", UserId(id));
             self.users.insert(id, User { name, state: account::PURGED, ..User::default() });
         }

@@ -1,0 +1,16 @@
+//! What people tell those who run the server: reports of messages and of people, feedback, how fast it is for them.
+//!
+//! Nothing of it goes with what it is about: a report outlives the message and both accounts.
+
+pub mod feedback;
+pub mod report;
+pub mod tally;
+
+use super::command::commands;
+use crate::id::{ReportId, TicketId};
+
+commands! { Contact:
+    360 MessageReportCreate(report::MessageReportCreate) => message_report_create -> ReportId;
+    361 UserReportCreate(report::UserReportCreate) => user_report_create -> ReportId;
+    362 FeedbackSend(feedback::FeedbackSend) => feedback_send -> TicketId;
+}

@@ -1,0 +1,33 @@
+//! Reports and feedback. What is reported is read by administrators; how much feedback somebody has sent, by himself.
+
+use super::*;
+
+/// Of feedback, in an hour.
+const FEEDBACK_MAX: u64 = 5;
+
+pub fn contact(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let (reporter, channel) = (m.member.token.clone(), m.channels[0].clone());
+    match random.u8(..3) {
+        0 => {
+            let Some(message) = m.pick("message", random) else { return Ok(()) };
+            let body = json!({"message_id": message, "channel_id": channel, "reason": "spam"});
+            m.change(line, "MessageReportCreate", ("POST", "/reports/messages".into(), &reporter, body), &[])
+        }
+        1 => {
+            let body = json!({"user_id": m.owner.id, "reason": "rude"});
+            m.change(line, "UserReportCreate", ("POST", "/reports/users".into(), &reporter, body), &[])
+        }
+        _ => {
+            let token = [&m.owner, &m.member, &m.guest][random.usize(..3)].token.clone();
+            let name = format!("feedback of {token}");
+            let count = m.known(&name).as_u64().unwrap_or_default();
+            if count == FEEDBACK_MAX {
+                return Ok(());
+            }
+            let place = Place::of(&token, "/feedback/status".into(), "/submissions_today");
+            let ask = ("POST", "/feedback".into(), &*token, json!({"content": "It survives kills"}));
+            m.change(line, "FeedbackSend", ask, &[(&name, place, json!(count + 1))])
+        }
+    }
+    .map(drop)
+}

@@ -1,0 +1,190 @@
+//! Reports and feedback: random commands, what they must be answered, and what is kept.
+
+use std::collections::BTreeMap;
+
+use plexichat::domain::contact::feedback::{FeedbackSend, Quota};
+use plexichat::domain::contact::report::{Grounds, MessageReportCreate, UserReportCreate};
+use plexichat::domain::permission::MESSAGES_READ;
+use plexichat::domain::{Op, Reply, contact};
+use plexichat::id::{MessageId, ServerId, UserId};
+use plexichat::store::Read;
+use plexichat::store::records::{FeedbackCount, MessageReport, Ticket, UserReport};
+use plexichat::store::tables::{FEEDBACK_COUNTS, MESSAGE_REPORTS, TICKETS, USER_REPORTS};
+
+use super::generate::Generator;
+use super::model::*;
+
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// A report as it must be kept: of whom, in whose words, where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    reporter: u64,
+    about: u64,
+    name: String,
+    content: String,
+    place: (u64, Option<u64>),
+    messages: Vec<u64>,
+    reason: String,
+    at: u64,
+}
+
+/// What was heard from users.
+#[derive(Clone, Debug, Default)]
+pub struct Heard {
+    message_reports: BTreeMap<u64, Report>,
+    user_reports: BTreeMap<u64, Report>,
+    /// Whose, what he was called, what he wrote, when.
+    tickets: BTreeMap<u64, (u64, String, String, u64)>,
+    /// By user: where his hour and his day began, and what he sent in them.
+    counts: BTreeMap<u64, [(u64, u64); 2]>,
+}
+
+impl Generator<'_> {
+    pub fn contact_command(&mut self, model: &Model) -> (u64, Op) {
+        let grounds =
+            Grounds { reason: self.name(), category: "other".into(), details: self.maybe(30, |g| g.text()) };
+        match self.random.u8(..4) {
+            0 | 1 => {
+                let (actor, channel_id, message_id) = self.spot(model);
+                (actor, MessageReportCreate { channel_id, message_id, grounds }.into())
+            }
+            2 => {
+                let actor = self.actor(model);
+                let user_id = UserId(if self.chance(10) { actor } else { self.user(model) });
+                let evidence = self.maybe(30, |g| vec![MessageId(g.junk())]).unwrap_or_default();
+                (actor, UserReportCreate { user_id, grounds, evidence }.into())
+            }
+            _ => {
+                let quota = Quota { hour_max: self.random.u64(..4), day_max: self.random.u64(..8) };
+                let rating = self.maybe(50, |g| g.random.u8(1..6));
+                let op = FeedbackSend { content: self.text(), category: None, rating, quota };
+                (self.actor(model), op.into())
+            }
+        }
+    }
+}
+
+impl Model {
+    pub fn judge_contact(&self, actor: u64, op: &contact::Op) -> Result<Want, Refused> {
+        match op {
+            contact::Op::MessageReportCreate(op) => {
+                let (channel, have) = self.access(actor, op.channel_id.0)?;
+                require(have, MESSAGES_READ)?;
+                some(channel.messages.get(&op.message_id.0), MISSING)?;
+                Ok(Want::Report)
+            }
+            contact::Op::UserReportCreate(op) => {
+                unless(op.user_id.0 == actor, BAD)?;
+                self.existing(op.user_id.0)?;
+                Ok(Want::Report)
+            }
+            contact::Op::FeedbackSend(op) => {
+                self.existing(actor)?;
+                let [hour, day] = self.sent(actor);
+                unless(hour.1 >= op.quota.hour_max || day.1 >= op.quota.day_max, SLOW)?;
+                Ok(Want::Ticket)
+            }
+        }
+    }
+
+    /// What somebody has sent in his hour and his day.
+    fn sent(&self, user: u64) -> [(u64, u64); 2] {
+        let [hour, day] = self.heard.counts.get(&user).copied().unwrap_or_default();
+        let open = |(from, count): (u64, u64), span| {
+            if self.at < from + span { (from, count) } else { (self.at, 0) }
+        };
+        [open(hour, HOUR_MS), open(day, DAY_MS)]
+    }
+
+    pub fn take_contact(&mut self, actor: u64, op: &contact::Op, reply: &Reply) {
+        let name_of = |user: u64| self.users.get(&user).map_or("System", |user| &*user.name).to_string();
+        let at = self.unix_ms;
+        match (op, reply) {
+            (contact::Op::MessageReportCreate(op), Reply::Report(id)) => {
+                let channel = &self.channels[&op.channel_id.0];
+                let message = &channel.messages[&op.message_id.0];
+                let report = Report {
+                    reporter: actor,
+                    about: message.author,
+                    name: message.webhook.clone().unwrap_or_else(|| name_of(message.author)),
+                    content: message.content.clone(),
+                    place: (op.channel_id.0, channel.server),
+                    messages: vec![op.message_id.0],
+                    reason: op.grounds.reason.clone(),
+                    at,
+                };
+                assert!(self.heard.message_reports.insert(id.0, report).is_none());
+            }
+            (contact::Op::UserReportCreate(op), Reply::Report(id)) => {
+                let report = Report {
+                    reporter: actor,
+                    about: op.user_id.0,
+                    name: name_of(op.user_id.0),
+                    content: String::new(),
+                    place: (0, None),
+                    messages: op.evidence.iter().map(|id| id.0).collect(),
+                    reason: op.grounds.reason.clone(),
+                    at,
+                };
+                assert!(self.heard.user_reports.insert(id.0, report).is_none());
+            }
+            (contact::Op::FeedbackSend(op), Reply::Ticket(id)) => {
+                let ticket = (actor, name_of(actor), op.content.clone(), at);
+                let counts = self.sent(actor).map(|(from, count)| (from, count + 1));
+                assert!(self.heard.tickets.insert(id.0, ticket).is_none());
+                self.heard.counts.insert(actor, counts);
+            }
+            (op, reply) => unreachable!("{reply:?} to {op:?}"),
+        }
+    }
+
+    /// What was heard stays when accounts go; how much they have sent is theirs.
+    pub fn forget_counts(&mut self, user: u64) {
+        self.heard.counts.remove(&user);
+    }
+
+    pub fn compare_heard(&self, read: Read<'_>) {
+        let stored = read.scan(MESSAGE_REPORTS, ()).map(|(id, record)| {
+            let record = MessageReport::from(record);
+            let report = Report {
+                reporter: record.reporter_id.0,
+                about: record.author_id.0,
+                name: record.author_name,
+                content: record.content,
+                place: (record.channel_id.0, record.server_id.map(|ServerId(id)| id)),
+                messages: vec![record.message_id.0],
+                reason: record.reason,
+                at: record.reported_at,
+            };
+            (id.0, report)
+        });
+        assert!(stored.eq(self.heard.message_reports.clone()), "reports of messages");
+        let stored = read.scan(USER_REPORTS, ()).map(|(id, record)| {
+            let record = UserReport::from(record);
+            let report = Report {
+                reporter: record.reporter_id.0,
+                about: record.user_id.0,
+                name: record.username,
+                content: String::new(),
+                place: (0, None),
+                messages: record.evidence.iter().map(|id| id.0).collect(),
+                reason: record.reason,
+                at: record.reported_at,
+            };
+            (id.0, report)
+        });
+        assert!(stored.eq(self.heard.user_reports.clone()), "reports of users");
+        let stored = read.scan(TICKETS, ()).map(|(id, record)| {
+            let Ticket { user_id, username, content, created_at, .. } = Ticket::from(record);
+            (id.0, (user_id.0, username, content, created_at))
+        });
+        assert!(stored.eq(self.heard.tickets.clone()), "tickets");
+        let stored = read.scan(FEEDBACK_COUNTS, ()).map(|(user, record)| {
+            let count = FeedbackCount::from(record);
+            (user.0, [(count.hour_from, count.hour_count), (count.day_from, count.day_count)])
+        });
+        assert!(stored.eq(self.heard.counts.clone()), "what each has sent");
+    }
+}
