@@ -122,9 +122,9 @@ fn what_was_acknowledged_outlives_a_kill() {
         "{kills} kills, {acknowledged} acknowledged, {accounts} accounts, {mixed} changes of {} kinds, 0 lost",
         kinds.len()
     );
-    // Each is one of fourteen actions, so a hundred times as many changes as actions leave none out by chance.
+    // Actions are drawn alike, so a hundred times as many changes as actions leave none out by chance.
     let missing: Vec<&&str> = mix::KINDS.iter().filter(|kind| !kinds.contains(**kind)).collect();
-    assert!(mixed < 1_400 || missing.is_empty(), "never changed: {missing:?}");
+    assert!(mixed < 100 * mix::ACTIONS.len() || missing.is_empty(), "never changed: {missing:?}");
     assert!(acknowledged > kills, "there was hardly any load");
     assert_eq!(server.stop().code(), Some(0));
 }

@@ -70,9 +70,9 @@ pub struct Mixer {
     pub kinds: BTreeSet<&'static str>,
 }
 
-type Action = fn(&mut Mixer, &mut Line, &mut fastrand::Rng) -> Result<(), String>;
+pub type Action = fn(&mut Mixer, &mut Line, &mut fastrand::Rng) -> Result<(), String>;
 
-const ACTIONS: [Action; 22] = [
+pub const ACTIONS: &[Action] = &[
     profile,
     setting,
     messaging,
@@ -98,7 +98,7 @@ const ACTIONS: [Action; 22] = [
 ];
 
 /// The commands that the actions lead to.
-pub const KINDS: [&str; 72] = [
+pub const KINDS: &[&str] = &[
     "AccountDelete",
     "AutomodRuleCreate",
     "AutomodRuleDelete",
