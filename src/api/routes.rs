@@ -44,7 +44,7 @@ pub enum Auth {
 impl Auth {
     /// Whether a login session is asked for.
     pub fn is_login(self) -> bool {
-        matches!(self, Auth::User | Auth::Restricted)
+        !matches!(self, Auth::Public | Auth::Webhook)
     }
 }
 

@@ -1,13 +1,15 @@
 //! What holds for every route, read from the table of routes: credentials, ids, membership, bodies, methods, headers.
 
+use std::rc::Rc;
+
 use plexichat::api::absent::ABSENT;
-use plexichat::api::routes::{Auth, ROUTES, Route};
+use plexichat::api::routes::{Auth, BodyRule, ROUTES, Route};
 
 use crate::support::{Answer, Http, PASSWORD, User, Value, json};
 use crate::world::{Place, World};
 
 /// Operations that take a JSON body: the least that passes, and whether it may be left out.
-fn body_of(name: &str, x: &Fixture) -> Option<(Value, bool)> {
+pub fn body_of(name: &str, x: &Fixture) -> Option<(Value, bool)> {
     let needed = |body: Value| Some((body, false));
     let optional = || Some((json!({}), true));
     match name {
@@ -30,27 +32,44 @@ fn body_of(name: &str, x: &Fixture) -> Option<(Value, bool)> {
         "message_create" | "message_edit" | "webhook_execute" => needed(json!({"content": "x"})),
         "webhook_create" => needed(json!({"channel_id": x.place.channel, "name": "another"})),
         "me_edit" | "messaging_edit" | "setting_put_bulk" | "server_edit" | "role_create" | "role_edit"
-        | "channel_edit" | "channel_ack_bulk" | "webhook_edit" => needed(json!({})),
+        | "channel_edit" | "channel_ack_bulk" | "webhook_edit" | "automod_rule_edit" => needed(json!({})),
+        "two_factor_login" => needed(json!({"challenge_token": "x", "code": "000000"})),
+        "two_factor_enable" => needed(json!({"password": "Wrong-password-1"})),
+        "two_factor_confirm" => needed(json!({"code": "000000"})),
+        "two_factor_disable" => needed(json!({"password": "Wrong-password-1", "code": "000000"})),
+        "automod_rule_create" => needed(json!({
+            "name": "x", "rule_type": "keyword", "config": {"keywords": ["x"]}, "actions": [{"action_type": "log_only"}],
+        })),
+        "message_report" => needed(json!({
+            "channel_id": x.place.channel, "message_id": x.message, "reason": "x", "category": "spam",
+        })),
+        "user_report" => needed(json!({"user_id": x.outsider.id, "reason": "x", "category": "spam"})),
+        "feedback_send" => needed(json!({"content": "It is good."})),
         _ => None,
     }
 }
 
 /// A server with something of everything, seen by its owner, a member and somebody else.
-struct Fixture {
-    world: World,
-    place: Place,
-    outsider: User,
-    message: String,
-    role: String,
-    member: User,
-    code: String,
+pub struct Fixture {
+    pub world: Rc<World>,
+    pub place: Place,
+    pub outsider: User,
+    pub message: String,
+    pub role: String,
+    pub member: User,
+    pub code: String,
     /// With its token.
-    webhook: Value,
+    pub webhook: Value,
+    /// Of automod; it does nothing.
+    pub rule: String,
 }
 
 impl Fixture {
     fn new() -> Fixture {
-        let world = World::new(&[]);
+        Fixture::of(Rc::new(World::new(&[])))
+    }
+
+    pub fn of(world: Rc<World>) -> Fixture {
         let place = world.place();
         let (member, outsider) = (world.member(&place), world.user());
         let message = world.message(&place.owner, &place.channel, "one");
@@ -60,11 +79,17 @@ impl Fixture {
         let code = crate::world::text(&code["code"]);
         let webhook = json!({"channel_id": place.channel, "name": "one"});
         let webhook = world.ok(&place.owner, "POST /webhooks", webhook);
-        Fixture { world, place, outsider, message, role, member, code, webhook }
+        let rule = json!({
+            "name": "one", "rule_type": "keyword", "config": {"keywords": ["forbidden"]},
+            "actions": [{"action_type": "log_only"}],
+        });
+        let rule = world.ok(&place.owner, &format!("POST /servers/{}/automod/rules", place.id), rule);
+        let rule = crate::world::text(&rule["id"]);
+        Fixture { world, place, outsider, message, role, member, code, webhook, rule }
     }
 
     /// The path of a row, with `replaced` in the place of one parameter.
-    fn path(&self, route: &Route, replaced: Option<(&str, &str)>) -> String {
+    pub fn path(&self, route: &Route, replaced: Option<(&str, &str)>) -> String {
         let mut path = if route.root { String::new() } else { "/api/v1".to_owned() };
         for segment in route.path.split('/').skip(1) {
             path.push('/');
@@ -79,7 +104,8 @@ impl Fixture {
                 ("message_id", _) => &self.message,
                 ("role_id", _) => &self.role,
                 ("member_id" | "user_id", _) => &self.member.id,
-                ("session_id" | "notification_id" | "rule_id", _) => "1",
+                ("rule_id", _) => &self.rule,
+                ("session_id" | "notification_id", _) => "1",
                 ("invite_code", _) => &self.code,
                 ("webhook_id", _) => self.webhook["id"].as_str().expect("an id"),
                 ("token", _) => self.webhook["token"].as_str().expect("a token"),
@@ -91,23 +117,23 @@ impl Fixture {
         path
     }
 
-    fn call(&self, route: &Route, replaced: Option<(&str, &str)>, token: Option<&str>) -> Answer {
+    pub fn call(&self, route: &Route, replaced: Option<(&str, &str)>, token: Option<&str>) -> Answer {
         let body = body_of(route.name, self).map(|(body, _)| body);
         let path = self.path(route, replaced);
         self.world.server.http().call(route.method.as_str(), &path, token, body.as_ref())
     }
 }
 
-fn parameters(route: &Route) -> impl Iterator<Item = &'static str> {
+pub fn parameters(route: &Route) -> impl Iterator<Item = &'static str> {
     route.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
 }
 
 /// Collects what went wrong, so that one run shows all rows.
 #[derive(Default)]
-struct Findings(Vec<String>);
+pub struct Findings(Vec<String>);
 
 impl Findings {
-    fn status(&mut self, answer: &Answer, want: u16, about: &str) {
+    pub fn status(&mut self, answer: &Answer, want: u16, about: &str) {
         let envelope = || {
             let error = &serde_json::from_slice::<Value>(&answer.body).unwrap_or_default()["error"];
             let code = error["code"] == want || error["code"].is_string();
@@ -118,7 +144,7 @@ impl Findings {
         self.check(matches, || format!("{about}: {} {} {}", answer.request, answer.status, answer.text()));
     }
 
-    fn check(&mut self, holds: bool, finding: impl FnOnce() -> String) {
+    pub fn check(&mut self, holds: bool, finding: impl FnOnce() -> String) {
         if !holds {
             self.0.push(finding());
         }
@@ -235,7 +261,11 @@ fn bodies() {
     let json_type = ("Content-Type", "application/json");
     let mut http = x.world.server.http();
     for route in ROUTES {
-        let Some((body, is_optional)) = body_of(route.name, &x) else { continue };
+        let Some((body, is_optional)) = body_of(route.name, &x) else {
+            let takes_json = matches!(route.body, BodyRule::Json(_) | BodyRule::OptionalJson(_));
+            findings.check(!takes_json, || format!("no body is known for {}", route.name));
+            continue;
+        };
         let mut send = |content_type: Option<&str>, body: Option<&[u8]>| {
             let mut headers = vec![("Authorization", bearer.as_str())];
             headers.extend(content_type.map(|value| ("Content-Type", value)));

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod authorisation;
 mod cli;
 mod clock;
 mod gateway;
