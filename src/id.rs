@@ -77,6 +77,10 @@ ids! {
     ReportId
     /// What somebody wrote to those who run the server.
     TicketId
+    /// A token that lets a client in at all.
+    AccessTokenId
+    /// An address or network that may use one.
+    AccessScopeId
 }
 
 /// Reads an id as it stands in paths and bodies: 1..20 ASCII digits within 64 bits.

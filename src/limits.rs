@@ -240,6 +240,15 @@ pub const EVENT_LEN_MAX: usize = 512 * KIB;
 pub const HANDOVER_LEN_MAX: usize = 16 * MIB;
 /// Slots that may be free between two sessions that are taken over: what their places cost stays below 100 MiB.
 pub const HANDOVER_SLOT_GAP_MAX: usize = 1 << 20;
+/// Access tokens that let somebody in, and those that are listed, ended ones included: the oldest of these makes room.
+pub const ACCESS_TOKEN_COUNT_MAX: usize = 100;
+pub const ACCESS_TOKEN_KEPT_MAX: u64 = 1_000;
+/// Scopes of one: each is looked at for every request that shows it.
+pub const ACCESS_SCOPE_COUNT_MAX: usize = 50;
+/// Addresses and operations that are counted apart for one, and uses that are kept as they were: 300 KB each token.
+pub const ACCESS_ADDRESS_COUNT_MAX: u64 = 1_000;
+pub const ACCESS_PATH_COUNT_MAX: u64 = 500;
+pub const ACCESS_EVENT_COUNT_MAX: u64 = 1_000;
 
 // Each name and each value of a character, and what lists and objects there are around them.
 const _: () = assert!(2 * EMBED_CHARS_MAX + 10 * 250 <= JSON_COUNT_MAX);

@@ -95,6 +95,9 @@ fn what_was_acknowledged_outlives_a_kill() {
     let mut server = start(folder.path());
     let world = prepare(&server);
     let mut mixers: Vec<Mixer> = (0..MIXERS).map(|n| Mixer::new(&server, &format!("mix{n}"))).collect();
+    // From here on the gate is closed.
+    let said = server.operate(&json!({"do": "access_token_create"})).expect("it is made");
+    line::ACCESS.set(said.lines().last().expect("a token").to_owned()).expect("the first");
     let mut known: [BTreeMap<u64, Expected>; 2] = Default::default();
     let (mut acknowledged, mut accounts) = (0, 0);
     for kill in 1..=kills {

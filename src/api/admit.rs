@@ -1,6 +1,6 @@
 //! From the head of a request to its admission, or to the answer that it goes no further with.
 //!
-//! Order: preflight, route, length, credentials, rate limits, account state, kind of account, coding. Limits come after the credentials,
+//! Order: preflight, access token, route, length, credentials, rate limits, account state, kind of account, coding. Limits come after the credentials,
 //! since they count by user, and before the refusal of bad ones, so that guessing is limited too.
 //!
 //! Invariant: nothing of the body is needed. Whoever is refused has it left where it is; whoever is admitted has it
@@ -9,6 +9,7 @@
 use super::authenticate::{bearer, require_usable, verify};
 use super::ctx::{Caller, Principal, Request, Response};
 use super::dispatch::{refuse, refuse_unread, too_many};
+use super::gate;
 use super::limiter::Numbers;
 use super::rate_limit::{self, Asked};
 use super::router::{Found, Params, Router};
@@ -71,22 +72,26 @@ pub fn admit<'r>(state: &State, router: &Router, request: &Request<'r>) -> Admis
     if request.head.method == Method::Options {
         return Admission::Answered(options(state, router, request, response), NO_ROUTE);
     }
-    match router.find(request.head.method, &request.head.target) {
+    let found = router.find(request.head.method, &request.head.target);
+    if let Err(error) = gate::pass(state, router, request, &found, false) {
+        return Admission::Answered(nothing(state, request, error, Caller::Nobody, response), NO_ROUTE);
+    }
+    match found {
         Found::Route(route, params) => admit_to(state, route, params, request, response),
         Found::Nothing if request.head.target.path == GATEWAY_PATH => {
-            let mut response = nothing(state, request, Refusal::UpgradeRequired, response);
+            let mut response = nothing_there(state, request, Refusal::UpgradeRequired, response);
             let headers = HttpError::WebSocketVersion.headers().iter();
             response.headers.extend(headers.map(|(name, value)| (*name, (*value).to_string())));
             Admission::Answered(response, NO_ROUTE)
         }
         Found::Nothing => {
-            Admission::Answered(nothing(state, request, Refusal::RouteNotFound, response), NO_ROUTE)
+            Admission::Answered(nothing_there(state, request, Refusal::RouteNotFound, response), NO_ROUTE)
         }
         Found::Absent => {
-            Admission::Answered(nothing(state, request, Refusal::NotAvailable, response), NO_ROUTE)
+            Admission::Answered(nothing_there(state, request, Refusal::NotAvailable, response), NO_ROUTE)
         }
         Found::OtherMethods(allow) => {
-            let mut response = nothing(state, request, Refusal::MethodNotAllowed, response);
+            let mut response = nothing_there(state, request, Refusal::MethodNotAllowed, response);
             response.headers.push(("allow", allow));
             Admission::Answered(response, NO_ROUTE)
         }
@@ -136,9 +141,14 @@ pub fn admit_again<'r>(
     request: &Request<'r>,
 ) -> Admission<'r> {
     let route = admitted.route;
-    let Found::Route(_, params) = router.find(request.head.method, &request.head.target) else {
+    let found = router.find(request.head.method, &request.head.target);
+    let passed = gate::pass(state, router, request, &found, true);
+    let Found::Route(_, params) = found else {
         unreachable!("the table of routes does not change, nor does the head");
     };
+    if let Err(error) = passed {
+        return Admission::Answered(refuse(error, admitted.response()), route.name);
+    }
     take_damage();
     let refusal = match route.auth {
         Auth::Public => None,
@@ -174,7 +184,11 @@ fn options(state: &State, router: &Router, request: &Request<'_>, mut response: 
     if let Some(preflight) = state.cors.preflight(&request.head) {
         return preflight;
     }
-    let allow = match router.find(Method::Options, &request.head.target) {
+    let found = router.find(Method::Options, &request.head.target);
+    if let Err(error) = gate::pass(state, router, request, &found, false) {
+        return refuse(error, response);
+    }
+    let allow = match found {
         _ if request.head.target.path == "*" => "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT".to_string(),
         Found::OtherMethods(allow) => allow,
         Found::Absent => return refuse(Refusal::NotAvailable.into(), response),
@@ -185,9 +199,20 @@ fn options(state: &State, router: &Router, request: &Request<'_>, mut response: 
     response
 }
 
-fn nothing(state: &State, request: &Request<'_>, refusal: Refusal, response: Response) -> Response {
-    match rate_limit::check(state, request, &Asked::Nothing, known_caller(state, request)) {
-        Ok(limits) => refuse(refusal.into(), Response { limits, ..response }),
+fn nothing_there(state: &State, request: &Request<'_>, refusal: Refusal, response: Response) -> Response {
+    nothing(state, request, refusal.into(), known_caller(state, request), response)
+}
+
+/// A refusal of what leads to no row, or not yet; counted like one that does.
+fn nothing(
+    state: &State,
+    request: &Request<'_>,
+    error: Error,
+    caller: Caller,
+    response: Response,
+) -> Response {
+    match rate_limit::check(state, request, &Asked::Nothing, caller) {
+        Ok(limits) => refuse(error, Response { limits, ..response }),
         Err(numbers) => too_many(numbers, response),
     }
 }

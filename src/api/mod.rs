@@ -20,6 +20,7 @@ pub mod ctx;
 pub mod dispatch;
 pub mod fields;
 pub mod forms;
+pub mod gate;
 pub mod hooks;
 pub mod identity;
 pub mod limiter;

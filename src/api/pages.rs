@@ -19,7 +19,8 @@ pub struct Pages {
     pub version: Vec<u8>,
     /// The server's version, a part of `status`.
     pub version_info: Vec<u8>,
-    pub capabilities: Vec<u8>,
+    /// While the gate is open, and while it is closed.
+    pub capabilities: [Vec<u8>; 2],
     pub openapi: Bytes,
     /// Its entity tag.
     pub openapi_etag: String,
@@ -37,7 +38,8 @@ impl Pages {
             api_root: written(|out| ApiStatusResponse::write(out, config)),
             version: written(|out| ServerVersionResponse::write(out, versions)),
             version_info: written(|out| VersionInfo::write(out, versions.server)),
-            capabilities: written(|out| ServerCapabilitiesResponse::write(out, config)),
+            capabilities: [false, true]
+                .map(|is_closed| written(|out| ServerCapabilitiesResponse::write(out, config, is_closed))),
             openapi_etag: etag(&openapi),
             openapi: openapi.into(),
         }
@@ -114,8 +116,9 @@ shape! {
 
 shape! {
     /// What this server can do.
-    pub ServerCapabilitiesResponse(config: &Config) {
+    pub ServerCapabilitiesResponse(config: &Config, is_closed: bool) {
         avatars: (Slot::object(AvatarCapabilities::SHAPE)) = |out: &mut Vec<u8>| AvatarCapabilities::write(out, config),
-        access_token_required: bool = false,
+        /// Whether the gate is closed: each request needs an `X-API-Access-Token`.
+        access_token_required: bool = is_closed,
     }
 }

@@ -68,6 +68,8 @@ impl Node {
 /// Compiled once per process.
 pub struct Router {
     root: Node,
+    /// Words of `api.api_prefix`.
+    prefix: Vec<&'static str>,
 }
 
 impl Router {
@@ -93,7 +95,7 @@ impl Router {
                 root.grow(whole(path, is_root)).0.absent = methods;
             }
         }
-        Router { root }
+        Router { root, prefix }
     }
 
     /// HEAD is answered like GET.
@@ -106,6 +108,13 @@ impl Router {
             Found::Route(route, _) => Some(route),
             _ => None,
         }
+    }
+
+    /// Whether a path that leads nowhere is none of the API's: not below the prefix, or an administrator's.
+    pub fn is_outside(&self, target: &Target<'_>) -> bool {
+        let mut segments = target.segments();
+        let is_below = self.prefix.iter().all(|word| segments.next().is_some_and(|segment| segment == *word));
+        !is_below || segments.next().is_some_and(|segment| segment == "admin")
     }
 
     pub fn find<'r>(&self, method: Method, target: &Target<'r>) -> Found<'r> {

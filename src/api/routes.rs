@@ -141,6 +141,8 @@ pub struct Route {
     /// What its body has in it; `None` when the keys are data.
     pub form: Option<&'static dyn Fields>,
     pub query: Option<&'static dyn Fields>,
+    /// Asks for no access token while the gate is closed (see [`super::gate`]). Those at the root never do.
+    pub ungated: bool,
     pub answer: Answer,
     pub doc: &'static str,
 }
@@ -182,6 +184,7 @@ impl Route {
         body: BodyRule::None,
         form: None,
         query: None,
+        ungated: false,
         answer: Answer::Success,
         doc: "",
     };
@@ -299,11 +302,12 @@ pub fn listing() -> String {
         let path = format!("{prefix}{}", route.path);
         let limit = route.bucket.map_or("Exempt".to_string(), |bucket| format!("{bucket:?}"));
         let line = format!(
-            "{:<7} {path:<75} {:<26} {:<11} {limit:<19} {}",
+            "{:<7} {path:<75} {:<26} {:<11} {limit:<19} {}{}",
             route.method.as_str(),
             route.name,
             format!("{:?}", route.auth),
-            route.right.map_or("", Right::name)
+            route.right.map_or("", Right::name),
+            if route.ungated { "Ungated" } else { "" }
         );
         text.push_str(line.trim_end());
         text.push('\n');

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::address::TrustedProxies;
 use super::cors::Cors;
+use super::gate::Gate;
 use super::limiter::Limiter;
 use super::pages::Pages;
 use super::touch::Touches;
@@ -90,6 +91,8 @@ pub struct State {
     /// What requests leave to be done after their answers.
     afterwork: RefCell<Vec<Afterwork>>,
     pub touches: RefCell<Touches>,
+    /// The gate in front of the API.
+    pub gate: Gate,
     /// Answers that clients have not read yet.
     pub unsent: Unsent,
     /// Rules of automod that are ready.
@@ -130,6 +133,7 @@ impl State {
             ephemeral: RefCell::default(),
             afterwork: RefCell::default(),
             touches: RefCell::default(),
+            gate: Gate::default(),
             unsent: Unsent::default(),
             automod: Known::new(automod),
             started: now,
@@ -157,6 +161,7 @@ impl State {
 
     pub fn set_snapshot(&self, snapshot: Snapshot) {
         *self.snapshot.borrow_mut() = Rc::new(snapshot);
+        self.gate.forget();
     }
 
     /// All clocks of this turn.

@@ -40,6 +40,7 @@ Examples:
   plexichat check --plan sessions=50000,posts=200,members=500
   plexichat backup /backups/monday            a copy of the running server's database
   plexichat bot create rosie --owner ada      a bot, and its token
+  plexichat access-token create               let nobody in without it
 
 Options come from the file, then the environment (PLEXICHAT_SERVER__PORT=9000), then flags; the last one wins.
 `plexichat config --help` lists all of them.";

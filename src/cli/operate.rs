@@ -50,7 +50,40 @@ const fn flag(name: &'static str, placeholder: &'static str, help: &'static str)
 
 const BOT: Argument = place("name", "BOT", "Its name or ID");
 
-const GROUPS: &[Group] = &[Group {
+const GROUPS: &[Group] = &[BOTS, ACCESS_TOKENS];
+
+const ACCESS_TOKENS: Group = Group {
+    name: "access-token",
+    about: "Tokens that clients must show to be let in at all, as soon as there is one",
+    commands: &[
+        Operation {
+            name: "create",
+            about: "Make a token and print it, which is done only then; from the first on nobody gets in without one",
+            arguments: &[
+                flag("name", "NAME", "What it is for"),
+                flag("days", "DAYS", "How long it is good; for ever without it"),
+                flag(
+                    "scope",
+                    "ADDRESSES",
+                    "Addresses and networks it may be used from, with commas between them",
+                ),
+                flag(
+                    "mode",
+                    "MODE",
+                    "none, monitor or enforce: what becomes of other addresses; enforce when it has a scope",
+                ),
+            ],
+        },
+        Operation { name: "list", about: "List the tokens and how they are used", arguments: &[] },
+        Operation {
+            name: "revoke",
+            about: "Make a token void; when it was the last one, everybody gets in again",
+            arguments: &[place("id", "ID", "Its ID, as the list shows it")],
+        },
+    ],
+};
+
+const BOTS: Group = Group {
     name: "bot",
     about: "Accounts of programs: make, list and delete them, give them another token",
     commands: &[
@@ -74,7 +107,7 @@ const GROUPS: &[Group] = &[Group {
         },
         Operation { name: "delete", about: "Delete a bot; what it wrote stays", arguments: &[BOT] },
     ],
-}];
+};
 
 const HELP: &str = "\
 A server that runs on the data folder (--data) carries it out at once. While none runs the command opens the store \
@@ -111,7 +144,7 @@ pub fn request(group: &str, matches: &ArgMatches) -> Option<String> {
     let mut out = Vec::new();
     {
         let mut request = Object::new(&mut out);
-        request.str("do", &format!("{}_{name}", group.name));
+        request.str("do", &format!("{}_{name}", group.name.replace('-', "_")));
         for argument in operation.arguments {
             request.some_str(argument.name, matches.get_one::<String>(argument.name).map(String::as_str));
         }

@@ -7,7 +7,7 @@
 use super::error::{Error, Result};
 use super::machine::Machine;
 use super::reply::{Answer, Reply};
-use super::{chat, community, contact, hooks, housekeeping, identity, media, moderation, social};
+use super::{chat, community, contact, gate, hooks, housekeeping, identity, media, moderation, social};
 use crate::id::UserId;
 
 /// A change that is asked for. `apply` decides.
@@ -219,6 +219,7 @@ areas! {
     Hooks = hooks;
     Moderation = moderation;
     Contact = contact;
+    Gate = gate;
     Housekeeping = housekeeping;
 }
 

@@ -97,6 +97,12 @@ errors! {
     // switched off
     ReportsOff = 503, "Reports are switched off on this server";
     FeedbackOff = 503, "Feedback is switched off on this server";
+    // the gate in front of the API
+    AccessTokenRequired = 401, "API access token required";
+    AccessTokenInvalid = 401, "Invalid or expired API access token";
+    AccessTokenOutOfScope = 403, "This API access token may not be used from your address";
+    AccessTokenNotFound = 404, "Access token not found";
+    AccessTokenTaken = 409, "Another access token has this value";
     // conflicts
     TwoFactorOn = 409, "Two-factor login is already on";
     UsernameTaken = 409, "Username is already taken";

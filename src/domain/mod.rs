@@ -13,6 +13,7 @@ pub mod contact;
 pub mod errand;
 pub mod error;
 pub mod event;
+pub mod gate;
 pub mod hooks;
 pub mod housekeeping;
 pub mod identity;

@@ -4,8 +4,8 @@
 //! handler goes on with it. In between, replies of all commands share one ring as a [`Reply`].
 
 use crate::id::{
-    ChallengeId, ChannelId, MessageId, ReportId, RoleId, RuleId, ServerId, TicketId, TokenId, UserId,
-    WebhookId,
+    AccessTokenId, ChallengeId, ChannelId, MessageId, ReportId, RoleId, RuleId, ServerId, TicketId, TokenId,
+    UserId, WebhookId,
 };
 
 /// The type of a reply: what [`Reply`] holds on its way.
@@ -60,6 +60,7 @@ replies! {
     TextRefused = TextRefused of TextRefused;
     Report(id: ReportId) = id of ReportId;
     Ticket(id: TicketId) = id of TicketId;
+    AccessToken(id: AccessTokenId) = id of AccessTokenId;
 }
 
 /// The rules of the server refuse a text.

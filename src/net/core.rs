@@ -509,7 +509,7 @@ impl Backend for Core {
     fn submit_and_forget(&self, command: Command) {
         let mut port = self.port.borrow_mut();
         if port.submit(command, NO_REPLY).is_err() {
-            tracing::warn!("the use of a session was not noted: the log is full");
+            tracing::warn!("the use of a token was not noted: the log is full");
         }
         port.flush();
     }

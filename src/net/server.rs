@@ -52,6 +52,8 @@ const QUEUE_LEN_MAX: usize = 8_192;
 const TICK: Duration = Duration::from_millis(100);
 /// Every so many ticks a core gives freed memory back, and the first of them pages of the data file: 3 s.
 const GIVE_BACK_TICKS: u32 = 30;
+/// Every so many ticks a core has it noted which access tokens were used: 1 s.
+const NOTE_TICKS: u32 = 10;
 /// How often the server looks for accounts to purge and other leftovers.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -460,6 +462,11 @@ async fn tick(index: usize, core: Rc<Core>, connections: Rc<Connections>) {
         monoio::time::sleep(TICK).await;
         core.turn();
         connections.sweep(&core.state, core.state.now().monotonic_ms);
+        if (count.is_multiple_of(NOTE_TICKS) || core.state.run.is_shutting_down())
+            && let Some(note) = core.state.gate.take_note()
+        {
+            core.submit_and_forget(note);
+        }
         if count.is_multiple_of(GIVE_BACK_TICKS) {
             give_back();
             // One core is enough: the mapping is the process's.

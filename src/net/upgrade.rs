@@ -7,6 +7,7 @@ use super::socket::Socket;
 use crate::api::address::TrustedProxies;
 use crate::api::admit::GATEWAY_PATH;
 use crate::api::dispatch::{refuse, refuse_unread};
+use crate::api::gate::pass_upgrade;
 use crate::api::{Response, State};
 use crate::domain::{Error, Refusal};
 use crate::observe::log_request;
@@ -39,14 +40,15 @@ impl Socket {
     /// Accepts a WebSocket, or answers why not.
     pub(super) fn upgrade(&mut self, state: &State, head: &Head<'_>, peer: IpAddr) -> Option<Box<Facts>> {
         let form = self.form(state, head).closing();
-        let (status, facts) = match check_upgrade(state, head) {
+        let ip = state.proxies.client(peer, head);
+        let (status, facts) = match check_upgrade(state, head, ip) {
             Ok(key) => {
                 let date = self.date(state);
                 switching_protocols(self.room(), key, &date, subprotocol(head));
                 state.metrics.http_request(101);
                 let host = head.header("host").unwrap_or_default();
                 let facts = Facts {
-                    ip: state.proxies.client(peer, head),
+                    ip,
                     host: String::from_utf8_lossy(host).into_owned(),
                     is_https: TrustedProxies::is_https(head),
                     query: head.target.query.0.to_string(),
@@ -64,7 +66,7 @@ impl Socket {
 }
 
 /// The client's key, or the refusal (gateway contract §1).
-fn check_upgrade<'r>(state: &State, head: &Head<'r>) -> Result<&'r [u8], Box<Response>> {
+fn check_upgrade<'r>(state: &State, head: &Head<'r>, ip: IpAddr) -> Result<&'r [u8], Box<Response>> {
     let refused = |error: Error| Box::new(refuse(error, Response::default()));
     if head.target.path != GATEWAY_PATH {
         return Err(refused(Error::forbidden("WebSocket connections are accepted at /gateway only")));
@@ -78,5 +80,6 @@ fn check_upgrade<'r>(state: &State, head: &Head<'r>) -> Result<&'r [u8], Box<Res
     if !allowed.is_empty() && head.header("origin").is_some_and(foreign) {
         return Err(refused(Error::forbidden("This origin may not connect")));
     }
+    pass_upgrade(state, head, ip, GATEWAY_PATH).map_err(refused)?;
     websocket_key(head).map_err(|error| Box::new(refuse_unread(error)))
 }

@@ -6,6 +6,7 @@
 
 mod backup;
 pub mod blobs;
+mod codes;
 mod crc;
 pub mod earlier;
 mod files;

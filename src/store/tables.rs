@@ -7,8 +7,8 @@ use super::owners::{Along, Hangs, Owner, of_parts, of_row, on, on_after};
 use super::records::*;
 use super::table::{Table, check, seed};
 use crate::id::{
-    AuditId, ChallengeId, ChannelId, MessageId, ReportId, RoleId, RuleId, ServerId, TicketId, TokenId,
-    UserId, ViolationId, WebhookId,
+    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, MessageId, ReportId, RoleId, RuleId,
+    ServerId, TicketId, TokenId, UserId, ViolationId, WebhookId,
 };
 
 /// What `ROWS` says of one table.
@@ -302,4 +302,22 @@ tables! {
     TALLIES "tallies": (u8, u8) => Meta [root];
     /// What a user has sent of the feedback that he may.
     FEEDBACK_COUNTS "feedback_counts": UserId => FeedbackCount [on UserId];
+    /// Access tokens, those that have ended included.
+    ACCESS_TOKENS "access_tokens": AccessTokenId => AccessToken [root]
+        takes ACCESS_HASHES(|_, token| token.secret_hash)
+        takes ACCESS_LAPSES(|token_id, token| (token.expires_at.unwrap_or(u64::MAX), token_id));
+    /// The same by the SHA-256 of what is shown.
+    ACCESS_HASHES "access_hashes": Hash => AccessRef [with ACCESS_TOKENS];
+    /// Those that are not revoked by when they run out, in steady time.
+    ACCESS_LAPSES "access_lapses": (u64, AccessTokenId) => Nil [with ACCESS_TOKENS];
+    /// Addresses and networks that may use an access token.
+    ACCESS_SCOPES "access_scopes": (AccessTokenId, AccessScopeId) => AccessScope [root];
+    /// What is known of the use of an access token.
+    ACCESS_USES "access_uses": AccessTokenId => AccessUse [root];
+    /// The same by address.
+    ACCESS_ADDRESSES "access_addresses": (AccessTokenId, Text) => AccessCount [root];
+    /// The same by operation.
+    ACCESS_PATHS "access_paths": (AccessTokenId, Text) => AccessCount [root];
+    /// Some of the last uses, by an id.
+    ACCESS_EVENTS "access_events": (AccessTokenId, u64) => AccessEvent [root];
 }

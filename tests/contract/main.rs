@@ -9,6 +9,7 @@ mod support;
 mod authorisation;
 mod cli;
 mod clock;
+mod gate;
 mod gateway;
 mod guards;
 mod http_edge;

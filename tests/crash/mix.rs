@@ -8,6 +8,7 @@ mod accounts;
 mod automod;
 mod chat;
 mod contact;
+mod gate;
 mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use accounts::{bot, forgotten_password, passer_by, second_factor};
 use automod::automod;
 use chat::{mark, mention, message, unread};
 use contact::contact;
+use gate::access_token;
 use plexichat::net::control;
 use webhooks::webhook;
 
@@ -32,6 +34,8 @@ const POOL_MAX: usize = 4;
 /// Where a fact is read.
 #[derive(Clone, Debug)]
 struct Place {
+    /// What is shown at the gate; `None`: what all show.
+    access: Option<String>,
     token: String,
     path: String,
     /// The element of a list with this key and value; `None`: the answer itself.
@@ -95,10 +99,13 @@ pub const ACTIONS: &[Action] = &[
     automod,
     forgotten_password,
     contact,
+    access_token,
 ];
 
 /// The commands that the actions lead to.
 pub const KINDS: &[&str] = &[
+    "AccessTokenCreate",
+    "AccessTokenRevoke",
     "AccountDelete",
     "AutomodRuleCreate",
     "AutomodRuleDelete",
@@ -342,7 +349,7 @@ impl Mixer {
 
 impl Place {
     fn of(token: &str, path: String, pointer: &str) -> Place {
-        Place { token: token.to_owned(), path, item: None, pointer: pointer.to_owned() }
+        Place { access: None, token: token.to_owned(), path, item: None, pointer: pointer.to_owned() }
     }
 
     fn item(token: &str, path: String, key: &'static str, value: &str, pointer: &str) -> Place {
@@ -350,7 +357,9 @@ impl Place {
     }
 
     fn read(&self, line: &mut Line) -> Value {
+        line.access.clone_from(&self.access);
         let answer = line.get(&self.path, &self.token).unwrap();
+        line.access = None;
         if answer.header("content-type").is_some_and(|kind| kind.starts_with("image/")) {
             // Its own is read whole; a generated one is none.
             let picture = image::load_from_memory(&answer.body).ok();

@@ -14,6 +14,8 @@ use plexichat::domain::community::server::{ServerCreate, ServerDelete, ServerEdi
 use plexichat::domain::contact::feedback::{FeedbackSend, Quota};
 use plexichat::domain::contact::report::{Grounds, MessageReportCreate, UserReportCreate};
 use plexichat::domain::errand::{Errand, bytes};
+use plexichat::domain::gate::token::{AccessTokenCreate, AccessTokenRevoke, Scope};
+use plexichat::domain::gate::usage::{AccessNote, Count, Usage, Use, UseEvent};
 use plexichat::domain::hooks::execution::WebhookExecute;
 use plexichat::domain::hooks::webhook::{WebhookCreate, WebhookDelete, WebhookEdit, WebhookTokenReplace};
 use plexichat::domain::housekeeping::outbox::{OutboxStep, Present};
@@ -36,7 +38,7 @@ use plexichat::domain::social::setting::{MessagingEdit, SettingDelete, SettingsP
 use plexichat::domain::verdict::{Hit, Verdict};
 use plexichat::domain::{Op, Revocation};
 use plexichat::id::{
-    ChallengeId, ChannelId, MessageId, RoleId, RuleId, ServerId, TokenId, UserId, WebhookId,
+    AccessTokenId, ChallengeId, ChannelId, MessageId, RoleId, RuleId, ServerId, TokenId, UserId, WebhookId,
 };
 use plexichat::store::records::{AutomodAction, Grant, Picture};
 
@@ -46,6 +48,7 @@ const SERVER: ServerId = ServerId(0x2122_2324_2526_2728);
 const CHANNEL: ChannelId = ChannelId(0x3132_3334_3536_3738);
 const MESSAGE: MessageId = MessageId(0x4142_4344_4546_4748);
 const ROLE: RoleId = RoleId(0x5152_5354_5556_5758);
+const ACCESS_TOKEN: AccessTokenId = AccessTokenId(0x7172_7374_7576_7778);
 const WEBHOOK: WebhookId = WebhookId(0x6162_6364_6566_6768);
 
 fn text(text: &str) -> String {
@@ -86,6 +89,7 @@ pub fn examples() -> Vec<Op> {
         hooks(),
         moderation(),
         contact(),
+        gate(),
         vec![
             Sweep { records_max: 1_000 }.into(),
             OutboxStep {
@@ -340,6 +344,39 @@ fn contact() -> Vec<Op> {
             quota: Quota { hour_max: 5, day_max: 20 },
         }
         .into(),
+    ]
+}
+
+fn gate() -> Vec<Op> {
+    let of = Use {
+        ip_address: text("2001:db8::1"),
+        method: text("GET"),
+        path: text("/users/@me"),
+        user_agent: Some(text("a browser")),
+    };
+    let count = |name| vec![Count { name: text(name), let_in: 3, denied: 1 }];
+    let usage = Usage {
+        token_id: ACCESS_TOKEN,
+        let_in: 3,
+        denied: 1,
+        last: Some(of.clone()),
+        addresses: count("2001:db8::1"),
+        paths: count("GET /users/@me"),
+        events: vec![UseEvent { of, scope_match: Some(false), reject_reason: Some(text("scope_mismatch")) }],
+    };
+    vec![
+        AccessTokenCreate {
+            name: Some(text("desktop")),
+            description: Some(text("of the desktop client")),
+            secret_hash: Secret([9; 32]),
+            by: Some(77),
+            life_ms: Some(86_400_000),
+            scope_mode: 2,
+            scopes: vec![Scope { kind: 2, value: text("10.0.0.0/8") }],
+        }
+        .into(),
+        AccessTokenRevoke { token_id: ACCESS_TOKEN, by: Some(77) }.into(),
+        AccessNote { usages: vec![usage] }.into(),
     ]
 }
 

@@ -11,6 +11,7 @@
 mod automod;
 mod bots;
 mod contact;
+mod gate;
 mod generate;
 mod hooks;
 mod judge;
@@ -374,6 +375,7 @@ fn compare(model: &Model, read: Read<'_>) {
     model.compare_second_factors(read);
     model.compare_webhooks(read);
     model.compare_heard(read);
+    model.compare_gate(read);
     model.compare_bots(read);
     model.compare_mails(read);
     for (id, user) in &model.users {

@@ -5,8 +5,8 @@ use plexichat::domain::errand::{Errand as _, bytes};
 use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::{Command, Machine, Now, Reply};
 use plexichat::id::{
-    AuditId, ChallengeId, ChannelId, MessageId, ReportId, RoleId, RuleId, ServerId, TicketId, TokenId,
-    UserId, ViolationId, WebhookId,
+    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, MessageId, ReportId, RoleId, RuleId,
+    ServerId, TicketId, TokenId, UserId, ViolationId, WebhookId,
 };
 use plexichat::store::owners::owner_of;
 use plexichat::store::records::*;
@@ -219,6 +219,18 @@ fn heard(tx: &mut Tx<'_>) {
     tx.put(TICKET_STATES, (ticket.status, ticket_id), &Nil {});
     (0..3).for_each(|queue| tx.put(TALLIES, (queue, 0), &Meta { value: 1 }));
     tx.put(FEEDBACK_COUNTS, USER, &FeedbackCount { hour_from: AT, ..FeedbackCount::default() });
+    let (token_id, expires_at) = (AccessTokenId(number(60)), Some(2 * AT));
+    let token = AccessToken { secret_hash: [8; 32], expires_at, ..AccessToken::default() };
+    tx.put(ACCESS_TOKENS, token_id, &token);
+    tx.put(ACCESS_HASHES, token.secret_hash, &AccessRef { id: token_id });
+    tx.put(ACCESS_LAPSES, (2 * AT, token_id), &Nil {});
+    let scope = AccessScope { kind: scope_kind::IP, value: "192.0.2.1".into(), ..AccessScope::default() };
+    tx.put(ACCESS_SCOPES, (token_id, AccessScopeId(number(61))), &scope);
+    let used = AccessUse { address_count: 1, path_count: 1, event_count: 1, ..AccessUse::default() };
+    tx.put(ACCESS_USES, token_id, &used);
+    tx.put(ACCESS_ADDRESSES, (token_id, "192.0.2.1"), &AccessCount::default());
+    tx.put(ACCESS_PATHS, (token_id, "GET /users/@me"), &AccessCount::default());
+    tx.put(ACCESS_EVENTS, (token_id, number(62)), &AccessEvent::default());
 }
 
 /// The account that owns nearly all of it is purged, a few rows at a time: whatever table a row is in, it goes with

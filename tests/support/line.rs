@@ -5,12 +5,18 @@
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
+use std::sync::OnceLock;
 
 use crate::support::http::read_answer;
 use crate::support::{Answer, PATIENCE, Value};
 
+/// What every request shows at the gate, once there is one.
+pub static ACCESS: OnceLock<String> = OnceLock::new();
+
 pub struct Line {
     stream: BufReader<TcpStream>,
+    /// What it shows there instead.
+    pub access: Option<String>,
 }
 
 impl Line {
@@ -20,7 +26,7 @@ impl Line {
         stream.set_nodelay(true).expect("an open socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("an open socket");
         stream.set_write_timeout(Some(PATIENCE)).expect("an open socket");
-        Ok(Line { stream: BufReader::new(stream) })
+        Ok(Line { stream: BufReader::new(stream), access: None })
     }
 
     pub fn get(&mut self, path: &str, token: &str) -> Result<Answer, String> {
@@ -54,6 +60,9 @@ impl Line {
         let mut request = format!("{method} /api/v1{path} HTTP/1.1\r\nHost: test\r\n");
         if let Some(token) = token {
             request.push_str(&format!("Authorization: Bearer {token}\r\n"));
+        }
+        if let Some(access) = self.access.as_ref().or(ACCESS.get()) {
+            request.push_str(&format!("X-API-Access-Token: {access}\r\n"));
         }
         if let Some((kind, body)) = body {
             request.push_str(&format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len()));

@@ -42,21 +42,25 @@ routes! {
         answer: List(WebhookListItemResponse::SHAPE),
     };
 
-    /// Post a message as the webhook. With `wait` the answer is the message.
+    /// Post a message as the webhook. With `wait` the answer is the message. Programs elsewhere call it, which know its
+    /// address alone: no access token.
     Post pipelined "/webhooks/{webhook_id}/{token}" => webhooks::webhook_execute, Webhook, WebhooksExecute {
+        ungated: true,
         body: json(JSON_LEN_MAX),
         query: Some(&webhooks::EXECUTE_QUERY),
         form: Some(&webhooks::WEBHOOK_EXECUTE),
         answer: OneOrSuccess(WebhookMessageResponse::SHAPE),
     };
     /// An extension: takes what GitHub sends to a webhook of a repository, and posts an embed. Events that say nothing
-    /// here are accepted.
+    /// here are accepted. GitHub has no header to give: no access token.
     Post pipelined "/webhooks/{webhook_id}/{token}/github" => webhooks::webhook_execute_github, Webhook, WebhooksExecute {
+        ungated: true,
         body: json_or_form(JSON_LEN_MAX),
         query: Some(&webhooks::FOREIGN_QUERY),
     };
-    /// An extension: takes what is sent to an incoming webhook of Slack.
+    /// An extension: takes what is sent to an incoming webhook of Slack. No access token, as with the one before.
     Post pipelined "/webhooks/{webhook_id}/{token}/slack" => webhooks::webhook_execute_slack, Webhook, WebhooksExecute {
+        ungated: true,
         body: json_or_form(JSON_LEN_MAX),
         query: Some(&webhooks::FOREIGN_QUERY),
         form: Some(&slack::SLACK_MESSAGE),

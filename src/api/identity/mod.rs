@@ -97,8 +97,9 @@ routes! {
         form: Some(&auth::REVOKE_ALL),
         answer: One(auth::RevokeAllSessionsResponse::SHAPE),
     };
-    /// Password and age-gate policy.
+    /// Password and age-gate policy. No access token: it stands beside the form that people are shown first.
     Get "/auth/password-requirements" => auth::password_requirements, Public, Default {
+        ungated: true,
         answer: One(auth::PasswordRequirementsResponse::SHAPE),
     };
 

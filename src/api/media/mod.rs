@@ -9,8 +9,8 @@ use crate::domain::community::server::ServerResponse;
 use crate::domain::identity::right::Right;
 
 routes! {
-    /// Picture of a user: his own, or a generated one.
-    Get "/avatars/users/{user_id}" => avatars::avatar_user_get, Public, Exempt { answer: Picture };
+    /// Picture of a user: his own, or a generated one. Pages show it, which give pictures no header: no access token.
+    Get "/avatars/users/{user_id}" => avatars::avatar_user_get, Public, Exempt { ungated: true, answer: Picture };
     /// Give oneself a picture.
     Post "/avatars/users/@me" => pictures::avatar_user_upload.await, User, Uploads {
         right: Some(Right::AccountEditProfile),
@@ -23,8 +23,8 @@ routes! {
         right: Some(Right::AccountEditProfile),
         answer: One(pictures::PictureDeleteResponse::SHAPE),
     };
-    /// Picture of a server: its icon, or a generated one.
-    Get "/avatars/servers/{server_id}" => avatars::avatar_server_get, Public, Exempt { answer: Picture };
+    /// Picture of a server: its icon, or a generated one. No access token, as with those of users.
+    Get "/avatars/servers/{server_id}" => avatars::avatar_server_get, Public, Exempt { ungated: true, answer: Picture };
     /// Give a server an icon.
     Post "/avatars/servers/{server_id}" => pictures::avatar_server_upload.await, User, Uploads {
         body: multipart(pictures::avatar_len_max),

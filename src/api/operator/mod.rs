@@ -1,9 +1,10 @@
-//! What the operator asks of the server on its command line: bots, and whatever else no route is there for.
+//! What the operator asks of the server on its command line: bots, access tokens, and whatever else no route is there for.
 //!
 //! Owns: the requests by name (`plexichat bot create` sends `bot_create`), what they take, and what is printed.
 //! Invariant: a request is carried out where the store is open, be it in the server that runs or in the command itself
 //! while none does; both are a [`Place`]. Nobody asks who sends one: who can reach the place can read the store.
 
+pub mod access_tokens;
 pub mod bots;
 
 use std::pin::Pin;
@@ -68,6 +69,9 @@ requests! {
     "bot_list" => bots::list;
     "bot_token" => bots::token;
     "bot_delete" => bots::delete;
+    "access_token_create" => access_tokens::create;
+    "access_token_list" => access_tokens::list;
+    "access_token_revoke" => access_tokens::revoke;
 }
 
 /// Carries out a request: a JSON object with what to `do`.

@@ -24,20 +24,21 @@ routes! {
     Get root "/openapi.json" => system::openapi, Public, Exempt { answer: Json };
     /// API banner.
     Get "/" => system::api_root, Public, Default { answer: One(ApiStatusResponse::SHAPE) };
-    /// Whether the server runs.
-    Get "/health" => system::health, Public, Exempt { answer: One(HealthResponse::SHAPE) };
-    /// Server version and oldest accepted client.
-    Get "/version" => system::version, Public, Default { answer: One(ServerVersionResponse::SHAPE) };
-    /// Whether a client version is acceptable.
+    /// Whether the server runs. Balancers and monitors ask, who have no access token.
+    Get "/health" => system::health, Public, Exempt { ungated: true, answer: One(HealthResponse::SHAPE) };
+    /// Server version and oldest accepted client. A client asks before it knows whether it needs an access token.
+    Get "/version" => system::version, Public, Default { ungated: true, answer: One(ServerVersionResponse::SHAPE) };
+    /// Whether a client version is acceptable. Asked as early as the version.
     Post "/version/negotiate" => system::version_negotiate, Public, Default {
+        ungated: true,
         body: json(FORM_LEN_MAX),
         form: Some(&system::VERSION_NEGOTIATE),
         answer: One(VersionNegotiateResponse::SHAPE),
     };
-    /// Run state and uptime.
-    Get "/status" => system::status, Public, Exempt { answer: One(system::ServerStatusResponse::SHAPE) };
-    /// Public constants for clients.
-    Get "/capabilities" => system::capabilities, Public, Default { answer: One(ServerCapabilitiesResponse::SHAPE) };
+    /// Run state and uptime. Monitors ask, who have no access token.
+    Get "/status" => system::status, Public, Exempt { ungated: true, answer: One(system::ServerStatusResponse::SHAPE) };
+    /// Public constants for clients. It tells them whether they need an access token.
+    Get "/capabilities" => system::capabilities, Public, Default { ungated: true, answer: One(ServerCapabilitiesResponse::SHAPE) };
     /// For people who were logged out for security.
     Get "/help/security-logout" => system::help_security_logout, Public, Default { answer: Html };
     /// For people whose address is blocked.

@@ -124,7 +124,10 @@ shape! {
 }
 
 pub fn capabilities(ctx: &mut Ctx<'_>) -> Result<Step> {
-    fixed(ctx, |pages| &pages.capabilities)
+    let [open, closed] = &ctx.state.pages.capabilities;
+    let page = if ctx.state.gate.is_closed(ctx.state) { closed } else { open };
+    ctx.response.body.extend_from_slice(page);
+    Ok(Step::Done)
 }
 
 pub fn openapi(ctx: &mut Ctx<'_>) -> Result<Step> {

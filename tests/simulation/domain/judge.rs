@@ -371,6 +371,7 @@ impl Model {
             Op::Media(op) => self.judge_picture(actor, op),
             Op::Hooks(op) => self.judge_webhook(actor, op),
             Op::Contact(op) => self.judge_contact(actor, op),
+            Op::Gate(op) => self.judge_gate(actor, op),
             Op::Moderation(op) => self.judge_automod(actor, op),
             Op::Housekeeping(housekeeping::Op::Sweep(_) | housekeeping::Op::OutboxStep(_)) => {
                 system()?;

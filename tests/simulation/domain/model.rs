@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::automod::Automod;
 use super::contact::Heard;
+use super::gate::Gate;
 use super::hooks::Webhook;
 use super::mail::Post;
 use super::notify::Notifications;
@@ -36,6 +37,7 @@ pub enum Want {
     Webhook,
     Report,
     Ticket,
+    AccessToken,
     /// The rules of the server refuse the text.
     Refused,
     Any,
@@ -52,7 +54,7 @@ impl Want {
             (Want::Token, Reply::Token(..)) | (Want::Server, Reply::Server(_)) => true,
             (Want::NewChannel, Reply::Channel(_)) | (Want::Role, Reply::Role(_)) => true,
             (Want::Message, Reply::Message(..)) | (Want::Webhook, Reply::Webhook(_)) => true,
-            (Want::Refused, Reply::TextRefused) => true,
+            (Want::Refused, Reply::TextRefused) | (Want::AccessToken, Reply::AccessToken(_)) => true,
             (Want::Report, Reply::Report(_)) | (Want::Ticket, Reply::Ticket(_)) => true,
             _ => false,
         }
@@ -195,6 +197,7 @@ pub struct Model {
     pub webhooks: BTreeMap<u64, Webhook>,
     pub post: Post,
     pub heard: Heard,
+    pub gate: Gate,
 }
 
 /// What a timeout takes.
