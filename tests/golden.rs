@@ -152,6 +152,7 @@ fn everything_of_the_gateway() {
         ("DIRECT_MESSAGES", intent::DIRECT_MESSAGES),
         ("DIRECT_MESSAGE_REACTIONS", intent::DIRECT_MESSAGE_REACTIONS),
         ("DIRECT_MESSAGE_TYPING", intent::DIRECT_MESSAGE_TYPING),
+        ("MESSAGE_CONTENT", intent::MESSAGE_CONTENT),
         ("DEFAULT", intent::DEFAULT),
     ] {
         line!(out, "{bits:>5} {name}");

@@ -83,6 +83,8 @@ pub mod intent {
     pub const DIRECT_MESSAGES: u16 = 1 << 12;
     pub const DIRECT_MESSAGE_REACTIONS: u16 = 1 << 13;
     pub const DIRECT_MESSAGE_TYPING: u16 = 1 << 14;
+    /// What is in messages: bots alone have to ask for it.
+    pub const MESSAGE_CONTENT: u16 = 1 << 15;
     /// All but members, presences and message content.
     pub const DEFAULT: u16 = 32_509;
 }

@@ -8,6 +8,7 @@ use super::hub::{Cx, Hub, Mail};
 use super::input::SERVER_EFFORT;
 use super::protocol::{Close, Data, Outcome, When, taken_by};
 use super::session::{Session, SessionId, Slot};
+use super::veil::intents_of;
 use crate::config::or_unlimited;
 use crate::domain::community::server;
 use crate::domain::identity::credential::{Verified, require_usable, verify};
@@ -185,6 +186,7 @@ impl Hub {
         compress: bool,
     ) {
         let session_id = self.cores.new_session_id((cx.random)(), self.sessions.next_slot());
+        let intents = intents_of(user, intents);
         let mut session = Session::new(session_id, user_id, token_id, intents, id);
         session.blocks = relationship::blocks_any(cx.read, user_id);
         let slot = self.sessions.begin(session);

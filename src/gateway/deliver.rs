@@ -95,13 +95,18 @@ impl Hub {
         &mut self,
         cx: &Cx<'_>,
         event: &'e Event,
-        more: impl Iterator<Item = &'e Event>,
+        more: impl Iterator<Item = &'e Event> + Clone,
     ) {
         if event.name == EventName::RelationshipAdd {
             self.note_blocks(cx, event);
         }
-        let recipients = self.audiences.take_recipients(cx, event, &self.sessions);
-        if !recipients.is_empty() {
+        let mut recipients = self.audiences.take_recipients(cx, event, &self.sessions);
+        let count = recipients.len();
+        let veiled = self.take_veiled(event, &mut recipients);
+        if !veiled.is_empty() {
+            self.hand_out_veiled(&veiled, event, more.clone());
+        }
+        if count > 0 {
             let payload = match event.presence_of {
                 Some(user_id) => self.with_presence(cx, &event.payload, user_id).into(),
                 None => event.payload.clone(),
@@ -111,7 +116,7 @@ impl Hub {
                 more.map(|event| self.sessions.replay.push(event.name, event.payload.clone())).count() as u32;
             self.hand_out(&recipients, first, 1 + more);
             let server_id = || server_of(&event.audience).map_or(0, |server_id| server_id.0);
-            self.counters.work.largest.offer(event.name.text(), server_id, recipients.len());
+            self.counters.work.largest.offer(event.name.text(), server_id, count);
         }
         self.audiences.put_recipients(recipients);
         if let (EventName::ChannelDelete, Audience::Channel { server_id, channel_id, .. }) =
@@ -146,7 +151,7 @@ impl Hub {
 
     /// Hot: gives `count` events in a row to sessions. About a byte per session and event, and once per turn a place on
     /// the list of dirty sessions.
-    fn hand_out(&mut self, slots: &[Slot], first: Handle, count: u32) {
+    pub(super) fn hand_out(&mut self, slots: &[Slot], first: Handle, count: u32) {
         let count_max = or_unlimited(self.config.websocket.resume_buffer_events);
         for &slot in slots {
             let session = &mut self.sessions[slot];

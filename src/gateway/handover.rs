@@ -23,6 +23,7 @@ use super::connections::ConnectionId;
 use super::expiry::LOOK_MS;
 use super::hub::{Cx, Hub, Mail};
 use super::session::{Session, SessionId, Slot};
+use super::veil::intents_known;
 use crate::domain::EventName;
 use crate::id::{TokenId, UserId};
 use crate::limits::{HANDOVER_LEN_MAX, HANDOVER_SLOT_GAP_MAX};
@@ -191,6 +192,7 @@ impl Hub {
     fn take_in_session(&mut self, cx: &Cx<'_>, id: ConnectionId, packed: PackedSession) {
         let (_, slot) = self.cores.place_of(packed.id);
         let PackedSession { user_id, token_id, intents, .. } = packed;
+        let intents = intents_known(cx.read, user_id, intents);
         let mut session = Session::new(packed.id, user_id, token_id, intents, id);
         session.blocks = packed.blocks;
         session.begin_at(packed.first);

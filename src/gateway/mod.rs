@@ -41,6 +41,7 @@ mod tests;
 mod timers;
 mod trail;
 mod typing;
+mod veil;
 
 pub use allowance::{Allowance, Ask, Counted};
 pub use connection::Facts;

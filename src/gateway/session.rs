@@ -3,6 +3,7 @@
 use super::connections::ConnectionId;
 use super::replay::{Handle, Replay};
 use super::trail::{Handles, Trail};
+use crate::domain::intent;
 use crate::id::{TokenId, UserId};
 use crate::runtime::paged::PagedSlab;
 
@@ -118,6 +119,11 @@ impl Session {
             intents,
             dirty: false,
         }
+    }
+
+    /// Of a bot that did not ask for what is in messages.
+    pub fn is_veiled(&self) -> bool {
+        self.intents & intent::MESSAGE_CONTENT == 0
     }
 
     /// Bytes it holds on the heap.

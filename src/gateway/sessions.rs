@@ -27,6 +27,7 @@ pub struct Sessions {
     /// First session of a user; the others follow by `next_of_user`.
     users: ByUser,
     detached_count: usize,
+    veiled_count: usize,
     pub replay: Replay,
 }
 
@@ -37,6 +38,7 @@ impl Sessions {
             slab: PagedSlab::default(),
             users: ByUser::default(),
             detached_count: 0,
+            veiled_count: 0,
             replay: Replay::new(replay_len_max),
         }
     }
@@ -57,6 +59,11 @@ impl Sessions {
     /// Users with a session here.
     pub fn user_count(&self) -> usize {
         self.users.len()
+    }
+
+    /// Sessions of bots that did not ask for what is in messages.
+    pub fn veiled_count(&self) -> usize {
+        self.veiled_count
     }
 
     pub fn detached_count(&self) -> usize {
@@ -93,6 +100,7 @@ impl Sessions {
     /// A session begins, with a connection.
     pub fn begin(&mut self, session: Session) -> Slot {
         assert!(session.connection != ConnectionId::NONE);
+        self.veiled_count += usize::from(session.is_veiled());
         let slot = Slot(self.slab.insert(session) as u32);
         self.link(slot);
         slot
@@ -101,6 +109,7 @@ impl Sessions {
     /// The same, in a slot that no session has had so far.
     pub fn begin_at(&mut self, slot: Slot, session: Session) {
         assert!(session.connection != ConnectionId::NONE);
+        self.veiled_count += usize::from(session.is_veiled());
         self.slab.insert_at(slot.0 as usize, session);
         self.link(slot);
     }
@@ -135,6 +144,7 @@ impl Sessions {
         self.replay.forget(slot);
         let session = self.slab.remove(slot.0 as usize);
         self.detached_count -= usize::from(session.connection == ConnectionId::NONE);
+        self.veiled_count -= usize::from(session.is_veiled());
     }
 
     // ------------------------------------------------------------------------------- sessions of a user

@@ -79,3 +79,42 @@ fn a_session_of_a_bot_ends_with_its_token() {
     let mut socket = resume(&w, &token, &first["session_id"], 1);
     assert_eq!(socket.json(), json!({"op": 9, "d": false}));
 }
+
+#[test]
+fn a_bot_that_did_not_ask_for_it_is_not_told_what_is_said() {
+    let w = World::new(&[]);
+    let place = w.place();
+    let bot = joined(&w, &place);
+    let (mut asked, _) = ready(&w, &bot.token);
+    let [mut plain, mut person] = [&bot.token, &place.owner.token].map(|token| {
+        let mut socket = w.server.gateway();
+        socket.identify_with(json!({"token": token}));
+        socket
+    });
+    let mut hear = |content: &str, author: &crate::support::User, withheld: bool| {
+        let id = w.message(author, &place.channel, content);
+        for socket in [&mut asked, &mut person] {
+            let event = socket.event("MESSAGE_CREATE");
+            assert_eq!((&event["id"], &event["content"]), (&json!(id), &json!(content)));
+        }
+        let event = plain.event("MESSAGE_CREATE");
+        let want = if withheld { "" } else { content };
+        assert_eq!((&event["id"], &event["content"]), (&json!(id), &json!(want)));
+        assert_eq!(event["author_id"], *author.id);
+        id
+    };
+    let id = hear("a secret", &place.owner, true);
+    hear(&format!("come here, <@{}>", bot.id), &place.owner, false);
+    hear("I am here", &bot, false);
+    hear("to @everyone", &place.owner, true);
+    let path = format!("/channels/{}/messages/{id}", place.channel);
+    w.ok(&place.owner, &format!("PATCH {path}"), json!({"content": "another"}));
+    assert_eq!(plain.event("MESSAGE_UPDATE")["content"], "");
+    assert_eq!(asked.event("MESSAGE_UPDATE")["content"], "another");
+    // What it may read it may ask for.
+    assert_eq!(w.get(&bot, &path)["content"], "another");
+    // And what is written to it alone is.
+    let dm = w.ok(&place.owner, "POST /users/@me/channels", json!({"recipient_id": bot.id}));
+    w.message(&place.owner, &text(&dm["id"]), "between us");
+    assert_eq!(plain.event("MESSAGE_CREATE")["content"], "between us");
+}
