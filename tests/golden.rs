@@ -6,6 +6,8 @@
 
 #[path = "golden/commands.rs"]
 mod commands;
+#[path = "golden/gate.rs"]
+mod gate;
 
 use std::fmt::{Debug, Write as _};
 use std::path::PathBuf;
@@ -19,7 +21,7 @@ use plexichat::domain::housekeeping::outbox::KINDS;
 use plexichat::domain::{EventName, Op, intent, permission};
 use plexichat::effect::LANES;
 use plexichat::gateway::protocol::{CLOSES, Data, OPS, Taken, When};
-use plexichat::id::{AccessTokenId, ChannelId, MessageId, RoleId, RuleId, ServerId, UserId, WebhookId};
+use plexichat::id::{ChannelId, MessageId, RoleId, RuleId, ServerId, UserId, WebhookId};
 use plexichat::observe::{Registry, encode};
 use plexichat::store::owners::Hangs;
 use plexichat::store::records::*;
@@ -356,51 +358,7 @@ fn contact_examples(records: &mut Records) {
         resolved_by: Some(number(30)),
     });
     records.example(FeedbackCount { hour_from: AT, hour_count: 1, day_from: AT - 1, day_count: 2 });
-    gate_examples(records);
-}
-
-fn gate_examples(records: &mut Records) {
-    let some = |text: &str| Some(text.to_string());
-    records.example(AccessToken {
-        name: some("desktop"),
-        description: some("of the desktop client"),
-        secret_hash: [9; 32],
-        created_by: Some(number(30)),
-        created_at: AT,
-        expires_at: Some(AT + 1),
-        scope_mode: scope_mode::ENFORCE,
-        revoked_at: Some(AT + 2),
-        revoked_by: Some(number(31)),
-    });
-    records.example(AccessRef { id: AccessTokenId(number(32)) });
-    records.example(AccessScope {
-        kind: scope_kind::CIDR,
-        value: "10.0.0.0/8".into(),
-        created_by: Some(number(30)),
-        created_at: AT,
-    });
-    records.example(AccessUse {
-        first_used_at: Some(AT),
-        last_used_at: Some(AT + 1),
-        last_ip_address: some("192.0.2.1"),
-        last_user_agent: some("a browser"),
-        last_path: some("/users/@me"),
-        use_count: 5,
-        denied_count: 4,
-        address_count: 3,
-        path_count: 2,
-        event_count: 1,
-    });
-    records.example(AccessCount { let_in: 5, denied: 4, last_at: AT });
-    records.example(AccessEvent {
-        used_at: AT,
-        ip_address: "192.0.2.1".into(),
-        method: "GET".into(),
-        path: "/users/@me".into(),
-        user_agent: some("a browser"),
-        scope_match: Some(false),
-        reject_reason: some("scope_mismatch"),
-    });
+    gate::examples(records);
 }
 
 fn account_examples(records: &mut Records) {
