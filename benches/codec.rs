@@ -125,7 +125,7 @@ fn json(criterion: &mut Criterion) {
     }
     let world = world::World::new(8, 60);
     let snapshot = world.store.snapshot();
-    let viewer = Viewer::User { user_id: world.users[0], receipts: true };
+    let viewer = Viewer::User { user_id: world.users[0], receipts: true, at: 0 };
     let mut out = Vec::new();
     group.throughput(Throughput::Elements(1));
     group.bench_function("write a message", |bencher| {

@@ -81,6 +81,7 @@ ids! {
     AccessTokenId
     /// An address or network that may use one.
     AccessScopeId
+    PollId
 }
 
 /// Reads an id as it stands in paths and bodies: 1..20 ASCII digits within 64 bits.

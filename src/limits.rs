@@ -223,14 +223,26 @@ pub const REACTION_KIND_COUNT_MAX: usize = 250;
 /// [`EMOJI_ELEMENT_COUNT_MAX`] elements.
 pub const EMOJI_LEN_MAX: usize = 256;
 pub const EMOJI_ELEMENT_COUNT_MAX: usize = 8;
+/// Options of a poll that `polls.max_options` can allow, characters of one and of the question.
+pub const POLL_OPTION_COUNT_MAX: usize = 20;
+pub const POLL_OPTION_LEN_MAX: usize = 100;
+pub const POLL_QUESTION_LEN_MAX: usize = 300;
+/// A poll with its results as clients see it: the question stands in it twice and each option three times, four bytes a
+/// character, with 160 bytes around each option and 1 KiB for all else.
+pub const POLL_LEN_MAX: usize =
+    2 * POLL_QUESTION_LEN_MAX * 4 + 3 * POLL_OPTION_COUNT_MAX * (POLL_OPTION_LEN_MAX * 4 + 160) + KIB;
+/// How long the readers of a poll are not told of a vote after they were told of another: of many that come at once they
+/// are told three times a second, and of the last one in the end. What ends a poll is told at once: four times.
+pub const POLL_TELL_INTERVAL_MS: u64 = 350;
 /// Readers that an author sees named.
 pub const READER_LISTED_COUNT_MAX: usize = 100;
 /// A message as clients see it: its text at six bytes a character (`\u0001`), its embeds, which stand in it twice, its
-/// reactions with 120 bytes around each emoji, the ids of its readers, and 16 KiB for all else.
+/// reactions with 120 bytes around each emoji, the ids of its readers, its poll, and 16 KiB for all else.
 pub const MESSAGE_LEN_MAX: usize = CONTENT_CHARS_MAX * 6
     + 2 * EMBEDS_LEN_MAX
     + REACTION_KIND_COUNT_MAX * (EMOJI_LEN_MAX + 3 * EMOJI_ELEMENT_COUNT_MAX + 120)
     + READER_LISTED_COUNT_MAX * 23
+    + POLL_LEN_MAX
     + 16 * KIB;
 /// Payload of an event that many may get: what one member can send to everybody is a message. The longest is
 /// GUILD_CREATE, of 500 channels and 250 roles, and that has one receiver.
@@ -255,6 +267,9 @@ const _: () = assert!(2 * EMBED_CHARS_MAX + 10 * 250 <= JSON_COUNT_MAX);
 const _: () = assert!(3 * SETTING_VALUE_LEN_MAX / 2 + 2 * SETTING_COUNT_MAX < JSON_COUNT_MAX);
 const _: () = assert!(EMBED_CHARS_MAX * 5 + 250 * 40 <= EMBEDS_LEN_MAX);
 const _: () = assert!(MESSAGE_LEN_MAX <= EVENT_LEN_MAX);
+// A vote has a bit for each option.
+const _: () = assert!(POLL_OPTION_COUNT_MAX <= 64);
+const _: () = assert!(1_000 / POLL_TELL_INTERVAL_MS < 4);
 const _: () = assert!(WEBHOOK_CONTENT_CHARS_MAX <= CONTENT_CHARS_MAX);
 // Name and picture of a webhook are in what a message has beside all else.
 const _: () = assert!(WEBHOOK_NAME_LEN_MAX * 6 + WEBHOOK_ADDRESS_LEN_MAX * 4 < 12 * KIB);

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use account::{SECRET, register};
 use plexichat::domain::chat::message::MessageCreate;
+use plexichat::domain::chat::poll::{NewPoll, PollPost};
 use plexichat::domain::community::invite::{InviteCreate, InviteUse};
 use plexichat::domain::community::server::ServerCreate;
 use plexichat::domain::{Command, Machine, Now, Op, Reply};
 use plexichat::id::{ChannelId, ServerId, UserId};
-use plexichat::store::tables::{NOTICES, NOTIFICATIONS, NOTIFIED, OUTBOX, SERVERS};
+use plexichat::store::tables::{NOTICES, NOTIFICATIONS, NOTIFIED, OUTBOX, POLLS, SERVERS};
 use plexichat::store::{Options, Store, Sync};
 use support::{Http, PATIENCE, Server, Value, json};
 
@@ -91,9 +92,24 @@ impl Seed {
     }
 }
 
-fn says(channel_id: ChannelId, content: &str) -> Op {
+fn message(channel_id: ChannelId, content: &str) -> MessageCreate {
     let content = content.to_string();
-    MessageCreate { channel_id, content, reply_to_id: None, embeds: String::new(), length_max: 4_000 }.into()
+    MessageCreate { channel_id, content, reply_to_id: None, embeds: String::new(), length_max: 4_000 }
+}
+
+fn says(channel_id: ChannelId, content: &str) -> Op {
+    message(channel_id, content).into()
+}
+
+fn asks(channel_id: ChannelId, duration_ms: Option<u64>) -> Op {
+    let poll = NewPoll {
+        question: "Tea?".into(),
+        options: vec!["yes".into(), "no".into()],
+        duration_ms,
+        allow_multiple_choice: false,
+        results_visibility: 0,
+    };
+    PollPost { message: message(channel_id, ""), poll }.into()
 }
 
 fn get(http: &mut Http, path: &str, token: &str) -> Value {
@@ -228,4 +244,120 @@ fn a_hundred_thousand_are_told_and_no_core_is_held_up() {
     let held_up = |line: &&str| line.contains("slow turn") && line.contains(" preemptions=0 ");
     let slow: Vec<String> = server.log().lines().filter(held_up).map(str::to_owned).collect();
     assert!(slow.is_empty(), "{}", slow.join("\n"));
+}
+
+/// One ends while no server runs, one later, one never.
+#[test]
+fn polls_end_on_time_whoever_runs_then() {
+    let folder = support::temporary_folder();
+    let seed = Seed::new(folder.path());
+    let place = seed.place(2);
+    let (owner, token) = &place.members[0];
+    let ends = [Some(1), Some(3_000), None];
+    seed.apply(ends.map(|duration_ms| (*owner, asks(place.channel, duration_ms))));
+    drop(seed);
+    let path = format!("/channels/{}/messages", place.channel);
+    let polls = |http: &mut Http| {
+        let page = get(http, &path, token);
+        let mut polls: Vec<Value> =
+            page.as_array().unwrap().iter().map(|message| message["poll"].clone()).collect();
+        polls.reverse();
+        polls
+    };
+    let ended = |http: &mut Http| polls(http).iter().map(|poll| poll["is_ended"] == true).collect::<Vec<_>>();
+    let server = killed_again_and_again(folder.path(), &[]);
+    let mut http = server.http();
+    until(vec![true, true, false], || ended(&mut http));
+    for poll in &polls(&mut http)[..2] {
+        assert_eq!(poll["ended_at"], poll["ends_at"], "not when somebody looked");
+    }
+    // And it is told: the state says so by itself, whoever asks when.
+    let mut server = server;
+    server.signal(libc::SIGTERM);
+    assert!(server.wait().success());
+    let store = Seed::new(folder.path()).store;
+    let snapshot = store.snapshot();
+    let ended = snapshot.read().scan(POLLS, ()).map(|(_, poll)| poll.ended_at.is_some());
+    assert!(ended.eq([true, true, false]));
+    assert_eq!(snapshot.read().len(OUTBOX), 0);
+}
+
+/// Ten thousand votes in ten seconds before a thousand viewers.
+#[test]
+#[ignore = "half a minute, with a thousand sessions"]
+fn a_storm_of_votes_reaches_viewers_as_a_trickle() {
+    const VIEWERS: usize = 1_000;
+    const VOTES: u32 = 10_000;
+    const SPAN: Duration = Duration::from_secs(10);
+    const LINES: usize = 10;
+    let folder = support::temporary_folder();
+    let seed = Seed::new(folder.path());
+    let place = seed.place(VIEWERS);
+    seed.apply([(place.members[0].0, asks(place.channel, None))]);
+    drop(seed);
+    let options = [
+        "rate_limiting.enabled=false",
+        "websocket.identify_per_ip_per_minute=0",
+        "websocket.ping_interval_ms=0",
+    ];
+    let server = Server::start_in(folder.path(), &options);
+    let page = get(&mut server.http(), &format!("/channels/{}/messages", place.channel), &place.members[0].1);
+    let poll = page[0]["poll"].clone();
+    let vote = format!("/api/v1/polls/{}/vote", poll["id"].as_str().unwrap());
+    let mut viewers: Vec<_> = place
+        .members
+        .iter()
+        .map(|(_, token)| {
+            let mut viewer = server.gateway();
+            viewer.identify(token);
+            viewer
+        })
+        .collect();
+
+    let mut watcher = viewers.pop().unwrap();
+    let begun = Instant::now();
+    let is_last = |event: &Value| event["poll_results"]["options"][1]["vote_count"] == VIEWERS;
+    let seen = std::thread::scope(|scope| {
+        for line in 0..LINES {
+            let (members, vote, poll, server) = (&place.members, &vote, &poll, &server);
+            scope.spawn(move || {
+                let mut http = server.http();
+                let count = VOTES / LINES as u32;
+                for index in 0..count {
+                    std::thread::sleep((SPAN * index / count).saturating_sub(begun.elapsed()));
+                    // The last of each votes for the second option.
+                    let voter = (line + index as usize * LINES) % VIEWERS;
+                    let option =
+                        usize::from(index as usize + VIEWERS / LINES >= count as usize || index % 3 == 0);
+                    let body = json!({"option_ids": [poll["options"][option]["id"]]});
+                    http.post(vote, Some(&members[voter].1), &body).want(200);
+                }
+            });
+        }
+        let mut seen = Vec::new();
+        loop {
+            let event = watcher.event("MESSAGE_UPDATE");
+            seen.push(begun.elapsed());
+            if is_last(&event) {
+                return seen;
+            }
+        }
+    });
+    let second = Duration::from_secs(1);
+    let in_a_second =
+        |from: &Duration| seen.iter().filter(|at| (*from..*from + second).contains(*at)).count();
+    let most = seen.iter().map(in_a_second).max().unwrap();
+    println!(
+        "{VOTES} votes: {} events in {:?}, at most {most} in a second",
+        seen.len(),
+        seen.last().unwrap()
+    );
+    assert!(most <= 4, "{seen:?}");
+    for mut viewer in viewers {
+        let mut count = 1;
+        while !is_last(&viewer.event("MESSAGE_UPDATE")) {
+            count += 1;
+        }
+        assert_eq!(count, seen.len(), "everybody is told the same");
+    }
 }

@@ -8,6 +8,8 @@
 mod commands;
 #[path = "golden/gate.rs"]
 mod gate;
+#[path = "golden/polls.rs"]
+mod polls;
 
 use std::fmt::{Debug, Write as _};
 use std::path::PathBuf;
@@ -190,7 +192,7 @@ fn every_stored_code() {
         line!(out, "{code:>3} {name}");
     }
     type Text = fn(u8) -> &'static str;
-    let tables: [(&str, Text); 12] = [
+    let tables: [(&str, Text); 13] = [
         ("accounts", account::text),
         ("tiers", tier::text),
         ("badges", badge::text),
@@ -203,6 +205,7 @@ fn every_stored_code() {
         ("actions of automod", automod_action::text),
         ("severities", severity::text),
         ("mails", mail_kind::text),
+        ("results of polls before the end", poll_visibility::text),
     ];
     for (name, text) in tables {
         line!(out, "\n# {name}");
@@ -310,6 +313,7 @@ fn one_example_of_every_record() {
     automod_examples(&mut records);
     mail_examples(&mut records);
     contact_examples(&mut records);
+    polls::examples(&mut records);
     assert_eq!(records.names, NAMES, "every record has its example, in order");
     let line_count = records.out.lines().count();
     assert_eq!(line_count, NAMES.len() + earlier::NAMES.len(), "every earlier version has its line");

@@ -107,7 +107,7 @@ impl World {
     /// The same as the first user gets them.
     pub fn write_page(&self, out: &mut Vec<u8>) {
         let snapshot = self.store.snapshot();
-        let viewer = Viewer::User { user_id: self.users[0], receipts: true };
+        let viewer = Viewer::User { user_id: self.users[0], receipts: true, at: 0 };
         let mut writer = Writer::new(out, snapshot.read(), self.channel_id, viewer);
         writer.list(self.page(snapshot.read()));
     }

@@ -10,7 +10,9 @@ use crate::domain::identity::right::Kind;
 use crate::domain::{Answer as _, Asking, Command, Error, Now, Operation, Refusal, Reply, Result};
 use crate::effect::read::Read;
 use crate::effect::{Answer, Effect, Job, Source, password};
-use crate::id::{ChannelId, MessageId, RoleId, RuleId, ServerId, TokenId, UserId, WebhookId, parse_id};
+use crate::id::{
+    ChannelId, MessageId, PollId, RoleId, RuleId, ServerId, TokenId, UserId, WebhookId, parse_id,
+};
 use crate::limits::KIB;
 use crate::store::Snapshot;
 use crate::wire::http::Head;
@@ -276,6 +278,12 @@ impl<'r> Ctx<'r> {
 
     pub fn path_role(&self) -> Result<RoleId> {
         self.path_id("role_id", "role").map(RoleId)
+    }
+
+    /// # Errors
+    /// 400 when it is no id.
+    pub fn path_poll(&self) -> Result<PollId> {
+        self.path_id("poll_id", "poll").map(PollId)
     }
 
     /// A rule of automod.

@@ -36,6 +36,8 @@ pub trait Described {
     fn doc(&self) -> &'static str;
     fn is_required(&self) -> bool;
     fn write_schema(&self, config: &Config, schema: &mut Object<'_>);
+    /// The fields that stand within it.
+    fn inner(&self) -> Option<&'static dyn Fields>;
 }
 
 /// A table of fields: a body, or a query.
@@ -97,6 +99,10 @@ impl<K: Schema> Described for Named<K> {
     fn write_schema(&self, config: &Config, schema: &mut Object<'_>) {
         self.kind.write_schema(config, schema);
     }
+
+    fn inner(&self) -> Option<&'static dyn Fields> {
+        self.kind.inner()
+    }
 }
 
 /// What a field may hold, as the OpenAPI document tells it.
@@ -104,6 +110,11 @@ pub trait Schema: Sync {
     const REQUIRED: bool = false;
 
     fn write_schema(&self, config: &Config, schema: &mut Object<'_>);
+
+    /// As [`Described::inner`].
+    fn inner(&self) -> Option<&'static dyn Fields> {
+        None
+    }
 }
 
 /// What a field may hold. In a body, null is the same as absent.
@@ -586,6 +597,28 @@ impl Schema for Map {
 impl Named<Map> {
     pub fn read<'a, 'b>(&self, body: &'a Body<'b>) -> Option<&'a Value<'b>> {
         body.value(self.name)
+    }
+}
+
+/// An object with fields of its own, which its handler reads.
+pub struct Inner(pub &'static dyn Fields);
+
+impl Schema for Inner {
+    fn write_schema(&self, _config: &Config, schema: &mut Object<'_>) {
+        schema.str("$ref", &format!("#/components/schemas/{}", self.0.name()));
+    }
+
+    fn inner(&self) -> Option<&'static dyn Fields> {
+        Some(self.0)
+    }
+}
+
+impl Named<Inner> {
+    /// # Errors
+    /// 400 when it is no object.
+    pub fn read<'b>(&self, body: &Body<'b>) -> Result<Option<Body<'b>>> {
+        let value = body.value(self.name).map(|value| object(self.name, value)).transpose()?;
+        Ok(value.map(Body::of))
     }
 }
 

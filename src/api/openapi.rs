@@ -188,7 +188,7 @@ fn write_components(mut components: Object<'_>, config: &Config) {
             }
             _ => {}
         }
-        forms.extend(route.form.map(|form| (form.name(), form)));
+        route.form.into_iter().for_each(|form| collect_form(&mut forms, form));
     }
     write_id_schema(schemas.object("Id"));
     shapes.values().for_each(|shape| write_shape(schemas.object(shape.name), shape));
@@ -221,6 +221,12 @@ fn write_components(mut components: Object<'_>, config: &Config) {
         required.str("message");
     }
     error.array("required").str("error");
+}
+
+/// The form and those that stand within it.
+fn collect_form(forms: &mut BTreeMap<&'static str, &'static dyn Fields>, form: &'static dyn Fields) {
+    forms.insert(form.name(), form);
+    form.each(&mut |field| field.inner().into_iter().for_each(|inner| collect_form(forms, inner)));
 }
 
 /// The shape and those that it refers to.

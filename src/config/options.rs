@@ -291,6 +291,11 @@ options! {
         max_per_server: u64 = 50, range(1, limits::WEBHOOK_COUNT_MAX as u64), "Webhooks of a server";
     }
 
+    polls: Polls "polls" {
+        max_options: u64 = 10, range(2, limits::POLL_OPTION_COUNT_MAX as u64), "Options of a poll";
+        max_duration_hours: u64 = 168, range(1, 8760), "How long a poll may run that ends by itself";
+    }
+
     user_features: UserFeatures "user_features" {
         alpha_registration_enabled: bool = true, ANY, "New users get tier alpha and badge alpha_tester";
         default_tier: String = "standard", choice(TIERS), "Tier of new users otherwise";

@@ -59,7 +59,12 @@ pub fn bytes<E: Errand>(errand: &E) -> Vec<u8> {
 
 /// Leaves work to the server, as soon as it gets to it; of errands that are due the oldest has its turn.
 pub(super) fn leave<E: Errand>(machine: &mut Machine<'_, '_>, errand: &E) {
+    leave_until(machine, machine.at, errand);
+}
+
+/// The same for a moment of steady time.
+pub(super) fn leave_until<E: Errand>(machine: &mut Machine<'_, '_>, due: u64, errand: &E) {
     let errand = records::Errand { kind: E::KIND, what: bytes(errand) };
-    let key = (machine.at, machine.next_id());
+    let key = (due, machine.next_id());
     machine.tx.put(OUTBOX, key, &errand);
 }

@@ -82,6 +82,7 @@ errors! {
     WebhookNotFound = 404, "Webhook not found";
     NotificationNotFound = 404, "Notification not found";
     RuleNotFound = 404, "Rule not found";
+    PollNotFound = 404, "Poll not found";
     ReplyNotFound = 404, "The message to reply to was not found in this channel";
     // not allowed
     NotMember = 403, "You are not a member of this server";
@@ -111,7 +112,9 @@ errors! {
     AlreadyBanned = 409, "User is already banned";
     AlreadyFriends = 409, "You are already friends";
     RequestPending = 409, "A friend request is already pending";
+    PollTaken = 409, "This message has a poll already";
     AlreadyBlocked = 409, "User is already blocked";
+    PollEnded = 400, "This poll has ended";
     // texts that are judged by rules
     TextRefused = 400, "Your message was blocked by the rules of this server";
     Unjudged = 503, "The rules of this server are changing; try again in a moment";

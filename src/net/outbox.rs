@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::http::Backend;
-use crate::domain::housekeeping::outbox::{OutboxStep, plan};
+use crate::domain::housekeeping::outbox::{OutboxStep, due_count, plan};
 use crate::domain::social::presence::visible_status;
 use crate::domain::{Command, Refusal};
 use crate::id::UserId;
 use crate::store::records::status;
-use crate::store::tables::{OUTBOX, PRESENCES};
+use crate::store::tables::PRESENCES;
 
 /// How often it is looked whether something is due: a look-up in the core's snapshot.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -27,7 +27,8 @@ pub(super) async fn run(core: Rc<Core>) {
     let mut told = false;
     loop {
         monoio::time::sleep(LOOK_INTERVAL).await;
-        core.state.metrics.errands.set(core.state.snapshot().read().len(OUTBOX));
+        let due = due_count(core.state.snapshot().read(), core.state.now_ms());
+        core.state.metrics.errands.set(due);
         while let Some(step) = next(&core) {
             match core.submit(Command::new(UserId(0), step.into())).await {
                 Ok(_) => told = false,

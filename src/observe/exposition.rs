@@ -112,7 +112,7 @@ const CORE_NUMBERS: &[CoreNumber] = &[
     ),
     (
         "errands",
-        "What changes have left to do, such as telling all whom a message mentions",
+        "What changes have left to do and is due, such as telling all whom a message mentions; 1000 = that or more",
         None,
         MetricType::Gauge,
         |core| core.errands.value(),

@@ -75,6 +75,8 @@ codes! {
     }
     /// State of a report.
     report_status { PENDING = 0 "pending"; REVIEWED = 1 "reviewed"; ACTIONED = 2 "actioned"; DISMISSED = 3 "dismissed"; }
+    /// Who is shown the results of a poll before it is over.
+    poll_visibility { ALWAYS = 0 "always"; AFTER_VOTE = 1 "after_vote"; AFTER_END = 2 "after_end"; }
     /// State of a ticket.
     ticket_status { OPEN = 0 "open"; IN_PROGRESS = 1 "in_progress"; RESOLVED = 2 "resolved"; CLOSED = 3 "closed"; }
     /// What the scopes of an access token do: nothing, have mismatches recorded, have them refused.

@@ -13,8 +13,8 @@ use smallvec::SmallVec;
 use super::key::{Key, KeyBuf, encode};
 use super::records::Nil;
 use super::table::{Read, Record, Table, Tx, decode_record};
-use super::tables::{CHANNEL_GARBAGE, MESSAGE_GARBAGE, ROWS, SERVER_GARBAGE};
-use crate::id::{ChannelId, MessageId, ServerId, UserId};
+use super::tables::{CHANNEL_GARBAGE, MESSAGE_GARBAGE, POLL_GARBAGE, ROWS, SERVER_GARBAGE};
+use crate::id::{ChannelId, MessageId, PollId, ServerId, UserId};
 
 /// Kinds of things on which rows hang.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +23,7 @@ pub enum Kind {
     Server,
     Channel,
     Message,
+    Poll,
 }
 
 /// One of them.
@@ -77,6 +78,7 @@ owner_ids! {
     ServerId = Server;
     ChannelId = Channel;
     MessageId = Message;
+    PollId = Poll;
 }
 
 /// `on UserId` of a row; keys of another kind do not compile.
@@ -198,6 +200,7 @@ impl Tx<'_> {
                 Kind::Server => self.put(SERVER_GARBAGE, ServerId(owner.id), &Nil {}),
                 Kind::Channel => self.put(CHANNEL_GARBAGE, ChannelId(owner.id), &Nil {}),
                 Kind::Message => self.put(MESSAGE_GARBAGE, MessageId(owner.id), &Nil {}),
+                Kind::Poll => self.put(POLL_GARBAGE, PollId(owner.id), &Nil {}),
                 Kind::User => {
                     unreachable!("an account ends in steps of its own, which the due table remembers")
                 }
@@ -228,6 +231,7 @@ impl Tx<'_> {
             Kind::Server => self.delete(SERVER_GARBAGE, ServerId(owner.id)),
             Kind::Channel => self.delete(CHANNEL_GARBAGE, ChannelId(owner.id)),
             Kind::Message => self.delete(MESSAGE_GARBAGE, MessageId(owner.id)),
+            Kind::Poll => self.delete(POLL_GARBAGE, PollId(owner.id)),
             Kind::User => false,
         }
     }
@@ -238,12 +242,13 @@ fn first_ended(read: Read<'_>) -> Option<Owner> {
     let channel = read.scan(CHANNEL_GARBAGE, ()).next().map(|(id, _)| id.into());
     let server = || read.scan(SERVER_GARBAGE, ()).next().map(|(id, _)| id.into());
     let message = || read.scan(MESSAGE_GARBAGE, ()).next().map(|(id, _)| id.into());
-    channel.or_else(server).or_else(message)
+    let poll = || read.scan(POLL_GARBAGE, ()).next().map(|(id, _)| id.into());
+    channel.or_else(server).or_else(message).or_else(poll)
 }
 
 /// How many things ended of which rows may be left.
 pub fn ended_count(read: Read<'_>) -> u64 {
-    read.len(CHANNEL_GARBAGE) + read.len(SERVER_GARBAGE) + read.len(MESSAGE_GARBAGE)
+    read.len(CHANNEL_GARBAGE) + read.len(SERVER_GARBAGE) + read.len(MESSAGE_GARBAGE) + read.len(POLL_GARBAGE)
 }
 
 /// On what a row of a table hangs by its key.

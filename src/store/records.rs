@@ -8,7 +8,7 @@
 use super::earlier::{Message1, Message2, Server1, User1, User2, User3};
 use super::table::Record;
 use super::upgrade::upgrade;
-use crate::id::{AccessTokenId, ChannelId, MessageId, RoleId, RuleId, ServerId, UserId, WebhookId};
+use crate::id::{AccessTokenId, ChannelId, MessageId, PollId, RoleId, RuleId, ServerId, UserId, WebhookId};
 
 pub use super::codes::*;
 
@@ -616,62 +616,32 @@ records! {
         /// `None`: it was let in.
         reject_reason: Option<String>,
     }
-}
 
-impl From<ServerId> for ServerRef {
-    fn from(id: ServerId) -> ServerRef {
-        ServerRef { id }
-    }
-}
-
-impl From<UserId> for UserRef {
-    fn from(id: UserId) -> UserRef {
-        UserRef { id }
-    }
-}
-
-impl From<ChannelId> for ChannelRef {
-    fn from(id: ChannelId) -> ChannelRef {
-        ChannelRef { id }
-    }
-}
-
-impl From<MessageId> for MessageRef {
-    fn from(id: MessageId) -> MessageRef {
-        MessageRef { id }
-    }
-}
-
-impl ArchivedUser {
-    /// Who answers for it, if it is a bot.
-    pub fn owner(&self) -> Option<UserId> {
-        self.owner_id.as_ref().map(|id| UserId::from(&**id))
+    /// What a message asks.
+    Poll v 1 {
+        id: PollId,
+        creator_id: UserId,
+        question: String,
+        options: Vec<PollOption>,
+        created_at: u64,
+        /// In steady time, since how long it runs is measured.
+        ends_at: Option<u64>,
+        /// It is over since then, by the clock.
+        ended_at: Option<u64>,
+        allow_multiple_choice: bool,
+        /// A [`poll_visibility`] code.
+        results_visibility: u8,
+        /// When its readers were told of the votes, in steady time.
+        told_at: u64,
+        /// There are votes of which they were not; an errand stands for it.
+        untold: bool,
     }
 
-    pub fn is_bot(&self) -> bool {
-        self.owner_id.is_some()
-    }
-}
-
-impl ArchivedMember {
-    /// His roles, without @everyone.
-    pub fn role_ids(&self) -> impl Iterator<Item = RoleId> + '_ {
-        self.roles.iter().map(RoleId::from)
-    }
-}
-
-impl ArchivedChannel {
-    pub fn participant_ids(&self) -> impl Iterator<Item = UserId> + '_ {
-        self.participants.iter().map(UserId::from)
+    PollOption v 1 {
+        id: u64,
+        text: String,
+        votes: u64,
     }
 
-    /// The server; `None` for direct messages and notes.
-    pub fn server(&self) -> Option<ServerId> {
-        let id = ServerId::from(&self.server_id);
-        (id.0 != 0).then_some(id)
-    }
-
-    pub fn is_private(&self) -> bool {
-        matches!(self.kind, channel_kind::DM | channel_kind::NOTES)
-    }
+    PollPlace v 1 { channel_id: ChannelId, message_id: MessageId, }
 }

@@ -7,8 +7,8 @@ use super::owners::{Along, Hangs, Owner, of_parts, of_row, on, on_after};
 use super::records::*;
 use super::table::{Table, check, seed};
 use crate::id::{
-    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, MessageId, ReportId, RoleId, RuleId,
-    ServerId, TicketId, TokenId, UserId, ViolationId, WebhookId,
+    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, MessageId, PollId, ReportId, RoleId,
+    RuleId, ServerId, TicketId, TokenId, UserId, ViolationId, WebhookId,
 };
 
 /// What `ROWS` says of one table.
@@ -320,4 +320,14 @@ tables! {
     ACCESS_PATHS "access_paths": (AccessTokenId, Text) => AccessCount [root];
     /// Some of the last uses, by an id.
     ACCESS_EVENTS "access_events": (AccessTokenId, u64) => AccessEvent [root];
+    /// Polls by the message that asks.
+    POLLS "polls": MessageId => Poll [on MessageId]
+        takes POLL_PLACES(|_, poll| poll.id)
+        ends(|_, poll| poll.id);
+    /// In which message a poll is.
+    POLL_PLACES "poll_places": PollId => PollPlace [with POLLS];
+    /// What a user chose: a bit for each option, the first one lowest.
+    POLL_VOTES "poll_votes": (PollId, UserId) => Meta [on PollId];
+    /// Polls that are gone and of which votes are still to be removed.
+    POLL_GARBAGE "poll_garbage": PollId => Nil [due];
 }

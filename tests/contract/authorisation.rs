@@ -72,7 +72,9 @@ fn needs(route: &Route) -> Needs {
         "message_list" | "message_get" | "unread_get" | "channel_ack" | "pin_list" | "reaction_list"
         | "reaction_user_list" | "message_report" => Permission(&["messages.read"]),
         "message_create" | "typing_start" => Permission(&["messages.send"]),
-        "message_edit" => Author,
+        "message_edit" | "poll_create" => Author,
+        "poll_get" | "poll_results" | "poll_vote" => Permission(&["messages.read"]),
+        "poll_close" | "poll_delete" => Permission(&["messages.manage"]),
         "message_delete" | "pin_create" | "pin_delete" => Permission(&["messages.manage"]),
         "reaction_create" => Permission(&["messages.add_reactions"]),
         // Of one's own: taking it back says nothing.
@@ -92,6 +94,12 @@ fn needs(route: &Route) -> Needs {
         | "automod_violation_list" => Permission(&["server.automod"]),
         name => panic!("nothing is said of who may {name}"),
     }
+}
+
+/// What a row answers to whoever cannot see what it is about: a poll, and a message that nothing but its id names, are
+/// not there for him.
+fn unseen(route: &Route) -> u16 {
+    if route.group == "polls" { 404 } else { 403 }
 }
 
 /// Rows that take a login, with what they ask for.
@@ -189,7 +197,8 @@ fn who_is_not_there() {
             ("a stranger's bot", &bot),
         ];
         for (who, user) in askers {
-            findings.status(&x.call(route, None, Some(&user.token)), 403, &format!("{who} {}", route.name));
+            let answer = x.call(route, None, Some(&user.token));
+            findings.status(&answer, unseen(route), &format!("{who} {}", route.name));
         }
     }
     let invite = format!("POST /channels/invites/{}", x.code);
@@ -209,7 +218,8 @@ fn who_lacks_what_is_asked_for() {
     let mut members: BTreeMap<&[&str], User> = BTreeMap::new();
     let mut findings = Findings::default();
     for (route, needs) in rows_of_servers().filter(|(_, needs)| *needs != Needs::Member) {
-        findings.status(&x.call(route, None, Some(&nothing.token)), 403, &format!("nothing {}", route.name));
+        let answer = x.call(route, None, Some(&nothing.token));
+        findings.status(&answer, unseen(route), &format!("nothing {}", route.name));
         let lacks: &[&str] = if let Needs::Permission(names) = needs { names } else { &[] };
         let member = members.entry(lacks).or_insert_with(|| {
             let member = world.member(&x.place);
@@ -217,7 +227,8 @@ fn who_lacks_what_is_asked_for() {
             member
         });
         let answer = x.call(route, None, Some(&member.token));
-        findings.status(&answer, 403, &format!("all but {lacks:?} {}", route.name));
+        let want = if lacks.contains(&"messages.read") { unseen(route) } else { 403 };
+        findings.status(&answer, want, &format!("all but {lacks:?} {}", route.name));
         if says_something(route, needs) {
             let answer = x.call(route, None, Some(&silenced.token));
             findings.status(&answer, 403, &format!("in a timeout {}", route.name));
@@ -265,7 +276,7 @@ fn who_has_what_is_asked_for() {
             _ => &[&[]],
         };
         for names in asked {
-            let x = bare(&world);
+            let mut x = bare(&world);
             let caller = match needs {
                 Needs::Account => world.user(),
                 Needs::Owner => x.place.owner.clone(),
@@ -278,21 +289,20 @@ fn who_has_what_is_asked_for() {
                 let names = [*names, sight].concat();
                 world.grant(&x.place, &caller, &names);
             }
-            let message = if needs == Needs::Author {
-                x.world.message(&caller, &x.place.channel, "own")
-            } else {
-                x.message.clone()
-            };
-            let answer = x.call(route, Some(("message_id", &message)), Some(&caller.token));
+            if needs == Needs::Author {
+                x.message = x.world.message(&caller, &x.place.channel, "own");
+            }
+            let answer = x.call(route, None, Some(&caller.token));
             is_let_in(&mut findings, route, &answer, &format!("with {names:?}"));
         }
     }
 }
 
-/// Webhooks stand in channels, which are to be seen by whoever manages them.
+/// Webhooks and polls stand in channels, which are to be seen by whoever manages them.
 fn body_names_channel(route: &Route, x: &Fixture) -> bool {
     let body = body_of(route.name, x).map(|(body, _)| body).unwrap_or_default();
-    !body["channel_id"].is_null() || route.path.contains("{webhook_id}")
+    let named = ["{webhook_id}", "{poll_id}"];
+    !body["channel_id"].is_null() || named.iter().any(|name| route.path.contains(name))
 }
 
 /// A member who may write.
@@ -340,6 +350,7 @@ fn ids_of_others() {
         "role_id" => other.role.clone(),
         "member_id" | "user_id" => other.member.id.clone(),
         "rule_id" => other.rule.clone(),
+        "poll_id" => text(&other.poll["id"]),
         "session_id" => text(&sessions[0]["id"]),
         "notification_id" => notification.clone(),
         name => panic!("whose is {name}?"),
@@ -377,6 +388,11 @@ fn bodies_with_ids(x: &Fixture, other: &Fixture) -> Vec<(String, Value, u16)> {
         (format!("PATCH {server}"), json!({"default_channel_id": theirs}), 400),
         (format!("POST {server}/channels"), json!({"name": "x", "category_id": theirs}), 400),
         (format!("POST {channel}/messages"), json!({"content": "x", "reply_to_id": other.message}), 404),
+        (
+            "POST /polls".into(),
+            json!({"question": "q", "options": ["a", "b"], "message_id": other.message}),
+            404,
+        ),
         ("POST /webhooks".into(), json!({"channel_id": theirs, "name": "x"}), 403),
         (format!("PATCH /webhooks/{webhook}"), json!({"channel_id": theirs}), 403),
         (

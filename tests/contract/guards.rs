@@ -30,6 +30,8 @@ pub fn body_of(name: &str, x: &Fixture) -> Option<(Value, bool)> {
         "server_create" => needed(json!({"name": "Another"})),
         "channel_create" => needed(json!({"name": "another"})),
         "message_create" | "message_edit" | "webhook_execute" => needed(json!({"content": "x"})),
+        "poll_create" => needed(json!({"question": "q", "options": ["a", "b"], "message_id": x.message})),
+        "poll_vote" => needed(json!({"option_ids": [x.poll["options"][0]["id"]]})),
         "webhook_create" => needed(json!({"channel_id": x.place.channel, "name": "another"})),
         "me_edit" | "messaging_edit" | "setting_put_bulk" | "server_edit" | "role_create" | "role_edit"
         | "channel_edit" | "channel_ack_bulk" | "webhook_edit" | "automod_rule_edit" => needed(json!({})),
@@ -62,6 +64,8 @@ pub struct Fixture {
     pub webhook: Value,
     /// Of automod; it does nothing.
     pub rule: String,
+    /// As its owner sees it.
+    pub poll: Value,
 }
 
 impl Fixture {
@@ -85,7 +89,10 @@ impl Fixture {
         });
         let rule = world.ok(&place.owner, &format!("POST /servers/{}/automod/rules", place.id), rule);
         let rule = crate::world::text(&rule["id"]);
-        Fixture { world, place, outsider, message, role, member, code, webhook, rule }
+        let asks = json!({"poll": {"question": "q", "options": ["a", "b"]}});
+        let asked = world.ok(&place.owner, &format!("POST /channels/{}/messages", place.channel), asks);
+        let poll = asked["poll"].clone();
+        Fixture { world, place, outsider, message, role, member, code, webhook, rule, poll }
     }
 
     /// The path of a row, with `replaced` in the place of one parameter.
@@ -108,6 +115,7 @@ impl Fixture {
                 ("session_id" | "notification_id", _) => "1",
                 ("invite_code", _) => &self.code,
                 ("webhook_id", _) => self.webhook["id"].as_str().expect("an id"),
+                ("poll_id", _) => self.poll["id"].as_str().expect("an id"),
                 ("token", _) => self.webhook["token"].as_str().expect("a token"),
                 ("key", _) => "theme",
                 ("emoji", _) => "%F0%9F%91%8D",

@@ -47,7 +47,7 @@ macro_rules! groups {
 
 groups! {
     system, qr, auth, two_factor, password_reset, email_verification with email_verification::OPTIONS, users, dms, settings, relationships, presence, servers, members, bans, roles, channels, invites,
-    automod, messages, notifications, read_marks, pins, reactions, typing, avatars, pictures, webhooks,
+    automod, messages, notifications, read_marks, pins, polls, reactions, typing, avatars, pictures, webhooks,
     reports, feedback,
 }
 

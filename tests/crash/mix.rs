@@ -9,6 +9,7 @@ mod automod;
 mod chat;
 mod contact;
 mod gate;
+mod polls;
 mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use chat::{mark, mention, message, unread};
 use contact::contact;
 use gate::access_token;
 use plexichat::net::control;
+use polls::poll;
 use webhooks::webhook;
 
 use crate::line::Line;
@@ -100,6 +102,7 @@ pub const ACTIONS: &[Action] = &[
     forgotten_password,
     contact,
     access_token,
+    poll,
 ];
 
 /// The commands that the actions lead to.
@@ -150,6 +153,11 @@ pub const KINDS: &[&str] = &[
     "NotesOpen",
     "NotificationsRead",
     "PasswordReset",
+    "PollClose",
+    "PollCreate",
+    "PollDelete",
+    "PollPost",
+    "PollVote",
     "PresenceSet",
     "ProfileEdit",
     "ReactionAdd",

@@ -3,6 +3,7 @@
 use plexichat::domain::chat::message::{MessageCreate, MessageDelete, MessageEdit};
 use plexichat::domain::chat::notification::{FanOut, NotificationRead, NotificationsRead};
 use plexichat::domain::chat::pin::{MessagePin, MessageUnpin};
+use plexichat::domain::chat::poll::{Look, NewPoll, PollClose, PollCreate, PollDelete, PollPost, PollVote};
 use plexichat::domain::chat::reaction::{ReactionAdd, ReactionRemove};
 use plexichat::domain::chat::read_mark::{ChannelAck, ChannelsAck};
 use plexichat::domain::community::ban::{BanCreate, BanDelete, BanMessagesDelete, CleanUp};
@@ -38,7 +39,8 @@ use plexichat::domain::social::setting::{MessagingEdit, SettingDelete, SettingsP
 use plexichat::domain::verdict::{Hit, Verdict};
 use plexichat::domain::{Op, Revocation};
 use plexichat::id::{
-    AccessTokenId, ChallengeId, ChannelId, MessageId, RoleId, RuleId, ServerId, TokenId, UserId, WebhookId,
+    AccessTokenId, ChallengeId, ChannelId, MessageId, PollId, RoleId, RuleId, ServerId, TokenId, UserId,
+    WebhookId,
 };
 use plexichat::store::records::{AutomodAction, Grant, Picture};
 
@@ -50,6 +52,7 @@ const MESSAGE: MessageId = MessageId(0x4142_4344_4546_4748);
 const ROLE: RoleId = RoleId(0x5152_5354_5556_5758);
 const ACCESS_TOKEN: AccessTokenId = AccessTokenId(0x7172_7374_7576_7778);
 const WEBHOOK: WebhookId = WebhookId(0x6162_6364_6566_6768);
+const POLL: PollId = PollId(0x7172_7374_7576_7778);
 
 fn text(text: &str) -> String {
     text.to_string()
@@ -122,7 +125,8 @@ pub fn errands() -> Vec<(u8, &'static str, Vec<u8>)> {
         here: true,
         after: USER,
     };
-    vec![row(&clean_up), row(&fan_out), row(&mail_request())]
+    let look = Look { channel_id: CHANNEL, message_id: MESSAGE, poll_id: POLL };
+    vec![row(&clean_up), row(&fan_out), row(&mail_request()), row(&look)]
 }
 
 fn identity() -> Vec<Op> {
@@ -307,17 +311,30 @@ fn community() -> Vec<Op> {
     ]
 }
 
+fn message() -> MessageCreate {
+    MessageCreate {
+        channel_id: CHANNEL,
+        content: text("Guten Tag, schöne Welt"),
+        reply_to_id: Some(MESSAGE),
+        embeds: text("[{\"title\":\"a\"}]"),
+        length_max: 2_000,
+    }
+}
+
+fn new_poll() -> NewPoll {
+    NewPoll {
+        question: text("Tea?"),
+        options: vec![text("ja"), text("nö")],
+        duration_ms: Some(3_600_000),
+        allow_multiple_choice: true,
+        results_visibility: 2,
+    }
+}
+
 fn chat() -> Vec<Op> {
     let (channel_id, message_id) = (CHANNEL, MESSAGE);
     vec![
-        MessageCreate {
-            channel_id,
-            content: text("Guten Tag, schöne Welt"),
-            reply_to_id: Some(MESSAGE),
-            embeds: text("[{\"title\":\"a\"}]"),
-            length_max: 2_000,
-        }
-        .into(),
+        message().into(),
         MessageEdit { channel_id, message_id, content: text("Guten Abend"), length_max: 2_000 }.into(),
         MessageDelete { channel_id, message_id }.into(),
         ReactionAdd { channel_id, message_id, emoji: text("👍"), kinds_max: 20 }.into(),
@@ -328,6 +345,11 @@ fn chat() -> Vec<Op> {
         ChannelsAck { marks: vec![(CHANNEL, Some(MESSAGE)), (CHANNEL, None)] }.into(),
         NotificationRead { message_id: MESSAGE }.into(),
         NotificationsRead {}.into(),
+        PollPost { message: message(), poll: new_poll() }.into(),
+        PollCreate { channel_id, message_id, poll: new_poll() }.into(),
+        PollVote { poll_id: POLL, option_ids: vec![POLL.0 + 1, POLL.0 + 2] }.into(),
+        PollClose { poll_id: POLL }.into(),
+        PollDelete { poll_id: POLL }.into(),
     ]
 }
 

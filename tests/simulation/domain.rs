@@ -20,6 +20,7 @@ mod model;
 mod notify;
 #[path = "../support/owners.rs"]
 mod owners;
+mod polls;
 mod second_factor;
 mod tables;
 mod take;
@@ -376,6 +377,7 @@ fn compare(model: &Model, read: Read<'_>) {
     model.compare_webhooks(read);
     model.compare_heard(read);
     model.compare_gate(read);
+    model.compare_polls(read);
     model.compare_bots(read);
     model.compare_mails(read);
     for (id, user) in &model.users {

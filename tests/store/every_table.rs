@@ -5,8 +5,8 @@ use plexichat::domain::errand::{Errand as _, bytes};
 use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::{Command, Machine, Now, Reply};
 use plexichat::id::{
-    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, MessageId, ReportId, RoleId, RuleId,
-    ServerId, TicketId, TokenId, UserId, ViolationId, WebhookId,
+    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, MessageId, PollId, ReportId, RoleId,
+    RuleId, ServerId, TicketId, TokenId, UserId, ViolationId, WebhookId,
 };
 use plexichat::store::owners::owner_of;
 use plexichat::store::records::*;
@@ -179,6 +179,8 @@ fn channels(tx: &mut Tx<'_>) {
 fn messages(tx: &mut Tx<'_>) {
     // Of an earlier message, that has nothing else left.
     tx.put(MESSAGE_GARBAGE, MessageId(number(29)), &Nil {});
+    // The same of a poll.
+    tx.put(POLL_GARBAGE, PollId(number(62)), &Nil {});
     for (channel_id, message_id) in [(CHANNEL, MESSAGE), (NOTES, MessageId(number(27)))] {
         let message = Message {
             author_id: USER,
@@ -187,11 +189,18 @@ fn messages(tx: &mut Tx<'_>) {
             embeds: "[]".into(),
             pin: number(28),
             reacted: true,
+            poll: message_id.0 + 60,
             ..Message::default()
         };
         tx.put(MESSAGES, (channel_id, message_id), &message);
         tx.put(AUTHOR_MESSAGES, (USER, message_id), &ChannelRef { id: channel_id });
         tx.put(PINS, (channel_id, number(28)), &MessageRef { id: message_id });
+        let poll_id = PollId(message_id.0 + 60);
+        let option = PollOption { id: number(61), text: "yes".into(), votes: 1 };
+        let poll = Poll { id: poll_id, creator_id: USER, options: vec![option], ..Poll::default() };
+        tx.put(POLLS, message_id, &poll);
+        tx.put(POLL_PLACES, poll_id, &PollPlace { channel_id, message_id });
+        tx.put(POLL_VOTES, (poll_id, OTHER), &Meta { value: 1 });
         let entry = ReactionEntry { emoji: "🎉".into(), index: 0, count: 1 };
         tx.put(REACTION_SETS, message_id, &ReactionSet { entries: vec![entry] });
         tx.put(REACTIONS, (message_id, 0, OTHER), &Reaction { at: AT, order: 1 });
@@ -245,7 +254,7 @@ fn nothing_is_left_of_what_is_gone() {
         fill(&store);
         owners::check(store.snapshot().read());
         let kinds = owners::kinds_with_rows(store.snapshot().read());
-        assert_eq!(kinds.len(), 4, "rows of all kinds of owners: {kinds:?}");
+        assert_eq!(kinds.len(), 5, "rows of all kinds of owners: {kinds:?}");
         loop {
             let mut tx = store.begin().unwrap();
             let mut machine = Machine::begin(&mut tx, Now::at(AT), 0);

@@ -46,6 +46,8 @@ fn here(read: Read<'_>) -> BTreeSet<Owner> {
     here.extend(read.scan(CHANNEL_GARBAGE, ()).map(|(id, _)| Owner::from(id)));
     here.extend(read.scan(MESSAGES, ()).map(|((_, id), _)| Owner::from(id)));
     here.extend(read.scan(MESSAGE_GARBAGE, ()).map(|(id, _)| Owner::from(id)));
+    here.extend(read.scan(POLL_PLACES, ()).map(|(id, _)| Owner::from(id)));
+    here.extend(read.scan(POLL_GARBAGE, ()).map(|(id, _)| Owner::from(id)));
     here
 }
 

@@ -7,13 +7,15 @@
 use std::ops::RangeInclusive;
 
 use super::embeds;
+use super::polls::{self, POLL_INLINE};
 use crate::api::body::Body;
 use crate::api::ctx::{Ctx, Step};
-use crate::api::fields::{Chars, Id, Int, List, Map, Needed, Or, Text, fields};
+use crate::api::fields::{Chars, Id, Inner, Int, List, Needed, Or, Text, fields};
 use crate::api::moderation::judging::{self, Speech, Spoken, Whence};
 use crate::config::Config;
 use crate::domain::chat::message::{self, MessageCreate, MessageDelete, MessageEdit, Page};
 use crate::domain::chat::message_view::{Viewer, Writer};
+use crate::domain::chat::poll::{NewPoll, PollPost};
 use crate::domain::identity::tier;
 use crate::domain::permission::{MESSAGES_ATTACH_FILES, MESSAGES_EMBED_LINKS, MESSAGES_READ};
 use crate::domain::social::setting;
@@ -40,14 +42,13 @@ fn content_range(config: &Config) -> RangeInclusive<usize> {
 }
 
 fields! {
-    /// A message: content, embeds, or both.
+    /// A message: content, embeds, a poll, or several of them.
     pub MESSAGE_CREATE: MessageCreateRequest {
         content: Text = Text(Chars::Configured(content_range)),
         reply_to_id: Id = Id,
         attachments: List = List(ATTACHMENT_COUNT_MAX, "object"),
         embeds: List = List(embeds::COUNT_MAX, "object"),
-        /// Not available on this server.
-        poll: Map = Map("string"),
+        poll: Inner = Inner(&POLL_INLINE),
     }
 }
 
@@ -82,12 +83,14 @@ pub fn message_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let channel_id = ctx.path_channel()?;
     let body = ctx.body();
     let length_max = length_max(ctx);
-    let op = body.as_ref().map_err(Clone::clone).and_then(|body| read_create(body, channel_id, length_max));
-    match op {
-        Ok(op) => {
-            let author = ctx.user_id();
-            let whence = Whence { channel_id, author, webhook: None, edits: None };
-            judging::submit(ctx, author, whence, op, answer_created)
+    let config = &ctx.state.config;
+    let read = |body| read_create(body, channel_id, length_max, config);
+    let author = ctx.user_id();
+    let whence = Whence { channel_id, author, webhook: None, edits: None };
+    match body.as_ref().map_err(Clone::clone).and_then(read) {
+        Ok((op, None)) => judging::submit(ctx, author, whence, op, answer_created),
+        Ok((message, Some(poll))) => {
+            judging::submit(ctx, author, whence, PollPost { message, poll }, answer_created)
         }
         Err(error) => Err(refused_before_body(ctx, channel_id, body.ok().as_ref()).err().unwrap_or(error)),
     }
@@ -142,7 +145,7 @@ fn answer_edited(ctx: &mut Ctx<'_>, (channel_id, message_id): (ChannelId, Messag
 fn answer_created(ctx: &mut Ctx<'_>, (channel_id, message_id): (ChannelId, MessageId)) -> Result<Step> {
     let snapshot = ctx.snapshot();
     let message = snapshot.read().get(MESSAGES, (channel_id, message_id)).ok_or(Refusal::MessageNotFound)?;
-    let viewer = Viewer::fresh_author(ctx.user_id());
+    let viewer = Viewer::fresh_author(ctx.user_id(), ctx.now_ms());
     ctx.json(|out| Writer::new(out, snapshot.read(), channel_id, viewer).message(message_id, message))
 }
 
@@ -170,16 +173,20 @@ fn refused_before_body(ctx: &Ctx<'_>, channel_id: ChannelId, body: Option<&Body<
     message::check_slowmode(&access)
 }
 
-fn read_create(body: &Body<'_>, channel_id: ChannelId, length_max: u64) -> Result<MessageCreate> {
+fn read_create(
+    body: &Body<'_>,
+    channel_id: ChannelId,
+    length_max: u64,
+    config: &Config,
+) -> Result<(MessageCreate, Option<NewPoll>)> {
     let content = read_content(body, length_max)?.unwrap_or_default();
     let reply_to_id = MESSAGE_CREATE.reply_to_id.read(body)?.map(MessageId);
     refuse_attachments(body)?;
     let embeds = embeds::read(MESSAGE_CREATE.embeds.read(body)?)?;
-    if MESSAGE_CREATE.poll.read(body).is_some() {
-        return Err(Error::bad_request("Polls are not available on this server"));
-    }
-    message::check_content(content, !embeds.is_empty(), length_max)?;
-    Ok(MessageCreate { channel_id, content: content.to_string(), reply_to_id, embeds, length_max })
+    let poll = MESSAGE_CREATE.poll.read(body)?.map(|poll| polls::read_poll(&poll, config)).transpose()?;
+    message::check_content(content, !embeds.is_empty() || poll.is_some(), length_max)?;
+    let content = content.to_string();
+    Ok((MessageCreate { channel_id, content, reply_to_id, embeds, length_max }, poll))
 }
 
 fn read_content<'b>(body: &Body<'b>, length_max: u64) -> Result<Option<&'b str>> {
@@ -288,7 +295,7 @@ mod tests {
         check(BOB, TEXT, Some(r#"{"content":5}"#), 400, "Invalid content: must be a string");
         check(BOB, TEXT, Some(r#"{"content":"x","reply_to_id":"x"}"#), 400, "reply_to_id");
         check(BOB, TEXT, Some(r#"{"content":"x","reply_to_id":"77"}"#), 404, "reply");
-        check(BOB, TEXT, Some(r#"{"content":"x","poll":{}}"#), 400, "Polls are not available");
+        check(BOB, TEXT, Some(r#"{"content":"x","poll":{}}"#), 400, "question: this field is required");
         check(BOB, TEXT, Some(r#"{"content":"x","attachments":[{}]}"#), 400, "Attachments are not available");
         check(BOB, TEXT, Some(r#"{"content":"x","attachments":{}}"#), 400, "must be a list");
         let long = format!("{{\"content\":\"{}\"}}", "é".repeat(2_001));

@@ -1,9 +1,12 @@
-//! What is said in channels: messages, reactions, pins, read marks, typing.
+//! What is said in channels: messages, reactions, pins, polls, read marks, typing.
 
 pub mod embeds;
 pub mod messages;
 pub mod notifications;
 pub mod pins;
+pub mod polls;
+#[cfg(test)]
+mod polls_tests;
 pub mod reactions;
 pub mod read_marks;
 pub mod typing;
@@ -14,9 +17,10 @@ use super::routes::Answer::{List, One};
 use super::routes::{json, routes};
 use crate::domain::chat::message_view::MESSAGE;
 use crate::domain::chat::notification::NotificationsResponse;
+use crate::domain::chat::poll_view::{PollResponse, PollResultsResponse};
 use crate::domain::chat::reaction::{REACTION, ReactionUserResponse};
 use crate::domain::identity::right::Right;
-use crate::limits::JSON_LEN_MAX;
+use crate::limits::{FORM_LEN_MAX, JSON_LEN_MAX};
 
 routes! {
     /// A page of messages, newest first.
@@ -110,6 +114,38 @@ routes! {
     Delete "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}" => reactions::reaction_delete, User, Reactions {
         right: Some(Right::MessagesReact),
     };
+
+    /// Put a poll into an own message.
+    Post "/polls" => polls::poll_create.await, User, Default {
+        right: Some(Right::MessagesSend),
+        body: json(FORM_LEN_MAX),
+        form: Some(&polls::POLL_CREATE),
+        answer: One(PollResponse::SHAPE),
+    };
+    /// One poll.
+    Get "/polls/{poll_id}" => polls::poll_get, User, Default {
+        right: Some(Right::MessagesRead),
+        answer: One(PollResponse::SHAPE),
+    };
+    /// What was chosen in a poll, and by the caller.
+    Get "/polls/{poll_id}/results" => polls::poll_results, User, Default {
+        right: Some(Right::MessagesRead),
+        answer: One(PollResultsResponse::SHAPE),
+    };
+    /// Vote, instead of how one did before.
+    Post pipelined "/polls/{poll_id}/vote" => polls::poll_vote, User, Default {
+        right: Some(Right::MessagesRead),
+        body: json(FORM_LEN_MAX),
+        form: Some(&polls::POLL_VOTE),
+        answer: One(PollResultsResponse::SHAPE),
+    };
+    /// End a poll now.
+    Post "/polls/{poll_id}/close" => polls::poll_close, User, Default {
+        right: Some(Right::MessagesRead),
+        answer: One(PollResponse::SHAPE),
+    };
+    /// Take a poll out of its message.
+    Delete "/polls/{poll_id}" => polls::poll_delete, User, Default { right: Some(Right::MessagesRead) };
 
     /// Tell the others that one is typing.
     Post "/channels/{channel_id}/typing" => typing::typing_start, User, Default { right: Some(Right::MessagesSend) };

@@ -8,6 +8,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::message_view::{Viewer, Writer};
 use super::notification::{Calls, FanOut};
+use super::poll::{self, NewPoll};
 use super::writing::Writing;
 use super::{ledger, mention, notification, pin};
 use crate::domain::asking::Asking;
@@ -109,7 +110,7 @@ pub fn check_slowmode(access: &Access<'_>) -> Result<()> {
 
 /// # Errors
 /// 400 when the text is too long, or blank with nothing beside it.
-pub fn check_content(content: &str, has_embeds: bool, length_max: u64) -> Result<()> {
+pub fn check_content(content: &str, has_more: bool, length_max: u64) -> Result<()> {
     // A text has at most as many characters as bytes: most need no counting.
     if content.len() as u64 > length_max {
         let count = content.chars().count() as u64;
@@ -122,7 +123,7 @@ pub fn check_content(content: &str, has_embeds: bool, length_max: u64) -> Result
     }
     // U+200B is what clients put where there is no text.
     let blank = content.chars().all(|char| char.is_whitespace() || char == '\u{200b}');
-    if blank && !has_embeds {
+    if blank && !has_more {
         return Err(Error::invalid("content", "a message must not be blank"));
     }
     Ok(())
@@ -164,7 +165,7 @@ pub fn own_message(
     Ok((access, message))
 }
 
-fn find_own<'a>(access: &Access<'a>, message_id: MessageId) -> Result<&'a ArchivedMessage> {
+pub(super) fn find_own<'a>(access: &Access<'a>, message_id: MessageId) -> Result<&'a ArchivedMessage> {
     let message = find(access.asking.read, access.channel_id, message_id)?;
     if UserId::from(&message.author_id) != access.asking.who {
         return Err(Error::forbidden("Only the author can edit a message"));
@@ -199,6 +200,16 @@ pub(in crate::domain) fn message_create(
     author: UserId,
     op: &MessageCreate,
 ) -> Result<(ChannelId, MessageId)> {
+    create(machine, author, op, None)
+}
+
+/// The same with what it asks.
+pub(super) fn create(
+    machine: &mut Machine<'_, '_>,
+    author: UserId,
+    op: &MessageCreate,
+    poll: Option<&NewPoll>,
+) -> Result<(ChannelId, MessageId)> {
     let (read, at) = (machine.read(), machine.at);
     let access = posting_access(machine.asking(author), op.channel_id)?;
     let has_embeds = !op.embeds.is_empty();
@@ -206,7 +217,8 @@ pub(in crate::domain) fn message_create(
         access.require(MESSAGES_EMBED_LINKS)?;
     }
     check_slowmode(&access)?;
-    check_content(&op.content, has_embeds, op.length_max)?;
+    check_content(&op.content, has_embeds || poll.is_some(), op.length_max)?;
+    poll.map_or(Ok(()), poll::check)?;
     if let Some(reply_to_id) = op.reply_to_id
         && !read.contains(MESSAGES, (op.channel_id, reply_to_id))
     {
@@ -225,6 +237,7 @@ pub(in crate::domain) fn message_create(
         reply_to_id: op.reply_to_id,
         embeds: op.embeds.clone(),
         webhook: None,
+        poll: poll.cloned(),
     };
     Ok((op.channel_id, post(machine, scope, draft, fan_out, passed)))
 }
@@ -237,6 +250,7 @@ pub(in crate::domain) struct Draft {
     pub embeds: String,
     /// As whom a webhook says it.
     pub webhook: Option<Box<WebhookAuthor>>,
+    pub poll: Option<NewPoll>,
 }
 
 /// Stores a message that the rules of its server let go, makes it known, and tells those whom it mentions: the one way
@@ -250,6 +264,7 @@ pub(in crate::domain) fn post(
 ) -> MessageId {
     let (server_id, channel_id, author) = (scope.server_id, scope.channel_id, draft.author_id);
     let message_id = MessageId(machine.next_id());
+    let poll = draft.poll.map(|new| poll::open(machine, (channel_id, message_id), author, &new));
     let message = Message {
         author_id: author,
         content: draft.content,
@@ -257,6 +272,7 @@ pub(in crate::domain) fn post(
         reply_to_id: draft.reply_to_id,
         embeds: draft.embeds,
         webhook: draft.webhook,
+        poll: poll.map_or(0, |id| id.0),
         ..Message::default()
     };
     machine.tx.put(MESSAGES, (channel_id, message_id), &message);
@@ -276,7 +292,7 @@ pub(in crate::domain) fn message_edit(
 ) -> Result<(ChannelId, MessageId)> {
     let at = machine.at;
     let (access, message) = editing_access(machine.asking(author), op.channel_id, op.message_id)?;
-    check_content(&op.content, !message.embeds.is_empty(), op.length_max)?;
+    check_content(&op.content, !message.embeds.is_empty() || message.poll != 0, op.length_max)?;
     verdict::pass(machine, access.channel.server(), op.channel_id, author)?;
     let (scope, slow) = (Scope::of(op.channel_id, access.channel), is_slowed(&access));
     let mut message = Message::from(message);
@@ -410,7 +426,7 @@ pub(in crate::domain) fn emit_message(
     message: &Message,
 ) {
     let mut payload = Vec::new();
-    let viewer = Viewer::Everyone { server_id: scope.server_id };
+    let viewer = Viewer::Everyone { server_id: scope.server_id, offset: machine.offset() };
     Writer::new(&mut payload, machine.read(), scope.channel_id, viewer).message(message_id, message);
     machine.emit(scope.message_event(name, payload));
 }

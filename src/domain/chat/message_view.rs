@@ -8,9 +8,11 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
+use super::poll_view::{self, PollResponse, PollResultsResponse};
 use super::{reaction, read_mark};
 use crate::domain::permission::Access;
 use crate::domain::social::dm;
+use crate::domain::time::Offset;
 use crate::domain::view;
 use crate::id::{ChannelId, MessageId, ServerId, UserId};
 use crate::limits::{PAGE_LEN_MAX, READER_LISTED_COUNT_MAX};
@@ -30,24 +32,30 @@ const READERS_LISTED_MAX: usize = READER_LISTED_COUNT_MAX;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Viewer {
     /// The readers of an event: nobody's view. Adds `server_id`.
-    Everyone { server_id: Option<ServerId> },
+    Everyone {
+        server_id: Option<ServerId>,
+        /// With what steady time is shown.
+        offset: Offset,
+    },
     /// One user over REST.
     User {
         user_id: UserId,
         /// Whether authors are shown who has read their messages: not in every channel, and not over a block.
         receipts: bool,
+        /// When he looks, in steady time.
+        at: u64,
     },
 }
 
 impl Viewer {
     pub fn user(access: &Access<'_>) -> Viewer {
         let receipts = access.channel.read_receipts_enabled && !dm::is_cut(access);
-        Viewer::User { user_id: access.asking.who, receipts }
+        Viewer::User { user_id: access.asking.who, receipts, at: access.asking.at }
     }
 
     /// The author right after posting: nobody can have read the message yet.
-    pub fn fresh_author(user_id: UserId) -> Viewer {
-        Viewer::User { user_id, receipts: false }
+    pub fn fresh_author(user_id: UserId, at: u64) -> Viewer {
+        Viewer::User { user_id, receipts: false, at }
     }
 
     fn user_id(self) -> Option<UserId> {
@@ -68,6 +76,8 @@ pub struct Fields<'m> {
     embeds: &'m str,
     pinned: bool,
     reacted: bool,
+    /// 0 without one.
+    poll: u64,
     /// Name and picture, when it was a webhook that said it.
     webhook: Option<(&'m str, Option<&'m str>)>,
 }
@@ -83,6 +93,7 @@ impl<'m> From<&'m ArchivedMessage> for Fields<'m> {
             embeds: &message.embeds,
             pinned: message.pin != 0,
             reacted: message.reacted,
+            poll: message.poll.to_native(),
             webhook: message.webhook.as_ref().map(|webhook| (&*webhook.name, webhook.avatar_url.as_deref())),
         }
     }
@@ -99,6 +110,7 @@ impl<'m> From<&'m Message> for Fields<'m> {
             embeds: &message.embeds,
             pinned: message.pin != 0,
             reacted: message.reacted,
+            poll: message.poll,
             webhook: message.webhook.as_ref().map(|webhook| (&*webhook.name, webhook.avatar_url.as_deref())),
         }
     }
@@ -188,15 +200,18 @@ impl<'o, 'a> Writer<'o, 'a> {
         } else {
             self.text(b"[]");
         }
-        if message.embeds.is_empty() {
-            self.text(b",\"metadata\":null");
-        } else {
-            self.text(b",\"metadata\":{\"embeds\":");
-            self.text(message.embeds.as_bytes());
-            self.out.push(b'}');
+        match message.poll {
+            0 if message.embeds.is_empty() => {
+                self.text(b",\"metadata\":null,\"poll\":null,\"poll_results\":null");
+            }
+            0 => {
+                self.text(b",\"metadata\":{\"embeds\":");
+                self.text(message.embeds.as_bytes());
+                self.text(b"},\"poll\":null,\"poll_results\":null");
+            }
+            poll => self.poll(message_id, poll, message.embeds),
         }
-        self.text(b",\"poll\":null,\"poll_results\":null");
-        if let Viewer::Everyone { server_id } = self.viewer {
+        if let Viewer::Everyone { server_id, .. } = self.viewer {
             match server_id {
                 None => self.text(b",\"server_id\":null"),
                 Some(id) => {
@@ -218,7 +233,7 @@ impl<'o, 'a> Writer<'o, 'a> {
     fn receipts(&mut self, message_id: MessageId, author_id: UserId) {
         let (user_id, receipts) = match self.viewer {
             Viewer::Everyone { .. } => return self.text(UNREAD),
-            Viewer::User { user_id, receipts } => (user_id, receipts),
+            Viewer::User { user_id, receipts, .. } => (user_id, receipts),
         };
         if user_id == author_id {
             if !receipts {
@@ -251,6 +266,21 @@ impl<'o, 'a> Writer<'o, 'a> {
             None => self.text(b"[]"),
         }
         self.authors.push((author_id, start..self.out.len()));
+    }
+
+    /// `metadata`, `poll` and `poll_results` of a message that asks something.
+    #[cold]
+    fn poll(&mut self, message_id: MessageId, poll: u64, embeds: &str) {
+        self.text(b",\"metadata\":{");
+        if !embeds.is_empty() {
+            self.text(b"\"embeds\":");
+            self.text(embeds.as_bytes());
+            self.out.push(b',');
+        }
+        self.text(b"\"poll_id\":\"");
+        write_u64(self.out, poll);
+        self.text(b"\"}");
+        poll_view::write_both(self.out, self.read, message_id, self.viewer);
     }
 
     /// The same of a webhook, which wears none of its creator's badges.
@@ -300,8 +330,8 @@ pub const MESSAGE: &Shape = &Shape {
         Field::new("author_badges", "", Slot::list(&Kind::Text)),
         Field::new("reactions", "In order of first use.", Slot::list(&Kind::Object(reaction::REACTION))),
         Field::new("metadata", "", Slot::of(Kind::OrNull(&Kind::Map(&Kind::Any)))),
-        Field::new("poll", "", Slot::of(Kind::Null)),
-        Field::new("poll_results", "", Slot::of(Kind::Null)),
+        Field::new("poll", "", Slot::of(Kind::OrNull(&Kind::Object(PollResponse::SHAPE)))),
+        Field::new("poll_results", "", Slot::of(Kind::OrNull(&Kind::Object(PollResultsResponse::SHAPE)))),
     ],
 };
 

@@ -1,4 +1,4 @@
-//! What is said in channels: messages, reactions, pins, read marks, typing.
+//! What is said in channels: messages, reactions, pins, polls, read marks, typing.
 
 pub mod ledger;
 pub mod mention;
@@ -6,6 +6,8 @@ pub mod message;
 pub mod message_view;
 pub mod notification;
 pub mod pin;
+pub mod poll;
+pub mod poll_view;
 pub mod reaction;
 pub mod read_mark;
 pub mod typing;
@@ -26,4 +28,9 @@ commands! { Chat:
     96 ChannelsAck(read_mark::ChannelsAck) => channels_ack -> ();
     97 NotificationRead(notification::NotificationRead) => notification_read -> ();
     98 NotificationsRead(notification::NotificationsRead) => notifications_read -> ();
+    200 PollPost(poll::PollPost) => poll_post -> (ChannelId, MessageId);
+    201 PollCreate(poll::PollCreate) => poll_create -> (ChannelId, MessageId);
+    202 PollVote(poll::PollVote) => poll_vote -> (ChannelId, MessageId);
+    203 PollClose(poll::PollClose) => poll_close -> (ChannelId, MessageId);
+    204 PollDelete(poll::PollDelete) => poll_delete -> (), frees_room;
 }

@@ -22,6 +22,8 @@ pub enum Writing {
     Withdrawal,
     /// Moving one's read mark.
     Receipt,
+    /// Voting in a poll.
+    Vote,
 }
 
 impl Writing {
@@ -32,7 +34,7 @@ impl Writing {
             Writing::Reaction => MESSAGES_ADD_REACTIONS,
             Writing::Moderation => MESSAGES_MANAGE,
             Writing::Withdrawal => 0,
-            Writing::Receipt => MESSAGES_READ,
+            Writing::Receipt | Writing::Vote => MESSAGES_READ,
         }
     }
 

@@ -59,6 +59,7 @@ pub(in crate::domain) fn webhook_execute(
         reply_to_id: None,
         embeds: op.embeds.clone(),
         webhook: Some(Box::new(webhook)),
+        poll: None,
     };
     let scope = Scope::of(channel_id, channel);
     let fan_out =

@@ -6,7 +6,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize, rancor};
 
-use crate::domain::chat::notification;
+use crate::domain::chat::{notification, poll};
 use crate::domain::community::ban;
 use crate::domain::errand::{Errand, Work, bytes};
 use crate::domain::error::Result;
@@ -47,8 +47,12 @@ pub struct Kind {
 }
 
 /// All kinds, by code: append, never reuse.
-pub const KINDS: &[Kind] =
-    &[kind::<ban::CleanUp>(), kind::<notification::FanOut>(), kind::<mail::MailRequest>()];
+pub const KINDS: &[Kind] = &[
+    kind::<ban::CleanUp>(),
+    kind::<notification::FanOut>(),
+    kind::<mail::MailRequest>(),
+    kind::<poll::Look>(),
+];
 
 /// What it costs to see whether somebody is there, on a core: more would be asked about than a step gets to.
 const ASK_LOOKS: usize = 4;
@@ -75,6 +79,12 @@ where
 
 fn first_due(read: Read<'_>, at: u64) -> Option<((u64, u64), &records::ArchivedErrand)> {
     read.scan(OUTBOX, ()).next().filter(|((due, _), _)| *due <= at)
+}
+
+/// How many errands are due, as far as the metric asks: of more it says that they are so many.
+pub fn due_count(read: Read<'_>, at: u64) -> u64 {
+    const COUNTED_MAX: usize = 1_000;
+    read.scan(OUTBOX, ()).keys().take(COUNTED_MAX).take_while(|(due, _)| *due <= at).count() as u64
 }
 
 /// The next step; none when nothing is due. `is_there`: whether a user is visibly there.

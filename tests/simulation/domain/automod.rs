@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use plexichat::domain::chat::message::{MessageCreate, MessageEdit};
+use plexichat::domain::chat::poll::{PollCreate, PollPost};
 use plexichat::domain::hooks::execution::WebhookExecute;
 use plexichat::domain::moderation::judged::{Judged, MessageCondemn};
 use plexichat::domain::moderation::rule::*;
@@ -242,6 +243,8 @@ impl Model {
         match op {
             Op::Chat(chat::Op::MessageCreate(MessageCreate { channel_id, .. })) => (*channel_id, actor),
             Op::Chat(chat::Op::MessageEdit(MessageEdit { channel_id, .. })) => (*channel_id, actor),
+            Op::Chat(chat::Op::PollPost(PollPost { message, .. })) => (message.channel_id, actor),
+            Op::Chat(chat::Op::PollCreate(PollCreate { channel_id, .. })) => (*channel_id, actor),
             Op::Hooks(hooks::Op::WebhookExecute(WebhookExecute { webhook_id, .. })) => {
                 let hook = &self.webhooks[&webhook_id.0];
                 (ChannelId(hook.channel), hook.creator)

@@ -173,7 +173,7 @@ impl Generator<'_> {
         (self.visitor(model, model.channels.get(&id)), id)
     }
 
-    fn visitor(&mut self, model: &Model, channel: Option<&Channel>) -> u64 {
+    pub fn visitor(&mut self, model: &Model, channel: Option<&Channel>) -> u64 {
         match channel {
             Some(channel) if channel.server.is_none() && self.chance(90) => {
                 let alive = |id: &&u64| model.existing(**id).is_ok();
@@ -249,6 +249,7 @@ impl Generator<'_> {
             30..60 if self.chance(12) => self.webhook_command(model),
             30..60 if self.chance(6) => self.contact_command(model),
             30..60 => self.server_command(model, roll),
+            60.. if self.chance(10) => self.poll_command(model),
             _ => self.message_command(model, roll),
         };
         Command::new(UserId(actor), op)
@@ -566,7 +567,7 @@ impl Generator<'_> {
                     embeds: if embeds { "[{\"title\":\"t\"}]".into() } else { String::new() },
                     length_max: if self.chance(10) { self.random.u64(..12) } else { 2_000 },
                 };
-                return (actor, self.text_command(model, channel, op));
+                return (actor, self.post(model, channel, op));
             }
             75..=77 => {
                 let op =

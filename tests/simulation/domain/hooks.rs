@@ -171,8 +171,8 @@ impl Model {
                     author: hook.creator,
                     content: op.content.clone(),
                     embeds: !op.embeds.is_empty(),
-                    reactions: Vec::new(),
                     webhook: Some(op.username.clone().unwrap_or(hook.name)),
+                    ..Message::default()
                 };
                 self.channels.get_mut(&hook.channel).unwrap().messages.insert(message_id.0, message);
                 self.notify(hook.creator, hook.channel, message_id.0, &op.content);

@@ -23,6 +23,11 @@ impl Model {
         {
             return verdict;
         }
+        if let Op::Chat(op) = op
+            && let Some(verdict) = self.judge_poll(actor, op)
+        {
+            return verdict;
+        }
         match op {
             Op::Identity(identity::Op::Register(op)) => {
                 system()?;
@@ -287,23 +292,7 @@ impl Model {
                 }
                 Ok(Want::Done)
             }
-            Op::Chat(chat::Op::MessageCreate(op)) => {
-                let (channel, have) = self.access(actor, op.channel_id.0)?;
-                require(have, MESSAGES_SEND)?;
-                self.reachable(channel, actor)?;
-                let silent = [channel_kind::VOICE, channel_kind::STAGE, channel_kind::CATEGORY];
-                unless(silent.contains(&channel.kind), BAD)?;
-                if !op.embeds.is_empty() {
-                    require(have, MESSAGES_EMBED_LINKS)?;
-                }
-                self.pause(channel, actor, have)?;
-                Model::content(&op.content, !op.embeds.is_empty(), op.length_max)?;
-                if let Some(reply) = op.reply_to_id {
-                    self.message(channel, reply.0)?;
-                }
-                self.pass(channel.server)?;
-                Ok(Want::Message)
-            }
+            Op::Chat(chat::Op::MessageCreate(op)) => self.judge_text(actor, op, None),
             Op::Chat(chat::Op::MessageEdit(op)) => {
                 let (channel, have) = self.access(actor, op.channel_id.0)?;
                 require(have, MESSAGES_SEND)?;
@@ -314,7 +303,7 @@ impl Model {
                     require(have, MESSAGES_EMBED_LINKS)?;
                 }
                 self.pause(channel, actor, have)?;
-                Model::content(&op.content, message.embeds, op.length_max)?;
+                Model::content(&op.content, message.embeds || message.poll.is_some(), op.length_max)?;
                 self.pass(channel.server)?;
                 Ok(Want::Message)
             }
@@ -380,6 +369,30 @@ impl Model {
             #[allow(unreachable_patterns, reason = "a command that is new may not be modelled yet")]
             other => panic!("the model does not know command {}", other.row().code),
         }
+    }
+
+    pub fn judge_text(
+        &self,
+        actor: u64,
+        op: &chat::message::MessageCreate,
+        poll: Option<&chat::poll::NewPoll>,
+    ) -> Result<Want, Refused> {
+        let (channel, have) = self.access(actor, op.channel_id.0)?;
+        require(have, MESSAGES_SEND)?;
+        self.reachable(channel, actor)?;
+        let silent = [channel_kind::VOICE, channel_kind::STAGE, channel_kind::CATEGORY];
+        unless(silent.contains(&channel.kind), BAD)?;
+        if !op.embeds.is_empty() {
+            require(have, MESSAGES_EMBED_LINKS)?;
+        }
+        self.pause(channel, actor, have)?;
+        Model::content(&op.content, !op.embeds.is_empty() || poll.is_some(), op.length_max)?;
+        self.judge_new_poll(poll)?;
+        if let Some(reply) = op.reply_to_id {
+            self.message(channel, reply.0)?;
+        }
+        self.pass(channel.server)?;
+        Ok(Want::Message)
     }
 
     fn judge_picture(&self, actor: u64, op: &media::Op) -> Result<Want, Refused> {

@@ -11,6 +11,7 @@ use super::gate::Gate;
 use super::hooks::Webhook;
 use super::mail::Post;
 use super::notify::Notifications;
+use super::polls::Poll;
 use plexichat::domain::Reply;
 use plexichat::domain::permission::{self, *};
 use plexichat::store::records::{Grant, account, dm_policy, relation};
@@ -158,6 +159,7 @@ pub struct Message {
     pub reactions: Vec<(String, Vec<u64>)>,
     /// The name under which a webhook has said it.
     pub webhook: Option<String>,
+    pub poll: Option<Poll>,
 }
 
 #[derive(Clone, Debug)]

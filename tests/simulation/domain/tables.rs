@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::owners;
+use plexichat::domain::chat::poll::Look;
+use plexichat::domain::errand::{Errand as _, bytes};
 use plexichat::id::{ChannelId, MessageId, ServerId, UserId};
 use plexichat::store::records::*;
 use plexichat::store::tables::*;
@@ -275,6 +277,32 @@ fn messages(read: Read<'_>) {
         }
     }
     reactions(read, reacted);
+    polls(read, &messages);
+}
+
+fn polls(read: Read<'_>, messages: &BTreeMap<(ChannelId, MessageId), Message>) {
+    // Of messages in a channel that is being removed they go in several steps.
+    let (gone, garbage) = (keys(read, MESSAGE_GARBAGE), keys(read, POLL_GARBAGE));
+    let asks = messages.iter().filter(|(_, message)| message.poll != 0);
+    let asks: BTreeMap<_, _> = asks.map(|((_, id), message)| (*id, message.poll)).collect();
+    let mut stored = rows(read, POLLS);
+    let places: BTreeMap<_, _> = stored.iter().map(|(message_id, poll)| (poll.id, *message_id)).collect();
+    let index: BTreeMap<_, _> =
+        rows(read, POLL_PLACES).into_iter().map(|(id, place)| (id, place.message_id)).collect();
+    assert_eq!(index, places, "POLL_PLACES is the index of POLLS");
+    assert!(garbage.iter().all(|id| !places.contains_key(id)), "a poll is there or garbage");
+    stored.retain(|message_id, _| !gone.contains(message_id));
+    let ids: BTreeMap<_, _> = stored.iter().map(|(message_id, poll)| (*message_id, poll.id.0)).collect();
+    assert_eq!(ids, asks, "a message and its poll name each other");
+    let errands = rows(read, OUTBOX).into_iter().filter(|(_, errand)| errand.kind == Look::KIND);
+    let due: BTreeSet<_> = errands.map(|((due, _), errand)| (due, errand.what)).collect();
+    for (message_id, poll) in stored.into_iter().filter(|(_, poll)| poll.ended_at.is_none()) {
+        let place = read.get(POLL_PLACES, poll.id).map(PollPlace::from).expect("it was found above");
+        let look = Look { channel_id: place.channel_id, message_id, poll_id: poll.id };
+        let has = |ends_at| due.contains(&(ends_at, bytes(&look)));
+        let is_going = !read.contains(CHANNELS, place.channel_id);
+        assert!(is_going || poll.ends_at.is_none_or(has), "a poll that is to end has an errand for it");
+    }
 }
 
 fn reactions(read: Read<'_>, reacted: BTreeSet<MessageId>) {

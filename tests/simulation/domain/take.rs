@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use plexichat::domain::permission::{self, *};
 use plexichat::domain::{Op, Reply, chat, community, housekeeping, identity, media, social};
-use plexichat::id::{ChannelId, UserId};
+use plexichat::id::{ChannelId, MessageId, UserId};
 use plexichat::store::Read;
 use plexichat::store::records::{Grant, account, channel_kind, dm_policy, mail_kind, relation};
 use plexichat::store::tables::SERVERS;
@@ -24,6 +24,11 @@ impl Model {
             && (self.take_second_factor(actor, op, reply)
                 || self.take_bot(actor, op, reply)
                 || self.take_mail(op))
+        {
+            return;
+        }
+        if let Op::Chat(op) = op
+            && self.take_poll(actor, op, reply, read)
         {
             return;
         }
@@ -333,22 +338,7 @@ impl Model {
             Op::Chat(chat::Op::MessageCreate(op)) => {
                 let Reply::Message(channel_id, message_id) = reply else { unreachable!() };
                 assert_eq!(*channel_id, op.channel_id);
-                let slowed = self.is_slowed(actor, op.channel_id);
-                let created_at = self.unix_ms;
-                let channel = self.channel(op.channel_id);
-                let message = Message {
-                    created_at,
-                    author: actor,
-                    content: op.content.clone(),
-                    embeds: !op.embeds.is_empty(),
-                    reactions: Vec::new(),
-                    webhook: None,
-                };
-                channel.messages.insert(message_id.0, message);
-                if slowed {
-                    channel.last_post.insert(actor, at);
-                }
-                self.notify(actor, op.channel_id.0, message_id.0, &op.content);
+                self.take_text(actor, op, *message_id);
             }
             Op::Chat(chat::Op::NotificationRead(op)) => self.read_notification(actor, op.message_id.0),
             Op::Chat(chat::Op::NotificationsRead(_)) => self.read_notifications(actor),
@@ -405,6 +395,24 @@ impl Model {
             #[allow(unreachable_patterns, reason = "see judge")]
             _ => {}
         }
+    }
+
+    pub fn take_text(&mut self, actor: u64, op: &chat::message::MessageCreate, message_id: MessageId) {
+        let slowed = self.is_slowed(actor, op.channel_id);
+        let (at, created_at) = (self.at, self.unix_ms);
+        let channel = self.channel(op.channel_id);
+        let message = Message {
+            created_at,
+            author: actor,
+            content: op.content.clone(),
+            embeds: !op.embeds.is_empty(),
+            ..Message::default()
+        };
+        channel.messages.insert(message_id.0, message);
+        if slowed {
+            channel.last_post.insert(actor, at);
+        }
+        self.notify(actor, op.channel_id.0, message_id.0, &op.content);
     }
 
     pub fn user(&mut self, id: u64) -> &mut User {
