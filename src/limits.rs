@@ -117,6 +117,8 @@ pub const PRESENCE_BURST: u64 = 10;
 pub const PRESENCE_INTERVAL_MS: u64 = 1_000;
 /// Channels and roles of a server, @everyone apart; invites, those that are used up and still kept included.
 pub const CHANNEL_COUNT_MAX: usize = 500;
+/// Overrides of one channel: each is looked at whenever somebody's permissions there are.
+pub const OVERRIDE_COUNT_MAX: usize = 100;
 pub const ROLE_COUNT_MAX: usize = 250;
 pub const INVITE_COUNT_MAX: usize = 1_000;
 /// Bytes of the longest code that is looked up, and the longest that `servers.invite_code_length` makes.
@@ -183,8 +185,12 @@ pub const RULE_REASON_LEN_MAX: usize = 512;
 pub const RULE_METADATA_LEN_MAX: usize = 2 * KIB;
 /// Roles or channels that a rule names.
 pub const RULE_ID_COUNT_MAX: usize = 500;
-/// Days of the longest timeout.
-pub const TIMEOUT_DAYS_MAX: u64 = 28;
+/// The longest timeout: 28 days.
+pub const TIMEOUT_SECONDS_MAX: u64 = 28 * 24 * 3_600;
+/// Characters of what is said about one.
+pub const TIMEOUT_REASON_LEN_MAX: usize = 512;
+/// Characters of what a member is called in a server.
+pub const NICKNAME_LEN_MAX: usize = 32;
 /// Characters of a text that a violation shows, and of what in it hit the rule.
 pub const VIOLATION_EXCERPT_LEN_MAX: usize = 500;
 pub const VIOLATION_MATCH_LEN_MAX: usize = 200;

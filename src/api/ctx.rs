@@ -294,6 +294,14 @@ impl<'r> Ctx<'r> {
         self.path_id("rule_id", "rule").map(RuleId)
     }
 
+    /// Whom an override is for: a role or a user.
+    ///
+    /// # Errors
+    /// 400 when it is no id.
+    pub fn path_target(&self) -> Result<u64> {
+        self.path_id("target_id", "target")
+    }
+
     pub fn path_user(&self) -> Result<UserId> {
         self.path_id("user_id", "user").map(UserId)
     }

@@ -83,6 +83,7 @@ errors! {
     NotificationNotFound = 404, "Notification not found";
     RuleNotFound = 404, "Rule not found";
     PollNotFound = 404, "Poll not found";
+    OverrideNotFound = 404, "The channel has no override for this role or member";
     ReplyNotFound = 404, "The message to reply to was not found in this channel";
     // not allowed
     NotMember = 403, "You are not a member of this server";

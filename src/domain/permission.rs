@@ -5,7 +5,7 @@
 
 use crate::id::{ChannelId, RoleId, ServerId, UserId};
 use crate::store::Read;
-use crate::store::records::{ArchivedChannel, ArchivedMember, ArchivedServer, Grant};
+use crate::store::records::{ArchivedChannel, ArchivedMember, ArchivedServer, Grant, override_kind};
 use crate::store::tables::{CHANNELS, MEMBERS, OVERRIDES, ROLES, SERVERS};
 
 use super::asking::Asking;
@@ -94,6 +94,29 @@ const PRIVATE: u64 = CHANNELS_VIEW
     | MESSAGES_USE_EXTERNAL_EMOJIS
     | MESSAGES_BYPASS_SLOWMODE;
 
+/// What a channel can allow and deny: all that is done in one.
+pub const OVERRIDABLE: u64 = CHANNELS_VIEW
+    | MESSAGES_SEND
+    | MESSAGES_READ
+    | MESSAGES_EMBED_LINKS
+    | MESSAGES_ATTACH_FILES
+    | MESSAGES_ADD_REACTIONS
+    | MESSAGES_MANAGE
+    | MESSAGES_MENTION_EVERYONE
+    | MESSAGES_USE_EXTERNAL_EMOJIS
+    | MESSAGES_BYPASS_SLOWMODE
+    | VOICE_CONNECT
+    | VOICE_SPEAK
+    | VOICE_MUTE_MEMBERS
+    | VOICE_DEAFEN_MEMBERS
+    | VOICE_MOVE_MEMBERS
+    | INVITES_CREATE
+    | CHANNELS_MANAGE
+    | WEBHOOKS_MANAGE
+    | THREADS_CREATE_PUBLIC
+    | THREADS_CREATE_PRIVATE
+    | THREADS_MANAGE;
+
 /// The name of a single permission.
 pub fn name(permission: u64) -> &'static str {
     debug_assert!(permission.is_power_of_two());
@@ -105,7 +128,8 @@ pub fn bits_of(grants: &[Grant]) -> u64 {
     grants.iter().filter(|grant| grant.allowed).fold(0, |bits, grant| bits | bits_of_name(&grant.name))
 }
 
-fn bits_of_name(name: &str) -> u64 {
+/// The same of one name.
+pub fn bits_of_name(name: &str) -> u64 {
     if name == "*" {
         return ALL;
     }
@@ -212,9 +236,6 @@ fn apply_timeout(permissions: u64, member: &ArchivedMember, at: u64) -> u64 {
     if is_silenced(permissions, member, at) { permissions & !TIMEOUT_MASK } else { permissions }
 }
 
-/// Kind of an override that is for a role.
-const ROLE: u8 = 0;
-
 /// Role and member overrides of a channel on top of server-wide permissions.
 ///
 /// `user_id` is `None` for permissions of a set of roles alone.
@@ -231,10 +252,10 @@ pub fn with_overrides(
     }
     let (mut role_allow, mut role_deny, mut member_allow, mut member_deny) = (0, 0, 0, 0);
     for ((_, kind, target), item) in read.scan(OVERRIDES, channel_id) {
-        if kind == ROLE && (target == everyone.0 || roles.contains(&RoleId(target))) {
+        if kind == override_kind::ROLE && (target == everyone.0 || roles.contains(&RoleId(target))) {
             role_allow |= item.allow.to_native();
             role_deny |= item.deny.to_native();
-        } else if kind != ROLE && user_id == Some(UserId(target)) {
+        } else if kind != override_kind::ROLE && user_id == Some(UserId(target)) {
             member_allow |= item.allow.to_native();
             member_deny |= item.deny.to_native();
         }
@@ -262,7 +283,7 @@ impl Overrides {
         for ((_, kind, target), item) in read.scan(OVERRIDES, channel_id) {
             let (allow, deny) = (item.allow.to_native(), item.deny.to_native());
             match kind {
-                ROLE => overrides.roles.push((RoleId(target), allow, deny)),
+                override_kind::ROLE => overrides.roles.push((RoleId(target), allow, deny)),
                 _ => overrides.members.push((UserId(target), allow, deny)),
             }
         }

@@ -73,6 +73,8 @@ codes! {
         TEXT = 0 "text"; VOICE = 1 "voice"; CATEGORY = 2 "category"; ANNOUNCEMENT = 3 "announcement";
         STAGE = 4 "stage"; DM = 5 "dm"; NOTES = 6 "notes";
     }
+    /// Whom an override is for.
+    override_kind { ROLE = 0 "role"; MEMBER = 1 "member"; }
     /// State of a report.
     report_status { PENDING = 0 "pending"; REVIEWED = 1 "reviewed"; ACTIONED = 2 "actioned"; DISMISSED = 3 "dismissed"; }
     /// Who is shown the results of a poll before it is over.

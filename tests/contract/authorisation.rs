@@ -52,9 +52,10 @@ fn needs(route: &Route) -> Needs {
         // Whoever knows the code may look, and come in.
         "invite_get" | "invite_use" => Account,
 
-        "server_get" | "server_permissions" | "member_list" | "role_list" | "channel_list"
-        | "server_leave" => Member,
-        "server_delete" => Owner,
+        "server_get" | "server_permissions" | "member_list" | "member_search" | "role_list"
+        | "channel_list" | "server_leave" => Member,
+        "server_delete" | "server_owner_set" => Owner,
+        "member_edit" => Permission(&["members.manage_nicknames"]),
         "server_edit" | "server_icon_upload" | "avatar_server_upload" | "avatar_server_delete" => {
             Permission(&["server.manage"])
         }
@@ -65,7 +66,8 @@ fn needs(route: &Route) -> Needs {
         "ban_create" | "ban_delete" => Permission(&["members.ban"]),
         "role_create" | "role_edit" | "role_delete" => Permission(&["roles.manage"]),
         "channel_get" => Permission(&["channels.view"]),
-        "channel_create" | "channel_edit" | "channel_delete" => Permission(&["channels.manage"]),
+        "channel_create" | "channel_edit" | "channel_delete" | "channel_arrange" | "override_list"
+        | "override_put" | "override_delete" => Permission(&["channels.manage"]),
         "invite_create" => Permission(&["invites.create"]),
         "invite_delete" | "invite_list" => Permission(&["invites.manage", "server.manage"]),
 
@@ -302,7 +304,7 @@ fn who_has_what_is_asked_for() {
 fn body_names_channel(route: &Route, x: &Fixture) -> bool {
     let body = body_of(route.name, x).map(|(body, _)| body).unwrap_or_default();
     let named = ["{webhook_id}", "{poll_id}"];
-    !body["channel_id"].is_null() || named.iter().any(|name| route.path.contains(name))
+    body.to_string().contains(&x.place.channel) || named.iter().any(|name| route.path.contains(name))
 }
 
 /// A member who may write.
@@ -348,6 +350,7 @@ fn ids_of_others() {
     let foreign = |name: &str| match name {
         "message_id" => other.message.clone(),
         "role_id" => other.role.clone(),
+        "target_id" => other.role.clone(),
         "member_id" | "user_id" => other.member.id.clone(),
         "rule_id" => other.rule.clone(),
         "poll_id" => text(&other.poll["id"]),
@@ -387,6 +390,13 @@ fn bodies_with_ids(x: &Fixture, other: &Fixture) -> Vec<(String, Value, u16)> {
     vec![
         (format!("PATCH {server}"), json!({"default_channel_id": theirs}), 400),
         (format!("POST {server}/channels"), json!({"name": "x", "category_id": theirs}), 400),
+        (format!("PATCH {server}/channels"), json!({"channels": [{"id": theirs, "position": 0}]}), 404),
+        (format!("PUT {server}/owner"), json!({"user_id": other.member.id}), 404),
+        (
+            format!("PUT {channel}/permissions/{}", other.member.id),
+            json!({"type": "member", "permissions": {"channels.view": false}}),
+            404,
+        ),
         (format!("POST {channel}/messages"), json!({"content": "x", "reply_to_id": other.message}), 404),
         (
             "POST /polls".into(),

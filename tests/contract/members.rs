@@ -3,7 +3,7 @@
 use crate::support::{Value, json};
 use crate::world::{World, column, shape, success, text};
 
-cases![member_list, member_kick, member_role_add, member_role_remove];
+cases![member_list, member_search, member_kick, member_role_add, member_role_remove];
 
 fn member_list(w: &World) {
     let place = w.place();
@@ -28,6 +28,26 @@ fn member_list(w: &World) {
     for bad in ["limit=0", "limit=1001", "limit=x", "after=x"] {
         w.refused(&place.owner, &format!("GET {path}?{bad}"), Value::Null, 400);
     }
+}
+
+fn member_search(w: &World) {
+    let place = w.place();
+    let others: Vec<_> = (0..3).map(|_| w.member(&place)).collect();
+    let path = format!("/servers/{}/members/search", place.id);
+    let line = format!("PATCH /servers/{}/members/{}", place.id, others[1].id);
+    w.ok(&others[1], &line, json!({"nickname": "Ålesund"}));
+    let found = |query: &str| column(&w.get(&others[0], &format!("{path}?{query}")), "user_id");
+    // In the order in which they came; user names begin all with the same word.
+    let all: Vec<Value> = [&place.owner].into_iter().chain(&others).map(|user| json!(user.id)).collect();
+    assert_eq!(found("query=user_"), all);
+    assert_eq!(found("query=user_&limit=2"), all[..2]);
+    assert_eq!(found(&format!("query={}", others[2].name)), all[3..]);
+    assert_eq!(found("query=%C3%A5LE"), all[2..3]);
+    assert_eq!(found("query=nobody"), [Value::Null; 0]);
+    for bad in ["", "query=", "query=%20", "query=a&limit=0", "query=a&limit=101", &format!("query={}", "x".repeat(65))] {
+        w.refused(&others[0], &format!("GET {path}?{bad}"), Value::Null, 400);
+    }
+    w.refused(&w.user(), &format!("GET {path}?query=a"), Value::Null, 403);
 }
 
 fn member_kick(w: &World) {

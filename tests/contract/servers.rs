@@ -12,7 +12,7 @@ cases![
     server_permissions,
     server_audit_log,
     server_leave
-];
+, server_owner_set];
 
 const SERVER: &str = "id: id, name: str, description: str?, icon_url: str?, owner_id: id, member_count: int, \
     default_channel_id: id?, verification_level: int, default_message_notifications: int, created_at: int";
@@ -166,4 +166,29 @@ fn server_leave(w: &World) {
     w.refused(&place.owner, &line, Value::Null, 403);
     assert_eq!(w.get(&place.owner, &format!("/servers/{}", place.id))["member_count"], 1);
     w.join(&place, &member);
+}
+
+fn server_owner_set(w: &World) {
+    let place = w.place();
+    let member = w.member(&place);
+    let bot = w.bot(&place.owner);
+    w.join(&place, &bot);
+    let path = format!("PUT /servers/{}/owner", place.id);
+    for (id, status) in [(&w.user().id, 404), (&bot.id, 400)] {
+        w.refused(&place.owner, &path, json!({"user_id": id}), status);
+    }
+    w.refused(&member, &path, json!({"user_id": member.id}), 403);
+    w.refused(&place.owner, &path, json!({}), 400);
+    let mut socket = w.server.gateway();
+    socket.identify(&member.token);
+    let answer = w.ok(&place.owner, &path, json!({"user_id": member.id}));
+    assert_eq!(answer["owner_id"], json!(member.id));
+    assert_eq!(socket.event("GUILD_UPDATE")["owner_id"], json!(member.id));
+    // Who was the owner is a member like others now, and may leave; whoever is it now may not.
+    w.refused(&place.owner, &format!("PATCH /servers/{}", place.id), json!({"name": "Mine"}), 403);
+    w.refused(&member, &format!("POST /servers/{}/leave", place.id), Value::Null, 403);
+    let log = w.get(&member, &format!("/servers/{}/audit-logs?limit=1", place.id));
+    assert_eq!(log[0]["changes"]["owner_id"], json!({"old": place.owner.id, "new": member.id}));
+    w.ok(&place.owner, &format!("POST /servers/{}/leave", place.id), Value::Null);
+    w.ok(&member, &format!("PATCH /servers/{}", place.id), json!({"name": "Mine"}));
 }

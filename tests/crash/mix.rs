@@ -9,6 +9,7 @@ mod automod;
 mod chat;
 mod contact;
 mod gate;
+mod places;
 mod polls;
 mod webhooks;
 
@@ -21,6 +22,7 @@ use automod::automod;
 use chat::{mark, mention, message, unread};
 use contact::contact;
 use gate::access_token;
+use places::place;
 use plexichat::net::control;
 use polls::poll;
 use webhooks::webhook;
@@ -103,6 +105,7 @@ pub const ACTIONS: &[Action] = &[
     contact,
     access_token,
     poll,
+    place,
 ];
 
 /// The commands that the actions lead to.
@@ -128,6 +131,7 @@ pub const KINDS: &[&str] = &[
     "ChannelDelete",
     "ChannelEdit",
     "ChannelsAck",
+    "ChannelsArrange",
     "DmOpen",
     "FeedbackSend",
     "FriendAccept",
@@ -139,6 +143,7 @@ pub const KINDS: &[&str] = &[
     "Judged",
     "LoginFailed",
     "MailRequest",
+    "MemberEdit",
     "MemberKick",
     "MemberLeave",
     "MemberRoleAdd",
@@ -152,6 +157,8 @@ pub const KINDS: &[&str] = &[
     "MessagingEdit",
     "NotesOpen",
     "NotificationsRead",
+    "OverridePut",
+    "OwnerSet",
     "PasswordReset",
     "PollClose",
     "PollCreate",

@@ -6,10 +6,14 @@ use plexichat::domain::chat::pin::{MessagePin, MessageUnpin};
 use plexichat::domain::chat::poll::{Look, NewPoll, PollClose, PollCreate, PollDelete, PollPost, PollVote};
 use plexichat::domain::chat::reaction::{ReactionAdd, ReactionRemove};
 use plexichat::domain::chat::read_mark::{ChannelAck, ChannelsAck};
+use plexichat::domain::community::arrangement::{ChannelsArrange, Place};
 use plexichat::domain::community::ban::{BanCreate, BanDelete, BanMessagesDelete, CleanUp};
 use plexichat::domain::community::channel::{ChannelCreate, ChannelDelete, ChannelEdit};
 use plexichat::domain::community::invite::{InviteCreate, InviteDelete, InviteUse};
 use plexichat::domain::community::member::*;
+use plexichat::domain::community::member_edit::MemberEdit;
+use plexichat::domain::community::overrides::{OverridePut, Subject};
+use plexichat::domain::community::owner::OwnerSet;
 use plexichat::domain::community::role::{RoleCreate, RoleDelete, RoleEdit};
 use plexichat::domain::community::server::{ServerCreate, ServerDelete, ServerEdit};
 use plexichat::domain::contact::feedback::{FeedbackSend, Quota};
@@ -308,6 +312,21 @@ fn community() -> Vec<Op> {
             .into(),
         InviteUse { code: text("AbC-_9"), server_count_max: 100 }.into(),
         InviteDelete { code: text("AbC-_9") }.into(),
+        MemberEdit {
+            server_id: SERVER,
+            user_id: USER,
+            nickname: Some(Some(text("Countess"))),
+            timeout_seconds: Some(60),
+            timeout_reason: Some(text("cool down")),
+        }
+        .into(),
+        OverridePut { channel_id: CHANNEL, subject: Subject::Member(USER), allow: 1, deny: 6 }.into(),
+        OwnerSet { server_id: SERVER, user_id: USER }.into(),
+        ChannelsArrange {
+            server_id: SERVER,
+            places: vec![Place { channel_id: CHANNEL, position: Some(3), category_id: Some(Some(CHANNEL)) }],
+        }
+        .into(),
     ]
 }
 

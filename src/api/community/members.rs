@@ -1,15 +1,18 @@
 //! Members of a server: list, kick, give and take roles.
 
+use crate::api::body::check_len;
 use crate::api::ctx::{Ctx, Step};
-use crate::api::fields::{Id, Int, Or, fields};
+use crate::api::fields::{Chars, Id, Int, Needed, Or, Text, fields};
 use crate::api::social::presence::moment;
-use crate::domain::Result;
+use crate::domain::asking::Asking;
 use crate::domain::community::member::{
-    MemberKick, MemberResponse, MemberRoleAdd, MemberRoleRemove, check_kick, check_role_change,
+    MemberKick, MemberResponse, MemberRoleAdd, MemberRoleRemove, check_kick, check_role_change, find,
 };
 use crate::domain::social::presence::shown_outside;
+use crate::domain::{Refusal, Result};
 use crate::id::{RoleId, ServerId, UserId};
-use crate::store::tables::MEMBERS;
+use crate::store::Read;
+use crate::store::tables::{MEMBERS, SERVERS};
 use crate::wire::json::Array;
 
 fields! {
@@ -20,6 +23,20 @@ fields! {
         after: Id = Id,
     }
 }
+
+fields! {
+    /// Whom to look for.
+    pub MEMBER_SEARCH: MemberSearchQuery {
+        /// What the user name or nickname begins with, in whatever case.
+        query: Needed<Text> = Needed(Text(Chars::UpTo(SEARCH_LEN_MAX))),
+        limit: Or<Int, u64> = Or(Int(1..=100), 25),
+    }
+}
+
+/// Characters of what is looked for: more than any name has.
+const SEARCH_LEN_MAX: usize = 64;
+/// Members that one search looks at: some 60 ms of a lane.
+const SEARCHED_MAX: usize = 100_000;
 
 pub fn member_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let server_id = ctx.path_server()?;
@@ -42,6 +59,54 @@ pub fn member_list(ctx: &mut Ctx<'_>) -> Result<Step> {
             let shown = shown_outside(read, viewer, user_id, state.liveness(user_id), moment);
             let offset = moment.now.offset();
             MemberResponse::write(list.item(), read, server_id, everyone, user_id, record, shown, offset);
+        }
+    })
+}
+
+/// Answers with one member.
+pub(super) fn answer(ctx: &mut Ctx<'_>, server_id: ServerId, user_id: UserId) -> Result<Step> {
+    let snapshot = ctx.snapshot();
+    let read = snapshot.read();
+    let server = read.get(SERVERS, server_id).ok_or(Refusal::ServerNotFound)?;
+    let member = read.get(MEMBERS, (server_id, user_id)).ok_or(Refusal::MemberNotFound)?;
+    let everyone = RoleId::from(&server.everyone_role_id);
+    let shown = shown_of(ctx, read, user_id);
+    let offset = ctx.now().offset();
+    ctx.json(|out| MemberResponse::write(out, read, server_id, everyone, user_id, member, shown, offset))
+}
+
+/// As what the one who asks sees somebody.
+fn shown_of(ctx: &Ctx<'_>, read: Read<'_>, user_id: UserId) -> u8 {
+    shown_outside(read, ctx.user_id(), user_id, ctx.state.liveness(user_id), moment(ctx))
+}
+
+/// Whom a prefix is of no index tells: so it is looked for off the core.
+pub fn member_search(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let server_id = ctx.path_server()?;
+    ctx.asking(&ctx.snapshot()).server(server_id)?;
+    let query = MEMBER_SEARCH.query.query(ctx)?.trim().to_owned();
+    check_len(MEMBER_SEARCH.query.name, &query, 1..=SEARCH_LEN_MAX)?;
+    let limit = MEMBER_SEARCH.limit.query(ctx)? as usize;
+    Ok(Step::task(move |ctx| Box::pin(search(ctx, server_id, query, limit))))
+}
+
+async fn search(ctx: &mut Ctx<'_>, server_id: ServerId, query: String, limit: usize) -> Result<Step> {
+    let look = move |asking: Asking<'_>| {
+        asking.server(server_id)?;
+        Ok(find(asking.read, server_id, &query, SEARCHED_MAX))
+    };
+    let found = ctx.read(look).await?;
+    let snapshot = ctx.snapshot();
+    let read = snapshot.read();
+    let everyone = RoleId::from(&ctx.asking(&snapshot).server(server_id)?.server.everyone_role_id);
+    let members = found.into_iter().filter_map(|id| Some((id, read.get(MEMBERS, (server_id, id))?)));
+    let members: Vec<_> =
+        members.take(limit).map(|(id, member)| (id, member, shown_of(ctx, read, id))).collect();
+    let offset = ctx.now().offset();
+    ctx.json(|out| {
+        let mut list = Array::new(out);
+        for (user_id, member, shown) in members {
+            MemberResponse::write(list.item(), read, server_id, everyone, user_id, member, shown, offset);
         }
     })
 }

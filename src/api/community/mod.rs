@@ -1,9 +1,12 @@
 //! Servers with their members, roles, channels, bans and invites.
 
+pub mod arrangement;
 pub mod bans;
 pub mod channels;
 pub mod invites;
+pub mod member_edit;
 pub mod members;
+pub mod overrides;
 pub mod roles;
 pub mod servers;
 
@@ -14,6 +17,7 @@ use crate::domain::community::ban::BanResponse;
 use crate::domain::community::channel::ChannelResponse;
 use crate::domain::community::invite::{ChannelInviteResponse, InviteInfoResponse, InviteResponse};
 use crate::domain::community::member::MemberResponse;
+use crate::domain::community::overrides::OverrideResponse;
 use crate::domain::community::role::RoleResponse;
 use crate::domain::community::server::ServerResponse;
 use crate::domain::identity::right::Right;
@@ -47,6 +51,12 @@ routes! {
         query: Some(&servers::AUDIT_LOG),
         answer: List(AuditLogEntryResponse::SHAPE),
     };
+    /// An extension: hand a server over to one of its members.
+    Put "/servers/{server_id}/owner" => servers::server_owner_set, User, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&servers::OWNER_SET),
+        answer: One(ServerResponse::SHAPE),
+    };
     /// Leave a server.
     Post "/servers/{server_id}/leave" => servers::server_leave, User, Default {
         right: Some(Right::ConversationsLeave),
@@ -56,6 +66,17 @@ routes! {
     Get "/servers/{server_id}/members" => members::member_list, User, Default {
         query: Some(&members::MEMBER_LIST),
         answer: List(MemberResponse::SHAPE),
+    };
+    /// An extension: members whose user name or nickname begins with a text, in the order in which they joined.
+    Get "/servers/{server_id}/members/search" => members::member_search, User, Default {
+        query: Some(&members::MEMBER_SEARCH),
+        answer: List(MemberResponse::SHAPE),
+    };
+    /// An extension: change a member's nickname or timeout.
+    Patch "/servers/{server_id}/members/{member_id}" => member_edit::member_edit, User, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&member_edit::MEMBER_EDIT),
+        answer: One(MemberResponse::SHAPE),
     };
     /// Kick a member.
     Delete "/servers/{server_id}/members/{member_id}" => members::member_kick, User, Default;
@@ -101,6 +122,12 @@ routes! {
         form: Some(&channels::CHANNEL_CREATE),
         answer: One(ChannelResponse::SHAPE),
     };
+    /// An extension: give channels other places, and other categories, all at once.
+    Patch "/servers/{server_id}/channels" => arrangement::channel_arrange, User, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&arrangement::CHANNELS_ARRANGE),
+        answer: List(ChannelResponse::SHAPE),
+    };
     /// One channel of any kind.
     Get "/channels/{channel_id}" => channels::channel_get, User, Default { answer: One(ChannelResponse::SHAPE) };
     /// Change or move a channel.
@@ -111,6 +138,19 @@ routes! {
     };
     /// Delete a channel.
     Delete "/channels/{channel_id}" => channels::channel_delete, User, Default;
+
+    /// An extension: what a channel allows and denies to roles and members.
+    Get "/channels/{channel_id}/permissions" => overrides::override_list, User, Default {
+        answer: List(OverrideResponse::SHAPE),
+    };
+    /// An extension: say what a channel allows and denies to a role or a member.
+    Put "/channels/{channel_id}/permissions/{target_id}" => overrides::override_put, User, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&overrides::OVERRIDE_PUT),
+        answer: One(OverrideResponse::SHAPE),
+    };
+    /// An extension: have a role or a member do in a channel what they do in its server.
+    Delete "/channels/{channel_id}/permissions/{target_id}" => overrides::override_delete, User, Default;
 
     /// Create an invite.
     Post "/channels/{channel_id}/invites" => invites::invite_create, User, Default {

@@ -115,7 +115,7 @@ fn color(color: Option<&str>) -> Result<Option<String>> {
 }
 
 /// The permission set: an object name to boolean. Of a name given twice the last counts.
-fn grants(value: Option<&Value<'_>>) -> Result<Option<Vec<Grant>>> {
+pub(super) fn grants(value: Option<&Value<'_>>) -> Result<Option<Vec<Grant>>> {
     let Some(value) = value else { return Ok(None) };
     let wrong = || Error::invalid("permissions", "must be an object of names and booleans");
     let members = value.as_object().ok_or_else(wrong)?;

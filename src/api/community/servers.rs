@@ -8,12 +8,13 @@ use crate::api::moderation::default_rules;
 use crate::config::Config;
 use crate::domain::community::audit;
 use crate::domain::community::member::{MemberLeave, check_leave};
+use crate::domain::community::owner::{OwnerSet, check_set};
 use crate::domain::community::server::{self, ServerCreate, ServerDelete, ServerEdit, require_owner};
 use crate::domain::identity::tier;
 use crate::domain::moderation::rule::ServerFound;
 use crate::domain::permission::{SERVER_MANAGE, SERVER_VIEW_AUDIT_LOG};
 use crate::domain::{Refusal, Result};
-use crate::id::{ChannelId, ServerId};
+use crate::id::{ChannelId, ServerId, UserId};
 use crate::store::tables::SERVERS;
 
 /// Characters of a description.
@@ -41,6 +42,14 @@ fields! {
         icon_url: Unused = Unused,
         /// Where newcomers arrive.
         default_channel_id: Id = Id,
+    }
+}
+
+fields! {
+    /// Whose a server is to be.
+    pub OWNER_SET: ServerOwnerRequest {
+        /// One of its members.
+        user_id: Needed<Id> = Needed(Id),
     }
 }
 
@@ -93,6 +102,15 @@ pub fn server_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     SERVER_EDIT.icon_url.check(&body)?;
     let default_channel_id = SERVER_EDIT.default_channel_id.read(&body)?.map(ChannelId);
     let op = ServerEdit { server_id, name, description, default_channel_id };
+    ctx.submit(op, move |ctx, _| answer(ctx, server_id))
+}
+
+pub fn server_owner_set(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let server_id = ctx.path_server()?;
+    require_owner(&ctx.asking(&ctx.snapshot()).server(server_id)?)?;
+    let body = ctx.body()?;
+    let op = OwnerSet { server_id, user_id: UserId(OWNER_SET.user_id.read(&body)?) };
+    check_set(ctx.asking(&ctx.snapshot()), &op)?;
     ctx.submit(op, move |ctx, _| answer(ctx, server_id))
 }
 

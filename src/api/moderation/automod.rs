@@ -17,7 +17,7 @@ use crate::effect::automod::{Weigh, Weight};
 use crate::id::{ChannelId, RoleId, RuleId, ServerId, UserId, ViolationId};
 use crate::limits::{
     RULE_ACTION_COUNT_MAX, RULE_CONFIG_LEN_MAX, RULE_ID_COUNT_MAX, RULE_METADATA_LEN_MAX, RULE_NAME_LEN_MAX,
-    RULE_REASON_LEN_MAX, TIMEOUT_DAYS_MAX,
+    RULE_REASON_LEN_MAX, TIMEOUT_SECONDS_MAX,
 };
 use crate::store::records::{AutomodAction, automod_action, automod_rule};
 use crate::store::tables::AUTOMOD_RULES;
@@ -25,7 +25,6 @@ use crate::text;
 use crate::wire::json::Value;
 
 const PRIORITY_MAX: i64 = 1_000_000_000;
-const TIMEOUT_SECONDS_MAX: u64 = TIMEOUT_DAYS_MAX * 24 * 3_600;
 
 fn name_range(_: &Config) -> std::ops::RangeInclusive<usize> {
     1..=RULE_NAME_LEN_MAX

@@ -209,7 +209,7 @@ pub(in crate::domain) fn remove_record(
 }
 
 /// Numbers the channels 0..n in this order; returns place and id of those that moved.
-fn arrange(machine: &mut Machine<'_, '_>, order: &[(u64, ChannelId)]) -> Order<ChannelId> {
+pub(super) fn arrange(machine: &mut Machine<'_, '_>, order: &[(u64, ChannelId)]) -> Order<ChannelId> {
     let moved: Vec<_> = ordering::renumbered(order, 0).collect();
     for &(position, channel_id) in &moved {
         let stored = machine.read().get(CHANNELS, channel_id).expect("the order names stored channels");
@@ -250,7 +250,7 @@ fn overrides(read: Read<'_>, channel_id: ChannelId) -> Overrides {
 ///
 /// Of channels with more kinds of overrides than [`ordering::EVENTS_MAX`], those of the rarest are not told of: who
 /// views them sees their new places in the next list.
-fn tell(
+pub(super) fn tell(
     machine: &mut Machine<'_, '_>,
     server_id: ServerId,
     changed: impl ExactSizeIterator<Item = ChannelId>,
@@ -314,7 +314,7 @@ pub fn is_text_of(channel: &ArchivedChannel, server_id: ServerId) -> bool {
 }
 
 /// Position and id of every channel, first one first.
-fn order(read: Read<'_>, server_id: ServerId) -> Order<ChannelId> {
+pub(super) fn order(read: Read<'_>, server_id: ServerId) -> Order<ChannelId> {
     let ids = ids(read, server_id).into_iter();
     let position = |id| read.get(CHANNELS, id).map(|channel| (channel.position.to_native(), id));
     let mut order: Vec<_> = ids.filter_map(position).collect();

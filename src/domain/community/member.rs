@@ -71,7 +71,7 @@ pub fn check_leave(standing: &Standing<'_>) -> Result<()> {
     if !standing.is_owner() {
         return Ok(());
     }
-    Err(Error::forbidden("The owner cannot leave the server: delete it instead"))
+    Err(Error::forbidden("The owner cannot leave the server: hand it over or delete it first"))
 }
 
 pub(in crate::domain) fn member_kick(
@@ -96,32 +96,6 @@ pub(in crate::domain) fn kick(
     record(machine, server_id, actor, Action::MemberKick, user_id, None, reason);
 }
 
-/// Silences a member for so long from now on; a timeout that ends later stays. Whoever calls has checked that it may be
-/// done.
-pub(in crate::domain) fn time_out(
-    machine: &mut Machine<'_, '_>,
-    server_id: ServerId,
-    actor: UserId,
-    user_id: UserId,
-    seconds: u64,
-    reason: Option<&str>,
-) {
-    let key = (server_id, user_id);
-    let Some(mut member) = machine.read().get(MEMBERS, key).map(Member::from) else { return };
-    let until = machine.at.saturating_add(seconds.saturating_mul(1_000));
-    if member.timeout_until.is_some_and(|known| known >= until) {
-        return;
-    }
-    member.timeout_until = Some(until);
-    member.timeout_reason = reason.map(str::to_string);
-    machine.tx.put(MEMBERS, key, &member);
-    emit_update(machine, server_id, user_id);
-    // What is stored of times is in no client's unit: its length says it as well.
-    let mut changes = audit::Changes::default();
-    changes.raw("timeout_seconds", b"null", seconds.to_string().as_bytes());
-    record(machine, server_id, actor, Action::MemberUpdate, user_id, changes.finish(), reason);
-}
-
 /// Whether the actor may remove this member.
 ///
 /// # Errors
@@ -140,11 +114,7 @@ pub fn check_kick(asking: Asking<'_>, server_id: ServerId, user_id: UserId) -> R
 ///
 /// # Errors
 /// 404 when he is no member.
-pub(in crate::domain) fn target_standing(
-    asking: Asking<'_>,
-    server_id: ServerId,
-    user_id: UserId,
-) -> Result<Standing<'_>> {
+pub fn target_standing(asking: Asking<'_>, server_id: ServerId, user_id: UserId) -> Result<Standing<'_>> {
     if !asking.read.contains(MEMBERS, (server_id, user_id)) {
         return Err(Refusal::MemberNotFound.into());
     }
@@ -329,7 +299,7 @@ fn write_user(object: &mut Object<'_>, read: Read<'_>, server_id: ServerId, user
     BriefUser::write(object.key("user"), read, user_id);
 }
 
-fn record(
+pub(super) fn record(
     machine: &mut Machine<'_, '_>,
     server_id: ServerId,
     actor: UserId,

@@ -1,10 +1,14 @@
 //! Servers with all that makes them: members, roles, channels, bans, invites, the audit log.
 
+pub mod arrangement;
 pub mod audit;
 pub mod ban;
 pub mod channel;
 pub mod invite;
 pub mod member;
+pub mod member_edit;
+pub mod overrides;
+pub mod owner;
 pub mod role;
 pub mod server;
 
@@ -32,4 +36,8 @@ commands! { Community:
     57 InviteCreate(invite::InviteCreate) => invite_create -> bool;
     58 InviteUse(invite::InviteUse) => invite_use -> ServerId;
     59 InviteDelete(invite::InviteDelete) => invite_delete -> (), frees_room;
+    60 MemberEdit(member_edit::MemberEdit) => member_edit -> bool;
+    61 OverridePut(overrides::OverridePut) => override_put -> bool, isolated;
+    62 OwnerSet(owner::OwnerSet) => owner_set -> bool, isolated;
+    63 ChannelsArrange(arrangement::ChannelsArrange) => channels_arrange -> bool;
 }

@@ -17,15 +17,13 @@ use crate::domain::permission::{ROLES_MANAGE, Standing, bits_of, name};
 use crate::id::{RoleId, ServerId, UserId};
 use crate::limits::ROLE_COUNT_MAX;
 use crate::store::Read;
-use crate::store::records::{ArchivedRole, Grant, Role};
+use crate::store::records::{ArchivedRole, Grant, Role, override_kind};
 use crate::store::tables::{OVERRIDES, ROLES};
 use crate::wire::json::shape::{Kind, Slot, shape};
 use crate::wire::json::{Array, Object};
 
 /// Roles of a server, @everyone apart.
 pub const COUNT_MAX: usize = ROLE_COUNT_MAX;
-/// Kind of an override that is for a role.
-const OVERRIDE_ROLE: u8 = 0;
 
 #[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct RoleCreate {
@@ -192,7 +190,7 @@ pub(in crate::domain) fn role_delete(
     let name = check_delete(machine.asking(actor), server_id, role_id)?.name.to_string();
     machine.tx.delete(ROLES, (server_id, role_id));
     for channel_id in channel::ids(machine.read(), server_id) {
-        machine.tx.delete(OVERRIDES, (channel_id, OVERRIDE_ROLE, role_id.0));
+        machine.tx.delete(OVERRIDES, (channel_id, override_kind::ROLE, role_id.0));
     }
     machine.change(Change::PermissionsChanged { server_id });
     let payload = payload(|object| {

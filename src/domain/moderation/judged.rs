@@ -6,7 +6,7 @@ use super::violation;
 use crate::domain::Op;
 use crate::domain::chat::message::{self, Scope};
 use crate::domain::command::{Marks, dispatch};
-use crate::domain::community::{ban, member};
+use crate::domain::community::{ban, member, member_edit};
 use crate::domain::error::{Refusal, Result};
 use crate::domain::machine::Machine;
 use crate::domain::permission::ADMINISTRATOR;
@@ -164,7 +164,7 @@ fn punish(machine: &mut Machine<'_, '_>, place: Place, rule: &AutomodRule, actio
     match action.kind {
         automod_action::TIMEOUT_USER => {
             let seconds = action.duration_seconds.unwrap_or(TIMEOUT_SECONDS);
-            member::time_out(machine, server_id, actor, author, seconds, reason);
+            member_edit::time_out(machine, server_id, actor, author, seconds, reason);
         }
         automod_action::KICK_USER => member::kick(machine, server_id, actor, author, reason),
         automod_action::BAN_USER => drop(ban::put(machine, server_id, actor, author, reason)),

@@ -348,10 +348,13 @@ impl Model {
                 found.members.remove(&author);
             } else if has(automod_action::TIMEOUT_USER) {
                 let timeouts = taken.iter().filter(|action| action.kind == automod_action::TIMEOUT_USER);
-                let seconds = timeouts.max_by_key(|action| action.duration_seconds).unwrap().duration_seconds;
-                let until = at + seconds.unwrap_or(600) * 1_000;
+                let action = timeouts.max_by_key(|action| action.duration_seconds).unwrap();
+                let until = at + action.duration_seconds.unwrap_or(600) * 1_000;
+                let reason = action.reason.clone().unwrap_or_else(|| format!("Automod: {}", rule.new.name));
                 let member = found.members.get_mut(&author).unwrap();
-                member.timeout_until = member.timeout_until.max(until);
+                if until > member.timeout_until {
+                    (member.timeout_until, member.timeout_reason) = (until, Some(reason));
+                }
             }
         }
     }

@@ -142,7 +142,7 @@ impl Generator<'_> {
         self.id(model.servers.keys().copied())
     }
 
-    fn member(&mut self, model: &Model, server: u64) -> u64 {
+    pub fn member(&mut self, model: &Model, server: u64) -> u64 {
         let members = model.servers.get(&server).map(|server| &server.members);
         if self.chance(10) {
             return self.user(model);
@@ -150,7 +150,7 @@ impl Generator<'_> {
         self.id(members.into_iter().flat_map(|members| members.keys().copied()))
     }
 
-    fn role(&mut self, model: &Model, server: u64) -> u64 {
+    pub fn role(&mut self, model: &Model, server: u64) -> u64 {
         let roles = model.servers.get(&server).map(|server| &server.roles);
         if self.chance(4) {
             let all = model.servers.values().flat_map(|server| server.roles.keys().copied());
@@ -248,6 +248,7 @@ impl Generator<'_> {
             0..30 => self.account_command(model, roll),
             30..60 if self.chance(12) => self.webhook_command(model),
             30..60 if self.chance(6) => self.contact_command(model),
+            30..60 if self.chance(12) => self.place_command(model),
             30..60 => self.server_command(model, roll),
             60.. if self.chance(10) => self.poll_command(model),
             _ => self.message_command(model, roll),

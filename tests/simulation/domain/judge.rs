@@ -28,6 +28,11 @@ impl Model {
         {
             return verdict;
         }
+        if let Op::Community(op) = op
+            && let Some(verdict) = self.judge_place(actor, op)
+        {
+            return verdict;
+        }
         match op {
             Op::Identity(identity::Op::Register(op)) => {
                 system()?;

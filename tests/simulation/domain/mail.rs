@@ -78,7 +78,13 @@ impl Generator<'_> {
             }
             roll => {
                 let kind = if roll < 8 { mail_kind::PASSWORD_RESET } else { mail_kind::EMAIL_CONFIRMATION };
-                let of_kind = model.post.tokens.iter().filter(|((_, known), _)| *known == kind);
+                // Most of them have been used, replaced, or are over.
+                let any = self.chance(30);
+                let of_kind = model
+                    .post
+                    .tokens
+                    .iter()
+                    .filter(|((_, known), token)| *known == kind && (any || token.expires_at > model.at));
                 let found = self.pick(of_kind.map(|((user, _), token)| (*user, token.secret_hash)));
                 let (user, hash) = found.unwrap_or((self.junk(), [0; 32]));
                 let secret_hash = Secret(if self.chance(90) { hash } else { [0; 32] });

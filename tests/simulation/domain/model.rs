@@ -130,6 +130,8 @@ pub struct Member {
     pub roles: BTreeSet<u64>,
     pub temporary: bool,
     pub timeout_until: u64,
+    pub timeout_reason: Option<String>,
+    pub nickname: Option<String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -147,6 +149,8 @@ pub struct Channel {
     pub pins: Vec<u64>,
     pub marks: BTreeMap<u64, u64>,
     pub last_post: BTreeMap<u64, u64>,
+    /// Allowed and denied: 0 and a role, or 1 and a member.
+    pub overrides: BTreeMap<(u8, u64), (u64, u64)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -241,6 +245,23 @@ impl Server {
         }
     }
 
+    /// What a member may in a channel.
+    pub fn bits_in(&self, channel: &Channel, user: u64) -> u64 {
+        let have = self.bits(user);
+        if have & ADMINISTRATOR != 0 {
+            return have;
+        }
+        let member = &self.members[&user];
+        let all = |kind: u8, is_meant: &dyn Fn(u64) -> bool| {
+            let meant = channel.overrides.iter().filter(|((known, id), _)| *known == kind && is_meant(*id));
+            meant.fold((0, 0), |(allow, deny), (_, bits)| (allow | bits.0, deny | bits.1))
+        };
+        let of_roles = all(0, &|id| id == self.everyone || member.roles.contains(&id));
+        let of_member = all(1, &|id| id == user);
+        let have = (have & !of_roles.1 | of_roles.0) & !of_member.1 | of_member.0;
+        if member.timeout_until > self.at { have & !SILENCED } else { have }
+    }
+
     /// Whether a timeout keeps him from speaking.
     pub fn silences(&self, user: u64) -> bool {
         self.members.get(&user).is_some_and(|member| member.timeout_until > self.at)
@@ -310,7 +331,7 @@ impl Model {
                 EVERYONE_DEFAULT & !(VOICE_CONNECT | VOICE_SPEAK | INVITES_CREATE | EVENTS_VIEW);
             return Ok((channel, participant | MESSAGES_USE_EXTERNAL_EMOJIS | MESSAGES_BYPASS_SLOWMODE));
         };
-        let have = self.standing(actor, server)?.bits(actor);
+        let have = self.standing(actor, server)?.bits_in(channel, actor);
         require(have, CHANNELS_VIEW)?;
         Ok((channel, have))
     }

@@ -35,6 +35,11 @@ impl Model {
         if *reply == Reply::Changed(false) && !matches!(op, Op::Identity(identity::Op::LoginFailed(_))) {
             return;
         }
+        if let Op::Community(op) = op
+            && self.take_place(op)
+        {
+            return;
+        }
         match op {
             Op::Identity(identity::Op::Register(op)) => {
                 let Reply::Account(user_id, _) = reply else { unreachable!() };
@@ -251,6 +256,10 @@ impl Model {
                 server.order.retain(|id| *id != op.role_id.0);
                 for member in server.members.values_mut() {
                     member.roles.remove(&op.role_id.0);
+                }
+                let of_server = Some(op.server_id.0);
+                for channel in self.channels.values_mut().filter(|channel| channel.server == of_server) {
+                    channel.overrides.remove(&(0, op.role_id.0));
                 }
             }
             Op::Community(community::Op::BanCreate(op)) => {
