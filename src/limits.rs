@@ -223,6 +223,8 @@ pub const EMBED_ADDRESS_LEN_MAX: usize = 2_048;
 pub const EMBEDS_LEN_MAX: usize = 40 * KIB;
 /// Characters of a message, whatever the tier of its author.
 pub const CONTENT_CHARS_MAX: usize = 8_000;
+/// Messages that one request deletes.
+pub const MESSAGE_DELETE_COUNT_MAX: usize = 100;
 /// Different emojis on a message, whatever the tier says: the set is read with every page.
 pub const REACTION_KIND_COUNT_MAX: usize = 250;
 /// Bytes of an emoji as it is typed; in its one spelling it has at most a variation selector more for each of its

@@ -133,8 +133,8 @@ impl Router {
     }
 }
 
-/// The longest path of the contract has seven segments.
-const SEGMENT_COUNT_MAX: usize = 8;
+/// Longer paths are none: the longest row has seven segments, and stands below those of `api.api_prefix`.
+const SEGMENT_COUNT_MAX: usize = 16;
 
 fn child<'n>(words: &'n mut Vec<(&'static str, Node)>, word: &'static str) -> &'n mut Node {
     let index = words.iter().position(|(known, _)| *known == word).unwrap_or_else(|| {

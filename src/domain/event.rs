@@ -37,6 +37,8 @@ event_names! {
     MessageAck = "MESSAGE_ACK";
     MessageReactionAdd = "MESSAGE_REACTION_ADD";
     MessageReactionRemove = "MESSAGE_REACTION_REMOVE";
+    MessageReactionRemoveAll = "MESSAGE_REACTION_REMOVE_ALL";
+    MessageReactionRemoveEmoji = "MESSAGE_REACTION_REMOVE_EMOJI";
     ChannelPinsUpdate = "CHANNEL_PINS_UPDATE";
     TypingStart = "TYPING_START";
     TypingStop = "TYPING_STOP";

@@ -77,7 +77,12 @@ fn needs(route: &Route) -> Needs {
         "message_edit" | "poll_create" => Author,
         "poll_get" | "poll_results" | "poll_vote" => Permission(&["messages.read"]),
         "poll_close" | "poll_delete" => Permission(&["messages.manage"]),
-        "message_delete" | "pin_create" | "pin_delete" => Permission(&["messages.manage"]),
+        "message_delete"
+        | "message_bulk_delete"
+        | "reaction_clear"
+        | "reaction_clear_emoji"
+        | "pin_create"
+        | "pin_delete" => Permission(&["messages.manage"]),
         "reaction_create" => Permission(&["messages.add_reactions"]),
         // Of one's own: taking it back says nothing.
         "reaction_delete" => Permission(&["channels.view"]),

@@ -30,6 +30,7 @@ pub fn body_of(name: &str, x: &Fixture) -> Option<(Value, bool)> {
         "server_create" => needed(json!({"name": "Another"})),
         "channel_create" => needed(json!({"name": "another"})),
         "message_create" | "message_edit" | "webhook_execute" => needed(json!({"content": "x"})),
+        "message_bulk_delete" => needed(json!({"message_ids": [x.message]})),
         "poll_create" => needed(json!({"question": "q", "options": ["a", "b"], "message_id": x.message})),
         "poll_vote" => needed(json!({"option_ids": [x.poll["options"][0]["id"]]})),
         "webhook_create" => needed(json!({"channel_id": x.place.channel, "name": "another"})),

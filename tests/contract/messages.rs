@@ -3,7 +3,7 @@
 use crate::support::{Value, json};
 use crate::world::{MESSAGE, World, column, shape, success, text};
 
-cases![message_list, message_create, message_get, message_edit, message_delete];
+cases![message_list, message_create, message_get, message_edit, message_delete, message_bulk_delete];
 
 fn message_list(w: &World) {
     let place = w.place();
@@ -100,6 +100,35 @@ fn message_edit(w: &World) {
     }
     let unknown = format!("PATCH /channels/{}/messages/999", place.channel);
     w.refused(&member, &unknown, json!({"content": "x"}), 404);
+}
+
+fn message_bulk_delete(w: &World) {
+    let place = w.place();
+    let (author, other) = (w.member(&place), w.member(&place));
+    let path = format!("/channels/{}/messages", place.channel);
+    let ids: Vec<String> = (0..3).map(|n| w.message(&author, &place.channel, &n.to_string())).collect();
+    let line = format!("POST {path}/bulk-delete");
+    let body = json!({"message_ids": [ids[0], ids[2], ids[0], "999"]});
+    // It asks for the permission, also for what one wrote oneself.
+    for who in [&author, &other] {
+        w.refused(who, &line, body.clone(), 403);
+    }
+    w.grant(&place, &other, &["messages.manage"]);
+    let deleted = w.ok(&other, &line, body.clone());
+    shape(&deleted, "success: bool, deleted_count: int");
+    assert_eq!(deleted, json!({"success": true, "deleted_count": 2}));
+    assert_eq!(column(&w.get(&author, &path), "id"), [json!(ids[1])]);
+    assert_eq!(w.ok(&other, &line, body)["deleted_count"], 0);
+    let many: Vec<String> = (1..=101).map(|id| id.to_string()).collect();
+    for bad in [json!({}), json!({"message_ids": []}), json!({"message_ids": ["x"]}), json!({"message_ids": many})] {
+        w.refused(&other, &line, bad, 400);
+    }
+    // Of direct messages, one's own.
+    let dm = w.dm(&author, &other);
+    let (mine, theirs) = (w.message(&author, &dm, "x"), w.message(&other, &dm, "y"));
+    let line = format!("POST /channels/{dm}/messages/bulk-delete");
+    w.refused(&author, &line, json!({"message_ids": [mine, theirs]}), 403);
+    assert_eq!(w.ok(&author, &line, json!({"message_ids": [mine]}))["deleted_count"], 1);
 }
 
 fn message_delete(w: &World) {

@@ -3,7 +3,14 @@
 use crate::support::{Value, json};
 use crate::world::{World, column, shape, success};
 
-cases![reaction_list, reaction_user_list, reaction_create, reaction_delete];
+cases![
+    reaction_list,
+    reaction_user_list,
+    reaction_create,
+    reaction_delete,
+    reaction_clear,
+    reaction_clear_emoji,
+];
 
 /// 👍 and 🦀 as they stand in a path.
 const THUMB: &str = "%F0%9F%91%8D";
@@ -43,6 +50,38 @@ fn reaction_user_list(w: &World) {
     for bad in ["limit=0", "limit=101", "limit=x", "after=x"] {
         w.refused(&place.owner, &format!("GET {base}/{THUMB}?{bad}"), Value::Null, 400);
     }
+}
+
+fn reaction_clear(w: &World) {
+    let place = w.place();
+    let member = w.member(&place);
+    let base = base(w, &place);
+    let line = format!("DELETE {base}");
+    success(&w.ok(&place.owner, &line, Value::Null));
+    for (who, emoji) in [(&member, THUMB), (&place.owner, THUMB), (&member, CRAB)] {
+        w.ok(who, &format!("PUT {base}/{emoji}"), Value::Null);
+    }
+    w.refused(&member, &line, Value::Null, 403);
+    w.grant(&place, &member, &["messages.manage"]);
+    success(&w.ok(&member, &line, Value::Null));
+    assert_eq!(w.get(&member, &base), json!([]));
+    w.ok(&member, &format!("PUT {base}/{CRAB}"), Value::Null);
+    assert_eq!(column(&w.get(&member, &base), "count"), [json!(1)]);
+}
+
+fn reaction_clear_emoji(w: &World) {
+    let place = w.place();
+    let member = w.member(&place);
+    let base = base(w, &place);
+    for (who, emoji) in [(&member, THUMB), (&place.owner, THUMB), (&member, CRAB)] {
+        w.ok(who, &format!("PUT {base}/{emoji}"), Value::Null);
+    }
+    w.refused(&member, &format!("DELETE {base}/{THUMB}/all"), Value::Null, 403);
+    for emoji in [THUMB, "thumbsup", "nothing"] {
+        success(&w.ok(&place.owner, &format!("DELETE {base}/{emoji}/all"), Value::Null));
+        assert_eq!(column(&w.get(&member, &base), "emoji"), [json!("🦀")]);
+    }
+    assert_eq!(w.get(&member, &format!("{base}/{THUMB}")), json!([]));
 }
 
 fn reaction_create(w: &World) {

@@ -25,7 +25,14 @@ pub fn message(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Re
     let (thumb, pin) = (format!("thumb {id}"), format!("pin {id}"));
     let facts =
         [(&*fact, place(&id), Value::Null), (&*thumb, thumbs, Value::Null), (&*pin, pinned, Value::Null)];
-    m.change(line, "MessageDelete", ("DELETE", one, &token, Value::Null), &facts)?;
+    // Alone, or by whoever manages messages.
+    let all = (m.owner.token.clone(), json!({"message_ids": [id]}));
+    match random.bool() {
+        true => m.change(line, "MessageDelete", ("DELETE", one, &token, Value::Null), &facts)?,
+        false => {
+            m.change(line, "MessagesDelete", ("POST", format!("{path}/bulk-delete"), &all.0, all.1), &facts)?
+        }
+    };
     m.forget("message", &id);
     Ok(())
 }
@@ -49,6 +56,10 @@ pub fn mark(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Resul
     let (has_thumb, is_pinned) = (m.known(&thumb) == json!(1), m.known(&pin) == json!(true));
     match (random.bool(), has_thumb, is_pinned) {
         (true, false, _) => m.change(line, "ReactionAdd", ask("PUT"), &[(&thumb, thumbs, json!(1))]),
+        (true, true, _) if random.bool() => {
+            let ask = ("DELETE", format!("{channel}/messages/{id}/reactions"), &*token, Value::Null);
+            m.change(line, "ReactionsClear", ask, &[(&thumb, thumbs, Value::Null)])
+        }
         (true, true, _) => m.change(line, "ReactionRemove", ask("DELETE"), &[(&thumb, thumbs, Value::Null)]),
         (false, _, false) => m.change(line, "MessagePin", pin_ask("PUT"), &[(&pin, pinned, json!(true))]),
         (false, _, true) => {

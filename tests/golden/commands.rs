@@ -1,6 +1,7 @@
 //! One example of each command, with something in every field.
 
-use plexichat::domain::chat::message::{MessageCreate, MessageDelete, MessageEdit};
+use plexichat::domain::chat::clearing::{Clear, ReactionsClear};
+use plexichat::domain::chat::message::{MessageCreate, MessageDelete, MessageEdit, MessagesDelete};
 use plexichat::domain::chat::notification::{FanOut, NotificationRead, NotificationsRead};
 use plexichat::domain::chat::pin::{MessagePin, MessageUnpin};
 use plexichat::domain::chat::poll::{Look, NewPoll, PollClose, PollCreate, PollDelete, PollPost, PollVote};
@@ -129,8 +130,9 @@ pub fn errands() -> Vec<(u8, &'static str, Vec<u8>)> {
         here: true,
         after: USER,
     };
+    let clear = Clear { message_id: MESSAGE, indexes: vec![0, 3] };
     let look = Look { channel_id: CHANNEL, message_id: MESSAGE, poll_id: POLL };
-    vec![row(&clean_up), row(&fan_out), row(&mail_request()), row(&look)]
+    vec![row(&clean_up), row(&fan_out), row(&mail_request()), row(&look), row(&clear)]
 }
 
 fn identity() -> Vec<Op> {
@@ -369,6 +371,8 @@ fn chat() -> Vec<Op> {
         PollVote { poll_id: POLL, option_ids: vec![POLL.0 + 1, POLL.0 + 2] }.into(),
         PollClose { poll_id: POLL }.into(),
         PollDelete { poll_id: POLL }.into(),
+        MessagesDelete { channel_id, message_ids: vec![MESSAGE, MessageId(7)] }.into(),
+        ReactionsClear { channel_id, message_id, emoji: Some(text("👍")), rows_max: 1_000 }.into(),
     ]
 }
 

@@ -10,10 +10,10 @@ use super::embeds;
 use super::polls::{self, POLL_INLINE};
 use crate::api::body::Body;
 use crate::api::ctx::{Ctx, Step};
-use crate::api::fields::{Chars, Id, Inner, Int, List, Needed, Or, Text, fields};
+use crate::api::fields::{Chars, Id, Ids, Inner, Int, List, Needed, Or, Text, fields};
 use crate::api::moderation::judging::{self, Speech, Spoken, Whence};
 use crate::config::Config;
-use crate::domain::chat::message::{self, MessageCreate, MessageDelete, MessageEdit, Page};
+use crate::domain::chat::message::{self, MessageCreate, MessageDelete, MessageEdit, MessagesDelete, Page};
 use crate::domain::chat::message_view::{Viewer, Writer};
 use crate::domain::chat::poll::{NewPoll, PollPost};
 use crate::domain::identity::tier;
@@ -21,8 +21,10 @@ use crate::domain::permission::{MESSAGES_ATTACH_FILES, MESSAGES_EMBED_LINKS, MES
 use crate::domain::social::setting;
 use crate::domain::{Error, Refusal, Result};
 use crate::id::{ChannelId, MessageId};
+use crate::limits::MESSAGE_DELETE_COUNT_MAX;
 use crate::store::tables::MESSAGES;
 use crate::text;
+use crate::wire::json::shape::shape;
 
 /// Attachments of one message.
 const ATTACHMENT_COUNT_MAX: usize = 10;
@@ -56,6 +58,22 @@ fields! {
     /// What a message says from now on.
     pub MESSAGE_EDIT: MessageUpdateRequest {
         content: Needed<Text> = Needed(Text(Chars::Configured(content_range))),
+    }
+}
+
+fields! {
+    /// Messages of one channel.
+    pub MESSAGES_DELETE: MessageBulkDeleteRequest {
+        /// At least one. Those that are not there are skipped.
+        message_ids: Needed<Ids> = Needed(Ids(MESSAGE_DELETE_COUNT_MAX)),
+    }
+}
+
+shape! {
+    /// How many messages were deleted.
+    pub MessageBulkDeleteResponse(count: u64) {
+        success: bool = true,
+        deleted_count: u64 = count,
     }
 }
 
@@ -120,6 +138,22 @@ pub fn message_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
 pub fn message_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (channel_id, message_id) = (ctx.path_channel()?, ctx.path_message()?);
     ctx.submit_success(MessageDelete { channel_id, message_id })
+}
+
+pub fn message_bulk_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let channel_id = ctx.path_channel()?;
+    match ctx.body().and_then(|body| MESSAGES_DELETE.message_ids.read(&body)) {
+        Ok(ids) => {
+            let message_ids = ids.into_iter().map(MessageId).collect();
+            ctx.submit(MessagesDelete { channel_id, message_ids }, |ctx, count| {
+                ctx.json(|out| MessageBulkDeleteResponse::write(out, count))
+            })
+        }
+        Err(error) => {
+            message::check_delete_all(ctx.asking(&ctx.snapshot()), channel_id)?;
+            Err(error)
+        }
+    }
 }
 
 impl Spoken for MessageCreate {

@@ -1,5 +1,7 @@
 //! What is said in channels: messages, reactions, pins, polls, read marks, typing.
 
+#[cfg(test)]
+mod clearing_tests;
 pub mod embeds;
 pub mod messages;
 pub mod notifications;
@@ -51,6 +53,13 @@ routes! {
     /// Delete a message.
     Delete "/channels/{channel_id}/messages/{message_id}" => messages::message_delete, User, MessagesEdit {
         right: Some(Right::MessagesDelete),
+    };
+    /// An extension: delete several messages of a channel at once.
+    Post "/channels/{channel_id}/messages/bulk-delete" => messages::message_bulk_delete, User, MessagesEdit {
+        right: Some(Right::MessagesDelete),
+        body: json(FORM_LEN_MAX),
+        form: Some(&messages::MESSAGES_DELETE),
+        answer: One(messages::MessageBulkDeleteResponse::SHAPE),
     };
 
     /// How many messages of a channel are unread.
@@ -113,6 +122,14 @@ routes! {
     /// Take an own reaction back.
     Delete "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}" => reactions::reaction_delete, User, Reactions {
         right: Some(Right::MessagesReact),
+    };
+    /// An extension: take all reactions from a message.
+    Delete "/channels/{channel_id}/messages/{message_id}/reactions" => reactions::reaction_clear, User, Default {
+        right: Some(Right::MessagesDelete),
+    };
+    /// An extension: take one emoji from a message, whoever has reacted with it.
+    Delete "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}/all" => reactions::reaction_clear_emoji, User, Default {
+        right: Some(Right::MessagesDelete),
     };
 
     /// Put a poll into an own message.

@@ -5,6 +5,7 @@
 
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Id, Int, Or, fields};
+use crate::domain::chat::clearing::ReactionsClear;
 use crate::domain::chat::message::message_access;
 use crate::domain::chat::reaction::{self, ReactionAdd, ReactionRemove};
 use crate::domain::identity::tier;
@@ -31,6 +32,21 @@ pub fn reaction_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
     // What is no emoji goes the same way: the log says whether the message exists, and finds nothing to remove.
     let emoji = normalise(&ctx.param("emoji")).unwrap_or_default().into_owned();
     ctx.submit_success(ReactionRemove { channel_id, message_id, emoji })
+}
+
+/// Rows of those who reacted that go with the command; the rest is left to the server.
+const CLEARED_AT_ONCE: u64 = 1_000;
+
+pub fn reaction_clear(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let (channel_id, message_id) = (ctx.path_channel()?, ctx.path_message()?);
+    ctx.submit_success(ReactionsClear { channel_id, message_id, emoji: None, rows_max: CLEARED_AT_ONCE })
+}
+
+pub fn reaction_clear_emoji(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let (channel_id, message_id) = (ctx.path_channel()?, ctx.path_message()?);
+    // As with one's own: what is no emoji finds nothing to remove.
+    let emoji = Some(normalise(&ctx.param("emoji")).unwrap_or_default().into_owned());
+    ctx.submit_success(ReactionsClear { channel_id, message_id, emoji, rows_max: CLEARED_AT_ONCE })
 }
 
 fields! {

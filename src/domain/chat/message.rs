@@ -13,7 +13,7 @@ use super::writing::Writing;
 use super::{ledger, mention, notification, pin};
 use crate::domain::asking::Asking;
 use crate::domain::error::{Error, Refusal, Result};
-use crate::domain::event::{Audience, Event, EventName, intent};
+use crate::domain::event::{Audience, Event, EventName, intent, payload};
 use crate::domain::machine::Machine;
 use crate::domain::permission::{
     Access, CHANNELS_VIEW, MESSAGES_BYPASS_SLOWMODE, MESSAGES_EMBED_LINKS, MESSAGES_READ,
@@ -21,13 +21,14 @@ use crate::domain::permission::{
 use crate::domain::social::dm;
 use crate::domain::verdict::{self, Passed};
 use crate::id::{ChannelId, MessageId, ServerId, UserId};
+use crate::limits::MESSAGE_DELETE_COUNT_MAX;
 use crate::store::Read;
 use crate::store::records::{ArchivedChannel, ArchivedMessage, Message, Meta, WebhookAuthor, channel_kind};
 use crate::store::tables::{AUTHOR_MESSAGES, MESSAGES, PINS, SLOWMODE};
 use crate::wire::json::Object;
 
 /// Rows that go at once with a message: it, its index entry, its reactions, three rows each.
-const REMOVED_AT_ONCE_MAX: usize = 3_000;
+pub(in crate::domain) const REMOVED_AT_ONCE_MAX: usize = 3_000;
 
 /// Posts a message.
 #[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
@@ -56,6 +57,14 @@ pub struct MessageEdit {
 pub struct MessageDelete {
     pub channel_id: ChannelId,
     pub message_id: MessageId,
+}
+
+/// Deletes messages of one channel.
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
+pub struct MessagesDelete {
+    pub channel_id: ChannelId,
+    /// At most [`MESSAGE_DELETE_COUNT_MAX`]; those that are not there are skipped.
+    pub message_ids: Vec<MessageId>,
 }
 
 // ------------------------------------------------------------------------------------------- checks
@@ -323,6 +332,67 @@ pub(in crate::domain) fn message_delete(
     Ok(())
 }
 
+/// Replies how many there were.
+pub(in crate::domain) fn messages_delete(
+    machine: &mut Machine<'_, '_>,
+    actor: UserId,
+    op: &MessagesDelete,
+) -> Result<u64> {
+    let access = check_delete_all(machine.asking(actor), op.channel_id)?;
+    if !(1..=MESSAGE_DELETE_COUNT_MAX).contains(&op.message_ids.len()) {
+        return Err(Error::invalid("message_ids", format_args!("must be 1 to {MESSAGE_DELETE_COUNT_MAX}")));
+    }
+    let found = |id: &MessageId| machine.read().get(MESSAGES, (op.channel_id, *id));
+    let mut ids: Vec<MessageId> = op.message_ids.iter().copied().filter(|id| found(id).is_some()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let is_others = |id: &MessageId| found(id).is_some_and(|it| UserId::from(&it.author_id) != actor);
+    if access.channel.is_private() && ids.iter().any(is_others) {
+        return Err(Error::forbidden("Only the author can delete a message here"));
+    }
+    let at_once_max = REMOVED_AT_ONCE_MAX / ids.len().max(1);
+    withdraw_all(machine, &Scope::heard_of(&access), &ids, at_once_max);
+    Ok(ids.len() as u64)
+}
+
+/// A user's access to a channel where he wants to delete several messages: of others in a server, his own elsewhere.
+///
+/// # Errors
+/// 404 and 403 of [`Asking::channel`]; as [`Writing::Moderation`] in a server.
+pub fn check_delete_all(asking: Asking<'_>, channel_id: ChannelId) -> Result<Access<'_>> {
+    let access = asking.channel(channel_id)?;
+    let writing = if access.channel.is_private() { Writing::Withdrawal } else { Writing::Moderation };
+    writing.require(&access)?;
+    Ok(access)
+}
+
+/// Removes messages of the scope's channel, with about so many rows of what hangs on each at once, and tells of all of
+/// them together.
+pub(in crate::domain) fn withdraw_all(
+    machine: &mut Machine<'_, '_>,
+    scope: &Scope,
+    ids: &[MessageId],
+    at_once_max: usize,
+) {
+    if ids.is_empty() {
+        return;
+    }
+    let mut pins_changed = false;
+    for &message_id in ids {
+        let removed = remove_within(machine, scope.channel_id, message_id, at_once_max);
+        pins_changed |= removed.is_some_and(|removed| removed.pinned);
+    }
+    let payload = payload(|object| {
+        object.id("channel_id", scope.channel_id.0).opt_id("guild_id", scope.server_id.map(|id| id.0));
+        let mut list = object.array("message_ids");
+        ids.iter().for_each(|id| list.id(id.0));
+    });
+    machine.emit(scope.message_event(EventName::MessageDeleteBulk, payload));
+    if pins_changed {
+        pin::emit_update(machine, scope);
+    }
+}
+
 /// Removes a message of the scope's channel, and tells of it; who reads that is told when it was automod.
 pub(in crate::domain) fn withdraw(
     machine: &mut Machine<'_, '_>,
@@ -360,11 +430,21 @@ pub(in crate::domain) fn remove(
     channel_id: ChannelId,
     message_id: MessageId,
 ) -> Option<Removed> {
+    remove_within(machine, channel_id, message_id, REMOVED_AT_ONCE_MAX)
+}
+
+/// As [`remove`], with about so many rows of what hangs on it at once.
+fn remove_within(
+    machine: &mut Machine<'_, '_>,
+    channel_id: ChannelId,
+    message_id: MessageId,
+    at_once_max: usize,
+) -> Option<Removed> {
     let message = machine.tx.get(MESSAGES, (channel_id, message_id))?;
     let author = UserId::from(&message.author_id);
     let pin = message.pin.to_native();
     notification::take_back(machine, channel_id, message_id);
-    machine.tx.remove_within(MESSAGES, (channel_id, message_id), REMOVED_AT_ONCE_MAX);
+    machine.tx.remove_within(MESSAGES, (channel_id, message_id), at_once_max);
     ledger::removed(machine, channel_id, author, message_id);
     if pin != 0 {
         machine.tx.delete(PINS, (channel_id, pin));

@@ -1,5 +1,6 @@
 //! What is said in channels: messages, reactions, pins, polls, read marks, typing.
 
+pub mod clearing;
 pub mod ledger;
 pub mod mention;
 pub mod message;
@@ -33,4 +34,6 @@ commands! { Chat:
     202 PollVote(poll::PollVote) => poll_vote -> (ChannelId, MessageId);
     203 PollClose(poll::PollClose) => poll_close -> (ChannelId, MessageId);
     204 PollDelete(poll::PollDelete) => poll_delete -> (), frees_room;
+    430 MessagesDelete(message::MessagesDelete) => messages_delete -> u64, frees_room;
+    431 ReactionsClear(clearing::ReactionsClear) => reactions_clear -> bool, frees_room;
 }

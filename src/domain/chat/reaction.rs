@@ -1,7 +1,7 @@
 //! Reactions: who answered a message with which emoji.
 //!
 //! Invariant: an entry of a set has as many `REACTIONS` and `REACTION_ORDER` rows as its count says, and at least
-//! one. So the index of an entry that is gone has no rows, and a later entry may take it. `REACTION_PLACES` says where
+//! one. Once no row is left of an entry that is gone, a later entry may take its index. `REACTION_PLACES` says where
 //! those stood who took theirs back, as long as the entry is there: a page goes on after them.
 
 use rkyv::{Archive, Deserialize, Serialize};
@@ -49,7 +49,7 @@ pub struct ReactionRemove {
 
 /// Whether two spellings are one emoji: the same but for variation selectors. What is stored may have been spelled
 /// by other tables than those of today.
-fn same(stored: &str, emoji: &str) -> bool {
+pub(super) fn same(stored: &str, emoji: &str) -> bool {
     fn bare(text: &str) -> impl Iterator<Item = char> {
         text.chars().filter(|c| !matches!(c, '\u{fe0e}' | '\u{fe0f}'))
     }
@@ -81,7 +81,7 @@ pub(in crate::domain) fn reaction_add(
     let position = set.entries.iter().position(|entry| same(&entry.emoji, &op.emoji));
     let index = match position {
         Some(position) => set.entries[position].index,
-        None => free_index(&set),
+        None => free_index(&set, |index| read.scan(REACTIONS, (op.message_id, index)).next().is_none()),
     };
     if position.is_some() && read.contains(REACTIONS, (op.message_id, index, actor)) {
         return Ok(false);
@@ -162,10 +162,10 @@ pub(in crate::domain) fn reaction_remove(
     Ok(true)
 }
 
-/// The smallest index that no entry has. There are at most [`KINDS_MAX`] entries.
-fn free_index(set: &ReactionSet) -> u16 {
+/// The smallest index that no entry has, and of which nothing is left. There are at most [`KINDS_MAX`] entries.
+fn free_index(set: &ReactionSet, is_bare: impl Fn(u16) -> bool) -> u16 {
     (0..=u16::MAX)
-        .find(|index| set.entries.iter().all(|entry| entry.index != *index))
+        .find(|index| set.entries.iter().all(|entry| entry.index != *index) && is_bare(*index))
         .expect("a set has fewer entries than there are indexes")
 }
 
@@ -290,8 +290,12 @@ mod tests {
                 .map(|&index| ReactionEntry { emoji: String::new(), index, count: 1 })
                 .collect(),
         };
-        assert_eq!(free_index(&set(&[])), 0);
-        assert_eq!(free_index(&set(&[0, 2])), 1);
-        assert_eq!(free_index(&set(&[1, 0])), 2);
+        let check = |indexes: &[u16], left: &[u16], want: u16| {
+            assert_eq!(free_index(&set(indexes), |index| !left.contains(&index)), want, "{indexes:?}");
+        };
+        check(&[], &[], 0);
+        check(&[0, 2], &[], 1);
+        check(&[1, 0], &[], 2);
+        check(&[1], &[0, 2], 3);
     }
 }

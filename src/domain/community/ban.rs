@@ -10,7 +10,6 @@ use super::audit::{self, Action, Target};
 use super::member;
 use crate::domain::asking::Asking;
 use crate::domain::chat::message::{self, Scope};
-use crate::domain::chat::pin;
 use crate::domain::errand::{self, Errand, Work};
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Event, EventName, intent, payload};
@@ -232,37 +231,13 @@ fn remove_messages(machine: &mut Machine<'_, '_>, clean_up: CleanUp, extent: Ext
         }
     }
     for (channel_id, (_, messages)) in channels {
-        remove_in_channel(machine, server_id, ChannelId(channel_id), &messages);
+        let channel = machine.read().get(CHANNELS, ChannelId(channel_id));
+        if let Some(scope) = channel.map(|channel| Scope::of(ChannelId(channel_id), channel)) {
+            message::withdraw_all(machine, &scope, &messages, message::REMOVED_AT_ONCE_MAX);
+        }
     }
     let left = (!done).then_some(CleanUp { after: last, ..clean_up });
     Removed { left, cost: scanned + found * REMOVAL_LOOKS }
-}
-
-fn remove_in_channel(
-    machine: &mut Machine<'_, '_>,
-    server_id: ServerId,
-    channel_id: ChannelId,
-    messages: &[MessageId],
-) {
-    let channel = machine.read().get(CHANNELS, channel_id);
-    let Some(scope) = channel.map(|channel| Scope::of(channel_id, channel)) else { return };
-    if messages.is_empty() {
-        return;
-    }
-    let mut pins_changed = false;
-    for &message_id in messages {
-        pins_changed |=
-            message::remove(machine, channel_id, message_id).is_some_and(|removed| removed.pinned);
-    }
-    let payload = payload(|object| {
-        object.id("channel_id", channel_id.0).id("guild_id", server_id.0);
-        let mut ids = object.array("message_ids");
-        messages.iter().for_each(|id| ids.id(id.0));
-    });
-    machine.emit(scope.message_event(EventName::MessageDeleteBulk, payload));
-    if pins_changed {
-        pin::emit_update(machine, &scope);
-    }
 }
 
 /// To members who may see bans; `reason` is left out of GUILD_BAN_REMOVE.

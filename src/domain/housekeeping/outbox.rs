@@ -6,7 +6,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize, rancor};
 
-use crate::domain::chat::{notification, poll};
+use crate::domain::chat::{clearing, notification, poll};
 use crate::domain::community::ban;
 use crate::domain::errand::{Errand, Work, bytes};
 use crate::domain::error::Result;
@@ -52,6 +52,7 @@ pub const KINDS: &[Kind] = &[
     kind::<notification::FanOut>(),
     kind::<mail::MailRequest>(),
     kind::<poll::Look>(),
+    kind::<clearing::Clear>(),
 ];
 
 /// What it costs to see whether somebody is there, on a core: more would be asked about than a step gets to.

@@ -575,10 +575,31 @@ impl Generator<'_> {
                     message::MessageEdit { channel_id, message_id, content: self.text(), length_max: 14 };
                 return (actor, self.text_command(model, channel_id.0, op));
             }
+            80 if self.chance(40) => {
+                let found = model.channels.get(&channel_id.0);
+                let ids: Vec<u64> = found.into_iter().flat_map(|c| c.messages.keys().copied()).collect();
+                let count = self.random.usize(..4);
+                let message_ids = (0..count).map(|_| MessageId(self.id(ids.iter().copied()))).collect();
+                message::MessagesDelete { channel_id, message_ids }.into()
+            }
             78..=80 => message::MessageDelete { channel_id, message_id }.into(),
             81..=85 => {
                 let kinds_max = if self.chance(20) { self.random.u64(..3) } else { 20 };
                 reaction::ReactionAdd { channel_id, message_id, emoji, kinds_max }.into()
+            }
+            88 if self.chance(60) => {
+                let reacted = model.channels.iter().flat_map(|(id, channel)| {
+                    let reacted =
+                        channel.messages.iter().filter(|(_, message)| !message.reactions.is_empty());
+                    reacted.map(move |(message, _)| (*id, *message))
+                });
+                let spot = self.pick(reacted).filter(|_| self.random.u32(..4) != 0);
+                let (channel, message_id) = spot.unwrap_or((channel_id.0, message_id.0));
+                let actor = self.visitor(model, model.channels.get(&channel));
+                let (channel_id, message_id) = (ChannelId(channel), MessageId(message_id));
+                let rows_max = [0, 1, 2, 100][self.random.usize(..4)];
+                let emoji = self.maybe(50, |_| emoji);
+                return (actor, clearing::ReactionsClear { channel_id, message_id, emoji, rows_max }.into());
             }
             86..=88 => reaction::ReactionRemove { channel_id, message_id, emoji }.into(),
             89..=91 => {

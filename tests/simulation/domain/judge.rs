@@ -320,6 +320,24 @@ impl Model {
                 }
                 Ok(Want::Done)
             }
+            Op::Chat(chat::Op::MessagesDelete(op)) => self.judge_bulk(actor, op),
+            Op::Chat(chat::Op::ReactionsClear(op)) => {
+                let (channel, have) = self.access(actor, op.channel_id.0)?;
+                match channel.server {
+                    Some(_) => {
+                        require(have, MESSAGES_MANAGE)?;
+                        self.unless_silenced(actor, channel)?;
+                    }
+                    None => self.reachable(channel, actor)?,
+                }
+                let message = self.message(channel, op.message_id.0)?;
+                unless(channel.server.is_none() && message.author != actor, FORBIDDEN)?;
+                let mut goes = message
+                    .reactions
+                    .iter()
+                    .filter(|(emoji, _)| op.emoji.as_ref().is_none_or(|it| it == emoji));
+                Ok(Want::Changed(goes.next().is_some()))
+            }
             Op::Chat(chat::Op::ReactionAdd(op)) => {
                 let (channel, have) = self.access(actor, op.channel_id.0)?;
                 require(have, MESSAGES_READ)?;
@@ -398,6 +416,20 @@ impl Model {
         }
         self.pass(channel.server)?;
         Ok(Want::Message)
+    }
+
+    fn judge_bulk(&self, actor: u64, op: &chat::message::MessagesDelete) -> Result<Want, Refused> {
+        let (channel, have) = self.access(actor, op.channel_id.0)?;
+        if channel.server.is_some() {
+            require(have, MESSAGES_MANAGE)?;
+            self.unless_silenced(actor, channel)?;
+        }
+        unless(op.message_ids.is_empty(), BAD)?;
+        let there: BTreeSet<u64> = op.message_ids.iter().map(|id| id.0).collect();
+        let there: Vec<&Message> = there.iter().filter_map(|id| channel.messages.get(id)).collect();
+        let others = there.iter().any(|message| message.author != actor);
+        unless(channel.server.is_none() && others, FORBIDDEN)?;
+        Ok(Want::Count(there.len() as u64))
     }
 
     fn judge_picture(&self, actor: u64, op: &media::Op) -> Result<Want, Refused> {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::owners;
+use plexichat::domain::chat::clearing::Clear;
 use plexichat::domain::chat::poll::Look;
 use plexichat::domain::errand::{Errand as _, bytes};
 use plexichat::id::{ChannelId, MessageId, ServerId, UserId};
@@ -310,6 +311,12 @@ fn reactions(read: Read<'_>, reacted: BTreeSet<MessageId>) {
     let gone = keys(read, MESSAGE_GARBAGE);
     let (garbage, stored) = (keys(read, CHANNEL_GARBAGE), keys(read, MESSAGES));
     assert!(stored.iter().all(|(_, id)| !gone.contains(id)), "a message is there or garbage");
+    // Of emojis that were cleared, too.
+    let clearing =
+        |errand: Errand| rkyv::from_bytes::<Clear, rkyv::rancor::Error>(&errand.what).expect("an errand");
+    let clears = rows(read, OUTBOX).into_values().filter(|errand| errand.kind == Clear::KIND).map(clearing);
+    let cleared: BTreeSet<(MessageId, u16)> =
+        clears.flat_map(|it| it.indexes.into_iter().map(move |index| (it.message_id, index))).collect();
     let going = |id: MessageId| {
         gone.contains(&id) || garbage.iter().any(|channel| read.contains(MESSAGES, (*channel, id)))
     };
@@ -317,13 +324,15 @@ fn reactions(read: Read<'_>, reacted: BTreeSet<MessageId>) {
     let with_set: BTreeSet<_> = sets.keys().copied().filter(|id| !gone.contains(id)).collect();
     assert_eq!(with_set, reacted, "message.reacted says whether a set is there");
     let mut reactions = rows(read, REACTIONS);
-    reactions.retain(|(id, _, _), _| !going(*id));
+    reactions.retain(|(id, index, _), _| !going(*id) && !cleared.contains(&(*id, *index)));
     let ordered: BTreeSet<_> =
         reactions.iter().map(|((id, index, user), reaction)| (*id, *index, reaction.order, *user)).collect();
     let mut order = keys(read, REACTION_ORDER);
-    order.retain(|(id, _, _, _)| !going(*id));
+    order.retain(|(id, index, _, _)| !going(*id) && !cleared.contains(&(*id, *index)));
     assert_eq!(order, ordered, "REACTION_ORDER is the index of REACTIONS");
-    for (id, index, user) in keys(read, REACTION_PLACES).into_iter().filter(|(id, _, _)| !going(*id)) {
+    let mut places = keys(read, REACTION_PLACES);
+    places.retain(|(id, index, _)| !going(*id) && !cleared.contains(&(*id, *index)));
+    for (id, index, user) in places {
         assert!(!reactions.contains_key(&(id, index, user)), "who is there has no former place");
         let mut entries = sets.get(&id).into_iter().flat_map(|set| &set.entries);
         assert!(entries.any(|entry| entry.index == index), "former places are of emojis that are there");

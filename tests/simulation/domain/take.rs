@@ -360,6 +360,13 @@ impl Model {
                 }
             }
             Op::Chat(chat::Op::MessageDelete(op)) => self.remove_message(op.channel_id.0, op.message_id.0),
+            Op::Chat(chat::Op::MessagesDelete(op)) => {
+                op.message_ids.iter().for_each(|id| self.remove_message(op.channel_id.0, id.0))
+            }
+            Op::Chat(chat::Op::ReactionsClear(op)) => {
+                let message = self.channel(op.channel_id).messages.get_mut(&op.message_id.0).unwrap();
+                message.reactions.retain(|(emoji, _)| op.emoji.as_ref().is_some_and(|it| it != emoji));
+            }
             Op::Chat(chat::Op::ReactionAdd(op)) => {
                 let message = self.channel(op.channel_id).messages.get_mut(&op.message_id.0).unwrap();
                 match message.reactions.iter_mut().find(|(emoji, _)| *emoji == op.emoji) {
