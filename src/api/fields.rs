@@ -314,7 +314,7 @@ pub fn write_id_ref(schema: &mut Object<'_>) {
     schema.str("$ref", "#/components/schemas/Id");
 }
 
-/// A text that is one of some words, told in the OpenAPI document; its handler has the refusal.
+/// A text that is one of some words.
 pub struct Word(pub &'static [&'static str]);
 
 impl Schema for Word {
@@ -329,7 +329,11 @@ impl Kind for Word {
     type Value<'b> = &'b str;
 
     fn read<'b>(&self, body: &Body<'b>, name: &str) -> Result<Option<&'b str>> {
-        body.opt_str(name, 0..=usize::MAX)
+        let Some(word) = body.opt_str(name, 0..=usize::MAX)? else { return Ok(None) };
+        if self.0.contains(&word) {
+            return Ok(Some(word));
+        }
+        Err(Error::invalid(name, format_args!("must be one of {}", self.0.join(", "))))
     }
 }
 

@@ -119,12 +119,8 @@ fields! {
 /// 400 when it is none.
 pub fn read_poll(body: &Body<'_>, config: &Config) -> Result<NewPoll> {
     let form = &POLL_INLINE;
-    let visibility =
-        form.results_visibility.read(body)?.map_or(Some(poll_visibility::ALWAYS), poll_visibility::code);
-    let results_visibility = visibility.ok_or_else(|| {
-        let words = poll_visibility::WORDS.join(", ");
-        Error::invalid(form.results_visibility.name, format_args!("must be one of {words}"))
-    })?;
+    let visibility = form.results_visibility.read(body)?.and_then(poll_visibility::code);
+    let results_visibility = visibility.unwrap_or(poll_visibility::ALWAYS);
     Ok(NewPoll {
         question: form.question.read(body, config)?,
         options: form.options.read(body, config)?,

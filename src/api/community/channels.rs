@@ -18,14 +18,6 @@ use crate::store::tables::CHANNELS;
 const TOPIC_LEN_MAX: usize = 1_024;
 /// Six hours.
 const SLOWMODE_SECONDS_MAX: u64 = 21_600;
-/// Kinds that a server can have, in the words of the API.
-const SERVER_KINDS: &[u8] = &[
-    channel_kind::TEXT,
-    channel_kind::VOICE,
-    channel_kind::CATEGORY,
-    channel_kind::ANNOUNCEMENT,
-    channel_kind::STAGE,
-];
 
 fn name_range(config: &Config) -> RangeInclusive<usize> {
     1..=config.servers.channel_name_max_length as usize
@@ -129,9 +121,8 @@ fn answer(ctx: &mut Ctx<'_>, channel_id: ChannelId) -> Result<Step> {
 fn kind(body: &Body<'_>) -> Result<u8> {
     let (long, short) = (&CHANNEL_CREATE.channel_type, &CHANNEL_CREATE.r#type);
     let field = if body.value(long.name).is_some() { long } else { short };
-    let Some(word) = field.read(body)? else { return Ok(channel_kind::TEXT) };
-    let kind = channel_kind::code(word).filter(|kind| SERVER_KINDS.contains(kind));
-    kind.ok_or_else(|| Error::invalid(field.name, "must be text, voice, category, announcement or stage"))
+    let word = field.read(body)?.unwrap_or(channel_kind::text(channel_kind::TEXT));
+    Ok(channel_kind::code(word).expect("each of these words is a kind"))
 }
 
 fn name(ctx: &Ctx<'_>, body: &Body<'_>, kind: u8, stored: Option<&str>) -> Result<Option<String>> {

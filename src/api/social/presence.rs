@@ -2,8 +2,8 @@
 
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Line, Needed, Word, fields};
+use crate::domain::Result;
 use crate::domain::social::presence::{self, Moment, PresenceSet};
-use crate::domain::{Error, Result};
 use crate::id::UserId;
 use crate::limits::{CUSTOM_EMOJI_LEN_MAX, CUSTOM_STATUS_LEN_MAX};
 use crate::store::records::status;
@@ -32,11 +32,8 @@ fields! {
 
 pub fn presence_set(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
-    let code = status::code(PRESENCE.status.read(&body)?);
-    let code =
-        code.ok_or_else(|| Error::invalid("status", "must be online, idle, dnd, invisible or offline"))?;
     let op = PresenceSet {
-        status: Some(code),
+        status: status::code(PRESENCE.status.read(&body)?),
         custom_status: PRESENCE.custom_status.read(&body)?,
         custom_emoji: PRESENCE.custom_emoji.read(&body)?,
         by_rest: true,

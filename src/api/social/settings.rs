@@ -1,6 +1,6 @@
 //! Client settings and messaging preferences.
 
-use crate::api::body::{Body, check_len};
+use crate::api::body::check_len;
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, ConfiguredInt, Flag, Int, Needed, Text, Word, fields};
 use crate::domain::social::setting::{self, MessagingEdit, SettingDelete, SettingsPut};
@@ -115,19 +115,13 @@ pub fn messaging_get(ctx: &mut Ctx<'_>) -> Result<Step> {
     answer_messaging(ctx)
 }
 
-fn policy(body: &Body<'_>) -> Result<Option<u8>> {
-    let Some(text) = MESSAGING.allow_dms_from.read(body)? else { return Ok(None) };
-    let code = dm_policy::code(text);
-    code.map(Some).ok_or_else(|| Error::invalid("allow_dms_from", "must be everyone, friends or none"))
-}
-
 pub fn messaging_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let body = ctx.body()?;
     let edit = MessagingEdit {
         read_receipts_enabled: MESSAGING.read_receipts_enabled.read(&body)?,
         typing_indicators_enabled: MESSAGING.typing_indicators_enabled.read(&body)?,
         compact_messages_enabled: MESSAGING.compact_messages_enabled.read(&body)?,
-        allow_dms_from: policy(&body)?,
+        allow_dms_from: MESSAGING.allow_dms_from.read(&body)?.and_then(dm_policy::code),
         auto_create_dms: MESSAGING.auto_create_dms.read(&body)?,
         max_message_length: MESSAGING.max_message_length.read(&body, &ctx.state.config)?,
         max_attachment_size: MESSAGING.max_attachment_size.read(&body)?,
