@@ -82,6 +82,8 @@ ids! {
     /// An address or network that may use one.
     AccessScopeId
     PollId
+    /// A sign-in at another provider before he has led back; the first part of its state.
+    SignInId
 }
 
 /// Reads an id as it stands in paths and bodies: 1..20 ASCII digits within 64 bits.

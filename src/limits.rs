@@ -142,6 +142,18 @@ pub const MAIL_TOKENS_PER_HOUR_MAX: u32 = 10;
 pub const MAIL_COUNT_MAX: u64 = 65_536;
 /// Places from which somebody has signed in that are remembered.
 pub const SIGN_IN_SOURCE_COUNT_MAX: usize = 16;
+/// Sign-ins at other providers that are open, of all addresses; the oldest makes room. 150 bytes each with their
+/// indexes, 10 MB.
+pub const SIGN_IN_COUNT_MAX: u64 = 65_536;
+/// Of one address, whatever `oauth.max_states_per_ip` allows.
+pub const SIGN_INS_PER_SOURCE_MAX: usize = 1_000;
+/// Bytes of what a provider calls somebody (OpenID Connect Core §2: 255); also keeps the key of its index short.
+pub const SUBJECT_LEN_MAX: usize = 255;
+/// Bytes of an address to which a provider leads back, of a code and of a verifier (RFC 7636 §4.1: 128). Codes of
+/// Microsoft have some 1,500.
+pub const REDIRECT_LEN_MAX: usize = 2 * KIB;
+pub const PROVIDER_CODE_LEN_MAX: usize = 4 * KIB;
+pub const VERIFIER_LEN_MAX: usize = 128;
 /// Names under which one account logs in: its own and forms of its address.
 pub const LOGIN_NAMES_PER_ACCOUNT_MAX: usize = 8;
 /// Reminders of one deletion.

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use line::Line;
 use mix::Mixer;
+use support::provider::Provider;
 use support::{PASSWORD, Server, Sink, Value, json};
 
 const POSTERS: usize = 4;
@@ -66,8 +67,13 @@ struct World {
 /// Where the mail of all servers goes.
 static MAIL: LazyLock<Sink> = LazyLock::new(Sink::start);
 
+/// Where people sign in elsewhere.
+static PROVIDER: LazyLock<Provider> = LazyLock::new(Provider::start);
+
 fn start(folder: &Path) -> Server {
-    let options = MAIL.options();
+    let mut options = [MAIL.options(), PROVIDER.options(&["google"])].concat();
+    // A kill leaves some open.
+    options.push("oauth.max_states_per_ip=1000".into());
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     Server::start_in(folder, &options)
 }

@@ -10,6 +10,8 @@ mod commands;
 mod gate;
 #[path = "golden/polls.rs"]
 mod polls;
+#[path = "golden/providers.rs"]
+mod providers;
 
 use std::fmt::{Debug, Write as _};
 use std::path::PathBuf;
@@ -192,7 +194,7 @@ fn every_stored_code() {
         line!(out, "{code:>3} {name}");
     }
     type Text = fn(u8) -> &'static str;
-    let tables: [(&str, Text); 13] = [
+    let tables: [(&str, Text); 14] = [
         ("accounts", account::text),
         ("tiers", tier::text),
         ("badges", badge::text),
@@ -206,6 +208,7 @@ fn every_stored_code() {
         ("severities", severity::text),
         ("mails", mail_kind::text),
         ("results of polls before the end", poll_visibility::text),
+        ("providers", provider::text),
     ];
     for (name, text) in tables {
         line!(out, "\n# {name}");
@@ -314,6 +317,7 @@ fn one_example_of_every_record() {
     mail_examples(&mut records);
     contact_examples(&mut records);
     polls::examples(&mut records);
+    providers::examples(&mut records);
     assert_eq!(records.names, NAMES, "every record has its example, in order");
     let line_count = records.out.lines().count();
     assert_eq!(line_count, NAMES.len() + earlier::NAMES.len(), "every earlier version has its line");

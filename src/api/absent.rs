@@ -72,8 +72,6 @@ pub const ABSENT: &[(&str, &[Method])] = &[
     ("/admin/users/{user_id}/notes", &[Get, Post]),
     ("/admin/users/{user_id}/tier", &[Put]),
     ("/admin/verify-otp", &[Post]),
-    ("/auth/oauth/{provider}/callback", &[Post]),
-    ("/auth/oauth/{provider}/login", &[Get]),
     ("/channels/{channel_id}/attachments", &[Post]),
     ("/channels/{channel_id}/messages/search", &[Get]),
     ("/media/attachments/{filename}", &[Get]),

@@ -200,8 +200,50 @@ options! {
         sign_in: bool = true, ANY, "Mail who is signed in from an address for the first time";
         password_changed: bool = true, ANY, "Mail whose password was changed";
         two_factor_changed: bool = true, ANY, "Mail whose two-factor login was switched on or off";
+        provider_linked: bool = true, ANY, "Mail who signs in with another provider for the first time";
         email_changed: bool = true, ANY, "Mail the address before, when an account gets another one";
         deletion_scheduled: bool = false, ANY, "Mail whose account will be deleted, at once; see also reminder_days_before_purge";
+    }
+
+    oauth: Oauth "oauth" {
+        state_ttl_seconds: u64 = 600, range(30, 86_400), "How long somebody may take to sign in at another provider";
+        max_states_per_ip: u64 = 10, range(1, limits::SIGN_INS_PER_SOURCE_MAX as u64), "Such sign-ins of an address (IPv6 /64) that may be open at once";
+        pkce_enabled: bool = true, ANY, "Ask clients for a verifier when the provider has led back (PKCE, S256)";
+        timeout_ms: u64 = 10_000, range(100, 60_000), "How long a provider may take to say who somebody is";
+    }
+
+    oauth_google: OauthGoogle "oauth.google" {
+        client_id: String = "", Rule::Text(0, 512), "What Google knows this server by; empty = nobody signs in with it";
+        client_secret: String = "", Rule::Credential, "The secret that goes with it";
+        auth_url: String = "https://accounts.google.com/o/oauth2/v2/auth", Rule::HttpUrl, "Where people agree";
+        token_url: String = "https://oauth2.googleapis.com/token", Rule::HttpUrl, "Where codes are exchanged";
+        user_info_url: String = "https://openidconnect.googleapis.com/v1/userinfo", Rule::HttpUrl, "Where it is told who somebody is";
+    }
+
+    oauth_github: OauthGithub "oauth.github" {
+        client_id: String = "", Rule::Text(0, 512), "What GitHub knows this server by; empty = nobody signs in with it";
+        client_secret: String = "", Rule::Credential, "The secret that goes with it";
+        auth_url: String = "https://github.com/login/oauth/authorize", Rule::HttpUrl, "Where people agree";
+        token_url: String = "https://github.com/login/oauth/access_token", Rule::HttpUrl, "Where codes are exchanged";
+        user_info_url: String = "https://api.github.com/user", Rule::HttpUrl, "Where it is told who somebody is";
+        emails_url: String = "https://api.github.com/user/emails", Rule::HttpUrl, "Where it is told which of his addresses are confirmed";
+    }
+
+    oauth_microsoft: OauthMicrosoft "oauth.microsoft" {
+        client_id: String = "", Rule::Text(0, 512), "What Microsoft knows this server by; empty = nobody signs in with it";
+        client_secret: String = "", Rule::Credential, "The secret that goes with it";
+        auth_url: String = "https://login.microsoftonline.com/common/oauth2/v2.0/authorize", Rule::HttpUrl, "Where people agree";
+        token_url: String = "https://login.microsoftonline.com/common/oauth2/v2.0/token", Rule::HttpUrl, "Where codes are exchanged";
+        user_info_url: String = "https://graph.microsoft.com/v1.0/me", Rule::HttpUrl, "Where it is told who somebody is";
+        trust_email: bool = false, ANY, "Take every address for confirmed, also without the claim xms_edov: for a tenant of your own";
+    }
+
+    oauth_gitlab: OauthGitlab "oauth.gitlab" {
+        client_id: String = "", Rule::Text(0, 512), "What GitLab knows this server by; empty = nobody signs in with it";
+        client_secret: String = "", Rule::Credential, "The secret that goes with it";
+        auth_url: String = "https://gitlab.com/oauth/authorize", Rule::HttpUrl, "Where people agree";
+        token_url: String = "https://gitlab.com/oauth/token", Rule::HttpUrl, "Where codes are exchanged";
+        user_info_url: String = "https://gitlab.com/api/v4/user", Rule::HttpUrl, "Where it is told who somebody is";
     }
 
     encryption_argon2: EncryptionArgon2 "encryption.argon2" {

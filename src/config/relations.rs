@@ -13,6 +13,9 @@ struct Relation {
 /// Paths that are not below `api.api_prefix`.
 const TAKEN: [&str; 5] = ["/gateway", "/health", "/health/live", "/health/ready", "/docs"];
 
+/// Where Microsoft lets in people of all tenants.
+const OPEN_TENANTS: [&str; 3] = ["/common/", "/organizations/", "/consumers/"];
+
 const RELATIONS: &[Relation] = &[
     Relation {
         keys: &["authentication.accounts.username_min_length", "authentication.accounts.username_max_length"],
@@ -67,6 +70,19 @@ const RELATIONS: &[Relation] = &[
             c.metrics.allow_public || c.metrics_address().is_none_or(|address| address.ip().is_loopback())
         },
         message: "others could read /metrics, which has no password: set metrics.allow_public = true if that is wanted",
+    },
+    // Whoever runs a directory of Microsoft's may type any address into it, and anybody may run one.
+    Relation {
+        keys: &["oauth.microsoft.trust_email", "oauth.microsoft.auth_url", "oauth.microsoft.token_url"],
+        holds: |c| {
+            let urls = [&c.oauth_microsoft.auth_url, &c.oauth_microsoft.token_url];
+            let is_of_one = |url: &&String| {
+                let url = url.to_ascii_lowercase();
+                OPEN_TENANTS.iter().all(|tenant| !url.contains(tenant))
+            };
+            !c.oauth_microsoft.trust_email || urls.iter().all(is_of_one)
+        },
+        message: "anybody may have a tenant in which he claims any address: put the id of yours into both addresses",
     },
     Relation {
         keys: &["api.api_prefix"],

@@ -53,6 +53,11 @@ errors! {
     CodeWrong = 401, "The code is wrong or was used before";
     WebhookTokenInvalid = 401, "Invalid webhook token: it was replaced, or is not of this webhook";
     MailTokenInvalid = 401, "Invalid or expired token: ask for a new mail";
+    SignInInvalid = 400, "This sign-in is not known, over, or used up: begin another one";
+    VerifierWrong = 400, "Invalid code_verifier: send the one that came with the address";
+    ProviderRefused = 401, "The provider does not accept the code: begin another sign-in";
+    EmailUnverified = 400, "The provider has not confirmed your e-mail address: confirm it there first";
+    PasswordAbsent = 400, "This account has no password yet: choose one with a password reset first";
     ChallengeInvalid = 401, "Invalid or expired challenge: log in again";
     TooManyFailedVerifications = 401, "Too many failed token verifications from this address; wait a minute";
     AccountLocked = 403, "Account locked after too many failed logins; try again later";
@@ -99,6 +104,8 @@ errors! {
     // switched off
     ReportsOff = 503, "Reports are switched off on this server";
     FeedbackOff = 503, "Feedback is switched off on this server";
+    ProviderOff = 503, "Signing in with this provider is not set up on this server";
+    ProviderAway = 503, "The provider does not answer as it should; try again later";
     // the gate in front of the API
     AccessTokenRequired = 401, "API access token required";
     AccessTokenInvalid = 401, "Invalid or expired API access token";
@@ -133,7 +140,8 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
         let (_, status, message) = REFUSALS[refusal as usize];
         // What is switched off is not there in a moment either.
-        let passes = status == 503 && !matches!(refusal, Refusal::ReportsOff | Refusal::FeedbackOff);
+        let passes = status == 503
+            && !matches!(refusal, Refusal::ReportsOff | Refusal::FeedbackOff | Refusal::ProviderOff);
         let retry_after_ms = passes.then_some(1_000);
         Error { retry_after_ms, ..Error::new(status, message) }
     }

@@ -34,5 +34,5 @@ pub use command::{Command, Op, Operation};
 pub use error::{Error, Refusal, Result};
 pub use event::{Audience, Change, Event, EventName, Output, Revocation, intent};
 pub use machine::Machine;
-pub use reply::{Answer, Reply};
+pub use reply::{Admitted, Answer, Reply};
 pub use time::{Now, Offset};

@@ -4,8 +4,8 @@
 //! handler goes on with it. In between, replies of all commands share one ring as a [`Reply`].
 
 use crate::id::{
-    AccessTokenId, ChallengeId, ChannelId, MessageId, ReportId, RoleId, RuleId, ServerId, TicketId, TokenId,
-    UserId, WebhookId,
+    AccessTokenId, ChallengeId, ChannelId, MessageId, ReportId, RoleId, RuleId, ServerId, SignInId, TicketId,
+    TokenId, UserId, WebhookId,
 };
 
 /// The type of a reply: what [`Reply`] holds on its way.
@@ -61,6 +61,17 @@ replies! {
     Report(id: ReportId) = id of ReportId;
     Ticket(id: TicketId) = id of TicketId;
     AccessToken(id: AccessTokenId) = id of AccessTokenId;
+    SignIn(id: SignInId) = id of SignInId;
+    /// Somebody for whom another provider vouches.
+    Admitted(how: Admitted) = how of Admitted;
+}
+
+/// How far somebody gets for whom another provider vouches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    Session(UserId, TokenId),
+    /// His second factor is asked for.
+    Challenge(ChallengeId),
 }
 
 /// The rules of the server refuse a text.

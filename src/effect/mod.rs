@@ -12,6 +12,7 @@ pub mod http;
 pub mod image;
 pub mod lane;
 pub mod mail;
+pub mod oauth;
 pub mod password;
 pub mod qr;
 pub mod read;

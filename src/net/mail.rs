@@ -133,6 +133,7 @@ fn is_wanted(notices: &EmailNotices, kind: u8) -> bool {
         mail_kind::PASSWORD_CHANGED => notices.password_changed,
         mail_kind::TWO_FACTOR_ON | mail_kind::TWO_FACTOR_OFF => notices.two_factor_changed,
         mail_kind::EMAIL_CHANGED => notices.email_changed,
+        mail_kind::PROVIDER_LINKED => notices.provider_linked,
         mail_kind::DELETION_SCHEDULED => notices.deletion_scheduled,
         _ => true,
     }

@@ -9,7 +9,7 @@ use heed::Comparator;
 use super::hex;
 use crate::id::{
     AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, MessageId, PollId, ReportId, RoleId,
-    RuleId, ServerId, TicketId, TokenId, UserId, ViolationId, WebhookId,
+    RuleId, ServerId, SignInId, TicketId, TokenId, UserId, ViolationId, WebhookId,
 };
 use smallvec::SmallVec;
 
@@ -110,7 +110,7 @@ macro_rules! id_keys {
 }
 
 integer_keys!(u8 u16 u64);
-id_keys!(UserId TokenId ServerId ChannelId MessageId RoleId AuditId ChallengeId WebhookId RuleId ViolationId ReportId TicketId AccessTokenId AccessScopeId PollId);
+id_keys!(UserId TokenId ServerId ChannelId MessageId RoleId AuditId ChallengeId WebhookId RuleId ViolationId ReportId TicketId AccessTokenId AccessScopeId PollId SignInId);
 
 /// Names of blobs.
 impl Key for [u8; 32] {

@@ -644,4 +644,26 @@ records! {
     }
 
     PollPlace v 1 { channel_id: ChannelId, message_id: MessageId, }
+
+    /// A sign-in at another provider that has not led back. Its time is steady.
+    ProviderSignIn v 1 {
+        /// A [`provider`] code.
+        provider: u8,
+        /// SHA-256 of the secret part of the state.
+        secret_hash: [u8; 32],
+        /// SHA-256 of the address to which it leads back.
+        redirect_hash: [u8; 32],
+        /// SHA-256 of the verifier, where one is asked for (RFC 7636).
+        challenge: Option<[u8; 32]>,
+        /// Stands for where it was begun.
+        source: u64,
+        expires_at: u64,
+    }
+
+    /// What somebody is at a provider.
+    ProviderLink v 1 {
+        /// The provider's own id of him.
+        subject: String,
+        created_at: u64,
+    }
 }

@@ -8,7 +8,7 @@ use super::records::*;
 use super::table::{Table, check, seed};
 use crate::id::{
     AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, MessageId, PollId, ReportId, RoleId,
-    RuleId, ServerId, TicketId, TokenId, UserId, ViolationId, WebhookId,
+    RuleId, ServerId, SignInId, TicketId, TokenId, UserId, ViolationId, WebhookId,
 };
 
 /// What `ROWS` says of one table.
@@ -330,4 +330,17 @@ tables! {
     POLL_VOTES "poll_votes": (PollId, UserId) => Meta [on PollId];
     /// Polls that are gone and of which votes are still to be removed.
     POLL_GARBAGE "poll_garbage": PollId => Nil [due];
+    /// Sign-ins at other providers that have not led back.
+    PROVIDER_SIGN_INS "provider_sign_ins": SignInId => ProviderSignIn [due]
+        takes PROVIDER_SIGN_IN_LAPSES(|id, sign_in| (sign_in.expires_at, id))
+        takes PROVIDER_SIGN_IN_SOURCES(|id, sign_in| (sign_in.source, id));
+    /// The same by the time when they are over.
+    PROVIDER_SIGN_IN_LAPSES "provider_sign_in_lapses": (u64, SignInId) => Nil [with PROVIDER_SIGN_INS];
+    /// The same by where they were begun.
+    PROVIDER_SIGN_IN_SOURCES "provider_sign_in_sources": (u64, SignInId) => Nil [with PROVIDER_SIGN_INS];
+    /// What a user is at a provider, one of each.
+    PROVIDER_LINKS "provider_links": (UserId, u8) => ProviderLink [on UserId]
+        takes PROVIDER_SUBJECTS(|(_, provider), link| (provider, link.subject.as_str()));
+    /// Whom a provider means by its own id.
+    PROVIDER_SUBJECTS "provider_subjects": (u8, Text) => UserRef [with PROVIDER_LINKS];
 }

@@ -20,6 +20,7 @@ pub fn body_of(name: &str, x: &Fixture) -> Option<(Value, bool)> {
             needed(json!({"email": "nobody@example.org"}))
         }
         "password_reset_confirm" => needed(json!({"token": "x", "new_password": PASSWORD})),
+        "oauth_callback" => needed(json!({"code": "x", "state": "x", "redirect_uri": "x"})),
         "email_verify" => needed(json!({"token": "x"})),
         "session_revoke_all" | "ban_create" | "invite_create" => optional(),
         "me_delete" => needed(json!({"password": "Wrong-password-1"})),
@@ -122,6 +123,7 @@ impl Fixture {
                 ("webhook_id", _) => self.webhook["id"].as_str().expect("an id"),
                 ("poll_id", _) => self.poll["id"].as_str().expect("an id"),
                 ("token", _) => self.webhook["token"].as_str().expect("a token"),
+                ("provider", _) => "google",
                 ("key", _) => "theme",
                 ("emoji", _) => "%F0%9F%91%8D",
                 (other, _) => panic!("what is {other}?"),

@@ -32,7 +32,7 @@ macro_rules! cases {
 
 macro_rules! groups {
     (@options) => { &[] };
-    (@options $options:path) => { $options };
+    (@options $options:path) => { &$options[..] };
     ($($group:ident $(with $options:path)?),* $(,)?) => {
         $(
             mod $group;
@@ -52,6 +52,7 @@ groups! {
     two_factor,
     password_reset,
     email_verification with email_verification::OPTIONS,
+    oauth with oauth::OPTIONS,
     users,
     dms,
     settings,

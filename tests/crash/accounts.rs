@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::MAIL;
+use crate::support::provider::REDIRECTS;
+use crate::{MAIL, PROVIDER};
 
 /// Somebody registers, logs in and out again, looks around and deletes the account.
 pub fn passer_by(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
@@ -141,5 +142,32 @@ pub fn forgotten_password(m: &mut Mixer, line: &mut Line, _: &mut fastrand::Rng)
     let login = json!({"username": name, "password": new});
     line.call("POST", "/auth/login", None, Some(&login))?.want(200);
     m.done("TokenCreate");
+    Ok(())
+}
+
+/// Somebody who signs in elsewhere: for the first time, which makes him an account, and again.
+pub fn elsewhere(m: &mut Mixer, line: &mut Line, _: &mut fastrand::Rng) -> Result<(), String> {
+    const BACK: &str = REDIRECTS[0];
+    let count = m.fresh();
+    let name = format!("{}_e{count}", m.name);
+    let profile =
+        json!({"sub": name, "name": name, "email": format!("{name}@example.org"), "email_verified": true});
+    let mut account = Value::Null;
+    for _ in 0..2 {
+        let path = format!("/auth/oauth/google/login?redirect_uri={BACK}");
+        let begun = line.call("GET", &path, None, None)?.want(200);
+        m.done("SignInBegin");
+        let (code, state) = PROVIDER.agree(&text(&begun["url"]), &profile);
+        let verifier = &begun["code_verifier"];
+        let body = json!({"code": code, "state": state, "redirect_uri": BACK, "code_verifier": verifier});
+        m.facts.remove("elsewhere");
+        let back = line.call("POST", "/auth/oauth/google/callback", None, Some(&body))?.want(200);
+        m.done("SignInTake");
+        m.done("SignInEnd");
+        let me = Place::of(&text(&back["token"]), "/users/@me".into(), "/username");
+        m.note("elsewhere", me, json!(name));
+        assert!(account.is_null() || account == back["user"]["id"], "{name} is the same both times");
+        account = back["user"]["id"].clone();
+    }
     Ok(())
 }

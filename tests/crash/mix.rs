@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use accounts::{bot, forgotten_password, passer_by, second_factor};
+use accounts::{bot, elsewhere, forgotten_password, passer_by, second_factor};
 use automod::automod;
 use chat::{mark, mention, message, unread};
 use contact::contact;
@@ -102,6 +102,7 @@ pub const ACTIONS: &[Action] = &[
     bot,
     automod,
     forgotten_password,
+    elsewhere,
     contact,
     access_token,
     poll,
@@ -181,6 +182,9 @@ pub const KINDS: &[&str] = &[
     "ServerEdit",
     "SettingDelete",
     "SettingsPut",
+    "SignInBegin",
+    "SignInEnd",
+    "SignInTake",
     "TokenCreate",
     "TokenRevoke",
     "TokenRevokeAll",

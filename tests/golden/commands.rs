@@ -31,6 +31,7 @@ use plexichat::domain::identity::bot::*;
 use plexichat::domain::identity::credential::Secret;
 use plexichat::domain::identity::email_verification::EmailConfirm;
 use plexichat::domain::identity::mail::{MailDone, MailRequest, MailsDone, NewMailToken};
+use plexichat::domain::identity::oauth::{Newcomer, SignInBegin, SignInEnd, SignInTake};
 use plexichat::domain::identity::password_reset::PasswordReset;
 use plexichat::domain::identity::token::*;
 use plexichat::domain::identity::two_factor::*;
@@ -44,8 +45,8 @@ use plexichat::domain::social::setting::{MessagingEdit, SettingDelete, SettingsP
 use plexichat::domain::verdict::{Hit, Verdict};
 use plexichat::domain::{Op, Revocation};
 use plexichat::id::{
-    AccessTokenId, ChallengeId, ChannelId, MessageId, PollId, RoleId, RuleId, ServerId, TokenId, UserId,
-    WebhookId,
+    AccessTokenId, ChallengeId, ChannelId, MessageId, PollId, RoleId, RuleId, ServerId, SignInId, TokenId,
+    UserId, WebhookId,
 };
 use plexichat::store::records::{AutomodAction, Grant, Picture};
 
@@ -197,6 +198,34 @@ fn identity() -> Vec<Op> {
         }
         .into(),
         AccountDelete { phc: phc(), grace_ms: 86_400_000, reminders_ms: vec![3_600_000, 60_000] }.into(),
+        SignInBegin {
+            provider: 4,
+            secret_hash: Secret([11; 32]),
+            redirect_hash: [12; 32],
+            challenge: Some([13; 32]),
+            source: 77,
+            source_max: 10,
+            life_ms: 600_000,
+        }
+        .into(),
+        SignInTake { sign_in_id: SignInId(6) }.into(),
+        SignInEnd {
+            provider: 4,
+            subject: text("42"),
+            keys: vec![text("ada@example.com")],
+            newcomer: Some(Box::new(Newcomer {
+                username: text("ada"),
+                username_len_max: 32,
+                email: email("Ada@example.com"),
+                age_verified: true,
+                tier: 2,
+                badges: vec![1, 2],
+            })),
+            token: Box::new(token()),
+            challenge_hash: Secret([14; 32]),
+            challenge_life_ms: 300_000,
+        }
+        .into(),
     ]
 }
 

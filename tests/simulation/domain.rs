@@ -11,6 +11,7 @@
 mod automod;
 mod bots;
 mod contact;
+mod elsewhere;
 mod gate;
 mod generate;
 mod hooks;
@@ -381,6 +382,7 @@ fn compare(model: &Model, read: Read<'_>) {
     model.compare_polls(read);
     model.compare_bots(read);
     model.compare_mails(read);
+    model.compare_elsewhere(read);
     for (id, user) in &model.users {
         let record = read.get(USERS, UserId(*id)).expect("the user is stored");
         let got = (record.username.as_str(), record.email.as_str(), record.state);

@@ -6,7 +6,7 @@ use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::{Command, Machine, Now, Reply};
 use plexichat::id::{
     AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, MessageId, PollId, ReportId, RoleId,
-    RuleId, ServerId, TicketId, TokenId, UserId, ViolationId, WebhookId,
+    RuleId, ServerId, SignInId, TicketId, TokenId, UserId, ViolationId, WebhookId,
 };
 use plexichat::store::owners::owner_of;
 use plexichat::store::records::*;
@@ -86,6 +86,9 @@ fn accounts(tx: &mut Tx<'_>) {
         tx.put(MAILS, (id, mail_id), &mail);
         tx.put(MAIL_TIMES, (2 * AT, id, mail_id), &Nil {});
         tx.put(SIGN_INS, id, &SignIns { sources: vec!["192.0.2.1".into()] });
+        let (link, code) = (ProviderLink { subject: format!("of {name}"), created_at: AT }, provider::GITLAB);
+        tx.put(PROVIDER_LINKS, (id, code), &link);
+        tx.put(PROVIDER_SUBJECTS, (code, link.subject.as_str()), &UserRef { id });
         tx.put(SETTINGS, (id, "theme"), &Setting { value: "1".into(), ..Setting::default() });
     }
     let bot = User { username: "rosie".into(), owner_id: Some(Box::new(USER)), ..User::default() };
@@ -105,6 +108,10 @@ fn accounts(tx: &mut Tx<'_>) {
     tx.put(USERS, USER, &user);
     tx.put(TOKENS, TOKEN, &Token { user_id: USER, expires_at: 2 * AT, ..Token::default() });
     tx.put(USER_TOKENS, (USER, TOKEN), &Nil {});
+    let sign_in = ProviderSignIn { source: number(60), expires_at: 2 * AT, ..ProviderSignIn::default() };
+    tx.put(PROVIDER_SIGN_INS, SignInId(number(61)), &sign_in);
+    tx.put(PROVIDER_SIGN_IN_LAPSES, (2 * AT, SignInId(number(61))), &Nil {});
+    tx.put(PROVIDER_SIGN_IN_SOURCES, (number(60), SignInId(number(61))), &Nil {});
     tx.put(LOGIN_NAMES, number(20), &LoginName { lapses_at: 2 * AT, ..LoginName::default() });
     tx.put(LOGIN_LAPSES, (2 * AT, number(20)), &Nil {});
     let friend = Relationship { kind: relation::FRIEND, ..Relationship::default() };

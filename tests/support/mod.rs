@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports, reason = "every test binary uses another part")]
 
 pub mod http;
+pub mod provider;
 pub mod sink;
 pub mod websocket;
 

@@ -94,14 +94,20 @@ pub async fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
             (secret, Entry::Session(token))
         }
     };
-    let alpha = config.user_features.alpha_registration_enabled;
-    let tier = if alpha { tier::ALPHA } else { default_tier(config) };
-    let badges = if alpha { vec![badge::ALPHA_TESTER] } else { Vec::new() };
+    let (tier, badges) = beginnings(config);
     let email = Box::new(email);
     let op = Register { username, email, phc, age_verified, tier, badges, entry };
     match ctx.decide(SERVER, op).await? {
         (user_id, Some(token_id)) => answer_new_login(ctx, (user_id, token_id), &secret),
         (user_id, None) => answer_unconfirmed(ctx, user_id),
+    }
+}
+
+/// Tier and badges of a new account.
+pub(super) fn beginnings(config: &Config) -> (u8, Vec<u8>) {
+    match config.user_features.alpha_registration_enabled {
+        true => (tier::ALPHA, vec![badge::ALPHA_TESTER]),
+        false => (default_tier(config), Vec::new()),
     }
 }
 
@@ -174,6 +180,8 @@ fn attempt(ctx: &mut Ctx<'_>) -> Result<Attempt> {
     // Asked of what was typed, not of the account: a name that nobody has is locked like any other.
     account::require_name_unlocked(read, name, ctx.now_ms())?;
     let found = by_login(read, typed).and_then(|id| Some((id, read.get(CREDENTIALS, id)?.phc.to_string())));
+    // Who has no password has none that is right: it takes as long and is told alike.
+    let found = found.filter(|(_, phc)| !phc.is_empty());
     Ok(Attempt { name, password, found })
 }
 

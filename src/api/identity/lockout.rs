@@ -28,12 +28,15 @@ pub(super) async fn verify_own(ctx: &Ctx<'_>, password: String, wrong: Error) ->
     Err(count_failure(ctx, ctx.user_id(), None, wrong).await)
 }
 
-/// What the caller's password is compared with, unless he is locked out.
+/// What the caller's password is compared with, unless he is locked out or has none.
 fn own_phc(ctx: &Ctx<'_>) -> Result<String> {
     let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
     let credential = snapshot.read().get(CREDENTIALS, user_id).ok_or(Refusal::TokenInvalid)?;
     account::require_unlocked(credential, ctx.now_ms())?;
-    Ok(credential.phc.to_string())
+    match credential.phc.as_str() {
+        "" => Err(Refusal::PasswordAbsent.into()),
+        phc => Ok(phc.to_string()),
+    }
 }
 
 #[cfg(test)]

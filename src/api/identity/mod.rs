@@ -7,7 +7,9 @@ pub mod lockout;
 #[cfg(test)]
 mod mail_tests;
 mod mail_token;
+pub mod oauth;
 pub mod password_reset;
+mod provider_names;
 pub mod rules;
 pub mod two_factor;
 pub mod users;
@@ -82,6 +84,17 @@ routes! {
     Post "/auth/verify-email/resend" => email_verification::email_verification_resend.await, Public, Default {
         body: json(FORM_LEN_MAX),
         form: Some(&email_verification::RESEND),
+    };
+    /// Begin to sign in with an account elsewhere: where to send somebody, and what to keep until he is back.
+    Get "/auth/oauth/{provider}/login" => oauth::oauth_login.await, Public, Default {
+        query: Some(&oauth::LOGIN),
+        answer: One(oauth::OAuthLoginResponse::SHAPE),
+    };
+    /// Finish signing in with an account elsewhere.
+    Post secret "/auth/oauth/{provider}/callback" => oauth::oauth_callback.await, Public, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&oauth::CALLBACK),
+        answer: One(answer::LoginResponse::SHAPE),
     };
     /// End the calling session.
     Post "/auth/logout" => auth::logout, User, Default;

@@ -11,7 +11,7 @@ use crate::domain::community::{invite, member, server};
 use crate::domain::error::Result;
 use crate::domain::event::Revocation;
 use crate::domain::identity::account::remind;
-use crate::domain::identity::{bot, token};
+use crate::domain::identity::{bot, oauth, token};
 use crate::domain::machine::Machine;
 use crate::domain::moderation::violation;
 use crate::domain::social::relationship;
@@ -159,6 +159,7 @@ fn purge(machine: &mut Machine<'_, '_>, due: u64, user_id: UserId, budget: &mut 
 /// Removes password, address and avatar.
 fn forget_secrets(machine: &mut Machine<'_, '_>, user_id: UserId) {
     machine.tx.delete(CREDENTIALS, user_id);
+    oauth::forget_links(machine, user_id);
     // They have the address on them.
     machine.tx.remove_prefix(MAILS, user_id, MAILS_AT_ONCE);
     let Some(mut user) = machine.tx.get(USERS, user_id).map(User::from) else { return };

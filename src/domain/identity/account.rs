@@ -181,7 +181,6 @@ pub(in crate::domain) fn register(
     op: &Register,
 ) -> Result<(UserId, Option<TokenId>)> {
     require_free(machine.read(), Some(&op.username), Some(&op.email.key), None)?;
-    let user_id = UserId(machine.next_id());
     let user = User {
         username: op.username.clone(),
         email: op.email.address.clone(),
@@ -198,11 +197,7 @@ pub(in crate::domain) fn register(
         owner_id: None,
         tier_until: None,
     };
-    let tx = &mut *machine.tx;
-    tx.put(USERS, user_id, &user);
-    tx.put(USER_NAMES, op.username.to_ascii_lowercase().as_str(), &UserRef::from(user_id));
-    tx.put(USER_EMAILS, op.email.key.as_str(), &UserRef::from(user_id));
-    tx.put(CREDENTIALS, user_id, &Credential { phc: op.phc.0.clone(), ..Credential::default() });
+    let user_id = open(machine, &user, &op.phc.0);
     let token_id = match &op.entry {
         Entry::Session(new) => Some(token::grant(machine, user_id, new)),
         Entry::Confirmation(new) => {
@@ -210,9 +205,21 @@ pub(in crate::domain) fn register(
             None
         }
     };
-    machine.ensure(|read| by_name(read, &op.username) == Some(user_id), "the name leads to the account");
-    machine.ensure(|read| by_email(read, &op.email.key) == Some(user_id), "the address leads to the account");
     Ok((user_id, token_id))
+}
+
+/// A new account under a name and an address that are free. Without a PHC string it has no password: none matches.
+pub(super) fn open(machine: &mut Machine<'_, '_>, user: &User, phc: &str) -> UserId {
+    let user_id = UserId(machine.next_id());
+    let tx = &mut *machine.tx;
+    tx.put(USERS, user_id, user);
+    tx.put(USER_NAMES, user.username.to_ascii_lowercase().as_str(), &UserRef::from(user_id));
+    tx.put(USER_EMAILS, user.email_key.as_str(), &UserRef::from(user_id));
+    tx.put(CREDENTIALS, user_id, &Credential { phc: phc.to_owned(), ..Credential::default() });
+    machine.ensure(|read| by_name(read, &user.username) == Some(user_id), "the name leads to the account");
+    machine
+        .ensure(|read| by_email(read, &user.email_key) == Some(user_id), "the address leads to the account");
+    user_id
 }
 
 /// Replies whether the account or the name is locked now.

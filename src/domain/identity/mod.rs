@@ -5,6 +5,7 @@ pub mod bot;
 pub mod credential;
 pub mod email_verification;
 pub mod mail;
+pub mod oauth;
 pub mod password_reset;
 pub mod right;
 mod sign_in;
@@ -13,7 +14,8 @@ pub mod token;
 pub mod two_factor;
 
 use super::command::commands;
-use crate::id::{ChallengeId, TokenId, UserId};
+use super::reply::Admitted;
+use crate::id::{ChallengeId, SignInId, TokenId, UserId};
 
 commands! { Identity:
     4 LoginFailed(account::LoginFailed) => login_failed -> bool, frees_room, system;
@@ -39,4 +41,7 @@ commands! { Identity:
     334 Register(account::Register) => register -> (UserId, Option<TokenId>), system;
     335 ProfileEdit(account::ProfileEdit) => profile_edit -> UserId;
     336 AccountDelete(account::AccountDelete) => account_delete -> (), frees_room;
+    400 SignInBegin(oauth::SignInBegin) => begin -> SignInId, system;
+    401 SignInTake(oauth::SignInTake) => take -> bool, frees_room, system;
+    402 SignInEnd(oauth::SignInEnd) => end -> Admitted, system;
 }

@@ -263,27 +263,32 @@ pub(in crate::domain) fn challenge_create(
     of(machine.read(), op.user_id).ok_or(Refusal::CredentialsInvalid)?;
     token::forget_failures(machine, op.user_id);
     forget_name(machine, op.name);
+    Ok(ask(machine, op.user_id, &op.secret_hash, op.life_ms))
+}
+
+/// A new challenge for somebody who has shown his first factor.
+pub(super) fn ask(
+    machine: &mut Machine<'_, '_>,
+    user_id: UserId,
+    secret_hash: &Secret<[u8; 32]>,
+    life_ms: u64,
+) -> ChallengeId {
     let at = machine.at;
     let ids: Vec<ChallengeId> =
-        machine.read().scan(USER_CHALLENGES, op.user_id).map(|((_, id), _)| id).collect();
+        machine.read().scan(USER_CHALLENGES, user_id).map(|((_, id), _)| id).collect();
     let is_live = |id: &ChallengeId| {
         machine.tx.get(CHALLENGES, *id).is_some_and(|challenge| challenge.expires_at.to_native() > at)
     };
     let (live, dead): (Vec<_>, Vec<_>) = ids.into_iter().partition(is_live);
     let surplus = (live.len() + 1).saturating_sub(CHALLENGE_COUNT_MAX);
     for id in dead.into_iter().chain(live.into_iter().take(surplus)) {
-        machine.tx.remove(USER_CHALLENGES, (op.user_id, id));
+        machine.tx.remove(USER_CHALLENGES, (user_id, id));
     }
     let id = ChallengeId(machine.next_id());
-    let challenge = Challenge {
-        user_id: op.user_id,
-        secret_hash: op.secret_hash.0,
-        expires_at: at + op.life_ms,
-        failures: 0,
-    };
+    let challenge = Challenge { user_id, secret_hash: secret_hash.0, expires_at: at + life_ms, failures: 0 };
     machine.tx.put(CHALLENGES, id, &challenge);
-    machine.tx.put(USER_CHALLENGES, (op.user_id, id), &Nil {});
-    Ok(id)
+    machine.tx.put(USER_CHALLENGES, (user_id, id), &Nil {});
+    id
 }
 
 /// # Errors

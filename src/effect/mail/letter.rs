@@ -107,6 +107,15 @@ const TEXTS: &[Words] = &[
         ],
     },
     Words {
+        kind: mail_kind::PROVIDER_LINKED,
+        subject: "New way to sign in",
+        paragraphs: &[
+            "On {when} somebody has signed in to your account {account} with {source}, where the same e-mail address was \
+             confirmed. From now on that is a way in to your account.",
+            "If it was not you, look after your account there, and reset your password here: that ends all sessions.",
+        ],
+    },
+    Words {
         kind: mail_kind::DELETION_SCHEDULED,
         subject: "Your account will be deleted",
         paragraphs: &[

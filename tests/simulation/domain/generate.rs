@@ -12,7 +12,7 @@ use plexichat::store::records::{
 
 use super::model::{Channel, Model, Server};
 
-const USERS_MAX: usize = 14;
+pub const USERS_MAX: usize = 14;
 const SERVERS_MAX: usize = 8;
 const EMOJI: [&str; 5] = ["👍", "❤\u{fe0f}", "🎉", "👀", "🚀"];
 const WORDS: [&str; 8] = ["red", "green", "blue", "Ümlaut", "tea", "stone", "river", "x"];
@@ -94,7 +94,7 @@ impl Generator<'_> {
         format!("{}{}", WORDS[self.random.usize(..WORDS.len())], self.random.u32(..20))
     }
 
-    fn email(&mut self) -> account::Email {
+    pub fn email(&mut self) -> account::Email {
         let name = self.name();
         let address = if self.chance(30) {
             format!("{}@EXAMPLE.com", name.to_uppercase())
@@ -244,6 +244,7 @@ impl Generator<'_> {
             1..30 if self.chance(12) => self.bot_command(model),
             1..30 if self.chance(20) => self.mail_command(model),
             1..30 if self.chance(6) => self.gate_command(model),
+            1..30 if self.chance(12) => self.elsewhere_command(model),
             30..60 if self.chance(20) => self.automod_command(model),
             0..30 => self.account_command(model, roll),
             30..60 if self.chance(12) => self.webhook_command(model),

@@ -19,7 +19,7 @@ impl Model {
             return verdict;
         }
         if let Op::Identity(op) = op
-            && let Some(verdict) = self.judge_mail(actor, op)
+            && let Some(verdict) = self.judge_mail(actor, op).or_else(|| self.judge_elsewhere(actor, op))
         {
             return verdict;
         }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::automod::Automod;
 use super::contact::Heard;
+use super::elsewhere::Elsewhere;
 use super::gate::Gate;
 use super::hooks::Webhook;
 use super::mail::Post;
@@ -204,6 +205,7 @@ pub struct Model {
     pub post: Post,
     pub heard: Heard,
     pub gate: Gate,
+    pub elsewhere: Elsewhere,
 }
 
 /// What a timeout takes.

@@ -231,18 +231,7 @@ impl Model {
                 self.login_names.remove(&op.name);
                 let user = op.user_id.0;
                 (self.user(user).failures, self.user(user).locked_until) = (0, 0);
-                self.challenges.retain(|_, found| found.user != user || found.expires_at > at);
-                let own: Vec<u64> = self
-                    .challenges
-                    .iter()
-                    .filter(|(_, found)| found.user == user)
-                    .map(|(id, _)| *id)
-                    .collect();
-                for old in &own[..(own.len() + 1).saturating_sub(CHALLENGE_COUNT_MAX)] {
-                    self.challenges.remove(old);
-                }
-                let challenge = Challenge { user, expires_at: at + op.life_ms, failures: 0 };
-                assert!(self.challenges.insert(id.0, challenge).is_none());
+                self.ask_for_more(user, *id, op.life_ms);
             }
             identity::Op::ChallengePass(op) => {
                 let Reply::Token(user_id, token_id) = reply else { unreachable!() };
@@ -261,6 +250,19 @@ impl Model {
             _ => return false,
         }
         true
+    }
+
+    /// A new challenge; of too many the oldest makes room.
+    pub fn ask_for_more(&mut self, user: u64, id: ChallengeId, life_ms: u64) {
+        let at = self.at;
+        self.challenges.retain(|_, found| found.user != user || found.expires_at > at);
+        let own = self.challenges.iter().filter(|(_, found)| found.user == user).map(|(id, _)| *id);
+        let own: Vec<u64> = own.collect();
+        for old in &own[..(own.len() + 1).saturating_sub(CHALLENGE_COUNT_MAX)] {
+            self.challenges.remove(old);
+        }
+        let challenge = Challenge { user, expires_at: at + life_ms, failures: 0 };
+        assert!(self.challenges.insert(id.0, challenge).is_none());
     }
 
     fn record(&mut self, user: u64) -> &mut TwoFactor {

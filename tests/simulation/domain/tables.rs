@@ -43,7 +43,26 @@ pub fn check(read: Read<'_>, at: u64) {
     marks(read);
     automods(read);
     heard(read);
+    elsewhere(read);
     owners::check(read);
+}
+
+fn elsewhere(read: Read<'_>) {
+    let open = rows(read, PROVIDER_SIGN_INS);
+    let by = |key: fn(&ProviderSignIn) -> u64| {
+        open.iter().map(|(id, row)| (key(row), *id)).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(keys(read, PROVIDER_SIGN_IN_LAPSES), by(|row| row.expires_at), "it is the index by time");
+    assert_eq!(keys(read, PROVIDER_SIGN_IN_SOURCES), by(|row| row.source), "it is the index by source");
+    let links = rows(read, PROVIDER_LINKS);
+    let subjects: BTreeMap<_, _> =
+        links.iter().map(|((user, code), link)| ((*code, link.subject.clone()), *user)).collect();
+    assert_eq!(subjects.len(), links.len(), "an id of a provider means one account");
+    let stored: BTreeMap<_, _> =
+        rows(read, PROVIDER_SUBJECTS).into_iter().map(|(key, found)| (key, found.id)).collect();
+    assert_eq!(stored, subjects, "PROVIDER_SUBJECTS is the index of PROVIDER_LINKS");
+    let credentials = keys(read, CREDENTIALS);
+    assert!(links.keys().all(|(user, _)| credentials.contains(user)), "no link outlives the account");
 }
 
 fn heard(read: Read<'_>) {

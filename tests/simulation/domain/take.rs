@@ -23,7 +23,8 @@ impl Model {
         if let Op::Identity(op) = op
             && (self.take_second_factor(actor, op, reply)
                 || self.take_bot(actor, op, reply)
-                || self.take_mail(op))
+                || self.take_mail(op)
+                || self.take_elsewhere(op, reply))
         {
             return;
         }
@@ -538,6 +539,7 @@ impl Model {
             }
             self.notifications.retain(|(user, _), _| *user != id);
             self.forget_post(id);
+            self.forget_elsewhere(id);
             self.forget_counts(id);
             let name = format!("deleted_{}", UserId(id));
             self.users.insert(id, User { name, state: account::PURGED, ..User::default() });
