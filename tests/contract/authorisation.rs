@@ -76,7 +76,8 @@ fn needs(route: &Route) -> Needs {
         "message_create" | "typing_start" => Permission(&["messages.send"]),
         "message_edit" | "poll_create" => Author,
         "poll_get" | "poll_results" | "poll_vote" => Permission(&["messages.read"]),
-        "poll_close" | "poll_delete" => Permission(&["messages.manage"]),
+        "poll_close" => Author,
+        "poll_delete" => Permission(&["messages.manage"]),
         "message_delete"
         | "message_bulk_delete"
         | "reaction_clear"
@@ -287,6 +288,8 @@ fn who_has_what_is_asked_for() {
             let caller = match needs {
                 Needs::Account => world.user(),
                 Needs::Owner => x.place.owner.clone(),
+                // The fixture's poll is the owner's.
+                Needs::Author if route.path.contains("{poll_id}") => x.place.owner.clone(),
                 Needs::Author => author(&x),
                 Needs::Member | Needs::Permission(_) => world.member(&x.place),
             };

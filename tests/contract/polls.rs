@@ -130,12 +130,14 @@ fn poll_close(w: &World) {
     let line = format!("POST {}/close", path(&poll));
     w.refused(&member, &line, Value::Null, 403);
     w.refused(&w.user(), &line, Value::Null, 404);
+    // Who moderates may remove it, not end it.
     w.grant(&place, &member, &["messages.manage"]);
-    let ended = w.ok(&member, &line, Value::Null);
+    w.refused(&member, &line, Value::Null, 403);
+    let ended = w.ok(&place.owner, &line, Value::Null);
     shape(&ended, POLL);
     assert_eq!(ended["is_ended"], true);
     assert!(ended["ended_at"].is_u64());
-    w.refused(&member, &line, Value::Null, 400);
+    w.refused(&place.owner, &line, Value::Null, 400);
     w.refused(&member, &format!("POST {}/vote", path(&poll)), chosen(&poll, 0), 400);
 }
 

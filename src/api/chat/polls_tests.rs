@@ -265,7 +265,9 @@ fn an_end_by_hand() {
     world.refused(BOB, "POST", &asked.path("/close"), None, 403);
     world.refused(GINA, "POST", &asked.path("/close"), None, 404);
     world.events();
-    let poll = world.ok(MAX, "POST", &asked.path("/close"), None);
+    // Who moderates may remove it.
+    world.refused(MAX, "POST", &asked.path("/close"), None, 403);
+    let poll = world.ok(ALICE, "POST", &asked.path("/close"), None);
     let seconds = (START_MS / 1_000).to_string();
     assert_eq!((field(&poll, "is_ended"), field(&poll, "ended_at")), ("true".into(), seconds));
     let events = world.events();

@@ -116,7 +116,19 @@ pub fn find(asking: Asking<'_>, poll_id: PollId) -> Result<Found<'_>> {
     found.ok_or(Refusal::PollNotFound.into())
 }
 
-/// A poll that the user may end or remove: his own, or one in a server where he manages messages.
+/// A poll that the user may end: his own. Who moderates can remove it, but not speak for whoever has asked.
+///
+/// # Errors
+/// As [`find`]; 403 when he may not.
+fn find_closable(asking: Asking<'_>, poll_id: PollId) -> Result<Found<'_>> {
+    let found = find(asking, poll_id)?;
+    if UserId::from(&found.poll.creator_id) == asking.who {
+        return Ok(found);
+    }
+    Err(Error::forbidden("Only who has asked can end a poll"))
+}
+
+/// A poll that the user may remove: his own, or one in a server where he manages messages.
 ///
 /// # Errors
 /// As [`find`]; 403 when he may not.
@@ -126,7 +138,7 @@ fn find_managed(asking: Asking<'_>, poll_id: PollId) -> Result<Found<'_>> {
         return Ok(found);
     }
     if found.access.channel.is_private() {
-        return Err(Error::forbidden("Only who has asked can end or remove a poll here"));
+        return Err(Error::forbidden("Only who has asked can remove a poll here"));
     }
     Writing::Moderation.require(&found.access)?;
     Ok(found)
@@ -278,7 +290,7 @@ pub(in crate::domain) fn poll_close(
     actor: UserId,
     op: &PollClose,
 ) -> Result<(ChannelId, MessageId)> {
-    let Found { access, message_id, poll } = find_managed(machine.asking(actor), op.poll_id)?;
+    let Found { access, message_id, poll } = find_closable(machine.asking(actor), op.poll_id)?;
     if is_over(poll, machine.at) {
         return Err(Refusal::PollEnded.into());
     }

@@ -135,7 +135,8 @@ impl Model {
             chat::Op::PollPost(op) => self.judge_text(actor, &op.message, Some(&op.poll)),
             chat::Op::PollCreate(op) => self.judge_poll_create(actor, op),
             chat::Op::PollVote(op) => self.judge_vote(actor, op),
-            chat::Op::PollClose(op) => self.managed_poll(actor, op.poll_id).and_then(|poll| {
+            chat::Op::PollClose(op) => self.find_poll(actor, op.poll_id).and_then(|(_, _, poll)| {
+                unless(poll.creator != actor, FORBIDDEN)?;
                 unless(poll.is_over(self.at), BAD)?;
                 Ok(Want::Message)
             }),
