@@ -93,8 +93,6 @@ pub const ABSENT: &[(&str, &[Method])] = &[
     ("/stickers/suggestions", &[Get]),
     ("/stickers/{sticker_id}", &[Delete]),
     ("/stickers/{sticker_id}/send", &[Post]),
-    ("/telemetry/csp-report", &[Post]),
-    ("/telemetry/response-times", &[Post]),
     ("/voice/channels/{channel_id}/info", &[Get]),
     ("/voice/ice-servers", &[Get]),
 ];

@@ -139,8 +139,13 @@ fn write_body_schema(mut schema: Object<'_>, route: &Route, required: bool) {
 
 fn write_responses(mut responses: Object<'_>, route: &Route) {
     {
-        let mut success = responses.object("200");
+        let is_empty = matches!(route.answer, Answer::Nothing);
+        let mut success = responses.object(if is_empty { "204" } else { "200" });
         success.str("description", "Success");
+        if is_empty {
+            drop(success);
+            return write_default(responses);
+        }
         let mut content = success.object("content");
         match route.answer {
             Answer::Success => write_ref(&mut content.object(JSON).object("schema"), "SuccessResponse"),
@@ -164,9 +169,14 @@ fn write_responses(mut responses: Object<'_>, route: &Route) {
             Answer::Text(text) => {
                 content.object("text/plain").object("schema").str("type", "string").str("const", text);
             }
+            Answer::Nothing => unreachable!("it has no body"),
             Answer::Json => drop(content.object(JSON).object("schema").str("type", "object")),
         }
     }
+    write_default(responses);
+}
+
+fn write_default(mut responses: Object<'_>) {
     let mut error = responses.object("default");
     error.str("description", "What is wrong, and with what status");
     write_ref(&mut error.object("content").object(JSON).object("schema"), "ErrorResponse");

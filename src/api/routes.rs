@@ -165,6 +165,8 @@ pub enum Answer {
     Text(&'static str),
     /// Any JSON.
     Json,
+    /// No body, with status 204.
+    Nothing,
 }
 
 impl Route {
@@ -209,6 +211,8 @@ impl Answer {
             (Answer::Success | Answer::OneOrSuccess(_), br#"{"success":true}"#) => Ok(()),
             (Answer::Text(text), _) if text.as_bytes() == body => Ok(()),
             (Answer::Text(_), _) => Err("it is another text".into()),
+            (Answer::Nothing, []) => Ok(()),
+            (Answer::Nothing, _) => Err("there is a body".into()),
             (Answer::Success, _) => Err("it does not say that it succeeded".into()),
             (Answer::Html | Answer::Picture, [b'<', ..]) => Ok(()),
             (Answer::Picture, _) => Header::read(body).map(drop).map_err(|Refused(reason)| reason.into()),
@@ -225,7 +229,12 @@ impl Answer {
                 items.iter().try_for_each(|item| Kind::Object(shape).check(item))
             }
             Answer::Map(kind) => Kind::Map(kind).check(value),
-            Answer::Success | Answer::Html | Answer::Picture | Answer::Text(_) | Answer::Json => Ok(()),
+            Answer::Success
+            | Answer::Nothing
+            | Answer::Html
+            | Answer::Picture
+            | Answer::Text(_)
+            | Answer::Json => Ok(()),
         }
     }
 }

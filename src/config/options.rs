@@ -317,6 +317,7 @@ options! {
         webhooks_execute: BucketSpec = "5+5/2s token", ANY, "Calls with the token of a webhook, per webhook";
         qr: BucketSpec = "20+5/60s sliding", ANY, "GET /qr, per address";
         feedback: BucketSpec = "5/h fixed; 20/d", ANY, "POST /feedback, per user, whatever came of it; see feedback.rate_limit";
+        telemetry: BucketSpec = "30+5/60s token; 1000/h", ANY, "POST /telemetry/*, per address";
         default: BucketSpec = "30+5/30s sliding", ANY, "Every other route, per user or address, method and route";
     }
 
@@ -388,6 +389,11 @@ options! {
     feedback_rate_limit: FeedbackRateLimit "feedback.rate_limit" {
         max_per_hour: u64 = 5, range(1, 1000), "Feedback of a user in an hour, also when rate_limiting.enabled is off";
         max_per_day: u64 = 20, range(1, 10_000), "The same in a day";
+    }
+
+    telemetry: Telemetry "telemetry" {
+        enabled: bool = true, ANY, "Keep what clients tell of response times, and browsers of what they refuse to load";
+        retention_days: u64 = 30, range(1, 365), "For how long, by the hour; by five minutes for two days of it";
     }
 
     presence: Presence "presence" {

@@ -106,6 +106,7 @@ errors! {
     FeedbackOff = 503, "Feedback is switched off on this server";
     ProviderOff = 503, "Signing in with this provider is not set up on this server";
     ProviderAway = 503, "The provider does not answer as it should; try again later";
+    TelemetryOff = 503, "Telemetry is switched off on this server";
     // the gate in front of the API
     AccessTokenRequired = 401, "API access token required";
     AccessTokenInvalid = 401, "Invalid or expired API access token";
@@ -141,7 +142,10 @@ impl From<Refusal> for Error {
         let (_, status, message) = REFUSALS[refusal as usize];
         // What is switched off is not there in a moment either.
         let passes = status == 503
-            && !matches!(refusal, Refusal::ReportsOff | Refusal::FeedbackOff | Refusal::ProviderOff);
+            && !matches!(
+                refusal,
+                Refusal::ReportsOff | Refusal::FeedbackOff | Refusal::ProviderOff | Refusal::TelemetryOff
+            );
         let retry_after_ms = passes.then_some(1_000);
         Error { retry_after_ms, ..Error::new(status, message) }
     }

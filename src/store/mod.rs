@@ -21,6 +21,7 @@ mod position;
 mod readers;
 pub mod records;
 mod report;
+pub mod running;
 mod space;
 mod start;
 mod sum;

@@ -8,9 +8,10 @@
 use super::earlier::{Message1, Message2, Server1, User1, User2, User3};
 use super::table::Record;
 use super::upgrade::upgrade;
-use crate::id::{AccessTokenId, ChannelId, MessageId, PollId, RoleId, RuleId, ServerId, UserId, WebhookId};
+use crate::id::{ChannelId, MessageId, PollId, RoleId, RuleId, ServerId, UserId, WebhookId};
 
 pub use super::codes::*;
+pub use super::running::*;
 
 macro_rules! records {
     ($($(#[$doc:meta])* $name:ident v $version:literal $(from $($old_version:literal $old:ident)+)? {
@@ -555,67 +556,6 @@ records! {
 
     /// What a user has sent since his hour and his day began, in steady time.
     FeedbackCount v 1 { hour_from: u64, hour_count: u64, day_from: u64, day_count: u64, }
-
-    /// A token that lets a client in at all.
-    AccessToken v 1 {
-        name: Option<String>,
-        description: Option<String>,
-        /// SHA-256 of all of it.
-        secret_hash: [u8; 32],
-        /// The administrator's id; `None`: the operator made it.
-        created_by: Option<u64>,
-        created_at: u64,
-        /// In steady time; `None`: never.
-        expires_at: Option<u64>,
-        /// A [`scope_mode`] code.
-        scope_mode: u8,
-        revoked_at: Option<u64>,
-        /// As `created_by`.
-        revoked_by: Option<u64>,
-    }
-
-    AccessRef v 1 { id: AccessTokenId, }
-
-    /// An address or network that may use an access token.
-    AccessScope v 1 {
-        /// A [`scope_kind`] code.
-        kind: u8,
-        value: String,
-        created_by: Option<u64>,
-        created_at: u64,
-    }
-
-    /// The use of an access token as a whole, as far as it has been noted.
-    AccessUse v 1 {
-        first_used_at: Option<u64>,
-        last_used_at: Option<u64>,
-        last_ip_address: Option<String>,
-        last_user_agent: Option<String>,
-        last_path: Option<String>,
-        use_count: u64,
-        denied_count: u64,
-        /// Rows of the tables beside this one.
-        address_count: u64,
-        path_count: u64,
-        event_count: u64,
-    }
-
-    /// How often an address, or an operation, used an access token.
-    AccessCount v 1 { let_in: u64, denied: u64, last_at: u64, }
-
-    /// One use of an access token.
-    AccessEvent v 1 {
-        used_at: u64,
-        ip_address: String,
-        method: String,
-        /// As the table of routes has it.
-        path: String,
-        user_agent: Option<String>,
-        /// Whether the address was among its scopes, where they counted.
-        scope_match: Option<bool>,
-        /// `None`: it was let in.
-        reject_reason: Option<String>,
-    }
 
     /// What a message asks.
     Poll v 1 {

@@ -52,6 +52,7 @@ pub fn body_of(name: &str, x: &Fixture) -> Option<(Value, bool)> {
             "channel_id": x.place.channel, "message_id": x.message, "reason": "x", "category": "spam",
         })),
         "user_report" => needed(json!({"user_id": x.outsider.id, "reason": "x", "category": "spam"})),
+        "response_times" => needed(json!({"entries": []})),
         "feedback_send" => needed(json!({"content": "It is good."})),
         _ => None,
     }

@@ -80,6 +80,7 @@ groups! {
     webhooks,
     reports,
     feedback,
+    telemetry,
 }
 
 /// Every row of the table of routes belongs to a group that is tested; [`run`] looks at each row.

@@ -98,6 +98,15 @@ fn by_address() {
 }
 
 #[test]
+fn what_programs_tell_by_themselves() {
+    let server = start(&[]);
+    let mut http = server.http();
+    let times = json!({"entries": []});
+    exhaust(35, "route", |_| http.post("/api/v1/telemetry/response-times", None, &times));
+    assert_eq!(http.post("/api/v1/telemetry/csp-report", None, &times).status, 429, "the same bucket");
+}
+
+#[test]
 fn by_user() {
     let server = start(&[]);
     let mut http = server.http();

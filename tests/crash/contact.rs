@@ -7,7 +7,19 @@ const FEEDBACK_MAX: u64 = 5;
 
 pub fn contact(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
     let (reporter, channel) = (m.member.token.clone(), m.channels[0].clone());
-    match random.u8(..3) {
+    match random.u8(..5) {
+        3 => {
+            let entry =
+                json!({"endpoint": "/users/@me", "method": "GET", "response_time_ms": 5, "status_code": 200});
+            let ask = ("POST", "/telemetry/response-times".into(), &*reporter, json!({"entries": [entry]}));
+            m.change(line, "TelemetryNote", ask, &[])
+        }
+        4 => {
+            let report = json!({"csp-report": {"violated-directive": "img-src"}});
+            line.call("POST", "/telemetry/csp-report", None, Some(&report))?.want(204);
+            m.done("CspReportNote");
+            Ok(Value::Null)
+        }
         0 => {
             let Some(message) = m.pick("message", random) else { return Ok(()) };
             let body = json!({"message_id": message, "channel_id": channel, "reason": "spam"});

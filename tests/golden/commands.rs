@@ -19,6 +19,7 @@ use plexichat::domain::community::role::{RoleCreate, RoleDelete, RoleEdit};
 use plexichat::domain::community::server::{ServerCreate, ServerDelete, ServerEdit};
 use plexichat::domain::contact::feedback::{FeedbackSend, Quota};
 use plexichat::domain::contact::report::{Grounds, MessageReportCreate, UserReportCreate};
+use plexichat::domain::contact::telemetry::{CspReportNote, TelemetryNote, Timing};
 use plexichat::domain::errand::{Errand, bytes};
 use plexichat::domain::gate::token::{AccessTokenCreate, AccessTokenRevoke, Scope};
 use plexichat::domain::gate::usage::{AccessNote, Count, Usage, Use, UseEvent};
@@ -408,6 +409,8 @@ fn chat() -> Vec<Op> {
 fn contact() -> Vec<Op> {
     let grounds =
         || Grounds { reason: text("rude"), category: text("harassment"), details: Some(text("Grüße")) };
+    let mut timing = Timing::new(text("GET /users/@me"));
+    timing.add(12_500, true, (3, 700));
     vec![
         MessageReportCreate { channel_id: CHANNEL, message_id: MESSAGE, grounds: grounds() }.into(),
         UserReportCreate { user_id: USER, grounds: grounds(), evidence: vec![MESSAGE, MessageId(7)] }.into(),
@@ -416,6 +419,15 @@ fn contact() -> Vec<Op> {
             category: Some(text("ui")),
             rating: Some(5),
             quota: Quota { hour_max: 5, day_max: 20 },
+        }
+        .into(),
+        TelemetryNote { timings: vec![timing], retention_ms: 86_400_000 }.into(),
+        CspReportNote {
+            directive: text("img-src"),
+            blocked: text("https://example.org/x.png"),
+            document: text("https://chat.example/"),
+            source: Some(text("https://chat.example/app.js")),
+            retention_ms: 86_400_000,
         }
         .into(),
     ]

@@ -247,6 +247,11 @@ fn heard(tx: &mut Tx<'_>) {
     tx.put(ACCESS_ADDRESSES, (token_id, "192.0.2.1"), &AccessCount::default());
     tx.put(ACCESS_PATHS, (token_id, "GET /users/@me"), &AccessCount::default());
     tx.put(ACCESS_EVENTS, (token_id, number(62)), &AccessEvent::default());
+    let lapses_at = 2 * AT;
+    let times = ResponseTimes { count: 1, lapses_at, ..ResponseTimes::default() };
+    (0..2).for_each(|tier| tx.put(RESPONSE_TIMES, (tier, AT / 3_600_000, "GET /users/@me"), &times));
+    let report = CspReport { count: 1, lapses_at, ..CspReport::default() };
+    tx.put(CSP_REPORTS, (AT / 86_400_000, "img-src"), &report);
 }
 
 /// The account that owns nearly all of it is purged, a few rows at a time: whatever table a row is in, it goes with

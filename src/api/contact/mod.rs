@@ -1,13 +1,15 @@
 //! What people tell those who run the server.
 
+pub mod csp;
 pub mod feedback;
 pub mod reports;
+pub mod telemetry;
 
-use super::routes::Answer::One;
-use super::routes::{json, routes};
+use super::routes::Answer::{Nothing, One};
+use super::routes::{BodyRule, json, routes};
 use crate::domain::contact::feedback::{FeedbackResponse, FeedbackStatusResponse};
 use crate::domain::contact::report::ReportResponse;
-use crate::limits::FORM_LEN_MAX;
+use crate::limits::{FORM_LEN_MAX, MIB};
 
 routes! {
     /// Report a message, as it is now.
@@ -30,4 +32,16 @@ routes! {
     };
     /// How much one has written, and may still write.
     Get "/feedback/status" => feedback::feedback_status, User, Default { answer: One(FeedbackStatusResponse::SHAPE) };
+    /// Tell how long requests took. They are added up by operation; nobody is remembered.
+    Post "/telemetry/response-times" => telemetry::response_times, Public, Telemetry {
+        body: json(FORM_LEN_MAX),
+        form: Some(&telemetry::TELEMETRY),
+        answer: One(telemetry::TelemetryResponse::SHAPE),
+    };
+    /// Where browsers report what a Content-Security-Policy has refused. They have no access token.
+    Post "/telemetry/csp-report" => telemetry::csp_report.await, Public, Telemetry {
+        ungated: true,
+        body: BodyRule::Stream(MIB),
+        answer: Nothing,
+    };
 }

@@ -89,6 +89,8 @@ rules! {
     WebhooksExecute = "webhooks_execute", Webhook, false, "webhook", rate_limiting_buckets.webhooks_execute, within WebhooksChannel;
     Qr = "qr", Ip, false, "route", rate_limiting_buckets.qr;
     Feedback = "feedback", User, false, "route", rate_limiting_buckets.feedback;
+    /// What programs tell by themselves.
+    Telemetry = "telemetry", Ip, false, "route", rate_limiting_buckets.telemetry;
     /// Every route without a bucket of its own.
     Default = "default", UserRoute, false, "route", rate_limiting_buckets.default;
 }

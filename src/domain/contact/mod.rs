@@ -5,6 +5,7 @@
 pub mod feedback;
 pub mod report;
 pub mod tally;
+pub mod telemetry;
 
 use super::command::commands;
 use crate::id::{ReportId, TicketId};
@@ -13,4 +14,6 @@ commands! { Contact:
     360 MessageReportCreate(report::MessageReportCreate) => message_report_create -> ReportId;
     361 UserReportCreate(report::UserReportCreate) => user_report_create -> ReportId;
     362 FeedbackSend(feedback::FeedbackSend) => feedback_send -> TicketId;
+    363 TelemetryNote(telemetry::TelemetryNote) => telemetry_note -> (), system;
+    364 CspReportNote(telemetry::CspReportNote) => csp_report_note -> (), system;
 }

@@ -8,6 +8,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::domain::blob;
 use crate::domain::chat::ledger;
 use crate::domain::community::{invite, member, server};
+use crate::domain::contact::telemetry;
 use crate::domain::error::Result;
 use crate::domain::event::Revocation;
 use crate::domain::identity::account::remind;
@@ -78,9 +79,10 @@ pub(in crate::domain) fn sweep(machine: &mut Machine<'_, '_>, _: UserId, op: &Sw
     let round_complete = all_known && !budget.is_spent() && expire_invites(machine, &mut budget);
     let ledgers_built = !budget.is_spent() && build_ledgers(machine, &mut budget);
     let violations_expired = expire_violations(machine, &mut budget);
+    let telemetry_expired = expire_telemetry(machine, &mut budget);
     let due = first(machine, DELETIONS, ()).is_some_and(|(due, _)| due <= machine.at);
     let ended = ended_count(machine.read());
-    let rest = [reminded, round_complete, ledgers_built, violations_expired];
+    let rest = [reminded, round_complete, ledgers_built, violations_expired, telemetry_expired];
     let rest = rest.into_iter().filter(|is_done| !is_done).count();
     Ok(u64::from(due) + ended + rest as u64)
 }
@@ -113,6 +115,14 @@ fn expire_violations(machine: &mut Machine<'_, '_>, budget: &mut Budget) -> bool
         budget.take(RECORDS);
     }
     !violation::is_due(machine)
+}
+
+/// The same of what clients have told of themselves.
+fn expire_telemetry(machine: &mut Machine<'_, '_>, budget: &mut Budget) -> bool {
+    while !budget.is_spent() && telemetry::expire(machine) {
+        budget.take(2);
+    }
+    !telemetry::is_due(machine)
 }
 
 // ------------------------------------------------------------------------------------------ accounts

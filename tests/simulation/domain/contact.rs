@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use plexichat::domain::contact::feedback::{FeedbackSend, Quota};
 use plexichat::domain::contact::report::{Grounds, MessageReportCreate, UserReportCreate};
+use plexichat::domain::contact::telemetry::{CspReportNote, TelemetryNote, Timing};
 use plexichat::domain::permission::MESSAGES_READ;
 use plexichat::domain::{Op, Reply, contact};
 use plexichat::id::{MessageId, ServerId, UserId};
 use plexichat::store::Read;
-use plexichat::store::records::{FeedbackCount, MessageReport, Ticket, UserReport};
-use plexichat::store::tables::{FEEDBACK_COUNTS, MESSAGE_REPORTS, TICKETS, USER_REPORTS};
+use plexichat::store::records::{FeedbackCount, MessageReport, ResponseTimes, Ticket, UserReport};
+use plexichat::store::tables::{
+    CSP_REPORTS, FEEDBACK_COUNTS, MESSAGE_REPORTS, RESPONSE_TIMES, TICKETS, USER_REPORTS,
+};
 
 use super::generate::Generator;
 use super::model::*;
@@ -30,6 +33,9 @@ pub struct Report {
     at: u64,
 }
 
+/// Count, errors, sum, and when it lapses.
+type Times = (u64, u64, u64, u64);
+
 /// What was heard from users.
 #[derive(Clone, Debug, Default)]
 pub struct Heard {
@@ -39,17 +45,22 @@ pub struct Heard {
     tickets: BTreeMap<u64, (u64, String, String, u64)>,
     /// By user: where his hour and his day began, and what he sent in them.
     counts: BTreeMap<u64, [(u64, u64); 2]>,
+    /// Of response times by span, which one, operation: count, errors, sum, when it lapses.
+    times: BTreeMap<(u8, u64, String), Times>,
+    /// Of what browsers refused by day and rule: count, when it lapses.
+    reports: BTreeMap<(u64, String), (u64, u64)>,
 }
 
 impl Generator<'_> {
     pub fn contact_command(&mut self, model: &Model) -> (u64, Op) {
         let grounds =
             Grounds { reason: self.name(), category: "other".into(), details: self.maybe(30, |g| g.text()) };
-        match self.random.u8(..4) {
+        match self.random.u8(..6) {
             0 | 1 => {
                 let (actor, channel_id, message_id) = self.spot(model);
                 (actor, MessageReportCreate { channel_id, message_id, grounds }.into())
             }
+            4 | 5 => (if self.chance(25) { self.actor(model) } else { 0 }, self.telemetry_command()),
             2 => {
                 let actor = self.actor(model);
                 let user_id = UserId(if self.chance(10) { actor } else { self.user(model) });
@@ -66,6 +77,31 @@ impl Generator<'_> {
     }
 }
 
+impl Generator<'_> {
+    fn telemetry_command(&mut self) -> Op {
+        let retention_ms = [1_000, 86_400_000, 30 * DAY_MS][self.random.usize(..3)];
+        if self.random.bool() {
+            let directive = ["img-src", "script-src", "other"][self.random.usize(..3)].to_string();
+            return CspReportNote {
+                directive,
+                blocked: self.text(),
+                retention_ms,
+                ..CspReportNote::default()
+            }
+            .into();
+        }
+        let operations =
+            ["GET /users/@me", "POST /servers", "other"].into_iter().take(self.random.usize(1..4));
+        let timings = operations.map(|operation| {
+            let mut timing = Timing::new(operation.to_string());
+            (0..self.random.u8(1..4))
+                .for_each(|_| timing.add(self.random.u64(..100_000), self.random.bool(), (1, 2)));
+            timing
+        });
+        TelemetryNote { timings: timings.collect(), retention_ms }.into()
+    }
+}
+
 impl Model {
     pub fn judge_contact(&self, actor: u64, op: &contact::Op) -> Result<Want, Refused> {
         match op {
@@ -79,6 +115,10 @@ impl Model {
                 unless(op.user_id.0 == actor, BAD)?;
                 self.existing(op.user_id.0)?;
                 Ok(Want::Report)
+            }
+            contact::Op::TelemetryNote(_) | contact::Op::CspReportNote(_) => {
+                unless(actor != 0, FORBIDDEN)?;
+                Ok(Want::Done)
             }
             contact::Op::FeedbackSend(op) => {
                 self.existing(actor)?;
@@ -136,6 +176,25 @@ impl Model {
                 assert!(self.heard.tickets.insert(id.0, ticket).is_none());
                 self.heard.counts.insert(actor, counts);
             }
+            (contact::Op::TelemetryNote(op), _) => {
+                for (tier, span_ms) in [(0, 300_000), (1, HOUR_MS)] {
+                    let kept_ms = if tier == 0 { op.retention_ms.min(2 * DAY_MS) } else { op.retention_ms };
+                    for timing in &op.timings {
+                        let key = (tier, at / span_ms, timing.operation.clone());
+                        let lapses_at = self.at + span_ms + kept_ms;
+                        let row = self.heard.times.entry(key).or_insert((0, 0, 0, lapses_at));
+                        row.0 += timing.count;
+                        row.1 += timing.error_count;
+                        row.2 += timing.total_us;
+                    }
+                }
+            }
+            (contact::Op::CspReportNote(op), _) => {
+                let lapses_at = self.at + DAY_MS + op.retention_ms;
+                let row =
+                    self.heard.reports.entry((at / DAY_MS, op.directive.clone())).or_insert((0, lapses_at));
+                row.0 += 1;
+            }
             (op, reply) => unreachable!("{reply:?} to {op:?}"),
         }
     }
@@ -145,7 +204,40 @@ impl Model {
         self.heard.counts.remove(&user);
     }
 
+    /// What has lapsed may be there still; what is there is what was told.
+    fn compare_telemetry(&self, read: Read<'_>) {
+        let is_lapsed = |lapses_at: u64| lapses_at <= self.at;
+        for (key, row) in read.scan(RESPONSE_TIMES, ()) {
+            let row = ResponseTimes::from(row);
+            let got = (row.count, row.error_count, row.total_us, row.lapses_at);
+            assert!(self.heard.times.get(&key) == Some(&got) || is_lapsed(row.lapses_at), "{key:?}: {got:?}");
+            assert_eq!(row.classes.iter().map(|class| u64::from(class.count)).sum::<u64>(), row.count);
+        }
+        for ((tier, slot, operation), row) in &self.heard.times {
+            let is_there = read.contains(RESPONSE_TIMES, (*tier, *slot, &**operation));
+            assert!(is_there || is_lapsed(row.3), "{operation} in {slot} of {tier}");
+        }
+        for (key, row) in read.scan(CSP_REPORTS, ()) {
+            let got = (row.count.to_native(), row.lapses_at.to_native());
+            assert!(self.heard.reports.get(&key) == Some(&got) || is_lapsed(got.1), "{key:?}: {got:?}");
+        }
+        for ((day, directive), row) in &self.heard.reports {
+            assert!(
+                read.contains(CSP_REPORTS, (*day, &**directive)) || is_lapsed(row.1),
+                "{directive} on {day}"
+            );
+        }
+    }
+
+    /// Housekeeping was there: what has lapsed is begun anew when it is told again.
+    pub fn expire_telemetry(&mut self, read: Read<'_>) {
+        let is_there = |tier: u8, slot: u64, name: &str| read.contains(RESPONSE_TIMES, (tier, slot, name));
+        self.heard.times.retain(|(tier, slot, name), _| is_there(*tier, *slot, name));
+        self.heard.reports.retain(|(day, name), _| read.contains(CSP_REPORTS, (*day, &**name)));
+    }
+
     pub fn compare_heard(&self, read: Read<'_>) {
+        self.compare_telemetry(read);
         let stored = read.scan(MESSAGE_REPORTS, ()).map(|(id, record)| {
             let record = MessageReport::from(record);
             let report = Report {

@@ -406,7 +406,7 @@ impl Generator<'_> {
     fn server_command(&mut self, model: &Model, roll: u32) -> (u64, Op) {
         let id = self.server(model);
         let server = model.servers.get(&id);
-        let actor = self.insider(model, server);
+        let mut actor = self.insider(model, server);
         let server_id = ServerId(id);
         let user_id = UserId(self.member(model, id));
         let role_id = RoleId(self.role(model, id));
@@ -478,6 +478,14 @@ impl Generator<'_> {
             }
             .into(),
             46 | 47 => {
+                // Few have banned anybody: as a rule one of them, by its owner.
+                let have_banned = model.servers.iter().filter(|(_, server)| !server.bans.is_empty());
+                let have_banned = self.pick(have_banned.map(|(id, _)| *id)).filter(|_| self.chance(70));
+                let server = have_banned.map_or(server, |id| model.servers.get(&id));
+                let server_id = have_banned.map_or(server_id, ServerId);
+                if let (Some(_), Some(server)) = (have_banned, server) {
+                    actor = server.owner;
+                }
                 let banned = server.into_iter().flat_map(|server| server.bans.iter().copied());
                 let user_id = UserId(self.id(banned));
                 match self.chance(60) {

@@ -407,6 +407,7 @@ impl Model {
                 self.remind(read);
                 self.purge_due();
                 self.expire_violations(read);
+                self.expire_telemetry(read);
             }
             Op::Housekeeping(housekeeping::Op::OutboxStep(_)) => self.carry_out_requests(read),
             #[allow(unreachable_patterns, reason = "see judge")]

@@ -1,4 +1,4 @@
-//! Examples of what is stored of access tokens.
+//! Examples of what is stored of running a server: access tokens, response times.
 
 use plexichat::id::AccessTokenId;
 use plexichat::store::records::*;
@@ -46,5 +46,25 @@ pub fn examples(records: &mut Records) {
         user_agent: some("a browser"),
         scope_match: Some(false),
         reject_reason: some("scope_mismatch"),
+    });
+    records.example(ResponseTimes {
+        count: 3,
+        error_count: 1,
+        total_us: 60_000,
+        min_us: 10_000,
+        max_us: 30_000,
+        query_count: 6,
+        query_us: 900,
+        classes: vec![TimeCount { class: 11, count: 1 }, TimeCount { class: 13, count: 2 }],
+        lapses_at: AT,
+    });
+    records.example(TimeCount { class: 11, count: 1 });
+    records.example(CspReport {
+        count: 2,
+        last_at: AT,
+        blocked: "inline".into(),
+        document: "https://chat.example/".into(),
+        source: some("https://chat.example/app.js"),
+        lapses_at: AT + 1,
     });
 }
