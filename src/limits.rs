@@ -165,6 +165,9 @@ pub const OVERVIEW_CHANNEL_COUNT_MAX: usize = 5_000;
 pub const OVERVIEW_DM_COUNT_MAX: usize = OVERVIEW_CHANNEL_COUNT_MAX / 5;
 /// Direct messages of one user that his list looks at, newest channels first.
 pub const DM_COUNT_MAX: usize = 1_000;
+/// Participants of a group, which are named with each event of it, and groups of one user.
+pub const GROUP_PARTICIPANT_COUNT_MAX: usize = 100;
+pub const GROUP_COUNT_MAX: usize = 200;
 /// Notifications that one user is shown, the newest, and how many more may be stored before the oldest are removed.
 pub const NOTIFICATION_COUNT_MAX: usize = 1_000;
 pub const NOTIFICATION_SURPLUS_MAX: usize = 100;

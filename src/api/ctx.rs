@@ -264,6 +264,14 @@ impl<'r> Ctx<'r> {
         self.path_id("channel_id", "channel").map(ChannelId)
     }
 
+    /// A group is named by its channel.
+    ///
+    /// # Errors
+    /// 400 when it is no id.
+    pub fn path_group(&self) -> Result<ChannelId> {
+        self.path_id("group_id", "group").map(ChannelId)
+    }
+
     pub fn path_message(&self) -> Result<MessageId> {
         self.path_id("message_id", "message").map(MessageId)
     }

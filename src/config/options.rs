@@ -282,6 +282,7 @@ options! {
 
     messaging: Messaging "messaging" {
         max_message_length: u64 = 4000, range(1, 100_000), "Characters of a message";
+        max_group_participants: u64 = 100, range(2, limits::GROUP_PARTICIPANT_COUNT_MAX as u64), "Participants of a group, its owner among them";
     }
 
     rate_limiting: RateLimiting "rate_limiting" {

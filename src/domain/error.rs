@@ -87,6 +87,8 @@ errors! {
     WebhookNotFound = 404, "Webhook not found";
     NotificationNotFound = 404, "Notification not found";
     RuleNotFound = 404, "Rule not found";
+    GroupNotFound = 404, "Group not found";
+    ParticipantNotFound = 404, "This user is not in the group";
     PollNotFound = 404, "Poll not found";
     OverrideNotFound = 404, "The channel has no override for this role or member";
     ReplyNotFound = 404, "The message to reply to was not found in this channel";
@@ -99,6 +101,8 @@ errors! {
     Blocked = 403, "One of you has blocked the other";
     DmFriendsOnly = 403, "This user accepts direct messages from friends only";
     DmRefused = 403, "This user accepts no direct messages";
+    NotGroupOwner = 403, "Only the owner of the group can do this";
+    GroupBlocked = 403, "One of the group has blocked this user, or is blocked by him";
     WebhookHolderBanned = 403, "Whoever was given this webhook's token may not post here any more: have it replaced by somebody who may";
     Banned = 403, "You are banned from this server";
     // switched off

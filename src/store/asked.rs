@@ -43,13 +43,13 @@ impl ArchivedChannel {
         self.participants.iter().map(UserId::from)
     }
 
-    /// The server; `None` for direct messages and notes.
+    /// The server; `None` for direct messages, groups and notes.
     pub fn server(&self) -> Option<ServerId> {
         let id = ServerId::from(&self.server_id);
         (id.0 != 0).then_some(id)
     }
 
     pub fn is_private(&self) -> bool {
-        matches!(self.kind, channel_kind::DM | channel_kind::NOTES)
+        matches!(self.kind, channel_kind::DM | channel_kind::NOTES | channel_kind::GROUP)
     }
 }

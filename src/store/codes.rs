@@ -74,7 +74,7 @@ codes! {
     /// Kind of a channel.
     channel_kind {
         TEXT = 0 "text"; VOICE = 1 "voice"; CATEGORY = 2 "category"; ANNOUNCEMENT = 3 "announcement";
-        STAGE = 4 "stage"; DM = 5 "dm"; NOTES = 6 "notes";
+        STAGE = 4 "stage"; DM = 5 "dm"; NOTES = 6 "notes"; GROUP = 7 "group_dm";
     }
     /// Whom an override is for.
     override_kind { ROLE = 0 "role"; MEMBER = 1 "member"; }

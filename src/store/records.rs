@@ -172,7 +172,7 @@ records! {
     }
 
     Channel v 1 {
-        /// 0 for direct messages and notes.
+        /// 0 for direct messages, groups and notes.
         server_id: ServerId,
         /// A [`channel_kind`] code.
         kind: u8,
@@ -184,7 +184,7 @@ records! {
         slowmode_seconds: u64,
         read_receipts_enabled: bool,
         created_at: u64,
-        /// Direct messages: both sides; notes: the owner; else empty.
+        /// Direct messages: both sides; groups: the owner, then the others; notes: the owner; else empty.
         participants: Vec<UserId>,
     }
 

@@ -347,4 +347,6 @@ tables! {
     RESPONSE_TIMES "response_times": (u8, u64, Text) => ResponseTimes [root];
     /// What browsers have refused to load: which day since 1970, rule of the policy.
     CSP_REPORTS "csp_reports": (u64, Text) => CspReport [root];
+    /// Groups of a user.
+    USER_GROUPS "user_groups": (UserId, ChannelId) => Nil [on UserId];
 }

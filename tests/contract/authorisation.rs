@@ -27,6 +27,8 @@ enum Needs {
     Member,
     /// Any one of these permissions there.
     Permission(&'static [&'static str]),
+    /// To be in the group that it is about, and where others are taken out of it to own it.
+    Participant,
     /// To own that server.
     Owner,
     /// To have written what it is about.
@@ -35,12 +37,14 @@ enum Needs {
 
 /// Of rows that take a login. Those of servers and channels hold wherever they are named: in the path or the body.
 fn needs(route: &Route) -> Needs {
-    use Needs::{Account, Author, Member, Owner, Permission};
+    use Needs::{Account, Author, Member, Owner, Participant, Permission};
     match route.name {
         "two_factor_status" | "two_factor_enable" | "two_factor_confirm" | "two_factor_disable"
         | "logout" | "refresh" | "session_list" | "session_delete" | "session_revoke_all" => Account,
         "me_get" | "me_edit" | "me_delete" | "features_get" | "user_search" | "user_get"
         | "avatar_user_upload" | "avatar_user_delete" | "me_avatar_upload" => Account,
+        "group_list" | "group_open" => Account,
+        "group_get" | "group_edit" | "group_add" | "group_remove" | "group_leave" => Participant,
         "notes_get" | "dm_list" | "dm_open" | "messaging_get" | "messaging_edit" => Account,
         "setting_list" | "setting_get" | "setting_put" | "setting_put_bulk" | "setting_delete" => Account,
         "relationship_list" | "friend_request" | "block" | "friend_accept" | "relationship_delete" => Account,
@@ -287,9 +291,9 @@ fn who_has_what_is_asked_for() {
             let mut x = bare(&world);
             let caller = match needs {
                 Needs::Account => world.user(),
-                Needs::Owner => x.place.owner.clone(),
                 // The fixture's poll is the owner's.
                 Needs::Author if route.path.contains("{poll_id}") => x.place.owner.clone(),
+                Needs::Owner | Needs::Participant => x.place.owner.clone(),
                 Needs::Author => author(&x),
                 Needs::Member | Needs::Permission(_) => world.member(&x.place),
             };
@@ -340,7 +344,7 @@ fn bots() {
                 findings
                     .check(answer.text().contains(right.name()), || format!("{about}: {}", answer.text()));
             }
-            (None, Auth::Person, _) | (None, _, Needs::Owner | Needs::Author) => {
+            (None, Auth::Person, _) | (None, _, Needs::Owner | Needs::Author | Needs::Participant) => {
                 findings.status(&answer, 403, &about);
             }
             _ => is_let_in(&mut findings, route, &answer, "a bot"),
@@ -371,11 +375,14 @@ fn ids_of_others() {
     for (route, needs) in rows() {
         // Below one's own server or channel, or one's own self.
         let is_own = |name: &&str| {
-            !["server_id", "channel_id", "invite_code", "webhook_id", "key", "emoji"].contains(name)
+            !["server_id", "channel_id", "group_id", "invite_code", "webhook_id", "key", "emoji"]
+                .contains(name)
         };
         for name in parameters(route).filter(is_own) {
             // These are about anybody.
-            if needs == Needs::Account && name == "user_id" || route.name == "ban_create" {
+            if needs == Needs::Account && name == "user_id"
+                || ["ban_create", "group_add"].contains(&route.name)
+            {
                 continue;
             }
             let answer = x.call(route, Some((name, &foreign(name))), Some(&x.place.owner.token));

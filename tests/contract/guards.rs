@@ -31,6 +31,8 @@ pub fn body_of(name: &str, x: &Fixture) -> Option<(Value, bool)> {
         "server_create" => needed(json!({"name": "Another"})),
         "channel_create" => needed(json!({"name": "another"})),
         "message_create" | "message_edit" | "webhook_execute" => needed(json!({"content": "x"})),
+        "group_open" => needed(json!({"user_ids": [x.member.id]})),
+        "group_edit" => needed(json!({})),
         "message_bulk_delete" => needed(json!({"message_ids": [x.message]})),
         "poll_create" => needed(json!({"question": "q", "options": ["a", "b"], "message_id": x.message})),
         "poll_vote" => needed(json!({"option_ids": [x.poll["options"][0]["id"]]})),
@@ -73,6 +75,8 @@ pub struct Fixture {
     pub rule: String,
     /// As its owner sees it.
     pub poll: Value,
+    /// Of the owner and the member.
+    pub group: String,
 }
 
 impl Fixture {
@@ -99,7 +103,9 @@ impl Fixture {
         let asks = json!({"poll": {"question": "q", "options": ["a", "b"]}});
         let asked = world.ok(&place.owner, &format!("POST /channels/{}/messages", place.channel), asks);
         let poll = asked["poll"].clone();
-        Fixture { world, place, outsider, message, role, member, code, webhook, rule, poll }
+        let group = world.ok(&place.owner, "POST /users/@me/groups", json!({"user_ids": [member.id]}));
+        let group = crate::world::text(&group["id"]);
+        Fixture { world, place, outsider, message, role, member, code, webhook, rule, poll, group }
     }
 
     /// The path of a row, with `replaced` in the place of one parameter.
@@ -122,6 +128,7 @@ impl Fixture {
                 ("session_id" | "notification_id", _) => "1",
                 ("invite_code", _) => &self.code,
                 ("webhook_id", _) => self.webhook["id"].as_str().expect("an id"),
+                ("group_id", _) => &self.group,
                 ("poll_id", _) => self.poll["id"].as_str().expect("an id"),
                 ("token", _) => self.webhook["token"].as_str().expect("a token"),
                 ("provider", _) => "google",

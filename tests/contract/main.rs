@@ -55,6 +55,7 @@ groups! {
     oauth with oauth::OPTIONS,
     users,
     dms,
+    groups,
     settings,
     relationships,
     presence,

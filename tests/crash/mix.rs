@@ -9,6 +9,7 @@ mod automod;
 mod chat;
 mod contact;
 mod gate;
+mod groups;
 mod places;
 mod polls;
 mod webhooks;
@@ -22,6 +23,7 @@ use automod::automod;
 use chat::{mark, mention, message, unread};
 use contact::contact;
 use gate::access_token;
+use groups::group;
 use places::place;
 use plexichat::net::control;
 use polls::poll;
@@ -107,6 +109,7 @@ pub const ACTIONS: &[Action] = &[
     access_token,
     poll,
     place,
+    group,
 ];
 
 /// The commands that the actions lead to.
@@ -138,6 +141,10 @@ pub const KINDS: &[&str] = &[
     "FeedbackSend",
     "FriendAccept",
     "FriendRequest",
+    "GroupAdd",
+    "GroupEdit",
+    "GroupOpen",
+    "GroupRemove",
     "IconSet",
     "InviteCreate",
     "InviteDelete",

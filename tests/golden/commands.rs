@@ -40,6 +40,7 @@ use plexichat::domain::media::picture::{AvatarSet, IconSet};
 use plexichat::domain::moderation::judged::{Judged, MessageCondemn};
 use plexichat::domain::moderation::rule::*;
 use plexichat::domain::social::dm::{DmOpen, NotesOpen};
+use plexichat::domain::social::group::{GroupAdd, GroupEdit, GroupOpen, GroupRemove};
 use plexichat::domain::social::presence::PresenceSet;
 use plexichat::domain::social::relationship::{Block, FriendAccept, FriendRequest, RelationshipRemove};
 use plexichat::domain::social::setting::{MessagingEdit, SettingDelete, SettingsPut};
@@ -266,6 +267,10 @@ fn social() -> Vec<Op> {
         .into(),
         DmOpen { recipient_id: USER }.into(),
         NotesOpen {}.into(),
+        GroupOpen { name: text("Tee"), user_ids: vec![USER, UserId(7)], participants_max: 100 }.into(),
+        GroupEdit { channel_id: CHANNEL, name: Some(text("Größer")), owner_id: Some(USER) }.into(),
+        GroupAdd { channel_id: CHANNEL, user_id: USER, participants_max: 100 }.into(),
+        GroupRemove { channel_id: CHANNEL, user_id: USER }.into(),
     ]
 }
 

@@ -14,6 +14,7 @@ mod contact;
 mod elsewhere;
 mod gate;
 mod generate;
+mod groups;
 mod hooks;
 mod judge;
 mod mail;
@@ -380,6 +381,7 @@ fn compare(model: &Model, read: Read<'_>) {
     model.compare_heard(read);
     model.compare_gate(read);
     model.compare_polls(read);
+    model.compare_groups(read);
     model.compare_bots(read);
     model.compare_mails(read);
     model.compare_elsewhere(read);

@@ -31,6 +31,8 @@ pub const MESSAGE: MessageId = MessageId(number(5));
 /// Between the two users.
 pub const DM: ChannelId = ChannelId(number(6));
 pub const NOTES: ChannelId = ChannelId(number(7));
+/// Of both, too.
+pub const GROUP: ChannelId = ChannelId(number(11));
 const EVERYONE: RoleId = RoleId(number(8));
 const TOKEN: TokenId = TokenId(number(9));
 const INVITE: &str = "abcdefghijkl";
@@ -173,6 +175,11 @@ fn channels(tx: &mut Tx<'_>) {
     let notes = Channel { kind: channel_kind::NOTES, participants: vec![USER], ..Channel::default() };
     tx.put(CHANNELS, NOTES, &notes);
     tx.put(DM_PAIRS, (USER, USER), &ChannelRef { id: NOTES });
+    let of_several =
+        Channel { kind: channel_kind::GROUP, participants: vec![USER, OTHER], ..Channel::default() };
+    tx.put(CHANNELS, GROUP, &of_several);
+    tx.put(USER_GROUPS, (USER, GROUP), &Nil {});
+    tx.put(USER_GROUPS, (OTHER, GROUP), &Nil {});
     // Of an earlier channel, that has nothing else left.
     tx.put(CHANNEL_GARBAGE, ChannelId(number(25)), &Nil {});
     for (author, window) in [(0, 1), (USER.0, 2)] {

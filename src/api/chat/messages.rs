@@ -577,7 +577,7 @@ mod tests {
     #[test]
     fn the_limit_of_the_tier_holds() {
         let config = crate::config::Config {
-            messaging: crate::config::Messaging { max_message_length: 9_000 },
+            messaging: crate::config::Messaging { max_message_length: 9_000, ..Default::default() },
             ..Default::default()
         };
         let world = World::with_config(config);
@@ -595,7 +595,7 @@ mod tests {
     #[test]
     fn the_limit_of_the_operator_holds() {
         let config = crate::config::Config {
-            messaging: crate::config::Messaging { max_message_length: 3 },
+            messaging: crate::config::Messaging { max_message_length: 3, ..Default::default() },
             ..Default::default()
         };
         let world = World::with_config(config);

@@ -370,7 +370,8 @@ fn what_it_says_is_checked() {
     assert!(world.events().is_empty());
     said(&world, &hook, &format!(r#"{{"content":"{}","thread_id":null}}"#, "ü".repeat(2_000)));
     assert_eq!(post(&world, &format!("{}?wait=0", hook.path()), r#"{"content":"x"}"#).0, 200);
-    let config = Config { messaging: Messaging { max_message_length: 3 }, ..Config::default() };
+    let config =
+        Config { messaging: Messaging { max_message_length: 3, ..Default::default() }, ..Config::default() };
     let world = World::with_config(config);
     let hook = create(&world, ALICE, TEXT);
     refused(&world, &hook.path(), r#"{"content":"four"}"#, 400, "at most 3 characters");

@@ -1,6 +1,9 @@
-//! People among themselves: relationships, presence, direct messages, settings.
+//! People among themselves: relationships, presence, direct messages, groups, settings.
 
 pub mod dms;
+pub mod groups;
+#[cfg(test)]
+mod groups_tests;
 pub mod presence;
 pub mod relationships;
 pub mod settings;
@@ -9,6 +12,7 @@ use super::routes::Answer::{List, One};
 use super::routes::{json, routes};
 use crate::domain::identity::right::Right;
 use crate::domain::social::dm::{DMChannelResponse, NotesChannelResponse};
+use crate::domain::social::group::GroupResponse;
 use crate::domain::social::presence::PresenceResponse;
 use crate::domain::social::relationship::{DetailedRelationshipInfo, RelationshipResponse};
 use crate::domain::social::setting::{MessagingSettingsResponse, SettingResponse, SettingsResponse};
@@ -28,6 +32,36 @@ routes! {
         body: json(FORM_LEN_MAX),
         form: Some(&dms::DM_OPEN),
         answer: One(DMChannelResponse::SHAPE),
+    };
+    /// An extension: groups, latest message first.
+    Get "/users/@me/groups" => groups::group_list, User, Default { answer: List(GroupResponse::SHAPE) };
+    /// An extension: open a group with others. Its messages are those of the channel with its id.
+    Post "/users/@me/groups" => groups::group_open, User, Default {
+        right: Some(Right::ConversationsCreate),
+        body: json(FORM_LEN_MAX),
+        form: Some(&groups::GROUP_OPEN),
+        answer: One(GroupResponse::SHAPE),
+    };
+    /// An extension: one group.
+    Get "/groups/{group_id}" => groups::group_get, User, Default { answer: One(GroupResponse::SHAPE) };
+    /// An extension: name a group, or hand it to another participant.
+    Patch "/groups/{group_id}" => groups::group_edit, User, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&groups::GROUP_EDIT),
+        answer: One(GroupResponse::SHAPE),
+    };
+    /// An extension: bring somebody into a group.
+    Put "/groups/{group_id}/participants/{user_id}" => groups::group_add, User, Default {
+        right: Some(Right::ConversationsInvite),
+        answer: One(GroupResponse::SHAPE),
+    };
+    /// An extension: take somebody out of a group.
+    Delete "/groups/{group_id}/participants/{user_id}" => groups::group_remove, User, Default {
+        right: Some(Right::ConversationsLeave),
+    };
+    /// An extension: leave a group. Who has been in it longest follows an owner.
+    Post "/groups/{group_id}/leave" => groups::group_leave, User, Default {
+        right: Some(Right::ConversationsLeave),
     };
 
     /// Own messaging preferences.

@@ -24,7 +24,7 @@ use crate::store::Read;
 use crate::store::records::{ArchivedPoll, Message, Meta, Poll, PollOption, PollPlace, poll_visibility};
 use crate::store::tables::{
     AUTHOR_MESSAGES, CHANNELS, MESSAGES, POLL_PLACES, POLL_VOTES, POLLS, SERVER_CHANNELS, USER_DMS,
-    USER_SERVERS,
+    USER_GROUPS, USER_SERVERS,
 };
 
 /// Votes that go at once with a poll; the rest is left to housekeeping.
@@ -154,7 +154,8 @@ pub fn own_place(read: Read<'_>, author: UserId, message_id: MessageId) -> Optio
 pub fn refusal_of_others(asking: Asking<'_>, message_id: MessageId) -> Error {
     let Asking { read, who, .. } = asking;
     let is_in = |channel_id| read.contains(MESSAGES, (channel_id, message_id));
-    let mut dms = read.scan_rev(USER_DMS, who).take(OVERVIEW_DM_COUNT_MAX);
+    let dms = read.scan_rev(USER_DMS, who).take(OVERVIEW_DM_COUNT_MAX).map(|((_, channel_id), _)| channel_id);
+    let groups = read.scan(USER_GROUPS, who).map(|((_, channel_id), _)| channel_id);
     let servers = read.scan(USER_SERVERS, who).keys().map(|(_, server_id)| server_id);
     let channels = servers.flat_map(|id| read.scan(SERVER_CHANNELS, id).keys().map(move |(_, at)| (id, at)));
     let mut channels = channels.take(OVERVIEW_CHANNEL_COUNT_MAX).filter(|(_, channel_id)| is_in(*channel_id));
@@ -163,7 +164,7 @@ pub fn refusal_of_others(asking: Asking<'_>, message_id: MessageId) -> Error {
         let standing = asking.server(server_id);
         standing.is_ok_and(|standing| standing.permissions_in(channel_id) & READABLE == READABLE)
     };
-    match dms.any(|((_, channel_id), _)| is_in(channel_id)) || channels.any(is_readable) {
+    match dms.chain(groups).any(is_in) || channels.any(is_readable) {
         true => Error::forbidden("Only the author of a message can put a poll into it"),
         false => Refusal::MessageNotFound.into(),
     }

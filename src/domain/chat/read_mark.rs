@@ -14,10 +14,10 @@ use crate::domain::event::{Audience, Event, EventName, intent};
 use crate::domain::machine::Machine;
 use crate::domain::permission::{CHANNELS_VIEW, MESSAGES_READ};
 use crate::id::{ChannelId, MessageId, UserId};
-use crate::limits::{BULK_ACK_COUNT_MAX, OVERVIEW_CHANNEL_COUNT_MAX, OVERVIEW_DM_COUNT_MAX};
+use crate::limits::{BULK_ACK_COUNT_MAX, GROUP_COUNT_MAX, OVERVIEW_CHANNEL_COUNT_MAX, OVERVIEW_DM_COUNT_MAX};
 use crate::store::Read;
 use crate::store::tables::{
-    CHANNEL_READERS, MESSAGES, MESSAGING, READ_MARKS, SERVER_CHANNELS, USER_DMS, USER_SERVERS,
+    CHANNEL_READERS, MESSAGES, MESSAGING, READ_MARKS, SERVER_CHANNELS, USER_DMS, USER_GROUPS, USER_SERVERS,
 };
 use crate::wire::json::Object;
 
@@ -284,7 +284,7 @@ impl Overview<'_> {
 
 /// Appends `{"<channel id>": count, …}` of all channels with something unread that the user can read.
 ///
-/// Newest direct messages first, then servers; what is beyond [`CHANNELS_MAX`] or `cost_max` (see
+/// Newest direct messages first, then groups, then servers; what is beyond [`CHANNELS_MAX`] or `cost_max` (see
 /// [`OVERVIEW_COST_MAX`]) is left out. True when it did not cost too much.
 pub fn write_unread_counts(out: &mut Vec<u8>, asking: Asking<'_>, cost_max: usize) -> bool {
     let Asking { read, who: user_id, .. } = asking;
@@ -294,7 +294,9 @@ pub fn write_unread_counts(out: &mut Vec<u8>, asking: Asking<'_>, cost_max: usiz
         counts.u64(digits.format(channel_id.0), count);
     };
     let mut overview = Overview::new(read, user_id, cost_max);
-    for ((_, channel_id), _) in read.scan_rev(USER_DMS, user_id).take(OVERVIEW_DM_COUNT_MAX) {
+    let dms = read.scan_rev(USER_DMS, user_id).take(OVERVIEW_DM_COUNT_MAX).map(|((_, id), _)| id);
+    let groups = read.scan_rev(USER_GROUPS, user_id).take(GROUP_COUNT_MAX).map(|((_, id), _)| id);
+    for channel_id in dms.chain(groups) {
         if overview.is_spent() {
             break;
         }

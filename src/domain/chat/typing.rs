@@ -4,9 +4,11 @@ use super::message::Scope;
 use super::writing::Writing;
 use crate::domain::asking::Asking;
 use crate::domain::error::Result;
-use crate::domain::event::{Event, EventName, intent};
+use crate::domain::event::{Audience, Event, EventName, intent};
+use crate::domain::social::relationship;
 use crate::domain::view;
 use crate::id::ChannelId;
+use crate::store::records::channel_kind;
 use crate::store::tables::MESSAGING;
 use crate::wire::json::Object;
 
@@ -46,7 +48,13 @@ fn event(asking: Asking<'_>, channel_id: ChannelId, name: EventName) -> Result<O
             object.str("username", view::username(read, user_id));
         }
     }
-    let scope = Scope::of(channel_id, access.channel);
+    let mut scope = Scope::of(channel_id, access.channel);
+    if let Audience::Users(users) = &mut scope.readers
+        && access.channel.kind == channel_kind::GROUP
+    {
+        // In a group, over a block, nobody learns of that.
+        users.retain(|other| !relationship::blocked(read, user_id, *other));
+    }
     let (in_server, in_dm) = (intent::GUILD_MESSAGE_TYPING, intent::DIRECT_MESSAGE_TYPING);
     Ok(Some(scope.event(name, in_server, in_dm, payload).except(user_id)))
 }

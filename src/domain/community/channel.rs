@@ -348,13 +348,14 @@ fn recipient_id(channel: &ArchivedChannel, viewer: UserId) -> Option<UserId> {
 fn shown_name<'a>(read: Read<'a>, channel: &'a ArchivedChannel, viewer: UserId) -> &'a str {
     match (channel.name.as_str(), recipient_id(channel, viewer)) {
         ("", Some(recipient_id)) => username(read, recipient_id),
+        ("", None) if channel.kind == channel_kind::GROUP => "Group",
         ("", None) => channel_kind::text(channel.kind),
         (name, _) => name,
     }
 }
 
 shape! {
-    /// A channel of any kind. Direct messages and notes have server_id "0"; `viewer` decides who is the recipient of a
+    /// A channel of any kind. Direct messages, groups and notes have server_id "0"; `viewer` decides who is the recipient of a
     /// direct message.
     pub ChannelResponse(read: Read<'_>, channel_id: ChannelId, channel: &ArchivedChannel, viewer: UserId) {
         id: id = channel_id.0,

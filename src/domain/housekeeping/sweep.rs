@@ -15,7 +15,7 @@ use crate::domain::identity::account::remind;
 use crate::domain::identity::{bot, oauth, token};
 use crate::domain::machine::Machine;
 use crate::domain::moderation::violation;
-use crate::domain::social::relationship;
+use crate::domain::social::{group, relationship};
 use crate::id::{ServerId, UserId};
 use crate::store::owners::ended_count;
 use crate::store::records::{Meta, Nil, User, account};
@@ -136,6 +136,7 @@ fn purge(machine: &mut Machine<'_, '_>, due: u64, user_id: UserId, budget: &mut 
     forget_secrets(machine, user_id);
     let left = end_bots(machine, user_id, budget)
         && leave_servers(machine, user_id, budget)
+        && leave_groups(machine, user_id, budget)
         && end_relationships(machine, user_id, budget);
     if !left {
         return;
@@ -213,6 +214,18 @@ fn leave_servers(machine: &mut Machine<'_, '_>, user_id: UserId, budget: &mut Bu
             // What is left of a server that ended.
             None => drop(machine.tx.remove(USER_SERVERS, (user_id, server_id))),
         }
+        budget.take(3);
+    }
+    true
+}
+
+/// True when he is in no group any more.
+fn leave_groups(machine: &mut Machine<'_, '_>, user_id: UserId, budget: &mut Budget) -> bool {
+    while let Some((_, channel_id)) = first(machine, USER_GROUPS, user_id) {
+        if budget.is_spent() {
+            return false;
+        }
+        group::part(machine, channel_id, user_id);
         budget.take(3);
     }
     true

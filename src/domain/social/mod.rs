@@ -1,6 +1,7 @@
-//! People among themselves: relationships, presence, direct messages, and how they want to be reached.
+//! People among themselves: relationships, presence, direct messages, groups, and how they want to be reached.
 
 pub mod dm;
+pub mod group;
 pub mod presence;
 pub mod relationship;
 pub mod setting;
@@ -19,4 +20,8 @@ commands! { Social:
     16 PresenceSet(presence::PresenceSet) => presence_set -> bool;
     17 DmOpen(dm::DmOpen) => dm_open -> ChannelId;
     18 NotesOpen(dm::NotesOpen) => notes_open -> ChannelId;
+    435 GroupOpen(group::GroupOpen) => group_open -> ChannelId;
+    436 GroupEdit(group::GroupEdit) => group_edit -> bool;
+    437 GroupAdd(group::GroupAdd) => group_add -> bool;
+    438 GroupRemove(group::GroupRemove) => group_remove -> (), frees_room;
 }

@@ -155,6 +155,7 @@ impl Model {
                 self.existing(actor)?;
                 Ok(self.pairs.get(&(actor, actor)).map_or(Want::NewChannel, |id| Want::Channel(*id)))
             }
+            Op::Social(op) => self.judge_group(actor, op),
             Op::Community(community::Op::ServerCreate(op)) => {
                 self.room(actor, op.server_count_max)?;
                 Ok(Want::Server)

@@ -15,7 +15,7 @@ use super::notify::Notifications;
 use super::polls::Poll;
 use plexichat::domain::Reply;
 use plexichat::domain::permission::{self, *};
-use plexichat::store::records::{Grant, account, dm_policy, relation};
+use plexichat::store::records::{Grant, account, channel_kind, dm_policy, relation};
 
 use super::second_factor::{Challenge, TwoFactor};
 
@@ -361,7 +361,8 @@ impl Model {
     }
 
     pub fn reachable(&self, channel: &Channel, actor: u64) -> Result<(), Refused> {
-        let other = channel.participants.iter().find(|&&user| user != actor);
+        let is_group = channel.kind == channel_kind::GROUP;
+        let other = channel.participants.iter().find(|&&user| user != actor && !is_group);
         other.map_or(Ok(()), |&other| self.reaches(actor, other))
     }
 

@@ -249,7 +249,7 @@ fn channels(read: Read<'_>) {
         assert!(positions.iter().copied().eq(0..positions.len() as u64), "channel positions are 0..n");
     }
     let mut pairs = BTreeMap::new();
-    let mut dms = BTreeMap::new();
+    let (mut dms, mut groups) = (BTreeMap::new(), BTreeSet::new());
     for (id, channel) in channels.iter().filter(|(_, channel)| channel.server_id == ServerId(0)) {
         match (channel.kind, &channel.participants[..]) {
             (channel_kind::DM, [a, b]) => {
@@ -259,6 +259,11 @@ fn channels(read: Read<'_>) {
             (channel_kind::NOTES, [a]) => {
                 assert_eq!(pairs.insert((*a, *a), *id), None, "a user has one notes channel");
             }
+            (channel_kind::GROUP, [_, ..]) => {
+                let distinct: BTreeSet<_> = channel.participants.iter().map(|user| (*user, *id)).collect();
+                assert_eq!(distinct.len(), channel.participants.len(), "each is in {id} once");
+                groups.extend(distinct);
+            }
             other => panic!("private channel {id} is {other:?}"),
         }
     }
@@ -267,6 +272,7 @@ fn channels(read: Read<'_>) {
     assert_eq!(stored, pairs, "DM_PAIRS is the index of private channels");
     let stored: BTreeMap<_, _> = rows(read, USER_DMS).into_iter().map(|(key, user)| (key, user.id)).collect();
     assert_eq!(stored, dms, "USER_DMS is the index of direct messages");
+    assert_eq!(keys(read, USER_GROUPS), groups, "USER_GROUPS is the index of groups");
     for id in keys(read, CHANNEL_GARBAGE) {
         assert!(!channels.contains_key(&id), "a channel is there or garbage");
     }

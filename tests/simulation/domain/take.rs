@@ -170,6 +170,7 @@ impl Model {
                 self.open(reply, channel_kind::DM, actor, op.recipient_id.0);
             }
             Op::Social(social::Op::NotesOpen(_)) => self.open(reply, channel_kind::NOTES, actor, actor),
+            Op::Social(op) => self.take_group(actor, op, reply),
             Op::Community(community::Op::ServerCreate(op)) => {
                 let Reply::Server(server_id) = reply else { unreachable!() };
                 let record = read.get(SERVERS, *server_id).expect("the server that was just made");
@@ -526,6 +527,7 @@ impl Model {
                     self.server(server).members.remove(&id);
                 }
             }
+            self.leave_groups(id);
             // What others hold against him without an answer stays theirs: blocks.
             let others: Vec<u64> = self.relations.keys().filter(|(a, _)| *a == id).map(|(_, b)| *b).collect();
             for other in others {
