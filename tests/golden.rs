@@ -151,6 +151,7 @@ fn everything_of_the_gateway() {
         ("GUILD_BANS", intent::GUILD_BANS),
         ("GUILD_WEBHOOKS", intent::GUILD_WEBHOOKS),
         ("GUILD_INVITES", intent::GUILD_INVITES),
+        ("GUILD_VOICE_STATES", intent::GUILD_VOICE_STATES),
         ("GUILD_PRESENCES", intent::GUILD_PRESENCES),
         ("GUILD_MESSAGES", intent::GUILD_MESSAGES),
         ("GUILD_MESSAGE_REACTIONS", intent::GUILD_MESSAGE_REACTIONS),

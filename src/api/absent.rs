@@ -93,8 +93,6 @@ pub const ABSENT: &[(&str, &[Method])] = &[
     ("/stickers/suggestions", &[Get]),
     ("/stickers/{sticker_id}", &[Delete]),
     ("/stickers/{sticker_id}/send", &[Post]),
-    ("/voice/channels/{channel_id}/info", &[Get]),
-    ("/voice/ice-servers", &[Get]),
 ];
 
 /// The same beside the prefix: the documentation portal.

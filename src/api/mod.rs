@@ -39,6 +39,7 @@ pub mod state;
 pub mod texts;
 pub mod touch;
 pub mod unsent;
+pub mod voice;
 
 #[cfg(test)]
 mod clock_tests;

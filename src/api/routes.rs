@@ -16,7 +16,7 @@
 use super::ctx::{Handler, Step};
 use super::fields::Fields;
 use super::limiter::RuleId;
-use super::{chat, community, contact, hooks, identity, media, moderation, service, social};
+use super::{chat, community, contact, hooks, identity, media, moderation, service, social, voice};
 use crate::config::Config;
 use crate::domain::identity::right::{Kind as AccountKind, Right};
 use crate::domain::{Error, Result};
@@ -278,6 +278,7 @@ const AREAS: &[&[Route]] = &[
     #[cfg(test)]
     super::testing::ROUTES,
     contact::ROUTES,
+    voice::ROUTES,
 ];
 
 const COUNT: usize = {

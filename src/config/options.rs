@@ -97,6 +97,12 @@ const CORS_ORIGINS: &[&str] = &[
 const CORS_METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"];
 const CORS_HEADERS: &[&str] =
     &["Authorization", "Content-Type", "X-Requested-With", "Accept", "Origin", "X-API-Access-Token"];
+const STUN_URLS: &[&str] = &[
+    "stun:stun.l.google.com:19302",
+    "stun:stun1.l.google.com:19302",
+    "stun:stun2.l.google.com:19302",
+    "stun:stun3.l.google.com:19302",
+];
 const AVATAR_COLORS: &[&str] =
     &["#5865f2", "#3ba55c", "#faa61a", "#ed4245", "#eb459e", "#9b59b6", "#1abc9c", "#607d8b"];
 
@@ -395,6 +401,17 @@ options! {
     telemetry: Telemetry "telemetry" {
         enabled: bool = true, ANY, "Keep what clients tell of response times, and browsers of what they refuse to load";
         retention_days: u64 = 30, range(1, 365), "For how long, by the hour; by five minutes for two days of it";
+    }
+
+    voice: Voice "voice" {
+        enabled: bool = true, ANY, "Let people join voice channels";
+        stun_urls: Vec<String> = STUN_URLS, Rule::IceUrls, "STUN servers that clients are told of";
+        turn_urls: Vec<String> = &[], Rule::IceUrls, "TURN servers that clients are told of, such as turn:turn.example.org:3478";
+        turn_username: String = "", Rule::Text(0, 200), "Name of everybody there, without turn_secret";
+        turn_credential: String = "", Rule::Credential, "Password of everybody there, without turn_secret";
+        turn_secret: String = "", Rule::Credential, "Shared with coturn (use-auth-secret, static-auth-secret): each gets a name and password of his own, for a time";
+        turn_ttl: u64 = 86_400, range(60, 30 * 86_400), "How many seconds these last";
+        max_participants: u64 = 100, range(1, 10_000), "People in one channel; more are not let in";
     }
 
     presence: Presence "presence" {

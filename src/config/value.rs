@@ -60,6 +60,8 @@ pub enum Rule {
     Colors,
     /// A list of words that rules may look for.
     Words,
+    /// A list of `stun:…`, `turn:…` (RFC 7064, RFC 7065).
+    IceUrls,
 }
 
 /// A shorter secret can be guessed over the network.
@@ -209,6 +211,7 @@ impl Setting for Vec<String> {
             Rule::Networks => "list of addresses or networks such as 10.0.0.0/8",
             Rule::Colors => "list, not empty, of colours such as #5865f2",
             Rule::Words => "list of words, each of up to 100 characters",
+            Rule::IceUrls => "list of addresses such as stun:stun.example.org:3478 or turns:turn.example.org",
             _ => "list of texts",
         };
         what.to_owned()
@@ -351,6 +354,11 @@ fn check_text(text: &str, rule: &Rule) -> Option<String> {
         }
         Rule::Networks => text.parse::<IpAddr>().is_ok() || text.parse::<ipnet::IpNet>().is_ok(),
         Rule::Colors => is_color(text),
+        Rule::IceUrls => {
+            let known = ["stun:", "stuns:", "turn:", "turns:"];
+            let rest = known.iter().find_map(|scheme| text.strip_prefix(scheme));
+            rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic()))
+        }
         Rule::Words => !text.trim().is_empty() && text.chars().count() <= limits::RULE_WORD_LEN_MAX,
         Rule::Any | Rule::Credential | Rule::Range(..) | Rule::Bytes(..) => true,
     };

@@ -111,6 +111,7 @@ errors! {
     ProviderOff = 503, "Signing in with this provider is not set up on this server";
     ProviderAway = 503, "The provider does not answer as it should; try again later";
     TelemetryOff = 503, "Telemetry is switched off on this server";
+    VoiceOff = 503, "Voice is switched off on this server";
     // the gate in front of the API
     AccessTokenRequired = 401, "API access token required";
     AccessTokenInvalid = 401, "Invalid or expired API access token";
@@ -148,7 +149,11 @@ impl From<Refusal> for Error {
         let passes = status == 503
             && !matches!(
                 refusal,
-                Refusal::ReportsOff | Refusal::FeedbackOff | Refusal::ProviderOff | Refusal::TelemetryOff
+                Refusal::ReportsOff
+                    | Refusal::FeedbackOff
+                    | Refusal::ProviderOff
+                    | Refusal::TelemetryOff
+                    | Refusal::VoiceOff
             );
         let retry_after_ms = passes.then_some(1_000);
         Error { retry_after_ms, ..Error::new(status, message) }

@@ -68,6 +68,8 @@ event_names! {
     NotificationUpdate = "NOTIFICATION_UPDATE";
     NotificationDelete = "NOTIFICATION_DELETE";
     WebhooksUpdate = "WEBHOOKS_UPDATE";
+    VoiceStateUpdate = "VOICE_STATE_UPDATE";
+    VoiceServerUpdate = "VOICE_SERVER_UPDATE";
 }
 
 /// Intent bits (gateway.md §6.1). An event with `NONE` goes to every session.
@@ -78,6 +80,7 @@ pub mod intent {
     pub const GUILD_BANS: u16 = 1 << 2;
     pub const GUILD_WEBHOOKS: u16 = 1 << 5;
     pub const GUILD_INVITES: u16 = 1 << 6;
+    pub const GUILD_VOICE_STATES: u16 = 1 << 7;
     pub const GUILD_PRESENCES: u16 = 1 << 8;
     pub const GUILD_MESSAGES: u16 = 1 << 9;
     pub const GUILD_MESSAGE_REACTIONS: u16 = 1 << 10;

@@ -28,6 +28,7 @@ pub mod time;
 pub mod verdict;
 pub mod version;
 pub mod view;
+pub mod voice;
 
 pub use asking::Asking;
 pub use command::{Command, Op, Operation};

@@ -5,16 +5,22 @@
 //! Invariant: a session is in each server of its user that its core's snapshot knows, and, while a batch is applied,
 //! in those that the batch takes away.
 
+use std::collections::VecDeque;
+
 use super::hub::Cx;
 use super::interest::{Filter, Interest};
 use super::session::Slot;
 use super::sessions::Sessions;
+use crate::domain::permission::CHANNELS_VIEW;
 use crate::domain::social::relationship;
 use crate::domain::{Audience, Change, Event, Output, intent};
-use crate::id::{ServerId, UserId};
+use crate::id::{ChannelId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::relation;
 use crate::store::tables::USER_SERVERS;
+
+/// A letter between cores takes less than a turn.
+const GONE_CHANNEL_KEPT_MS: u64 = 1_000;
 
 #[derive(Default)]
 pub struct Audiences {
@@ -27,6 +33,8 @@ pub struct Audiences {
     mark: u32,
     /// Kept for its memory.
     recipients: Vec<Slot>,
+    /// Channels that are gone, and when it is forgotten who saw them: it is still to be told who has left them.
+    gone_channels: VecDeque<(u64, ServerId, ChannelId)>,
 }
 
 impl Audiences {
@@ -39,6 +47,32 @@ impl Audiences {
             Output::Change(Change::ServerRemoved { server_id }) => Some((*server_id, None)),
             _ => None,
         }));
+    }
+
+    /// A channel is gone; who saw it is known for a little longer, until all cores have said what they have to.
+    pub fn forget_channel_later(&mut self, mono_ms: u64, server_id: ServerId, channel_id: ChannelId) {
+        self.gone_channels.push_back((mono_ms + GONE_CHANNEL_KEPT_MS, server_id, channel_id));
+    }
+
+    pub fn forget_gone_channels(&mut self, mono_ms: u64) {
+        while let Some((_, server_id, channel_id)) =
+            self.gone_channels.pop_front_if(|(due, ..)| *due <= mono_ms)
+        {
+            self.interest.forget_channel(server_id, channel_id);
+        }
+    }
+
+    /// Appends the sessions that see a channel and asked for `gate`.
+    pub fn collect_viewers(
+        &mut self,
+        cx: &Cx<'_>,
+        (server_id, channel_id): (ServerId, ChannelId),
+        gate: u16,
+        sessions: &Sessions,
+        out: &mut Vec<Slot>,
+    ) {
+        let filter = Filter::Channel(channel_id, CHANNELS_VIEW);
+        self.interest.collect(cx.read, server_id, filter, gate, |slot| sessions.user_of(slot), out);
     }
 
     pub fn end_batch(&mut self) {

@@ -375,6 +375,7 @@ impl Hub {
         if !again {
             let session = self.session_ref(slot);
             self.tell_home(cx, user_id, Mail::Up { user_id, session, new: false });
+            self.voice_attached(cx, slot, true);
         }
     }
 
@@ -399,38 +400,6 @@ impl Hub {
             by_rest: false,
         };
         self.actions.push(super::hub::Action::Submit(Command::new(user_id, op.into())));
-    }
-
-    // ------------------------------------------------------------------------------------------- voice
-
-    pub(super) fn voice_state(&mut self, _: &Cx<'_>, _: ConnectionId, d: &Value<'_>) -> Outcome {
-        d.get("channel_id").map(|_| None).ok_or(&Close::DECODE_ERROR)
-    }
-
-    pub(super) fn voice_connect(&mut self, _: &Cx<'_>, _: ConnectionId, d: &Value<'_>) -> Outcome {
-        d.get("channel_id").and_then(Value::as_id).map(|_| None).ok_or(&Close::DECODE_ERROR)
-    }
-
-    pub(super) fn voice_candidate(&mut self, _: &Cx<'_>, _: ConnectionId, d: &Value<'_>) -> Outcome {
-        d.get("candidate").map(|_| None).ok_or(&Close::DECODE_ERROR)
-    }
-
-    pub(super) fn voice_ignored(&mut self, _: &Cx<'_>, _: ConnectionId, _: &Value<'_>) -> Outcome {
-        Ok(None)
-    }
-
-    pub(super) fn voice_offer(&mut self, _: &Cx<'_>, id: ConnectionId, d: &Value<'_>) -> Outcome {
-        d.get("sdp").and_then(Value::as_str).ok_or(&Close::DECODE_ERROR)?;
-        let mut text = b"{\"op\":23,\"d\":".to_vec();
-        {
-            let mut d_out = Object::new(&mut text);
-            d_out.str("type", "error").str("code", "NO_MEDIA_SERVER");
-            d_out.str("message", "No media server is configured");
-            d_out.opt_id("channel_id", d.get("channel_id").and_then(Value::as_id));
-        }
-        text.push(b'}');
-        self.send_text(id, &text);
-        Ok(None)
     }
 }
 

@@ -33,6 +33,7 @@ impl Hub {
                 }
             };
         }
+        self.follow_voice(cx, outputs);
         self.audiences.end_batch();
     }
 
@@ -122,7 +123,7 @@ impl Hub {
         if let (EventName::ChannelDelete, Audience::Channel { server_id, channel_id, .. }) =
             (event.name, &event.audience)
         {
-            self.audiences.interest.forget_channel(*server_id, *channel_id);
+            self.audiences.forget_channel_later(cx.mono_ms, *server_id, *channel_id);
         }
     }
 

@@ -23,6 +23,7 @@ use super::session::Slot;
 use super::sessions::Sessions;
 use super::survey::Survey;
 use super::typing::Typing;
+use super::voice::{Letter, Voice};
 use crate::config::Config;
 use crate::domain::version::Versions;
 use crate::domain::{Asking, Command, Event, Now};
@@ -78,6 +79,8 @@ pub enum Mail {
     Evict(Ref),
     /// A connection that wants to resume a session of the receiving core.
     Adopt(Box<Adopted>),
+    /// Of voice: what is asked, and what has become of it. It is about the state that its sender has seen.
+    Voice(Box<Letter>),
 }
 
 /// A connection on its way to the core that holds its session.
@@ -136,6 +139,7 @@ pub struct Hub {
     pub(super) home: Home,
     pub(super) jobs: Jobs,
     pub(super) typing: Typing,
+    pub(super) voice: Voice,
     pub(super) walk: Walk,
     pub(super) actions: Vec<Action>,
     pub(super) survey: Survey,
@@ -182,6 +186,7 @@ impl Hub {
             home,
             jobs: Jobs::default(),
             typing: Typing::default(),
+            voice: Voice::default(),
             walk: Walk::after_start(mono_ms, websocket.session_timeout_ms),
             actions: Vec::new(),
             survey: Survey::default(),
@@ -207,6 +212,7 @@ impl Hub {
         self.audiences.interest.entry_count()
             + self.sessions.user_count()
             + self.typing.len()
+            + self.voice.len()
             + self.jobs.len()
     }
 
@@ -352,6 +358,7 @@ impl Hub {
         let one_too_many = self.sessions.detach(slot, cx.ms());
         let session = self.session_ref(slot);
         self.tell_home(cx, user_id, Mail::Down { user_id, session });
+        self.voice_attached(cx, slot, false);
         if let Some(oldest) = one_too_many {
             self.end_session(cx, oldest);
         }
@@ -380,6 +387,7 @@ impl Hub {
             self.connections[id].session = Slot::NONE;
             self.stop_typing(cx, slot);
         }
+        self.voice_ended(cx, slot);
         let server_count = self.audiences.leave_all(cx.read, user_id, slot);
         self.jobs.forget(slot);
         self.sessions.end(slot);
@@ -406,6 +414,7 @@ impl Hub {
                 self.carry_out(cx, effects);
             }
             Mail::Evict(session) => self.evict(cx, session),
+            Mail::Voice(letter) => self.on_voice(cx, *letter),
             Mail::Adopt(_) => unreachable!("the socket layer registers the socket and calls `adopt`"),
         }
     }

@@ -42,6 +42,7 @@ mod timers;
 mod trail;
 mod typing;
 mod veil;
+mod voice;
 
 pub use allowance::{Allowance, Ask, Counted};
 pub use connection::Facts;

@@ -71,7 +71,7 @@ const fn taken(
 use Data::{Any, Object, ObjectOrNull};
 use When::{Always, BeforeSession, InSession};
 
-/// All opcodes. Without a media server joining, leaving and speaking are checked and otherwise ignored (§9, D15).
+/// All opcodes. Without a media server what is about media is checked and otherwise ignored (§9, D15).
 #[rustfmt::skip]
 pub const OPS: &[OpRow] = &[
     sent(0, "DISPATCH"),
@@ -88,7 +88,7 @@ pub const OPS: &[OpRow] = &[
     sent(12, "SERVER_STATUS"),
     taken(13, "VERSION_CHECK", Always, Object, MESSAGE_EFFORT, Hub::version_check),
     taken(20, "VOICE_CONNECT", InSession, Object, MESSAGE_EFFORT, Hub::voice_connect),
-    taken(21, "VOICE_DISCONNECT", InSession, ObjectOrNull, MESSAGE_EFFORT, Hub::voice_ignored),
+    taken(21, "VOICE_DISCONNECT", InSession, ObjectOrNull, MESSAGE_EFFORT, Hub::voice_disconnect),
     taken(22, "VOICE_SDP_OFFER", InSession, Object, MESSAGE_EFFORT, Hub::voice_offer),
     sent(23, "VOICE_SDP_ANSWER"),
     taken(24, "VOICE_ICE_CANDIDATE", InSession, Object, MESSAGE_EFFORT, Hub::voice_candidate),

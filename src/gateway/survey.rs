@@ -38,6 +38,7 @@ impl Hub {
             + self.home.state_len()
             + self.jobs.heap_len()
             + self.typing.heap_len()
+            + self.voice.heap_len()
             + self.outbox.heap_len()
             + self.deadlines.heap_len()
             + self.intake.heap_len()

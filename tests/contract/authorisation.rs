@@ -70,6 +70,8 @@ fn needs(route: &Route) -> Needs {
         "ban_create" | "ban_delete" => Permission(&["members.ban"]),
         "role_create" | "role_edit" | "role_delete" => Permission(&["roles.manage"]),
         "channel_get" => Permission(&["channels.view"]),
+        "voice_channel_info" => Permission(&["voice.connect"]),
+        "ice_server_list" => Account,
         "channel_create" | "channel_edit" | "channel_delete" | "channel_arrange" | "override_list"
         | "override_put" | "override_delete" => Permission(&["channels.manage"]),
         "invite_create" => Permission(&["invites.create"]),

@@ -71,6 +71,8 @@ pub struct Fixture {
     pub code: String,
     /// With its token.
     pub webhook: Value,
+    /// A channel to talk in.
+    pub voice: String,
     /// Of automod; it does nothing.
     pub rule: String,
     /// As its owner sees it.
@@ -105,7 +107,10 @@ impl Fixture {
         let poll = asked["poll"].clone();
         let group = world.ok(&place.owner, "POST /users/@me/groups", json!({"user_ids": [member.id]}));
         let group = crate::world::text(&group["id"]);
-        Fixture { world, place, outsider, message, role, member, code, webhook, rule, poll, group }
+        let voice = json!({"name": "talk", "channel_type": "voice"});
+        let voice = world.ok(&place.owner, &format!("POST /servers/{}/channels", place.id), voice);
+        let voice = crate::world::text(&voice["id"]);
+        Fixture { world, place, outsider, message, role, member, code, webhook, voice, rule, poll, group }
     }
 
     /// The path of a row, with `replaced` in the place of one parameter.
@@ -120,6 +125,7 @@ impl Fixture {
             path.push_str(match (name, replaced) {
                 (_, Some((parameter, value))) if parameter == name => value,
                 ("server_id", _) => &self.place.id,
+                ("channel_id", _) if route.group == "calls" => &self.voice,
                 ("channel_id", _) => &self.place.channel,
                 ("message_id", _) => &self.message,
                 ("role_id" | "target_id", _) => &self.role,

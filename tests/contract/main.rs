@@ -82,6 +82,7 @@ groups! {
     reports,
     feedback,
     telemetry,
+    calls,
 }
 
 /// Every row of the table of routes belongs to a group that is tested; [`run`] looks at each row.

@@ -352,6 +352,7 @@ mod expiry;
 mod handover;
 mod protocol;
 mod sessions;
+mod voice;
 mod work;
 
 /// In lower case already.

@@ -4,6 +4,7 @@ mod bots;
 mod events;
 mod frames;
 mod notifications;
+mod voice;
 mod webhooks;
 
 use std::time::Duration;
