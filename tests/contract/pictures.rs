@@ -22,7 +22,7 @@ const UPLOADED: &str = "success: bool, avatar_url: str, width: int, height: int,
 const ICON: &str = "success: bool, icon_url: str, width: int, height: int, size: int, animated: bool";
 const MIB: usize = 1 << 20;
 
-fn encoded(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
+pub fn encoded(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     let picture = RgbaImage::from_fn(width, height, |x, y| Rgba([x as u8, y as u8, 99, 255]));
     let picture = DynamicImage::ImageRgba8(picture);
     let picture = if format == ImageFormat::Jpeg { picture.to_rgb8().into() } else { picture };
@@ -31,7 +31,7 @@ fn encoded(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     out.into_inner()
 }
 
-fn animated() -> Vec<u8> {
+pub fn animated() -> Vec<u8> {
     let mut out = Vec::new();
     let mut encoder = image::codecs::gif::GifEncoder::new(&mut out);
     for shade in [0, 200] {
@@ -250,7 +250,7 @@ fn what_is_no_picture_costs_nobody_anything() {
     // Too long is refused by what is announced, or when it has come.
     assert_eq!(upload(&vec![0; 5 * MIB + 1]).status, 413);
     assert_eq!(upload(&vec![0; 6 * MIB]).status, 413);
-    assert_eq!(w.form(Some(&user), "/avatars/users/@me", "application/json", b"{}").status, 415);
+    assert_eq!(w.form(Some(&user), "/avatars/users/@me", "application/json", b"{}").status, 400);
     shown(&w, &format!("/avatars/users/{}", user.id), "image/png");
 }
 
@@ -282,8 +282,34 @@ fn a_picture_has_a_process_with_limits() {
     assert!(refused.status.success() && refused.stdout.starts_with(b"\x01The picture has more than 64 million"));
     assert!(run(&frames(10, 10, 1_001)).stdout.starts_with(b"\x01The picture has more than 1,000 frames"));
     assert!(run(&frames(1_000, 1_000, 401)).stdout.starts_with(b"\x01The frames"));
+    let (limit, mapped) = address_space();
+    assert!(limit >= mapped + 128 * MIB as u64, "of {limit} bytes {mapped} are gone before it begins");
     // As many frames as may be: in time, or ended.
     let begun = Instant::now();
     let long = run(&frames(600, 600, 1_000));
     assert!(begun.elapsed().as_secs() < 60, "{:?} {:?}", begun.elapsed(), long.status);
+}
+
+/// What the process of a picture may have, and what it has of that while it waits for one.
+fn address_space() -> (u64, u64) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_plexichat"));
+    command.args(["worker", "image", "512"]).stdin(std::process::Stdio::piped());
+    let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+    let number = |file: &str, name: &str| {
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+        line.split_whitespace().next().and_then(|word| word.parse::<u64>().ok())
+    };
+    let deadline = Instant::now() + std::time::Duration::from_secs(20);
+    // "unlimited" until it has confined itself.
+    let limit = loop {
+        match number("limits", "Max address space") {
+            Some(limit) => break limit,
+            None => assert!(Instant::now() < deadline, "it does not confine itself"),
+        }
+    };
+    let mapped = number("status", "VmSize:").unwrap() * 1024;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    (limit, mapped)
 }

@@ -24,7 +24,10 @@ use crate::limits::MIB;
 use crate::wire::picture::{Format, Header, Refused};
 
 /// What the process may have: 64 million pixels in two copies, and the decoder's own.
-const ADDRESS_SPACE_MAX: u64 = 1024 * MIB as u64;
+/// The allocator has reserved its first gigabyte before that is asked for, so this is what there is to take from. Beside it
+/// stand the program and the tables by which the allocator finds its own: how many parts of those it needs depends on
+/// where the kernel has put the gigabyte.
+const ADDRESS_SPACE_MAX: u64 = (1024 + 256) * MIB as u64;
 const PROCESSOR_SECONDS_MAX: u64 = 10;
 const NICENESS: libc::c_int = 19;
 /// Of a JPEG: what 512 × 384 pixels need is 32 KB.
