@@ -84,6 +84,9 @@ ids! {
     PollId
     /// A sign-in at another provider before he has led back; the first part of its state.
     SignInId
+    /// An emoji of a server.
+    EmojiId
+    StickerId
 }
 
 /// Reads an id as it stands in paths and bodies: 1..20 ASCII digits within 64 bits.

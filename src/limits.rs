@@ -257,6 +257,26 @@ pub const POLL_LEN_MAX: usize =
 /// How long the readers of a poll are not told of a vote after they were told of another: of many that come at once they
 /// are told three times a second, and of the last one in the end. What ends a poll is told at once: four times.
 pub const POLL_TELL_INTERVAL_MS: u64 = 350;
+/// Emojis of a server of either kind, and its stickers, that options can allow: a list of them is one event. Those that
+/// were deleted and are kept for what was said with them come on top, the latest.
+pub const EMOJI_COUNT_MAX: usize = 250;
+pub const STICKER_COUNT_MAX: usize = 250;
+pub const DELETED_COUNT_MAX: usize = 200;
+pub const EMOJI_STORED_COUNT_MAX: usize = 2 * EMOJI_COUNT_MAX + DELETED_COUNT_MAX;
+pub const STICKER_STORED_COUNT_MAX: usize = STICKER_COUNT_MAX + DELETED_COUNT_MAX;
+/// Characters of an emoji's name, which are ASCII; of a sticker's, of one of its tags; and tags of a sticker.
+pub const EMOJI_NAME_LEN_MAX: usize = 32;
+pub const STICKER_NAME_LEN_MAX: usize = 30;
+pub const STICKER_TAG_LEN_MAX: usize = 30;
+pub const STICKER_TAG_COUNT_MAX: usize = 10;
+/// Bytes of their pictures as they are kept: an animation may grow when it is made anew.
+pub const EMOJI_LEN_KEPT_MAX: u64 = MIB as u64;
+pub const STICKER_LEN_KEPT_MAX: u64 = 2 * MIB as u64;
+/// Custom emojis in one message that are looked up.
+pub const CUSTOM_EMOJI_COUNT_MAX: usize = 100;
+/// Stickers that are counted for one message, and that are looked at for a suggestion: 30 ms, on a lane.
+pub const STICKERS_OF_MESSAGE_MAX: usize = 10;
+pub const STICKERS_LOOKED_AT_MAX: usize = 20_000;
 /// Readers that an author sees named.
 pub const READER_LISTED_COUNT_MAX: usize = 100;
 /// A message as clients see it: its text at six bytes a character (`\u0001`), its embeds, which stand in it twice, its
@@ -300,6 +320,15 @@ const _: () = assert!(WEBHOOK_NAME_LEN_MAX * 6 + WEBHOOK_ADDRESS_LEN_MAX * 4 < 1
 const _: () = assert!(PIN_COUNT_MAX * 23 + KIB <= EVENT_LEN_MAX);
 const _: () = assert!(CHANNEL_COUNT_MAX * 100 + 64 * KIB <= EVENT_LEN_MAX);
 const _: () = assert!(ROLE_COUNT_MAX * 50 + 64 * KIB <= EVENT_LEN_MAX);
+// So are all emojis of a server, and all its stickers: ids, a name, an address, and who made it.
+const _: () =
+    assert!(2 * EMOJI_COUNT_MAX * (EMOJI_NAME_LEN_MAX + USERNAME_LEN_MAX + 400) + KIB <= EVENT_LEN_MAX);
+const _: () = assert!(
+    STICKER_COUNT_MAX
+        * (STICKER_NAME_LEN_MAX * 4 + STICKER_TAG_COUNT_MAX * (STICKER_TAG_LEN_MAX * 4 + 3) + 400)
+        + KIB
+        <= EVENT_LEN_MAX
+);
 // Two ids and their names each.
 const _: () = assert!(BULK_ACK_COUNT_MAX * 90 <= FORM_LEN_MAX);
 // The overview counts in every direct message that the list shows, and in more channels than one server has.

@@ -6,6 +6,8 @@
 
 #[path = "golden/commands.rs"]
 mod commands;
+#[path = "golden/expressions.rs"]
+mod expressions;
 #[path = "golden/polls.rs"]
 mod polls;
 #[path = "golden/providers.rs"]
@@ -319,6 +321,7 @@ fn one_example_of_every_record() {
     contact_examples(&mut records);
     polls::examples(&mut records);
     providers::examples(&mut records);
+    expressions::examples(&mut records);
     running::examples(&mut records);
     let names = [NAMES, plexichat::store::running::NAMES].concat();
     assert_eq!(records.names, names, "every record has its example, in order");

@@ -86,13 +86,6 @@ pub const ABSENT: &[(&str, &[Method])] = &[
     ("/search/messages", &[Get]),
     ("/search/servers", &[Get]),
     ("/search/users", &[Get]),
-    ("/servers/{server_id}/emojis", &[Get, Post]),
-    ("/servers/{server_id}/emojis/counts", &[Get]),
-    ("/servers/{server_id}/emojis/{emoji_id}", &[Get, Patch, Delete]),
-    ("/servers/{server_id}/stickers", &[Get, Post]),
-    ("/stickers/suggestions", &[Get]),
-    ("/stickers/{sticker_id}", &[Delete]),
-    ("/stickers/{sticker_id}/send", &[Post]),
 ];
 
 /// The same beside the prefix: the documentation portal.

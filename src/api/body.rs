@@ -163,7 +163,7 @@ pub fn check_len(field: &str, text: &str, chars: RangeInclusive<usize>) -> Resul
 const JSON: &[u8] = b"application/json";
 
 /// `application/x-www-form-urlencoded`, parameters ignored.
-fn is_form(content_type: &[u8]) -> bool {
+pub(super) fn is_form(content_type: &[u8]) -> bool {
     let essence = content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
     essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
 }
@@ -183,7 +183,7 @@ fn form_payload(form: &mut [u8]) -> Result<&mut [u8]> {
 }
 
 /// Decodes percent-escapes and blanks in place; how long it is then. `None` for a broken escape.
-fn decode_form(value: &mut [u8]) -> Option<usize> {
+pub(super) fn decode_form(value: &mut [u8]) -> Option<usize> {
     let (mut from, mut to) = (0, 0);
     while from < value.len() {
         let digit = |at: usize| char::from(*value.get(at)?).to_digit(16);

@@ -11,7 +11,8 @@ use crate::domain::{Answer as _, Asking, Command, Error, Now, Operation, Refusal
 use crate::effect::read::Read;
 use crate::effect::{Answer, Effect, Job, Source, password};
 use crate::id::{
-    ChannelId, MessageId, PollId, RoleId, RuleId, ServerId, TokenId, UserId, WebhookId, parse_id,
+    ChannelId, EmojiId, MessageId, PollId, RoleId, RuleId, ServerId, StickerId, TokenId, UserId, WebhookId,
+    parse_id,
 };
 use crate::limits::KIB;
 use crate::store::Snapshot;
@@ -21,6 +22,7 @@ use super::body::Body;
 use super::content::Content;
 use super::cors::Sharing;
 use super::dispatch::{undamaged, whole};
+use super::forms::Fields;
 use super::limiter::Numbers;
 use super::pieces::{Piece, Pieces};
 use super::router::Params;
@@ -325,6 +327,18 @@ impl<'r> Ctx<'r> {
         self.path_id("webhook_id", "webhook").map(WebhookId)
     }
 
+    /// # Errors
+    /// 400 when it is no id.
+    pub fn path_emoji(&self) -> Result<EmojiId> {
+        self.path_id("emoji_id", "emoji").map(EmojiId)
+    }
+
+    /// # Errors
+    /// 400 when it is no id.
+    pub fn path_sticker(&self) -> Result<StickerId> {
+        self.path_id("sticker_id", "sticker").map(StickerId)
+    }
+
     pub fn path_session(&self) -> Result<TokenId> {
         self.path_id("session_id", "session").map(TokenId)
     }
@@ -355,6 +369,15 @@ impl<'r> Ctx<'r> {
             }
             _ => unreachable!("the row of {} names no body", self.route.name),
         }
+    }
+
+    /// The fields of the request body, which must be a form.
+    ///
+    /// # Errors
+    /// 400 for a wrong content type, or malformed.
+    pub fn form(&mut self) -> Result<Fields> {
+        let content_type = self.request.head.header("content-type").unwrap_or_default();
+        Fields::parse(self.request.body, content_type)
     }
 
     /// Waits for the next piece of a body that is a stream, `None` at its end: for tasks. They are of

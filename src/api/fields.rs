@@ -22,14 +22,6 @@ pub struct Named<K> {
     pub kind: K,
 }
 
-/// The name of a field without the mark of a raw identifier (`r#type`).
-pub const fn plain(name: &'static str) -> &'static str {
-    match name.as_bytes() {
-        [b'r', b'#', ..] => name.split_at(2).1,
-        _ => name,
-    }
-}
-
 /// A field as the OpenAPI document sees it.
 pub trait Described {
     fn name(&self) -> &'static str;
@@ -60,7 +52,7 @@ macro_rules! fields {
 
         $vis static $table: $type = $type {
             $($field: $crate::api::fields::Named {
-                name: $crate::api::fields::plain(stringify!($field)),
+                name: $crate::wire::json::shape::plain(stringify!($field)),
                 doc: concat!($($about),*),
                 kind: $value,
             },)*

@@ -1,14 +1,17 @@
-//! Forms with one file, `multipart/form-data`: taken while they come.
+//! Forms with one file, `multipart/form-data`: taken while they come. Forms without one are there as a whole.
 //!
 //! Invariant: what is kept of a form is its short fields and the piece that is being looked at. A file that is longer
 //! than its row allows is refused when so much of it has come, if its announced length has not said so before.
 
+use std::str::Utf8Error;
+
+use super::body::{Body, decode_form, is_form};
 use super::ctx::Ctx;
 use super::fields::Schema;
 use crate::config::Config;
 use crate::domain::{Error, Result};
-use crate::limits::PART_FIELD_LEN_MAX;
-use crate::wire::json::Object;
+use crate::limits::{PART_COUNT_MAX, PART_FIELD_LEN_MAX};
+use crate::wire::json::{Object, Value};
 use crate::wire::multipart::{Event, Malformed, Multipart, PartHead, boundary};
 
 /// The field that is the file; its row says how long it may be.
@@ -53,11 +56,12 @@ impl Form {
     /// else is known to be right.
     ///
     /// # Errors
-    /// 415 when the request says that it is something else, 400 when it names no boundary.
+    /// 400 when the request says that it is something else, or names no boundary.
     pub fn begin(ctx: &Ctx<'_>, name: &'static str) -> Result<Form> {
         let content_type = ctx.request.head.header("content-type").unwrap_or_default();
         let boundary = boundary(content_type).map_err(malformed)?;
-        let boundary = boundary.ok_or_else(|| Error::new(415, "Content-Type must be multipart/form-data"))?;
+        let boundary =
+            boundary.ok_or_else(|| Error::bad_request("Content-Type must be multipart/form-data"))?;
         Ok(Form {
             parts: Multipart::new(&boundary),
             name,
@@ -142,6 +146,14 @@ impl Form {
         self.file_len
     }
 
+    /// All fields that are no files, as those of a body.
+    ///
+    /// # Errors
+    /// 400 when one is not UTF-8.
+    pub fn body(&self) -> Result<Body<'_>> {
+        body_of(self.fields.iter().map(|(name, value)| (name.as_str(), std::str::from_utf8(value))))
+    }
+
     /// A field that is no file; the first of several.
     ///
     /// # Errors
@@ -153,8 +165,86 @@ impl Form {
     }
 }
 
+/// A form without a file that is there as a whole.
+pub struct Fields(Vec<(String, Vec<u8>)>);
+
+impl Fields {
+    /// The fields of a body that says that it is `application/x-www-form-urlencoded` or `multipart/form-data`.
+    ///
+    /// # Errors
+    /// 400 when it is neither, malformed, or has too many fields.
+    pub fn parse(bytes: &[u8], content_type: &[u8]) -> Result<Fields> {
+        if is_form(content_type) {
+            return Fields::of_pairs(bytes);
+        }
+        let boundary = boundary(content_type).map_err(malformed)?.ok_or_else(|| {
+            Error::bad_request(
+                "Content-Type must be application/x-www-form-urlencoded or multipart/form-data",
+            )
+        })?;
+        let (mut parts, mut fields) = (Multipart::new(&boundary), Vec::new());
+        parts.feed(bytes);
+        while let Some(event) = parts.next_event().map_err(malformed)? {
+            match (event, fields.last_mut()) {
+                (Event::Part(head), _) => fields.push((head.name, Vec::new())),
+                (Event::Data(data), Some((_, value))) => value.extend_from_slice(&data),
+                (Event::Data(_) | Event::End, _) => {}
+            }
+        }
+        parts.finish().map_err(malformed)?;
+        Ok(Fields(fields))
+    }
+
+    fn of_pairs(bytes: &[u8]) -> Result<Fields> {
+        let broken = || Error::bad_request("Malformed form: % is followed by two hexadecimal digits");
+        let mut fields = Vec::new();
+        for pair in bytes.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()) {
+            if fields.len() == PART_COUNT_MAX {
+                return Err(Error::bad_request(format!("A form has at most {PART_COUNT_MAX} fields")));
+            }
+            let end = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+            let (name, value) = (&pair[..end], pair.get(end + 1..).unwrap_or_default());
+            let [name, value] = [name, value].map(decoded);
+            let name = String::from_utf8(name.ok_or_else(broken)?);
+            let name = name.map_err(|_| Error::bad_request("Malformed form: names must be UTF-8"))?;
+            fields.push((name, value.ok_or_else(broken)?));
+        }
+        Ok(Fields(fields))
+    }
+
+    /// As a body.
+    ///
+    /// # Errors
+    /// 400 when one is not UTF-8.
+    pub fn body(&self) -> Result<Body<'_>> {
+        body_of(self.0.iter().map(|(name, value)| (name.as_str(), std::str::from_utf8(value))))
+    }
+}
+
+fn decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let mut text = text.to_vec();
+    let len = decode_form(&mut text)?;
+    text.truncate(len);
+    Some(text)
+}
+
+/// The first of several fields of one name counts.
+fn body_of<'b>(
+    fields: impl Iterator<Item = (&'b str, std::result::Result<&'b str, Utf8Error>)>,
+) -> Result<Body<'b>> {
+    let mut members: Vec<(&str, Value<'_>)> = Vec::new();
+    for (name, value) in fields {
+        let value = value.map_err(|_| Error::invalid(name, "must be UTF-8"))?;
+        if members.iter().all(|(known, _)| *known != name) {
+            members.push((name, Value::Str(value)));
+        }
+    }
+    Ok(Body::of(&Value::Object(members)))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::Fields;
     use crate::api::testing::Harness;
     use crate::api::testing::fixture::register;
     use crate::limits::{KIB, PART_FIELD_LEN_MAX};
@@ -200,13 +290,39 @@ mod tests {
     }
 
     #[test]
+    fn fields_without_a_file() {
+        let read = |content_type: &str, bytes: &str| {
+            let fields = Fields::parse(bytes.as_bytes(), content_type.as_bytes());
+            let body = fields.and_then(|fields| Ok(fields.body()?.root().to_json()));
+            body.map_err(|error| error.message.into_owned())
+        };
+        let form = "application/x-www-form-urlencoded; charset=utf-8";
+        assert_eq!(read(form, "a=%C3%BC+b&c&a=2&&d==").unwrap(), r#"{"a":"ü b","c":"","d":"="}"#);
+        assert_eq!(read(form, "").unwrap(), "{}");
+        let parts = format!("{}{}--B--", part("name=\"a\"", "ü"), part("name=\"b\"; filename=\"x\"", "1"));
+        assert_eq!(read("multipart/form-data; boundary=B", &parts).unwrap(), r#"{"a":"ü","b":"1"}"#);
+        for (content_type, bytes, want) in [
+            (form, "a=%zz", "two hexadecimal digits"),
+            (form, "a=%ff", "a: must be UTF-8"),
+            (form, "%ff=a", "names must be UTF-8"),
+            (form, &"a=1&".repeat(17), "at most 16 fields"),
+            ("multipart/form-data; boundary=B", "--B", "ends before its last boundary"),
+            ("application/json", "{}", "Content-Type must be"),
+            ("", "a=1", "Content-Type must be"),
+        ] {
+            let error = read(content_type, bytes).unwrap_err();
+            assert!(error.contains(want), "{bytes}: {error}");
+        }
+    }
+
+    #[test]
     fn what_is_no_form_is_refused_by_its_head() {
         let harness = Harness::default();
         let alice = register(&harness, "alice");
         let status =
             |token: &str, content_type: &str, body: &str| send(&harness, token, content_type, body).0;
         let form = "multipart/form-data; boundary=B";
-        assert_eq!(status(&alice.token, "application/json", "{}"), 415);
+        assert_eq!(status(&alice.token, "application/json", "{}"), 400);
         assert_eq!(status(&alice.token, "multipart/form-data", ""), 400);
         assert_eq!(status("1.x", "application/json", "{}"), 401);
         assert_eq!(status(&alice.token, &format!("{form}\r\ncontent-encoding: gzip"), "x"), 415);

@@ -18,6 +18,7 @@ pub mod content;
 pub mod cors;
 pub mod ctx;
 pub mod dispatch;
+pub mod expression;
 pub mod fields;
 pub mod forms;
 pub mod gate;

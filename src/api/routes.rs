@@ -16,14 +16,16 @@
 use super::ctx::{Handler, Step};
 use super::fields::Fields;
 use super::limiter::RuleId;
-use super::{chat, community, contact, hooks, identity, media, moderation, service, social, voice};
+use super::{
+    chat, community, contact, expression, hooks, identity, media, moderation, service, social, voice,
+};
 use crate::config::Config;
 use crate::domain::identity::right::{Kind as AccountKind, Right};
 use crate::domain::{Error, Result};
 use crate::limits::{BODY_IGNORED_LEN_MAX, PART_OVERHEAD_LEN_MAX};
 use crate::wire::http::Method;
 use crate::wire::json::shape::{Kind, Shape};
-use crate::wire::json::{Value, parse};
+use crate::wire::json::{Value, parse_own};
 use crate::wire::picture::{Header, Refused};
 
 /// Who may call a route.
@@ -59,6 +61,8 @@ pub enum BodyRule {
     OptionalJson(usize),
     /// The same as [`BodyRule::Json`], or `application/x-www-form-urlencoded` with it in the field `payload`.
     JsonOrForm(usize),
+    /// Some short fields in at most so many bytes, in either form that pages send.
+    Form(usize),
     /// At most so many bytes of anything. The handler runs before they come, and takes them piece by piece
     /// ([`Step::Receive`]); it may take its time, nothing is read meanwhile.
     Stream(usize),
@@ -85,6 +89,11 @@ pub const fn json_or_form(len_max: usize) -> BodyRule {
     BodyRule::JsonOrForm(len_max)
 }
 
+/// A form without a file, in bytes.
+pub const fn form(len_max: usize) -> BodyRule {
+    BodyRule::Form(len_max)
+}
+
 /// A form with a file, in bytes of that.
 pub const fn multipart(file_len_max: FileLen) -> BodyRule {
     BodyRule::Multipart(file_len_max)
@@ -96,9 +105,10 @@ impl BodyRule {
         let json_len_max = usize::try_from(config.api.max_body_size).unwrap_or(usize::MAX);
         match self {
             BodyRule::None => json_len_max.min(BODY_IGNORED_LEN_MAX),
-            BodyRule::Json(len_max) | BodyRule::OptionalJson(len_max) | BodyRule::JsonOrForm(len_max) => {
-                json_len_max.min(len_max)
-            }
+            BodyRule::Json(len_max)
+            | BodyRule::OptionalJson(len_max)
+            | BodyRule::JsonOrForm(len_max)
+            | BodyRule::Form(len_max) => json_len_max.min(len_max),
             BodyRule::Stream(len_max) => len_max,
             BodyRule::Multipart(_) => self.file_len_max(config) as usize + PART_OVERHEAD_LEN_MAX,
         }
@@ -217,7 +227,7 @@ impl Answer {
             (Answer::Html | Answer::Picture, [b'<', ..]) => Ok(()),
             (Answer::Picture, _) => Header::read(body).map(drop).map_err(|Refused(reason)| reason.into()),
             (Answer::Html, _) => Err("it begins with no tag".into()),
-            _ => self.check_json(&parse(&mut body.to_vec()).map_err(|error| error.to_string())?),
+            _ => self.check_json(&parse_own(&mut body.to_vec()).map_err(|error| error.to_string())?),
         }
     }
 
@@ -279,6 +289,7 @@ const AREAS: &[&[Route]] = &[
     super::testing::ROUTES,
     contact::ROUTES,
     voice::ROUTES,
+    expression::ROUTES,
 ];
 
 const COUNT: usize = {

@@ -358,6 +358,20 @@ options! {
         max_file_size: u64 = 5 * MIB, bytes(KIB, 128 * MIB), "Avatar upload, at most";
     }
 
+    emojis: Emojis "emojis" {
+        max_static: u64 = 50, range(0, limits::EMOJI_COUNT_MAX as u64), "Emojis of a server that stand still; the tier of its owner may allow fewer";
+        max_animated: u64 = 50, range(0, limits::EMOJI_COUNT_MAX as u64), "Emojis of a server that move; the tier of its owner may allow fewer";
+        max_size: u64 = 128, range(16, 512), "Pixels of an emoji's longer side";
+        max_file_size: u64 = 256 * KIB, bytes(KIB, 16 * MIB), "Emoji upload, at most";
+        allow_jpeg: bool = true, ANY, "Take JPEG beside PNG, GIF and WebP";
+    }
+
+    stickers: Stickers "stickers" {
+        max_per_server: u64 = 100, range(0, limits::STICKER_COUNT_MAX as u64), "Stickers of a server";
+        max_size: u64 = 320, range(16, 1024), "Pixels of a sticker's longer side";
+        max_file_size: u64 = 512 * KIB, bytes(KIB, 16 * MIB), "Sticker upload, at most";
+    }
+
     media_size_limits: MediaSizeLimits "media.size_limits" {
         icon: u64 = 2 * MIB, bytes(KIB, 64 * MIB), "Icon upload on its older path (POST /servers/{server_id}/icon), at most";
     }

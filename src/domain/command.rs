@@ -7,7 +7,9 @@
 use super::error::{Error, Result};
 use super::machine::Machine;
 use super::reply::{Answer, Reply};
-use super::{chat, community, contact, gate, hooks, housekeeping, identity, media, moderation, social};
+use super::{
+    chat, community, contact, expression, gate, hooks, housekeeping, identity, media, moderation, social,
+};
 use crate::id::UserId;
 
 /// A change that is asked for. `apply` decides.
@@ -220,6 +222,7 @@ areas! {
     Moderation = moderation;
     Contact = contact;
     Gate = gate;
+    Expression = expression;
     Housekeeping = housekeeping;
 }
 

@@ -91,6 +91,8 @@ errors! {
     ParticipantNotFound = 404, "This user is not in the group";
     PollNotFound = 404, "Poll not found";
     OverrideNotFound = 404, "The channel has no override for this role or member";
+    EmojiNotFound = 404, "Emoji not found";
+    StickerNotFound = 404, "Sticker not found";
     ReplyNotFound = 404, "The message to reply to was not found in this channel";
     // not allowed
     NotMember = 403, "You are not a member of this server";
@@ -122,6 +124,7 @@ errors! {
     TwoFactorOn = 409, "Two-factor login is already on";
     UsernameTaken = 409, "Username is already taken";
     EmailTaken = 409, "Email is already registered";
+    EmojiNameTaken = 409, "The server has an emoji of this name already";
     AlreadyMember = 409, "You are already a member of this server";
     AlreadyBanned = 409, "User is already banned";
     AlreadyFriends = 409, "You are already friends";

@@ -70,6 +70,8 @@ event_names! {
     WebhooksUpdate = "WEBHOOKS_UPDATE";
     VoiceStateUpdate = "VOICE_STATE_UPDATE";
     VoiceServerUpdate = "VOICE_SERVER_UPDATE";
+    GuildEmojisUpdate = "GUILD_EMOJIS_UPDATE";
+    GuildStickersUpdate = "GUILD_STICKERS_UPDATE";
 }
 
 /// Intent bits (gateway.md §6.1). An event with `NONE` goes to every session.
@@ -78,6 +80,7 @@ pub mod intent {
     pub const GUILDS: u16 = 1 << 0;
     pub const GUILD_MEMBERS: u16 = 1 << 1;
     pub const GUILD_BANS: u16 = 1 << 2;
+    pub const GUILD_EMOJIS: u16 = 1 << 3;
     pub const GUILD_WEBHOOKS: u16 = 1 << 5;
     pub const GUILD_INVITES: u16 = 1 << 6;
     pub const GUILD_VOICE_STATES: u16 = 1 << 7;

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use super::error::{Refusal, Result};
 use super::time::Offset;
-use crate::id::{EPOCH_MS, ServerId, UserId};
+use crate::id::{EPOCH_MS, EmojiId, ServerId, StickerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedServer, ArchivedUser, account, badge, status};
 use crate::store::tables::USERS;
@@ -45,6 +45,31 @@ pub fn icon_url(server_id: ServerId, server: &ArchivedServer) -> Option<String> 
 pub fn icon_path(server_id: ServerId) -> String {
     let prefix = API_PREFIX.get().map_or("/api/v1", String::as_str);
     format!("{prefix}/avatars/servers/{server_id}")
+}
+
+/// Where the picture of an emoji or a sticker is served, for anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    Emoji(EmojiId),
+    Sticker(StickerId),
+}
+
+/// `<prefix>/media/emojis/<id>`, `<prefix>/media/stickers/<id>`.
+pub fn write_media_url(out: &mut Vec<u8>, shown: Shown) {
+    let (folder, id): (&[u8], u64) = match shown {
+        Shown::Emoji(id) => (b"/media/emojis/", id.0),
+        Shown::Sticker(id) => (b"/media/stickers/", id.0),
+    };
+    let prefix = API_PREFIX.get().map_or("/api/v1", String::as_str);
+    out.push(b'"');
+    out.extend_from_slice(prefix.as_bytes());
+    out.extend_from_slice(folder);
+    write_u64(out, id);
+    out.push(b'"');
+}
+
+pub fn media_url(shown: Shown) -> impl FnOnce(&mut Vec<u8>) {
+    move |out| write_media_url(out, shown)
 }
 
 pub fn write_badges(out: &mut Vec<u8>, user: &ArchivedUser) {

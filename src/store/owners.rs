@@ -10,10 +10,11 @@
 
 use smallvec::SmallVec;
 
+use super::blobs::Hash;
 use super::key::{Key, KeyBuf, encode};
-use super::records::Nil;
+use super::records::{Meta, Nil};
 use super::table::{Read, Record, Table, Tx, decode_record};
-use super::tables::{CHANNEL_GARBAGE, MESSAGE_GARBAGE, POLL_GARBAGE, ROWS, SERVER_GARBAGE};
+use super::tables::{BLOBS, CHANNEL_GARBAGE, MESSAGE_GARBAGE, POLL_GARBAGE, ROWS, SERVER_GARBAGE};
 use crate::id::{ChannelId, MessageId, PollId, ServerId, UserId};
 
 /// Kinds of things on which rows hang.
@@ -91,11 +92,13 @@ pub(super) const fn on_after<I: OwnerId>(tag: u8) -> Hangs {
     Hangs::On { kind: I::KIND, tag: Some(tag) }
 }
 
-/// What goes with a row: keys of other tables by their places in [`ROWS`], and what ends.
+/// What goes with a row: keys of other tables by their places in [`ROWS`], what ends, and what is let go of.
 #[derive(Debug, Default)]
 pub struct Along {
     pub keys: SmallVec<[(usize, KeyBuf); 2]>,
     pub ended: Option<Owner>,
+    /// A blob that it names: one record fewer does so without it.
+    pub blob: Option<Hash>,
 }
 
 /// What `make` says of a row; `None` when the row is damaged, so that nothing can be said.
@@ -185,8 +188,21 @@ impl Tx<'_> {
             assert_ne!(*other, index, "a row goes with one of another table");
             count += usize::from(self.delete_raw(*other, key));
         }
+        if let Some(hash) = along.blob.filter(|_| count > 0) {
+            self.release_blob(&hash);
+        }
         if let Some(owner) = along.ended {
             count += self.end(owner, at_once_max.saturating_sub(count));
+        }
+        count
+    }
+
+    /// One record fewer names a blob; one that no record names may be removed. Returns how many named it before.
+    pub fn release_blob(&mut self, hash: &Hash) -> u64 {
+        let count = self.get(BLOBS, *hash).map_or(0, |meta| meta.value.to_native());
+        match count {
+            0 | 1 => drop(self.delete(BLOBS, *hash)),
+            count => self.put(BLOBS, *hash, &Meta { value: count - 1 }),
         }
         count
     }

@@ -606,4 +606,30 @@ records! {
         subject: String,
         created_at: u64,
     }
+
+    /// An emoji of a server.
+    Emoji v 1 {
+        name: String,
+        picture: Picture,
+        created_by: UserId,
+        created_at: u64,
+        /// It is kept for what was said with it.
+        deleted: bool,
+    }
+
+    /// A sticker of a server.
+    Sticker v 1 {
+        name: String,
+        tags: Vec<String>,
+        picture: Picture,
+        /// Pixels of the picture.
+        width: u32,
+        height: u32,
+        created_by: UserId,
+        created_at: u64,
+        /// Messages that it was sent with.
+        uses: u64,
+        /// As of an [`Emoji`].
+        deleted: bool,
+    }
 }

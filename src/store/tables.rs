@@ -7,8 +7,8 @@ use super::owners::{Along, Hangs, Owner, of_parts, of_row, on, on_after};
 use super::records::*;
 use super::table::{Table, check, seed};
 use crate::id::{
-    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, MessageId, PollId, ReportId, RoleId,
-    RuleId, ServerId, SignInId, TicketId, TokenId, UserId, ViolationId, WebhookId,
+    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId, PollId, ReportId,
+    RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId, ViolationId, WebhookId,
 };
 
 /// What `ROWS` says of one table.
@@ -75,6 +75,7 @@ macro_rules! along {
     ($key:ty, $record:ty;
         $(takes $other:ident(|$taking:pat_param, $taken:pat_param| $made:expr))*
         $(ends(|$ending:pat_param, $end:pat_param| $ended:expr))?
+        $(names(|$naming:pat_param| $named:expr))?
     ) => {
         |key, value| {
             let along = of_row::<$key, $record, _>(key, value, |key, record| {
@@ -82,6 +83,7 @@ macro_rules! along {
                 let mut along = Along::default();
                 $(along.keys.push(($other.index, of_parts(&key, &record, |$taking, $taken| encode($made))));)*
                 $(along.ended = Some(of_parts(&key, &record, |$ending, $end| Owner::from($ended)));)?
+                $(along.blob = Some(of_parts(&key, &record, |_, $naming| -> Hash { $named }));)?
                 along
             });
             along.unwrap_or_default()
@@ -94,7 +96,8 @@ macro_rules! tables {
         $(#[doc = $doc:literal])+
         $table:ident $name:literal: $key:ty => $record:ty [$($hangs:tt)+]
         $(takes $other:ident(|$taking:pat_param, $taken:pat_param| $made:expr))*
-        $(ends(|$ending:pat_param, $end:pat_param| $ended:expr))?;
+        $(ends(|$ending:pat_param, $end:pat_param| $ended:expr))?
+        $(names(|$naming:pat_param| $named:expr))?;
     )*) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
         enum Index { $($table),* }
@@ -110,7 +113,8 @@ macro_rules! tables {
             hangs: hangs!($key, $($hangs)+),
             takes: &[$($other.index),*],
             along: along!($key, $record;
-                $(takes $other(|$taking, $taken| $made))* $(ends(|$ending, $end| $ended))?),
+                $(takes $other(|$taking, $taken| $made))* $(ends(|$ending, $end| $ended))?
+                $(names(|$naming| $named))?),
         }),*];
         pub const TABLE_COUNT: usize = ROWS.len();
         const _: () = assert!(all_taken(), "a table hangs with another that does not take its rows");
@@ -349,4 +353,20 @@ tables! {
     CSP_REPORTS "csp_reports": (u64, Text) => CspReport [root];
     /// Groups of a user.
     USER_GROUPS "user_groups": (UserId, ChannelId) => Nil [on UserId];
+    /// Emojis of a server, some that were deleted among them.
+    EMOJIS "emojis": (ServerId, EmojiId) => Emoji [on ServerId]
+        takes EMOJI_SERVERS(|(_, emoji_id), _| emoji_id)
+        names(|emoji| emoji.picture.hash);
+    /// Of which server an emoji is.
+    EMOJI_SERVERS "emoji_servers": EmojiId => ServerRef [with EMOJIS];
+    /// Stickers of a server, some that were deleted among them.
+    STICKERS "stickers": (ServerId, StickerId) => Sticker [on ServerId]
+        takes STICKER_SERVERS(|(_, sticker_id), _| sticker_id)
+        names(|sticker| sticker.picture.hash);
+    /// Of which server a sticker is.
+    STICKER_SERVERS "sticker_servers": StickerId => ServerRef [with STICKERS];
+    /// The id of the pack that has the stickers of a server.
+    STICKER_PACKS "sticker_packs": ServerId => Meta [on ServerId];
+    /// Which stickers were sent with a message.
+    STICKER_USES "sticker_uses": (MessageId, StickerId) => Nil [on MessageId];
 }

@@ -1,11 +1,13 @@
 //! Emoji: one spelling for all variants of one.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use icu_properties::CodePointSetData;
 use icu_properties::props::{Emoji, EmojiModifier, EmojiPresentation, RegionalIndicator};
+use memchr::memchr_iter;
 
-use crate::limits::{EMOJI_ELEMENT_COUNT_MAX, EMOJI_LEN_MAX};
+use crate::limits::{EMOJI_ELEMENT_COUNT_MAX, EMOJI_LEN_MAX, EMOJI_NAME_LEN_MAX};
 
 /// Elements of a joined sequence that is in no table: vendors have some of their own. The longest in Unicode has four.
 const ELEMENTS_MAX: usize = EMOJI_ELEMENT_COUNT_MAX;
@@ -13,6 +15,8 @@ const ELEMENTS_MAX: usize = EMOJI_ELEMENT_COUNT_MAX;
 const TAGS_MAX: usize = 8;
 /// Bytes of a text that is looked at. The longest emoji of the table has under 50.
 const LEN_MAX: usize = EMOJI_LEN_MAX;
+/// Bytes of an emoji of a server between its brackets: `a:`, name, `:`, and an id of 20 digits.
+const CUSTOM_LEN_MAX: usize = EMOJI_NAME_LEN_MAX + 24;
 
 const TEXT_STYLE: char = '\u{fe0e}';
 const EMOJI_STYLE: char = '\u{fe0f}';
@@ -37,6 +41,53 @@ pub fn normalise(text: &str) -> Option<Cow<'static, str>> {
         Some(emoji) => Some(Cow::Borrowed(emoji.as_str())),
         None => qualified(&bare).map(Cow::Owned),
     }
+}
+
+/// An emoji of a server, as it stands in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Custom {
+    /// Where it stands, brackets and all.
+    pub place: Range<usize>,
+    /// Where its name does.
+    pub name: Range<usize>,
+    pub id: u64,
+}
+
+/// The id of an emoji of a server, as a client names it: `<:name:id>`, `<a:name:id>`, `name:id`, or the id alone.
+pub fn custom(text: &str) -> Option<u64> {
+    if text.starts_with('<') {
+        return customs(text).next().filter(|found| found.place == (0..text.len())).map(|found| found.id);
+    }
+    match text.split_once(':') {
+        Some((name, id)) if is_custom_name(name) => id_of(id),
+        Some(_) => None,
+        None => id_of(text),
+    }
+}
+
+/// The emojis of servers in a text: `<:name:id>` and `<a:name:id>`, in order. It costs a look for `<` where there are
+/// none.
+pub fn customs(text: &str) -> impl Iterator<Item = Custom> {
+    memchr_iter(b'<', text.as_bytes()).filter_map(|at| {
+        let inner = &text[at + 1..];
+        let marks = if inner.starts_with("a:") { 2 } else { usize::from(inner.starts_with(':')) };
+        let end = inner.bytes().take(CUSTOM_LEN_MAX).position(|byte| byte == b'>').filter(|_| marks > 0)?;
+        let (name, id) = inner[marks..end].split_once(':')?;
+        let begin = at + 1 + marks;
+        let id = id_of(id).filter(|_| is_custom_name(name))?;
+        Some(Custom { place: at..at + end + 2, name: begin..begin + name.len(), id })
+    })
+}
+
+fn is_custom_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= EMOJI_NAME_LEN_MAX
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn id_of(text: &str) -> Option<u64> {
+    let is_id = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_id)
 }
 
 /// The emoji of a short name.
@@ -182,6 +233,40 @@ mod tests {
         check(&"\u{fe0f}".repeat(5_000), None);
         check(&["👍"; 9].join("\u{200d}"), None);
         check(&format!("🏴{}", "\u{e0067}".repeat(60)), None);
+    }
+
+    #[test]
+    fn emojis_of_servers() {
+        for text in ["<:wave:77>", "<a:wave:77>", "wave:77", "Wave_2:77", "custom:77", "77"] {
+            assert_eq!(custom(text), Some(77), "{text}");
+        }
+        let long = format!("<:{}:77>", "n".repeat(33));
+        for text in [
+            "",
+            ":",
+            "<",
+            "<:>",
+            "<::77>",
+            "<:wave:>",
+            "<:wave:77",
+            "<b:wave:77>",
+            "<:wave:77> ",
+            " 77",
+            "+77",
+            "wave:+7",
+            ":77",
+            "wäve:77",
+            "<:wave:77><:wave:77>",
+            "99999999999999999999",
+            "<@77>",
+            &long,
+        ] {
+            assert_eq!(custom(text), None, "{text}");
+        }
+        let text = "é <:a:1><a:b:2> <@3> <:c:x> <<:d:4>";
+        let found: Vec<_> =
+            customs(text).map(|found| (&text[found.place], &text[found.name], found.id)).collect();
+        assert_eq!(found, [("<:a:1>", "a", 1), ("<a:b:2>", "b", 2), ("<:d:4>", "d", 4)]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod fast;
 mod parse;
 pub mod shape;
 
-pub use parse::{ParseError, parse, parse_marked};
+pub use parse::{ParseError, parse, parse_marked, parse_own};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -106,6 +106,11 @@ fn needs(route: &Route) -> Needs {
         | "automod_rule_edit"
         | "automod_rule_delete"
         | "automod_violation_list" => Permission(&["server.automod"]),
+        "emoji_list" | "emoji_counts_get" | "emoji_get" | "sticker_list" | "sticker_send" => Member,
+        "emoji_create" | "emoji_edit" | "emoji_delete" | "sticker_create" | "sticker_delete" => {
+            Permission(&["emojis.manage", "server.manage"])
+        }
+        "sticker_suggest" => Account,
         name => panic!("nothing is said of who may {name}"),
     }
 }
@@ -369,6 +374,7 @@ fn ids_of_others() {
         "rule_id" => other.rule.clone(),
         "poll_id" => text(&other.poll["id"]),
         "session_id" => text(&sessions[0]["id"]),
+        "emoji_id" => other.emoji().to_owned(),
         "notification_id" => notification.clone(),
         name => panic!("whose is {name}?"),
     };
@@ -377,8 +383,17 @@ fn ids_of_others() {
     for (route, needs) in rows() {
         // Below one's own server or channel, or one's own self.
         let is_own = |name: &&str| {
-            !["server_id", "channel_id", "group_id", "invite_code", "webhook_id", "key", "emoji"]
-                .contains(name)
+            ![
+                "server_id",
+                "channel_id",
+                "group_id",
+                "invite_code",
+                "webhook_id",
+                "sticker_id",
+                "key",
+                "emoji",
+            ]
+            .contains(name)
         };
         for name in parameters(route).filter(is_own) {
             // These are about anybody.

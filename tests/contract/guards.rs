@@ -1,10 +1,15 @@
 //! What holds for every route, read from the table of routes: credentials, ids, membership, bodies, methods, headers.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use plexichat::api::absent::ABSENT;
 use plexichat::api::routes::{Auth, BodyRule, ROUTES, Route};
 
+use image::ImageFormat;
+
+use crate::emojis::form;
+use crate::pictures::encoded;
 use crate::support::{Answer, Http, PASSWORD, User, Value, json};
 use crate::world::{Place, World};
 
@@ -55,6 +60,7 @@ pub fn body_of(name: &str, x: &Fixture) -> Option<(Value, bool)> {
         })),
         "user_report" => needed(json!({"user_id": x.outsider.id, "reason": "x", "category": "spam"})),
         "response_times" => needed(json!({"entries": []})),
+        "emoji_edit" => needed(json!({"name": "another"})),
         "feedback_send" => needed(json!({"content": "It is good."})),
         _ => None,
     }
@@ -79,6 +85,9 @@ pub struct Fixture {
     pub poll: Value,
     /// Of the owner and the member.
     pub group: String,
+    /// Made when somebody asks about them: each has a process that looks at its picture.
+    emoji: OnceCell<String>,
+    sticker: OnceCell<String>,
 }
 
 impl Fixture {
@@ -110,7 +119,23 @@ impl Fixture {
         let voice = json!({"name": "talk", "channel_type": "voice"});
         let voice = world.ok(&place.owner, &format!("POST /servers/{}/channels", place.id), voice);
         let voice = crate::world::text(&voice["id"]);
-        Fixture { world, place, outsider, message, role, member, code, webhook, voice, rule, poll, group }
+        let (emoji, sticker) = (OnceCell::new(), OnceCell::new());
+        Fixture {
+            world,
+            place,
+            outsider,
+            message,
+            role,
+            member,
+            code,
+            webhook,
+            voice,
+            rule,
+            poll,
+            group,
+            emoji,
+            sticker,
+        }
     }
 
     /// The path of a row, with `replaced` in the place of one parameter.
@@ -139,11 +164,24 @@ impl Fixture {
                 ("token", _) => self.webhook["token"].as_str().expect("a token"),
                 ("provider", _) => "google",
                 ("key", _) => "theme",
+                ("emoji_id", _) => self.emoji(),
+                ("sticker_id", _) => self.sticker.get_or_init(|| self.made("stickers")),
                 ("emoji", _) => "%F0%9F%91%8D",
                 (other, _) => panic!("what is {other}?"),
             });
         }
         path
+    }
+
+    pub fn emoji(&self) -> &str {
+        self.emoji.get_or_init(|| self.made("emojis"))
+    }
+
+    /// The id of an emoji or a sticker that the server is given.
+    fn made(&self, what: &str) -> String {
+        let (path, picture) = (format!("/servers/{}/{what}", self.place.id), encoded(2, 2, ImageFormat::Png));
+        let made = form(&self.world, Some(&self.place.owner), &path, &[("name", "one")], Some(&picture));
+        crate::world::text(&made.want(200)["id"])
     }
 
     pub fn call(&self, route: &Route, replaced: Option<(&str, &str)>, token: Option<&str>) -> Answer {
@@ -446,7 +484,8 @@ fn headers_of_every_answer() {
             let answer = x.call(route, None, token);
             // Pictures may stand in frames of other sites.
             let is_get = route.method.as_str() == "GET";
-            let is_picture = is_get && route.path.starts_with("/avatars/") && answer.status == 200;
+            let is_shown = ["/avatars/", "/media/"].iter().any(|folder| route.path.starts_with(folder));
+            let is_picture = is_get && is_shown && answer.status == 200;
             for (name, value) in [
                 ("x-content-type-options", Some("nosniff")),
                 ("x-xss-protection", Some("1; mode=block")),

@@ -79,6 +79,8 @@ groups! {
     avatars,
     pictures,
     webhooks,
+    emojis,
+    stickers,
     reports,
     feedback,
     telemetry,

@@ -8,6 +8,7 @@ mod accounts;
 mod automod;
 mod chat;
 mod contact;
+mod expression;
 mod gate;
 mod groups;
 mod places;
@@ -22,6 +23,7 @@ use accounts::{bot, elsewhere, forgotten_password, passer_by, second_factor};
 use automod::automod;
 use chat::{mark, mention, message, unread};
 use contact::contact;
+use expression::{emoji, sticker};
 use gate::access_token;
 use groups::group;
 use places::place;
@@ -110,6 +112,8 @@ pub const ACTIONS: &[Action] = &[
     poll,
     place,
     group,
+    emoji,
+    sticker,
 ];
 
 /// The commands that the actions lead to.
@@ -138,6 +142,9 @@ pub const KINDS: &[&str] = &[
     "ChannelsArrange",
     "CspReportNote",
     "DmOpen",
+    "EmojiCreate",
+    "EmojiDelete",
+    "EmojiRename",
     "FeedbackSend",
     "FriendAccept",
     "FriendRequest",
@@ -194,6 +201,9 @@ pub const KINDS: &[&str] = &[
     "SignInEnd",
     "SignInTake",
     "TelemetryNote",
+    "StickerCreate",
+    "StickerDelete",
+    "StickerSend",
     "TokenCreate",
     "TokenRevoke",
     "TokenRevokeAll",
@@ -210,7 +220,7 @@ pub const KINDS: &[&str] = &[
     "WebhookTokenReplace",
 ];
 
-/// A request: method, path, whose, body; a list of bytes is the file of a form.
+/// A request: method, path, whose, body; a list of bytes is the file of a form, and so is `image` beside other fields.
 type Ask<'a> = (&'a str, String, &'a str, Value);
 
 impl Mixer {
@@ -283,7 +293,9 @@ impl Mixer {
     ) -> Result<Value, String> {
         self.expect(facts);
         let answer = match &body {
-            Value::Array(_) => line.send(method, &path, Some(token), Some((FORM, &form(&body)))),
+            body if body.is_array() || body["image"].is_array() => {
+                line.send(method, &path, Some(token), Some((FORM, &form(body))))
+            }
             body => line.call(method, &path, Some(token), Some(body).filter(|body| !body.is_null())),
         };
         let answer = answer?.want(200);
@@ -636,12 +648,26 @@ fn picture(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result
     m.change(line, kind, ("POST", write, &token, json!(png.into_inner())), &facts).map(drop)
 }
 
-/// A file, as numbers, in a form.
-fn form(file: &Value) -> Vec<u8> {
-    let mut out = b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n".to_vec();
-    out.extend(file.as_array().into_iter().flatten().filter_map(Value::as_u64).map(|byte| byte as u8));
-    out.extend_from_slice(b"\r\n--b--");
+/// A form: of a file, as numbers, or of several fields.
+fn form(body: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    match body.as_object() {
+        Some(fields) => fields.iter().for_each(|(name, value)| part(&mut out, name, value)),
+        None => part(&mut out, "file", body),
+    }
+    out.extend_from_slice(b"--b--");
     out
+}
+
+fn part(out: &mut Vec<u8>, name: &str, value: &Value) {
+    let file_name = if value.is_array() { "; filename=\"a\"" } else { "" };
+    let head = format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"{file_name}\r\n\r\n");
+    out.extend_from_slice(head.as_bytes());
+    match value.as_array() {
+        Some(file) => out.extend(file.iter().filter_map(Value::as_u64).map(|byte| byte as u8)),
+        None => out.extend_from_slice(text(value).as_bytes()),
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Without a session there is nothing to be read of it.

@@ -21,6 +21,8 @@ use plexichat::domain::contact::feedback::{FeedbackSend, Quota};
 use plexichat::domain::contact::report::{Grounds, MessageReportCreate, UserReportCreate};
 use plexichat::domain::contact::telemetry::{CspReportNote, TelemetryNote, Timing};
 use plexichat::domain::errand::{Errand, bytes};
+use plexichat::domain::expression::emoji::{EmojiCreate, EmojiDelete, EmojiRename};
+use plexichat::domain::expression::sticker::{StickerCreate, StickerDelete, StickerSend};
 use plexichat::domain::gate::token::{AccessTokenCreate, AccessTokenRevoke, Scope};
 use plexichat::domain::gate::usage::{AccessNote, Count, Usage, Use, UseEvent};
 use plexichat::domain::hooks::execution::WebhookExecute;
@@ -47,8 +49,8 @@ use plexichat::domain::social::setting::{MessagingEdit, SettingDelete, SettingsP
 use plexichat::domain::verdict::{Hit, Verdict};
 use plexichat::domain::{Op, Revocation};
 use plexichat::id::{
-    AccessTokenId, ChallengeId, ChannelId, MessageId, PollId, RoleId, RuleId, ServerId, SignInId, TokenId,
-    UserId, WebhookId,
+    AccessTokenId, ChallengeId, ChannelId, EmojiId, MessageId, PollId, RoleId, RuleId, ServerId, SignInId,
+    StickerId, TokenId, UserId, WebhookId,
 };
 use plexichat::store::records::{AutomodAction, Grant, Picture};
 
@@ -101,6 +103,7 @@ pub fn examples() -> Vec<Op> {
         moderation(),
         contact(),
         gate(),
+        expression(),
         vec![
             Sweep { records_max: 1_000 }.into(),
             OutboxStep {
@@ -468,6 +471,28 @@ fn gate() -> Vec<Op> {
         .into(),
         AccessTokenRevoke { token_id: ACCESS_TOKEN, by: Some(77) }.into(),
         AccessNote { usages: vec![usage] }.into(),
+    ]
+}
+
+fn expression() -> Vec<Op> {
+    let picture = || Picture { hash: [7; 32], format: 3, animated: true };
+    let (emoji_id, sticker_id) = (EmojiId(70), StickerId(71));
+    vec![
+        EmojiCreate { server_id: SERVER, name: text("party"), picture: picture(), count_max: 50 }.into(),
+        EmojiRename { server_id: SERVER, emoji_id, name: text("party_time") }.into(),
+        EmojiDelete { server_id: SERVER, emoji_id }.into(),
+        StickerCreate {
+            server_id: SERVER,
+            name: text("Wave"),
+            tags: vec![text("hello"), text("Grüße")],
+            picture: picture(),
+            width: 320,
+            height: 160,
+            count_max: 100,
+        }
+        .into(),
+        StickerDelete { sticker_id }.into(),
+        StickerSend { sticker_id, channel_id: CHANNEL, message_id: MESSAGE }.into(),
     ]
 }
 

@@ -12,6 +12,7 @@ mod automod;
 mod bots;
 mod contact;
 mod elsewhere;
+mod expression;
 mod gate;
 mod generate;
 mod groups;
@@ -382,6 +383,7 @@ fn compare(model: &Model, read: Read<'_>) {
     model.compare_gate(read);
     model.compare_polls(read);
     model.compare_groups(read);
+    model.compare_expressions(read);
     model.compare_bots(read);
     model.compare_mails(read);
     model.compare_elsewhere(read);

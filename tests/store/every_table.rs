@@ -5,8 +5,8 @@ use plexichat::domain::errand::{Errand as _, bytes};
 use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::{Command, Machine, Now, Reply};
 use plexichat::id::{
-    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, MessageId, PollId, ReportId, RoleId,
-    RuleId, ServerId, SignInId, TicketId, TokenId, UserId, ViolationId, WebhookId,
+    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId, PollId, ReportId,
+    RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId, ViolationId, WebhookId,
 };
 use plexichat::store::owners::owner_of;
 use plexichat::store::records::*;
@@ -99,8 +99,8 @@ fn accounts(tx: &mut Tx<'_>) {
     tx.put(BOTS, (USER, BOT), &Nil {});
     tx.put(DELETIONS, (AT, USER), &Nil {});
     tx.put(REMINDERS, (2 * AT, USER), &Meta { value: AT });
-    // The same for the server.
-    tx.put(BLOBS, picture().hash, &Meta { value: 2 });
+    // The same for the server, its emoji and its sticker.
+    tx.put(BLOBS, picture().hash, &Meta { value: 4 });
     let user = User {
         badges: vec![badge::STAFF],
         state: account::FROZEN,
@@ -157,6 +157,13 @@ fn servers(tx: &mut Tx<'_>) {
     tx.put(VIOLATIONS, (SERVER, id), &Violation { user_id, rule_id, lapses_at, ..Violation::default() });
     tx.put(USER_VIOLATIONS, (SERVER, user_id, id), &Nil {});
     tx.put(VIOLATION_LAPSES, (lapses_at, SERVER, id), &Nil {});
+    let created_by = OTHER;
+    let (emoji_id, sticker_id) = (EmojiId(number(60)), StickerId(number(61)));
+    tx.put(EMOJIS, (SERVER, emoji_id), &Emoji { picture: picture(), created_by, ..Emoji::default() });
+    tx.put(EMOJI_SERVERS, emoji_id, &SERVER.into());
+    tx.put(STICKERS, (SERVER, sticker_id), &Sticker { picture: picture(), created_by, ..Sticker::default() });
+    tx.put(STICKER_SERVERS, sticker_id, &SERVER.into());
+    tx.put(STICKER_PACKS, SERVER, &Meta { value: number(62) });
     // Of an earlier server, that has nothing else left.
     tx.put(SERVER_GARBAGE, ServerId(number(24)), &Nil {});
 }
@@ -220,6 +227,7 @@ fn messages(tx: &mut Tx<'_>) {
         tx.put(REACTIONS, (message_id, 0, OTHER), &Reaction { at: AT, order: 1 });
         tx.put(REACTION_ORDER, (message_id, 0, 1, OTHER), &Nil {});
         tx.put(REACTION_PLACES, (message_id, 0, USER), &Meta { value: 2 });
+        tx.put(STICKER_USES, (message_id, StickerId(number(61))), &Nil {});
         tx.put(NOTIFICATIONS, (OTHER, message_id), &Notification::default());
         tx.put(NOTIFIED, (message_id, OTHER), &Nil {});
         tx.put(NOTICES, message_id, &Notice { channel_id, sender_id: USER, ..Notice::default() });

@@ -4,10 +4,11 @@
 //! order of the contract and on the newest state. Only a bad body is checked against the snapshot first, because
 //! a missing permission is told before a mistake in the body.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
-use super::embeds;
 use super::polls::{self, POLL_INLINE};
+use super::{custom_emojis, embeds};
 use crate::api::body::Body;
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, Id, Ids, Inner, Int, List, Needed, Or, Text, fields};
@@ -105,7 +106,11 @@ pub fn message_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let read = |body| read_create(body, channel_id, length_max, config);
     let author = ctx.user_id();
     let whence = Whence { channel_id, author, webhook: None, edits: None };
-    match body.as_ref().map_err(Clone::clone).and_then(read) {
+    let op = body.as_ref().map_err(Clone::clone).and_then(read).map(|(mut message, poll)| {
+        message.content = permitted(ctx, channel_id, message.content);
+        (message, poll)
+    });
+    match op {
         Ok((op, None)) => judging::submit(ctx, author, whence, op, answer_created),
         Ok((message, Some(poll))) => {
             judging::submit(ctx, author, whence, PollPost { message, poll }, answer_created)
@@ -122,6 +127,7 @@ pub fn message_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
         .and_then(|content| content.ok_or_else(|| Error::invalid("content", "this field is required")))
     {
         Ok(content) => {
+            let content = permitted(ctx, channel_id, content);
             let op = MessageEdit { channel_id, message_id, content, length_max };
             let author = ctx.user_id();
             let whence = Whence { channel_id, author, webhook: None, edits: Some(message_id) };
@@ -181,6 +187,15 @@ fn answer_created(ctx: &mut Ctx<'_>, (channel_id, message_id): (ChannelId, Messa
     let message = snapshot.read().get(MESSAGES, (channel_id, message_id)).ok_or(Refusal::MessageNotFound)?;
     let viewer = Viewer::fresh_author(ctx.user_id(), ctx.now_ms());
     ctx.json(|out| Writer::new(out, snapshot.read(), channel_id, viewer).message(message_id, message))
+}
+
+/// The text as its author may say it there.
+fn permitted(ctx: &Ctx<'_>, channel_id: ChannelId, content: String) -> String {
+    let snapshot = ctx.snapshot();
+    match custom_emojis::permitted(ctx.asking(&snapshot), channel_id, &content) {
+        Cow::Owned(changed) => changed,
+        Cow::Borrowed(_) => content,
+    }
 }
 
 /// Characters that a message of the asking user may have: the least of what the server, his tier and he himself allow.

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod clearing_tests;
+pub mod custom_emojis;
 pub mod embeds;
 pub mod messages;
 pub mod notifications;

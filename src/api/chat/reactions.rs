@@ -1,28 +1,40 @@
 //! Reactions.
 //!
-//! The emoji in a path is Unicode, or a short name with or without colons. There are no custom emojis, so their forms
-//! name nothing: adding one is refused, removing one removes nothing, nobody has reacted with one.
+//! The emoji in a path is Unicode, or a short name with or without colons, or one of a server in any of its forms. What
+//! is none of that names nothing: adding it is refused, removing it removes nothing, nobody has reacted with it.
+
+use std::borrow::Cow;
 
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Id, Int, Or, fields};
 use crate::domain::chat::clearing::ReactionsClear;
 use crate::domain::chat::message::message_access;
 use crate::domain::chat::reaction::{self, ReactionAdd, ReactionRemove};
+use crate::domain::custom_emoji;
 use crate::domain::identity::tier;
 use crate::domain::{Error, Result};
-use crate::id::UserId;
-use crate::text::emoji::normalise;
+use crate::id::{EmojiId, UserId};
+use crate::text::emoji::{custom, normalise};
+
+/// An emoji as reactions name it. Short names go before ids: `100` is one of them.
+fn stored(emoji: &str) -> Option<Cow<'static, str>> {
+    let custom = || custom(emoji).map(|id| custom_emoji::spelled(EmojiId(id)).into());
+    normalise(emoji).or_else(custom)
+}
 
 pub fn reaction_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (channel_id, message_id) = (ctx.path_channel()?, ctx.path_message()?);
-    match normalise(&ctx.param("emoji")) {
+    match stored(&ctx.param("emoji")) {
         Some(emoji) => {
             let kinds_max = tier::reactions_max(ctx.principal().tier);
             ctx.submit_success(ReactionAdd { channel_id, message_id, emoji: emoji.into_owned(), kinds_max })
         }
         None => {
             reaction::adding_access(ctx.asking(&ctx.snapshot()), channel_id, message_id)?;
-            Err(Error::invalid("emoji", "not an emoji: send a Unicode emoji or a known :shortcode:"))
+            Err(Error::invalid(
+                "emoji",
+                "not an emoji: send a Unicode emoji, a known :shortcode: or <:name:id>",
+            ))
         }
     }
 }
@@ -30,7 +42,7 @@ pub fn reaction_create(ctx: &mut Ctx<'_>) -> Result<Step> {
 pub fn reaction_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (channel_id, message_id) = (ctx.path_channel()?, ctx.path_message()?);
     // What is no emoji goes the same way: the log says whether the message exists, and finds nothing to remove.
-    let emoji = normalise(&ctx.param("emoji")).unwrap_or_default().into_owned();
+    let emoji = stored(&ctx.param("emoji")).unwrap_or_default().into_owned();
     ctx.submit_success(ReactionRemove { channel_id, message_id, emoji })
 }
 
@@ -71,7 +83,7 @@ pub fn reaction_user_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     message_access(ctx.asking(&snapshot), channel_id, message_id)?;
     let limit = REACTION_USERS.limit.query(ctx)? as usize;
     let after = REACTION_USERS.after.query(ctx)?.map(UserId);
-    let emoji = normalise(&ctx.param("emoji")).unwrap_or_default();
+    let emoji = stored(&ctx.param("emoji")).unwrap_or_default();
     ctx.json(|out| reaction::write_users(out, snapshot.read(), message_id, &emoji, after, limit))
 }
 

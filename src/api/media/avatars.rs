@@ -4,23 +4,18 @@
 //! The same user or server with the same name has the same picture, byte for byte, on every server: caches may keep
 //! it, its hash is its `etag`.
 
-use crate::api::conditional::is_known;
-use crate::api::content::{Content, Part};
-use crate::api::cors::Sharing;
+use super::kept::{self, describe};
 use crate::api::ctx::{Ctx, Step};
 use crate::api::pages::etag;
-use crate::domain::media::picture::hex;
 use crate::domain::{Refusal, Result, view};
-use crate::effect::disk::Open;
 use crate::id::UserId;
-use crate::store::records::{Picture, Server, User, picture};
+use crate::store::records::{Picture, Server, User};
 use crate::store::tables::{SERVERS, USERS};
 use crate::text;
 
 const SVG: &str = "image/svg+xml";
 /// Seconds; a new name is a new picture, so not a day as for uploads.
 const MAX_AGE_GENERATED: &str = "public, max-age=3600";
-const MAX_AGE: &str = "public, max-age=86400";
 
 /// What is shown of somebody.
 enum Shown {
@@ -73,14 +68,11 @@ fn of_server(ctx: &Ctx<'_>) -> Result<Shown> {
     })
 }
 
-/// For who has it there is nothing to be read.
 fn own_or(ctx: &mut Ctx<'_>, picture: &Picture, shown: Look) -> Result<Step> {
-    let etag = own_etag(picture);
-    if !is_known(&ctx.request.head, &etag) {
-        return Ok(Step::task(move |ctx| Box::pin(send(ctx, shown))));
+    if kept::is_had(ctx, picture) {
+        return Ok(Step::Done);
     }
-    describe(ctx, picture::text(picture.format), MAX_AGE, etag);
-    Ok(Step::Done)
+    Ok(Step::task(move |ctx| Box::pin(send(ctx, shown))))
 }
 
 /// Sends the file, as the record names it now.
@@ -89,22 +81,7 @@ async fn send(ctx: &mut Ctx<'_>, shown: Look) -> Result<Step> {
         Shown::Generated(id, name) => return generated(ctx, id, &name),
         Shown::Own(picture, id, name) => (picture, id, name),
     };
-    let open = Open { blobs: ctx.state.store.blobs(), hash: picture.hash };
-    let blob = match ctx.effect(open).await? {
-        Ok(blob) => blob,
-        Err(error) => {
-            tracing::error!(%error, "the file of a picture cannot be read: see `plexichat verify`");
-            return generated(ctx, id, &name);
-        }
-    };
-    describe(ctx, picture::text(picture.format), MAX_AGE, own_etag(&picture));
-    ctx.response.content = Some(Content::File(Part::whole(blob, ctx.source())));
-    Ok(Step::Done)
-}
-
-/// What is in the file is what its name says.
-fn own_etag(picture: &Picture) -> String {
-    format!("\"{}\"", hex(&picture.hash))
+    if kept::attach(ctx, &picture).await? { Ok(Step::Done) } else { generated(ctx, id, &name) }
 }
 
 fn generated(ctx: &mut Ctx<'_>, id: u64, name: &str) -> Result<Step> {
@@ -116,20 +93,6 @@ fn generated(ctx: &mut Ctx<'_>, id: u64, name: &str) -> Result<Step> {
     describe(ctx, SVG, MAX_AGE_GENERATED, etag(drawn.as_bytes()));
     ctx.response.body.extend_from_slice(drawn.as_bytes());
     Ok(Step::Done)
-}
-
-/// Any page may show it, without credentials: one answer for all origins.
-fn describe(ctx: &mut Ctx<'_>, content_type: &'static str, max_age: &str, etag: String) {
-    let response = &mut ctx.response;
-    response.sharing = Sharing::All;
-    response.content_type = content_type;
-    response.headers.extend([
-        ("access-control-allow-origin", "*".to_string()),
-        ("access-control-expose-headers", "ETag".to_string()),
-        ("cross-origin-resource-policy", "cross-origin".to_string()),
-        ("cache-control", max_age.to_string()),
-        ("etag", etag),
-    ]);
 }
 
 fn drawn(color: &str, name: &str) -> String {

@@ -1,6 +1,7 @@
 //! Pictures.
 
 pub mod avatars;
+pub mod kept;
 pub mod pictures;
 
 use super::routes::Answer::{One, Picture};

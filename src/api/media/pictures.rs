@@ -70,10 +70,10 @@ shape! {
 
 /// A picture that is on disk.
 pub struct Stored {
-    record: Picture,
-    width: u32,
-    height: u32,
-    len: u64,
+    pub record: Picture,
+    pub width: u32,
+    pub height: u32,
+    pub len: u64,
 }
 
 /// Bytes of an upload.
@@ -135,16 +135,38 @@ async fn set_icon(ctx: &mut Ctx<'_>, server_id: ServerId) -> Result<Stored> {
 
 /// Takes the file of a form and keeps the picture that it is.
 async fn receive(ctx: &Ctx<'_>, field: &'static str) -> Result<Stored> {
-    let blobs = ctx.state.store.blobs();
+    let (_, spool) = take(ctx, field).await?;
+    keep(ctx, field, spool, ctx.state.config.avatars.max_size, u64::MAX).await
+}
+
+/// A whole form, with its file on the disk.
+///
+/// # Errors
+/// 400 when it is none, or the file is missing or empty; 413 when the file is too long; 503 when the disk is full.
+pub async fn take(ctx: &Ctx<'_>, field: &'static str) -> Result<(Form, Spool)> {
     let mut form = Form::begin(ctx, field)?;
-    let mut spool = Spool::new(blobs.clone());
+    let mut spool = Spool::new(ctx.state.store.blobs());
     while let Some(piece) = form.file_piece(ctx).await? {
         spool = ctx.effect(Append { spool, piece }).await?.map_err(refused_by_disk)?;
     }
     if form.file_len() == 0 {
         return Err(Error::invalid(field, "the file is empty"));
     }
-    let side_max = u32::try_from(ctx.state.config.avatars.max_size).unwrap_or(u32::MAX);
+    Ok((form, spool))
+}
+
+/// Keeps the picture that a file is, of so many pixels on either side and so many bytes at most.
+///
+/// # Errors
+/// 400 when it is none that is taken, or becomes too long; 503 when the disk is full, or too many wait.
+pub async fn keep(
+    ctx: &Ctx<'_>,
+    field: &'static str,
+    spool: Spool,
+    side_max: u64,
+    len_max: u64,
+) -> Result<Stored> {
+    let side_max = u32::try_from(side_max).unwrap_or(u32::MAX);
     let convert = Convert { file: spool.into_file().map_err(refused_by_disk)?, side_max };
     let converted = ctx.effect(convert).await?.map_err(|failure| match failure {
         Failure::Refused(reason) => Error::invalid(field, reason),
@@ -155,6 +177,13 @@ async fn receive(ctx: &Ctx<'_>, field: &'static str) -> Result<Stored> {
     })?;
     let Converted { format, width, height, is_animated, bytes } = converted;
     let len = bytes.len() as u64;
+    if len > len_max {
+        let why = format!(
+            "its {width} x {height} pixels take more than {len_max} bytes: use fewer frames or colours"
+        );
+        return Err(Error::invalid(field, why));
+    }
+    let blobs = ctx.state.store.blobs();
     let hash = ctx.effect(Keep { blobs, bytes }).await?.map_err(refused_by_disk)?;
     let record = Picture { hash, format: code_of(format), animated: is_animated };
     Ok(Stored { record, width, height, len })

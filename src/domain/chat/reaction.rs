@@ -9,17 +9,19 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::message::{Scope, find, message_access};
 use super::writing::Writing;
 use crate::domain::asking::Asking;
+use crate::domain::custom_emoji;
 use crate::domain::error::{Error, Result};
 use crate::domain::event::{EventName, intent};
 use crate::domain::machine::Machine;
 use crate::domain::permission::Access;
+use crate::domain::view::{Shown, write_media_url};
 use crate::id::{ChannelId, MessageId, UserId};
 use crate::limits::REACTION_KIND_COUNT_MAX;
 use crate::store::Read;
 use crate::store::records::{ArchivedMessage, Message, Meta, Nil, Reaction, ReactionEntry, ReactionSet};
 use crate::store::tables::{MESSAGES, REACTION_ORDER, REACTION_PLACES, REACTION_SETS, REACTIONS};
 use crate::wire::json::shape::{Field, Shape, Slot, shape};
-use crate::wire::json::{Array, Object, write_str, write_u64};
+use crate::wire::json::{Array, Object, write_id, write_str, write_u64};
 
 /// Different emojis on one message, whatever the tier says: the set is read with every page.
 pub const KINDS_MAX: u64 = REACTION_KIND_COUNT_MAX as u64;
@@ -32,7 +34,7 @@ const CLEARED_MAX: usize = 1_000;
 pub struct ReactionAdd {
     pub channel_id: ChannelId,
     pub message_id: MessageId,
-    /// In its one spelling: the rule is `text::emoji::normalise`.
+    /// In its one spelling: the rule is `text::emoji::normalise`; [`custom_emoji::spelled`] that of a server.
     pub emoji: String,
     /// Different emojis that the message may have.
     pub kinds_max: u64,
@@ -85,6 +87,9 @@ pub(in crate::domain) fn reaction_add(
     };
     if position.is_some() && read.contains(REACTIONS, (op.message_id, index, actor)) {
         return Ok(false);
+    }
+    if let Some(emoji_id) = custom_emoji::named(&op.emoji) {
+        custom_emoji::require_usable(&access, emoji_id, position.is_some())?;
     }
     if position.is_none() && set.entries.len() as u64 >= op.kinds_max.min(KINDS_MAX) {
         let limit = op.kinds_max.min(KINDS_MAX);
@@ -198,10 +203,10 @@ pub const REACTION: &Shape = &Shape {
     doc: "An emoji on a message.",
     heads: &[],
     fields: &[
-        Field::new("emoji", "", Slot::str),
+        Field::new("emoji", "In Unicode; `custom:<id>` for one of a server.", Slot::str),
         Field::new("count", "", Slot::u64),
         Field::new("me", "Whether the caller is one of them.", Slot::bool),
-        Field::new("url", "", Slot::opt_str),
+        Field::new("url", "Where anybody can see one of a server.", Slot::opt_str),
         Field::new("is_custom", "", Slot::bool),
         Field::new("custom_emoji_id", "", Slot::opt_id),
     ],
@@ -220,7 +225,15 @@ pub fn write_list(out: &mut Vec<u8>, read: Read<'_>, message_id: MessageId, view
         out.extend_from_slice(b",\"count\":");
         write_u64(out, entry.count.to_native());
         out.extend_from_slice(if me { b",\"me\":true" } else { b",\"me\":false" });
-        out.extend_from_slice(b",\"url\":null,\"is_custom\":false,\"custom_emoji_id\":null}");
+        let Some(emoji_id) = custom_emoji::named(&entry.emoji) else {
+            out.extend_from_slice(b",\"url\":null,\"is_custom\":false,\"custom_emoji_id\":null}");
+            continue;
+        };
+        out.extend_from_slice(b",\"url\":");
+        write_media_url(out, Shown::Emoji(emoji_id));
+        out.extend_from_slice(b",\"is_custom\":true,\"custom_emoji_id\":");
+        write_id(out, emoji_id.0);
+        out.push(b'}');
     }
 }
 

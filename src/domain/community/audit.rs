@@ -7,7 +7,7 @@ use super::invite;
 use crate::domain::machine::Machine;
 use crate::domain::permission::Standing;
 use crate::domain::view::{UserPublicResponse, user_or_null};
-use crate::id::{AuditId, ChannelId, RoleId, ServerId, UserId};
+use crate::id::{AuditId, ChannelId, EmojiId, RoleId, ServerId, StickerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedAudit, Audit};
 use crate::store::tables::AUDIT;
@@ -16,7 +16,7 @@ use crate::wire::json::{Array, Object};
 
 macro_rules! actions {
     ($($name:ident = $code:literal $text:literal;)*) => {
-        /// What was done (contract §5).
+        /// What was done (contract §5); what emojis and stickers go through is an extension.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         pub enum Action { $($name = $code),* }
@@ -57,10 +57,23 @@ actions! {
     TemplateDelete = 28 "template_delete";
     WelcomeScreenUpdate = 29 "welcome_screen_update";
     OnboardingUpdate = 30 "onboarding_update";
+    EmojiCreate = 31 "emoji_create";
+    EmojiUpdate = 32 "emoji_update";
+    EmojiDelete = 33 "emoji_delete";
+    StickerCreate = 34 "sticker_create";
+    StickerDelete = 35 "sticker_delete";
 }
 
 /// Words of the target codes; code 0 is no target.
-const TARGETS: &[(u8, &str)] = &[(1, "server"), (2, "channel"), (3, "role"), (4, "user"), (INVITE, "invite")];
+const TARGETS: &[(u8, &str)] = &[
+    (1, "server"),
+    (2, "channel"),
+    (3, "role"),
+    (4, "user"),
+    (INVITE, "invite"),
+    (6, "emoji"),
+    (7, "sticker"),
+];
 const INVITE: u8 = 5;
 
 fn word(table: &'static [(u8, &'static str)], code: u8) -> Option<&'static str> {
@@ -91,6 +104,14 @@ impl<'a> Target<'a> {
 
     pub fn user(id: UserId, name: &'a str) -> Target<'a> {
         Target { kind: 4, id: id.0, name }
+    }
+
+    pub fn emoji(id: EmojiId, name: &'a str) -> Target<'a> {
+        Target { kind: 6, id: id.0, name }
+    }
+
+    pub fn sticker(id: StickerId, name: &'a str) -> Target<'a> {
+        Target { kind: 7, id: id.0, name }
     }
 
     /// Invites are named by their code.
@@ -254,8 +275,8 @@ mod tests {
     }
 
     #[test]
-    fn thirty_actions_in_order() {
-        assert_eq!(ACTIONS.len(), 30);
+    fn actions_in_order() {
+        assert_eq!(ACTIONS.len(), 35);
         assert!(ACTIONS.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0));
     }
 }

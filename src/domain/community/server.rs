@@ -16,11 +16,12 @@ use crate::domain::machine::Machine;
 use crate::domain::permission::{self, SERVER_MANAGE, Standing, bits_of};
 use crate::domain::view;
 use crate::id::{ChannelId, RoleId, ServerId, UserId};
-use crate::limits::WEBHOOK_COUNT_MAX;
+use crate::limits::{EMOJI_STORED_COUNT_MAX, STICKER_STORED_COUNT_MAX, WEBHOOK_COUNT_MAX};
 use crate::store::Read;
 use crate::store::records::{ArchivedServer, Channel, Grant, Nil, Role, Server, account, channel_kind};
 use crate::store::tables::{
-    CHANNELS, ROLES, SERVER_CHANNELS, SERVER_INVITES, SERVER_WEBHOOKS, SERVERS, USER_SERVERS, USERS,
+    CHANNELS, EMOJIS, ROLES, SERVER_CHANNELS, SERVER_INVITES, SERVER_WEBHOOKS, SERVERS, STICKERS,
+    USER_SERVERS, USERS,
 };
 use crate::wire::json::shape::shape;
 use crate::wire::json::{Array, Object};
@@ -186,6 +187,8 @@ pub(in crate::domain) fn remove(
     machine.tx.remove_prefix(SERVER_INVITES, server_id, invite::COUNT_MAX);
     machine.tx.remove_prefix(ROLES, server_id, role::COUNT_MAX + 1);
     machine.tx.remove_prefix(SERVER_WEBHOOKS, server_id, WEBHOOK_COUNT_MAX);
+    machine.tx.remove_prefix(EMOJIS, server_id, EMOJI_STORED_COUNT_MAX);
+    machine.tx.remove_prefix(STICKERS, server_id, STICKER_STORED_COUNT_MAX);
     machine.tx.end(server_id, count_max)
 }
 

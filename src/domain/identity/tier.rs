@@ -87,6 +87,11 @@ pub fn reactions_max(code: u8) -> u64 {
     limits(code).reactions_per_message_max.unwrap_or(reaction::KINDS_MAX).min(reaction::KINDS_MAX)
 }
 
+/// Emojis of either kind that a server of a user of this tier may have, where the server allows `server_max`.
+pub fn emoji_count_max(code: u8, server_max: u64) -> u64 {
+    limits(code).emoji_slots_max.map_or(server_max, |max| max.min(server_max))
+}
+
 /// Pins that a user of this tier may bring a channel to.
 pub fn pins_max(code: u8) -> u64 {
     limits(code).pins_per_channel_max.unwrap_or(pin::PINS_MAX).min(pin::PINS_MAX)

@@ -50,7 +50,16 @@ pub fn parse(text: &mut [u8]) -> Result<Value<'_>, ParseError> {
 
 /// The same without the fast way.
 pub(super) fn parse_slowly(text: &mut [u8]) -> Result<Value<'_>, ParseError> {
-    parse_from(text, 0)
+    parse_from(text, 0, JSON_COUNT_MAX)
+}
+
+/// The same for what this program has written itself, however much is in it: its own description has more than any
+/// request.
+///
+/// # Errors
+/// As there.
+pub fn parse_own(text: &mut [u8]) -> Result<Value<'_>, ParseError> {
+    parse_from(text, 0, usize::MAX)
 }
 
 /// The same for a text that may begin with a byte order mark, as files of some systems do.
@@ -58,10 +67,10 @@ pub(super) fn parse_slowly(text: &mut [u8]) -> Result<Value<'_>, ParseError> {
 /// # Errors
 /// As there.
 pub fn parse_marked(text: &mut [u8]) -> Result<Value<'_>, ParseError> {
-    if text.starts_with(MARK) { parse_from(text, MARK.len()) } else { parse(text) }
+    if text.starts_with(MARK) { parse_from(text, MARK.len(), JSON_COUNT_MAX) } else { parse(text) }
 }
 
-fn parse_from(text: &mut [u8], begin: usize) -> Result<Value<'_>, ParseError> {
+fn parse_from(text: &mut [u8], begin: usize, count_max: usize) -> Result<Value<'_>, ParseError> {
     let foreign = match text {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("the text is UTF-16 instead of UTF-8"),
         [0x1f, 0x8b, ..] => Some("the text is compressed"),
@@ -70,7 +79,7 @@ fn parse_from(text: &mut [u8], begin: usize) -> Result<Value<'_>, ParseError> {
     if let Some(what) = foreign {
         return Err(ParseError { what, at: 0 });
     }
-    let mut parser = Parser { rest: text, base: 0, at: begin, count: 0 };
+    let mut parser = Parser { rest: text, base: 0, at: begin, count: 0, count_max };
     parser.skip_blanks();
     if parser.peek().is_none() {
         return Err(ParseError { what: "the text is empty", at: parser.at });
@@ -92,6 +101,7 @@ struct Parser<'b> {
     at: usize,
     /// Names and values so far.
     count: usize,
+    count_max: usize,
 }
 
 impl<'b> Parser<'b> {
@@ -134,7 +144,7 @@ impl<'b> Parser<'b> {
 
     fn count(&mut self) -> Result<(), ParseError> {
         self.count += 1;
-        if self.count <= JSON_COUNT_MAX { Ok(()) } else { Err(self.error(COUNT)) }
+        if self.count <= self.count_max { Ok(()) } else { Err(self.error(COUNT)) }
     }
 
     fn word(&mut self, word: &[u8], value: Value<'b>) -> Result<Value<'b>, ParseError> {

@@ -183,7 +183,7 @@ macro_rules! shape {
                 doc: concat!($($doc),+),
                 heads: &[$($($head::SHAPE),+)?],
                 fields: &[$($crate::wire::json::shape::Field::new(
-                    stringify!($field),
+                    $crate::wire::json::shape::plain(stringify!($field)),
                     concat!($($about),*),
                     $crate::wire::json::shape::shape!(@slot $slot),
                 )),*],
@@ -203,13 +203,25 @@ macro_rules! shape {
     (@slot $method:ident) => { $crate::wire::json::shape::Slot::$method };
     (@slot ($slot:expr)) => { $slot };
     (@write $object:ident, $field:ident, $method:ident, $value:expr) => {
-        $object.$method(stringify!($field), $value)
+        $object.$method($crate::wire::json::shape::plain(stringify!($field)), $value)
     };
     (@write $object:ident, $field:ident, ($slot:expr), $value:expr) => {
-        $crate::wire::json::shape::Append::append($value, $object, stringify!($field))
+        $crate::wire::json::shape::Append::append(
+            $value,
+            $object,
+            $crate::wire::json::shape::plain(stringify!($field)),
+        )
     };
 }
 pub(crate) use shape;
+
+/// The name of a field without the mark of a raw identifier (`r#type`).
+pub const fn plain(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
+}
 
 /// What appends the value of a field.
 pub trait Append {

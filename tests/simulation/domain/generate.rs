@@ -251,6 +251,7 @@ impl Generator<'_> {
             30..60 if self.chance(12) => self.webhook_command(model),
             30..60 if self.chance(6) => self.contact_command(model),
             30..60 if self.chance(12) => self.place_command(model),
+            30..60 if self.chance(15) => self.expression_command(model),
             30..60 => self.server_command(model, roll),
             60.. if self.chance(10) => self.poll_command(model),
             _ => self.message_command(model, roll),
@@ -259,7 +260,7 @@ impl Generator<'_> {
     }
 
     pub fn system(&mut self, model: &Model) -> u64 {
-        if self.chance(6) { self.actor(model) } else { 0 }
+        if self.chance(10) { self.actor(model) } else { 0 }
     }
 
     fn account_command(&mut self, model: &Model, roll: u32) -> (u64, Op) {
@@ -563,7 +564,10 @@ impl Generator<'_> {
 
     fn message_command(&mut self, model: &Model, roll: u32) -> (u64, Op) {
         let (actor, channel_id, message_id) = self.spot(model);
-        let emoji = EMOJI[self.random.usize(..EMOJI.len())].to_string();
+        let emoji = match self.chance(25) {
+            true => self.custom_emoji(model),
+            false => EMOJI[self.random.usize(..EMOJI.len())].to_string(),
+        };
         let op: Op = match roll {
             60..=74 => {
                 let (actor, channel) = self.place(model);

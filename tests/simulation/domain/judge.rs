@@ -345,8 +345,13 @@ impl Model {
                 let message = self.message(channel, op.message_id.0)?;
                 require(have, MESSAGES_ADD_REACTIONS)?;
                 self.reachable(channel, actor)?;
-                match message.reactions.iter().find(|(emoji, _)| *emoji == op.emoji) {
-                    Some((_, users)) => Ok(Want::Changed(!users.contains(&actor))),
+                let there = message.reactions.iter().find(|(emoji, _)| *emoji == op.emoji);
+                if there.is_some_and(|(_, users)| users.contains(&actor)) {
+                    return Ok(Want::Changed(false));
+                }
+                self.may_use_emoji(channel, have, &op.emoji, there.is_some())?;
+                match there {
+                    Some(_) => Ok(Want::Changed(true)),
                     None => {
                         unless(message.reactions.len() as u64 >= op.kinds_max, BAD)?;
                         Ok(Want::Changed(true))
@@ -385,6 +390,7 @@ impl Model {
             Op::Hooks(op) => self.judge_webhook(actor, op),
             Op::Contact(op) => self.judge_contact(actor, op),
             Op::Gate(op) => self.judge_gate(actor, op),
+            Op::Expression(op) => self.judge_expression(actor, op),
             Op::Moderation(op) => self.judge_automod(actor, op),
             Op::Housekeeping(housekeeping::Op::Sweep(_) | housekeeping::Op::OutboxStep(_)) => {
                 system()?;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::automod::Automod;
 use super::contact::Heard;
 use super::elsewhere::Elsewhere;
+use super::expression::Expressions;
 use super::gate::Gate;
 use super::hooks::Webhook;
 use super::mail::Post;
@@ -40,6 +41,8 @@ pub enum Want {
     Report,
     Ticket,
     AccessToken,
+    Emoji,
+    Sticker,
     /// The rules of the server refuse the text.
     Refused,
     Any,
@@ -57,6 +60,7 @@ impl Want {
             (Want::NewChannel, Reply::Channel(_)) | (Want::Role, Reply::Role(_)) => true,
             (Want::Message, Reply::Message(..)) | (Want::Webhook, Reply::Webhook(_)) => true,
             (Want::Refused, Reply::TextRefused) | (Want::AccessToken, Reply::AccessToken(_)) => true,
+            (Want::Emoji, Reply::Emoji(_)) | (Want::Sticker, Reply::Sticker(_)) => true,
             (Want::Report, Reply::Report(_)) | (Want::Ticket, Reply::Ticket(_)) => true,
             _ => false,
         }
@@ -206,6 +210,7 @@ pub struct Model {
     pub heard: Heard,
     pub gate: Gate,
     pub elsewhere: Elsewhere,
+    pub expressions: Expressions,
 }
 
 /// What a timeout takes.

@@ -138,8 +138,14 @@ fn mails(read: Read<'_>) {
 fn pictures(read: Read<'_>) {
     let avatars = rows(read, USERS).into_values().filter_map(|user| user.avatar);
     let icons = rows(read, SERVERS).into_values().filter_map(|server| server.icon);
+    let emojis = rows(read, EMOJIS).into_values().map(|emoji| Box::new(emoji.picture));
+    let stickers = rows(read, STICKERS).into_values().map(|sticker| Box::new(sticker.picture));
     let mut named = BTreeMap::new();
-    avatars.chain(icons).for_each(|picture| *named.entry(picture.hash).or_insert(0) += 1);
+    avatars
+        .chain(icons)
+        .chain(emojis)
+        .chain(stickers)
+        .for_each(|picture| *named.entry(picture.hash).or_insert(0) += 1);
     let counts: BTreeMap<_, _> =
         rows(read, BLOBS).into_iter().map(|(hash, meta)| (hash, meta.value)).collect();
     assert_eq!(counts, named, "BLOBS counts the records that name each");

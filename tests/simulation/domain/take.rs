@@ -403,6 +403,7 @@ impl Model {
             Op::Hooks(op) => self.take_webhook(actor, op, reply),
             Op::Contact(op) => self.take_contact(actor, op, reply),
             Op::Gate(op) => self.take_gate(op, reply),
+            Op::Expression(op) => self.take_expression(op, reply),
             Op::Moderation(op) => self.take_automod(actor, op, reply, read),
             Op::Housekeeping(housekeeping::Op::Sweep(_)) => {
                 self.remind(read);
@@ -509,6 +510,7 @@ impl Model {
         self.channels.retain(|_, channel| channel.server != Some(server));
         self.invites.retain(|_, invite| invite.server != server);
         self.remove_homeless_webhooks();
+        self.remove_homeless_expressions();
     }
 
     /// What is left of accounts whose grace has run out.

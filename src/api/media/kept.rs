@@ -1,0 +1,74 @@
+//! Pictures that are kept: what an answer with one says of it.
+
+use crate::api::conditional::is_known;
+use crate::api::content::{Content, Part};
+use crate::api::cors::Sharing;
+use crate::api::ctx::{Ctx, Step};
+use crate::domain::media::picture::hex;
+use crate::domain::{Refusal, Result};
+use crate::effect::disk::Open;
+use crate::store::records::{Picture, picture};
+
+const MAX_AGE: &str = "public, max-age=86400";
+
+/// What is in the file is what its name says.
+fn etag(picture: &Picture) -> String {
+    format!("\"{}\"", hex(&picture.hash))
+}
+
+/// Any page may show it, without credentials: one answer for all origins.
+pub fn describe(ctx: &mut Ctx<'_>, content_type: &'static str, max_age: &str, etag: String) {
+    let response = &mut ctx.response;
+    response.sharing = Sharing::All;
+    response.content_type = content_type;
+    response.headers.extend([
+        ("access-control-allow-origin", "*".to_string()),
+        ("access-control-expose-headers", "ETag".to_string()),
+        ("cross-origin-resource-policy", "cross-origin".to_string()),
+        ("cache-control", max_age.to_string()),
+        ("etag", etag),
+    ]);
+}
+
+/// Whether who asks has the picture already: then that is the answer, and there is nothing to be read.
+pub fn is_had(ctx: &mut Ctx<'_>, picture: &Picture) -> bool {
+    let etag = etag(picture);
+    let is_had = is_known(&ctx.request.head, &etag);
+    if is_had {
+        describe(ctx, picture::text(picture.format), MAX_AGE, etag);
+    }
+    is_had
+}
+
+/// Answers with a picture.
+///
+/// # Errors
+/// That it is `missing`, when its file is.
+pub fn answer(ctx: &mut Ctx<'_>, picture: Picture, missing: Refusal) -> Result<Step> {
+    if is_had(ctx, &picture) {
+        return Ok(Step::Done);
+    }
+    Ok(Step::task(move |ctx| Box::pin(send(ctx, picture, missing))))
+}
+
+async fn send(ctx: &mut Ctx<'_>, picture: Picture, missing: Refusal) -> Result<Step> {
+    if attach(ctx, &picture).await? { Ok(Step::Done) } else { Err(missing.into()) }
+}
+
+/// Makes the file of a picture the answer; false when there is no such file.
+///
+/// # Errors
+/// 503 when too many wait for the disk.
+pub async fn attach(ctx: &mut Ctx<'_>, picture: &Picture) -> Result<bool> {
+    let open = Open { blobs: ctx.state.store.blobs(), hash: picture.hash };
+    let blob = match ctx.effect(open).await? {
+        Ok(blob) => blob,
+        Err(error) => {
+            tracing::error!(%error, "the file of a picture cannot be read: see `plexichat verify`");
+            return Ok(false);
+        }
+    };
+    describe(ctx, picture::text(picture.format), MAX_AGE, etag(picture));
+    ctx.response.content = Some(Content::File(Part::whole(blob, ctx.source())));
+    Ok(true)
+}
