@@ -265,7 +265,8 @@ fn authenticate(state: &State, request: &Request<'_>) -> Result<(Principal, Opti
     let token = bearer(&request.head)?;
     let now = state.now();
     let snapshot = state.snapshot();
-    let verified = counting_failures(state, request, verify(snapshot.read(), token, now.steady_ms));
+    let verified =
+        counting_failures(state, request, verify(snapshot.read(), token, now.steady_ms, &state.config));
     verified.map(|(principal, user)| (principal, require_usable(snapshot.read(), user).err()))
 }
 

@@ -5,8 +5,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use memchr::{memchr, memchr2};
 
 use super::ctx::Principal;
+use super::identity::rules::default_tier;
+use crate::config::Config;
 use crate::domain::identity::right::Kind;
-use crate::domain::identity::{credential, token};
+use crate::domain::identity::{credential, tier, token};
 use crate::domain::{Refusal, Result};
 use crate::runtime::random;
 use crate::store::Read;
@@ -48,12 +50,18 @@ pub fn bearer<'r>(head: &Head<'r>) -> Result<&'r str> {
 ///
 /// # Errors
 /// 401 when it is unknown, wrong, expired or revoked.
-pub fn verify<'a>(read: Read<'a>, token: &str, now_ms: u64) -> Result<(Principal, &'a ArchivedUser)> {
+pub fn verify<'a>(
+    read: Read<'a>,
+    token: &str,
+    now_ms: u64,
+    config: &Config,
+) -> Result<(Principal, &'a ArchivedUser)> {
     let verified = credential::verify(read, token, now_ms)?;
     let credential::Verified { user_id, token_id, token, user } = verified;
     let touch_due = token::touch_due(token, now_ms);
     let kind = if user.is_bot() { Kind::Bot } else { Kind::Person };
-    Ok((Principal { user_id, token_id, kind, tier: user.tier, touch_due }, user))
+    let tier = tier::in_force(user, now_ms, || default_tier(config));
+    Ok((Principal { user_id, token_id, kind, tier, touch_due }, user))
 }
 
 #[cfg(test)]

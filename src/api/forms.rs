@@ -9,6 +9,7 @@ use super::body::{Body, decode_form, is_form};
 use super::ctx::Ctx;
 use super::fields::Schema;
 use crate::config::Config;
+use crate::domain::identity::tier;
 use crate::domain::{Error, Result};
 use crate::limits::{PART_COUNT_MAX, PART_FIELD_LEN_MAX};
 use crate::wire::json::{Object, Value};
@@ -67,7 +68,10 @@ impl Form {
             name,
             file: None,
             file_len: 0,
-            file_len_max: ctx.route.body.file_len_max(&ctx.state.config),
+            file_len_max: tier::file_len_max(
+                ctx.principal().tier,
+                ctx.route.body.file_len_max(&ctx.state.config),
+            ),
             fields: Vec::new(),
             reading: Reading::Nothing,
         })

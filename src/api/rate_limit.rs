@@ -13,9 +13,9 @@ use super::router::Params;
 use super::routes::Route;
 use super::state::State;
 use crate::config::{BucketSpec, Config};
+use crate::domain::identity::tier;
 use crate::id::parse_id;
 use crate::runtime::clock::Turn;
-use crate::store::records::tier;
 
 /// One per process. `entry_count` is as a rule [`super::limiter::ENTRY_COUNT`].
 ///
@@ -35,16 +35,6 @@ fn rule_specs(config: &Config) -> RuleSpecs {
         webhook_multiplier_percent: fit(config.rate_limiting.webhook_multiplier_percent),
         token_verify_rate_limit: fit(config.authentication_security.token_verify_rate_limit),
         buckets,
-    }
-}
-
-/// The tier's multiplier in percent (contract README §6).
-fn tier_percent(code: u8) -> u32 {
-    match code {
-        tier::ALPHA => 200,
-        tier::PREMIUM => 300,
-        tier::STAFF => 1_000,
-        _ => 100,
     }
 }
 
@@ -96,7 +86,7 @@ pub fn check(
     let principal = match caller {
         Caller::User(principal) => super::limiter::Principal::User {
             id: principal.user_id.0,
-            tier_percent: tier_percent(principal.tier),
+            tier_percent: tier::rate_percent(principal.tier),
             is_bot: principal.is_bot(),
         },
         Caller::Webhook(bearer) => {
@@ -154,11 +144,5 @@ mod tests {
             |token: &str| [limit("/api/v1/channels/7/messages", token), limit("/api/v1/users/@me", token)];
         assert_eq!(limits(&ada.token), [15, 40]);
         assert_eq!(limits(said.lines().last().unwrap()), [22, 40]);
-    }
-
-    #[test]
-    fn tiers() {
-        let percents = [tier::STANDARD, tier::ALPHA, tier::PREMIUM, tier::STAFF].map(tier_percent);
-        assert_eq!(percents, [100, 200, 300, 1_000]);
     }
 }

@@ -50,7 +50,7 @@ const fn flag(name: &'static str, placeholder: &'static str, help: &'static str)
 
 const BOT: Argument = place("name", "BOT", "Its name or ID");
 
-const GROUPS: &[Group] = &[BOTS, ACCESS_TOKENS];
+const GROUPS: &[Group] = &[BOTS, ACCESS_TOKENS, USERS];
 
 const ACCESS_TOKENS: Group = Group {
     name: "access-token",
@@ -109,6 +109,36 @@ const BOTS: Group = Group {
     ],
 };
 
+const USER: Argument = place("name", "USER", "Name or ID of the account");
+const BADGE: Argument = place(
+    "badge",
+    "BADGE",
+    "alpha_tester, early_supporter, staff, verified, bug_hunter, contributor, moderator or partner",
+);
+
+const USERS: Group = Group {
+    name: "user",
+    about: "Tier and badges of an account",
+    commands: &[
+        Operation { name: "show", about: "Print tier and badges of an account", arguments: &[USER] },
+        Operation {
+            name: "tier",
+            about: "Give an account a tier; it is in force at once",
+            arguments: &[
+                USER,
+                place("tier", "TIER", "standard, alpha, premium or staff"),
+                flag("days", "DAYS", "For how long; then the tier is user_features.default_tier"),
+            ],
+        },
+        Operation {
+            name: "badge-add",
+            about: "Give an account a badge; what it has keeps its order",
+            arguments: &[USER, BADGE],
+        },
+        Operation { name: "badge-remove", about: "Take a badge from an account", arguments: &[USER, BADGE] },
+    ],
+};
+
 const HELP: &str = "\
 A server that runs on the data folder (--data) carries it out at once. While none runs the command opens the store \
 itself. Run it as the server's user, or as root, with the same --config and flags as the server gets.";
@@ -144,7 +174,7 @@ pub fn request(group: &str, matches: &ArgMatches) -> Option<String> {
     let mut out = Vec::new();
     {
         let mut request = Object::new(&mut out);
-        request.str("do", &format!("{}_{name}", group.name.replace('-', "_")));
+        request.str("do", &format!("{}_{name}", group.name).replace('-', "_"));
         for argument in operation.arguments {
             request.some_str(argument.name, matches.get_one::<String>(argument.name).map(String::as_str));
         }

@@ -114,3 +114,40 @@ fn requests_that_are_none() {
     drop(mute);
     assert_eq!(w.server.operate(&json!({"do": "bot_list"})), Ok("There are no bots.\n".to_owned()));
 }
+
+#[test]
+fn tiers_and_badges_are_in_force_at_once() {
+    let w = World::new(&["user_features.alpha_registration_enabled=false"]);
+    let (folder, place) = (w.server.folder(), w.place());
+    let user = w.member(&place);
+    let features = || w.get(&user, "/users/@me/features");
+    assert_eq!((&features()["tier"], &features()["badges"]), (&json!("standard"), &json!([])));
+    let line = format!("POST /channels/{}/messages", place.channel);
+    let long = json!({"content": "x".repeat(2_001)});
+    w.refused(&user, &line, long.clone(), 400);
+    let said = done(folder, &format!("user tier {} premium --days 30", user.name));
+    assert_eq!(said, format!("{} has tier premium for 30 days.\n", user.name));
+    let limits = features()["tier_limits"].clone();
+    assert_eq!((&limits["name"], &limits["multiplier"]), (&json!("premium"), &json!(3)));
+    assert_eq!(
+        (&limits["max_voice_minutes_per_day"], &limits["custom_emoji_slots"]),
+        (&json!(-1), &json!(250))
+    );
+    w.ok(&user, &line, long);
+    let mut socket = w.server.gateway();
+    socket.identify(&user.token);
+    done(folder, &format!("user badge-add {} verified", user.id));
+    assert_eq!(socket.event("USER_UPDATE")["user"]["badges"], json!(["verified"]));
+    let badge = &features()["badges"][0];
+    shape(badge, "name: str, display_name: str, description: str, icon: str, color: str");
+    assert_eq!(w.get(&place.owner, &format!("/users/{}", user.id))["badges"], json!(["verified"]));
+    let message = w.message(&user, &place.channel, "hello");
+    let message = w.get(&place.owner, &format!("/channels/{}/messages/{message}", place.channel));
+    assert_eq!(message["author_badges"], json!(["verified"]));
+    let shown = done(folder, &format!("user show {}", user.name));
+    assert!(shown.contains("Tier: premium until") && shown.contains("Badges: verified"), "{shown}");
+    done(folder, &format!("user badge-remove {} verified", user.name));
+    assert_eq!(w.get(&user, "/users/@me")["badges"], json!([]));
+    refused(folder, &format!("user tier {} gold", user.name), "must be one of standard");
+    refused(folder, "user tier nobody staff", "There is no account nobody");
+}

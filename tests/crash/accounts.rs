@@ -171,3 +171,21 @@ pub fn elsewhere(m: &mut Mixer, line: &mut Line, _: &mut fastrand::Rng) -> Resul
     }
     Ok(())
 }
+
+/// A tier and a badge, given by the operator.
+pub fn feature(m: &mut Mixer, _: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
+    let (token, name) = (m.member.token.clone(), m.member.name.clone());
+    if random.bool() {
+        let tier = ["standard", "premium", "staff"][random.usize(..3)];
+        let facts = [("tier", Place::of(&token, "/users/@me/features".into(), "/tier"), json!(tier))];
+        return m
+            .operate("TierSet", json!({"do": "user_tier", "name": name, "tier": tier}), &facts)
+            .map(drop);
+    }
+    let (kind, what, want) = match random.bool() {
+        true => ("BadgeGrant", "user_badge_add", json!(["alpha_tester", "partner"])),
+        false => ("BadgeRevoke", "user_badge_remove", json!(["alpha_tester"])),
+    };
+    let facts = [("badges", Place::of(&token, "/users/@me".into(), "/badges"), want)];
+    m.operate(kind, json!({"do": what, "name": name, "badge": "partner"}), &facts).map(drop)
+}

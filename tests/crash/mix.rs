@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use accounts::{bot, elsewhere, forgotten_password, passer_by, second_factor};
+use accounts::{bot, elsewhere, feature, forgotten_password, passer_by, second_factor};
 use automod::automod;
 use chat::{mark, mention, message, unread};
 use contact::contact;
@@ -114,6 +114,7 @@ pub const ACTIONS: &[Action] = &[
     group,
     emoji,
     sticker,
+    feature,
 ];
 
 /// The commands that the actions lead to.
@@ -125,6 +126,8 @@ pub const KINDS: &[&str] = &[
     "AutomodRuleDelete",
     "AutomodRuleEdit",
     "AvatarSet",
+    "BadgeGrant",
+    "BadgeRevoke",
     "BanCreate",
     "BanDelete",
     "Block",
@@ -204,6 +207,7 @@ pub const KINDS: &[&str] = &[
     "StickerCreate",
     "StickerDelete",
     "StickerSend",
+    "TierSet",
     "TokenCreate",
     "TokenRevoke",
     "TokenRevokeAll",

@@ -33,6 +33,7 @@ use plexichat::domain::identity::account::*;
 use plexichat::domain::identity::bot::*;
 use plexichat::domain::identity::credential::Secret;
 use plexichat::domain::identity::email_verification::EmailConfirm;
+use plexichat::domain::identity::feature::{BadgeGrant, BadgeRevoke, TierSet};
 use plexichat::domain::identity::mail::{MailDone, MailRequest, MailsDone, NewMailToken};
 use plexichat::domain::identity::oauth::{Newcomer, SignInBegin, SignInEnd, SignInTake};
 use plexichat::domain::identity::password_reset::PasswordReset;
@@ -174,6 +175,9 @@ fn identity() -> Vec<Op> {
         .into(),
         BotTokenRenew { bot_id: USER, secret_hash: Secret([8; 32]) }.into(),
         BotDelete { bot_id: USER }.into(),
+        TierSet { user_id: USER, tier: 2, life_ms: Some(86_400_000) }.into(),
+        BadgeGrant { user_id: USER, badge: 4 }.into(),
+        BadgeRevoke { user_id: USER, badge: 4 }.into(),
         mail_request().into(),
         MailsDone {
             mails: vec![

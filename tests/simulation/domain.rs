@@ -13,6 +13,7 @@ mod bots;
 mod contact;
 mod elsewhere;
 mod expression;
+mod features;
 mod gate;
 mod generate;
 mod groups;
@@ -385,6 +386,7 @@ fn compare(model: &Model, read: Read<'_>) {
     model.compare_groups(read);
     model.compare_expressions(read);
     model.compare_bots(read);
+    model.compare_features(read);
     model.compare_mails(read);
     model.compare_elsewhere(read);
     for (id, user) in &model.users {

@@ -114,7 +114,8 @@ fn count_max(ctx: &Ctx<'_>, standing: &Standing<'_>, animated: bool) -> u64 {
     let config = &ctx.state.config;
     let server_max = if animated { config.emojis.max_animated } else { config.emojis.max_static };
     let owner = standing.asking.read.get(USERS, UserId::from(&standing.server.owner_id));
-    let code = owner.map_or(default_tier(config), |user| user.tier);
+    let default = || default_tier(config);
+    let code = owner.map_or_else(default, |owner| tier::in_force(owner, standing.asking.at, default));
     tier::emoji_count_max(code, server_max)
 }
 

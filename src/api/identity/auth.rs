@@ -602,7 +602,8 @@ mod tests {
         let token_id = TokenId(session_of(&alice.token));
         let due = || {
             let (snapshot, now_ms) = (harness.state.snapshot(), harness.state.now_ms());
-            let (principal, _) = verify(snapshot.read(), &alice.token, now_ms).unwrap();
+            let (principal, _) =
+                verify(snapshot.read(), &alice.token, now_ms, &harness.state.config).unwrap();
             assert_eq!(principal.token_id, token_id);
             touch::touch(&harness.state, principal)
         };

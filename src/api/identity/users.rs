@@ -173,8 +173,9 @@ pub fn user_search(ctx: &mut Ctx<'_>) -> Result<Step> {
 pub fn features_get(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (snapshot, user_id) = (ctx.snapshot(), ctx.user_id());
     let user = snapshot.read().get(USERS, user_id).ok_or(Refusal::TokenInvalid)?;
+    let code = ctx.principal().tier;
     let shown = usize::try_from(ctx.state.config.user_features.badge_display_limit).unwrap_or(usize::MAX);
-    ctx.json(|out| tier::PublicFeaturesResponse::write(out, user.tier, &user.badges, shown))
+    ctx.json(|out| tier::PublicFeaturesResponse::write(out, code, &user.badges, shown))
 }
 
 #[cfg(test)]

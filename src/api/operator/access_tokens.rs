@@ -1,6 +1,6 @@
 //! Access tokens: made, listed, revoked.
 
-use super::{LISTED_COUNT_MAX, Place, date, table};
+use super::{LISTED_COUNT_MAX, Place, date, read_days, table};
 use crate::api::authenticate::{hash_secret, new_secret};
 use crate::api::body::Body;
 use crate::api::fields::{Chars, Needed, Text, fields};
@@ -20,8 +20,6 @@ use crate::store::tables::{ACCESS_SCOPES, ACCESS_TOKENS, ACCESS_USES};
 const SECRET_LEN: usize = 24;
 const NAME_CHARS_MAX: usize = 100;
 const DAY_MS: u64 = 86_400_000;
-/// A hundred years.
-const DAYS_MAX: u64 = 36_500;
 
 fields! {
     /// A new token.
@@ -71,11 +69,6 @@ pub async fn create(place: &dyn Place, body: &Body<'_>) -> Result<String> {
         false => "The API is closed now: clients need a token in the header X-API-Access-Token.\n",
     };
     Ok(format!("{closed}Access token {token_id}, which is shown only now:\n{secret}\n"))
-}
-
-fn read_days(text: &str) -> Result<u64> {
-    let days = parse_id(text).filter(|days| (1..=DAYS_MAX).contains(days));
-    days.ok_or_else(|| Error::invalid("days", format_args!("must be 1 to {DAYS_MAX}")))
 }
 
 fn read_scopes(text: &str) -> Result<Vec<Scope>> {

@@ -1,4 +1,4 @@
-//! What the operator asks of the server on its command line: bots, access tokens, and whatever else no route is there for.
+//! What the operator asks of the server on its command line: bots, access tokens, tiers and badges, and whatever else no route is there for.
 //!
 //! Owns: the requests by name (`plexichat bot create` sends `bot_create`), what they take, and what is printed.
 //! Invariant: a request is carried out where the store is open, be it in the server that runs or in the command itself
@@ -6,6 +6,7 @@
 
 pub mod access_tokens;
 pub mod bots;
+pub mod features;
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -72,6 +73,10 @@ requests! {
     "access_token_create" => access_tokens::create;
     "access_token_list" => access_tokens::list;
     "access_token_revoke" => access_tokens::revoke;
+    "user_show" => features::show;
+    "user_tier" => features::set_tier;
+    "user_badge_add" => features::add_badge;
+    "user_badge_remove" => features::remove_badge;
 }
 
 /// Carries out a request: a JSON object with what to `do`.
@@ -95,6 +100,16 @@ fn user(read: Read<'_>, text: &str) -> Result<UserId> {
     let by_id = || parse_id(text).map(UserId).filter(|id| view::existing(read, *id).is_ok());
     let found = account::by_name(read, text.trim()).or_else(by_id);
     found.ok_or_else(|| Error::new(404, format!("There is no account {text}")))
+}
+
+/// A number of days.
+///
+/// # Errors
+/// 400 when it is none, or more than a hundred years.
+fn read_days(text: &str) -> Result<u64> {
+    const DAYS_MAX: u64 = 36_500;
+    let days = parse_id(text).filter(|days| (1..=DAYS_MAX).contains(days));
+    days.ok_or_else(|| Error::invalid("days", format_args!("must be 1 to {DAYS_MAX}")))
 }
 
 /// A moment as people read it.

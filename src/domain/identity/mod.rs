@@ -4,6 +4,7 @@ pub mod account;
 pub mod bot;
 pub mod credential;
 pub mod email_verification;
+pub mod feature;
 pub mod mail;
 pub mod oauth;
 pub mod password_reset;
@@ -34,6 +35,9 @@ commands! { Identity:
     300 BotCreate(bot::BotCreate) => create -> (UserId, TokenId), system;
     301 BotTokenRenew(bot::BotTokenRenew) => renew_token -> (UserId, TokenId), frees_room, system;
     302 BotDelete(bot::BotDelete) => delete -> (), frees_room, system;
+    320 TierSet(feature::TierSet) => tier_set -> bool, system;
+    321 BadgeGrant(feature::BadgeGrant) => badge_grant -> bool, system;
+    322 BadgeRevoke(feature::BadgeRevoke) => badge_revoke -> bool, frees_room, system;
     330 MailRequest(mail::MailRequest) => request -> (), system;
     331 MailsDone(mail::MailsDone) => done -> u64, frees_room, system;
     332 PasswordReset(password_reset::PasswordReset) => reset -> (), frees_room, system;

@@ -1,7 +1,7 @@
 //! Tiers and badges: what they allow and how they look (contract README §9, `user_features`).
 
 use crate::domain::chat::{pin, reaction};
-use crate::store::records::{badge, tier};
+use crate::store::records::{ArchivedUser, badge, tier};
 use crate::wire::json::Array;
 use crate::wire::json::shape::{Kind, Slot, shape};
 
@@ -71,6 +71,17 @@ pub fn limits(tier: u8) -> &'static Limits {
     TIERS.iter().find(|limits| limits.tier == tier).unwrap_or(&TIERS[0])
 }
 
+/// The [`tier`] code of an account now: his own, or the default one when his has ended.
+pub fn in_force(user: &ArchivedUser, at: u64, default: impl FnOnce() -> u8) -> u8 {
+    let has_ended = user.tier_until.as_ref().is_some_and(|until| until.to_native() <= at);
+    if has_ended { default() } else { user.tier }
+}
+
+/// Its factor of the rate limits of a user, in percent (contract README §6).
+pub fn rate_percent(code: u8) -> u32 {
+    u32::try_from(limits(code).multiplier * 100).unwrap_or(u32::MAX)
+}
+
 /// How many servers a user of this tier may be in.
 pub fn server_count_max(code: u8) -> u64 {
     const SERVER_COUNT_MAX: u64 = crate::limits::SERVER_COUNT_MAX as u64;
@@ -85,6 +96,12 @@ pub fn message_len_max(code: u8, server_max: u64) -> u64 {
 /// Different emojis that a user of this tier may bring a message to.
 pub fn reactions_max(code: u8) -> u64 {
     limits(code).reactions_per_message_max.unwrap_or(reaction::KINDS_MAX).min(reaction::KINDS_MAX)
+}
+
+/// Bytes of a file of a user of this tier, where its kind allows `kind_max`.
+pub fn file_len_max(code: u8, kind_max: u64) -> u64 {
+    const MIB: u64 = crate::limits::MIB as u64;
+    limits(code).file_size_mb_max.map_or(kind_max, |max| kind_max.min(max * MIB))
 }
 
 /// Emojis of either kind that a server of a user of this tier may have, where the server allows `server_max`.
@@ -170,6 +187,15 @@ mod tests {
             assert_eq!(limits(code).tier, code);
         }
         assert_eq!(limits(99).tier, tier::STANDARD);
+        let percents = [tier::STANDARD, tier::ALPHA, tier::PREMIUM, tier::STAFF].map(rate_percent);
+        assert_eq!(percents, [100, 200, 300, 1_000]);
+        let (small, large) = (1 << 20, 50 << 20);
+        assert_eq!([small, large].map(|max| file_len_max(tier::STANDARD, max)), [small, 10 << 20]);
+        assert_eq!([small, large].map(|max| file_len_max(tier::STAFF, max)), [small, large]);
+        assert_eq!(
+            [tier::STANDARD, tier::ALPHA, tier::STAFF].map(|code| emoji_count_max(code, 80)),
+            [50, 80, 80]
+        );
         assert_eq!((reactions_max(tier::ALPHA), pins_max(tier::PREMIUM)), (50, 200));
         assert_eq!((reactions_max(tier::STAFF), pins_max(tier::STAFF)), (reaction::KINDS_MAX, pin::PINS_MAX));
         for code in badge::ALPHA_TESTER..=badge::PARTNER {

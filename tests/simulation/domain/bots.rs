@@ -10,6 +10,7 @@ use plexichat::store::Read;
 use plexichat::store::records::{account, dm_policy, tier};
 use plexichat::store::tables::BOTS;
 
+use super::features::Features;
 use super::generate::Generator;
 use super::model::*;
 
@@ -112,6 +113,7 @@ impl Model {
                     phc: NO_PASSWORD.into(),
                     dm_policy: dm_policy::EVERYONE,
                     owner: Some(op.owner_id.0),
+                    features: Features { tier: op.tier, ..Features::default() },
                     ..User::default()
                 };
                 give_token(&mut bot);

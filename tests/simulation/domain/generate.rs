@@ -243,6 +243,7 @@ impl Generator<'_> {
             1..30 if self.chance(20) => self.second_factor_command(model),
             1..30 if self.chance(12) => self.bot_command(model),
             1..30 if self.chance(12) => self.group_command(model),
+            1..30 if self.chance(6) => self.feature_command(model),
             1..30 if self.chance(20) => self.mail_command(model),
             1..30 if self.chance(6) => self.gate_command(model),
             1..30 if self.chance(12) => self.elsewhere_command(model),

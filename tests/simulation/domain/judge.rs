@@ -14,7 +14,10 @@ impl Model {
     pub fn judge(&self, actor: u64, op: &Op) -> Result<Want, Refused> {
         let system = || unless(actor != 0, FORBIDDEN);
         if let Op::Identity(op) = op
-            && let Some(verdict) = self.judge_second_factor(actor, op).or_else(|| self.judge_bot(actor, op))
+            && let Some(verdict) = self
+                .judge_second_factor(actor, op)
+                .or_else(|| self.judge_bot(actor, op))
+                .or_else(|| self.judge_features(actor, op))
         {
             return verdict;
         }

@@ -9,6 +9,7 @@ use super::automod::Automod;
 use super::contact::Heard;
 use super::elsewhere::Elsewhere;
 use super::expression::Expressions;
+use super::features::Features;
 use super::gate::Gate;
 use super::hooks::Webhook;
 use super::mail::Post;
@@ -95,6 +96,7 @@ pub struct User {
     pub avatar: Option<u8>,
     /// Of a bot.
     pub owner: Option<u64>,
+    pub features: Features,
 }
 
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@ use plexichat::store::Read;
 use plexichat::store::records::{Grant, account, channel_kind, dm_policy, mail_kind, relation};
 use plexichat::store::tables::SERVERS;
 
+use super::features::Features;
 use super::model::*;
 
 impl Model {
@@ -23,6 +24,7 @@ impl Model {
         if let Op::Identity(op) = op
             && (self.take_second_factor(actor, op, reply)
                 || self.take_bot(actor, op, reply)
+                || self.take_features(op)
                 || self.take_mail(op)
                 || self.take_elsewhere(op, reply))
         {
@@ -50,6 +52,7 @@ impl Model {
                     verified: true,
                     phc: op.phc.0.clone(),
                     dm_policy: dm_policy::EVERYONE,
+                    features: Features { tier: op.tier, until: None, badges: op.badges.clone() },
                     ..User::default()
                 };
                 self.users.insert(user_id.0, user);
