@@ -423,7 +423,7 @@ options! {
         turn_urls: Vec<String> = &[], Rule::IceUrls, "TURN servers that clients are told of, such as turn:turn.example.org:3478";
         turn_username: String = "", Rule::Text(0, 200), "Name of everybody there, without turn_secret";
         turn_credential: String = "", Rule::Credential, "Password of everybody there, without turn_secret";
-        turn_secret: String = "", Rule::Credential, "Shared with coturn (use-auth-secret, static-auth-secret): each gets a name and password of his own, for a time";
+        turn_secret: String = "", Rule::Credential, "Shared with coturn (static-auth-secret): each gets a name and a password for a time";
         turn_ttl: u64 = 86_400, range(60, 30 * 86_400), "How many seconds these last";
         max_participants: u64 = 100, range(1, 10_000), "People in one channel; more are not let in";
     }
