@@ -87,6 +87,8 @@ ids! {
     /// An emoji of a server.
     EmojiId
     StickerId
+    /// A passkey.
+    PasskeyId
 }
 
 /// Reads an id as it stands in paths and bodies: 1..20 ASCII digits within 64 bits.

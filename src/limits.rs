@@ -154,6 +154,14 @@ pub const SUBJECT_LEN_MAX: usize = 255;
 pub const REDIRECT_LEN_MAX: usize = 2 * KIB;
 pub const PROVIDER_CODE_LEN_MAX: usize = 4 * KIB;
 pub const VERIFIER_LEN_MAX: usize = 128;
+/// Passkeys of one account, whatever `authentication.passkeys.max_per_user` allows.
+pub const PASSKEY_COUNT_MAX: usize = 50;
+/// Characters of the name of one, bytes of the id of its credential (Web Authentication §5.8.3), of its public key (RSA of
+/// 8,192 bits), and of each text that a browser sends of it: an attestation with a chain of certificates.
+pub const PASSKEY_NAME_LEN_MAX: usize = 64;
+pub const CREDENTIAL_ID_LEN_MAX: usize = 1_023;
+pub const PASSKEY_KEY_LEN_MAX: usize = KIB;
+pub const PASSKEY_TEXT_LEN_MAX: usize = 24 * KIB;
 /// Names under which one account logs in: its own and forms of its address.
 pub const LOGIN_NAMES_PER_ACCOUNT_MAX: usize = 8;
 /// Reminders of one deletion.

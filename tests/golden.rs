@@ -197,7 +197,7 @@ fn every_stored_code() {
         line!(out, "{code:>3} {name}");
     }
     type Text = fn(u8) -> &'static str;
-    let tables: [(&str, Text); 14] = [
+    let tables: [(&str, Text); 15] = [
         ("accounts", account::text),
         ("tiers", tier::text),
         ("badges", badge::text),
@@ -212,6 +212,7 @@ fn every_stored_code() {
         ("mails", mail_kind::text),
         ("results of polls before the end", poll_visibility::text),
         ("providers", provider::text),
+        ("how passkeys sign", passkey_algorithm::text),
     ];
     for (name, text) in tables {
         line!(out, "\n# {name}");
@@ -322,6 +323,7 @@ fn one_example_of_every_record() {
     polls::examples(&mut records);
     providers::examples(&mut records);
     expressions::examples(&mut records);
+    providers::passkeys(&mut records);
     running::examples(&mut records);
     let names = [NAMES, plexichat::store::running::NAMES].concat();
     assert_eq!(records.names, names, "every record has its example, in order");

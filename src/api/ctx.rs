@@ -11,8 +11,8 @@ use crate::domain::{Answer as _, Asking, Command, Error, Now, Operation, Refusal
 use crate::effect::read::Read;
 use crate::effect::{Answer, Effect, Job, Source, password};
 use crate::id::{
-    ChannelId, EmojiId, MessageId, PollId, RoleId, RuleId, ServerId, StickerId, TokenId, UserId, WebhookId,
-    parse_id,
+    ChannelId, EmojiId, MessageId, PasskeyId, PollId, RoleId, RuleId, ServerId, StickerId, TokenId, UserId,
+    WebhookId, parse_id,
 };
 use crate::limits::KIB;
 use crate::store::Snapshot;
@@ -337,6 +337,12 @@ impl<'r> Ctx<'r> {
     /// 400 when it is no id.
     pub fn path_sticker(&self) -> Result<StickerId> {
         self.path_id("sticker_id", "sticker").map(StickerId)
+    }
+
+    /// # Errors
+    /// 400 when it is no id.
+    pub fn path_passkey(&self) -> Result<PasskeyId> {
+        self.path_id("passkey_id", "passkey").map(PasskeyId)
     }
 
     pub fn path_session(&self) -> Result<TokenId> {

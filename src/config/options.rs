@@ -185,6 +185,12 @@ options! {
         backup_code_count: u64 = 10, range(0, 50), "Backup codes of a set-up";
     }
 
+    authentication_passkeys: AuthenticationPasskeys "authentication.passkeys" {
+        rp_id: String = "localhost", Rule::Text(0, 253), "Host of the pages that passkeys are for, chat.example.org; empty = no passkeys";
+        origins: Vec<String> = &[], ANY, "Pages and apps that may ask for them; empty = https pages of that host and below it";
+        max_per_user: u64 = 10, range(1, limits::PASSKEY_COUNT_MAX as u64), "Passkeys of one user";
+    }
+
     authentication_password: AuthenticationPassword "authentication.password" {
         min_length: u64 = 12, range(1, 1024), "Characters, at least";
         max_length: u64 = 128, range(8, 1024), "Characters, at most";
@@ -205,7 +211,7 @@ options! {
     email_notices: EmailNotices "email.notices" {
         sign_in: bool = true, ANY, "Mail who is signed in from an address for the first time";
         password_changed: bool = true, ANY, "Mail whose password was changed";
-        two_factor_changed: bool = true, ANY, "Mail whose two-factor login was switched on or off";
+        two_factor_changed: bool = true, ANY, "Mail whose two-factor login was switched on or off, or who has a new passkey";
         provider_linked: bool = true, ANY, "Mail who signs in with another provider for the first time";
         email_changed: bool = true, ANY, "Mail the address before, when an account gets another one";
         deletion_scheduled: bool = false, ANY, "Mail whose account will be deleted, at once; see also reminder_days_before_purge";

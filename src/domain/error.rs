@@ -19,6 +19,8 @@ pub struct Error {
     pub extra: Vec<(&'static str, Extra)>,
     /// After how many milliseconds another try makes sense (429, 503).
     pub retry_after_ms: Option<u64>,
+    /// A 429 that is no rate limit: nothing stands beside its `error`.
+    pub is_plain: bool,
 }
 
 /// A further member of the `error` object.
@@ -57,6 +59,11 @@ errors! {
     VerifierWrong = 400, "Invalid code_verifier: send the one that came with the address";
     ProviderRefused = 401, "The provider does not accept the code: begin another sign-in";
     EmailUnverified = 400, "The provider has not confirmed your e-mail address: confirm it there first";
+    PasskeyInvalid = 401, "This passkey is not known here";
+    PasskeyCopied = 401, "This passkey has been used elsewhere than on its device: delete it and make another one";
+    PasskeyNotFound = 404, "Passkey not found";
+    PasskeyKnown = 409, "This passkey is already known here";
+    PasskeysOff = 503, "Passkeys are switched off on this server";
     PasswordAbsent = 400, "This account has no password yet: choose one with a password reset first";
     ChallengeInvalid = 401, "Invalid or expired challenge: log in again";
     TooManyFailedVerifications = 401, "Too many failed token verifications from this address; wait a minute";
@@ -155,6 +162,7 @@ impl From<Refusal> for Error {
                 Refusal::ReportsOff
                     | Refusal::FeedbackOff
                     | Refusal::ProviderOff
+                    | Refusal::PasskeysOff
                     | Refusal::TelemetryOff
                     | Refusal::VoiceOff
             );
@@ -165,7 +173,14 @@ impl From<Refusal> for Error {
 
 impl Error {
     pub fn new(status: u16, message: impl Into<Cow<'static, str>>) -> Error {
-        Error { status, code: None, message: message.into(), extra: Vec::new(), retry_after_ms: None }
+        Error {
+            status,
+            code: None,
+            message: message.into(),
+            extra: Vec::new(),
+            retry_after_ms: None,
+            is_plain: false,
+        }
     }
 
     /// 400 with a whole sentence.
@@ -197,6 +212,11 @@ impl Error {
         Error { retry_after_ms: Some(retry_after_ms), ..Error::new(429, message) }
     }
 
+    /// 429 for what is no rate limit: too much of something is there at once.
+    pub fn too_many_open(message: impl Into<Cow<'static, str>>, retry_after_ms: u64) -> Error {
+        Error { is_plain: true, ..Error::too_many(message, retry_after_ms) }
+    }
+
     /// Adds the `reason` of a 403 for suspended and frozen accounts.
     pub fn with_reason(mut self, reason: &str) -> Error {
         self.extra.push(("reason", Extra::Text(reason.to_string())));
@@ -226,7 +246,7 @@ impl Error {
                 error.raw("retry_after", seconds.as_bytes());
             }
         }
-        if let (true, Some(seconds)) = (limited, &retry_after) {
+        if let (true, Some(seconds)) = (limited && !self.is_plain, &retry_after) {
             body.str("message", "You are being rate limited.").raw("retry_after", seconds.as_bytes());
             body.bool("global", false).str("scope", "resource");
         }

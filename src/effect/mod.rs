@@ -13,6 +13,7 @@ pub mod image;
 pub mod lane;
 pub mod mail;
 pub mod oauth;
+pub mod passkey;
 pub mod password;
 pub mod qr;
 pub mod read;
@@ -32,4 +33,5 @@ pub static LANES: &[&Row] = &[
     &automod::LANE,
     &qr::LANE,
     &mail::LANE,
+    &passkey::LANE,
 ];

@@ -131,7 +131,9 @@ fn is_wanted(notices: &EmailNotices, kind: u8) -> bool {
     match kind {
         mail_kind::NEW_SIGN_IN => notices.sign_in,
         mail_kind::PASSWORD_CHANGED => notices.password_changed,
-        mail_kind::TWO_FACTOR_ON | mail_kind::TWO_FACTOR_OFF => notices.two_factor_changed,
+        mail_kind::TWO_FACTOR_ON | mail_kind::TWO_FACTOR_OFF | mail_kind::PASSKEY_ADDED => {
+            notices.two_factor_changed
+        }
         mail_kind::EMAIL_CHANGED => notices.email_changed,
         mail_kind::PROVIDER_LINKED => notices.provider_linked,
         mail_kind::DELETION_SCHEDULED => notices.deletion_scheduled,

@@ -67,8 +67,10 @@ codes! {
         NEW_SIGN_IN = 3 "new_sign_in"; PASSWORD_CHANGED = 4 "password_changed"; TWO_FACTOR_ON = 5 "two_factor_on";
         TWO_FACTOR_OFF = 6 "two_factor_off"; EMAIL_CHANGED = 7 "email_changed";
         DELETION_SCHEDULED = 8 "deletion_scheduled"; DELETION_REMINDER = 9 "deletion_reminder";
-        PROVIDER_LINKED = 10 "provider_linked";
+        PROVIDER_LINKED = 10 "provider_linked"; PASSKEY_ADDED = 11 "passkey_added";
     }
+    /// How a passkey signs.
+    passkey_algorithm { ES256 = 1 "ES256"; EDDSA = 2 "EdDSA"; RS256 = 3 "RS256"; }
     /// Who vouches for people beside this server.
     provider { GOOGLE = 1 "google"; GITHUB = 2 "github"; MICROSOFT = 3 "microsoft"; GITLAB = 4 "gitlab"; }
     /// Kind of a channel.

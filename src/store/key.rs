@@ -8,8 +8,9 @@ use heed::Comparator;
 
 use super::hex;
 use crate::id::{
-    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId, PollId, ReportId,
-    RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId, ViolationId, WebhookId,
+    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId, PasskeyId, PollId,
+    ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId, ViolationId,
+    WebhookId,
 };
 use smallvec::SmallVec;
 
@@ -111,7 +112,7 @@ macro_rules! id_keys {
 
 integer_keys!(u8 u16 u64);
 id_keys!(UserId TokenId ServerId ChannelId MessageId RoleId AuditId ChallengeId WebhookId RuleId ViolationId ReportId TicketId AccessTokenId AccessScopeId PollId SignInId);
-id_keys!(EmojiId StickerId);
+id_keys!(EmojiId StickerId PasskeyId);
 
 /// Names of blobs.
 impl Key for [u8; 32] {

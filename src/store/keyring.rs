@@ -35,6 +35,8 @@ pub enum Purpose {
     BackupCode,
     /// Tokens in mails that have not left.
     MailToken,
+    /// Passkeys of those who have none.
+    PasskeyDecoy,
 }
 
 impl Purpose {
@@ -43,6 +45,7 @@ impl Purpose {
             Purpose::TotpSecret => b"plexichat totp secret",
             Purpose::BackupCode => b"plexichat backup code",
             Purpose::MailToken => b"plexichat mail token",
+            Purpose::PasskeyDecoy => b"plexichat passkey decoy",
         }
     }
 }

@@ -8,7 +8,7 @@
 use super::earlier::{Message1, Message2, Server1, User1, User2, User3};
 use super::table::Record;
 use super::upgrade::upgrade;
-use crate::id::{ChannelId, MessageId, PollId, RoleId, RuleId, ServerId, UserId, WebhookId};
+use crate::id::{ChannelId, MessageId, PasskeyId, PollId, RoleId, RuleId, ServerId, UserId, WebhookId};
 
 pub use super::codes::*;
 pub use super::running::*;
@@ -632,4 +632,25 @@ records! {
         /// As of an [`Emoji`].
         deleted: bool,
     }
+
+    /// A key that somebody has on a device of his.
+    Passkey v 1 {
+        name: String,
+        credential_id: Vec<u8>,
+        /// SHA-256 of that.
+        credential_hash: [u8; 32],
+        /// A [`passkey_algorithm`] code.
+        algorithm: u8,
+        /// The public half: a point, or the modulus of RSA.
+        key: Vec<u8>,
+        /// Of RSA.
+        exponent: Vec<u8>,
+        /// Of its uses, as far as it counts them.
+        counter: u32,
+        created_at: u64,
+        /// In steady time.
+        last_used_at: Option<u64>,
+    }
+
+    PasskeyPlace v 1 { user_id: UserId, passkey_id: PasskeyId, }
 }

@@ -7,8 +7,9 @@ use super::owners::{Along, Hangs, Owner, of_parts, of_row, on, on_after};
 use super::records::*;
 use super::table::{Table, check, seed};
 use crate::id::{
-    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId, PollId, ReportId,
-    RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId, ViolationId, WebhookId,
+    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId, PasskeyId, PollId,
+    ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId, ViolationId,
+    WebhookId,
 };
 
 /// What `ROWS` says of one table.
@@ -369,4 +370,9 @@ tables! {
     STICKER_PACKS "sticker_packs": ServerId => Meta [on ServerId];
     /// Which stickers were sent with a message.
     STICKER_USES "sticker_uses": (MessageId, StickerId) => Nil [on MessageId];
+    /// Passkeys of a user.
+    PASSKEYS "passkeys": (UserId, PasskeyId) => Passkey [on UserId]
+        takes PASSKEY_PLACES(|_, passkey| passkey.credential_hash);
+    /// Whose a credential is, by the SHA-256 of its id.
+    PASSKEY_PLACES "passkey_places": Hash => PasskeyPlace [with PASSKEYS];
 }

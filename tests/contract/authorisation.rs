@@ -41,6 +41,11 @@ fn needs(route: &Route) -> Needs {
     match route.name {
         "two_factor_status" | "two_factor_enable" | "two_factor_confirm" | "two_factor_disable"
         | "logout" | "refresh" | "session_list" | "session_delete" | "session_revoke_all" => Account,
+        "passkey_list"
+        | "passkey_register_begin"
+        | "passkey_register_finish"
+        | "passkey_rename"
+        | "passkey_delete" => Account,
         "me_get" | "me_edit" | "me_delete" | "features_get" | "user_search" | "user_get"
         | "avatar_user_upload" | "avatar_user_delete" | "me_avatar_upload" => Account,
         "group_list" | "group_open" => Account,
@@ -376,6 +381,7 @@ fn ids_of_others() {
         "session_id" => text(&sessions[0]["id"]),
         "emoji_id" => other.emoji().to_owned(),
         "notification_id" => notification.clone(),
+        "passkey_id" => "1".to_owned(),
         name => panic!("whose is {name}?"),
     };
     let before = [seen(&world, &x.place), seen(&world, &other.place)];

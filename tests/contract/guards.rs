@@ -25,6 +25,14 @@ pub fn body_of(name: &str, x: &Fixture) -> Option<(Value, bool)> {
             needed(json!({"email": "nobody@example.org"}))
         }
         "password_reset_confirm" => needed(json!({"token": "x", "new_password": PASSWORD})),
+        "passkey_register_begin" | "passkey_login_begin" => optional(),
+        "passkey_register_finish" => {
+            needed(json!({"state": "1.x", "name": "x", "client_data": "x", "attestation_object": "x"}))
+        }
+        "passkey_rename" => needed(json!({"name": "x"})),
+        "passkey_login_finish" => needed(json!({
+            "state": "1.x", "credential_id": "eA", "client_data": "x", "authenticator_data": "x", "signature": "x",
+        })),
         "oauth_callback" => needed(json!({"code": "x", "state": "x", "redirect_uri": "x"})),
         "email_verify" => needed(json!({"token": "x"})),
         "session_revoke_all" | "ban_create" | "invite_create" => optional(),
@@ -156,7 +164,7 @@ impl Fixture {
                 ("role_id" | "target_id", _) => &self.role,
                 ("member_id" | "user_id", _) => &self.member.id,
                 ("rule_id", _) => &self.rule,
-                ("session_id" | "notification_id", _) => "1",
+                ("session_id" | "passkey_id" | "notification_id", _) => "1",
                 ("invite_code", _) => &self.code,
                 ("webhook_id", _) => self.webhook["id"].as_str().expect("an id"),
                 ("group_id", _) => &self.group,

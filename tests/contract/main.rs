@@ -53,6 +53,7 @@ groups! {
     password_reset,
     email_verification with email_verification::OPTIONS,
     oauth with oauth::OPTIONS,
+    passkeys,
     users,
     dms,
     groups,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::support::authenticator::Authenticator;
 use crate::support::provider::REDIRECTS;
 use crate::{MAIL, PROVIDER};
 
@@ -188,4 +189,36 @@ pub fn feature(m: &mut Mixer, _: &mut Line, random: &mut fastrand::Rng) -> Resul
     };
     let facts = [("badges", Place::of(&token, "/users/@me".into(), "/badges"), want)];
     m.operate(kind, json!({"do": what, "name": name, "badge": "partner"}), &facts).map(drop)
+}
+
+/// Somebody with a passkey: it is made, named, used and deleted.
+pub fn passkey(m: &mut Mixer, line: &mut Line, _: &mut fastrand::Rng) -> Result<(), String> {
+    let count = m.fresh();
+    let name = format!("{}_k{count}", m.name);
+    let body = json!({"username": name, "email": format!("{name}@example.org"), "password": PASSWORD});
+    let token = text(&line.call("POST", "/auth/register", None, Some(&body))?.want(200)["token"]);
+    m.done("Register");
+    m.facts.remove("passkey");
+    let options = line.post("/auth/passkeys/register/begin", &token, &json!({}))?.want(200);
+    m.done("SignInBegin");
+    let authenticator = Authenticator::new(false);
+    let made = authenticator.make(&options, "one");
+    let made = line.post("/auth/passkeys/register/finish", &token, &made)?.want(200);
+    m.done("PasskeyAdd");
+    let place = || Place::of(&token, "/auth/passkeys".into(), "/0/name");
+    m.note("passkey", place(), json!("one"));
+    let path = format!("/auth/passkeys/{}", text(&made["id"]));
+    let ask = ("PATCH", path.clone(), &*token, json!({"name": "two"}));
+    m.change(line, "PasskeyRename", ask, &[("passkey", place(), json!("two"))])?;
+    let options = line.call("POST", "/auth/passkeys/login/begin", None, Some(&json!({})))?.want(200);
+    let signed = authenticator.sign(&options);
+    line.call("POST", "/auth/passkeys/login/finish", None, Some(&signed))?.want(200);
+    m.done("PasskeySignIn");
+    m.change(
+        line,
+        "PasskeyRemove",
+        ("DELETE", path, &token, Value::Null),
+        &[("passkey", place(), Value::Null)],
+    )
+    .map(drop)
 }

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use accounts::{bot, elsewhere, feature, forgotten_password, passer_by, second_factor};
+use accounts::{bot, elsewhere, feature, forgotten_password, passer_by, passkey, second_factor};
 use automod::automod;
 use chat::{mark, mention, message, unread};
 use contact::contact;
@@ -107,6 +107,7 @@ pub const ACTIONS: &[Action] = &[
     automod,
     forgotten_password,
     elsewhere,
+    passkey,
     contact,
     access_token,
     poll,
@@ -179,6 +180,10 @@ pub const KINDS: &[&str] = &[
     "NotificationsRead",
     "OverridePut",
     "OwnerSet",
+    "PasskeyAdd",
+    "PasskeyRemove",
+    "PasskeyRename",
+    "PasskeySignIn",
     "PasswordReset",
     "PollClose",
     "PollCreate",

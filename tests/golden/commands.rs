@@ -36,6 +36,9 @@ use plexichat::domain::identity::email_verification::EmailConfirm;
 use plexichat::domain::identity::feature::{BadgeGrant, BadgeRevoke, TierSet};
 use plexichat::domain::identity::mail::{MailDone, MailRequest, MailsDone, NewMailToken};
 use plexichat::domain::identity::oauth::{Newcomer, SignInBegin, SignInEnd, SignInTake};
+use plexichat::domain::identity::passkey::{
+    PasskeyAdd, PasskeyPass, PasskeyRemove, PasskeyRename, PasskeySignIn, Signed,
+};
 use plexichat::domain::identity::password_reset::PasswordReset;
 use plexichat::domain::identity::token::*;
 use plexichat::domain::identity::two_factor::*;
@@ -50,8 +53,8 @@ use plexichat::domain::social::setting::{MessagingEdit, SettingDelete, SettingsP
 use plexichat::domain::verdict::{Hit, Verdict};
 use plexichat::domain::{Op, Revocation};
 use plexichat::id::{
-    AccessTokenId, ChallengeId, ChannelId, EmojiId, MessageId, PollId, RoleId, RuleId, ServerId, SignInId,
-    StickerId, TokenId, UserId, WebhookId,
+    AccessTokenId, ChallengeId, ChannelId, EmojiId, MessageId, PasskeyId, PollId, RoleId, RuleId, ServerId,
+    SignInId, StickerId, TokenId, UserId, WebhookId,
 };
 use plexichat::store::records::{AutomodAction, Grant, Picture};
 
@@ -233,6 +236,26 @@ fn identity() -> Vec<Op> {
             token: Box::new(token()),
             challenge_hash: Secret([14; 32]),
             challenge_life_ms: 300_000,
+        }
+        .into(),
+        PasskeyAdd {
+            name: text("phone"),
+            credential_id: vec![1, 2, 3],
+            credential_hash: [15; 32],
+            algorithm: 1,
+            key: vec![4, 5, 6],
+            exponent: vec![1, 0, 1],
+            counter: 7,
+            count_max: 10,
+        }
+        .into(),
+        PasskeyRename { passkey_id: PasskeyId(8), name: text("old phone") }.into(),
+        PasskeyRemove { passkey_id: PasskeyId(8) }.into(),
+        PasskeySignIn { signed: Signed { credential_hash: [15; 32], counter: 8 }, token: token() }.into(),
+        PasskeyPass {
+            challenge_id: ChallengeId(5),
+            signed: Signed { credential_hash: [15; 32], counter: 9 },
+            token: token(),
         }
         .into(),
     ]

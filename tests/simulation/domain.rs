@@ -24,6 +24,7 @@ mod model;
 mod notify;
 #[path = "../support/owners.rs"]
 mod owners;
+mod passkeys;
 mod places;
 mod polls;
 mod second_factor;
@@ -389,6 +390,7 @@ fn compare(model: &Model, read: Read<'_>) {
     model.compare_features(read);
     model.compare_mails(read);
     model.compare_elsewhere(read);
+    model.compare_passkeys(read);
     for (id, user) in &model.users {
         let record = read.get(USERS, UserId(*id)).expect("the user is stored");
         let got = (record.username.as_str(), record.email.as_str(), record.state);

@@ -5,8 +5,9 @@ use plexichat::domain::errand::{Errand as _, bytes};
 use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::{Command, Machine, Now, Reply};
 use plexichat::id::{
-    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId, PollId, ReportId,
-    RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId, ViolationId, WebhookId,
+    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId, PasskeyId, PollId,
+    ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId, ViolationId,
+    WebhookId,
 };
 use plexichat::store::owners::owner_of;
 use plexichat::store::records::*;
@@ -91,6 +92,10 @@ fn accounts(tx: &mut Tx<'_>) {
         let (link, code) = (ProviderLink { subject: format!("of {name}"), created_at: AT }, provider::GITLAB);
         tx.put(PROVIDER_LINKS, (id, code), &link);
         tx.put(PROVIDER_SUBJECTS, (code, link.subject.as_str()), &UserRef { id });
+        let passkey = Passkey { credential_hash: [id.0 as u8; 32], ..Passkey::default() };
+        let passkey_id = PasskeyId(number(70) + id.0 % 2);
+        tx.put(PASSKEYS, (id, passkey_id), &passkey);
+        tx.put(PASSKEY_PLACES, passkey.credential_hash, &PasskeyPlace { user_id: id, passkey_id });
         tx.put(SETTINGS, (id, "theme"), &Setting { value: "1".into(), ..Setting::default() });
     }
     let bot = User { username: "rosie".into(), owner_id: Some(Box::new(USER)), ..User::default() };

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, unused_imports, reason = "every test binary uses another part")]
 
+pub mod authenticator;
 pub mod http;
 pub mod provider;
 pub mod sink;

@@ -1,7 +1,7 @@
 //! What a log-in is answered with: a token, or a challenge.
 
 use crate::api::ctx::{Ctx, Step};
-use crate::domain::identity::two_factor;
+use crate::domain::identity::{passkey, two_factor};
 use crate::domain::view::UserResponse;
 use crate::domain::{Refusal, Result};
 use crate::id::{TokenId, UserId};
@@ -24,7 +24,11 @@ fn answer(ctx: &mut Ctx<'_>, user_id: UserId, outcome: Outcome<'_>) -> Result<St
 
 /// `LoginResponse` of a login that is asked for a second factor.
 pub(super) fn answer_challenge(ctx: &mut Ctx<'_>, token: &str, life_s: u64) -> Result<Step> {
-    let outcome = Outcome::Challenge(token, life_s);
+    let snapshot = ctx.snapshot();
+    let read = snapshot.read();
+    let asked = two_factor::challenge(read, token, ctx.now_ms());
+    let has_passkey = asked.is_ok_and(|(_, user_id)| passkey::of(read, user_id).next().is_some());
+    let outcome = Outcome::Challenge(token, life_s, has_passkey);
     ctx.json(|out| LoginResponse::write(out, outcome, |out| out.extend_from_slice(b"null")))
 }
 
@@ -39,8 +43,8 @@ pub enum Outcome<'a> {
     /// Something has to come first.
     Nothing,
     Token(&'a str),
-    /// And the seconds of its life.
-    Challenge(&'a str, u64),
+    /// The seconds of its life, and whether a passkey may answer it.
+    Challenge(&'a str, u64, bool),
 }
 
 impl<'a> Outcome<'a> {
@@ -53,11 +57,15 @@ impl<'a> Outcome<'a> {
     }
 
     fn challenge(self) -> Option<(&'a str, u64)> {
-        if let Outcome::Challenge(token, life_s) = self { Some((token, life_s)) } else { None }
+        if let Outcome::Challenge(token, life_s, _) = self { Some((token, life_s)) } else { None }
     }
 
     fn write_methods(self, out: &mut Vec<u8>) {
-        let methods: &[u8] = if self.challenge().is_some() { br#"["totp","backup_code"]"# } else { b"null" };
+        let methods: &[u8] = match self {
+            Outcome::Challenge(_, _, true) => br#"["totp","backup_code","passkey"]"#,
+            Outcome::Challenge(_, _, false) => br#"["totp","backup_code"]"#,
+            _ => b"null",
+        };
         out.extend_from_slice(methods);
     }
 }

@@ -8,6 +8,7 @@ pub mod lockout;
 mod mail_tests;
 mod mail_token;
 pub mod oauth;
+pub mod passkeys;
 pub mod password_reset;
 mod provider_names;
 pub mod rules;
@@ -16,6 +17,7 @@ pub mod users;
 
 use super::routes::Answer::{List, One};
 use super::routes::{json, optional_json, routes};
+use crate::domain::identity::passkey::PasskeyResponse;
 use crate::domain::identity::right::Right;
 use crate::domain::identity::tier::PublicFeaturesResponse;
 use crate::domain::identity::token::SessionResponse;
@@ -95,6 +97,45 @@ routes! {
         body: json(FORM_LEN_MAX),
         form: Some(&oauth::CALLBACK),
         answer: One(answer::LoginResponse::SHAPE),
+    };
+    /// Own passkeys (beside the contract).
+    Get "/auth/passkeys" => passkeys::passkey_list, Person, Default { answer: List(PasskeyResponse::SHAPE) };
+    /// Begin to make a passkey: what a browser is to be asked (beside the contract).
+    Post secret "/auth/passkeys/register/begin" => passkeys::passkey_register_begin.await, User, Default {
+        right: Some(Right::AccountEditProfile),
+        body: optional_json(FORM_LEN_MAX),
+        form: Some(&passkeys::BEGIN),
+        answer: One(passkeys::PasskeyOptions::SHAPE),
+    };
+    /// Keep a passkey that was made (beside the contract).
+    Post "/auth/passkeys/register/finish" => passkeys::passkey_register_finish.await, User, Default {
+        right: Some(Right::AccountEditProfile),
+        body: json(FORM_LEN_MAX),
+        form: Some(&passkeys::FINISH),
+        answer: One(PasskeyResponse::SHAPE),
+    };
+    /// Begin to log in with a passkey, by itself or after a password (beside the contract).
+    Post "/auth/passkeys/login/begin" => passkeys::passkey_login_begin.await, Public, Default {
+        body: optional_json(FORM_LEN_MAX),
+        form: Some(&passkeys::LOGIN_BEGIN),
+        answer: One(passkeys::PasskeyOptions::SHAPE),
+    };
+    /// Log in with a passkey (beside the contract).
+    Post "/auth/passkeys/login/finish" => passkeys::passkey_login_finish.await, Public, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&passkeys::LOGIN_FINISH),
+        answer: One(answer::LoginResponse::SHAPE),
+    };
+    /// Call a passkey something else (beside the contract).
+    Patch "/auth/passkeys/{passkey_id}" => passkeys::passkey_rename.await, User, Default {
+        right: Some(Right::AccountEditProfile),
+        body: json(FORM_LEN_MAX),
+        form: Some(&passkeys::RENAME),
+        answer: One(PasskeyResponse::SHAPE),
+    };
+    /// Delete a passkey (beside the contract).
+    Delete "/auth/passkeys/{passkey_id}" => passkeys::passkey_delete, User, Default {
+        right: Some(Right::AccountEditProfile),
     };
     /// End the calling session.
     Post "/auth/logout" => auth::logout, User, Default;

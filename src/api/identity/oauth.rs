@@ -134,7 +134,7 @@ fn check_redirect(uri: &str) -> Result<()> {
 
 /// Stands for where a request comes from: an IPv4 address, or an IPv6 /64, in which one client has as many as he
 /// likes. No address of the internet begins with so many zeros that one could be taken for the other.
-fn source_key(address: IpAddr) -> u64 {
+pub(super) fn source_key(address: IpAddr) -> u64 {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_bits().into(),
         IpAddr::V6(address) => (address.to_bits() >> 64) as u64,

@@ -55,7 +55,7 @@ pub fn me_get(ctx: &mut Ctx<'_>) -> Result<Step> {
 }
 
 /// Whether the session that asks was opened so lately that its password need not be asked for again.
-fn is_fresh(ctx: &Ctx<'_>) -> bool {
+pub(super) fn is_fresh(ctx: &Ctx<'_>) -> bool {
     let fresh_ms = ctx.state.config.authentication_security.fresh_login_minutes * MINUTE_MS;
     let snapshot = ctx.snapshot();
     let session = snapshot.read().get(TOKENS, ctx.principal().token_id);

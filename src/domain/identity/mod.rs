@@ -7,6 +7,7 @@ pub mod email_verification;
 pub mod feature;
 pub mod mail;
 pub mod oauth;
+pub mod passkey;
 pub mod password_reset;
 pub mod right;
 mod sign_in;
@@ -16,7 +17,7 @@ pub mod two_factor;
 
 use super::command::commands;
 use super::reply::Admitted;
-use crate::id::{ChallengeId, SignInId, TokenId, UserId};
+use crate::id::{ChallengeId, PasskeyId, SignInId, TokenId, UserId};
 
 commands! { Identity:
     4 LoginFailed(account::LoginFailed) => login_failed -> bool, frees_room, system;
@@ -48,4 +49,9 @@ commands! { Identity:
     400 SignInBegin(oauth::SignInBegin) => begin -> SignInId, system;
     401 SignInTake(oauth::SignInTake) => take -> bool, frees_room, system;
     402 SignInEnd(oauth::SignInEnd) => end -> Admitted, system;
+    410 PasskeyAdd(passkey::PasskeyAdd) => add -> PasskeyId;
+    411 PasskeyRename(passkey::PasskeyRename) => rename -> ();
+    412 PasskeyRemove(passkey::PasskeyRemove) => remove -> (), frees_room;
+    413 PasskeySignIn(passkey::PasskeySignIn) => sign_in -> (UserId, TokenId), system;
+    414 PasskeyPass(passkey::PasskeyPass) => pass -> (UserId, TokenId), system;
 }

@@ -133,7 +133,7 @@ pub(in crate::domain) fn begin(
     let room = op.source_max.min(SIGN_INS_PER_SOURCE_MAX as u64);
     if open.len() as u64 >= room {
         let first = open.iter().map(|(_, expires_at)| expires_at - at).min().unwrap_or(op.life_ms);
-        return Err(Error::too_many(
+        return Err(Error::too_many_open(
             "Too many sign-ins from this address are open: finish one of them",
             first,
         ));

@@ -293,7 +293,7 @@ pub(super) fn ask(
 
 /// # Errors
 /// 401 when there is no such challenge any more.
-fn live(machine: &Machine<'_, '_>, id: ChallengeId) -> Result<Challenge> {
+pub(super) fn live(machine: &Machine<'_, '_>, id: ChallengeId) -> Result<Challenge> {
     let challenge = machine.tx.get(CHALLENGES, id).filter(|found| found.expires_at.to_native() > machine.at);
     let challenge = Challenge::from(challenge.ok_or(Refusal::ChallengeInvalid)?);
     require_active(machine, challenge.user_id).map_err(|_| Refusal::ChallengeInvalid)?;
@@ -313,9 +313,14 @@ pub(in crate::domain) fn challenge_pass(
     let mut record = TwoFactor::from(record);
     spend(&mut record, &op.proof);
     machine.tx.put(TWO_FACTORS, user_id, &record);
-    machine.tx.remove(USER_CHALLENGES, (user_id, op.challenge_id));
+    answered(machine, user_id, op.challenge_id);
     let token_id = token::grant(machine, user_id, &op.token);
     Ok((user_id, token_id))
+}
+
+/// A challenge has been answered rightly, and is no more.
+pub(super) fn answered(machine: &mut Machine<'_, '_>, user_id: UserId, id: ChallengeId) {
+    machine.tx.remove(USER_CHALLENGES, (user_id, id));
 }
 
 /// Replies whether the challenge is void now.

@@ -107,6 +107,14 @@ const TEXTS: &[Words] = &[
         ],
     },
     Words {
+        kind: mail_kind::PASSKEY_ADDED,
+        subject: "New passkey",
+        paragraphs: &[
+            "On {when} a passkey was added to your account {account}. From now on it is a way in to your account.",
+            "If it was not you, delete it there, and reset your password: that ends all sessions.",
+        ],
+    },
+    Words {
         kind: mail_kind::PROVIDER_LINKED,
         subject: "New way to sign in",
         paragraphs: &[

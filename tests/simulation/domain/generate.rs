@@ -247,6 +247,7 @@ impl Generator<'_> {
             1..30 if self.chance(20) => self.mail_command(model),
             1..30 if self.chance(6) => self.gate_command(model),
             1..30 if self.chance(12) => self.elsewhere_command(model),
+            1..30 if self.chance(10) => self.passkey_command(model),
             30..60 if self.chance(20) => self.automod_command(model),
             0..30 => self.account_command(model, roll),
             30..60 if self.chance(12) => self.webhook_command(model),

@@ -22,7 +22,10 @@ impl Model {
             return verdict;
         }
         if let Op::Identity(op) = op
-            && let Some(verdict) = self.judge_mail(actor, op).or_else(|| self.judge_elsewhere(actor, op))
+            && let Some(verdict) = self
+                .judge_mail(actor, op)
+                .or_else(|| self.judge_elsewhere(actor, op))
+                .or_else(|| self.judge_passkey(actor, op))
         {
             return verdict;
         }

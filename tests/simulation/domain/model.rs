@@ -14,6 +14,7 @@ use super::gate::Gate;
 use super::hooks::Webhook;
 use super::mail::Post;
 use super::notify::Notifications;
+use super::passkeys::Passkey;
 use super::polls::Poll;
 use plexichat::domain::Reply;
 use plexichat::domain::permission::{self, *};
@@ -213,6 +214,7 @@ pub struct Model {
     pub gate: Gate,
     pub elsewhere: Elsewhere,
     pub expressions: Expressions,
+    pub passkeys: BTreeMap<u64, Passkey>,
 }
 
 /// What a timeout takes.

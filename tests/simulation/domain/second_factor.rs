@@ -49,6 +49,10 @@ pub struct Challenge {
 }
 
 impl Challenge {
+    pub fn user(&self) -> u64 {
+        self.user
+    }
+
     pub fn is_of(&self, user: u64) -> bool {
         self.user == user
     }
@@ -138,7 +142,7 @@ impl Model {
         unless(!record.holds(proof), UNKNOWN_TOKEN)
     }
 
-    fn challenge(&self, id: ChallengeId) -> Result<&Challenge, Refused> {
+    pub fn challenge(&self, id: ChallengeId) -> Result<&Challenge, Refused> {
         let found = some(self.challenges.get(&id.0), UNKNOWN_TOKEN)?;
         unless(found.expires_at <= self.at, UNKNOWN_TOKEN)?;
         self.active(found.user)?;

@@ -26,7 +26,8 @@ impl Model {
                 || self.take_bot(actor, op, reply)
                 || self.take_features(op)
                 || self.take_mail(op)
-                || self.take_elsewhere(op, reply))
+                || self.take_elsewhere(op, reply)
+                || self.take_passkey(actor, op, reply))
         {
             return;
         }
@@ -548,6 +549,7 @@ impl Model {
             self.notifications.retain(|(user, _), _| *user != id);
             self.forget_post(id);
             self.forget_elsewhere(id);
+            self.forget_passkeys(id);
             self.forget_counts(id);
             let name = format!("deleted_{}", UserId(id));
             self.users.insert(id, User { name, state: account::PURGED, ..User::default() });
