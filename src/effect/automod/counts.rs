@@ -10,39 +10,87 @@ use crate::text::nfc;
 const COMMANDS: [char; 3] = ['/', '!', '.'];
 const EMOJI_STYLE: char = '\u{fe0f}';
 
-/// Whether too many of a text's letters are capitals. A text with few letters among figures and signs shouts at nobody.
-pub fn shouts(text: &str, rule: &Capitals) -> bool {
-    let text = text.trim();
-    if rule.ignore_commands && text.starts_with(COMMANDS) {
-        return false;
-    }
-    let length = text.chars().count() as u64;
-    if length < rule.length_min {
-        return false;
-    }
-    let capitals = text.chars().filter(|c| c.is_uppercase()).count() as u64;
-    let letters = capitals + text.chars().filter(|c| c.is_lowercase()).count() as u64;
-    letters * 2 >= rule.length_min && is_above(capitals, letters, rule.percent_max)
+/// The letters of a text, for all rules about capitals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Letters {
+    length: u64,
+    letters: u64,
+    capitals: u64,
+    is_command: bool,
 }
 
-/// Whether a text has too many emoji. Joined ones and those of a server are one sign each, as they are seen.
-pub fn has_many_emoji(text: &str, rule: &Emoji) -> bool {
-    let (mut emoji, mut signs, mut length) = (0, 0, 0);
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (sign, is_emoji) = match coded(rest) {
-            Some((code, is_custom)) => (code, if is_custom { rule.custom } else { rule.unicode }),
-            None => {
-                let sign = rest.graphemes(true).next().unwrap_or(rest);
-                (sign, rule.unicode && is_pictured(sign))
-            }
-        };
-        length += 1;
-        signs += u64::from(!sign.chars().all(char::is_whitespace));
-        emoji += u64::from(is_emoji);
-        rest = &rest[sign.len()..];
+impl Letters {
+    pub fn of(text: &str) -> Letters {
+        let text = text.trim();
+        let (mut length, mut letters, mut capitals) = (0, 0, 0);
+        for c in text.chars() {
+            let is_capital = c.is_uppercase();
+            length += 1;
+            capitals += u64::from(is_capital);
+            letters += u64::from(is_capital || c.is_lowercase());
+        }
+        Letters { length, letters, capitals, is_command: text.starts_with(COMMANDS) }
     }
-    length >= rule.length_min && (emoji > rule.count_max || is_above(emoji, signs, rule.percent_max))
+
+    /// Whether too many of them are capitals. A text with few letters among figures and signs shouts at nobody.
+    pub fn shout(self, rule: &Capitals) -> bool {
+        let is_meant = !(rule.ignore_commands && self.is_command) && self.length >= rule.length_min;
+        is_meant
+            && self.letters * 2 >= rule.length_min
+            && is_above(self.capitals, self.letters, rule.percent_max)
+    }
+}
+
+/// The signs of a text, for all rules about emoji. Joined ones and those of a server are one sign each, as they are seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signs {
+    length: u64,
+    /// Without blanks.
+    shown: u64,
+    /// Emoji of servers, and those of Unicode.
+    custom: u64,
+    unicode: u64,
+}
+
+impl Signs {
+    pub fn of(text: &str) -> Signs {
+        let mut signs = Signs::default();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let sign = match coded(rest) {
+                Some((code, is_custom)) => {
+                    signs.custom += u64::from(is_custom);
+                    signs.unicode += u64::from(!is_custom);
+                    code
+                }
+                None => {
+                    let sign = first_sign(rest);
+                    signs.unicode += u64::from(is_pictured(sign));
+                    sign
+                }
+            };
+            signs.length += 1;
+            signs.shown += u64::from(!sign.chars().all(char::is_whitespace));
+            rest = &rest[sign.len()..];
+        }
+        signs
+    }
+
+    /// Whether too many of them are emoji.
+    pub fn have_many_emoji(self, rule: &Emoji) -> bool {
+        let emoji = self.custom * u64::from(rule.custom) + self.unicode * u64::from(rule.unicode);
+        self.length >= rule.length_min
+            && (emoji > rule.count_max || is_above(emoji, self.shown, rule.percent_max))
+    }
+}
+
+/// What is seen as one sign at the beginning of a text that has one.
+fn first_sign(text: &str) -> &str {
+    match text.as_bytes() {
+        // Nothing joins two ASCII characters but the end of a line.
+        [first, second, ..] if first.is_ascii() && second.is_ascii() && *first != b'\r' => &text[..1],
+        _ => text.graphemes(true).next().unwrap_or(text),
+    }
 }
 
 /// An emoji in writing at the beginning of a text: `<:name:id>`, `<a:name:id>`, or `:name:` of a known one. Whether it is
@@ -74,22 +122,47 @@ fn is_pictured(sign: &str) -> bool {
     first as u32 >= 0x2300 && !matches!(first, '\u{3030}'..='\u{32ff}') || sign.contains(EMOJI_STYLE)
 }
 
-/// Whether one and the same sign stands too often in a row, at so many places. Capitals count as their small letters.
-pub fn repeats(text: &str, rule: &Repeats) -> bool {
-    let text = nfc(text);
-    let (mut places, mut run, mut last) = (0, 0, "");
-    for sign in text.graphemes(true) {
-        run = if is_same(last, sign) { run + 1 } else { 1 };
-        last = sign;
-        let ignored = rule.ignore_blanks && sign.chars().all(char::is_whitespace)
-            || rule.ignore_digits && sign.chars().all(char::is_numeric);
-        // Each row once, when it becomes too long.
-        places += u64::from(!ignored && run == rule.repeats_max + 1);
-        if places >= rule.occurrences_min {
-            return true;
+/// Where one and the same sign stands several times in a row, for all rules about that. Capitals count as their small
+/// letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rows(Vec<Row>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Row {
+    count: u64,
+    is_blank: bool,
+    is_digit: bool,
+}
+
+impl Rows {
+    pub fn of(text: &str) -> Rows {
+        let text = nfc(text);
+        let mut rows: Vec<Row> = Vec::new();
+        let (mut rest, mut last, mut count) = (&*text, "", 0);
+        loop {
+            let sign = if rest.is_empty() { "" } else { first_sign(rest) };
+            if !sign.is_empty() && is_same(last, sign) {
+                count += 1;
+            } else {
+                if count > 1 {
+                    let is_blank = last.chars().all(char::is_whitespace);
+                    rows.push(Row { count, is_blank, is_digit: last.chars().all(char::is_numeric) });
+                }
+                (last, count) = (sign, 1);
+            }
+            if sign.is_empty() {
+                return Rows(rows);
+            }
+            rest = &rest[sign.len()..];
         }
     }
-    false
+
+    /// Whether there are too many that are too long.
+    pub fn repeat(&self, rule: &Repeats) -> bool {
+        let is_ignored = |row: &Row| rule.ignore_blanks && row.is_blank || rule.ignore_digits && row.is_digit;
+        let long = self.0.iter().filter(|row| row.count > rule.repeats_max && !is_ignored(row));
+        long.count() as u64 >= rule.occurrences_min
+    }
 }
 
 fn is_same(a: &str, b: &str) -> bool {
@@ -104,6 +177,40 @@ fn is_above(part: u64, whole: u64, percent_max: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn shouts(text: &str, rule: &Capitals) -> bool {
+        Letters::of(text).shout(rule)
+    }
+
+    fn has_many_emoji(text: &str, rule: &Emoji) -> bool {
+        Signs::of(text).have_many_emoji(rule)
+    }
+
+    fn repeats(text: &str, rule: &Repeats) -> bool {
+        Rows::of(text).repeat(rule)
+    }
+
+    #[test]
+    fn signs_are_those_of_the_whole_text() {
+        for text in [
+            "a\r\nb",
+            "\r\n",
+            "\r",
+            "ab\u{301}c",
+            "e\u{301}",
+            "a\u{200d}b",
+            "🇩🇪x",
+            "1\u{fe0f}\u{20e3}",
+            "\n\n\r\n",
+        ] {
+            let (mut rest, mut signs) = (text, Vec::new());
+            while !rest.is_empty() {
+                signs.push(first_sign(rest));
+                rest = &rest[signs.last().unwrap().len()..];
+            }
+            assert_eq!(signs, text.graphemes(true).collect::<Vec<_>>(), "{text:?}");
+        }
+    }
 
     #[test]
     fn capitals() {

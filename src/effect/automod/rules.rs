@@ -8,17 +8,17 @@ use std::sync::atomic::AtomicU64;
 use regex::Regex;
 
 use super::config::{self, Ai, LooksFor};
-use super::counts;
+use super::counts::{Letters, Rows, Signs};
 use super::keywords::{Found, Keywords, Word};
 use super::patterns;
-use super::spam::{self, Recent, Spam, excerpt};
+use super::spam::{self, Compared, Recent, Spam, excerpt};
 use crate::id::{ChannelId, RoleId, RuleId, ServerId};
 use crate::limits::VIOLATION_MATCH_LEN_MAX;
 use crate::store::Read;
 use crate::store::records::ArchivedAutomodRule;
 use crate::store::tables::{AUTOMOD_RULES, AUTOMODS};
 use crate::text::fold::{self, Case};
-use crate::text::links;
+use crate::text::links::{self, Link};
 use crate::wire::json::parse;
 
 /// A text, and what its judgement depends on beside it.
@@ -323,7 +323,7 @@ impl Ready {
                 whole(mentions_many(said.mentions, rule), rule.severity)
             }
             Ready::Plain(LooksFor::Messages(rule)) => {
-                let spam = spam::is_spam(&said.content, &said.recent, rule)?;
+                let spam = spam::is_spam(&said.recent, rule, || texts.compared())?;
                 let count = said.recent.len() + 1;
                 Some((
                     rule.severity,
@@ -333,15 +333,9 @@ impl Ready {
                     },
                 ))
             }
-            Ready::Plain(LooksFor::Emoji(rule)) => {
-                whole(counts::has_many_emoji(&said.content, rule), rule.severity)
-            }
-            Ready::Plain(LooksFor::Capitals(rule)) => {
-                whole(counts::shouts(&said.content, rule), rule.severity)
-            }
-            Ready::Plain(LooksFor::Repeats(rule)) => {
-                whole(counts::repeats(&said.content, rule), rule.severity)
-            }
+            Ready::Plain(LooksFor::Emoji(rule)) => whole(texts.signs().have_many_emoji(rule), rule.severity),
+            Ready::Plain(LooksFor::Capitals(rule)) => whole(texts.letters().shout(rule), rule.severity),
+            Ready::Plain(LooksFor::Repeats(rule)) => whole(texts.rows().repeat(rule), rule.severity),
             Ready::Plain(_) | Ready::Ai(_) => None,
         }
     }
@@ -366,7 +360,7 @@ fn invite(
 ) -> Option<(u8, String)> {
     let is_hit =
         |code: &String| !rule.allowed.contains(code) && (rule.all || !said.own_invites.contains(code));
-    let usual = texts.all().flat_map(links::invites);
+    let usual = texts.invites().iter().cloned();
     let others = regex.into_iter().flat_map(|regex| {
         let codes = texts.as_they_read().flat_map(move |text| regex.captures_iter(text));
         codes.filter_map(|hit| hit.get(1).or(hit.get(0)).map(|code| code.as_str().to_string()))
@@ -382,21 +376,40 @@ fn link(rule: &config::Links, texts: &Texts<'_>) -> Option<(u8, String)> {
         // A name that is listed leads there whether or not it is made a link.
         (false, false) => is_in(&rule.blacklist, &link.host) && !is_in(&rule.whitelist, &link.host),
     };
-    texts.all().flat_map(links::find).find(is_hit).map(|link| (rule.severity, link.host))
+    texts.links().iter().find(|link| is_hit(link)).map(|link| (rule.severity, link.host.clone()))
 }
 
-/// A text in the forms that rules look at, each made when first asked for.
+/// A text in the forms that rules look at, each made when first asked for: how many rules there are of a kind adds next to
+/// nothing.
 struct Texts<'t> {
     keywords: &'t Keywords,
     said: &'t Said,
     count: usize,
     found: OnceCell<Found<'t>>,
     folded: OnceCell<Vec<String>>,
+    letters: OnceCell<Letters>,
+    signs: OnceCell<Signs>,
+    rows: OnceCell<Rows>,
+    compared: OnceCell<Compared>,
+    links: OnceCell<Vec<Link>>,
+    invites: OnceCell<Vec<String>>,
 }
 
 impl<'t> Texts<'t> {
     fn new(keywords: &'t Keywords, said: &'t Said, count: usize) -> Texts<'t> {
-        Texts { keywords, said, count, found: OnceCell::new(), folded: OnceCell::new() }
+        Texts {
+            keywords,
+            said,
+            count,
+            found: OnceCell::new(),
+            folded: OnceCell::new(),
+            letters: OnceCell::new(),
+            signs: OnceCell::new(),
+            rows: OnceCell::new(),
+            compared: OnceCell::new(),
+            links: OnceCell::new(),
+            invites: OnceCell::new(),
+        }
     }
 
     fn all(&self) -> impl Iterator<Item = &str> {
@@ -417,5 +430,29 @@ impl<'t> Texts<'t> {
             self.all().for_each(|text| self.keywords.search(text, &mut found));
             found
         })
+    }
+
+    fn letters(&self) -> Letters {
+        *self.letters.get_or_init(|| Letters::of(&self.said.content))
+    }
+
+    fn signs(&self) -> Signs {
+        *self.signs.get_or_init(|| Signs::of(&self.said.content))
+    }
+
+    fn rows(&self) -> &Rows {
+        self.rows.get_or_init(|| Rows::of(&self.said.content))
+    }
+
+    fn compared(&self) -> &Compared {
+        self.compared.get_or_init(|| Compared::of(&self.said.content, &self.said.recent))
+    }
+
+    fn links(&self) -> &[Link] {
+        self.links.get_or_init(|| self.all().flat_map(links::find).collect())
+    }
+
+    fn invites(&self) -> &[String] {
+        self.invites.get_or_init(|| self.all().flat_map(links::invites).collect())
     }
 }

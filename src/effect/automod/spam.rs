@@ -25,23 +25,51 @@ pub enum Spam {
     Alike,
 }
 
-/// Whether one more message with this text is too many, after those, the newest first.
-pub fn is_spam(text: &str, recent: &[Recent], rule: &Messages) -> Option<Spam> {
-    let within = || recent.iter().filter(|recent| recent.age_ms < rule.window_ms);
-    if within().count() as u64 + 1 > rule.count_max {
+/// A text and those before it, made comparable once for all rules that compare them.
+pub struct Compared {
+    text: String,
+    pairs: Pairs,
+    /// The newest first.
+    recent: Vec<(String, Pairs)>,
+}
+
+impl Compared {
+    pub fn of(text: &str, recent: &[Recent]) -> Compared {
+        let with_pairs = |text: &str| {
+            let text = comparable(text);
+            let pairs = Pairs::of(&text);
+            (text, pairs)
+        };
+        let (text, pairs) = with_pairs(text);
+        let recent = recent.iter().take(COMPARED_COUNT_MAX).map(|recent| with_pairs(&recent.content));
+        Compared { text, pairs, recent: recent.collect() }
+    }
+}
+
+/// Whether one more message is too many, after those, the newest first.
+pub fn is_spam<'c>(
+    recent: &[Recent],
+    rule: &Messages,
+    compared: impl FnOnce() -> &'c Compared,
+) -> Option<Spam> {
+    let within = recent.iter().take_while(|recent| recent.age_ms < rule.window_ms).count();
+    if within as u64 + 1 > rule.count_max {
         return Some(Spam::Messages);
     }
-    let text = comparable(text);
+    // As many as are compared at most.
+    let alike_max = within.min(COMPARED_COUNT_MAX) as u64 + 1;
+    if alike_max < rule.alike_min {
+        return None;
+    }
+    let Compared { text, pairs, recent } = compared();
     // Texts without words, such as pictures, are no repetition.
     if text.is_empty() {
         return None;
     }
-    let pairs = Pairs::of(&text);
-    let is_alike = |recent: &&Recent| {
-        let other = comparable(&recent.content);
-        other == text || pairs.similarity(&Pairs::of(&other), rule.similarity) >= rule.similarity
+    let is_alike = |(other, others): &&(String, Pairs)| {
+        other == text || pairs.similarity(others, rule.similarity) >= rule.similarity
     };
-    let alike = within().take(COMPARED_COUNT_MAX).filter(is_alike).count() as u64;
+    let alike = recent.iter().take(within).filter(is_alike).count() as u64;
     (alike + 1 >= rule.alike_min).then_some(Spam::Alike)
 }
 
@@ -113,20 +141,26 @@ mod tests {
     #[test]
     fn one_more_than_may_be() {
         let texts = ["one", "two", "three", "four", "five", "six", "seven"];
+        let is_spam = |recent: &[Recent], rule: &Messages| {
+            let compared = Compared::of("other", recent);
+            super::is_spam(recent, rule, || &compared)
+        };
         let check = |count: usize, want: Option<Spam>| {
-            assert_eq!(is_spam("other", &recent(&texts[..count]), &rule(5, 3)), want, "{count}");
+            assert_eq!(is_spam(&recent(&texts[..count]), &rule(5, 3)), want, "{count}");
         };
         check(4, None);
         check(5, Some(Spam::Messages));
         // The sixth before it is six seconds old.
         check(7, Some(Spam::Messages));
-        assert_eq!(is_spam("other", &recent(&texts), &rule(6, 3)), None);
+        assert_eq!(is_spam(&recent(&texts), &rule(6, 3)), None);
     }
 
     #[test]
     fn the_same_again_and_again() {
         let check = |before: &[&str], text: &str, want: Option<Spam>| {
-            assert_eq!(is_spam(text, &recent(before), &rule(50, 3)), want, "{before:?} {text}");
+            let recent = recent(before);
+            let compared = Compared::of(text, &recent);
+            assert_eq!(is_spam(&recent, &rule(50, 3), || &compared), want, "{before:?} {text}");
         };
         check(&["same text"], "same text", None);
         check(&["same text", "same text"], "same text", Some(Spam::Alike));
