@@ -43,6 +43,7 @@ fn member_edit(w: &World) {
 
     let log = w.get(&place.owner, &format!("/servers/{}/audit-logs?limit=2", place.id));
     assert_eq!((&log[0]["action"], &log[1]["reason"]), (&json!("member_update"), &json!("cool down")));
+    assert_eq!(log[0]["changes"]["timeout_seconds"], json!({"old": null, "new": 0}));
     assert_eq!(log[1]["changes"]["timeout_seconds"], json!({"old": null, "new": 60}));
     for bad in [
         json!({"nickname": "n".repeat(33)}),

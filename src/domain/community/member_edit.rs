@@ -111,8 +111,7 @@ fn set_timeout(member: &mut Member, at: u64, seconds: u64, reason: Option<&str>)
     member.timeout_reason = reason.map(str::to_string);
 }
 
-/// What is stored of times is in no client's unit: its length says it as well.
+/// What is stored of times is in no client's unit: its length says it as well. 0: it was ended.
 fn note_timeout(changes: &mut Changes, seconds: u64) {
-    let seconds = if seconds == 0 { "null".to_string() } else { seconds.to_string() };
-    changes.raw("timeout_seconds", if seconds == "null" { b"0" } else { b"null" }, seconds.as_bytes());
+    changes.raw("timeout_seconds", b"null", seconds.to_string().as_bytes());
 }
