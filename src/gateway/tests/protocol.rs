@@ -154,8 +154,8 @@ fn on_a_ready_connection() {
     check("{\"op\":4,\"d\":{\"channel_id\":null}}", &[]);
     check("{\"op\":20,\"d\":{\"channel_id\":\"x\"}}", &[CLOSED_4002]);
     check("{\"op\":20,\"d\":{\"channel_id\":\"5\"}}", &[]);
-    let no_server = "{\"op\":23,\"d\":{\"type\":\"error\",\"code\":\"NO_MEDIA_SERVER\",\"message\":\"No media server is configured\",\"channel_id\":\"5\"}}";
-    check("{\"op\":22,\"d\":{\"channel_id\":5,\"sdp\":\"v=0\"}}", &[no_server]);
+    let not_there = "{\"op\":23,\"d\":{\"type\":\"error\",\"code\":\"NOT_CONNECTED\",\"message\":\"Join this channel first\",\"channel_id\":\"5\"}}";
+    check("{\"op\":22,\"d\":{\"channel_id\":5,\"sdp\":\"v=0\"}}", &[not_there]);
     check("{\"op\":11}", &["close 4001 Unknown opcode"]);
 }
 
