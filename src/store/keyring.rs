@@ -37,6 +37,8 @@ pub enum Purpose {
     MailToken,
     /// Passkeys of those who have none.
     PasskeyDecoy,
+    /// Words in an index for searching.
+    SearchTerms,
 }
 
 impl Purpose {
@@ -46,6 +48,7 @@ impl Purpose {
             Purpose::BackupCode => b"plexichat backup code",
             Purpose::MailToken => b"plexichat mail token",
             Purpose::PasskeyDecoy => b"plexichat passkey decoy",
+            Purpose::SearchTerms => b"plexichat search terms",
         }
     }
 }
@@ -141,6 +144,12 @@ impl Keyring {
             let payload = Payload { msg: sealed, aad: &context.to_be_bytes() };
             cipher(key, purpose).decrypt(&Nonce::from(*nonce), payload).ok()
         })
+    }
+
+    /// The key of one use, made from the newest of the server. It is another one once the server has a newer key: what
+    /// is made with it has to be such that it can be made again, and says by which key it was made.
+    pub fn derive(&self, purpose: Purpose) -> [u8; 32] {
+        derived(self.newest(), purpose)
     }
 
     /// What stands for a short secret that need not be read again, under every key: the newest first.
@@ -254,6 +263,16 @@ mod tests {
         let sums = keyring.sums(Purpose::BackupCode, 7, b"ABCD1234");
         assert_eq!(sums, keyring.sums(Purpose::BackupCode, 7, b"ABCD1234"));
         assert_ne!(sums, keyring.sums(Purpose::BackupCode, 8, b"ABCD1234"));
+    }
+
+    #[test]
+    fn each_use_has_a_key_of_its_own() {
+        let keyring = Keyring::new();
+        let key = keyring.derive(Purpose::SearchTerms);
+        assert_eq!(key, keyring.derive(Purpose::SearchTerms));
+        assert_ne!(key, keyring.derive(Purpose::TotpSecret));
+        assert_ne!(key, keyring.newest().bytes);
+        assert_ne!(key, Keyring::new().derive(Purpose::SearchTerms));
     }
 
     #[test]
