@@ -74,6 +74,15 @@ pub const INPUT_CORE_LEN_MAX: usize = 64 * MIB;
 pub const UNSENT_FREE_LEN: usize = 4 * KIB;
 /// What a client must have read of an answer to get the time-out (`http.body_timeout_ms`) anew: 2 KiB/s.
 pub const WRITE_PROGRESS_LEN: usize = 64 * KIB;
+/// A file that is answered with from memory, where a core keeps those it was asked for lately: all but pictures of the
+/// size they were taken in, and videos.
+pub const SHORT_FILE_LEN_MAX: usize = 64 * KIB;
+/// Bytes of them that a core keeps, and what one counts as at least; and descriptors of longer ones.
+pub const RECENT_FILES_LEN_MAX: usize = 32 * MIB;
+pub const RECENT_FILE_WEIGHT_MIN: usize = 4 * KIB;
+pub const RECENT_FILE_COUNT_MAX: usize = 256;
+/// What the kernel is asked to send of a file at once: some 50 µs, after which others have their turn.
+pub const SENDFILE_LEN_MAX: usize = 256 * KIB;
 /// For how long what follows a connection's last answer is read and thrown away, so that the client gets to see the
 /// answer: 20 MB at 6 Mbit/s.
 pub const LINGER_MS: u64 = 30_000;

@@ -3,6 +3,7 @@
 //! Invariant: a connection holds one piece of such a body, and the client's reading of it is what gets the next.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use bytes::Bytes;
 
 use super::ctx::Desk;
 use crate::domain::{Refusal, Result};
-use crate::effect::disk::ReadAt;
+use crate::effect::disk::{Opened, ReadAt};
 use crate::effect::{Job, Source};
 use crate::limits::PIECE_LEN;
 use crate::store::blobs::Blob;
@@ -19,7 +20,10 @@ use crate::store::blobs::Blob;
 pub enum Content {
     /// Bytes that are the same for everybody, or part of them.
     Shared(Bytes),
-    /// A file, or part of one: read by the lane of the disk, as the client takes it.
+    /// A short file, or part of one. Whoever it is kept for may forget it before it is sent: it counts as the client's.
+    Short(Bytes),
+    /// A file, or part of one: sent by the kernel as far as it is in memory, read by the lane of the disk as far as it
+    /// is not, as the client takes it.
     File(Part),
     /// Pieces of which nobody knows how many come. Has no ranges, and no length for HEAD.
     Stream(Box<dyn Pieces>),
@@ -38,6 +42,23 @@ impl Part {
     pub fn whole(blob: Arc<dyn Blob>, source: Source) -> Part {
         let left = blob.len();
         Part { blob, at: 0, left, source }
+    }
+
+    pub fn is_sent(&self) -> bool {
+        self.left == 0
+    }
+
+    /// What the kernel can send of it without waiting for a disk: the file, where it goes on, and how much of it, of
+    /// `len_max` at most. `None` when that is nothing.
+    pub fn in_memory(&self, len_max: usize) -> Option<(BorrowedFd<'_>, u64, usize)> {
+        let file = self.blob.plain_file()?;
+        let len = file.len_in_memory(self.at, usize::try_from(self.left).unwrap_or(usize::MAX).min(len_max));
+        (len > 0).then(|| (file.as_fd(), self.at, len))
+    }
+
+    /// So much of it has been sent.
+    pub fn sent(&mut self, len: usize) {
+        (self.at, self.left) = (self.at + len as u64, self.left - len as u64);
     }
 }
 
@@ -72,10 +93,26 @@ pub trait Pieces {
 }
 
 impl Content {
+    /// A file that was opened.
+    pub fn file(opened: Opened, source: Source) -> Content {
+        match opened {
+            Opened::Short(bytes) => Content::Short(bytes),
+            Opened::Long(blob) => Content::File(Part::whole(blob, source)),
+        }
+    }
+
+    /// The bytes, if they are here.
+    pub fn bytes(&self) -> Option<&Bytes> {
+        match self {
+            Content::Shared(bytes) | Content::Short(bytes) => Some(bytes),
+            Content::File(_) | Content::Stream(_) => None,
+        }
+    }
+
     /// Bytes of the whole body, if that is known.
     pub fn known_len(&self) -> Option<u64> {
         match self {
-            Content::Shared(bytes) => Some(bytes.len() as u64),
+            Content::Shared(bytes) | Content::Short(bytes) => Some(bytes.len() as u64),
             Content::File(part) => Some(part.left),
             Content::Stream(_) => None,
         }
@@ -84,7 +121,7 @@ impl Content {
     /// Leaves so many bytes from `start` on, both within its length.
     pub fn narrow(&mut self, start: u64, len: u64) {
         match self {
-            Content::Shared(bytes) => *bytes = bytes.slice(start as usize..(start + len) as usize),
+            Content::Shared(bytes) | Content::Short(bytes) => *bytes = bytes.slice(start as usize..(start + len) as usize),
             Content::File(part) => (part.at, part.left) = (part.at + start, len),
             Content::Stream(_) => unreachable!("only what has a length has parts"),
         }

@@ -140,10 +140,10 @@ pub fn write(
     }
     let content_type = response.content_type;
     match (rest.or(response.content.as_ref()), response.body.as_slice()) {
-        (Some(Content::Shared(bytes)), _) if rest.is_none() => head.body(content_type, bytes),
-        (Some(content), _) => match content.known_len() {
-            Some(len) => head.announce(content_type, len),
-            None => head.announce_chunks(content_type, options.version_minor > 0),
+        (Some(content), _) => match (content.bytes().filter(|_| rest.is_none()), content.known_len()) {
+            (Some(bytes), _) => head.body(content_type, bytes),
+            (None, Some(len)) => head.announce(content_type, len),
+            (None, None) => head.announce_chunks(content_type, options.version_minor > 0),
         },
         (None, []) => head.empty(),
         (None, body) => head.body(content_type, body),

@@ -32,6 +32,7 @@ pub mod operator;
 pub mod pages;
 pub mod pieces;
 pub mod rate_limit;
+pub mod recent_files;
 pub mod router;
 pub mod routes;
 pub mod service;

@@ -10,6 +10,7 @@ use super::cors::Cors;
 use super::gate::Gate;
 use super::limiter::Limiter;
 use super::pages::Pages;
+use super::recent_files::RecentFiles;
 use super::touch::Touches;
 use super::unsent::Unsent;
 use crate::config::Config;
@@ -95,6 +96,8 @@ pub struct State {
     pub gate: Gate,
     /// Answers that clients have not read yet.
     pub unsent: Unsent,
+    /// Files that were asked for lately.
+    pub recent_files: RecentFiles,
     /// Rules of automod that are ready.
     pub automod: Known,
     /// Read once per turn.
@@ -135,6 +138,7 @@ impl State {
             touches: RefCell::default(),
             gate: Gate::default(),
             unsent: Unsent::default(),
+            recent_files: RecentFiles::default(),
             automod: Known::new(automod),
             started: now,
             now: Cell::new(now),

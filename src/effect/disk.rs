@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::lane::{Effect, Row};
+use crate::limits::SHORT_FILE_LEN_MAX;
 use crate::store::Store;
 use crate::store::blobs::{Blob, Blobs, Hash};
 use crate::store::tables::BLOBS;
@@ -83,18 +84,32 @@ impl Effect for Keep {
     }
 }
 
-/// Opens what was kept.
+/// What was opened.
+pub enum Opened {
+    /// All of it.
+    Short(Bytes),
+    /// More than [`SHORT_FILE_LEN_MAX`].
+    Long(Arc<dyn Blob>),
+}
+
+/// Opens what was kept, and reads it when it is short.
 pub struct Open {
     pub blobs: Arc<dyn Blobs>,
     pub hash: Hash,
 }
 
 impl Effect for Open {
-    type Answer = io::Result<Arc<dyn Blob>>;
+    type Answer = io::Result<Opened>;
     const LANE: &'static Row = &LANE;
 
     fn run(self) -> Self::Answer {
-        self.blobs.open(&self.hash)
+        let blob = self.blobs.open(&self.hash)?;
+        if blob.len() > SHORT_FILE_LEN_MAX as u64 {
+            return Ok(Opened::Long(blob));
+        }
+        let mut bytes = vec![0; blob.len() as usize];
+        blob.read_exact_at(&mut bytes, 0)?;
+        Ok(Opened::Short(bytes.into()))
     }
 }
 

@@ -76,6 +76,7 @@ pub(in crate::net) struct Server {
     run: std::sync::Arc<RunState>,
     upgraded: mpsc::Receiver<(OwnedFd, Seen)>,
     admission: std::sync::Arc<Admission>,
+    pub(in crate::net) store: std::sync::Arc<crate::store::Store>,
     /// Somebody's.
     pub(in crate::net) token: String,
 }
@@ -115,15 +116,16 @@ pub(in crate::net) fn server(config: Config) -> Server {
             let listener = monoio::net::TcpListener::bind("127.0.0.1:0").unwrap();
             let token = crate::api::testing::fixture::register(&backend.harness, "somebody").token;
             let run = backend.state().run.clone();
-            address_out.send((listener.local_addr().unwrap(), run, token)).unwrap();
+            let store = backend.state().store.clone();
+            address_out.send((listener.local_addr().unwrap(), run, token, store)).unwrap();
             loop {
                 let (stream, peer) = listener.accept().await.unwrap();
                 monoio::spawn(serve(stream, peer, backend.clone(), connections.clone()));
             }
         });
     });
-    let (address, run, token) = address.recv().unwrap();
-    Server { address, run, upgraded, admission, token }
+    let (address, run, token, store) = address.recv().unwrap();
+    Server { address, run, upgraded, admission, token, store }
 }
 
 impl Server {

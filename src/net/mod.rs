@@ -29,6 +29,8 @@ mod upgrade;
 mod waiting;
 
 #[cfg(test)]
+mod file_tests;
+#[cfg(test)]
 mod stream_tests;
 
 pub use alone::operate;

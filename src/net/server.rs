@@ -469,6 +469,7 @@ async fn tick(index: usize, core: Rc<Core>, connections: Rc<Connections>) {
         }
         if count.is_multiple_of(GIVE_BACK_TICKS) {
             give_back();
+            core.state.recent_files.forget_idle(core.state.now_ms());
             // One core is enough: the mapping is the process's.
             if index == 0 {
                 core.state.store.release();

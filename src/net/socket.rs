@@ -192,6 +192,14 @@ impl Socket {
         }
     }
 
+    /// Has calls that would wait for the client say so instead. The ring does not wait either way.
+    pub(super) fn never_block(&self) {
+        let fd = self.stream.as_raw_fd();
+        // SAFETY: takes numbers only. On error the flags are those there were, and `sendfile` might wait: there is none
+        // for an open socket.
+        unsafe { libc::fcntl(fd, libc::F_SETFL, libc::fcntl(fd, libc::F_GETFL) | libc::O_NONBLOCK) };
+    }
+
     /// Appends up to `room` bytes to `input`; 0 at the end of the stream, or when the client took too long and has
     /// been told so.
     pub(super) async fn read(&mut self, input: &mut Vec<u8>, room: usize) -> io::Result<usize> {

@@ -9,7 +9,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,6 +16,7 @@ use std::time::Duration;
 
 use super::files::{self, create_folder, sync_folder};
 use super::hex;
+use super::plain_file::PlainFile;
 use super::space::Disk;
 use super::sum::{copy_and_sum, sum_of};
 
@@ -81,6 +81,11 @@ pub trait Blob: Send + Sync {
     /// # Errors
     /// When there is not as much, or the disk does not give it.
     fn read_exact_at(&self, out: &mut [u8], at: u64) -> io::Result<()>;
+
+    /// The file that it is, byte for byte, if it is one.
+    fn plain_file(&self) -> Option<&PlainFile> {
+        None
+    }
 }
 
 /// Blobs in a folder.
@@ -153,9 +158,7 @@ impl Blobs for Folder {
     }
 
     fn open(&self, hash: &Hash) -> io::Result<Arc<dyn Blob>> {
-        let file = File::open(path_of(&self.path, hash))?;
-        let len = file.metadata()?.len();
-        Ok(Arc::new(Opened { file, len }))
+        Ok(Arc::new(PlainFile::new(File::open(path_of(&self.path, hash))?)?))
     }
 
     fn clear(&self) -> io::Result<()> {
@@ -173,21 +176,6 @@ impl Blobs for Folder {
             }
         }
         Ok(count)
-    }
-}
-
-struct Opened {
-    file: File,
-    len: u64,
-}
-
-impl Blob for Opened {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_exact_at(&self, out: &mut [u8], at: u64) -> io::Result<()> {
-        self.file.read_exact_at(out, at)
     }
 }
 

@@ -17,6 +17,7 @@ pub mod key;
 pub mod keyring;
 mod map;
 pub mod owners;
+pub mod plain_file;
 mod position;
 mod readers;
 pub mod records;

@@ -69,7 +69,7 @@ fn of_server(ctx: &Ctx<'_>) -> Result<Shown> {
 }
 
 fn own_or(ctx: &mut Ctx<'_>, picture: &Picture, shown: Look) -> Result<Step> {
-    if kept::is_had(ctx, picture) {
+    if kept::is_had(ctx, picture) || kept::is_at_hand(ctx, picture) {
         return Ok(Step::Done);
     }
     Ok(Step::task(move |ctx| Box::pin(send(ctx, shown))))

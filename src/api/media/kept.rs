@@ -1,12 +1,12 @@
 //! Pictures that are kept: what an answer with one says of it.
 
 use crate::api::conditional::is_known;
-use crate::api::content::{Content, Part};
+use crate::api::content::Content;
 use crate::api::cors::Sharing;
 use crate::api::ctx::{Ctx, Step};
 use crate::domain::media::picture::hex;
 use crate::domain::{Refusal, Result};
-use crate::effect::disk::Open;
+use crate::effect::disk::{Open, Opened};
 use crate::store::records::{Picture, picture};
 
 const MAX_AGE: &str = "public, max-age=86400";
@@ -48,7 +48,23 @@ pub fn answer(ctx: &mut Ctx<'_>, picture: Picture, missing: Refusal) -> Result<S
     if is_had(ctx, &picture) {
         return Ok(Step::Done);
     }
+    if is_at_hand(ctx, &picture) {
+        return Ok(Step::Done);
+    }
     Ok(Step::task(move |ctx| Box::pin(send(ctx, picture, missing))))
+}
+
+/// Makes the file of a picture the answer, if the core has it from before.
+pub fn is_at_hand(ctx: &mut Ctx<'_>, picture: &Picture) -> bool {
+    let opened = ctx.state.recent_files.get(&picture.hash, ctx.now_ms());
+    let is_at_hand = opened.is_some();
+    opened.into_iter().for_each(|opened| answer_with(ctx, picture, opened));
+    is_at_hand
+}
+
+fn answer_with(ctx: &mut Ctx<'_>, picture: &Picture, opened: Opened) {
+    describe(ctx, picture::text(picture.format), MAX_AGE, etag(picture));
+    ctx.response.content = Some(Content::file(opened, ctx.source()));
 }
 
 async fn send(ctx: &mut Ctx<'_>, picture: Picture, missing: Refusal) -> Result<Step> {
@@ -61,14 +77,14 @@ async fn send(ctx: &mut Ctx<'_>, picture: Picture, missing: Refusal) -> Result<S
 /// 503 when too many wait for the disk.
 pub async fn attach(ctx: &mut Ctx<'_>, picture: &Picture) -> Result<bool> {
     let open = Open { blobs: ctx.state.store.blobs(), hash: picture.hash };
-    let blob = match ctx.effect(open).await? {
-        Ok(blob) => blob,
+    let opened = match ctx.effect(open).await? {
+        Ok(opened) => opened,
         Err(error) => {
             tracing::error!(%error, "the file of a picture cannot be read: see `plexichat verify`");
             return Ok(false);
         }
     };
-    describe(ctx, picture::text(picture.format), MAX_AGE, etag(picture));
-    ctx.response.content = Some(Content::File(Part::whole(blob, ctx.source())));
+    ctx.state.recent_files.keep(&picture.hash, &opened, ctx.now_ms());
+    answer_with(ctx, picture, opened);
     Ok(true)
 }

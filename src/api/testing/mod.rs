@@ -43,6 +43,8 @@ routes! {
     Get "/testing/stream" => upload::stream, Public, Exempt { answer: Answer::Json };
     /// A stream that breaks off.
     Get "/testing/broken" => upload::broken, Public, Exempt { answer: Answer::Json };
+    /// A file that is kept.
+    Get "/testing/files/{hash}" => upload::file.await, Public, Exempt { answer: Answer::Json };
     /// Is somewhere else.
     Get "/testing/elsewhere" => upload::elsewhere, Public, Exempt { answer: Answer::Json };
     /// Refuses a body after its first piece.
@@ -262,8 +264,7 @@ impl Response {
     /// The body, if its length is known.
     pub fn bytes(&self) -> Vec<u8> {
         match &self.content {
-            Some(Content::Shared(bytes)) => bytes.to_vec(),
-            Some(Content::File(_) | Content::Stream(_)) => Vec::new(),
+            Some(content) => content.bytes().map(|bytes| bytes.to_vec()).unwrap_or_default(),
             None => self.body.clone(),
         }
     }

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use crate::api::content::{Content, NextPiece, Pieces};
 use crate::api::ctx::Desk;
 use crate::domain::{Error, Refusal, Result};
+use crate::effect::disk::Open;
 use crate::limits::PIECE_LEN;
+use crate::store::hex;
 
 pub fn upload(_: &mut Ctx<'_>) -> Result<Step> {
     Ok(take(0, 0, 0))
@@ -71,6 +73,16 @@ pub fn stream(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn broken(ctx: &mut Ctx<'_>) -> Result<Step> {
     answer(ctx, vec![Some(Bytes::from_static(b"abc")), None])
+}
+
+pub async fn file(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let name = ctx.param("hash");
+    let hash = hex::decode(&name).ok_or(Error::bad_request("No hash"))?;
+    let open = Open { blobs: ctx.state.store.blobs(), hash };
+    let opened = ctx.effect(open).await?.map_err(|_| Error::new(404, "No such file"))?;
+    ctx.response.headers.push(("etag", format!("\"{name}\"")));
+    ctx.response.content = Some(Content::file(opened, ctx.source()));
+    Ok(Step::Done)
 }
 
 pub fn elsewhere(ctx: &mut Ctx<'_>) -> Result<Step> {
