@@ -64,7 +64,8 @@ impl Part {
 
 impl Pieces for Part {
     fn next<'d>(&'d mut self, desk: &'d dyn Desk) -> NextPiece<'d> {
-        let len = self.left.min(PIECE_LEN as u64);
+        // Up to the end of a segment, where it is sealed: none is opened twice.
+        let len = self.left.min(PIECE_LEN as u64 - self.at % PIECE_LEN as u64);
         let job = ReadAt { blob: self.blob.clone(), at: self.at, len: len as usize };
         (self.at, self.left) = (self.at + len, self.left - len);
         Box::pin(async move {
@@ -121,7 +122,9 @@ impl Content {
     /// Leaves so many bytes from `start` on, both within its length.
     pub fn narrow(&mut self, start: u64, len: u64) {
         match self {
-            Content::Shared(bytes) | Content::Short(bytes) => *bytes = bytes.slice(start as usize..(start + len) as usize),
+            Content::Shared(bytes) | Content::Short(bytes) => {
+                *bytes = bytes.slice(start as usize..(start + len) as usize)
+            }
             Content::File(part) => (part.at, part.left) = (part.at + start, len),
             Content::Stream(_) => unreachable!("only what has a length has parts"),
         }

@@ -143,7 +143,8 @@ impl Response {
 
     /// The body, when it is to be sent behind the head instead of with it.
     pub fn take_long_content(&mut self) -> Option<Content> {
-        let is_short = |content: &Content| content.bytes().is_some_and(|bytes| bytes.len() <= SHARED_COPY_LEN_MAX);
+        let is_short =
+            |content: &Content| content.bytes().is_some_and(|bytes| bytes.len() <= SHARED_COPY_LEN_MAX);
         if self.content.as_ref().is_none_or(is_short) { None } else { self.content.take() }
     }
 }

@@ -157,7 +157,11 @@ mod tests {
         assert_eq!(recent.get(&hash(1), 1), None);
         recent.keep(hash(5), 55, 3, 1);
         recent.keep(hash(6), 6, 11, 1);
-        assert_eq!((recent.get(&hash(5), 1), recent.get(&hash(6), 1)), (Some(5), None), "once, and not too large");
+        assert_eq!(
+            (recent.get(&hash(5), 1), recent.get(&hash(6), 1)),
+            (Some(5), None),
+            "once, and not too large"
+        );
         assert!(is_whole(&recent));
     }
 

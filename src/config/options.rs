@@ -378,6 +378,10 @@ options! {
         max_file_size: u64 = 512 * KIB, bytes(KIB, 16 * MIB), "Sticker upload, at most";
     }
 
+    media: Media "media" {
+        encrypt_at_rest: bool = true, ANY, "Encrypt files of clients with a key of server.keys; what lies there already stays as it is, and readable";
+    }
+
     media_size_limits: MediaSizeLimits "media.size_limits" {
         icon: u64 = 2 * MIB, bytes(KIB, 64 * MIB), "Icon upload on its older path (POST /servers/{server_id}/icon), at most";
     }

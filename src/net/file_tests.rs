@@ -71,9 +71,12 @@ fn files_of_all_lengths_are_sent_whole_and_in_part() {
         let part = format!("Range: bytes=0-0\r\nIf-Range: {etag}\r\n");
         let other = "Range: bytes=0-0\r\nIf-Range: \"other\"\r\n";
         let known = format!("If-None-Match: {etag}\r\n");
-        for (headers, status, want) in
-            [(part.as_str(), 206, 1), (other, 200, len), (&known, 304, 0), ("Range: bytes=9999999-\r\n", 416, 64)]
-        {
+        for (headers, status, want) in [
+            (part.as_str(), 206, 1),
+            (other, 200, len),
+            (&known, 304, 0),
+            ("Range: bytes=9999999-\r\n", 416, 64),
+        ] {
             client.write_all(get(&kept, headers).as_bytes()).unwrap();
             let answer = read_answer(&mut client, true);
             assert_eq!(statuses(&answer), [status], "{headers}");

@@ -119,7 +119,9 @@ impl Socket {
                     part.sent(count);
                     renewed = renewed.saturating_add(count);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stream.writable(false).await?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stream.writable(false).await?
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -40,7 +40,7 @@ use crate::runtime::heap::give_back;
 use crate::runtime::mailbox::{Endpoint, mesh_on};
 use crate::runtime::shared_map::{Writer as LiveWriter, shared_map};
 use crate::runtime::wake::Wake;
-use crate::store::blobs::SHELF_COUNT;
+use crate::store::blobs::{Folder, SHELF_COUNT};
 use crate::store::keyring::Keyring;
 use crate::store::{Options, Store, Sync};
 
@@ -121,7 +121,14 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
         count => count as usize,
     };
     threads_can_be_started(&config, available.len(), core_count)?;
-    let store = Arc::new(Store::open(&store_options(&config.store, core_count)).map_err(|e| e.to_string())?);
+    let mut store = Store::open(&store_options(&config.store, core_count)).map_err(|e| e.to_string())?;
+    let keys = Arc::new(store.keys()?);
+    store.keep_blobs_in(Arc::new(Folder::with_keys(
+        store.path(),
+        keys.clone(),
+        config.media.encrypt_at_rest,
+    )));
+    let store = Arc::new(store);
     start_clock(&store, config.runtime.any_clock)?;
     store.blobs().clear().map_err(|error| format!("cannot remove what a crash has left: {error}"))?;
     let registry = Arc::new(Registry::new(core_count, LANES.iter().map(|row| row.name)));
@@ -135,7 +142,7 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     let listening = listeners(wanted, core_count)
         .map_err(|error| listen::explain(wanted, "--host (server.host)", "--port (server.port)", &error))?;
     let address = listening[0].local_addr().map_err(|e| e.to_string())?;
-    let seeds = seeds(&config, &store, &registry, &lanes, &available, core_count)?;
+    let seeds = seeds(&config, &store, &keys, &registry, &lanes, &available, core_count)?;
     let (seeds, writer, run, wakes) = seeds;
     let metrics = match config.metrics_address() {
         Some(address) => match observe::serve_metrics(address, registry.clone()) {
@@ -244,6 +251,7 @@ type Prepared = (Vec<Seed>, log::Writer, Arc<RunState>, Vec<Arc<Wake>>);
 fn seeds(
     config: &Arc<Config>,
     store: &Arc<Store>,
+    keys: &Arc<Keyring>,
     registry: &Arc<Registry>,
     lanes: &Arc<Lanes>,
     available: &[usize],
@@ -254,7 +262,6 @@ fn seeds(
     getrandom::fill(&mut random).map_err(|e| format!("the kernel gives no random bytes: {e}"))?;
     let secret = u32::from_le_bytes(random);
     let limiter = new_limiter(config, ENTRY_COUNT, started);
-    let keys = Arc::new(store.keys()?);
     let smtp = mail::settings(config)?;
     let wakes: Result<Vec<_>, _> = (0..core_count).map(|_| Wake::new().map(Arc::new)).collect();
     let wakes = wakes.map_err(|e| format!("cannot make an eventfd: {e}"))?;

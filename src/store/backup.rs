@@ -151,8 +151,8 @@ pub fn restore(backup: &Path, options: &Options) -> Result<Restored, OpenError> 
         // The store that is replaced may need others: they stay.
         copy_missing(files::folder_of(&source), folder)
             .map_err(|error| files::explain(&folder.join(BLOBS_FOLDER), &error))?;
-        let missing = report.blobs.iter().filter_map(|hash| blobs::check(folder, hash)).collect();
         add_keys(files::folder_of(&source), folder)?;
+        let missing = blobs::check(folder, &report.blobs);
         let previous = swap(folder, &partial)?;
         Ok(Restored { records: report.count(), previous, compared, missing })
     });

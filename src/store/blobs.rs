@@ -14,11 +14,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
+
 use super::files::{self, create_folder, sync_folder};
-use super::hex;
+use super::keyring::{KEYS_FILE, Keyring};
 use super::plain_file::PlainFile;
 use super::space::Disk;
-use super::sum::{copy_and_sum, sum_of};
+use super::sum::copy_and_sum;
+use super::{hex, sealed};
 
 /// Folder of them, in that of the store, or of a backup.
 pub const BLOBS_FOLDER: &str = "blobs";
@@ -30,6 +33,8 @@ pub const SHELF_COUNT: u16 = 256;
 const YOUNG: Duration = Duration::from_secs(3_600);
 /// One part in so many of the disk stays free of files on their way in: anybody may send some, slowly.
 const DISK_LEFT_PART: u64 = 20;
+/// Blobs that are looked at for a newer key at once: two seconds of a disk that takes four milliseconds to sync.
+const REWRAP_COUNT: usize = 256;
 
 /// What names a blob: the sum of its bytes.
 pub use super::sum::Hash;
@@ -66,6 +71,24 @@ pub trait Blobs: Send + Sync {
     /// # Errors
     /// Those of the disk.
     fn collect(&self, shelf: u16, is_named: &dyn Fn(&Hash) -> bool) -> io::Result<u64>;
+
+    /// Seals the keys of some blobs of a shelf by the server's newest key: the first ones behind `after`. To do it again
+    /// changes nothing, so whoever goes through all shelves may begin anew wherever he was interrupted.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn rewrap(&self, shelf: u16, after: Option<Hash>) -> io::Result<Rewrapped>;
+}
+
+/// What [`Blobs::rewrap`] has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rewrapped {
+    /// Behind this one it goes on; `None` when nothing is left of the shelf.
+    pub next: Option<Hash>,
+    /// Blobs whose key was sealed anew.
+    pub count: u64,
+    /// Blobs that no key opens; the log names them.
+    pub damaged: u64,
 }
 
 /// A blob that can be read.
@@ -91,6 +114,10 @@ pub trait Blob: Send + Sync {
 /// Blobs in a folder.
 pub struct Folder {
     path: PathBuf,
+    /// What sealed blobs are opened with.
+    keys: Option<Arc<Keyring>>,
+    /// New ones are sealed.
+    seals: bool,
     /// Between the look at a file's age and its removal nobody makes it young.
     changing: Mutex<()>,
     next: AtomicU64,
@@ -99,7 +126,36 @@ pub struct Folder {
 impl Folder {
     /// Blobs beside the store in `store`. There is one of these in a process, and one process that writes.
     pub fn new(store: &Path) -> Folder {
-        Folder { path: store.join(BLOBS_FOLDER), changing: Mutex::new(()), next: AtomicU64::new(0) }
+        let path = store.join(BLOBS_FOLDER);
+        Folder { path, keys: None, seals: false, changing: Mutex::new(()), next: AtomicU64::new(0) }
+    }
+
+    /// The same with the keys of the server. Whether new blobs are sealed, `seals` says; those that are can be read
+    /// either way.
+    pub fn with_keys(store: &Path, keys: Arc<Keyring>, seals: bool) -> Folder {
+        Folder { keys: Some(keys), seals, ..Folder::new(store) }
+    }
+
+    /// Whether a blob is there.
+    pub fn has(&self, hash: &Hash) -> bool {
+        path_of(&self.path, hash).exists()
+    }
+
+    /// Writes a blob as it lies on the disk.
+    ///
+    /// # Errors
+    /// Those of reading and writing.
+    pub fn write(&self, content: &mut dyn Read, to: &mut File) -> io::Result<Hash> {
+        let mut front = Vec::with_capacity(sealed::MARK.len());
+        Read::take(&mut *content, sealed::MARK.len() as u64).read_to_end(&mut front)?;
+        // What begins like a sealed one is sealed in any case, so that it is read as what it is.
+        let looks_sealed = front == sealed::MARK;
+        let mut content = front.as_slice().chain(content);
+        match &self.keys {
+            Some(keys) if self.seals || looks_sealed => sealed::write(&mut content, to, keys),
+            None if looks_sealed => Err(io::ErrorKind::InvalidData.into()),
+            _ => copy_and_sum(&mut content, to),
+        }
     }
 
     /// A new name for what is not whole yet, in a folder that is there.
@@ -112,7 +168,12 @@ impl Folder {
 
     fn put_at(&self, partial: &Path, content: &mut dyn Read) -> io::Result<Hash> {
         let mut file = files::create(partial)?;
-        let hash = copy_and_sum(content, &mut file)?;
+        let hash = self.write(content, &mut file)?;
+        self.name(&file, partial, hash)
+    }
+
+    /// Gives a file that is whole its name, for good.
+    fn name(&self, file: &File, partial: &Path, hash: Hash) -> io::Result<Hash> {
         file.sync_all()?;
         let target = path_of(&self.path, &hash);
         let shelf = files::folder_of(&target);
@@ -124,6 +185,51 @@ impl Folder {
         drop(changing);
         sync_folder(shelf)?;
         Ok(hash)
+    }
+
+    /// Takes a copy of a blob in another folder, if it is whole; its length.
+    fn copy_in(
+        &self,
+        from: &mut File,
+        partial: &Path,
+        keys: Option<&Keyring>,
+        hash: Hash,
+    ) -> io::Result<u64> {
+        let mut file = files::create(partial)?;
+        let len = io::copy(from, &mut file)?;
+        if sum_of_blob(PlainFile::new(file.try_clone()?)?, keys, &hash)? != hash {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not the file that was written"));
+        }
+        self.name(&file, partial, hash)?;
+        Ok(len)
+    }
+
+    fn rewrap_some(&self, shelf: u16, after: Option<Hash>, count_max: usize) -> io::Result<Rewrapped> {
+        let mut done = Rewrapped::default();
+        let Some(keys) = &self.keys else { return Ok(done) };
+        let mut blobs = shelf_of(&self.path, shelf)?;
+        blobs.retain(|(hash, _)| after.is_none_or(|after| *hash > after));
+        blobs.sort_unstable();
+        let has_more = blobs.len() > count_max;
+        blobs.truncate(count_max);
+        for (hash, path) in &blobs {
+            let file = match File::options().read(true).write(true).open(path) {
+                Ok(file) => file,
+                // Collected meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            match sealed::rewrap(&file, keys, hash) {
+                Ok(is_new) => done.count += u64::from(is_new),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    tracing::error!(path = %path.display(), %error, "a file of a client cannot be opened");
+                    done.damaged += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        done.next = blobs.last().filter(|_| has_more).map(|(hash, _)| *hash);
+        Ok(done)
     }
 
     /// Whether it was removed.
@@ -158,7 +264,8 @@ impl Blobs for Folder {
     }
 
     fn open(&self, hash: &Hash) -> io::Result<Arc<dyn Blob>> {
-        Ok(Arc::new(PlainFile::new(File::open(path_of(&self.path, hash))?)?))
+        let file = Arc::new(PlainFile::new(File::open(path_of(&self.path, hash))?)?);
+        sealed::open(file, self.keys.as_deref(), hash)
     }
 
     fn clear(&self) -> io::Result<()> {
@@ -176,6 +283,10 @@ impl Blobs for Folder {
             }
         }
         Ok(count)
+    }
+
+    fn rewrap(&self, shelf: u16, after: Option<Hash>) -> io::Result<Rewrapped> {
+        self.rewrap_some(shelf, after, REWRAP_COUNT)
     }
 }
 
@@ -202,17 +313,33 @@ fn shelf_of(folder: &Path, shelf: u16) -> io::Result<Vec<(Hash, PathBuf)>> {
     Ok(blobs)
 }
 
-/// Copies what `to` does not have yet of the blobs beside a store or in a backup; bytes that were copied. What is
-/// removed meanwhile is left out. Both name the folder that [`BLOBS_FOLDER`] is in.
+/// Whether one of the blobs beside a store is sealed. Looks at them until one is.
 ///
 /// # Errors
-/// Those of the disks; that a blob is damaged.
+/// Those of the disk.
+pub(super) fn are_sealed(store: &Path) -> io::Result<bool> {
+    for shelf in 0..SHELF_COUNT {
+        for (_, path) in shelf_of(&store.join(BLOBS_FOLDER), shelf)? {
+            if sealed::is_sealed(&File::open(path)?)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Copies what `to` does not have yet of the blobs beside a store or in a backup, sealed as they are; bytes that were
+/// copied. What is removed meanwhile is left out. Both name the folder that [`BLOBS_FOLDER`] is in.
+///
+/// # Errors
+/// Those of the disks; that a blob is damaged, or sealed with a key that is not in `from`.
 pub fn copy_missing(from: &Path, to: &Path) -> io::Result<u64> {
     let (source, mut len) = (from.join(BLOBS_FOLDER), 0);
     if !source.exists() {
         return Ok(0);
     }
     let target = Folder::new(to);
+    let keys = keys_of(from)?;
     for shelf in 0..SHELF_COUNT {
         for (hash, path) in shelf_of(&source, shelf)? {
             if path_of(&target.path, &hash).exists() {
@@ -223,29 +350,65 @@ pub fn copy_missing(from: &Path, to: &Path) -> io::Result<u64> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            len += file.metadata()?.len();
-            if target.put(&mut file)? != hash {
-                return Err(io::Error::other(format!("{} is damaged", path.display())));
-            }
+            let partial = target.partial()?;
+            let copied = target.copy_in(&mut file, &partial, keys.as_ref(), hash);
+            len += copied.inspect_err(|_| drop(fs::remove_file(&partial))).map_err(|error| {
+                match error.kind() {
+                    io::ErrorKind::InvalidData => {
+                        io::Error::other(format!("{} is damaged: {error}", path.display()))
+                    }
+                    _ => error,
+                }
+            })?;
         }
     }
     Ok(len)
 }
 
-/// What is wrong with a blob that a record names; `None` when it is whole. `place` is the folder of a store or backup.
-pub(super) fn check(place: &Path, hash: &Hash) -> Option<String> {
-    let path = path_of(&place.join(BLOBS_FOLDER), hash);
-    match sum_of(&path) {
-        Ok(sum) if sum == *hash => None,
-        Ok(_) => Some(format!("{} is not the file that was written", path.display())),
-        Err(error) => Some(files::explain(&path, &error)),
+/// What is wrong with the blobs that records name, one line each. `place` is the folder of a store or backup.
+pub(super) fn check(place: &Path, hashes: &[Hash]) -> Vec<String> {
+    let keys = match hashes {
+        [] => return Vec::new(),
+        _ => keys_of(place),
+    };
+    let keys = match keys {
+        Ok(keys) => keys,
+        Err(error) => return vec![error.to_string()],
+    };
+    let wrong = |hash: &Hash| {
+        let path = path_of(&place.join(BLOBS_FOLDER), hash);
+        let raw = File::open(&path).and_then(PlainFile::new);
+        match raw.and_then(|raw| sum_of_blob(raw, keys.as_ref(), hash)) {
+            Ok(sum) if sum == *hash => None,
+            Ok(_) => Some(format!("{} is not the file that was written", path.display())),
+            Err(error) => Some(files::explain(&path, &error)),
+        }
+    };
+    hashes.iter().filter_map(wrong).collect()
+}
+
+fn keys_of(place: &Path) -> io::Result<Option<Keyring>> {
+    Keyring::read(&place.join(KEYS_FILE)).map_err(io::Error::other)
+}
+
+/// The SHA-256 of what is in a blob that may be sealed.
+fn sum_of_blob(raw: PlainFile, keys: Option<&Keyring>, hash: &Hash) -> io::Result<Hash> {
+    let blob = sealed::open(Arc::new(raw), keys, hash)?;
+    let (mut sum, mut piece) = (Sha256::new(), vec![0; sealed::SEGMENT_LEN]);
+    let mut at = 0;
+    while at < blob.len() {
+        let len = (blob.len() - at).min(sealed::SEGMENT_LEN as u64);
+        let piece = &mut piece[..len as usize];
+        blob.read_exact_at(piece, at)?;
+        sum.update(&*piece);
+        at += len;
     }
+    Ok(sum.finalize().into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sha2::{Digest as _, Sha256};
     use std::io::Write as _;
     use std::os::unix::fs::MetadataExt;
 
@@ -322,15 +485,105 @@ mod tests {
         let [first, second] = [b"first", b"other"].map(|text| blobs.put(&mut &text[..]).unwrap());
         assert_eq!(copy_missing(from.path(), to.path()).unwrap(), 10);
         assert_eq!(copy_missing(from.path(), to.path()).unwrap(), 0);
-        assert_eq!([check(to.path(), &first), check(to.path(), &second)], [None, None]);
+        assert_eq!(check(to.path(), &[first, second]), [""; 0]);
         let path = path_of(&to.path().join(BLOBS_FOLDER), &first);
         fs::write(&path, "firsT").unwrap();
-        assert!(check(to.path(), &first).unwrap().contains("not the file that was written"));
+        assert!(check(to.path(), &[first, second])[0].contains("not the file that was written"));
         fs::remove_file(&path).unwrap();
-        assert!(check(to.path(), &first).unwrap().contains("No such file"));
+        assert!(check(to.path(), &[first])[0].contains("No such file"));
         let source = path_of(&from.path().join(BLOBS_FOLDER), &first);
         fs::write(&source, "firsT").unwrap();
         let error = copy_missing(from.path(), to.path()).unwrap_err().to_string();
         assert!(error.contains("is damaged"), "{error}");
+    }
+
+    fn sealing(place: &Path) -> Folder {
+        Folder::with_keys(place, Arc::new(Keyring::open(place).unwrap()), true)
+    }
+
+    fn read(blobs: &dyn Blobs, hash: &Hash) -> Vec<u8> {
+        let blob = blobs.open(hash).unwrap();
+        let mut bytes = vec![0; blob.len() as usize];
+        blob.read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn what_is_sealed_keeps_its_name_and_what_is_not_stays_readable() {
+        let place = tempfile::tempdir().unwrap();
+        let before = Folder::new(place.path()).put(&mut &b"from before"[..]).unwrap();
+        assert!(!are_sealed(place.path()).unwrap());
+        let blobs = sealing(place.path());
+        let hash = blobs.put(&mut &b"secret"[..]).unwrap();
+        assert_eq!(hash, <Hash>::from(Sha256::digest(b"secret")));
+        assert!(are_sealed(place.path()).unwrap());
+        assert_eq!(
+            (read(&blobs, &hash), read(&blobs, &before)),
+            (b"secret".to_vec(), b"from before".to_vec())
+        );
+        let raw = fs::read(path_of(&place.path().join(BLOBS_FOLDER), &hash)).unwrap();
+        assert!(raw.starts_with(&sealed::MARK) && !raw.windows(6).any(|window| window == b"secret"));
+        // Switched off, new ones are not; but for what would be taken for sealed.
+        let plain = Folder { seals: false, ..sealing(place.path()) };
+        let imitation = [&sealed::MARK[..], &[1; 200]].concat();
+        let [other, imitated] = [b"other", &imitation[..]].map(|mut text| plain.put(&mut text).unwrap());
+        assert_eq!((read(&plain, &other), read(&plain, &imitated)), (b"other".to_vec(), imitation));
+        assert_eq!(fs::read(path_of(&place.path().join(BLOBS_FOLDER), &other)).unwrap(), b"other");
+        assert_eq!(read(&plain, &hash), b"secret");
+    }
+
+    #[test]
+    fn sealed_ones_are_copied_as_they_are_and_checked_with_their_keys() {
+        let [from, to] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let hash = sealing(from.path()).put(&mut &[7; 100_000][..]).unwrap();
+        assert!(copy_missing(from.path(), to.path()).unwrap() > 100_000);
+        let raw = |place: &Path| fs::read(path_of(&place.join(BLOBS_FOLDER), &hash)).unwrap();
+        assert_eq!(raw(from.path()), raw(to.path()));
+        assert!(check(to.path(), &[hash])[0].contains("there are no keys"));
+        fs::copy(from.path().join(KEYS_FILE), to.path().join(KEYS_FILE)).unwrap();
+        assert_eq!(check(to.path(), &[hash]), [""; 0]);
+        let mut damaged = raw(from.path());
+        damaged[70_000] ^= 1;
+        fs::write(path_of(&from.path().join(BLOBS_FOLDER), &hash), damaged).unwrap();
+        assert!(check(from.path(), &[hash])[0].contains("was changed"));
+        fs::remove_file(path_of(&to.path().join(BLOBS_FOLDER), &hash)).unwrap();
+        let error = copy_missing(from.path(), to.path()).unwrap_err().to_string();
+        assert!(error.contains("is damaged") && names(to.path()).is_empty(), "{error}");
+    }
+
+    #[test]
+    fn keys_of_blobs_are_sealed_anew_in_steps() {
+        let place = tempfile::tempdir().unwrap();
+        let old = sealing(place.path());
+        let texts = (0..3_000).map(|number: usize| number.to_string());
+        let of_two_shelves = texts.filter(|text| Sha256::digest(text)[0] < 2);
+        let hashes: Vec<Hash> = of_two_shelves.map(|text| old.put(&mut text.as_bytes()).unwrap()).collect();
+        let keys = Arc::new(old.keys.as_ref().unwrap().with_new_key());
+        let both = Folder::with_keys(place.path(), keys, true);
+        let plain = Folder { seals: false, ..sealing(place.path()) }.put(&mut &b"plain"[..]).unwrap();
+        let damaged = path_of(&both.path, &hashes[0]);
+        fs::write(&damaged, [&sealed::MARK[..], &[1; 200]].concat()).unwrap();
+        let round = || {
+            let (mut count, mut failed, mut steps) = (0, 0, 0);
+            for shelf in (0..2).chain([u16::from(plain[0])]) {
+                let mut after = None;
+                loop {
+                    let done = both.rewrap_some(shelf, after, 3).unwrap();
+                    (count, failed, steps) = (count + done.count, failed + done.damaged, steps + 1);
+                    after = done.next;
+                    if after.is_none() {
+                        break;
+                    }
+                }
+            }
+            (count as usize, failed, steps)
+        };
+        let (count, failed, steps) = round();
+        assert!(
+            count == hashes.len() - 1 && failed == 1 && steps > hashes.len() / 3,
+            "{count} {failed} {steps}"
+        );
+        assert_eq!(round().0, 0, "once");
+        assert!(old.open(&hashes[1]).is_err() && both.open(&hashes[1]).is_ok());
     }
 }

@@ -15,13 +15,14 @@ use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
 use super::tables::TWO_FACTORS;
-use super::{Store, files, hex};
+use super::{Store, blobs, files, hex};
 
 pub const KEYS_FILE: &str = "server.keys";
 /// Keys that are not whole yet.
 pub(super) const KEYS_PARTIAL_FILE: &str = "server.keys.partial";
 const KEY_LEN: usize = 32;
 const NONCE_LEN: usize = 12;
+const TAG_LEN: usize = 16;
 const KEY_COUNT_MAX: usize = 255;
 /// So many keys: three digits, a blank, 64 digits and the end of the line, each.
 const FILE_LEN_MAX: u64 = 69 * KEY_COUNT_MAX as u64;
@@ -39,6 +40,8 @@ pub enum Purpose {
     PasskeyDecoy,
     /// Words in an index for searching.
     SearchTerms,
+    /// Keys of files of clients.
+    MediaKey,
 }
 
 impl Purpose {
@@ -49,6 +52,7 @@ impl Purpose {
             Purpose::MailToken => b"plexichat mail token",
             Purpose::PasskeyDecoy => b"plexichat passkey decoy",
             Purpose::SearchTerms => b"plexichat search terms",
+            Purpose::MediaKey => b"plexichat media key",
         }
     }
 }
@@ -79,7 +83,7 @@ impl Keyring {
     }
 
     /// `None` when there is no such file.
-    fn read(path: &Path) -> Result<Option<Keyring>, String> {
+    pub(super) fn read(path: &Path) -> Result<Option<Keyring>, String> {
         let mut text = String::new();
         let file = fs::File::open(path);
         match file.and_then(|file| file.take(FILE_LEN_MAX).read_to_string(&mut text)) {
@@ -128,22 +132,48 @@ impl Keyring {
     /// # Panics
     /// When the kernel gives no random bytes.
     pub fn seal(&self, purpose: Purpose, context: u64, plain: &[u8]) -> Vec<u8> {
-        let key = self.newest();
-        let nonce: [u8; NONCE_LEN] = random();
-        let payload = Payload { msg: plain, aad: &context.to_be_bytes() };
-        let sealed = cipher(key, purpose).encrypt(&Nonce::from(nonce), payload);
-        [&[key.number][..], &nonce, &sealed.expect("short texts can be sealed")].concat()
+        self.seal_for(purpose, &context.to_be_bytes(), plain)
     }
 
     /// What was sealed; `None` when it was not, or with a key that is gone.
     pub fn unseal(&self, purpose: Purpose, context: u64, sealed: &[u8]) -> Option<Vec<u8>> {
-        let (number, rest) = sealed.split_first()?;
-        let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
+        self.unseal_for(purpose, &context.to_be_bytes(), sealed)
+    }
+
+    /// [`Keyring::seal`] for what has no number.
+    pub fn seal_for(&self, purpose: Purpose, context: &[u8], plain: &[u8]) -> Vec<u8> {
+        let key = self.newest();
+        let nonce: [u8; NONCE_LEN] = random();
+        let payload = Payload { msg: plain, aad: context };
+        let sealed = cipher(key, purpose).encrypt(&Nonce::from(nonce), payload);
+        [&[key.number][..], &nonce, &sealed.expect("short texts can be sealed")].concat()
+    }
+
+    /// Bytes of what so many become.
+    pub const fn sealed_len(plain_len: usize) -> usize {
+        1 + NONCE_LEN + plain_len + TAG_LEN
+    }
+
+    /// [`Keyring::unseal`] for what has no number.
+    pub fn unseal_for(&self, purpose: Purpose, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        let number = sealed.first()?;
         // Two stores that became one by a restore have a key of the same number each.
-        self.keys.iter().filter(|key| key.number == *number).find_map(|key| {
-            let payload = Payload { msg: sealed, aad: &context.to_be_bytes() };
-            cipher(key, purpose).decrypt(&Nonce::from(*nonce), payload).ok()
-        })
+        let mut keys = self.keys.iter().filter(|key| key.number == *number);
+        keys.find_map(|key| unseal_with(key, purpose, context, sealed))
+    }
+
+    /// Whether the newest key has sealed it.
+    pub fn is_by_newest(&self, purpose: Purpose, context: &[u8], sealed: &[u8]) -> bool {
+        let key = self.newest();
+        sealed.first() == Some(&key.number) && unseal_with(key, purpose, context, sealed).is_some()
+    }
+
+    /// The same with one more.
+    #[cfg(test)]
+    pub fn with_new_key(&self) -> Keyring {
+        let keys = self.keys.iter().map(|key| Key { number: key.number, bytes: key.bytes });
+        let new = Key { number: self.newest().number + 1, bytes: random() };
+        Keyring { keys: keys.chain([new]).collect() }
     }
 
     /// The key of one use, made from the newest of the server. It is another one once the server has a newer key: what
@@ -162,6 +192,12 @@ impl Keyring {
         };
         self.keys.iter().rev().map(sum).collect()
     }
+}
+
+fn unseal_with(key: &Key, purpose: Purpose, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, sealed) = sealed.get(1..)?.split_first_chunk::<NONCE_LEN>()?;
+    let payload = Payload { msg: sealed, aad: context };
+    cipher(key, purpose).decrypt(&Nonce::from(*nonce), payload).ok()
 }
 
 fn random<const LEN: usize>() -> [u8; LEN] {
@@ -218,7 +254,18 @@ impl Store {
     /// # Errors
     /// When the file cannot be read or made, or is missing although the store holds what was sealed with it.
     pub fn keys(&self) -> Result<Keyring, String> {
-        if !self.path().join(KEYS_FILE).exists() && self.snapshot().read().len(TWO_FACTORS) > 0 {
+        if self.path().join(KEYS_FILE).exists() {
+            return Keyring::open(self.path());
+        }
+        let sealed = blobs::are_sealed(self.path());
+        if sealed.map_err(|error| format!("cannot look at the files of clients: {error}"))? {
+            return Err(format!(
+                "{} is missing, and with it the key to the files of clients: put it back from a backup; without it \
+                 none of them can be read",
+                self.path().join(KEYS_FILE).display()
+            ));
+        }
+        if self.snapshot().read().len(TWO_FACTORS) > 0 {
             return Err(format!(
                 "{} is missing, and with it the second factor of every account that has one: put it back from a \
                  backup; without it those accounts cannot log in",

@@ -23,6 +23,7 @@ mod readers;
 pub mod records;
 mod report;
 pub mod running;
+pub mod sealed;
 mod space;
 mod start;
 mod sum;
@@ -194,6 +195,11 @@ impl Store {
             Store { env, databases, path, map_size, map: None, readers, pin, synced, blobs, _lock: no_lock };
         let format = store.snapshot().read().get(META, "format").map(|meta| meta.value.to_native());
         if format == Some(FORMAT) { Ok(store) } else { Err(explain(&"it has another format")) }
+    }
+
+    /// Has files of clients kept elsewhere than in a folder beside the store, or with keys.
+    pub fn keep_blobs_in(&mut self, blobs: Arc<dyn Blobs>) {
+        self.blobs = blobs;
     }
 
     /// Files of clients, beside the records that name them.

@@ -77,7 +77,8 @@ impl Span {
         let len = usize::try_from(len).ok().filter(|len| *len > 0)?;
         let fd = file.as_raw_fd();
         // SAFETY: a new mapping, at addresses that the kernel chooses and nobody has.
-        let start = unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_NONE, libc::MAP_SHARED, fd, 0) };
+        let start =
+            unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_NONE, libc::MAP_SHARED, fd, 0) };
         let start = if start == libc::MAP_FAILED { None } else { NonNull::new(start) };
         start.map(|start| Span { start, len })
     }

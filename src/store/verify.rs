@@ -93,11 +93,6 @@ impl std::fmt::Display for Verified {
     }
 }
 
-/// The files beside a store that its records name.
-fn check_blobs(folder: &Path, report: &Report) -> Vec<String> {
-    report.blobs.iter().filter_map(|hash| blobs::check(folder, hash)).collect()
-}
-
 /// Looks at everything in a store or backup: a folder with `data.mdb`, or such a file. A store that is in use is read
 /// as of one moment; nothing is written anywhere.
 ///
@@ -115,7 +110,7 @@ pub fn verify(place: &Path) -> Result<Verified, OpenError> {
     if let (true, Some(folder)) = (in_use, folder) {
         let options = Options { path: folder.to_path_buf(), map_size: 0, sync: Sync::Always, readers_max: 8 };
         let report = Store::open_to_read(&options)?.walk()?;
-        let missing = check_blobs(folder, &report);
+        let missing = blobs::check(folder, &report.blobs);
         return Ok(Verified { file, report, sum: None, missing, in_use });
     }
     let (_, report) = synced::walk(&file).map_err(fail)?;
@@ -123,7 +118,7 @@ pub fn verify(place: &Path) -> Result<Verified, OpenError> {
         Some(expected) => Some(expected == sum_of(&file).map_err(|error| fail(error.to_string()))?),
         None => None,
     };
-    let missing = check_blobs(files::folder_of(&file), &report);
+    let missing = blobs::check(files::folder_of(&file), &report.blobs);
     Ok(Verified { file, report, sum, missing, in_use })
 }
 
