@@ -27,25 +27,40 @@ pub struct OptionRow {
 }
 
 macro_rules! options {
-    ($($section:ident: $Section:ident $path:literal {
+    // The struct of a section, unless it shares one.
+    (@struct [] $Section:ident $path:literal $($name:ident $ty:ty, $default:expr, $help:literal;)*) => {
+        #[doc = concat!("The options of section `", $path, "`.")]
+        #[derive(Clone, PartialEq)]
+        pub struct $Section { $(#[doc = $help] pub $name: $ty,)* }
+
+        impl Default for $Section {
+            fn default() -> $Section {
+                $Section { $($name: <$ty as Setting>::from_literal($default),)* }
+            }
+        }
+    };
+    (@struct [shared] $($rest:tt)*) => {};
+    (@default [] $Section:ident $($rest:tt)*) => {
+        $Section::default()
+    };
+    (@default [shared] $Section:ident $($name:ident $ty:ty, $default:expr;)*) => {
+        $Section { $($name: <$ty as Setting>::from_literal($default),)* ..$Section::default() }
+    };
+    ($($section:ident: $Section:ident $path:literal $(, $shared:ident)? {
         $($name:ident: $ty:ty = $default:expr, $rule:expr, $help:literal;)*
     })*) => {
-        $(
-            #[doc = concat!("The options of section `", $path, "`.")]
-            #[derive(Clone, PartialEq)]
-            pub struct $Section { $(#[doc = $help] pub $name: $ty,)* }
-
-            impl Default for $Section {
-                fn default() -> $Section {
-                    $Section { $($name: <$ty as Setting>::from_literal($default),)* }
-                }
-            }
-        )*
+        $(options! { @struct [$($shared)?] $Section $path $($name $ty, $default, $help;)* })*
 
         /// Every option, with its value in force, by section: whoever needs some takes theirs. Built by
         /// [`super::load`]; `Config::default()` is the table's defaults.
-        #[derive(Clone, Default, PartialEq)]
+        #[derive(Clone, PartialEq)]
         pub struct Config { $(pub $section: $Section,)* }
+
+        impl Default for Config {
+            fn default() -> Config {
+                Config { $($section: options!(@default [$($shared)?] $Section $($name $ty, $default;)*),)* }
+            }
+        }
 
         /// The rows in the order of the table, sections together.
         pub static OPTIONS: &[OptionRow] = &[$($(OptionRow {
@@ -61,6 +76,18 @@ macro_rules! options {
             get: |config, rule| config.$section.$name.to_toml(rule),
         },)*)*];
     };
+}
+
+/// The options of the sections `oauth.*`: what all of them have, and what one of them has, which is empty elsewhere.
+#[derive(Clone, Default, PartialEq)]
+pub struct OauthProvider {
+    pub client_id: String,
+    pub client_secret: String,
+    pub auth_url: String,
+    pub token_url: String,
+    pub user_info_url: String,
+    pub emails_url: String,
+    pub trust_email: bool,
 }
 
 const ANY: Rule = Rule::Any;
@@ -224,7 +251,7 @@ options! {
         timeout_ms: u64 = 10_000, range(100, 60_000), "How long a provider may take to say who somebody is";
     }
 
-    oauth_google: OauthGoogle "oauth.google" {
+    oauth_google: OauthProvider "oauth.google", shared {
         client_id: String = "", Rule::Text(0, 512), "What Google knows this server by; empty = nobody signs in with it";
         client_secret: String = "", Rule::Credential, "The secret that goes with it";
         auth_url: String = "https://accounts.google.com/o/oauth2/v2/auth", Rule::HttpUrl, "Where people agree";
@@ -232,7 +259,7 @@ options! {
         user_info_url: String = "https://openidconnect.googleapis.com/v1/userinfo", Rule::HttpUrl, "Where it is told who somebody is";
     }
 
-    oauth_github: OauthGithub "oauth.github" {
+    oauth_github: OauthProvider "oauth.github", shared {
         client_id: String = "", Rule::Text(0, 512), "What GitHub knows this server by; empty = nobody signs in with it";
         client_secret: String = "", Rule::Credential, "The secret that goes with it";
         auth_url: String = "https://github.com/login/oauth/authorize", Rule::HttpUrl, "Where people agree";
@@ -241,7 +268,7 @@ options! {
         emails_url: String = "https://api.github.com/user/emails", Rule::HttpUrl, "Where it is told which of his addresses are confirmed";
     }
 
-    oauth_microsoft: OauthMicrosoft "oauth.microsoft" {
+    oauth_microsoft: OauthProvider "oauth.microsoft", shared {
         client_id: String = "", Rule::Text(0, 512), "What Microsoft knows this server by; empty = nobody signs in with it";
         client_secret: String = "", Rule::Credential, "The secret that goes with it";
         auth_url: String = "https://login.microsoftonline.com/common/oauth2/v2.0/authorize", Rule::HttpUrl, "Where people agree";
@@ -250,7 +277,7 @@ options! {
         trust_email: bool = false, ANY, "Take every address for confirmed, also without the claim xms_edov: for a tenant of your own";
     }
 
-    oauth_gitlab: OauthGitlab "oauth.gitlab" {
+    oauth_gitlab: OauthProvider "oauth.gitlab", shared {
         client_id: String = "", Rule::Text(0, 512), "What GitLab knows this server by; empty = nobody signs in with it";
         client_secret: String = "", Rule::Credential, "The secret that goes with it";
         auth_url: String = "https://gitlab.com/oauth/authorize", Rule::HttpUrl, "Where people agree";

@@ -35,13 +35,23 @@ pub enum Extra {
 pub type Result<T> = std::result::Result<T, Error>;
 
 macro_rules! errors {
-    ($($name:ident = $status:literal, $message:literal;)*) => {
+    (@ again) => {
+        true
+    };
+    (@) => {
+        false
+    };
+    // `again`: it passes, so that another try makes sense in a moment.
+    ($($name:ident = $status:literal $($again:ident)?, $message:literal;)*) => {
         /// The fixed refusals.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Refusal { $($name),* }
 
         /// Name, status and message of every fixed refusal, for the golden file.
         pub const REFUSALS: &[(&str, u16, &str)] = &[$((stringify!($name), $status, $message)),*];
+
+        /// Whether each of them passes.
+        const PASSES: &[bool] = &[$(errors!(@ $($again)?)),*];
     };
 }
 
@@ -118,7 +128,7 @@ errors! {
     ReportsOff = 503, "Reports are switched off on this server";
     FeedbackOff = 503, "Feedback is switched off on this server";
     ProviderOff = 503, "Signing in with this provider is not set up on this server";
-    ProviderAway = 503, "The provider does not answer as it should; try again later";
+    ProviderAway = 503 again, "The provider does not answer as it should; try again later";
     TelemetryOff = 503, "Telemetry is switched off on this server";
     VoiceOff = 503, "Voice is switched off on this server";
     // the gate in front of the API
@@ -141,32 +151,21 @@ errors! {
     PollEnded = 400, "This poll has ended";
     // texts that are judged by rules
     TextRefused = 400, "Your message was blocked by the rules of this server";
-    Unjudged = 503, "The rules of this server are changing; try again in a moment";
+    Unjudged = 503 again, "The rules of this server are changing; try again in a moment";
     // the request as a whole
     BodyTooLarge = 413, "The request body is too large";
-    Busy = 503, "The server is busy; try again in a moment";
-    StoreFull = 503, "Storage is full: the operator must free disk space or raise store.map_size";
-    StoreFailed = 503, "The change could not be written to disk";
+    Busy = 503 again, "The server is busy; try again in a moment";
+    StoreFull = 503 again, "Storage is full: the operator must free disk space or raise store.map_size";
+    StoreFailed = 503 again, "The change could not be written to disk";
     StoreDamaged = 500, "A record that this needs is damaged on disk: the operator must restore a backup";
-    ShuttingDown = 503, "The server is shutting down";
+    ShuttingDown = 503 again, "The server is shutting down";
     Internal = 500, "Something went wrong on the server";
 }
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
         let (_, status, message) = REFUSALS[refusal as usize];
-        // What is switched off is not there in a moment either.
-        let passes = status == 503
-            && !matches!(
-                refusal,
-                Refusal::ReportsOff
-                    | Refusal::FeedbackOff
-                    | Refusal::ProviderOff
-                    | Refusal::PasskeysOff
-                    | Refusal::TelemetryOff
-                    | Refusal::VoiceOff
-            );
-        let retry_after_ms = passes.then_some(1_000);
+        let retry_after_ms = PASSES[refusal as usize].then_some(1_000);
         Error { retry_after_ms, ..Error::new(status, message) }
     }
 }
@@ -270,6 +269,15 @@ mod tests {
         let mut out = Vec::new();
         error.write(&mut out);
         assert_eq!(String::from_utf8(out).unwrap(), want);
+    }
+
+    #[test]
+    fn what_is_switched_off_is_not_there_in_a_moment() {
+        let waits = |refusal: Refusal| Error::from(refusal).retry_after_ms;
+        assert_eq!([Refusal::Busy, Refusal::ProviderAway].map(waits), [Some(1_000); 2]);
+        assert_eq!([Refusal::VoiceOff, Refusal::ChannelNotFound].map(waits), [None; 2]);
+        let is_odd = |(at, passes): (usize, &bool)| *passes && REFUSALS[at].1 != 503;
+        assert!(!PASSES.iter().enumerate().any(is_odd), "only what is 503 passes");
     }
 
     #[test]

@@ -27,7 +27,11 @@ fn reads(code: &str, key: &str) -> bool {
     let (section, name) = key.rsplit_once('.').expect("an option has a section");
     let section = section.replace('.', "_");
     let part = |part: &str| part[..1].to_uppercase() + &part[1..];
-    let taken: String = section.split('_').map(part).collect();
+    let taken = match section.strip_prefix("oauth_") {
+        // These share one.
+        Some(_) => "OauthProvider".to_owned(),
+        None => section.split('_').map(part).collect(),
+    };
     let field = |text: &str| {
         let mut from = 0;
         while let Some(at) = code[from..].find(text) {

@@ -6,6 +6,7 @@
 
 mod profile;
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -14,7 +15,7 @@ pub use profile::Profile;
 
 use super::http::{self, Answered, Call, ChosenBy};
 use super::lane::{Effect, Row};
-use crate::config::{Config, OauthGithub, OauthGitlab, OauthGoogle, OauthMicrosoft};
+use crate::config::{Config, OauthProvider};
 use crate::limits::KIB;
 use crate::store::records::provider;
 use crate::wire::json::{Value, parse};
@@ -61,15 +62,33 @@ impl Place {
     }
 }
 
+/// Where providers are, as this program knows it.
+static KNOWN: LazyLock<Config> = LazyLock::new(Config::default);
+
+fn section(config: &Config, code: u8) -> Option<&OauthProvider> {
+    match code {
+        provider::GOOGLE => Some(&config.oauth_google),
+        provider::GITHUB => Some(&config.oauth_github),
+        provider::MICROSOFT => Some(&config.oauth_microsoft),
+        provider::GITLAB => Some(&config.oauth_gitlab),
+        _ => None,
+    }
+}
+
 impl Provider {
     /// `None` when the operator has not set it up.
     pub fn of(config: &Config, code: u8) -> Option<Provider> {
-        let found = match code {
-            provider::GOOGLE => google(&config.oauth_google),
-            provider::GITHUB => github(&config.oauth_github),
-            provider::MICROSOFT => microsoft(&config.oauth_microsoft),
-            provider::GITLAB => gitlab(&config.oauth_gitlab),
-            _ => return None,
+        let (own, known) = (section(config, code)?, section(&KNOWN, code)?);
+        let emails = Place::new(&own.emails_url, &known.emails_url);
+        let found = Provider {
+            code,
+            client_id: own.client_id.clone(),
+            client_secret: own.client_secret.clone(),
+            auth_url: own.auth_url.clone(),
+            token: Place::new(&own.token_url, &known.token_url),
+            user_info: Place::new(&own.user_info_url, &known.user_info_url),
+            emails: Some(emails).filter(|_| !known.emails_url.is_empty()),
+            trusts_email: own.trust_email,
         };
         let places = [&found.auth_url, &found.token.url, &found.user_info.url];
         let parts = places.into_iter().chain([&found.client_id, &found.client_secret]);
@@ -103,62 +122,6 @@ impl Provider {
         }
         url.push_str(&form(&fields));
         url
-    }
-}
-
-fn google(config: &OauthGoogle) -> Provider {
-    let known = OauthGoogle::default();
-    Provider {
-        code: provider::GOOGLE,
-        client_id: config.client_id.clone(),
-        client_secret: config.client_secret.clone(),
-        auth_url: config.auth_url.clone(),
-        token: Place::new(&config.token_url, &known.token_url),
-        user_info: Place::new(&config.user_info_url, &known.user_info_url),
-        emails: None,
-        trusts_email: false,
-    }
-}
-
-fn github(config: &OauthGithub) -> Provider {
-    let known = OauthGithub::default();
-    Provider {
-        code: provider::GITHUB,
-        client_id: config.client_id.clone(),
-        client_secret: config.client_secret.clone(),
-        auth_url: config.auth_url.clone(),
-        token: Place::new(&config.token_url, &known.token_url),
-        user_info: Place::new(&config.user_info_url, &known.user_info_url),
-        emails: Some(Place::new(&config.emails_url, &known.emails_url)),
-        trusts_email: false,
-    }
-}
-
-fn microsoft(config: &OauthMicrosoft) -> Provider {
-    let known = OauthMicrosoft::default();
-    Provider {
-        code: provider::MICROSOFT,
-        client_id: config.client_id.clone(),
-        client_secret: config.client_secret.clone(),
-        auth_url: config.auth_url.clone(),
-        token: Place::new(&config.token_url, &known.token_url),
-        user_info: Place::new(&config.user_info_url, &known.user_info_url),
-        emails: None,
-        trusts_email: config.trust_email,
-    }
-}
-
-fn gitlab(config: &OauthGitlab) -> Provider {
-    let known = OauthGitlab::default();
-    Provider {
-        code: provider::GITLAB,
-        client_id: config.client_id.clone(),
-        client_secret: config.client_secret.clone(),
-        auth_url: config.auth_url.clone(),
-        token: Place::new(&config.token_url, &known.token_url),
-        user_info: Place::new(&config.user_info_url, &known.user_info_url),
-        emails: None,
-        trusts_email: false,
     }
 }
 
@@ -310,9 +273,10 @@ mod tests {
     use super::*;
 
     fn config() -> Config {
-        let oauth_google =
-            OauthGoogle { client_id: "a client".into(), client_secret: "s".into(), ..OauthGoogle::default() };
-        Config { oauth_google, ..Config::default() }
+        let mut config = Config::default();
+        config.oauth_google.client_id = "a client".into();
+        config.oauth_google.client_secret = "s".into();
+        config
     }
 
     #[test]
@@ -320,7 +284,7 @@ mod tests {
         for code in [provider::GITHUB, provider::MICROSOFT, provider::GITLAB, 0, 77] {
             assert!(Provider::of(&config(), code).is_none(), "{code}");
         }
-        let without = |change: fn(&mut OauthGoogle)| {
+        let without = |change: fn(&mut OauthProvider)| {
             let mut config = config();
             change(&mut config.oauth_google);
             Provider::of(&config, provider::GOOGLE).is_none()

@@ -117,21 +117,18 @@ fn microsoft_email(id_token: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, OauthGithub, OauthGitlab, OauthGoogle, OauthMicrosoft};
+    use crate::config::{Config, OauthProvider};
 
     fn config() -> Config {
-        let (id, secret) = (|| "id".to_owned(), || "secret".to_owned());
-        Config {
-            oauth_google: OauthGoogle { client_id: id(), client_secret: secret(), ..OauthGoogle::default() },
-            oauth_github: OauthGithub { client_id: id(), client_secret: secret(), ..OauthGithub::default() },
-            oauth_gitlab: OauthGitlab { client_id: id(), client_secret: secret(), ..OauthGitlab::default() },
-            oauth_microsoft: OauthMicrosoft {
-                client_id: id(),
-                client_secret: secret(),
-                ..OauthMicrosoft::default()
-            },
-            ..Config::default()
-        }
+        let mut config = Config::default();
+        let set_up = |section: &mut OauthProvider| {
+            (section.client_id, section.client_secret) = ("id".into(), "secret".into());
+        };
+        set_up(&mut config.oauth_google);
+        set_up(&mut config.oauth_github);
+        set_up(&mut config.oauth_gitlab);
+        set_up(&mut config.oauth_microsoft);
+        config
     }
 
     fn told(
