@@ -206,6 +206,11 @@ impl Hub {
         self.send_text(id, &ready);
         self.counters.dispatch_count += 1;
         self.counters.work.identifies += 1;
+        if self.voice.is_busy() {
+            server::ids_of(cx.read, user_id)
+                .into_iter()
+                .for_each(|server_id| self.greet(cx, slot, server_id));
+        }
         self.watch_expiry(cx, id, LOOK_MS);
         let session = self.session_ref(slot);
         self.tell_home(cx, user_id, Mail::Up { user_id, session, new: true });

@@ -33,6 +33,7 @@ impl Hub {
                 }
             };
         }
+        self.greet_joiners(cx, outputs);
         self.follow_voice(cx, outputs);
         self.audiences.end_batch();
     }

@@ -207,6 +207,11 @@ impl Hub {
         self.sessions.detached_count()
     }
 
+    /// People in voice channels; 0 on cores that do not decide who is.
+    pub fn caller_count(&self) -> usize {
+        self.voice.caller_count()
+    }
+
     /// What is kept for sessions besides the sessions; 0 when there are none. Tests look for leaks with it.
     pub fn residue(&self) -> usize {
         self.audiences.interest.entry_count()
@@ -458,6 +463,7 @@ impl Hub {
     pub fn has_work(&self) -> bool {
         self.deadlines.overdue
             || self.intake.waiting_count() > 0
+            || self.voice.has_work()
             || self.jobs.runnable(&self.sessions, &self.connections).is_some()
             || self.has_dirty()
     }

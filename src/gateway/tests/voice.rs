@@ -135,6 +135,76 @@ fn joining_moving_and_leaving_is_told_once() {
 }
 
 #[test]
+fn who_comes_later_is_told_who_is_there() {
+    let mut bench = Bench::with_cores(2, |_| {});
+    let (server_id, [one, two]) = channels(&mut bench, channel_kind::VOICE);
+    let (ann_id, bob_id) = (bench.users[0].0, bench.users[1].0);
+    let (ann, _) = ready_on(&mut bench, 0, 0);
+    let (bob, _) = ready_on(&mut bench, 1, 1);
+    join(&mut bench, ann, one);
+    join(&mut bench, bob, two);
+    op(&mut bench, bob, 4, &format!(r#"{{"channel_id":"{two}","self_mute":true}}"#));
+    heard(&mut bench, [ann, bob]);
+    let there = [format!("{ann_id} in {one}"), format!("{bob_id} in {two} self_mute")];
+    for core in [0, 1] {
+        let later = bench.open_on(core);
+        let token = bench.users[1].2.clone();
+        bench.text(later, &format!(r#"{{"op":2,"d":{{"token":"{token}"}}}}"#));
+        assert_eq!(heard(&mut bench, [later, ann, bob]), [there.to_vec(), vec![], vec![]]);
+        // Who does not ask for it is not told.
+        let without = bench.open_on(core);
+        bench.text(without, &format!(r#"{{"op":2,"d":{{"token":"{token}","intents":1}}}}"#));
+        assert_eq!(heard(&mut bench, [without]), [NONE; 1]);
+    }
+    // Who joins the server is told what he sees there, and a stranger nothing.
+    let (cat, _) = ready_on(&mut bench, 1, 2);
+    assert_eq!(heard(&mut bench, [cat]), [NONE; 1]);
+    let first = bench.snapshot.read().get(SERVERS, server_id).unwrap();
+    let first = first.default_channel_id.as_ref().map(ChannelId::from).unwrap();
+    bench.join(first, 2, false);
+    assert_eq!(heard(&mut bench, [cat]), [there.to_vec()]);
+    // What nobody but its owner sees is not told.
+    hide(&mut bench, server_id, &["voice.connect"]);
+    heard(&mut bench, [ann, bob, cat]);
+    let later = bench.open_on(0);
+    let token = bench.users[2].2.clone();
+    bench.text(later, &format!(r#"{{"op":2,"d":{{"token":"{token}"}}}}"#));
+    assert_eq!(heard(&mut bench, [later]), [NONE; 1]);
+    // Who has left is no longer told of.
+    op(&mut bench, ann, 21, "{}");
+    heard(&mut bench, [ann]);
+    let later = bench.open_on(1);
+    let token = bench.users[0].2.clone();
+    bench.text(later, &format!(r#"{{"op":2,"d":{{"token":"{token}"}}}}"#));
+    assert_eq!(heard(&mut bench, [later]), [NONE; 1]);
+    assert!(bench.hubs.iter().all(|hub| hub.voice.len() == 0));
+}
+
+#[test]
+fn many_are_put_out_in_pieces() {
+    let mut bench = Bench::with_cores(2, |_| {});
+    let (server_id, [one]) = channels(&mut bench, channel_kind::VOICE);
+    let (ann, _) = ready_on(&mut bench, 0, 0);
+    let first = bench.snapshot.read().get(SERVERS, server_id).unwrap();
+    let first = first.default_channel_id.as_ref().map(ChannelId::from).unwrap();
+    bench.join(first, 2, false);
+    let others = [1, 2].map(|user| ready_on(&mut bench, 1, user).0);
+    for peer in [ann, others[0], others[1]] {
+        join(&mut bench, peer, one);
+    }
+    heard(&mut bench, [ann, others[0], others[1]]);
+    // Three are looked at, two at once.
+    hide(&mut bench, server_id, &["voice.connect", "voice.speak"]);
+    assert!(bench.hubs[0].has_work());
+    bench.wait(1);
+    assert!(!bench.hubs[0].voice.has_work());
+    let mut told = heard(&mut bench, [ann])[0].clone();
+    told.sort_unstable();
+    let left = |user: usize| format!("{} in null", bench.users[user].0);
+    assert_eq!(told, [left(1), left(2)]);
+}
+
+#[test]
 fn what_cannot_be_joined_is_not_answered() {
     let mut bench = Bench::with_cores(2, |config| config.voice.max_participants = 1);
     let (server_id, [one]) = channels(&mut bench, channel_kind::VOICE);

@@ -8,6 +8,7 @@
 
 mod callers;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -16,11 +17,13 @@ use super::connections::ConnectionId;
 use super::hub::{Action, Cx, Hub, Mail};
 use super::protocol::{Close, Outcome};
 use super::session::{SessionId, Slot};
+use super::survey::map_len;
 use crate::domain::identity::right::{Kind, Right};
+use crate::domain::permission::CHANNELS_VIEW;
 use crate::domain::voice::channel::{self, BITRATE, Flags, connectable};
 use crate::domain::voice::ice::Servers;
 use crate::domain::{Audience, Change, EventName, Output, intent};
-use crate::id::{ChannelId, UserId};
+use crate::id::{ChannelId, ServerId, UserId};
 use crate::store::hex;
 use crate::store::tables::{MEMBERS, USERS};
 use crate::wire::json::{Object, Value};
@@ -29,6 +32,12 @@ use callers::{Caller, Callers, Place};
 /// The core that decides.
 const VOICE_CORE: usize = 0;
 
+/// States that a session is told of when it comes to a server; the others it hears of when they change.
+const GREETED_COUNT_MAX: usize = 1_000;
+
+/// Bytes of one, about.
+const STATE_LEN: usize = 208;
+
 /// What a core knows of voice.
 #[derive(Default)]
 pub struct Voice {
@@ -36,17 +45,62 @@ pub struct Voice {
     callers: Callers,
     /// Sessions of this core with which somebody is in a channel.
     joined: FxHashMap<Slot, ChannelId>,
+    /// Who is where, as each core is told it: for those who come later.
+    states: FxHashMap<ServerId, BTreeMap<UserId, State>>,
+}
+
+/// Where somebody is, and what is told of it.
+struct State {
+    channel_id: ChannelId,
+    payload: Arc<[u8]>,
 }
 
 impl Voice {
     /// What is kept for sessions; 0 when there are none.
     pub fn len(&self) -> usize {
-        self.callers.len() + self.joined.len()
+        self.callers.len() + self.joined.len() + self.states.len()
+    }
+
+    /// People in channels, as the core knows it that decides.
+    pub fn caller_count(&self) -> usize {
+        self.callers.len()
+    }
+
+    /// Whether somebody is in a channel, as each core knows it.
+    pub fn is_busy(&self) -> bool {
+        !self.states.is_empty()
+    }
+
+    /// Whether somebody waits to be looked at.
+    pub fn has_work(&self) -> bool {
+        self.callers.has_doubtful()
     }
 
     /// Bytes of the tables.
     pub fn heap_len(&self) -> usize {
-        self.callers.heap_len() + super::survey::map_len::<Slot, ChannelId>(self.joined.capacity())
+        let of_states =
+            self.states.values().map(|there| there.len() * (size_of::<(UserId, State)>() + STATE_LEN));
+        self.callers.heap_len()
+            + map_len::<Slot, ChannelId>(self.joined.capacity())
+            + map_len::<ServerId, BTreeMap<UserId, State>>(self.states.capacity())
+            + of_states.sum::<usize>()
+    }
+
+    /// Keeps where somebody is.
+    fn note(&mut self, changed: &Changed) {
+        let Changed { user_id, before, now, .. } = changed;
+        if let Some(before) = before.filter(|before| now.is_none_or(|now| now.server_id != before.server_id))
+            && let Some(there) = self.states.get_mut(&before.server_id)
+        {
+            there.remove(user_id);
+            if there.is_empty() {
+                self.states.remove(&before.server_id);
+            }
+        }
+        if let Some(Place { server_id, channel_id }) = *now {
+            let state = State { channel_id, payload: changed.state.clone() };
+            self.states.entry(server_id).or_default().insert(*user_id, state);
+        }
     }
 }
 
@@ -234,7 +288,7 @@ impl Hub {
         let place = Place { server_id, channel_id };
         let before = self.voice.callers.get(user_id);
         let is_there = before.is_some_and(|before| before.place == place);
-        let count = self.voice.callers.of_channel(channel_id).len() as u64;
+        let count = self.voice.callers.count_of_channel(channel_id) as u64;
         if !is_there && count >= voice.max_participants {
             return;
         }
@@ -244,8 +298,8 @@ impl Hub {
         let caller = match before.filter(|_| is_there) {
             // It was op 4, perhaps of another session of his: that he is there with stays.
             Some(before) if !by_op_20 => Caller { flags, suppress, ..before },
-            Some(before) => Caller { session, suppress, is_lost: false, ..before },
-            None => Caller { place, session, call: new_call(cx), flags, suppress, is_lost: false },
+            Some(before) => Caller { session, suppress, lost: None, ..before },
+            None => Caller { place, session, call: new_call(cx), flags, suppress, lost: None },
         };
         self.voice.callers.put(user_id, caller);
         if before != Some(caller) {
@@ -298,6 +352,7 @@ impl Hub {
                 self.voice.joined.remove(slot);
             }
         }
+        self.voice.note(changed);
         if changed.is_silent {
             return;
         }
@@ -324,6 +379,47 @@ impl Hub {
         }
         if !others.is_empty() {
             self.deliver_to(&others, name, changed.gone.clone());
+        }
+    }
+
+    /// Tells those who have come to a server, behind its GUILD_CREATE.
+    pub(super) fn greet_joiners(&mut self, cx: &Cx<'_>, outputs: &[Output]) {
+        if !self.voice.is_busy() {
+            return;
+        }
+        for output in outputs {
+            let Output::Change(Change::MemberAdded { server_id, user_id }) = *output else { continue };
+            for slot in self.sessions.of_user(user_id) {
+                self.greet(cx, slot, server_id);
+            }
+        }
+    }
+
+    /// Tells a session that comes to a server who is in the channels that it sees there: as if they came now.
+    pub(super) fn greet(&mut self, cx: &Cx<'_>, slot: Slot, server_id: ServerId) {
+        let Some(there) = self.voice.states.get(&server_id) else { return };
+        let session = &self.sessions[slot];
+        if session.intents & intent::GUILD_VOICE_STATES == 0 {
+            return;
+        }
+        let asking = cx.asking(session.user_id);
+        // Most are in few channels: each is looked at once.
+        let mut seen: Vec<(ChannelId, bool)> = Vec::new();
+        let mut told = Vec::new();
+        for state in there.values() {
+            let known = seen.iter().find(|(channel_id, _)| *channel_id == state.channel_id).copied();
+            let (_, is_seen) = known.unwrap_or_else(|| {
+                let access = asking.channel(state.channel_id);
+                let found = (state.channel_id, access.is_ok_and(|access| access.has(CHANNELS_VIEW)));
+                seen.push(found);
+                found
+            });
+            if is_seen && told.len() < GREETED_COUNT_MAX {
+                told.push(state.payload.clone());
+            }
+        }
+        for payload in told {
+            self.deliver_private(slot, EventName::VoiceStateUpdate, payload);
         }
     }
 
@@ -388,21 +484,28 @@ impl Hub {
                     }
                 }
                 Output::Change(Change::ServerRemoved { server_id }) => {
-                    let there = self.voice.callers.of_server(*server_id).to_vec();
+                    let there = self.voice.callers.of_server(*server_id);
                     there.into_iter().for_each(|user_id| self.leave_voice(cx, user_id));
                 }
                 Output::Change(Change::PermissionsChanged { server_id }) => {
-                    let there = self.voice.callers.of_server(*server_id).to_vec();
-                    there.into_iter().for_each(|user_id| self.look_again(cx, user_id));
+                    self.voice.callers.doubt_server(*server_id);
                 }
                 Output::Change(Change::MemberRolesChanged { user_id, .. }) => self.look_again(cx, *user_id),
                 Output::Event(event) if event.name == EventName::ChannelDelete => {
                     let Audience::Channel { channel_id, .. } = &event.audience else { continue };
-                    let there = self.voice.callers.of_channel(*channel_id).to_vec();
+                    let there = self.voice.callers.of_channel(*channel_id);
                     there.into_iter().for_each(|user_id| self.leave_voice(cx, user_id));
                 }
                 _ => {}
             }
+        }
+        self.look_at_doubtful(cx);
+    }
+
+    /// Looks again at some of those whose rights may have changed.
+    pub(super) fn look_at_doubtful(&mut self, cx: &Cx<'_>) {
+        for user_id in self.voice.callers.take_doubtful() {
+            self.look_again(cx, user_id);
         }
     }
 
