@@ -178,7 +178,8 @@ pub fn pass(
         _ => NO_ROUTE,
     };
     let entry = Entry { head: &request.head, ip: request.ip, path };
-    entry.pass(state, entry.shown()?.as_deref(), !is_again)
+    let pass = || entry.pass(state, entry.shown()?.as_deref(), !is_again);
+    pass().inspect_err(|_| state.metrics.gate_refused.add(u64::from(!is_again)))
 }
 
 /// The same for a WebSocket, which stays open whatever becomes of the token.
@@ -191,6 +192,9 @@ pub fn pass_upgrade(state: &State, head: &Head<'_>, ip: IpAddr, path: &'static s
     }
     let entry = Entry { head, ip, path };
     let in_query = |Query(query): Query<'_>| Query(query).get(PARAMETER).ok().flatten().map(Cow::into_owned);
-    let shown = entry.shown()?.map(Cow::into_owned).or_else(|| in_query(head.target.query));
-    entry.pass(state, shown.as_deref(), true)
+    let pass = || {
+        let shown = entry.shown()?.map(Cow::into_owned).or_else(|| in_query(head.target.query));
+        entry.pass(state, shown.as_deref(), true)
+    };
+    pass().inspect_err(|_| state.metrics.gate_refused.increment())
 }

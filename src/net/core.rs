@@ -460,6 +460,7 @@ impl Core {
         metrics.gateway_connections.set(hub.connection_count() as u64);
         metrics.gateway_sessions.set(hub.session_count() as u64);
         metrics.gateway_detached.set(hub.detached_count() as u64);
+        metrics.voice_callers.set(hub.caller_count() as u64);
         metrics.gateway_replay_len.set(hub.replay_len() as u64);
         metrics.gateway_polls.set(self.ring.borrow().armed_count() as u64);
         if turn.samples {

@@ -50,6 +50,7 @@ const CORE_NUMBERS: &[CoreNumber] = &[
         MetricType::Gauge,
         |core| core.gateway_detached.value(),
     ),
+    ("voice_callers", "People in voice channels", None, MetricType::Gauge, |core| core.voice_callers.value()),
     (
         "gateway_state",
         "Connections, sessions and who is in which server, as the gateway counts it",
@@ -99,6 +100,13 @@ const CORE_NUMBERS: &[CoreNumber] = &[
     ("rate_limited", "Requests and connections refused for their rate", None, MetricType::Counter, |core| {
         core.rate_limited.value()
     }),
+    (
+        "gate_refused",
+        "Requests and connections refused for want of a good access token",
+        None,
+        MetricType::Counter,
+        |core| core.gate_refused.value(),
+    ),
     ("turns", "Turns of the core loop", None, MetricType::Counter, |core| core.turn_count.value()),
     ("slow_turns", "Turns longer than logging.slow_turn_ms", None, MetricType::Counter, |core| {
         core.slow_turns.value()

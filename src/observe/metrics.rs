@@ -147,6 +147,8 @@ pub struct CoreMetrics {
     pub gateway_sessions: Gauge,
     /// Those of them without a connection, which wait for RESUME.
     pub gateway_detached: Gauge,
+    /// People in voice channels, on the core that decides who is.
+    pub voice_callers: Gauge,
     /// Connections, sessions and who is where: bytes as the gateway counts them.
     pub gateway_state_len: Gauge,
     /// Events kept for RESUME, bytes.
@@ -172,6 +174,8 @@ pub struct CoreMetrics {
     pub slow_consumer_closes: Counter,
     /// Requests refused with 429 and gateway connections closed 4008 for their rate.
     pub rate_limited: Counter,
+    /// Requests and connections that the gate did not let in.
+    pub gate_refused: Counter,
     /// Turns of the loop.
     pub turn_count: Counter,
     /// Time of a turn without the wait for events.

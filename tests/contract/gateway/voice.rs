@@ -41,6 +41,10 @@ fn people_come_move_and_go() {
         "endpoint: str?, token: str, ice_servers: list, session_id: str, channel_id: id, user_id: id, bitrate: int",
     );
     assert_eq!((&server["endpoint"], &server["channel_id"]), (&Value::Null, &json!(one)));
+    // Who comes later is told behind his READY.
+    let (mut later, _) = ready(&w, &place.owner.token);
+    let seen = state(&mut later);
+    assert_eq!((&seen["user_id"], &seen["channel_id"]), (&json!(member.id), &json!(one)));
     socket.send(&json!({"op": 4, "d": {"channel_id": one, "self_deaf": true}}));
     assert_eq!(state(&mut owner)["self_mute"], true);
     socket.send(&json!({"op": 20, "d": {"channel_id": two}}));
