@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use totp_rs::Totp;
 
-use crate::support::authenticator::Authenticator;
+use crate::support::authenticator::{ALGORITHMS, Algorithm, Authenticator};
 use crate::support::{Answer, PASSWORD, User, Value, json};
 use crate::world::{World, shape, success, text};
 
@@ -22,9 +22,9 @@ const PASSKEY: &str = "id: id, name: str, created_at: int, last_used_at: int?";
 const OPTIONS: &str = "state: str, expires_in: int, public_key: object";
 
 /// Makes one, and has it kept.
-fn make(w: &World, user: &User, is_edwards: bool) -> (Authenticator, Value) {
+fn make(w: &World, user: &User, algorithm: Algorithm) -> (Authenticator, Value) {
     let options = w.ok(user, "POST /auth/passkeys/register/begin", Value::Null);
-    let authenticator = Authenticator::new(is_edwards);
+    let authenticator = Authenticator::new(algorithm);
     let made = authenticator.make(&options, "phone");
     let kept = w.ok(user, "POST /auth/passkeys/register/finish", made);
     shape(&kept, PASSKEY);
@@ -48,15 +48,15 @@ fn login(w: &World, authenticator: &Authenticator) -> Answer {
 fn passkey_list(w: &World) {
     let user = w.user();
     assert_eq!(w.get(&user, "/auth/passkeys"), json!([]));
-    let (_, first) = make(w, &user, false);
-    let (_, second) = make(w, &user, true);
+    let (_, first) = make(w, &user, Algorithm::Es256);
+    let (_, second) = make(w, &user, Algorithm::EdDsa);
     assert_eq!(w.get(&user, "/auth/passkeys"), json!([first, second]));
     assert_eq!(w.get(&w.user(), "/auth/passkeys"), json!([]));
 }
 
 fn passkey_register_begin(w: &World) {
     let user = w.user();
-    let (authenticator, _) = make(w, &user, false);
+    let (authenticator, _) = make(w, &user, Algorithm::Es256);
     let line = "POST /auth/passkeys/register/begin";
     let options = w.ok(&user, line, json!({"password": PASSWORD}));
     shape(&options, OPTIONS);
@@ -82,7 +82,7 @@ fn passkey_register_finish(w: &World) {
     let line = "POST /auth/passkeys/register/finish";
     let begin = |user: &User| w.ok(user, "POST /auth/passkeys/register/begin", Value::Null);
     let changed = |change: &dyn Fn(&mut Authenticator)| {
-        let mut authenticator = Authenticator::new(false);
+        let mut authenticator = Authenticator::new(Algorithm::Es256);
         change(&mut authenticator);
         w.refused(&user, line, authenticator.make(&begin(&user), "phone"), 400);
     };
@@ -91,7 +91,7 @@ fn passkey_register_finish(w: &World) {
     changed(&|it| it.rp_id = "evil.example".into());
     changed(&|it| it.verifies = false);
     changed(&|it| it.id.clear());
-    let authenticator = Authenticator::new(true);
+    let authenticator = Authenticator::new(Algorithm::EdDsa);
     for (field, value) in [("attestation_object", "oA"), ("attestation_object", "!"), ("client_data", "e30"), ("name", " ")] {
         let mut made = authenticator.make(&begin(&user), "phone");
         made[field] = value.into();
@@ -107,14 +107,14 @@ fn passkey_register_finish(w: &World) {
     let address = format!("{}@example.org", user.name);
     assert_eq!(w.mail.mail(&address).header("Subject"), Some("Plexichat: New passkey"));
     for _ in 1..10 {
-        make(w, &user, false);
+        make(w, &user, Algorithm::Es256);
     }
-    w.refused(&user, line, Authenticator::new(false).make(&begin(&user), "phone"), 400);
+    w.refused(&user, line, Authenticator::new(Algorithm::Es256).make(&begin(&user), "phone"), 400);
 }
 
 fn passkey_login_begin(w: &World) {
     let user = w.user();
-    let (authenticator, _) = make(w, &user, false);
+    let (authenticator, _) = make(w, &user, Algorithm::Es256);
     let of = |name: &str| begin(w, json!({"username": name}))["public_key"]["allowCredentials"].clone();
     assert_eq!(of(&user.name)[0]["id"], authenticator.sign(&json!({}))["credential_id"]);
     assert_eq!(of("nobody_at_all"), of("NOBODY_at_all"), "as if there were somebody");
@@ -124,9 +124,9 @@ fn passkey_login_begin(w: &World) {
 }
 
 fn passkey_login_finish(w: &World) {
-    let user = w.user();
-    for is_edwards in [false, true] {
-        let (mut authenticator, kept) = make(w, &user, is_edwards);
+    for algorithm in ALGORITHMS {
+        let user = w.user();
+        let (mut authenticator, kept) = make(w, &user, algorithm);
         for _ in 0..2 {
             let answer = login(w, &authenticator).want(200);
             assert_eq!((&answer["status"], &answer["user"]["id"]), (&json!("success"), &json!(user.id)));
@@ -144,10 +144,10 @@ fn passkey_login_finish(w: &World) {
         what_does_not_fit(w, &mut authenticator);
         login(w, &authenticator).want(200);
     }
-    login(w, &Authenticator::new(false)).want(401);
+    login(w, &Authenticator::new(Algorithm::Es256)).want(401);
     as_second_factor(w);
     let frozen = w.user();
-    let (authenticator, _) = make(w, &frozen, false);
+    let (authenticator, _) = make(w, &frozen, Algorithm::Es256);
     w.ok(&frozen, "DELETE /users/@me", json!({"password": PASSWORD}));
     assert_eq!(login(w, &authenticator).want(403)["error"]["reason"], "frozen");
 }
@@ -197,8 +197,8 @@ fn second_factor(w: &World, user: &User) -> (Totp, Value) {
 
 fn as_second_factor(w: &World) {
     let (user, other) = (w.user(), w.user());
-    let (mut authenticator, _) = make(w, &user, false);
-    let (stranger, _) = make(w, &other, false);
+    let (mut authenticator, _) = make(w, &user, Algorithm::Es256);
+    let (stranger, _) = make(w, &other, Algorithm::Es256);
     second_factor(w, &user);
     let password = || {
         let body = json!({"username": user.name, "password": PASSWORD});
@@ -226,7 +226,7 @@ fn as_second_factor(w: &World) {
 
 fn passkey_rename(w: &World) {
     let user = w.user();
-    let (_, kept) = make(w, &user, false);
+    let (_, kept) = make(w, &user, Algorithm::Es256);
     let line = format!("PATCH /auth/passkeys/{}", text(&kept["id"]));
     assert_eq!(w.ok(&user, &line, json!({"name": " old phone "}))["name"], "old phone");
     for body in [json!({}), json!({"name": ""}), json!({"name": 7}), json!({"name": "x".repeat(65)})] {
@@ -238,7 +238,7 @@ fn passkey_rename(w: &World) {
 
 fn passkey_delete(w: &World) {
     let user = w.user();
-    let (authenticator, kept) = make(w, &user, false);
+    let (authenticator, kept) = make(w, &user, Algorithm::Es256);
     let line = format!("DELETE /auth/passkeys/{}", text(&kept["id"]));
     w.refused(&w.user(), &line, Value::Null, 404);
     success(&w.ok(&user, &line, Value::Null));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::support::authenticator::Authenticator;
+use crate::support::authenticator::{Algorithm, Authenticator};
 use crate::support::provider::REDIRECTS;
 use crate::{MAIL, PROVIDER};
 
@@ -66,8 +66,7 @@ pub fn second_factor(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng)
     let made =
         m.change(line, "TwoFactorBegin", ("POST", "/auth/2fa/enable".into(), &token, password), &[])?;
     let totp = totp_rs::Totp::from_url(text(&made["qr_uri"])).map_err(|error| error.to_string())?;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let code = json!({"code": totp.generate(now).to_string()});
+    let code = json!({"code": totp.generate(unix_seconds()).to_string()});
     let ask = ("POST", "/auth/2fa/confirm".into(), &*token, code);
     m.change(line, "TwoFactorConfirm", ask, &[("second factor", status("/enabled"), json!(true))])?;
     let login = json!({"username": name, "password": PASSWORD});
@@ -191,6 +190,10 @@ pub fn feature(m: &mut Mixer, _: &mut Line, random: &mut fastrand::Rng) -> Resul
     m.operate(kind, json!({"do": what, "name": name, "badge": "partner"}), &facts).map(drop)
 }
 
+fn unix_seconds() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
 /// Somebody with a passkey: it is made, named, used and deleted.
 pub fn passkey(m: &mut Mixer, line: &mut Line, _: &mut fastrand::Rng) -> Result<(), String> {
     let count = m.fresh();
@@ -201,7 +204,7 @@ pub fn passkey(m: &mut Mixer, line: &mut Line, _: &mut fastrand::Rng) -> Result<
     m.facts.remove("passkey");
     let options = line.post("/auth/passkeys/register/begin", &token, &json!({}))?.want(200);
     m.done("SignInBegin");
-    let authenticator = Authenticator::new(false);
+    let authenticator = Authenticator::new(Algorithm::Es256);
     let made = authenticator.make(&options, "one");
     let made = line.post("/auth/passkeys/register/finish", &token, &made)?.want(200);
     m.done("PasskeyAdd");
@@ -214,6 +217,24 @@ pub fn passkey(m: &mut Mixer, line: &mut Line, _: &mut fastrand::Rng) -> Result<
     let signed = authenticator.sign(&options);
     line.call("POST", "/auth/passkeys/login/finish", None, Some(&signed))?.want(200);
     m.done("PasskeySignIn");
+    // As the second step of a login with a password.
+    let body = json!({"password": PASSWORD});
+    let uri = text(&line.post("/auth/2fa/enable", &token, &body)?.want(200)["qr_uri"]);
+    m.done("TwoFactorBegin");
+    let totp = totp_rs::Totp::from_url(&uri).map_err(|error| error.to_string())?;
+    let code = totp.generate(unix_seconds()).to_string();
+    line.post("/auth/2fa/confirm", &token, &json!({"code": code}))?.want(200);
+    m.done("TwoFactorConfirm");
+    let body = json!({"username": name, "password": PASSWORD});
+    let asked = line.call("POST", "/auth/login", None, Some(&body))?.want(200);
+    m.done("ChallengeCreate");
+    let challenge = json!({"challenge_token": asked["challenge_token"]});
+    let options = line.call("POST", "/auth/passkeys/login/begin", None, Some(&challenge))?.want(200);
+    m.done("SignInBegin");
+    let mut signed = authenticator.sign(&options);
+    signed["challenge_token"] = asked["challenge_token"].clone();
+    line.call("POST", "/auth/passkeys/login/finish", None, Some(&signed))?.want(200);
+    m.done("PasskeyPass");
     m.change(
         line,
         "PasskeyRemove",

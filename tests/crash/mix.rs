@@ -181,6 +181,7 @@ pub const KINDS: &[&str] = &[
     "OverridePut",
     "OwnerSet",
     "PasskeyAdd",
+    "PasskeyPass",
     "PasskeyRemove",
     "PasskeyRename",
     "PasskeySignIn",

@@ -1,7 +1,10 @@
 //! An authenticator in software: makes passkeys and signs with them, as a browser hands it on.
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::rsa;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -11,9 +14,20 @@ const PRESENT: u8 = 1;
 const VERIFIED: u8 = 4;
 const HAS_KEY: u8 = 64;
 
+/// What a passkey signs with.
+#[derive(Clone, Copy, Debug)]
+pub enum Algorithm {
+    Es256,
+    EdDsa,
+    Rs256,
+}
+
+pub const ALGORITHMS: [Algorithm; 3] = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256];
+
 enum Key {
     Es256(EcdsaKeyPair),
     EdDsa(Ed25519KeyPair),
+    Rs256(rsa::KeyPair),
 }
 
 /// One device with one passkey.
@@ -29,10 +43,13 @@ pub struct Authenticator {
 
 impl Authenticator {
     #[must_use]
-    pub fn new(is_edwards: bool) -> Authenticator {
-        let key = match is_edwards {
-            true => Key::EdDsa(Ed25519KeyPair::generate().expect("a key")),
-            false => Key::Es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key")),
+    pub fn new(algorithm: Algorithm) -> Authenticator {
+        let key = match algorithm {
+            Algorithm::EdDsa => Key::EdDsa(Ed25519KeyPair::generate().expect("a key")),
+            Algorithm::Es256 => {
+                Key::Es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key"))
+            }
+            Algorithm::Rs256 => Key::Rs256(rsa::KeyPair::generate(rsa::KeySize::Rsa2048).expect("a key")),
         };
         Authenticator {
             key,
@@ -78,6 +95,17 @@ impl Authenticator {
                 data.extend([0xa4, 1, 1, 3, 0x27, 0x20, 6, 0x21, 0x58, 32]);
                 data.extend(pair.public_key().as_ref());
             }
+            // RFC 8230 §4: key type 3, algorithm -257, modulus, exponent.
+            Key::Rs256(pair) => {
+                // Two integers in DER (RFC 8017 §A.1.1); of 2,048 bits the lengths are always these.
+                let public = pair.public_key().as_ref();
+                let (modulus, exponent) = (&public[9..265], &public[267..]);
+                data.extend([0xa4, 1, 3, 3, 0x39, 1, 0, 0x20, 0x59]);
+                data.extend((modulus.len() as u16).to_be_bytes());
+                data.extend(modulus);
+                data.extend([0x21, 0x40 + exponent.len() as u8]);
+                data.extend(exponent);
+            }
         }
         let mut attestation = vec![0xa3, 0x63];
         attestation.extend(b"fmt");
@@ -105,6 +133,12 @@ impl Authenticator {
         let signature = match &self.key {
             Key::Es256(pair) => pair.sign(&SystemRandom::new(), &signed).expect("it signs").as_ref().to_vec(),
             Key::EdDsa(pair) => pair.sign(&signed).as_ref().to_vec(),
+            Key::Rs256(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), &signed, &mut signature)
+                    .expect("it signs");
+                signature
+            }
         };
         json!({
             "state": options["state"], "credential_id": URL_SAFE_NO_PAD.encode(&self.id),

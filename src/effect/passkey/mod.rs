@@ -5,7 +5,7 @@
 //! counter has risen, is decided by the log. What vouches for the make of an authenticator (attestation) is neither
 //! asked for nor looked at: any that its owner trusts will do.
 
-mod cbor;
+pub mod cbor;
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
