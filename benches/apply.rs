@@ -22,6 +22,7 @@ const BATCH: usize = 256;
 
 fn apply(criterion: &mut Criterion) {
     let world = world::World::new(1_000, 10_000);
+    let sealed = world::World::sealed(1_000, 10_000);
     let command = |index: usize, op: Op| Command::new(world.users[index % world.users.len()], op);
     let messages = (0..BATCH).map(|index| command(index, world::message(world.channel_id).into()));
     let registers =
@@ -42,6 +43,30 @@ fn apply(criterion: &mut Criterion) {
             world::per_part(bencher, BATCH, || world.time_apply(&commands));
         });
     }
+    // The same in a store that seals what people write.
+    let messages = (0..BATCH).map(|index| {
+        let author = sealed.users[index % sealed.users.len()];
+        Command::new(author, world::message(sealed.channel_id).into())
+    });
+    let messages: Vec<Command> = messages.collect();
+    group.bench_function("message create, sealed", |bencher| {
+        world::per_part(bencher, BATCH, || sealed.time_apply(&messages));
+    });
+    group.finish();
+}
+
+/// A page of history as it is answered, from the store to JSON, as records lie and sealed.
+fn page(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("page of 50");
+    for (name, world) in [("plain", world::World::new(8, 60)), ("sealed", world::World::sealed(8, 60))] {
+        let mut out = Vec::new();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                world.write_page(&mut out);
+            });
+        });
+    }
     group.finish();
 }
 
@@ -60,5 +85,5 @@ fn permission(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! { name = benches; config = world::config(); targets = apply, permission }
+criterion_group! { name = benches; config = world::config(); targets = apply, page, permission }
 criterion_main!(benches);

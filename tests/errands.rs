@@ -14,7 +14,7 @@ use plexichat::domain::community::invite::{InviteCreate, InviteUse};
 use plexichat::domain::community::server::ServerCreate;
 use plexichat::domain::{Command, Machine, Now, Op, Reply};
 use plexichat::id::{ChannelId, ServerId, UserId};
-use plexichat::store::tables::{NOTICES, NOTIFICATIONS, NOTIFIED, OUTBOX, POLLS, SERVERS};
+use plexichat::store::tables::{NOTICES, NOTIFICATIONS, NOTIFIED, OUTBOX, POLLS, ROWS, SERVERS};
 use plexichat::store::{Options, Store, Sync};
 use support::{Http, PATIENCE, Server, Value, json};
 
@@ -244,6 +244,54 @@ fn a_hundred_thousand_are_told_and_no_core_is_held_up() {
     let held_up = |line: &&str| line.contains("slow turn") && line.contains(" preemptions=0 ");
     let slow: Vec<String> = server.log().lines().filter(held_up).map(str::to_owned).collect();
     assert!(slow.is_empty(), "{}", slow.join("\n"));
+}
+
+/// What an older version wrote is sealed, then under a new key, then not any more.
+#[test]
+fn everything_lies_as_wanted_however_often_the_server_is_killed() {
+    const COUNT: usize = 20_000;
+    let folder = support::temporary_folder();
+    let seed = Seed::new(folder.path());
+    let place = seed.place(1);
+    let [(owner, token)] = &place.members[..] else { panic!("one") };
+    seed.apply((0..COUNT).map(|index| (*owner, says(place.channel, &format!("said {index}")))));
+    drop(seed);
+    let lie_as = |want: Option<u8>| {
+        let store = Seed::new(folder.path()).store;
+        let snapshot = store.snapshot();
+        let messages = ROWS.iter().position(|row| row.name == "messages").unwrap();
+        let how = |value: &[u8]| (value[0] == 0xff).then(|| value[5]);
+        let mut count = 0;
+        for (_, value) in snapshot.read().raw(messages) {
+            assert_eq!(how(value), want);
+            count += 1;
+        }
+        assert_eq!((count, snapshot.read().len(OUTBOX)), (COUNT, 0));
+    };
+    let to_the_end = |options: &[&str], is_begun: bool| {
+        let mut server = Server::start_in(folder.path(), options);
+        if !is_begun {
+            assert!(server.operate(&json!({"do": "keys_rotate"})).unwrap().starts_with("Key 2 is in use"));
+        }
+        server.kill();
+        let server = killed_again_and_again(folder.path(), options);
+        let list = || server.operate(&json!({"do": "keys_list"})).unwrap();
+        let mut http = server.http();
+        let page = get(&mut http, &format!("/channels/{}/messages?limit=1", place.channel), token);
+        assert_eq!(page[0]["content"], format!("said {}", COUNT - 1), "whatever it lies as");
+        until(true, || list().contains("Everything lies as it should"));
+        let messages = format!("/channels/{}/messages", place.channel);
+        let oldest = get(&mut http, &format!("{messages}?limit=1&after=1"), token);
+        assert_eq!(oldest[0]["content"], "said 0");
+        assert_eq!(server.stop().code(), Some(0));
+    };
+    lie_as(None);
+    to_the_end(&[], true);
+    lie_as(Some(1));
+    to_the_end(&[], false);
+    lie_as(Some(2));
+    to_the_end(&["messaging.encrypt_messages=false"], true);
+    lie_as(None);
 }
 
 /// One ends while no server runs, one later, one never.

@@ -180,6 +180,7 @@ fn every_table() {
             Hangs::On { kind, tag: None } => format!("on {kind:?}"),
             Hangs::On { kind, tag: Some(tag) } => format!("on {kind:?} after {tag}"),
         };
+        let hangs = if row.sealed { hangs + ", sealed" } else { hangs };
         line!(out, "{:<17} {:<34} {:<12} {:<20}{}", row.name, row.key, row.record, hangs, row.doc);
     }
     check("tables.txt", &out);

@@ -43,7 +43,17 @@ pub struct World {
 
 impl World {
     pub fn new(user_count: usize, message_count: usize) -> World {
+        World::of(temporary_store(Sync::Interval), user_count, message_count)
+    }
+
+    /// The same in a store that seals what people write.
+    pub fn sealed(user_count: usize, message_count: usize) -> World {
         let (folder, store) = temporary_store(Sync::Interval);
+        store.unlock(true).expect("a folder of its own");
+        World::of((folder, store), user_count, message_count)
+    }
+
+    fn of((folder, store): (TempDir, Store), user_count: usize, message_count: usize) -> World {
         let mut tx = store.begin().expect("an empty store takes a transaction");
         let mut machine = Machine::begin(&mut tx, Now::at(START_MS), 0);
         let mut apply = |actor, op: Op| machine.apply(&Command::new(actor, op)).expect("a valid command");

@@ -50,7 +50,24 @@ const fn flag(name: &'static str, placeholder: &'static str, help: &'static str)
 
 const BOT: Argument = place("name", "BOT", "Its name or ID");
 
-const GROUPS: &[Group] = &[BOTS, ACCESS_TOKENS, USERS];
+const GROUPS: &[Group] = &[BOTS, ACCESS_TOKENS, USERS, KEYS];
+
+const KEYS: Group = Group {
+    name: "keys",
+    about: "The keys in server.keys, under which lies what people write",
+    commands: &[
+        Operation {
+            name: "list",
+            about: "List the keys, and what is still under an older one",
+            arguments: &[],
+        },
+        Operation {
+            name: "rotate",
+            about: "Make a new key and use it from now on; what was written before follows in the background",
+            arguments: &[],
+        },
+    ],
+};
 
 const ACCESS_TOKENS: Group = Group {
     name: "access-token",

@@ -320,6 +320,7 @@ options! {
     }
 
     messaging: Messaging "messaging" {
+        encrypt_messages: bool = true, ANY, "Keep what people write encrypted in the store, by the keys in server.keys";
         max_message_length: u64 = 4000, range(1, 100_000), "Characters of a message";
         max_group_participants: u64 = 100, range(2, limits::GROUP_PARTICIPANT_COUNT_MAX as u64), "Participants of a group, its owner among them";
     }

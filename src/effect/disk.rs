@@ -10,6 +10,7 @@ use super::lane::{Effect, Row};
 use crate::limits::SHORT_FILE_LEN_MAX;
 use crate::store::Store;
 use crate::store::blobs::{Blob, Blobs, Hash};
+use crate::store::keyring::{KeyInfo, Keyring};
 use crate::store::tables::BLOBS;
 
 pub static LANE: Row = Row {
@@ -81,6 +82,21 @@ impl Effect for Keep {
 
     fn run(self) -> Self::Answer {
         self.blobs.put(&mut self.bytes.as_slice())
+    }
+}
+
+/// Makes a new key of the server, which is in use from then on.
+pub struct Rotate {
+    pub store: Arc<Store>,
+    pub keys: Arc<Keyring>,
+}
+
+impl Effect for Rotate {
+    type Answer = Result<KeyInfo, String>;
+    const LANE: &'static Row = &LANE;
+
+    fn run(self) -> Self::Answer {
+        self.store.rotate(&self.keys)
     }
 }
 

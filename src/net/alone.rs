@@ -16,6 +16,7 @@ use crate::domain::{Command, Error, Now, Refusal, Reply, Result};
 use crate::log::apply::{Applier, Extent, Failure};
 use crate::log::entry::{Entry, Place as LogPlace};
 use crate::runtime::clock::Turn;
+use crate::store::keyring::{KeyInfo, Keyring};
 use crate::store::{Room, Snapshot, Store, WriteError};
 
 /// Carries out a request of the operator: by the server that runs on the data folder, or here when none does.
@@ -34,6 +35,7 @@ pub fn operate(loaded: &Loaded, request: &str) -> std::result::Result<String, St
 struct Alone<'c> {
     config: &'c Config,
     store: Arc<Store>,
+    keys: Arc<Keyring>,
     applier: RefCell<Applier>,
     place: Cell<LogPlace>,
 }
@@ -49,11 +51,12 @@ impl<'c> Alone<'c> {
         }
         let store = Arc::new(Store::open(&options).map_err(|error| error.to_string())?);
         start_clock(&store, config.runtime.any_clock)?;
+        let keys = store.unlock(config.messaging.encrypt_messages)?;
         let applier = Applier::new(store.clone(), Arc::default());
         let position = applier.position();
         let epoch = position.epoch.checked_add(1).expect("nobody opens a store 4 billion times");
         let place = LogPlace { partition: position.partition, origin: node(config), epoch, sequence: 0 };
-        Ok(Alone { config, store, applier: RefCell::new(applier), place: Cell::new(place) })
+        Ok(Alone { config, store, keys, applier: RefCell::new(applier), place: Cell::new(place) })
     }
 
     fn carry_out(&self, request: &str) -> Result<String> {
@@ -106,5 +109,13 @@ impl Place for Alone<'_> {
 
     fn decide(&self, command: Command) -> Pin<Box<dyn Future<Output = Result<Reply>> + '_>> {
         Box::pin(std::future::ready(self.apply(command)))
+    }
+
+    fn keys(&self) -> &Keyring {
+        &self.keys
+    }
+
+    fn rotate(&self) -> Pin<Box<dyn Future<Output = Result<KeyInfo>> + '_>> {
+        Box::pin(std::future::ready(self.store.rotate(&self.keys).map_err(|why| Error::new(503, why))))
     }
 }

@@ -6,7 +6,7 @@
 
 use std::fs::Permissions;
 use std::io::{self, Read as _, Write as _};
-use std::net::Shutdown;
+use std::net::{Ipv4Addr, Shutdown};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream as BlockingStream};
@@ -21,11 +21,15 @@ use monoio::net::UnixStream;
 use super::core::Core;
 use super::http::Backend;
 use super::ring::receive;
+use crate::api::ctx::Desk as _;
 use crate::api::operator::{Place, REQUEST_LEN_MAX, SAID_LEN_MAX, carry_out};
 use crate::config::Config;
 use crate::domain::{Command, Error, Now, Refusal, Reply, Result};
+use crate::effect::disk::Rotate;
+use crate::effect::{Job, Source};
 use crate::limits::KIB;
 use crate::store::Snapshot;
+use crate::store::keyring::{KeyInfo, Keyring};
 use crate::wire::json::{Object, parse};
 
 pub const SOCKET_FILE: &str = "server.sock";
@@ -56,6 +60,20 @@ impl Place for Core {
 
     fn decide(&self, command: Command) -> Pin<Box<dyn Future<Output = Result<Reply>> + '_>> {
         Box::pin(self.submit(command))
+    }
+
+    fn keys(&self) -> &Keyring {
+        &self.state.keys
+    }
+
+    fn rotate(&self) -> Pin<Box<dyn Future<Output = Result<KeyInfo>> + '_>> {
+        let rotate = Rotate { store: self.state.store.clone(), keys: self.state.keys.clone() };
+        Box::pin(async move {
+            let answer = self.effect(Job::new(Source::new(Ipv4Addr::LOCALHOST.into(), 0), rotate)).await?;
+            let made =
+                *answer.downcast::<std::result::Result<KeyInfo, String>>().expect("it is what it does");
+            made.map_err(|why| Error::new(503, why))
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::core::Core;
 use super::http::Backend;
 use crate::domain::housekeeping::outbox::{OutboxStep, due_count, plan};
+use crate::domain::housekeeping::reseal::{self, Reseal};
 use crate::domain::social::presence::visible_status;
 use crate::domain::{Command, Refusal};
 use crate::id::UserId;
@@ -25,6 +26,7 @@ const LOOKS_MAX: u64 = 1_200;
 /// Runs for as long as its core does.
 pub(super) async fn run(core: Rc<Core>) {
     let mut told = false;
+    seal_as_wanted(&core).await;
     loop {
         monoio::time::sleep(LOOK_INTERVAL).await;
         let due = due_count(core.state.snapshot().read(), core.state.now_ms());
@@ -43,6 +45,16 @@ pub(super) async fn run(core: Rc<Core>) {
                     monoio::time::sleep(PATIENCE).await;
                 }
             }
+        }
+    }
+}
+
+/// Begins to have what was written before lie as records are written now, when that has changed between two runs.
+async fn seal_as_wanted(core: &Core) {
+    let mark = core.state.store.seal_mark(&core.state.keys);
+    while reseal::is_due(core.state.snapshot().read(), mark) {
+        if core.submit(Command::new(UserId(0), Reseal { mark }.into())).await.is_err() {
+            monoio::time::sleep(PATIENCE).await;
         }
     }
 }

@@ -122,7 +122,7 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     };
     threads_can_be_started(&config, available.len(), core_count)?;
     let mut store = Store::open(&store_options(&config.store, core_count)).map_err(|e| e.to_string())?;
-    let keys = Arc::new(store.keys()?);
+    let keys = store.unlock(config.messaging.encrypt_messages)?;
     store.keep_blobs_in(Arc::new(Folder::with_keys(
         store.path(),
         keys.clone(),

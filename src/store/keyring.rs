@@ -8,13 +8,16 @@
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use aes_gcm::aead::{Aead, KeyInit as _, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
-use super::tables::TWO_FACTORS;
+use super::records::Meta;
+use super::sealing::Sealer;
+use super::tables::{META, TWO_FACTORS};
 use super::{Store, blobs, files, hex};
 
 pub const KEYS_FILE: &str = "server.keys";
@@ -42,6 +45,11 @@ pub enum Purpose {
     SearchTerms,
     /// Keys of files of clients.
     MediaKey,
+    /// Records, and the nonces of those.
+    Records,
+    RecordNonces,
+    /// By what a key is known.
+    Mark,
 }
 
 impl Purpose {
@@ -53,18 +61,38 @@ impl Purpose {
             Purpose::PasskeyDecoy => b"plexichat passkey decoy",
             Purpose::SearchTerms => b"plexichat search terms",
             Purpose::MediaKey => b"plexichat media key",
+            Purpose::Records => b"plexichat records",
+            Purpose::RecordNonces => b"plexichat record nonces",
+            Purpose::Mark => b"plexichat key mark",
         }
     }
 }
 
+#[derive(Clone)]
 struct Key {
     number: u8,
     bytes: [u8; KEY_LEN],
 }
 
+impl Key {
+    /// By what it is known: it tells nothing of it. Never 0 or 1.
+    fn mark(&self) -> u64 {
+        let bytes = derived(self, Purpose::Mark);
+        u64::from_le_bytes(*bytes.first_chunk().expect("a key has 32 bytes")) | 2
+    }
+}
+
+/// All keys of a server, shared by everybody in it.
 pub struct Keyring {
-    /// Never empty.
-    keys: Vec<Key>,
+    /// Never empty. Written when there is a new one, which happens about twice a year.
+    keys: RwLock<Vec<Key>>,
+}
+
+/// A key as its operator sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyInfo {
+    pub number: u8,
+    pub mark: u64,
 }
 
 impl Keyring {
@@ -103,19 +131,58 @@ impl Keyring {
     /// When the kernel gives no random bytes.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Keyring {
-        Keyring { keys: vec![Key { number: 1, bytes: random() }] }
+        Keyring::of(vec![Key { number: 1, bytes: random() }])
+    }
+
+    fn of(keys: Vec<Key>) -> Keyring {
+        Keyring { keys: RwLock::new(keys) }
+    }
+
+    fn all(&self) -> RwLockReadGuard<'_, Vec<Key>> {
+        self.keys.read().expect("nobody panics while holding it")
+    }
+
+    /// The keys, the one in use last.
+    pub fn list(&self) -> Vec<KeyInfo> {
+        self.all().iter().map(|key| KeyInfo { number: key.number, mark: key.mark() }).collect()
+    }
+
+    /// Makes a new key, which is in use from then on: durable in the folder before anything is made with it.
+    ///
+    /// # Errors
+    /// With the file and what is wrong with it.
+    pub(super) fn rotate(&self, folder: &Path) -> Result<KeyInfo, String> {
+        let path = folder.join(KEYS_FILE);
+        let mut keys = self.all().clone();
+        let highest = keys.iter().map(|key| key.number).max().unwrap_or(0);
+        let number = highest.checked_add(1).filter(|_| keys.len() < KEY_COUNT_MAX).ok_or_else(|| {
+            format!("{} holds as many keys as there can be: {KEY_COUNT_MAX}", path.display())
+        })?;
+        let key = Key { number, bytes: random() };
+        let made = KeyInfo { number, mark: key.mark() };
+        keys.push(key);
+        let new = Keyring::of(keys);
+        new.write(&path).map_err(|error| files::explain(&path, &error))?;
+        let keys = new.keys.into_inner().expect("nobody panics while holding it");
+        *self.keys.write().expect("nobody panics while holding it") = keys;
+        Ok(made)
+    }
+
+    #[cfg(test)]
+    pub(super) fn add_for_tests(&self, number: u8, bytes: [u8; KEY_LEN]) {
+        self.keys.write().unwrap().push(Key { number, bytes });
     }
 
     fn parse(text: &str) -> Option<Keyring> {
         let keys: Option<Vec<Key>> = text.lines().map(parse_key).collect();
-        Some(Keyring { keys: keys.filter(|keys| !keys.is_empty())? })
+        keys.filter(|keys| !keys.is_empty()).map(Keyring::of)
     }
 
     /// Durable, under its name only when whole.
     fn write(&self, path: &Path) -> io::Result<()> {
         let partial = path.with_file_name(KEYS_PARTIAL_FILE);
         let mut file = files::create(&partial)?;
-        for key in &self.keys {
+        for key in self.all().iter() {
             writeln!(file, "{} {}", key.number, hex::encode(&key.bytes))?;
         }
         file.sync_all()?;
@@ -123,8 +190,8 @@ impl Keyring {
         files::sync_folder(files::folder_of(path))
     }
 
-    fn newest(&self) -> &Key {
-        self.keys.last().expect("a keyring has a key")
+    fn newest(&self) -> Key {
+        self.all().last().expect("a keyring has a key").clone()
     }
 
     /// Encrypts; only with the same purpose and context it can be read again.
@@ -145,7 +212,7 @@ impl Keyring {
         let key = self.newest();
         let nonce: [u8; NONCE_LEN] = random();
         let payload = Payload { msg: plain, aad: context };
-        let sealed = cipher(key, purpose).encrypt(&Nonce::from(nonce), payload);
+        let sealed = cipher(&key, purpose).encrypt(&Nonce::from(nonce), payload);
         [&[key.number][..], &nonce, &sealed.expect("short texts can be sealed")].concat()
     }
 
@@ -158,28 +225,33 @@ impl Keyring {
     pub fn unseal_for(&self, purpose: Purpose, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let number = sealed.first()?;
         // Two stores that became one by a restore have a key of the same number each.
-        let mut keys = self.keys.iter().filter(|key| key.number == *number);
+        let keys = self.all();
+        let mut keys = keys.iter().filter(|key| key.number == *number);
         keys.find_map(|key| unseal_with(key, purpose, context, sealed))
     }
 
     /// Whether the newest key has sealed it.
     pub fn is_by_newest(&self, purpose: Purpose, context: &[u8], sealed: &[u8]) -> bool {
         let key = self.newest();
-        sealed.first() == Some(&key.number) && unseal_with(key, purpose, context, sealed).is_some()
+        sealed.first() == Some(&key.number) && unseal_with(&key, purpose, context, sealed).is_some()
     }
 
     /// The same with one more.
     #[cfg(test)]
     pub fn with_new_key(&self) -> Keyring {
-        let keys = self.keys.iter().map(|key| Key { number: key.number, bytes: key.bytes });
         let new = Key { number: self.newest().number + 1, bytes: random() };
-        Keyring { keys: keys.chain([new]).collect() }
+        Keyring::of(self.all().iter().cloned().chain([new]).collect())
     }
 
     /// The key of one use, made from the newest of the server. It is another one once the server has a newer key: what
     /// is made with it has to be such that it can be made again, and says by which key it was made.
     pub fn derive(&self, purpose: Purpose) -> [u8; 32] {
-        derived(self.newest(), purpose)
+        derived(&self.newest(), purpose)
+    }
+
+    /// The same for all keys of the server, with their numbers, the newest last.
+    pub(super) fn derive_all(&self, purpose: Purpose) -> Vec<(u8, [u8; 32])> {
+        self.all().iter().map(|key| (key.number, derived(key, purpose))).collect()
     }
 
     /// What stands for a short secret that need not be read again, under every key: the newest first.
@@ -190,7 +262,7 @@ impl Keyring {
             mac.update(secret);
             mac.finalize().into_bytes().into()
         };
-        self.keys.iter().rev().map(sum).collect()
+        self.all().iter().rev().map(sum).collect()
     }
 }
 
@@ -222,7 +294,8 @@ fn cipher(key: &Key, purpose: Purpose) -> Aes256Gcm {
 
 fn parse_key(line: &str) -> Option<Key> {
     let (number, digits) = line.split_once(' ')?;
-    Some(Key { number: number.parse().ok()?, bytes: hex::decode(digits)? })
+    let number = number.parse().ok().filter(|number| *number != 0)?;
+    Some(Key { number, bytes: hex::decode(digits)? })
 }
 
 /// Adds the keys of one folder to those of another, durable and for their owner alone; none is taken away. True when
@@ -233,46 +306,89 @@ fn parse_key(line: &str) -> Option<Key> {
 pub(super) fn add_keys(from: &Path, to: &Path) -> Result<bool, String> {
     let target = to.join(KEYS_FILE);
     let Some(new) = Keyring::read(&from.join(KEYS_FILE))? else { return Ok(false) };
-    let mut all = Keyring::read(&target)?.unwrap_or(Keyring { keys: Vec::new() });
-    let count = all.keys.len();
-    let missing = new.keys.into_iter().filter(|new| all.keys.iter().all(|key| key.bytes != new.bytes));
-    let missing: Vec<Key> = missing.collect();
-    all.keys.extend(missing);
-    if all.keys.len() > KEY_COUNT_MAX {
+    let mut all = Keyring::read(&target)?.map_or(Vec::new(), |keyring| keyring.all().clone());
+    let count = all.len();
+    let new = new.all();
+    let missing = new.iter().filter(|new| all.iter().all(|key| key.bytes != new.bytes));
+    let missing: Vec<Key> = missing.cloned().collect();
+    all.extend(missing);
+    if all.len() > KEY_COUNT_MAX {
         return Err(format!("{} would hold more than {KEY_COUNT_MAX} keys", target.display()));
     }
-    if all.keys.len() == count {
+    if all.len() == count {
         return Ok(false);
     }
-    all.write(&target).map_err(|error| files::explain(&target, &error))?;
+    Keyring::of(all).write(&target).map_err(|error| files::explain(&target, &error))?;
     Ok(true)
 }
 
+/// Which key was the newest when the store was opened last; absent before it had one.
+const MARK: &str = "record_key";
+
 impl Store {
-    /// The keys beside this store, made when there are none.
+    /// The keys beside this store, made when there are none. From here on records that are sealed can be read, and with
+    /// `seals` those of sealed tables are when they are written.
     ///
     /// # Errors
-    /// When the file cannot be read or made, or is missing although the store holds what was sealed with it.
-    pub fn keys(&self) -> Result<Keyring, String> {
-        if self.path().join(KEYS_FILE).exists() {
-            return Keyring::open(self.path());
-        }
-        let sealed = blobs::are_sealed(self.path());
-        if sealed.map_err(|error| format!("cannot look at the files of clients: {error}"))? {
+    /// When the file cannot be read or made, or is missing, or not the one with which the store was written.
+    pub fn unlock(&self, seals: bool) -> Result<Arc<Keyring>, String> {
+        let (mark, sealed_count) = {
+            let snapshot = self.snapshot();
+            let mark = snapshot.read().get(META, MARK).map(|meta| meta.value.to_native());
+            (mark, snapshot.read().len(TWO_FACTORS))
+        };
+        let path = self.path().join(KEYS_FILE);
+        let are_files = || {
+            let sealed = blobs::are_sealed(self.path());
+            sealed.map_err(|error| format!("cannot look at the files of clients: {error}"))
+        };
+        if !path.exists() && (sealed_count > 0 || mark.is_some() || are_files()?) {
             return Err(format!(
-                "{} is missing, and with it the key to the files of clients: put it back from a backup; without it \
-                 none of them can be read",
-                self.path().join(KEYS_FILE).display()
+                "{} is missing, and with it what people have written, the key to the files of clients, and the second \
+                 factor of every account that has one: put it back from a backup; without it nobody can read them",
+                path.display()
             ));
         }
-        if self.snapshot().read().len(TWO_FACTORS) > 0 {
+        let keyring = Arc::new(Keyring::open(self.path())?);
+        let keys = keyring.list();
+        if mark.is_some_and(|mark| keys.iter().all(|key| key.mark != mark)) {
             return Err(format!(
-                "{} is missing, and with it the second factor of every account that has one: put it back from a \
-                 backup; without it those accounts cannot log in",
-                self.path().join(KEYS_FILE).display()
+                "{} is not the file with whose keys this store was written: put back the one that was beside it, from a \
+                 backup; a restore adds the keys that it needs",
+                path.display()
             ));
         }
-        Keyring::open(self.path())
+        self.seal_with(Some(Arc::new(Sealer::new(&keyring, seals))));
+        let newest = keys.last().expect("a keyring has a key").mark;
+        if mark != Some(newest) {
+            let write = || {
+                let mut tx = self.begin()?;
+                tx.put(META, MARK, &Meta { value: newest });
+                tx.commit()
+            };
+            // A disk that is full is told of where changes are refused; the former mark names a key that is there.
+            if let Err(error) = write()
+                && mark.is_none()
+            {
+                return Err(format!("cannot write to the store in {}: {error}", self.path().display()));
+            }
+        }
+        Ok(keyring)
+    }
+
+    /// By what the key is known with which records are sealed when they are written; 0 when they are not.
+    pub fn seal_mark(&self, keyring: &Keyring) -> u64 {
+        if self.seals() { keyring.newest().mark() } else { 0 }
+    }
+
+    /// Makes a new key and has records sealed with it from now on. Waits for the disk.
+    ///
+    /// # Errors
+    /// With the file and what is wrong with it.
+    pub fn rotate(&self, keyring: &Keyring) -> Result<KeyInfo, String> {
+        let made = keyring.rotate(self.path())?;
+        self.seal_with(Some(Arc::new(Sealer::new(keyring, self.seals()))));
+        Ok(made)
     }
 }
 
@@ -327,9 +443,8 @@ mod tests {
         let old = Keyring::new();
         let sealed = old.seal(Purpose::TotpSecret, 7, b"secret");
         let code = old.sums(Purpose::BackupCode, 7, b"ABCD1234")[0];
-        let mut keys = old.keys;
-        keys.push(Key { number: 2, bytes: [9; KEY_LEN] });
-        let both = Keyring { keys };
+        old.add_for_tests(2, [9; KEY_LEN]);
+        let both = old;
         assert_eq!(both.unseal(Purpose::TotpSecret, 7, &sealed).as_deref(), Some(&b"secret"[..]));
         assert_eq!(both.seal(Purpose::TotpSecret, 7, b"secret")[0], 2);
         assert_eq!(
@@ -339,9 +454,29 @@ mod tests {
     }
 
     #[test]
+    fn a_new_key_is_on_disk_before_it_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let keyring = Keyring::open(folder.path()).unwrap();
+        let before = keyring.list();
+        let sealed = keyring.seal(Purpose::TotpSecret, 7, b"secret");
+        let made = keyring.rotate(folder.path()).unwrap();
+        assert_eq!((before.len(), made.number), (1, 2));
+        assert_eq!(keyring.list(), [before[0], made]);
+        let again = Keyring::open(folder.path()).unwrap();
+        assert_eq!(again.list(), keyring.list());
+        assert_eq!(again.unseal(Purpose::TotpSecret, 7, &sealed).as_deref(), Some(&b"secret"[..]));
+        assert_eq!(again.seal(Purpose::TotpSecret, 7, b"secret")[0], 2);
+        fs::remove_dir_all(folder.path()).unwrap();
+        assert!(keyring.rotate(folder.path()).is_err());
+        assert_eq!(keyring.list().len(), 2, "what is not on disk is not used");
+    }
+
+    #[test]
     fn other_files_are_refused_and_kept() {
         let folder = tempfile::tempdir().unwrap();
-        for text in ["", "1", "1 abc", "x 00", &format!("300 {}", "0".repeat(64)), &"0".repeat(65)] {
+        for text in
+            ["", "1", "1 abc", "x 00", &format!("300 {}", "0".repeat(64)), &format!("0 {}", "0".repeat(64))]
+        {
             fs::write(folder.path().join(KEYS_FILE), text).unwrap();
             assert!(Keyring::open(folder.path()).err().unwrap().contains("holds no keys"), "{text}");
             assert_eq!(fs::read_to_string(folder.path().join(KEYS_FILE)).unwrap(), text);
@@ -378,7 +513,7 @@ mod tests {
         let lines = |keys: std::ops::Range<usize>| keys.map(|n| format!("1 {n:064x}\n")).collect::<String>();
         fs::write(live.path().join(KEYS_FILE), lines(0..KEY_COUNT_MAX)).unwrap();
         fs::write(copy.path().join(KEYS_FILE), lines(1..KEY_COUNT_MAX + 1)).unwrap();
-        assert_eq!(Keyring::open(live.path()).unwrap().keys.len(), KEY_COUNT_MAX);
+        assert_eq!(Keyring::open(live.path()).unwrap().list().len(), KEY_COUNT_MAX);
         assert!(add_keys(copy.path(), live.path()).unwrap_err().contains("more than"));
         assert_eq!(fs::read_to_string(live.path().join(KEYS_FILE)).unwrap(), lines(0..KEY_COUNT_MAX));
     }

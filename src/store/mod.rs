@@ -9,6 +9,7 @@ mod backup;
 pub mod blobs;
 mod codes;
 mod crc;
+mod damage;
 pub mod earlier;
 mod files;
 pub mod hex;
@@ -24,6 +25,7 @@ pub mod records;
 mod report;
 pub mod running;
 pub mod sealed;
+mod sealing;
 mod space;
 mod start;
 mod sum;
@@ -33,34 +35,35 @@ pub mod tables;
 mod upgrade;
 mod verify;
 mod walk;
+mod written;
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions, WithoutTls};
 
 pub use backup::{Restored, restore};
 use blobs::Blobs;
+pub use damage::{is_damaged, take_damage};
 use key::ByteOrder;
 pub use key::Key;
 use map::Map;
 pub use position::{Outrun, Position, digest};
 pub use readers::Reader;
 use readers::ReaderTable;
+use sealing::Seal;
 pub use space::{Disk, Room};
 use space::{Pin, RESERVE};
 use start::lock;
 use synced::Synced;
 use table::Databases;
-pub use table::{
-    Read, Record, Scan, Snapshot, Table, Tx, WriteError, Written, decode_record, encode_record, is_damaged,
-    take_damage,
-};
+pub use table::{Read, Record, Scan, Snapshot, Table, Tx, decode_record, encode_record};
 use tables::{META, ROWS, TABLE_COUNT};
 pub use verify::{Verified, verify};
+pub use written::{WriteError, Written};
 
 /// Version of the whole format: which tables exist and how keys and records are spelled.
 /// A store of an older version is migrated when it is opened, one of a newer version is refused.
@@ -120,6 +123,8 @@ pub struct Store {
     synced: Mutex<Option<Synced>>,
     /// Files beside the records.
     blobs: Arc<dyn Blobs>,
+    /// Written when the store is unlocked and when there is a new key.
+    seal: RwLock<Seal>,
     /// Held as long as the store is open.
     _lock: File,
 }
@@ -155,9 +160,9 @@ impl Store {
         let map = Map::find(&path.join(DATA_FILE));
         let (path, map_size, pin) = (path.clone(), options.map_size, Pin::default());
         let synced = Mutex::default();
-        let blobs = Arc::new(blobs::Folder::new(&path));
+        let (blobs, seal) = (Arc::new(blobs::Folder::new(&path)), RwLock::default());
         let mut store =
-            Store { env, databases, path, map_size, map, readers, pin, synced, blobs, _lock: lock };
+            Store { env, databases, path, map_size, map, readers, pin, synced, blobs, seal, _lock: lock };
         store.check_format()?;
         if options.sync == Sync::Interval {
             let begun = store.sync().and_then(|()| Synced::begin(&store.path, store.snapshot()));
@@ -190,9 +195,20 @@ impl Store {
         let databases = open_tables(&env).map_err(|e| explain(&e))?;
         let (path, map_size, pin) = (path.clone(), options.map_size, Pin::default());
         let synced = Mutex::default();
-        let blobs = Arc::new(blobs::Folder::new(&path));
-        let store =
-            Store { env, databases, path, map_size, map: None, readers, pin, synced, blobs, _lock: no_lock };
+        let (blobs, seal) = (Arc::new(blobs::Folder::new(&path)), RwLock::default());
+        let store = Store {
+            env,
+            databases,
+            path,
+            map_size,
+            map: None,
+            readers,
+            pin,
+            synced,
+            blobs,
+            seal,
+            _lock: no_lock,
+        };
         let format = store.snapshot().read().get(META, "format").map(|meta| meta.value.to_native());
         if format == Some(FORMAT) { Ok(store) } else { Err(explain(&"it has another format")) }
     }
@@ -210,7 +226,20 @@ impl Store {
     /// A view of everything committed so far.
     pub fn snapshot(&self) -> Snapshot {
         let tx = self.env.clone().static_read_txn().unwrap_or_else(|error| self.unreadable(&error));
-        Snapshot::new(tx, self.databases)
+        Snapshot::new(tx, self.databases, self.seal())
+    }
+
+    fn seal(&self) -> Seal {
+        self.seal.read().expect("nobody panics while holding it").clone()
+    }
+
+    fn seal_with(&self, seal: Seal) {
+        *self.seal.write().expect("nobody panics while holding it") = seal;
+    }
+
+    /// Whether records of sealed tables are sealed when they are written.
+    fn seals(&self) -> bool {
+        self.seal().is_some_and(|sealer| sealer.seals())
     }
 
     #[cold]
@@ -237,7 +266,7 @@ impl Store {
     /// # Errors
     /// When the environment cannot be written at all.
     pub fn begin(&self) -> Result<Tx<'_>, WriteError> {
-        Ok(Tx::new(self.env.write_txn()?, self.databases, self.budget()))
+        Ok(Tx::new(self.env.write_txn()?, self.databases, self.seal(), self.budget()))
     }
 
     /// Flushes what `Sync::Interval` has left to the kernel.

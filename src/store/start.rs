@@ -164,7 +164,7 @@ fn create_at(folder: &Path, new: &Path) -> Result<(), String> {
     .map_err(of_lmdb)?;
     let filled = (|| {
         let databases = create_tables(&env)?;
-        let mut tx = Tx::new(env.write_txn()?, databases, Budget::of_writes(8));
+        let mut tx = Tx::new(env.write_txn()?, databases, None, Budget::of_writes(8));
         tx.put(META, "format", &records::Meta { value: FORMAT });
         Ok((databases, tx.commit()))
     })();
@@ -178,7 +178,7 @@ fn create_at(folder: &Path, new: &Path) -> Result<(), String> {
         error => of_lmdb(error),
     })?;
     committed.map_err(|_| full())?;
-    let snapshot = Snapshot::new(env.clone().static_read_txn().map_err(of_lmdb)?, databases);
+    let snapshot = Snapshot::new(env.clone().static_read_txn().map_err(of_lmdb)?, databases, None);
     assert!(snapshot.read().contains(META, "format"), "what was committed is there");
     drop(snapshot);
     drop(env);

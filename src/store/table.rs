@@ -11,8 +11,6 @@
 //! failed, or was one too many for the room there is, is remembered in the transaction, and the writer refuses to
 //! commit it.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
 use std::marker::PhantomData;
 use std::ops::Bound;
 
@@ -23,13 +21,14 @@ use rkyv::rancor;
 use rkyv::ser::allocator::ArenaHandle;
 
 use super::crc;
-use super::digest;
-use super::key::key_text;
+use super::damage::{damaged, unreadable};
 use super::key::{ByteOrder, Key, KeyBuf, encode, is_key, prefix_end};
 use super::owners::Along;
+use super::sealing::{Place, SEALED, Seal, Sealer};
 use super::space::Budget;
 use super::tables::{ROWS, TABLE_COUNT};
 use super::upgrade::Upgraded;
+use super::written::{WriteError, Written};
 
 pub(super) type Databases = [Database<'static, Bytes, Bytes, ByteOrder>; TABLE_COUNT];
 
@@ -111,7 +110,7 @@ pub fn encode_record<V: Record>(record: &V, mut out: Vec<u8>) -> Vec<u8> {
 
 /// Encodes a record as it stands in the store.
 fn encode_checked<V: Record>(seed: u32, key: &[u8], record: &V, mut out: Vec<u8>) -> Vec<u8> {
-    const { assert!(V::VERSION > 0 && V::VERSION < CHECKED, "the bit beside a version says that it is checked") }
+    const { assert!(V::VERSION > 0 && V::VERSION < SEALED, "what is above stands for other things") }
     assert!(!key.is_empty(), "the empty key stands for a whole table");
     out.clear();
     out.extend_from_slice(&[V::VERSION | CHECKED, 0, 0, 0, 0]);
@@ -119,6 +118,12 @@ fn encode_checked<V: Record>(seed: u32, key: &[u8], record: &V, mut out: Vec<u8>
     let sum = checksum(seed, V::VERSION, key, &out[1 + SUM_LEN..]);
     out[1..=SUM_LEN].copy_from_slice(&sum.to_le_bytes());
     out
+}
+
+/// A value of this version out of its bytes.
+fn plain(place: Place<'_>, version: u8, body: &[u8]) -> Vec<u8> {
+    let sum = checksum(place.seed, version, place.key, body).to_le_bytes();
+    [&[version | CHECKED], &sum[..], body].concat()
 }
 
 fn append<V: Record>(record: &V, out: Vec<u8>) -> Vec<u8> {
@@ -200,6 +205,8 @@ pub(super) fn check<K: Key, V: Record>(seed: u32, key: &[u8], value: &[u8]) -> R
     }
     let frame = Frame::open(seed, key, value)?;
     let valid = match frame.version {
+        // Only with its key could more be said.
+        SEALED if frame.checked => return Ok(true),
         version if version > V::VERSION => return Err(UNKNOWN),
         version if version == V::VERSION => validate::<V>(frame.body).is_some(),
         version => V::upgrade(version, frame.body).is_some(),
@@ -216,57 +223,60 @@ pub fn decode_record<V: Record + for<'a> From<&'a V::Archived>>(value: &[u8]) ->
     V::upgrade(frame.version, frame.body)
 }
 
-thread_local! {
-    static DAMAGE: Cell<bool> = const { Cell::new(false) };
-    /// Hashes of the damaged records this thread has logged.
-    static LOGGED: RefCell<HashSet<u32>> = RefCell::default();
-}
-
-/// Whether this thread has met a damaged record since it was last asked.
-pub fn take_damage() -> bool {
-    DAMAGE.replace(false)
-}
-
-/// Whether [`take_damage`] would say so.
-pub fn is_damaged() -> bool {
-    DAMAGE.get()
-}
-
-/// Notes a damaged record for [`take_damage`], and logs each once.
-#[cold]
-fn damaged(table: usize, key: &[u8]) {
-    const LOGGED_MAX: usize = 1_000;
-    DAMAGE.set(true);
-    let name = ROWS[table].name;
-    let new = LOGGED
-        .with_borrow_mut(|logged| logged.len() < LOGGED_MAX && logged.insert(crc::append(seed(name), key)));
-    if new {
-        tracing::error!(
-            table = name,
-            key = key_text(key),
-            "a record is damaged on disk and counts as absent: stop the server, `plexichat verify` lists what else \
-             is, `plexichat restore` puts a backup in place"
-        );
-    }
-}
-
-#[cold]
-fn unreadable(error: heed::Error) -> ! {
-    panic!(
-        "the store cannot be read ({error}); check the disk, then restore a backup with `plexichat restore`"
-    );
-}
-
 /// The tables as one snapshot or transaction sees them.
 struct Tables {
     databases: Databases,
+    /// Records that are not read in place: of earlier versions, and those that were sealed.
     upgraded: Upgraded,
+    seal: Seal,
 }
 
 impl Tables {
-    fn new(databases: Databases) -> Tables {
-        Tables { databases, upgraded: Upgraded::default() }
+    fn new(databases: Databases, seal: Seal) -> Tables {
+        Tables { databases, upgraded: Upgraded::default(), seal }
     }
+
+    /// The record that a value is; `None` when it is damaged.
+    fn record<V: Record>(&self, seed: u32, key: &[u8], value: &[u8]) -> Option<&V::Archived> {
+        let (version, body) = match sealed_part(value) {
+            Some(sealed) => open(self.seal.as_deref()?, Place { seed, key }, sealed, &self.upgraded)?,
+            None => return access_earlier::<V>(seed, key, value, &self.upgraded),
+        };
+        if version != V::VERSION {
+            return validate::<V>(self.upgraded.keep(append(&V::upgrade(version, body)?, Vec::new())));
+        }
+        if cfg!(debug_assertions) {
+            return Some(validate::<V>(body).expect("what could be opened is a valid archive"));
+        }
+        // SAFETY: who has made the bytes has this key, and that is `Tx::put` with the same type and version.
+        Some(unsafe { rkyv::access_unchecked::<V::Archived>(body) })
+    }
+}
+
+/// Of a sealed value what is behind its checksum. Its tag says more than that does, so only `verify`, which has no
+/// keys, looks at it.
+fn sealed_part(value: &[u8]) -> Option<&[u8]> {
+    match value {
+        [first, _, _, _, _, sealed @ ..] if *first == SEALED | CHECKED => Some(sealed),
+        _ => None,
+    }
+}
+
+/// Version and bytes of a record.
+fn open<'a>(sealer: &Sealer, place: Place<'_>, sealed: &[u8], kept: &'a Upgraded) -> Option<(u8, &'a [u8])> {
+    let mut bytes = sealed.to_vec();
+    let (version, body) = sealer.open(place, &mut bytes)?;
+    Some((version, &kept.keep(bytes)[body]))
+}
+
+/// A value that is not sealed as one that is.
+fn seal(sealer: &Sealer, place: Place<'_>, version: u8, body: &[u8], mut out: Vec<u8>) -> Vec<u8> {
+    out.clear();
+    out.extend_from_slice(&[SEALED | CHECKED, 0, 0, 0, 0]);
+    sealer.seal(place, version, body, &mut out);
+    let sum = checksum(place.seed, SEALED, place.key, &out[1 + SUM_LEN..]);
+    out[1..=SUM_LEN].copy_from_slice(&sum.to_le_bytes());
+    out
 }
 
 /// What can be read at one moment. Copy it freely; it lives as long as its snapshot or transaction.
@@ -281,8 +291,8 @@ impl<'a> Read<'a> {
         let key = encode(key);
         let value =
             self.tables.databases[table.index].get(self.tx, &key).unwrap_or_else(|e| unreadable(e))?;
-        let record = access::<V>(table.seed, &key, value)
-            .or_else(|| access_earlier::<V>(table.seed, &key, value, &self.tables.upgraded));
+        let record =
+            access::<V>(table.seed, &key, value).or_else(|| self.tables.record::<V>(table.seed, &key, value));
         if record.is_none() {
             damaged(table.index, &key);
         }
@@ -352,14 +362,27 @@ impl<'a> Read<'a> {
         stat.non_free_page_size() as u64
     }
 
-    /// Keys and values of a table as bytes, for comparing and checking whole stores.
+    /// Keys and values of a table as bytes, not sealed, for comparing and checking whole stores.
     pub fn raw(self, index: usize) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let iter = self.tables.databases[index].iter(self.tx).unwrap_or_else(|e| unreadable(e));
         iter.map(|item| item.unwrap_or_else(|e| unreadable(e)))
+            .map(move |(key, value)| (key, self.unsealed(index, key, value)))
     }
 
     pub(super) fn raw_get(self, index: usize, key: &[u8]) -> Option<&'a [u8]> {
-        self.tables.databases[index].get(self.tx, key).unwrap_or_else(|e| unreadable(e))
+        let value = self.tables.databases[index].get(self.tx, key).unwrap_or_else(|e| unreadable(e))?;
+        Some(self.unsealed(index, key, value))
+    }
+
+    /// A value as it would lie there without being sealed; one that cannot be opened as it is.
+    fn unsealed(self, index: usize, key: &[u8], value: &'a [u8]) -> &'a [u8] {
+        let place = Place { seed: ROWS[index].seed, key };
+        let opened = sealed_part(value).zip(self.tables.seal.as_deref()).and_then(|(sealed, sealer)| {
+            let mut bytes = sealed.to_vec();
+            let (version, body) = sealer.open(place, &mut bytes)?;
+            Some(plain(place, version, &bytes[body]))
+        });
+        opened.map_or(value, |plain| self.tables.upgraded.keep(plain))
     }
 
     /// The first rows whose key starts with `prefix`, with what goes with each. A damaged one takes nothing along.
@@ -370,12 +393,14 @@ impl<'a> Read<'a> {
         let rows = self.tables.databases[index].range(self.tx, &bounds).unwrap_or_else(|e| unreadable(e));
         rows.take(count_max)
             .map(|row| row.unwrap_or_else(|e| unreadable(e)))
-            .map(|(key, value)| (KeyBuf::from_slice(key), (ROWS[index].along)(key, value)))
+            .map(|(key, value)| {
+                (KeyBuf::from_slice(key), (ROWS[index].along)(key, self.unsealed(index, key, value)))
+            })
             .collect()
     }
 
     fn walk<K, V>(self, table: Table<K, V>, walk: Walk<'a>) -> Scan<'a, K, V> {
-        Scan { walk, table, upgraded: &self.tables.upgraded }
+        Scan { walk, table, tables: self.tables }
     }
 
     fn forward<K, V>(self, table: Table<K, V>, start: Bound<&[u8]>, end: Option<KeyBuf>) -> Scan<'a, K, V> {
@@ -402,7 +427,7 @@ impl<'a> Read<'a> {
 pub struct Scan<'a, K, V> {
     walk: Walk<'a>,
     table: Table<K, V>,
-    upgraded: &'a Upgraded,
+    tables: &'a Tables,
 }
 
 enum Walk<'a> {
@@ -444,8 +469,7 @@ impl<'a, K: Key, V: Record> Iterator for Scan<'a, K, V> {
         loop {
             let (mut key, value) = self.walk.row()?;
             let seed = self.table.seed;
-            let record = access::<V>(seed, key, value)
-                .or_else(|| access_earlier::<V>(seed, key, value, self.upgraded));
+            let record = access::<V>(seed, key, value).or_else(|| self.tables.record::<V>(seed, key, value));
             match record {
                 // A checksum covers the key too.
                 Some(record) if value[0] & CHECKED != 0 || is_key::<K>(key) => {
@@ -464,8 +488,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn new(tx: RoTxn<'static, WithoutTls>, databases: Databases) -> Snapshot {
-        Snapshot { tx, tables: Tables::new(databases) }
+    pub(super) fn new(tx: RoTxn<'static, WithoutTls>, databases: Databases, seal: Seal) -> Snapshot {
+        Snapshot { tx, tables: Tables::new(databases, seal) }
     }
 
     pub fn read(&self) -> Read<'_> {
@@ -484,57 +508,6 @@ impl Snapshot {
     }
 }
 
-/// Why a transaction could not be written. Nothing of it was kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WriteError {
-    /// The memory map (`store.map_size`) or the disk is full.
-    Full,
-    /// Anything else, in the words of the system.
-    Failed(String),
-}
-
-impl std::fmt::Display for WriteError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            WriteError::Full => "No space left on the disk, or store.map_size is too small",
-            WriteError::Failed(why) => why,
-        })
-    }
-}
-
-impl From<heed::Error> for WriteError {
-    fn from(error: heed::Error) -> WriteError {
-        let code = match &error {
-            heed::Error::Mdb(heed::MdbError::MapFull) => return WriteError::Full,
-            heed::Error::Io(io) => io.raw_os_error(),
-            heed::Error::Mdb(heed::MdbError::Other(code)) => Some(*code),
-            _ => None,
-        };
-        match code {
-            // No space, no quota, or a limit on the length of files.
-            Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => WriteError::Full,
-            _ => WriteError::Failed(error.to_string()),
-        }
-    }
-}
-
-/// What a transaction has written so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
-    /// Records put, and records deleted that were there.
-    pub count: u64,
-    /// Of all of them in order: table, key and value.
-    pub digest: u64,
-}
-
-impl Written {
-    /// `sum` is the checksum of a record that was put, or [`gone`] of one that was deleted.
-    fn add(&mut self, sum: u32) {
-        self.count += 1;
-        self.digest = digest(self.digest, sum.into());
-    }
-}
-
 /// The one write transaction: everything a batch of commands changes, all or nothing.
 pub struct Tx<'e> {
     tx: RwTxn<'e>,
@@ -545,13 +518,24 @@ pub struct Tx<'e> {
     budget: Budget,
     written: Written,
     scratch: Vec<u8>,
+    /// The same for values that are sealed.
+    sealed: Vec<u8>,
 }
 
 impl<'e> Tx<'e> {
-    pub(super) fn new(tx: RwTxn<'e>, databases: Databases, budget: Budget) -> Tx<'e> {
-        let (written, scratch) = (Written::default(), Vec::new());
-        let tables = Tables::new(databases);
-        Tx { tx, tables, error: None, is_broken: false, budget, written, scratch }
+    pub(super) fn new(tx: RwTxn<'e>, databases: Databases, seal: Seal, budget: Budget) -> Tx<'e> {
+        let written = Written::default();
+        let tables = Tables::new(databases, seal);
+        Tx {
+            tx,
+            tables,
+            error: None,
+            is_broken: false,
+            budget,
+            written,
+            scratch: Vec::new(),
+            sealed: Vec::new(),
+        }
     }
 
     /// What has been written by now, the calls since [`super::Store::begin`] together.
@@ -595,14 +579,70 @@ impl<'e> Tx<'e> {
     pub fn put<K: Key, V: Record>(&mut self, table: Table<K, V>, key: K, record: &V) {
         let key = encode(key);
         self.scratch = encode_checked(table.seed, &key, record, std::mem::take(&mut self.scratch));
+        let (head, body) = self.scratch.split_at(1 + SUM_LEN);
+        let sum =
+            u32::from_le_bytes(*head[1..].first_chunk().expect("a value begins with version and checksum"));
+        let sealer = self.tables.seal.as_deref().filter(|sealer| sealer.seals() && ROWS[table.index].sealed);
+        if let Some(sealer) = sealer {
+            let place = Place { seed: table.seed, key: &key };
+            self.sealed = seal(sealer, place, V::VERSION, body, std::mem::take(&mut self.sealed));
+            std::mem::swap(&mut self.sealed, &mut self.scratch);
+        }
         if !self.may_write(self.scratch.len()) {
             return;
         }
         let result = self.tables.databases[table.index].put(&mut self.tx, &key, &self.scratch);
         if self.wrote(result).is_some() {
-            let sum = self.scratch[1..].first_chunk().expect("a value begins with version and checksum");
-            self.written.add(u32::from_le_bytes(*sum));
+            self.written.add(sum);
         }
+    }
+
+    /// Has at most `count_max` rows of a table, those behind a key, lie as they would if they were written now. Returns
+    /// the last key that was looked at, none at the end of the table, and how many were written. What cannot be opened
+    /// stays as it is. For whoever reads nothing changes, and [`Written`] has nothing of it.
+    pub fn reseal(&mut self, index: usize, after: &[u8], count_max: usize) -> (Option<Vec<u8>>, usize) {
+        let start = if after.is_empty() { Bound::Unbounded } else { Bound::Excluded(after) };
+        let rows = self.tables.databases[index].range(&self.tx, &(start, Bound::Unbounded));
+        let (mut looked, mut last, mut changed) = (0, None, Vec::new());
+        for row in rows.unwrap_or_else(|e| unreadable(e)).take(count_max) {
+            let (key, value) = row.unwrap_or_else(|e| unreadable(e));
+            if let Some(value) = self.resealed(Place { seed: ROWS[index].seed, key }, value) {
+                changed.push((KeyBuf::from_slice(key), value));
+            }
+            (looked, last) = (looked + 1, Some(key.to_vec()));
+        }
+        let count = changed.len();
+        for (key, value) in changed {
+            if self.may_write(value.len()) {
+                let result = self.tables.databases[index].put(&mut self.tx, &key, &value);
+                self.wrote(result);
+            }
+        }
+        (last.filter(|_| looked == count_max), count)
+    }
+
+    /// A value as it would be written now; `None` when it is that, or cannot be opened.
+    fn resealed(&self, place: Place<'_>, value: &[u8]) -> Option<Vec<u8>> {
+        let sealer = self.tables.seal.as_deref()?;
+        let mut opened;
+        let (version, body) = match sealed_part(value) {
+            Some(sealed) if sealer.is_current(sealed) => return None,
+            Some(sealed) => {
+                opened = sealed.to_vec();
+                let (version, body) = sealer.open(place, &mut opened)?;
+                (version, &opened[body])
+            }
+            None if !sealer.seals() => return None,
+            None => {
+                let frame = Frame::open(place.seed, place.key, value).ok()?;
+                (frame.version, frame.body)
+            }
+        };
+        let new = match sealer.seals() {
+            true => seal(sealer, place, version, body, Vec::new()),
+            false => plain(place, version, body),
+        };
+        (new != value).then_some(new)
     }
 
     /// Removes a record; true when there was one.

@@ -1,5 +1,6 @@
 //! The table of tables: name on disk, key, record, on what its rows hang. Names and keys are promises; append, never
-//! change. A row that hangs on nothing says so: `[root]`, or `[due]` where it goes by itself.
+//! change. A row that hangs on nothing says so: `[root]`, or `[due]` where it goes by itself. `sealed`: what people
+//! have written, and addresses of mails, which nobody reads who has the file alone.
 
 use super::blobs::Hash;
 use super::key::encode;
@@ -24,6 +25,8 @@ pub struct Row {
     /// Whether key and value are a record of this table, and whether a checksum says so; else what is wrong.
     pub check: fn(&[u8], &[u8]) -> Result<bool, &'static str>,
     pub hangs: Hangs,
+    /// Its records lie sealed: see `sealing.rs`.
+    pub sealed: bool,
     /// Tables whose rows go with its own, by their places in `ROWS`.
     pub takes: &'static [usize],
     /// What goes with one of its rows.
@@ -51,7 +54,19 @@ const fn all_taken() -> bool {
     true
 }
 
+macro_rules! sealed {
+    (sealed $($rest:tt)*) => {
+        true
+    };
+    ($($rest:tt)*) => {
+        false
+    };
+}
+
 macro_rules! hangs {
+    ($key:ty, sealed $($rest:tt)+) => {
+        hangs!($key, $($rest)+)
+    };
     ($key:ty, root) => {
         Hangs::Root
     };
@@ -112,6 +127,7 @@ macro_rules! tables {
             seed: seed($name),
             check: |key, value| check::<$key, $record>(seed($name), key, value),
             hangs: hangs!($key, $($hangs)+),
+            sealed: sealed!($($hangs)+),
             takes: &[$($other.index),*],
             along: along!($key, $record;
                 $(takes $other(|$taking, $taken| $made))* $(ends(|$ending, $end| $ended))?
@@ -188,7 +204,7 @@ tables! {
     /// Direct-message channels of a user, with the other side.
     USER_DMS "user_dms": (UserId, ChannelId) => UserRef [root];
     /// Messages of a channel in order.
-    MESSAGES "messages": (ChannelId, MessageId) => Message [on ChannelId]
+    MESSAGES "messages": (ChannelId, MessageId) => Message [sealed on ChannelId]
         takes AUTHOR_MESSAGES(|(_, message_id), message| (message.author_id, message_id))
         ends(|(_, message_id), _| message_id);
     /// Messages of an author, with their channel: for ban clean-up, purge and slowmode.
@@ -243,7 +259,7 @@ tables! {
     NOTIFIED "notified": (MessageId, UserId) => Nil [on MessageId]
         takes NOTIFICATIONS(|(message_id, user_id), _| (user_id, message_id));
     /// What those whom a message has told are shown of it.
-    NOTICES "notices": MessageId => Notice [on MessageId];
+    NOTICES "notices": MessageId => Notice [sealed on MessageId];
     /// What is known of the notifications of a user as a whole.
     INBOXES "inboxes": UserId => Inbox [on UserId];
     /// Second factors; absent means never begun.
@@ -270,7 +286,7 @@ tables! {
     /// Rules of automod.
     AUTOMOD_RULES "automod_rules": (ServerId, RuleId) => AutomodRule [on ServerId];
     /// What was written against them. They outlive their rule and their author.
-    VIOLATIONS "violations": (ServerId, ViolationId) => Violation [on ServerId]
+    VIOLATIONS "violations": (ServerId, ViolationId) => Violation [sealed on ServerId]
         takes USER_VIOLATIONS(|(server_id, id), violation| (server_id, violation.user_id, id))
         takes VIOLATION_LAPSES(|(server_id, id), violation| (violation.lapses_at, server_id, id));
     /// The same by author.
@@ -280,7 +296,7 @@ tables! {
     /// Tokens that were sent by mail, one of a kind: user, kind of the mail.
     MAIL_TOKENS "mail_tokens": (UserId, u8) => MailToken [on UserId];
     /// Mails that have not left, by their user and an id.
-    MAILS "mails": (UserId, u64) => Mail [on UserId]
+    MAILS "mails": (UserId, u64) => Mail [sealed on UserId]
         takes MAIL_TIMES(|(user_id, mail_id), mail| (mail.due, user_id, mail_id));
     /// The same by when they are tried next.
     MAIL_TIMES "mail_times": (u64, UserId, u64) => Nil [with MAILS];
@@ -289,17 +305,17 @@ tables! {
     /// Whom to remind of his deletion: when, and when that is.
     REMINDERS "reminders": (u64, UserId) => Meta [due];
     /// Reports of messages. They stay when what they are about is gone.
-    MESSAGE_REPORTS "message_reports": ReportId => MessageReport [root]
+    MESSAGE_REPORTS "message_reports": ReportId => MessageReport [sealed root]
         takes MESSAGE_REPORT_STATES(|report_id, report| (report.status, report_id));
     /// The same by state.
     MESSAGE_REPORT_STATES "message_report_states": (u8, ReportId) => Nil [with MESSAGE_REPORTS];
     /// Reports of people. They stay when accounts are gone.
-    USER_REPORTS "user_reports": ReportId => UserReport [root]
+    USER_REPORTS "user_reports": ReportId => UserReport [sealed root]
         takes USER_REPORT_STATES(|report_id, report| (report.status, report_id));
     /// The same by state.
     USER_REPORT_STATES "user_report_states": (u8, ReportId) => Nil [with USER_REPORTS];
     /// What users wrote to those who run the server.
-    TICKETS "tickets": TicketId => Ticket [root]
+    TICKETS "tickets": TicketId => Ticket [sealed root]
         takes TICKET_STATES(|ticket_id, ticket| (ticket.status, ticket_id));
     /// The same by state.
     TICKET_STATES "ticket_states": (u8, TicketId) => Nil [with TICKETS];
@@ -326,7 +342,7 @@ tables! {
     /// Some of the last uses, by an id.
     ACCESS_EVENTS "access_events": (AccessTokenId, u64) => AccessEvent [root];
     /// Polls by the message that asks.
-    POLLS "polls": MessageId => Poll [on MessageId]
+    POLLS "polls": MessageId => Poll [sealed on MessageId]
         takes POLL_PLACES(|_, poll| poll.id)
         ends(|_, poll| poll.id);
     /// In which message a poll is.

@@ -28,6 +28,7 @@ use plexichat::domain::gate::usage::{AccessNote, Count, Usage, Use, UseEvent};
 use plexichat::domain::hooks::execution::WebhookExecute;
 use plexichat::domain::hooks::webhook::{WebhookCreate, WebhookDelete, WebhookEdit, WebhookTokenReplace};
 use plexichat::domain::housekeeping::outbox::{OutboxStep, Present};
+use plexichat::domain::housekeeping::reseal::{self, Reseal};
 use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::identity::account::*;
 use plexichat::domain::identity::bot::*;
@@ -115,6 +116,7 @@ pub fn examples() -> Vec<Op> {
                 present: Some(Present { errand: 77, up_to: USER, users: vec![USER] }),
             }
             .into(),
+            Reseal { mark: 77 }.into(),
         ],
     ]
     .concat()
@@ -141,8 +143,9 @@ pub fn errands() -> Vec<(u8, &'static str, Vec<u8>)> {
         after: USER,
     };
     let clear = Clear { message_id: MESSAGE, indexes: vec![0, 3] };
+    let rows = reseal::Rows { table: "messages".into(), after: vec![1, 2] };
     let look = Look { channel_id: CHANNEL, message_id: MESSAGE, poll_id: POLL };
-    vec![row(&clean_up), row(&fan_out), row(&mail_request()), row(&look), row(&clear)]
+    vec![row(&clean_up), row(&fan_out), row(&mail_request()), row(&look), row(&clear), row(&rows)]
 }
 
 fn identity() -> Vec<Op> {

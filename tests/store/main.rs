@@ -17,6 +17,7 @@ mod every_table;
 mod kills;
 mod pictures;
 mod power_cuts;
+mod sealed;
 mod versions;
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! What the operator asks of the server on its command line: bots, access tokens, tiers and badges, and whatever else no route is there for.
+//! What the operator asks of the server on its command line: bots, access tokens, tiers and badges, keys, and whatever else no route is there for.
 //!
 //! Owns: the requests by name (`plexichat bot create` sends `bot_create`), what they take, and what is printed.
 //! Invariant: a request is carried out where the store is open, be it in the server that runs or in the command itself
@@ -7,6 +7,7 @@
 pub mod access_tokens;
 pub mod bots;
 pub mod features;
+pub mod keys;
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -17,6 +18,7 @@ use crate::config::Config;
 use crate::domain::identity::account;
 use crate::domain::{Answer as _, Command, Error, Now, Operation, Reply, Result, view};
 use crate::id::{UserId, parse_id};
+use crate::store::keyring::{KeyInfo, Keyring};
 use crate::store::{Read, Snapshot};
 use crate::wire::http::http_date;
 
@@ -33,6 +35,10 @@ pub trait Place {
     fn moment(&self) -> Now;
     /// Has the log decide a command.
     fn decide(&self, command: Command) -> Pin<Box<dyn Future<Output = Result<Reply>> + '_>>;
+    /// The server's keys.
+    fn keys(&self) -> &Keyring;
+    /// Makes a new one, which is in use from then on.
+    fn rotate(&self) -> Pin<Box<dyn Future<Output = Result<KeyInfo>> + '_>>;
 }
 
 impl dyn Place + '_ {
@@ -77,6 +83,8 @@ requests! {
     "user_tier" => features::set_tier;
     "user_badge_add" => features::add_badge;
     "user_badge_remove" => features::remove_badge;
+    "keys_list" => keys::list;
+    "keys_rotate" => keys::rotate;
 }
 
 /// Carries out a request: a JSON object with what to `do`.
@@ -166,6 +174,15 @@ pub(super) mod tests {
 
         fn decide(&self, command: Command) -> Pin<Box<dyn Future<Output = Result<Reply>> + '_>> {
             Desk::decide(self, command)
+        }
+
+        fn keys(&self) -> &Keyring {
+            &self.state.keys
+        }
+
+        fn rotate(&self) -> Pin<Box<dyn Future<Output = Result<KeyInfo>> + '_>> {
+            let made = self.state.store.rotate(&self.state.keys);
+            Box::pin(std::future::ready(made.map_err(|why| Error::new(503, why))))
         }
     }
 

@@ -28,7 +28,6 @@ use crate::id::UserId;
 use crate::limits::{KIB, MIB, PIECE_LEN};
 use crate::runtime::clock::Turn;
 use crate::runtime::wake::Wake;
-use crate::store::keyring::Keyring;
 use crate::store::{Options, Store, Sync};
 use crate::wire::http::{ResponseOptions, header_slots, http_date, parse_head};
 
@@ -86,6 +85,7 @@ impl Harness {
         let path = folder.path().to_path_buf();
         let options = Options { path, map_size: 1 << 28, sync: Sync::Interval, readers_max: 16 };
         let store = Arc::new(Store::open(&options).unwrap());
+        let keys = store.unlock(config.messaging.encrypt_messages).unwrap();
         let router = Router::new(&config.api.api_prefix);
         let liveness = Box::new(|_| Liveness::default());
         let now = Turn::at(START_MS, 1_000_000);
@@ -104,7 +104,7 @@ impl Harness {
             store,
             Arc::default(),
             limiter,
-            Arc::new(Keyring::new()),
+            keys,
             Arc::default(),
             now,
             Arc::new(Wake::new().unwrap()),

@@ -10,6 +10,7 @@ use crate::domain::chat::{clearing, notification, poll};
 use crate::domain::community::ban;
 use crate::domain::errand::{Errand, Work, bytes};
 use crate::domain::error::Result;
+use crate::domain::housekeeping::reseal;
 use crate::domain::identity::mail;
 use crate::domain::machine::Machine;
 use crate::id::UserId;
@@ -53,6 +54,7 @@ pub const KINDS: &[Kind] = &[
     kind::<mail::MailRequest>(),
     kind::<poll::Look>(),
     kind::<clearing::Clear>(),
+    kind::<reseal::Rows>(),
 ];
 
 /// What it costs to see whether somebody is there, on a core: more would be asked about than a step gets to.

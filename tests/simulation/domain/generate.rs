@@ -393,6 +393,10 @@ impl Generator<'_> {
             .into(),
             25..=27 => dm::DmOpen { recipient_id: user_id }.into(),
             28 => dm::NotesOpen {}.into(),
+            _ if self.chance(10) => {
+                let actor = if self.chance(15) { self.actor(model) } else { 0 };
+                return (actor, reseal::Reseal { mark: self.random.u64(..3) }.into());
+            }
             _ if self.chance(50) => {
                 let looks_max = [1, 10, 1_000][self.random.usize(..3)];
                 let op = outbox::OutboxStep { looks_max, present: None };

@@ -398,6 +398,10 @@ impl Model {
             Op::Gate(op) => self.judge_gate(actor, op),
             Op::Expression(op) => self.judge_expression(actor, op),
             Op::Moderation(op) => self.judge_automod(actor, op),
+            Op::Housekeeping(housekeeping::Op::Reseal(_)) => {
+                system()?;
+                Ok(Want::Done)
+            }
             Op::Housekeeping(housekeeping::Op::Sweep(_) | housekeeping::Op::OutboxStep(_)) => {
                 system()?;
                 Ok(Want::Any)

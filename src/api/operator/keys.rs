@@ -1,0 +1,63 @@
+//! The server's keys: listed, and a new one made.
+//!
+//! No key is ever shown, nor taken away: what was sealed with one, in a backup too, can be read with it alone.
+
+use super::{Place, table};
+use crate::api::body::Body;
+use crate::domain::Result;
+use crate::domain::housekeeping::reseal::{self, Reseal};
+
+pub async fn list(place: &dyn Place, _: &Body<'_>) -> Result<String> {
+    let keys = place.keys().list();
+    let newest = keys.len() - 1;
+    let is_on = place.config().messaging.encrypt_messages;
+    let use_of = |index: usize| match (index == newest, is_on) {
+        (true, true) => "in use",
+        (true, false) => "in use for secrets; messages are not encrypted (messaging.encrypt_messages)",
+        (false, _) => "kept for what was sealed with it",
+    };
+    let row = |(index, key): (usize, &crate::store::keyring::KeyInfo)| {
+        [key.number.to_string(), format!("{:016x}", key.mark), use_of(index).to_string()]
+    };
+    let rows: Vec<_> = keys.iter().enumerate().map(row).collect();
+    let mut text = table(["NUMBER", "MARK", "USE"], &rows, "No keys.");
+    let progress = place.look(|read| Ok(reseal::progress(read)))?;
+    text += &match progress {
+        Some(table) => {
+            format!("What was written before is being brought to that, table by table: {table}.\n")
+        }
+        None => "Everything lies as it should.\n".to_string(),
+    };
+    Ok(text)
+}
+
+pub async fn rotate(place: &dyn Place, _: &Body<'_>) -> Result<String> {
+    let made = place.rotate().await?;
+    let mark = if place.config().messaging.encrypt_messages { made.mark } else { 0 };
+    place.submit(Reseal { mark }).await?;
+    Ok(format!(
+        "Key {} is in use. What was written before follows in the background while the server runs; `plexichat keys \
+         list` tells how far it is.\nBack up server.keys now: what is written from here on cannot be read without it.\n",
+        made.number
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::ask;
+    use crate::api::testing::Harness;
+
+    #[test]
+    fn a_new_key_is_made_and_what_lies_under_the_former_follows() {
+        let harness = Harness::default();
+        let list = || ask(&harness, r#"{"do":"keys_list"}"#).unwrap();
+        let before = list();
+        assert!(before.contains("NUMBER  MARK") && before.contains("in use\n"), "{before}");
+        assert!(before.ends_with("Everything lies as it should.\n"), "{before}");
+        assert!(ask(&harness, r#"{"do":"keys_rotate"}"#).unwrap().starts_with("Key 2 is in use."));
+        let after = list();
+        assert_eq!(after.matches("in use\n").count(), 1, "{after}");
+        assert!(after.contains("kept for what was sealed with it\n2 "), "{after}");
+        assert!(after.ends_with("table by table: messages.\n"), "{after}");
+    }
+}
