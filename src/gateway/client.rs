@@ -207,9 +207,9 @@ impl Hub {
         self.counters.dispatch_count += 1;
         self.counters.work.identifies += 1;
         if self.voice.is_busy() {
-            server::ids_of(cx.read, user_id)
-                .into_iter()
-                .for_each(|server_id| self.greet(cx, slot, server_id));
+            for server_id in server::ids_of(cx.read, user_id) {
+                self.greet(cx, slot, server_id);
+            }
         }
         self.watch_expiry(cx, id, LOOK_MS);
         let session = self.session_ref(slot);
