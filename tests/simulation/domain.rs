@@ -73,7 +73,7 @@ impl World {
         let store = Store::open(&options).unwrap();
         // Each has keys of its own, every second one seals with them: what the state is does not depend on that.
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        store.unlock(COUNT.fetch_add(1, Relaxed) % 2 == 0).unwrap();
+        store.unlock(COUNT.fetch_add(1, Relaxed).is_multiple_of(2)).unwrap();
         World { store: Arc::new(store), _folder: folder }
     }
 

@@ -394,7 +394,7 @@ impl Generator<'_> {
             25..=27 => dm::DmOpen { recipient_id: user_id }.into(),
             28 => dm::NotesOpen {}.into(),
             _ if self.chance(10) => {
-                let actor = if self.chance(15) { self.actor(model) } else { 0 };
+                let actor = if self.chance(40) { self.actor(model) } else { 0 };
                 return (actor, reseal::Reseal { mark: self.random.u64(..3) }.into());
             }
             _ if self.chance(50) => {
