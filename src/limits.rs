@@ -312,6 +312,11 @@ pub const EVENT_LEN_MAX: usize = 512 * KIB;
 pub const HANDOVER_LEN_MAX: usize = 16 * MIB;
 /// Slots that may be free between two sessions that are taken over: what their places cost stays below 100 MiB.
 pub const HANDOVER_SLOT_GAP_MAX: usize = 1 << 20;
+/// Characters of the hash of a file, whatever kind it is; keys are made of it.
+pub const HASH_CHARS_MIN: usize = 16;
+pub const HASH_CHARS_MAX: usize = 128;
+/// Reports of files by one person that nobody has looked at yet.
+pub const HASH_PENDING_COUNT_MAX: u64 = 500;
 /// Access tokens that let somebody in, and those that are listed, ended ones included: the oldest of these makes room.
 pub const ACCESS_TOKEN_COUNT_MAX: usize = 100;
 pub const ACCESS_TOKEN_KEPT_MAX: u64 = 1_000;

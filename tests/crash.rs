@@ -74,6 +74,7 @@ fn start(folder: &Path) -> Server {
     let mut options = [MAIL.options(), PROVIDER.options(&["google"])].concat();
     // A kill leaves some open.
     options.push("oauth.max_states_per_ip=1000".into());
+    options.push("media.deduplication.auto_block_threshold=2".into());
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     Server::start_in(folder, &options)
 }

@@ -8,6 +8,8 @@
 mod commands;
 #[path = "golden/expressions.rs"]
 mod expressions;
+#[path = "golden/hashes.rs"]
+mod hashes;
 #[path = "golden/polls.rs"]
 mod polls;
 #[path = "golden/providers.rs"]
@@ -326,7 +328,8 @@ fn one_example_of_every_record() {
     expressions::examples(&mut records);
     providers::passkeys(&mut records);
     running::examples(&mut records);
-    let names = [NAMES, plexichat::store::running::NAMES].concat();
+    hashes::examples(&mut records);
+    let names = [NAMES, plexichat::store::running::NAMES, plexichat::store::hashes::NAMES].concat();
     assert_eq!(records.names, names, "every record has its example, in order");
     let line_count = records.out.lines().count();
     assert_eq!(line_count, names.len() + earlier::NAMES.len(), "every earlier version has its line");

@@ -76,8 +76,6 @@ pub const ABSENT: &[(&str, &[Method])] = &[
     ("/channels/{channel_id}/messages/search", &[Get]),
     ("/media/attachments/{filename}", &[Get]),
     ("/media/compression/status", &[Get]),
-    ("/media/hash/{hash_value}/status", &[Get]),
-    ("/media/report", &[Post]),
     ("/media/upload/chunk/{session_id}", &[Post]),
     ("/media/upload/complete/{session_id}", &[Post]),
     ("/media/upload/session", &[Post]),

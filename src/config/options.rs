@@ -414,6 +414,10 @@ options! {
         icon: u64 = 2 * MIB, bytes(KIB, 64 * MIB), "Icon upload on its older path (POST /servers/{server_id}/icon), at most";
     }
 
+    media_deduplication: MediaDeduplication "media.deduplication" {
+        auto_block_threshold: u64 = 5, range(0, 1_000), "People whose reports block a file; 0 = an administrator decides";
+    }
+
     automod: Automod "automod" {
         enabled: bool = true, ANY, "Let servers have rules for what is written in them";
         exempt_owners: bool = true, ANY, "Rules are not for the owner of a server";
@@ -438,7 +442,7 @@ options! {
     }
 
     reports: Reports "reports" {
-        enabled: bool = true, ANY, "Let users report messages and each other";
+        enabled: bool = true, ANY, "Let users report messages, files and each other";
     }
 
     feedback: Feedback "feedback" {

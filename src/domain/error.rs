@@ -152,6 +152,8 @@ errors! {
     // texts that are judged by rules
     TextRefused = 400, "Your message was blocked by the rules of this server";
     Unjudged = 503 again, "The rules of this server are changing; try again in a moment";
+    // files
+    FileBlocked = 400, "This file is not allowed on this server";
     // the request as a whole
     BodyTooLarge = 413, "The request body is too large";
     Busy = 503 again, "The server is busy; try again in a moment";

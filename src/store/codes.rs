@@ -82,6 +82,8 @@ codes! {
     override_kind { ROLE = 0 "role"; MEMBER = 1 "member"; }
     /// State of a report.
     report_status { PENDING = 0 "pending"; REVIEWED = 1 "reviewed"; ACTIONED = 2 "actioned"; DISMISSED = 3 "dismissed"; }
+    /// State of the report of a file.
+    hash_status { PENDING = 0 "pending"; BLOCKED = 1 "blocked"; CLEARED = 2 "cleared"; }
     /// Who is shown the results of a poll before it is over.
     poll_visibility { ALWAYS = 0 "always"; AFTER_VOTE = 1 "after_vote"; AFTER_END = 2 "after_end"; }
     /// State of a ticket.

@@ -12,6 +12,7 @@ mod crc;
 mod damage;
 pub mod earlier;
 mod files;
+pub mod hashes;
 pub mod hex;
 mod image;
 pub mod key;

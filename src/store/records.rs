@@ -11,6 +11,7 @@ use super::upgrade::upgrade;
 use crate::id::{ChannelId, MessageId, PasskeyId, PollId, RoleId, RuleId, ServerId, UserId, WebhookId};
 
 pub use super::codes::*;
+pub use super::hashes::*;
 pub use super::running::*;
 
 macro_rules! records {

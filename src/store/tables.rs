@@ -319,7 +319,7 @@ tables! {
         takes TICKET_STATES(|ticket_id, ticket| (ticket.status, ticket_id));
     /// The same by state.
     TICKET_STATES "ticket_states": (u8, TicketId) => Nil [with TICKETS];
-    /// How many reports of messages (0) and people (1) and tickets (2) are in a state.
+    /// How many reports of messages (0) and people (1) and tickets (2) and files (3) are in a state.
     TALLIES "tallies": (u8, u8) => Meta [root];
     /// What a user has sent of the feedback that he may.
     FEEDBACK_COUNTS "feedback_counts": UserId => FeedbackCount [on UserId];
@@ -391,4 +391,21 @@ tables! {
         takes PASSKEY_PLACES(|_, passkey| passkey.credential_hash);
     /// Whose a credential is, by the SHA-256 of its id.
     PASSKEY_PLACES "passkey_places": Hash => PasskeyPlace [with PASSKEYS];
+    /// Reports of files. They stay when accounts are gone.
+    HASH_REPORTS "hash_reports": ReportId => HashReport [sealed root]
+        takes HASH_REPORT_STATES(|report_id, report| (report.status, report_id))
+        takes HASH_REPORTERS(|_, report| (report.person_id, report.hash_value.as_str()));
+    /// The same by state.
+    HASH_REPORT_STATES "hash_report_states": (u8, ReportId) => Nil [with HASH_REPORTS];
+    /// The report of a file by whom he counts who made it: there is one of each.
+    HASH_REPORTERS "hash_reporters": (UserId, Text) => Meta [with HASH_REPORTS];
+    /// How many people have reported a file since it was last decided on.
+    HASH_COUNTS "hash_counts": Text => Meta [root];
+    /// Reports of files by somebody that wait to be looked at.
+    HASH_PENDING_COUNTS "hash_pending_counts": UserId => Meta [on UserId];
+    /// Files that are not taken, by their hash in lower case.
+    BLOCKED_HASHES "blocked_hashes": Text => BlockedHash [root]
+        takes BLOCKED_HASH_ORDER(|_, blocked| blocked.order);
+    /// The same by an id, in the order in which they were blocked.
+    BLOCKED_HASH_ORDER "blocked_hash_order": u64 => HashRef [with BLOCKED_HASHES];
 }

@@ -56,7 +56,7 @@ fn needs(route: &Route) -> Needs {
         "presence_set" | "presence_get" => Account,
         "notification_list" | "notification_read" | "notification_read_all" => Account,
         "unread_list" | "channel_ack_bulk" => Account,
-        "user_report" | "feedback_send" | "feedback_status" => Account,
+        "user_report" | "hash_report" | "hash_status_get" | "feedback_send" | "feedback_status" => Account,
         "server_list" | "server_create" => Account,
         // Whoever knows the code may look, and come in.
         "invite_get" | "invite_use" => Account,
@@ -396,6 +396,7 @@ fn ids_of_others() {
                 "invite_code",
                 "webhook_id",
                 "sticker_id",
+                "hash_value",
                 "key",
                 "emoji",
             ]

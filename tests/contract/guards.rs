@@ -67,6 +67,7 @@ pub fn body_of(name: &str, x: &Fixture) -> Option<(Value, bool)> {
             "channel_id": x.place.channel, "message_id": x.message, "reason": "x", "category": "spam",
         })),
         "user_report" => needed(json!({"user_id": x.outsider.id, "reason": "x", "category": "spam"})),
+        "hash_report" => needed(json!({"hash_value": "f".repeat(64), "reason": "x"})),
         "response_times" => needed(json!({"entries": []})),
         "emoji_edit" => needed(json!({"name": "another"})),
         "feedback_send" => needed(json!({"content": "It is good."})),
@@ -169,6 +170,7 @@ impl Fixture {
                 ("webhook_id", _) => self.webhook["id"].as_str().expect("an id"),
                 ("group_id", _) => &self.group,
                 ("poll_id", _) => self.poll["id"].as_str().expect("an id"),
+                ("hash_value", _) => "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
                 ("token", _) => self.webhook["token"].as_str().expect("a token"),
                 ("provider", _) => "google",
                 ("key", _) => "theme",
@@ -492,7 +494,9 @@ fn headers_of_every_answer() {
             let answer = x.call(route, None, token);
             // Pictures may stand in frames of other sites.
             let is_get = route.method.as_str() == "GET";
-            let is_shown = ["/avatars/", "/media/"].iter().any(|folder| route.path.starts_with(folder));
+            let is_said = route.path.starts_with("/media/hash/");
+            let is_shown =
+                ["/avatars/", "/media/"].iter().any(|folder| route.path.starts_with(folder)) && !is_said;
             let is_picture = is_get && is_shown && answer.status == 200;
             for (name, value) in [
                 ("x-content-type-options", Some("nosniff")),

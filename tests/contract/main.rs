@@ -83,6 +83,7 @@ groups! {
     emojis,
     stickers,
     reports,
+    hashes,
     feedback,
     telemetry,
     calls,

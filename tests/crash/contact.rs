@@ -7,7 +7,19 @@ const FEEDBACK_MAX: u64 = 5;
 
 pub fn contact(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
     let (reporter, channel) = (m.member.token.clone(), m.channels[0].clone());
-    match random.u8(..5) {
+    match random.u8(..6) {
+        5 => {
+            // Two are enough here (`media.deduplication.auto_block_threshold`).
+            let hash = format!("{:064x}", m.fresh());
+            let name = format!("file {hash}");
+            let place = Place::of(&reporter, format!("/media/hash/{hash}/status"), "/is_blocked");
+            let body = json!({"hash_value": hash, "reason": "bad"});
+            for (who, is_blocked) in [(m.owner.token.clone(), false), (reporter.clone(), true)] {
+                let ask = ("POST", "/media/report".into(), &*who, body.clone());
+                m.change(line, "HashReportCreate", ask, &[(&name, place.clone(), json!(is_blocked))])?;
+            }
+            Ok(Value::Null)
+        }
         3 => {
             let entry =
                 json!({"endpoint": "/users/@me", "method": "GET", "response_time_ms": 5, "status_code": 200});

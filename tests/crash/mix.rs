@@ -156,6 +156,7 @@ pub const KINDS: &[&str] = &[
     "GroupEdit",
     "GroupOpen",
     "GroupRemove",
+    "HashReportCreate",
     "IconSet",
     "InviteCreate",
     "InviteDelete",

@@ -18,6 +18,7 @@ use plexichat::domain::community::owner::OwnerSet;
 use plexichat::domain::community::role::{RoleCreate, RoleDelete, RoleEdit};
 use plexichat::domain::community::server::{ServerCreate, ServerDelete, ServerEdit};
 use plexichat::domain::contact::feedback::{FeedbackSend, Quota};
+use plexichat::domain::contact::hash_report::HashReportCreate;
 use plexichat::domain::contact::report::{Grounds, MessageReportCreate, UserReportCreate};
 use plexichat::domain::contact::telemetry::{CspReportNote, TelemetryNote, Timing};
 use plexichat::domain::errand::{Errand, bytes};
@@ -466,6 +467,19 @@ fn contact() -> Vec<Op> {
             document: text("https://chat.example/"),
             source: Some(text("https://chat.example/app.js")),
             retention_ms: 86_400_000,
+        }
+        .into(),
+        HashReportCreate {
+            hash_value: "0f".repeat(32),
+            phash_value: Some(text("8f00ff00ff00ff01")),
+            reason: text("bad"),
+            details: Some(text("seen twice")),
+            uploader_id: Some(USER),
+            message_id: Some(MESSAGE),
+            attachment_url: Some(text("/a.png")),
+            block_uploader: true,
+            threshold: 5,
+            waiting_max: 500,
         }
         .into(),
     ]

@@ -17,6 +17,7 @@ mod features;
 mod gate;
 mod generate;
 mod groups;
+mod hashes;
 mod hooks;
 mod judge;
 mod mail;
@@ -390,6 +391,7 @@ fn compare(model: &Model, read: Read<'_>) {
     model.compare_second_factors(read);
     model.compare_webhooks(read);
     model.compare_heard(read);
+    model.compare_hashes(read);
     model.compare_gate(read);
     model.compare_polls(read);
     model.compare_groups(read);

@@ -253,7 +253,16 @@ fn heard(tx: &mut Tx<'_>) {
     let ticket = Ticket { user_id: USER, username: "ada".into(), ..Ticket::default() };
     tx.put(TICKETS, ticket_id, &ticket);
     tx.put(TICKET_STATES, (ticket.status, ticket_id), &Nil {});
-    (0..3).for_each(|queue| tx.put(TALLIES, (queue, 0), &Meta { value: 1 }));
+    (0..4).for_each(|queue| tx.put(TALLIES, (queue, 0), &Meta { value: 1 }));
+    let hash_value = "0f".repeat(32);
+    let report = HashReport { hash_value: hash_value.clone(), person_id: USER, ..HashReport::default() };
+    tx.put(HASH_REPORTS, report_id, &report);
+    tx.put(HASH_REPORT_STATES, (report.status, report_id), &Nil {});
+    tx.put(HASH_REPORTERS, (USER, &*hash_value), &Meta { value: report_id.0 });
+    tx.put(HASH_COUNTS, &*hash_value, &Meta { value: 1 });
+    tx.put(HASH_PENDING_COUNTS, USER, &Meta { value: 1 });
+    tx.put(BLOCKED_HASHES, &*hash_value, &BlockedHash { order: number(63), ..BlockedHash::default() });
+    tx.put(BLOCKED_HASH_ORDER, number(63), &HashRef { value: hash_value });
     tx.put(FEEDBACK_COUNTS, USER, &FeedbackCount { hour_from: AT, ..FeedbackCount::default() });
     let (token_id, expires_at) = (AccessTokenId(number(60)), Some(2 * AT));
     let token = AccessToken { secret_hash: [8; 32], expires_at, ..AccessToken::default() };

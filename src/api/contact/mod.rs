@@ -2,12 +2,15 @@
 
 pub mod csp;
 pub mod feedback;
+pub mod hashes;
 pub mod reports;
 pub mod telemetry;
 
 use super::routes::Answer::{Nothing, One};
 use super::routes::{BodyRule, json, routes};
+use crate::domain::contact::blocked::HashStatusResponse;
 use crate::domain::contact::feedback::{FeedbackResponse, FeedbackStatusResponse};
+use crate::domain::contact::hash_report::HashReportResponse;
 use crate::domain::contact::report::ReportResponse;
 use crate::limits::{FORM_LEN_MAX, MIB};
 
@@ -23,6 +26,16 @@ routes! {
         body: json(FORM_LEN_MAX),
         form: Some(&reports::USER_REPORT),
         answer: One(ReportResponse::SHAPE),
+    };
+    /// Report a file by its hash. One that enough people report is not taken any more.
+    Post "/media/report" => hashes::hash_report, User, Default {
+        body: json(FORM_LEN_MAX),
+        form: Some(&hashes::HASH_REPORT),
+        answer: One(HashReportResponse::SHAPE),
+    };
+    /// Whether a file is taken, by its hash.
+    Get "/media/hash/{hash_value}/status" => hashes::hash_status_get, User, Default {
+        answer: One(HashStatusResponse::SHAPE),
     };
     /// Write to those who run the server.
     Post "/feedback" => feedback::feedback_send, User, Feedback {

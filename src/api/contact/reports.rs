@@ -9,9 +9,9 @@ use crate::domain::contact::report::{
 use crate::domain::{Error, Refusal, Result};
 use crate::id::{ChannelId, MessageId, ReportId, UserId};
 
-const REASON_CHARS_MAX: usize = 500;
+pub(super) const REASON_CHARS_MAX: usize = 500;
 const CATEGORY_CHARS_MAX: usize = 50;
-const DETAILS_CHARS_MAX: usize = 2_000;
+pub(super) const DETAILS_CHARS_MAX: usize = 2_000;
 /// Messages that are named with a report of somebody.
 const EVIDENCE_COUNT_MAX: usize = 100;
 const CATEGORY_USUAL: &str = "other";
@@ -70,7 +70,7 @@ pub fn user_report(ctx: &mut Ctx<'_>) -> Result<Step> {
     ctx.submit(op, answer)
 }
 
-fn require_enabled(ctx: &Ctx<'_>) -> Result<()> {
+pub(super) fn require_enabled(ctx: &Ctx<'_>) -> Result<()> {
     if ctx.state.config.reports.enabled { Ok(()) } else { Err(Refusal::ReportsOff.into()) }
 }
 

@@ -10,6 +10,7 @@ pub enum Queue {
     MessageReports = 0,
     UserReports = 1,
     Tickets = 2,
+    HashReports = 3,
 }
 
 /// One more is in this state.

@@ -55,7 +55,8 @@ impl Generator<'_> {
     pub fn contact_command(&mut self, model: &Model) -> (u64, Op) {
         let grounds =
             Grounds { reason: self.name(), category: "other".into(), details: self.maybe(30, |g| g.text()) };
-        match self.random.u8(..6) {
+        match self.random.u8(..8) {
+            6 | 7 => self.hash_command(model),
             0 | 1 => {
                 let (actor, channel_id, message_id) = self.spot(model);
                 (actor, MessageReportCreate { channel_id, message_id, grounds }.into())
@@ -116,6 +117,7 @@ impl Model {
                 self.existing(op.user_id.0)?;
                 Ok(Want::Report)
             }
+            contact::Op::HashReportCreate(op) => self.judge_hash_report(actor, op),
             contact::Op::TelemetryNote(_) | contact::Op::CspReportNote(_) => {
                 unless(actor != 0, FORBIDDEN)?;
                 Ok(Want::Done)
@@ -170,6 +172,7 @@ impl Model {
                 };
                 assert!(self.heard.user_reports.insert(id.0, report).is_none());
             }
+            (contact::Op::HashReportCreate(op), Reply::Report(id)) => self.take_hash_report(actor, op, *id),
             (contact::Op::FeedbackSend(op), Reply::Ticket(id)) => {
                 let ticket = (actor, name_of(actor), op.content.clone(), at);
                 let counts = self.sent(actor).map(|(from, count)| (from, count + 1));

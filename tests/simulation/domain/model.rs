@@ -11,6 +11,7 @@ use super::elsewhere::Elsewhere;
 use super::expression::Expressions;
 use super::features::Features;
 use super::gate::Gate;
+use super::hashes::Files;
 use super::hooks::Webhook;
 use super::mail::Post;
 use super::notify::Notifications;
@@ -41,6 +42,8 @@ pub enum Want {
     Message,
     Webhook,
     Report,
+    /// One that is there already.
+    KnownReport(u64),
     Ticket,
     AccessToken,
     Emoji,
@@ -63,6 +66,7 @@ impl Want {
             (Want::Message, Reply::Message(..)) | (Want::Webhook, Reply::Webhook(_)) => true,
             (Want::Refused, Reply::TextRefused) | (Want::AccessToken, Reply::AccessToken(_)) => true,
             (Want::Emoji, Reply::Emoji(_)) | (Want::Sticker, Reply::Sticker(_)) => true,
+            (Want::KnownReport(want), Reply::Report(got)) => want == got.0,
             (Want::Report, Reply::Report(_)) | (Want::Ticket, Reply::Ticket(_)) => true,
             _ => false,
         }
@@ -211,6 +215,7 @@ pub struct Model {
     pub webhooks: BTreeMap<u64, Webhook>,
     pub post: Post,
     pub heard: Heard,
+    pub files: Files,
     pub gate: Gate,
     pub elsewhere: Elsewhere,
     pub expressions: Expressions,

@@ -35,7 +35,12 @@ impl Generator<'_> {
         let counter = known.as_ref().map_or(0, |known| known.counter + self.random.u32(..2));
         let credential = known.map_or(0, |known| known.credential);
         let signed = Signed { credential_hash: [credential; 32], counter };
-        match self.random.u32(..10) {
+        let mine = |user: u64| model.passkeys.values().find(move |found| found.user == user);
+        let asked: Vec<_> =
+            model.challenges.iter().filter_map(|(id, asked)| Some((*id, mine(asked.user())?))).collect();
+        // It comes seldom that somebody is asked who has a passkey.
+        let roll = if !asked.is_empty() && self.chance(50) { 9 } else { self.random.u32(..10) };
+        match roll {
             0..4 => {
                 let credential = self.random.u8(1..60);
                 let op = PasskeyAdd {
@@ -54,10 +59,7 @@ impl Generator<'_> {
             5 => (actor, PasskeyRemove { passkey_id }.into()),
             6..8 => (self.system(model), PasskeySignIn { signed, token: self.token() }.into()),
             _ => {
-                let mine = |user: u64| model.passkeys.values().find(move |found| found.user == user);
-                let asked =
-                    model.challenges.iter().filter_map(|(id, asked)| Some((*id, mine(asked.user())?)));
-                let (challenge, found) = self.pick(asked).unzip();
+                let (challenge, found) = self.pick(asked.into_iter()).unzip();
                 let signed = match found.filter(|_| self.chance(80)) {
                     Some(found) => {
                         Signed { credential_hash: [found.credential; 32], counter: found.counter + 1 }

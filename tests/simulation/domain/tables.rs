@@ -77,6 +77,19 @@ fn heard(read: Read<'_>) {
     let states: BTreeSet<_> = rows(read, TICKETS).iter().map(|(id, row)| (row.status, *id)).collect();
     assert_eq!(keys(read, TICKET_STATES), states, "it is the index of TICKETS");
     states.iter().for_each(|(status, _)| count(2, *status));
+    let reports = rows(read, HASH_REPORTS);
+    let states: BTreeSet<_> = reports.iter().map(|(id, row)| (row.status, *id)).collect();
+    assert_eq!(keys(read, HASH_REPORT_STATES), states, "it is the index of HASH_REPORTS");
+    states.iter().for_each(|(status, _)| count(3, *status));
+    let reporters = reports.iter().map(|(id, row)| ((row.person_id, row.hash_value.clone()), id.0));
+    let stored: BTreeMap<_, _> =
+        rows(read, HASH_REPORTERS).into_iter().map(|(key, meta)| (key, meta.value)).collect();
+    assert_eq!(stored, reporters.collect(), "one report by each person of each file");
+    let blocked: BTreeMap<_, _> =
+        rows(read, BLOCKED_HASHES).into_iter().map(|(hash, row)| (row.order, hash)).collect();
+    let stored: BTreeMap<_, _> =
+        rows(read, BLOCKED_HASH_ORDER).into_iter().map(|(order, row)| (order, row.value)).collect();
+    assert_eq!(stored, blocked, "it is the index of BLOCKED_HASHES");
     let stored: BTreeMap<_, _> =
         rows(read, TALLIES).into_iter().map(|(key, meta)| (key, meta.value)).collect();
     assert_eq!(stored, tallies, "TALLIES counts what is in each state");
