@@ -19,8 +19,8 @@ fn main() -> ExitCode {
     keep_files_private();
     survive_limits_of_files();
     let routes = plexichat::api::routes::listing;
-    let picture = plexichat::effect::image::worker::run;
-    cli::main(Hooks { serve, backup, restore, verify, operate: net::operate, picture, routes })
+    let worker = plexichat::effect::image::worker::run;
+    cli::main(Hooks { serve, backup, restore, verify, operate: net::operate, worker, routes })
 }
 
 fn serve(mut loaded: Loaded) -> Result<(), String> {

@@ -9,6 +9,8 @@ use clap::{Arg, ArgAction, ArgMatches};
 use super::check::Plan;
 use super::{Command, operate};
 use crate::config::{self, Inputs};
+use crate::effect::image::Wanted;
+use crate::effect::image::worker::Job;
 
 /// What the command line said.
 pub struct Parsed {
@@ -133,7 +135,10 @@ fn command_line() -> clap::Command {
 fn worker_command() -> clap::Command {
     let side = Arg::new("side").required(true).value_parser(clap::value_parser!(u32));
     let image = clap::Command::new("image").arg(side);
-    clap::Command::new("worker").hide(true).subcommand_required(true).subcommand(image)
+    let sides = Arg::new("sides").required(true).value_delimiter(',').value_parser(clap::value_parser!(u32));
+    let quality = Arg::new("quality").required(true).value_parser(clap::value_parser!(u8));
+    let file = clap::Command::new("file").arg(sides).arg(quality);
+    clap::Command::new("worker").hide(true).subcommand_required(true).subcommands([image, file])
 }
 
 fn check_command() -> clap::Command {
@@ -198,9 +203,8 @@ fn command(matches: &ArgMatches) -> Command {
         }
         Some(("routes", _)) => Command::Routes,
         Some(("worker", matches)) => {
-            let (_, image) = matches.subcommand().expect("one is required");
-            let side_max = *image.get_one::<u32>("side").expect("the argument is required");
-            Command::PictureWorker { side_max }
+            let (name, matches) = matches.subcommand().expect("one is required");
+            Command::Worker(if name == "image" { convert_job(matches) } else { examine_job(matches) })
         }
         Some((name, matches)) => match operate::request(name, matches) {
             Some(request) => Command::Operate { request },
@@ -208,6 +212,15 @@ fn command(matches: &ArgMatches) -> Command {
         },
         None => Command::Serve,
     }
+}
+
+fn convert_job(matches: &ArgMatches) -> Job {
+    Job::Convert { side_max: *matches.get_one("side").expect("the argument is required") }
+}
+
+fn examine_job(matches: &ArgMatches) -> Job {
+    let sides = matches.get_many("sides").expect("the argument is required").copied().collect();
+    Job::Examine(Wanted { sides, quality: *matches.get_one("quality").expect("the argument is required") })
 }
 
 /// Flags before the command, then those after it; all `--set` first, so that the flag that names its option wins.
@@ -277,7 +290,9 @@ mod tests {
         check("verify", "Verify { folder: None } None []");
         check("verify /b --data /d", "Verify { folder: Some(\"/b\") } None [\"--data store.path=/d\"]");
         check("routes", "Routes None []");
-        check("worker image 512", "PictureWorker { side_max: 512 } None []");
+        check("worker image 512", "Worker(Convert { side_max: 512 }) None []");
+        let examine = "Worker(Examine(Wanted { sides: [64, 128], quality: 85 })) None []";
+        check("worker file 64,128 85", examine);
         check("worker", "MissingSubcommand");
         let request = r#"{"do":"bot_create","name":"rosie","owner":"ada"}"#;
         let want = format!("Operate {{ request: {request:?} }} None [\"--data store.path=/d\"]");

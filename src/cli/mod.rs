@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use std::sync::LazyLock;
 
 use crate::config::{self, API_LEVEL, Loaded};
+use crate::effect::image::worker::Job;
 
 /// What the commands do that reaches into the rest of the server. `main` fills this in.
 #[derive(Clone, Copy)]
@@ -30,8 +31,8 @@ pub struct Hooks {
     pub verify: fn(&Loaded, Option<&Path>) -> Result<String, String>,
     /// Has the server carry out a request, or does so while none runs; gives what is to be printed.
     pub operate: fn(&Loaded, &str) -> Result<String, String>,
-    /// Makes a picture of what comes on standard input, in a process that does nothing else.
-    pub picture: fn(u32) -> ExitCode,
+    /// Does a job with what comes on standard input, in a process that does nothing else.
+    pub worker: fn(&Job) -> ExitCode,
     /// The table of routes, one line each.
     pub routes: fn() -> String,
 }
@@ -63,10 +64,8 @@ pub enum Command {
     Operate {
         request: String,
     },
-    /// What this program starts itself as; of pictures, the pixels of a side.
-    PictureWorker {
-        side_max: u32,
-    },
+    /// What this program starts itself as.
+    Worker(Job),
 }
 
 /// The version of this program, with the API level it speaks.
@@ -90,7 +89,7 @@ pub fn main(hooks: Hooks) -> ExitCode {
 fn run(parsed: args::Parsed, hooks: Hooks) -> ExitCode {
     match parsed.command {
         Command::Routes => return print::out(&(hooks.routes)()),
-        Command::PictureWorker { side_max } => return (hooks.picture)(side_max),
+        Command::Worker(job) => return (hooks.worker)(&job),
         Command::Config { sample: true } => return print::out(&config::sample()),
         _ => {}
     }
@@ -113,7 +112,7 @@ fn run(parsed: args::Parsed, hooks: Hooks) -> ExitCode {
         Command::Restore { folder } => (hooks.restore)(&loaded, &folder),
         Command::Verify { folder } => (hooks.verify)(&loaded, folder.as_deref()),
         Command::Operate { request } => (hooks.operate)(&loaded, &request),
-        Command::Routes | Command::PictureWorker { .. } => unreachable!("answered above"),
+        Command::Routes | Command::Worker(_) => unreachable!("answered above"),
     };
     match result {
         Ok(done) => print::out(&done),

@@ -18,6 +18,26 @@ pub enum Format {
 
 impl Format {
     pub const ALL: [Format; 4] = [Format::Jpeg, Format::Png, Format::Gif, Format::Webp];
+
+    /// What a file seems to be that begins so.
+    pub fn of(head: &[u8]) -> Option<Format> {
+        match head {
+            [0xff, 0xd8, 0xff, ..] => Some(Format::Jpeg),
+            [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, ..] => Some(Format::Png),
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Format::Gif),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Format::Webp),
+            _ => None,
+        }
+    }
+
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Format::Jpeg => "image/jpeg",
+            Format::Png => "image/png",
+            Format::Gif => "image/gif",
+            Format::Webp => "image/webp",
+        }
+    }
 }
 
 /// What a picture is, as far as it says so.
@@ -46,12 +66,11 @@ impl Header {
     /// When it is none of the formats, is cut off, or something else follows it: a file that two programs take for
     /// different things is none that somebody has drawn.
     pub fn read(bytes: &[u8]) -> Result<Header, Refused> {
-        let (header, rest) = match bytes {
-            [0xff, 0xd8, 0xff, ..] => jpeg(bytes),
-            [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, rest @ ..] => png(rest),
-            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', rest @ ..] => gif(rest),
-            [b'R', b'I', b'F', b'F', rest @ ..] if rest.get(4..8) == Some(b"WEBP") => webp(rest),
-            _ => return Err(UNKNOWN),
+        let (header, rest) = match Format::of(bytes).ok_or(UNKNOWN)? {
+            Format::Jpeg => jpeg(bytes),
+            Format::Png => png(&bytes[8..]),
+            Format::Gif => gif(&bytes[6..]),
+            Format::Webp => webp(&bytes[4..]),
         }
         .ok_or(BROKEN)?;
         if header.width == 0 || header.height == 0 || header.frame_count == 0 {

@@ -5,4 +5,5 @@ mod cbor;
 mod http;
 mod json;
 mod multipart;
+mod pictures;
 mod websocket;

@@ -1,4 +1,4 @@
-//! Pictures of clients, made anew by a process of their own.
+//! Pictures of clients, made anew by a process of their own, and what other files of theirs say of themselves.
 //!
 //! Owns: foreign bytes never meet a decoder in the server's process. A job starts this program once more as a
 //! [`worker`], which confines itself, reads the file, and writes what is to be kept; whatever happens to it there, the
@@ -8,16 +8,21 @@
 //!   hold up its cores. That is why the worker sets its limits itself, before it has read a byte.
 //! - What comes back is bounded, in length and in time.
 
+pub mod convert;
+pub mod examine;
+mod look;
+mod pixels;
 pub mod worker;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::os::fd::AsRawFd;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::lane::{Effect, Row};
 use crate::wire::picture::Format;
+pub use examine::{Examined, Wanted};
 
 pub static LANE: Row = Row {
     name: "image",
@@ -32,7 +37,8 @@ pub static LANE: Row = Row {
 
 /// From the start of the worker to the end of its answer. It has 10 s of processor time, and is the last to get any.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A picture as it is kept: 4096 × 4096 pixels that cannot be compressed, or as many in frames.
+/// A picture as it is kept: 4096 × 4096 pixels that cannot be compressed, or as many in frames. Small ones of it come
+/// with what is to be kept in its place.
 const PICTURE_LEN_MAX: usize = 64 * crate::limits::MIB;
 
 /// This program, whatever has become of its file.
@@ -64,6 +70,13 @@ pub enum Failure {
     Worker(io::Error),
 }
 
+/// Says what a file is, and makes small pictures of it if it is one.
+pub struct Examine {
+    /// At any position.
+    pub file: File,
+    pub wanted: Wanted,
+}
+
 impl Effect for Convert {
     type Answer = Result<Converted, Failure>;
     const LANE: &'static Row = &LANE;
@@ -75,30 +88,55 @@ impl Effect for Convert {
 
 impl Convert {
     fn run_by(self, program: &str, patience: Duration) -> Result<Converted, Failure> {
-        let mut child = self.start(program).map_err(Failure::Worker)?;
-        let output = child.stdout.take().expect("it is a pipe");
-        let heard = hear(output, Instant::now() + patience);
-        // It may have answered, and still be ending; nothing of it is waited for.
-        let _ = child.kill();
-        let ended = child.wait().map_err(Failure::Worker)?;
-        match heard.map_err(Failure::Worker)? {
-            Some(bytes) => worker::read_answer(bytes).unwrap_or_else(|| {
-                tracing::info!(%ended, "a picture ended its worker: refused");
-                Err(Failure::Refused("The picture is damaged, or needs too much to be read".into()))
-            }),
-            None => {
-                tracing::info!("a picture took its worker too long: refused");
-                Err(Failure::Refused("The picture takes too long to read".into()))
-            }
+        let args = ["image", &self.side_max.to_string()];
+        ask(program, &args, self.file, patience, convert::read_answer)
+    }
+}
+
+impl Effect for Examine {
+    type Answer = Result<Examined, Failure>;
+    const LANE: &'static Row = &LANE;
+
+    fn run(self) -> Self::Answer {
+        let Wanted { sides, quality } = &self.wanted;
+        let sides: Vec<String> = sides.iter().map(u32::to_string).collect();
+        let args = ["file", &sides.join(","), &quality.to_string()];
+        ask(SELF, &args, self.file, PATIENCE, examine::read_answer)
+    }
+}
+
+/// Starts a worker and reads its answer; `None` of what reads it: that is none.
+fn ask<T>(
+    program: &str,
+    args: &[&str],
+    mut file: File,
+    patience: Duration,
+    read: fn(Vec<u8>) -> Option<Result<T, Failure>>,
+) -> Result<T, Failure> {
+    file.rewind().map_err(Failure::Worker)?;
+    let mut child = start(program, args, file).map_err(Failure::Worker)?;
+    let output = child.stdout.take().expect("it is a pipe");
+    let heard = hear(output, Instant::now() + patience);
+    // It may have answered, and still be ending; nothing of it is waited for.
+    let _ = child.kill();
+    let ended = child.wait().map_err(Failure::Worker)?;
+    match heard.map_err(Failure::Worker)? {
+        Some(bytes) => read(bytes).unwrap_or_else(|| {
+            tracing::info!(%ended, "a picture ended its worker: refused");
+            Err(Failure::Refused("The picture is damaged, or needs too much to be read".into()))
+        }),
+        None => {
+            tracing::info!("a picture took its worker too long: refused");
+            Err(Failure::Refused("The picture takes too long to read".into()))
         }
     }
+}
 
-    fn start(self, program: &str) -> io::Result<Child> {
-        let mut command = Command::new(program);
-        command.args(["worker", "image", &self.side_max.to_string()]);
-        command.env_clear().current_dir("/");
-        command.stdin(self.file).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
-    }
+fn start(program: &str, args: &[&str], file: File) -> io::Result<Child> {
+    let mut command = Command::new(program);
+    command.arg("worker").args(args);
+    command.env_clear().current_dir("/");
+    command.stdin(file).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
 }
 
 /// All that the worker writes; `None` when it takes too long, or writes too much.
