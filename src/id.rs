@@ -89,6 +89,8 @@ ids! {
     StickerId
     /// A passkey.
     PasskeyId
+    /// A file that was uploaded for messages.
+    AttachmentId
 }
 
 /// Reads an id as it stands in paths and bodies: 1..20 ASCII digits within 64 bits.

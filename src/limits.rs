@@ -243,9 +243,25 @@ pub const FRIEND_MESSAGE_LEN_MAX: usize = 256;
 /// Characters of a custom status and of its emoji.
 pub const CUSTOM_STATUS_LEN_MAX: usize = 128;
 pub const CUSTOM_EMOJI_LEN_MAX: usize = 64;
-/// Bytes of an attachment, attachments of a message: the server's limits, which a user may lower for himself.
-pub const ATTACHMENT_LEN_MAX: u64 = 10 * MIB as u64;
+/// Attachments of a message, whatever `messaging.max_attachments_per_message` allows.
 pub const ATTACHMENT_COUNT_MAX: u64 = 10;
+/// Bytes of the name of a file, as file systems have them.
+pub const FILE_NAME_LEN_MAX: usize = 255;
+/// Bytes of a file in whatever way it comes, and of a chunk of one that comes in chunks (contract: media.md).
+pub const CHUNKED_LEN_MAX: u64 = 1024 * MIB as u64;
+pub const CHUNK_LEN: u64 = 5 * MIB as u64;
+/// Uploads in chunks of one user that are open at once, and how long one may take.
+pub const UPLOAD_SESSION_COUNT_MAX: usize = 10;
+pub const UPLOAD_SESSION_MS: u64 = 3_600_000;
+/// Characters of a media type that is declared.
+pub const CONTENT_TYPE_LEN_MAX: usize = 100;
+/// How long a file waits for its first message, and can be put into others.
+pub const UPLOAD_LIFE_MS: u64 = 24 * 3_600_000;
+/// Messages that one file may be in: who may read any of them may read it, so each is looked at.
+pub const FILE_USE_COUNT_MAX: usize = 100;
+/// JSON of one attachment of a message: its name at six bytes a character, its type, its address, its sum, and what is
+/// around them.
+pub const ATTACHMENT_JSON_LEN_MAX: usize = FILE_NAME_LEN_MAX * 6 + CONTENT_TYPE_LEN_MAX + 512;
 /// Characters of all embeds of a message: every text in them, whatever it is for. Addresses, times and types, which
 /// nobody reads, may have as many again.
 pub const EMBED_CHARS_MAX: usize = 6_000;
@@ -303,6 +319,7 @@ pub const MESSAGE_LEN_MAX: usize = CONTENT_CHARS_MAX * 6
     + REACTION_KIND_COUNT_MAX * (EMOJI_LEN_MAX + 3 * EMOJI_ELEMENT_COUNT_MAX + 120)
     + READER_LISTED_COUNT_MAX * 23
     + POLL_LEN_MAX
+    + ATTACHMENT_COUNT_MAX as usize * ATTACHMENT_JSON_LEN_MAX
     + 16 * KIB;
 /// Payload of an event that many may get: what one member can send to everybody is a message. The longest is
 /// GUILD_CREATE, of 500 channels and 250 roles, and that has one receiver.
@@ -332,6 +349,8 @@ const _: () = assert!(2 * EMBED_CHARS_MAX + 10 * 250 <= JSON_COUNT_MAX);
 const _: () = assert!(3 * SETTING_VALUE_LEN_MAX / 2 + 2 * SETTING_COUNT_MAX < JSON_COUNT_MAX);
 const _: () = assert!(EMBED_CHARS_MAX * 5 + 250 * 40 <= EMBEDS_LEN_MAX);
 const _: () = assert!(MESSAGE_LEN_MAX <= EVENT_LEN_MAX);
+// Chunks are told apart by sixteen bits.
+const _: () = assert!(CHUNKED_LEN_MAX / CHUNK_LEN < u16::MAX as u64);
 // A vote has a bit for each option.
 const _: () = assert!(POLL_OPTION_COUNT_MAX <= 64);
 const _: () = assert!(1_000 / POLL_TELL_INTERVAL_MS < 4);

@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 
 use line::Line;
 use mix::Mixer;
+use plexichat::store::blobs::{BLOBS_FOLDER, SHELF_COUNT};
+use plexichat::store::tables::BLOBS;
+use plexichat::store::{Options, Store, Sync};
 use support::provider::Provider;
 use support::{PASSWORD, Server, Sink, Value, json};
 
@@ -75,6 +78,7 @@ fn start(folder: &Path) -> Server {
     // A kill leaves some open.
     options.push("oauth.max_states_per_ip=1000".into());
     options.push("media.deduplication.auto_block_threshold=2".into());
+    options.push("media.rate_limit.enabled=false".into());
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     Server::start_in(folder, &options)
 }
@@ -137,6 +141,31 @@ fn what_was_acknowledged_outlives_a_kill() {
     assert!(mixed < 100 * mix::ACTIONS.len() || missing.is_empty(), "never changed: {missing:?}");
     assert!(acknowledged > kills, "there was hardly any load");
     assert_eq!(server.stop().code(), Some(0));
+    check_files(folder.path());
+}
+
+/// Each file that a record names is there and whole; what a kill has left beside them is collected once it is old.
+fn check_files(folder: &Path) {
+    let verified = plexichat::store::verify(folder).expect("a store");
+    assert!(verified.is_sound(), "{verified}");
+    let hour_ago = std::time::SystemTime::now() - Duration::from_secs(2 * 3_600);
+    let shelves = || std::fs::read_dir(folder.join(BLOBS_FOLDER)).expect("uploads").flatten();
+    let shelves = || shelves().filter(|shelf| shelf.file_name().len() == 2);
+    let files = || shelves().flat_map(|shelf| std::fs::read_dir(shelf.path()).expect("a shelf").flatten());
+    for file in files() {
+        let file = std::fs::File::options().write(true).open(file.path()).expect("it is ours");
+        file.set_modified(hour_ago).expect("it is ours");
+    }
+    let options = Options { path: folder.to_owned(), map_size: 1 << 30, sync: Sync::Always, readers_max: 8 };
+    let store = Store::open(&options).expect("the store");
+    let (snapshot, before) = (store.snapshot(), files().count());
+    let is_named = |hash: &[u8; 32]| snapshot.read().contains(BLOBS, *hash);
+    for shelf in 0..SHELF_COUNT {
+        store.blobs().collect(shelf, &is_named).expect("a shelf");
+    }
+    let (named, left) = (snapshot.read().len(BLOBS) as usize, files().count());
+    println!("{named} files are named, {} were left over", before - left);
+    assert_eq!(left, named, "no file without an owner, and none twice");
 }
 
 fn prepare(server: &Server) -> World {

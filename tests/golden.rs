@@ -16,6 +16,8 @@ mod polls;
 mod providers;
 #[path = "golden/running.rs"]
 mod running;
+#[path = "golden/uploads.rs"]
+mod uploads;
 
 use std::fmt::{Debug, Write as _};
 use std::path::PathBuf;
@@ -329,7 +331,14 @@ fn one_example_of_every_record() {
     providers::passkeys(&mut records);
     running::examples(&mut records);
     hashes::examples(&mut records);
-    let names = [NAMES, plexichat::store::running::NAMES, plexichat::store::hashes::NAMES].concat();
+    uploads::examples(&mut records);
+    let names = [
+        NAMES,
+        plexichat::store::running::NAMES,
+        plexichat::store::hashes::NAMES,
+        plexichat::store::uploads::NAMES,
+    ]
+    .concat();
     assert_eq!(records.names, names, "every record has its example, in order");
     let line_count = records.out.lines().count();
     assert_eq!(line_count, names.len() + earlier::NAMES.len(), "every earlier version has its line");

@@ -6,11 +6,12 @@
 //! Invariant: nothing of the body is needed. Whoever is refused has it left where it is; whoever is admitted has it
 //! read up to the limit of the route's row, is counted once, and is asked for his login again when that took a while.
 
-use super::authenticate::{bearer, require_usable, verify};
+use super::authenticate::{bearer, bearer_or_cookie, require_usable, verify};
 use super::ctx::{Caller, Principal, Request, Response};
 use super::dispatch::{refuse, refuse_unread, too_many};
 use super::gate;
 use super::limiter::Numbers;
+use super::media::signature;
 use super::rate_limit::{self, Asked};
 use super::router::{Found, Params, Router};
 use super::routes::{Auth, BodyRule, Route};
@@ -152,7 +153,7 @@ pub fn admit_again<'r>(
     take_damage();
     let refusal = match route.auth {
         Auth::Public => None,
-        Auth::User | Auth::Person | Auth::Restricted | Auth::Webhook => {
+        Auth::User | Auth::Person | Auth::Restricted | Auth::Webhook | Auth::Media => {
             identify(state, route, &params, request).refusal
         }
     };
@@ -231,13 +232,20 @@ fn identify(state: &State, route: &Route, params: &Params<'_>, request: &Request
             let caller = if counted { known_caller(state, request) } else { Caller::Nobody };
             Ok((caller, None))
         }
-        Auth::User | Auth::Person | Auth::Restricted => {
-            authenticate(state, request).map(|(principal, unusable)| {
+        Auth::User | Auth::Person | Auth::Restricted => authenticate(state, request, bearer(&request.head))
+            .map(|(principal, unusable)| {
                 let unusable = unusable.filter(|_| route.auth != Auth::Restricted);
                 let refusal = unusable.or_else(|| route.require_kind(principal.kind).err());
                 (Caller::User(principal), refusal)
-            })
-        }
+            }),
+        Auth::Media => match authenticate(state, request, bearer_or_cookie(&request.head)) {
+            Ok((principal, unusable)) => {
+                let refusal = unusable.or_else(|| route.require_kind(principal.kind).err());
+                Ok((Caller::User(principal), refusal))
+            }
+            Err(_) if signature::is_there(request) => Ok((Caller::Nobody, None)),
+            Err(error) => Err(error),
+        },
         Auth::Webhook => webhook_bearer(state, params, request).map(|caller| (caller, None)),
     };
     let (caller, refusal) = identified.unwrap_or_else(|error| (Caller::Nobody, Some(error)));
@@ -247,7 +255,7 @@ fn identify(state: &State, route: &Route, params: &Params<'_>, request: &Request
 /// Who asks where nobody has to say so. Costs nothing without rate limits.
 fn known_caller(state: &State, request: &Request<'_>) -> Caller {
     let asked = state.config.rate_limiting.enabled && request.head.header("authorization").is_some();
-    let known = asked.then(|| authenticate(state, request).ok()).flatten();
+    let known = asked.then(|| authenticate(state, request, bearer(&request.head)).ok()).flatten();
     known.map_or(Caller::Nobody, |(principal, _)| Caller::User(principal))
 }
 
@@ -261,8 +269,12 @@ fn webhook_bearer(state: &State, params: &Params<'_>, request: &Request<'_>) -> 
 }
 
 /// The principal, and why his account may not be used, if so.
-fn authenticate(state: &State, request: &Request<'_>) -> Result<(Principal, Option<Error>)> {
-    let token = bearer(&request.head)?;
+fn authenticate(
+    state: &State,
+    request: &Request<'_>,
+    token: Result<&str>,
+) -> Result<(Principal, Option<Error>)> {
+    let token = token?;
     let now = state.now();
     let snapshot = state.snapshot();
     let verified =
@@ -310,7 +322,7 @@ mod tests {
             let head = crate::wire::http::parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
             let ip = std::net::Ipv4Addr::LOCALHOST.into();
             let request = Request { head, body: &mut [], ip, id: 1 };
-            authenticate(state, &request).unwrap_err().message.into_owned()
+            authenticate(state, &request, bearer(&request.head)).unwrap_err().message.into_owned()
         };
         assert_eq!(try_token("1.x"), "Invalid or expired token");
         assert_eq!(try_token("nonsense"), "Invalid or expired token");

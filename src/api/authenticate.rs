@@ -46,6 +46,25 @@ pub fn bearer<'r>(head: &Head<'r>) -> Result<&'r str> {
     std::str::from_utf8(token).map_err(|_| Refusal::Unauthorized.into())
 }
 
+/// The cookie that pages keep the token in, so that what they show can be fetched without a header.
+const COOKIE: &str = "plexichat_token";
+
+/// The same where a page cannot give a header: it may stand in a cookie.
+///
+/// # Errors
+/// As [`bearer`].
+pub fn bearer_or_cookie<'r>(head: &Head<'r>) -> Result<&'r str> {
+    if head.header("authorization").is_some() {
+        return bearer(head);
+    }
+    let cookies = head.header_all("cookie").flat_map(|line| line.split(|&byte| byte == b';'));
+    let mut values = cookies.filter_map(|cookie| {
+        let value = cookie.trim_ascii().strip_prefix(COOKIE.as_bytes())?.strip_prefix(b"=")?;
+        std::str::from_utf8(value).ok()
+    });
+    values.next().filter(|token| !token.is_empty()).ok_or(Refusal::Unauthorized.into())
+}
+
 /// Whose live login session a token is, or which bot's it is, whatever the state of the account.
 ///
 /// # Errors
@@ -74,6 +93,29 @@ mod tests {
         let mut slots = header_slots();
         let head = parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
         assert_eq!(bearer(&head).ok(), want, "{headers:?}");
+    }
+
+    #[test]
+    fn tokens_are_found_in_a_cookie() {
+        let check = |headers: &str, want: Option<&str>| {
+            let text = format!("GET / HTTP/1.1\r\nhost: h\r\n{headers}\r\n");
+            let mut slots = header_slots();
+            let head = parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
+            assert_eq!(bearer_or_cookie(&head).ok(), want, "{headers:?}");
+        };
+        check("Cookie: plexichat_token=1.abc\r\n", Some("1.abc"));
+        check("Cookie: a=b; plexichat_token=1.abc; c=d\r\n", Some("1.abc"));
+        check("Cookie: a=b\r\nCookie: plexichat_token=1.abc\r\n", Some("1.abc"));
+        check("Authorization: Bearer 2.x\r\nCookie: plexichat_token=1.abc\r\n", Some("2.x"));
+        for refused in [
+            "",
+            "Cookie: plexichat_token=\r\n",
+            "Cookie: xplexichat_token=1.abc\r\n",
+            "Cookie: plexichat_tokens=1.abc\r\n",
+            "Authorization: x\r\nCookie: plexichat_token=1.abc\r\n",
+        ] {
+            check(refused, None);
+        }
     }
 
     #[test]

@@ -97,6 +97,8 @@ pub struct Response {
     pub headers: Vec<(&'static str, String)>,
     /// Which header lines of the origin that asks it carries.
     pub sharing: Sharing,
+    /// May stand in frames of others.
+    pub is_framed: bool,
     /// Whose memory it is counted as. Set before any handler; without one it is whose the last answer of the
     /// connection was.
     pub payer: Option<Payer>,
@@ -113,6 +115,7 @@ impl Default for Response {
             content: None,
             headers: Vec::new(),
             sharing: Sharing::Origin,
+            is_framed: false,
             payer: None,
             limits: None,
         }

@@ -127,7 +127,8 @@ pub fn write(
         state.metrics.rate_limited.increment();
     }
     // Media may stand in frames of others.
-    let frame_options = options.frame_options && !response.content_type.starts_with("image/");
+    let is_framed = response.is_framed || response.content_type.starts_with("image/");
+    let frame_options = options.frame_options && !is_framed;
     let options = ResponseOptions { frame_options, ..options };
     let mut head = ResponseHead::new(out, response.status, options)
         .header_number("x-request-id", request_id)

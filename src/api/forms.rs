@@ -11,7 +11,7 @@ use super::fields::Schema;
 use crate::config::Config;
 use crate::domain::identity::tier;
 use crate::domain::{Error, Result};
-use crate::limits::{PART_COUNT_MAX, PART_FIELD_LEN_MAX};
+use crate::limits::{PART_COUNT_MAX, PART_FIELD_LEN_MAX, PART_OVERHEAD_LEN_MAX};
 use crate::wire::json::{Object, Value};
 use crate::wire::multipart::{Event, Malformed, Multipart, PartHead, boundary};
 
@@ -100,14 +100,28 @@ impl Form {
         Ok(None)
     }
 
+    /// Takes no longer file than this, once it is known what it is.
+    ///
+    /// # Errors
+    /// 413 when it is longer already, or announced to be.
+    pub fn limit_file(&mut self, ctx: &Ctx<'_>, len_max: u64) -> Result<()> {
+        self.file_len_max = self.file_len_max.min(len_max);
+        let announced = ctx.request.head.content_length().unwrap_or(0);
+        let announced = announced.saturating_sub(PART_OVERHEAD_LEN_MAX as u64);
+        if self.file_len.max(announced) > self.file_len_max { Err(self.too_long()) } else { Ok(()) }
+    }
+
+    fn too_long(&self) -> Error {
+        Error::new(413, format!("The file is longer than {} bytes", self.file_len_max))
+    }
+
     fn take(&mut self, event: Event) -> Result<Option<Vec<u8>>> {
         match (event, self.reading) {
             (Event::Part(head), _) => self.begin_part(head)?,
             (Event::Data(data), Reading::File) => {
                 self.file_len += data.len() as u64;
                 if self.file_len > self.file_len_max {
-                    let max = self.file_len_max;
-                    return Err(Error::new(413, format!("The file is longer than {max} bytes")));
+                    return Err(self.too_long());
                 }
                 return Ok(Some(data));
             }

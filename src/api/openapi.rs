@@ -52,7 +52,7 @@ fn write_operation(mut operation: Object<'_>, route: &Route, id: &str, config: &
             };
             let mut parameter = parameters.object();
             parameter.str("name", name).str("in", "path").bool("required", true);
-            write_path_schema(parameter.object("schema"), name);
+            write_path_schema(parameter.object("schema"), route.takes_id(name));
         }
         if let Some(query) = route.query {
             query.each(&mut |field| write_query_parameter(parameters.object(), field, config));
@@ -76,8 +76,8 @@ fn write_operation(mut operation: Object<'_>, route: &Route, id: &str, config: &
     write_responses(operation.object("responses"), route);
 }
 
-fn write_path_schema(mut schema: Object<'_>, name: &str) {
-    if name.ends_with("_id") {
+fn write_path_schema(mut schema: Object<'_>, is_id: bool) {
+    if is_id {
         return write_id_ref(&mut schema);
     }
     schema.str("type", "string");
@@ -167,6 +167,9 @@ fn write_responses(mut responses: Object<'_>, route: &Route) {
             Answer::Html => drop(content.object("text/html").object("schema").str("type", "string")),
             Answer::Picture => {
                 content.object("image/*").object("schema").str("type", "string").str("format", "binary");
+            }
+            Answer::File => {
+                content.object("*/*").object("schema").str("type", "string").str("format", "binary");
             }
             Answer::Text(text) => {
                 content.object("text/plain").object("schema").str("type", "string").str("const", text);
@@ -299,6 +302,7 @@ fn write_kind(schema: &mut Object<'_>, kind: Kind) {
         Kind::Bool => drop(schema.str("type", "boolean")),
         Kind::Count | Kind::Time => drop(schema.str("type", "integer").u64("minimum", 0)),
         Kind::Int => drop(schema.str("type", "integer")),
+        Kind::Number => drop(schema.str("type", "number")),
         Kind::Text => drop(schema.str("type", "string")),
         Kind::Word(words) => {
             schema.str("type", "string");

@@ -41,6 +41,9 @@ pub enum Auth {
     Restricted,
     /// Whoever has the token of the webhook that the path names: `{webhook_id}` and `{token}`.
     Webhook,
+    /// Like `User`, for what pages show: the token may stand in a cookie, and who has none may have a signature in the
+    /// query, which the handler looks at.
+    Media,
 }
 
 impl Auth {
@@ -171,6 +174,8 @@ pub enum Answer {
     Html,
     /// Of whatever format.
     Picture,
+    /// Whatever somebody has uploaded.
+    File,
     /// This, as plain text.
     Text(&'static str),
     /// Any JSON.
@@ -201,6 +206,11 @@ impl Route {
         doc: "",
     };
 
+    /// Whether a parameter of its path is an id. What an upload in chunks is called is none: nobody is to guess it.
+    pub fn takes_id(&self, parameter: &str) -> bool {
+        parameter.ends_with("_id") && !self.path.starts_with("/media/upload/")
+    }
+
     /// # Errors
     /// 403 when accounts of this kind may not do it.
     pub fn require_kind(&self, kind: AccountKind) -> Result<()> {
@@ -221,7 +231,7 @@ impl Answer {
             (Answer::Success | Answer::OneOrSuccess(_), br#"{"success":true}"#) => Ok(()),
             (Answer::Text(text), _) if text.as_bytes() == body => Ok(()),
             (Answer::Text(_), _) => Err("it is another text".into()),
-            (Answer::Nothing, []) => Ok(()),
+            (Answer::Nothing, []) | (Answer::File, _) => Ok(()),
             (Answer::Nothing, _) => Err("there is a body".into()),
             (Answer::Success, _) => Err("it does not say that it succeeded".into()),
             // Longer than what is read of strangers: the document of the API.
@@ -245,6 +255,7 @@ impl Answer {
             | Answer::Nothing
             | Answer::Html
             | Answer::Picture
+            | Answer::File
             | Answer::Text(_)
             | Answer::Json => Ok(()),
         }

@@ -130,6 +130,11 @@ const STUN_URLS: &[&str] = &[
     "stun:stun2.l.google.com:19302",
     "stun:stun3.l.google.com:19302",
 ];
+const IMAGE_TYPES: &[&str] = &["image/jpeg", "image/png", "image/gif", "image/webp"];
+const VIDEO_TYPES: &[&str] = &["video/mp4", "video/webm", "video/quicktime"];
+const AUDIO_TYPES: &[&str] = &["audio/mpeg", "audio/ogg", "audio/wav", "audio/webm"];
+const DOCUMENT_TYPES: &[&str] =
+    &["application/pdf", "text/plain", "application/zip", "text/markdown", "application/json"];
 const AVATAR_COLORS: &[&str] =
     &["#5865f2", "#3ba55c", "#faa61a", "#ed4245", "#eb459e", "#9b59b6", "#1abc9c", "#607d8b"];
 
@@ -322,6 +327,8 @@ options! {
     messaging: Messaging "messaging" {
         encrypt_messages: bool = true, ANY, "Keep what people write encrypted in the store, by the keys in server.keys";
         max_message_length: u64 = 4000, range(1, 100_000), "Characters of a message";
+        max_attachments_per_message: u64 = 10, range(0, limits::ATTACHMENT_COUNT_MAX), "Files of a message";
+        max_attachment_size: u64 = 10 * MIB, bytes(KIB, limits::CHUNKED_LEN_MAX), "The most that users may set as a limit of their own; see media.size_limits and the tiers";
         max_group_participants: u64 = 100, range(2, limits::GROUP_PARTICIPANT_COUNT_MAX as u64), "Participants of a group, its owner among them";
     }
 
@@ -408,14 +415,36 @@ options! {
 
     media: Media "media" {
         encrypt_at_rest: bool = true, ANY, "Encrypt files of clients with a key of server.keys; what lies there already stays as it is, and readable";
+        signing_key: String = "", Rule::Secret, "Key of addresses of files that need no login for a time; empty = one of server.keys";
+        signing_expiry: u64 = 3600, range(10, 30 * 86_400), "How many seconds such an address is good";
     }
 
     media_size_limits: MediaSizeLimits "media.size_limits" {
+        image: u64 = 10 * MIB, bytes(KIB, limits::CHUNKED_LEN_MAX), "Picture in a message, at most; the tier of its uploader may allow less, as with the others";
+        video: u64 = 100 * MIB, bytes(KIB, limits::CHUNKED_LEN_MAX), "Video in a message, at most";
+        audio: u64 = 50 * MIB, bytes(KIB, limits::CHUNKED_LEN_MAX), "Sound in a message, at most";
+        document: u64 = 25 * MIB, bytes(KIB, limits::CHUNKED_LEN_MAX), "Document in a message, at most";
+        other: u64 = 10 * MIB, bytes(KIB, limits::CHUNKED_LEN_MAX), "Any other file in a message, at most";
         icon: u64 = 2 * MIB, bytes(KIB, 64 * MIB), "Icon upload on its older path (POST /servers/{server_id}/icon), at most";
     }
 
     media_deduplication: MediaDeduplication "media.deduplication" {
         auto_block_threshold: u64 = 5, range(0, 1_000), "People whose reports block a file; 0 = an administrator decides";
+    }
+
+    media_allowed_types: MediaAllowedTypes "media.allowed_types" {
+        image: Vec<String> = IMAGE_TYPES, Rule::MediaTypes, "Types that are pictures";
+        video: Vec<String> = VIDEO_TYPES, Rule::MediaTypes, "Types that are videos";
+        audio: Vec<String> = AUDIO_TYPES, Rule::MediaTypes, "Types that are sound";
+        document: Vec<String> = DOCUMENT_TYPES, Rule::MediaTypes, "Types that are documents";
+        other: bool = true, ANY, "Take files of all other types too, but for programs, scripts and pages";
+    }
+
+    media_rate_limit: MediaRateLimit "media.rate_limit" {
+        enabled: bool = true, ANY, "Enforce the limits below; what a tier allows in a day holds all the same";
+        uploads_per_minute: u64 = 10, range(1, 1_000_000), "Files of a user in a minute";
+        uploads_per_hour: u64 = 100, range(1, 1_000_000), "The same in an hour";
+        max_total_size_per_day: u64 = 512 * MIB, bytes(KIB, 64 * TIB), "Bytes of his files in a day";
     }
 
     automod: Automod "automod" {

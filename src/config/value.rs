@@ -60,6 +60,8 @@ pub enum Rule {
     Colors,
     /// A list of words that rules may look for.
     Words,
+    /// A list of `type/subtype`.
+    MediaTypes,
     /// A list of `stun:…`, `turn:…` (RFC 7064, RFC 7065).
     IceUrls,
 }
@@ -211,6 +213,7 @@ impl Setting for Vec<String> {
             Rule::Networks => "list of addresses or networks such as 10.0.0.0/8",
             Rule::Colors => "list, not empty, of colours such as #5865f2",
             Rule::Words => "list of words, each of up to 100 characters",
+            Rule::MediaTypes => "list of media types such as image/png",
             Rule::IceUrls => "list of addresses such as stun:stun.example.org:3478 or turns:turn.example.org",
             _ => "list of texts",
         };
@@ -360,6 +363,13 @@ fn check_text(text: &str, rule: &Rule) -> Option<String> {
             rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic()))
         }
         Rule::Words => !text.trim().is_empty() && text.chars().count() <= limits::RULE_WORD_LEN_MAX,
+        Rule::MediaTypes => {
+            let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.+_".contains(&b);
+            let mut parts = text.split('/');
+            let is_part =
+                |part: Option<&str>| part.is_some_and(|part| !part.is_empty() && part.bytes().all(is_name));
+            is_part(parts.next()) && is_part(parts.next()) && parts.next().is_none()
+        }
         Rule::Any | Rule::Credential | Rule::Range(..) | Rule::Bytes(..) => true,
     };
     fits.then(|| text.to_owned())
@@ -560,6 +570,11 @@ mod tests {
             (Rule::Networks, &["10.0.0.0/8", "::1", "fd00::/8"], &["10.0.0.0/40", "proxy", ""]),
             (Rule::Colors, &["#5865F2"], &["5865f2", "#fff", "#gggggg"]),
             (Rule::Words, &["word", "two words"], &["", " ", &"long".repeat(26)]),
+            (
+                Rule::MediaTypes,
+                &["image/png", "audio/x-a.b+c"],
+                &["png", "image/", "/png", "a/b/c", "A/b", ""],
+            ),
             (Rule::Credential, &["", "short", "a b"], &["a\u{7}"]),
             (Rule::Host, &["", "localhost", "mail.example.org", "10.0.0.1", "::1"], &["a b", "a:1", "a/b"]),
             (

@@ -8,7 +8,8 @@ use super::error::{Error, Result};
 use super::machine::Machine;
 use super::reply::{Answer, Reply};
 use super::{
-    chat, community, contact, expression, gate, hooks, housekeeping, identity, media, moderation, social,
+    chat, community, contact, expression, files, gate, hooks, housekeeping, identity, media, moderation,
+    social,
 };
 use crate::id::UserId;
 
@@ -223,6 +224,7 @@ areas! {
     Contact = contact;
     Gate = gate;
     Expression = expression;
+    Files = files;
     Housekeeping = housekeeping;
 }
 

@@ -110,6 +110,8 @@ errors! {
     OverrideNotFound = 404, "The channel has no override for this role or member";
     EmojiNotFound = 404, "Emoji not found";
     StickerNotFound = 404, "Sticker not found";
+    FileNotFound = 404, "File not found";
+    UploadNotFound = 404, "Upload not found: it was completed, aborted, or has taken too long";
     ReplyNotFound = 404, "The message to reply to was not found in this channel";
     // not allowed
     NotMember = 403, "You are not a member of this server";

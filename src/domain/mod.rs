@@ -15,6 +15,7 @@ pub mod errand;
 pub mod error;
 pub mod event;
 pub mod expression;
+pub mod files;
 pub mod gate;
 pub mod hooks;
 pub mod housekeeping;

@@ -5,7 +5,9 @@
 
 use crate::id::{ChannelId, RoleId, ServerId, UserId};
 use crate::store::Read;
-use crate::store::records::{ArchivedChannel, ArchivedMember, ArchivedServer, Grant, override_kind};
+use crate::store::records::{
+    ArchivedChannel, ArchivedMember, ArchivedServer, Grant, channel_kind, override_kind,
+};
 use crate::store::tables::{CHANNELS, MEMBERS, OVERRIDES, ROLES, SERVERS};
 
 use super::asking::Asking;
@@ -316,6 +318,18 @@ pub struct Access<'a> {
 }
 
 impl Access<'_> {
+    /// # Errors
+    /// 400 for channels that hold no messages.
+    pub fn require_messages(&self) -> Result<()> {
+        match self.channel.kind {
+            channel_kind::VOICE | channel_kind::STAGE | channel_kind::CATEGORY => {
+                let kind = channel_kind::text(self.channel.kind);
+                Err(Error::bad_request(format!("A {kind} channel holds no messages")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub fn has(&self, permission: u64) -> bool {
         self.permissions & permission == permission
     }

@@ -4,8 +4,8 @@
 //! handler goes on with it. In between, replies of all commands share one ring as a [`Reply`].
 
 use crate::id::{
-    AccessTokenId, ChallengeId, ChannelId, EmojiId, MessageId, PasskeyId, ReportId, RoleId, RuleId, ServerId,
-    SignInId, StickerId, TicketId, TokenId, UserId, WebhookId,
+    AccessTokenId, AttachmentId, ChallengeId, ChannelId, EmojiId, MessageId, PasskeyId, ReportId, RoleId,
+    RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId, WebhookId,
 };
 
 /// The type of a reply: what [`Reply`] holds on its way.
@@ -65,6 +65,7 @@ replies! {
     Emoji(id: EmojiId) = id of EmojiId;
     Sticker(id: StickerId) = id of StickerId;
     Passkey(id: PasskeyId) = id of PasskeyId;
+    Attachment(id: AttachmentId) = id of AttachmentId;
     /// Somebody for whom another provider vouches.
     Admitted(how: Admitted) = how of Admitted;
 }

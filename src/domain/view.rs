@@ -14,7 +14,7 @@ use crate::store::Read;
 use crate::store::records::{ArchivedServer, ArchivedUser, account, badge, status};
 use crate::store::tables::USERS;
 use crate::wire::json::shape::{Kind, Slot, shape};
-use crate::wire::json::{Array, write_u64};
+use crate::wire::json::{Array, write_str, write_u64};
 
 /// `api.api_prefix`, once it was set.
 static API_PREFIX: OnceLock<String> = OnceLock::new();
@@ -70,6 +70,17 @@ pub fn write_media_url(out: &mut Vec<u8>, shown: Shown) {
 
 pub fn media_url(shown: Shown) -> impl FnOnce(&mut Vec<u8>) {
     move |out| write_media_url(out, shown)
+}
+
+/// Where a file of a message is served: `<prefix>/media/attachments/<name>`.
+pub fn write_file_url(out: &mut Vec<u8>, name: &str) {
+    write_str(out, &file_url(name));
+}
+
+/// The same as a text.
+pub fn file_url(name: &str) -> String {
+    let prefix = API_PREFIX.get().map_or("/api/v1", String::as_str);
+    format!("{prefix}/media/attachments/{name}")
 }
 
 pub fn write_badges(out: &mut Vec<u8>, user: &ArchivedUser) {

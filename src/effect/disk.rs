@@ -1,17 +1,19 @@
 //! Files: what may wait for a disk.
 
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
 use super::lane::{Effect, Row};
-use crate::limits::SHORT_FILE_LEN_MAX;
+use crate::limits::{PIECE_LEN, SHORT_FILE_LEN_MAX};
 use crate::store::Store;
 use crate::store::blobs::{Blob, Blobs, Hash};
 use crate::store::keyring::{KeyInfo, Keyring};
 use crate::store::tables::BLOBS;
+use crate::wire::file_type::HEAD_LEN;
 
 pub static LANE: Row = Row {
     name: "disk",
@@ -24,15 +26,16 @@ pub static LANE: Row = Row {
     full: "The disk is busy; try again in a moment",
 };
 
-/// A file on its way in: it has no name, so nothing is left of it when nobody holds it any more.
+/// A file on its way in, summed up as it comes: it has no name, so nothing is left of it when nobody holds it any more.
 pub struct Spool {
     blobs: Arc<dyn Blobs>,
     file: Option<File>,
+    sum: Sha256,
 }
 
 impl Spool {
     pub fn new(blobs: Arc<dyn Blobs>) -> Spool {
-        Spool { blobs, file: None }
+        Spool { blobs, file: None, sum: Sha256::new() }
     }
 
     /// The file, to be read from its beginning.
@@ -43,6 +46,24 @@ impl Spool {
         let mut file = self.file.ok_or(io::ErrorKind::UnexpectedEof)?;
         file.seek(SeekFrom::Start(0))?;
         Ok(file)
+    }
+
+    /// The SHA-256 of what was written.
+    pub fn sum(&self) -> Hash {
+        self.sum.clone().finalize().into()
+    }
+
+    fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(self.blobs.unnamed()?),
+        };
+        if self.blobs.is_nearly_full() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        file.write_all(piece)?;
+        self.sum.update(piece);
+        Ok(())
     }
 }
 
@@ -58,15 +79,52 @@ impl Effect for Append {
 
     fn run(self) -> Self::Answer {
         let Append { mut spool, piece } = self;
-        let mut file = match spool.file.take() {
-            Some(file) => file,
-            None => spool.blobs.unnamed()?,
-        };
-        if spool.blobs.is_nearly_full() {
-            return Err(io::ErrorKind::StorageFull.into());
+        spool.write(&piece)?;
+        Ok(spool)
+    }
+}
+
+/// Appends what was kept; answers with how that begins too.
+pub struct AppendBlob {
+    pub spool: Spool,
+    pub hash: Hash,
+}
+
+impl Effect for AppendBlob {
+    type Answer = io::Result<(Spool, Vec<u8>)>;
+    const LANE: &'static Row = &LANE;
+
+    fn run(self) -> Self::Answer {
+        let AppendBlob { mut spool, hash } = self;
+        let blob = spool.blobs.open(&hash)?;
+        let (mut at, mut piece, mut head) = (0, vec![0; PIECE_LEN], Vec::new());
+        while at < blob.len() {
+            let len = piece.len().min((blob.len() - at) as usize);
+            blob.read_exact_at(&mut piece[..len], at)?;
+            if at == 0 {
+                head.extend_from_slice(&piece[..len.min(HEAD_LEN)]);
+            }
+            spool.write(&piece[..len])?;
+            at += len as u64;
         }
-        file.write_all(&piece)?;
-        Ok(Spool { file: Some(file), ..spool })
+        Ok((spool, head))
+    }
+}
+
+/// Keeps a file that has come whole, for good: it is on disk when it answers.
+pub struct KeepSpool {
+    pub spool: Spool,
+}
+
+impl Effect for KeepSpool {
+    type Answer = io::Result<Hash>;
+    const LANE: &'static Row = &LANE;
+
+    fn run(self) -> Self::Answer {
+        let (blobs, sum) = (self.spool.blobs.clone(), self.spool.sum());
+        let hash = blobs.put(&mut self.spool.into_file()?)?;
+        // A disk that gives back something else is told of before anybody relies on it.
+        if hash == sum { Ok(hash) } else { Err(io::ErrorKind::InvalidData.into()) }
     }
 }
 

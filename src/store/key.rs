@@ -8,13 +8,13 @@ use heed::Comparator;
 
 use super::hex;
 use crate::id::{
-    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId, PasskeyId, PollId,
-    ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId, ViolationId,
-    WebhookId,
+    AccessScopeId, AccessTokenId, AttachmentId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId,
+    PasskeyId, PollId, ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId,
+    ViolationId, WebhookId,
 };
 use smallvec::SmallVec;
 
-/// An encoded key. LMDB allows 511 bytes; ours are 8 to 34 but for texts.
+/// An encoded key. LMDB allows 511 bytes; ours are 8 to 34 but for texts and the sessions of uploads.
 pub type KeyBuf = SmallVec<[u8; 36]>;
 
 /// LMDB takes no longer keys.
@@ -112,7 +112,7 @@ macro_rules! id_keys {
 
 integer_keys!(u8 u16 u64);
 id_keys!(UserId TokenId ServerId ChannelId MessageId RoleId AuditId ChallengeId WebhookId RuleId ViolationId ReportId TicketId AccessTokenId AccessScopeId PollId SignInId);
-id_keys!(EmojiId StickerId PasskeyId);
+id_keys!(EmojiId StickerId PasskeyId AttachmentId);
 
 /// Names of blobs.
 impl Key for [u8; 32] {

@@ -50,6 +50,8 @@ pub enum Purpose {
     RecordNonces,
     /// By what a key is known.
     Mark,
+    /// Addresses of files that need no login for a time.
+    MediaAddress,
 }
 
 impl Purpose {
@@ -64,6 +66,7 @@ impl Purpose {
             Purpose::Records => b"plexichat records",
             Purpose::RecordNonces => b"plexichat record nonces",
             Purpose::Mark => b"plexichat key mark",
+            Purpose::MediaAddress => b"plexichat media address",
         }
     }
 }

@@ -34,6 +34,7 @@ mod synced;
 mod table;
 pub mod tables;
 mod upgrade;
+pub mod uploads;
 mod verify;
 mod walk;
 mod written;

@@ -97,8 +97,8 @@ pub(super) const fn on_after<I: OwnerId>(tag: u8) -> Hangs {
 pub struct Along {
     pub keys: SmallVec<[(usize, KeyBuf); 2]>,
     pub ended: Option<Owner>,
-    /// A blob that it names: one record fewer does so without it.
-    pub blob: Option<Hash>,
+    /// Blobs that it names: one record fewer does so without it.
+    pub blobs: SmallVec<[Hash; 1]>,
 }
 
 /// What `make` says of a row; `None` when the row is damaged, so that nothing can be said.
@@ -188,8 +188,10 @@ impl Tx<'_> {
             assert_ne!(*other, index, "a row goes with one of another table");
             count += usize::from(self.delete_raw(*other, key));
         }
-        if let Some(hash) = along.blob.filter(|_| count > 0) {
-            self.release_blob(&hash);
+        if count > 0 {
+            for hash in &along.blobs {
+                self.release_blob(hash);
+            }
         }
         if let Some(owner) = along.ended {
             count += self.end(owner, at_once_max.saturating_sub(count));

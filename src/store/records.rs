@@ -13,6 +13,7 @@ use crate::id::{ChannelId, MessageId, PasskeyId, PollId, RoleId, RuleId, ServerI
 pub use super::codes::*;
 pub use super::hashes::*;
 pub use super::running::*;
+pub use super::uploads::*;
 
 macro_rules! records {
     ($($(#[$doc:meta])* $name:ident v $version:literal $(from $($old_version:literal $old:ident)+)? {

@@ -8,9 +8,9 @@ use super::owners::{Along, Hangs, Owner, of_parts, of_row, on, on_after};
 use super::records::*;
 use super::table::{Table, check, seed};
 use crate::id::{
-    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId, PasskeyId, PollId,
-    ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId, ViolationId,
-    WebhookId,
+    AccessScopeId, AccessTokenId, AttachmentId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId,
+    PasskeyId, PollId, ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId,
+    ViolationId, WebhookId,
 };
 
 /// What `ROWS` says of one table.
@@ -99,7 +99,9 @@ macro_rules! along {
                 let mut along = Along::default();
                 $(along.keys.push(($other.index, of_parts(&key, &record, |$taking, $taken| encode($made))));)*
                 $(along.ended = Some(of_parts(&key, &record, |$ending, $end| Owner::from($ended)));)?
-                $(along.blob = Some(of_parts(&key, &record, |_, $naming| -> Hash { $named }));)?
+                $(along.blobs.extend(of_parts(&key, &record, |_, $naming| -> Vec<Hash> {
+                    $named.into_iter().collect()
+                }));)?
                 along
             });
             along.unwrap_or_default()
@@ -373,13 +375,13 @@ tables! {
     /// Emojis of a server, some that were deleted among them.
     EMOJIS "emojis": (ServerId, EmojiId) => Emoji [on ServerId]
         takes EMOJI_SERVERS(|(_, emoji_id), _| emoji_id)
-        names(|emoji| emoji.picture.hash);
+        names(|emoji| [emoji.picture.hash]);
     /// Of which server an emoji is.
     EMOJI_SERVERS "emoji_servers": EmojiId => ServerRef [with EMOJIS];
     /// Stickers of a server, some that were deleted among them.
     STICKERS "stickers": (ServerId, StickerId) => Sticker [on ServerId]
         takes STICKER_SERVERS(|(_, sticker_id), _| sticker_id)
-        names(|sticker| sticker.picture.hash);
+        names(|sticker| [sticker.picture.hash]);
     /// Of which server a sticker is.
     STICKER_SERVERS "sticker_servers": StickerId => ServerRef [with STICKERS];
     /// The id of the pack that has the stickers of a server.
@@ -408,4 +410,29 @@ tables! {
         takes BLOCKED_HASH_ORDER(|_, blocked| blocked.order);
     /// The same by an id, in the order in which they were blocked.
     BLOCKED_HASH_ORDER "blocked_hash_order": u64 => HashRef [with BLOCKED_HASHES];
+    /// Files that a user can put into messages.
+    UPLOADS "uploads": (UserId, AttachmentId) => Upload [sealed on UserId]
+        takes UPLOAD_KEYS(|_, upload| upload.file.key)
+        takes UPLOAD_LAPSES(|(user_id, id), upload| (upload.lapses_at, user_id, id))
+        names(|upload| upload.file.blobs());
+    /// Whose a file is, by its address.
+    UPLOAD_KEYS "upload_keys": u64 => UploadRef [with UPLOADS];
+    /// Such files by when they can be put into messages no more.
+    UPLOAD_LAPSES "upload_lapses": (u64, UserId, AttachmentId) => Nil [with UPLOADS];
+    /// Files of a message.
+    MESSAGE_FILES "message_files": (MessageId, AttachmentId) => StoredFile [sealed on MessageId]
+        takes FILE_USES(|(message_id, _), file| (file.key, message_id))
+        names(|file| file.blobs());
+    /// Messages that have a file, by its address.
+    FILE_USES "file_uses": (u64, MessageId) => FileUse [with MESSAGE_FILES];
+    /// What a user has uploaded of what he may.
+    UPLOAD_COUNTS "upload_counts": UserId => UploadCount [on UserId];
+    /// Files that come in chunks, by what their uploader knows them by.
+    UPLOAD_SESSIONS "upload_sessions": (UserId, Hash) => UploadSession [sealed on UserId]
+        takes UPLOAD_SESSION_LAPSES(|(user_id, key), session| (session.expires_at, user_id, key));
+    /// The same by the time when they are given up.
+    UPLOAD_SESSION_LAPSES "upload_session_lapses": (u64, UserId, Hash) => Nil [with UPLOAD_SESSIONS];
+    /// Chunks that are there: user, session, which one.
+    UPLOAD_CHUNKS "upload_chunks": (UserId, Hash, u16) => UploadChunk [on UserId]
+        names(|chunk| [chunk.hash]);
 }

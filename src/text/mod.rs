@@ -14,6 +14,7 @@
 //! | passwords | [`password::normalise`]: RFC 8265 OpaqueString |
 //! | e-mail addresses | [`email::normalise`]: NFC, the domain by UTS #46 |
 //! | emoji | [`emoji::normalise`]: one spelling for all variants |
+//! | names of files | [`file_name::clean`]: without folders, one line |
 //! | what rules look for words in | [`fold::fold`]: as it reads, whatever it is spelled with |
 //!
 //! Invariants: every rule is idempotent, so what was stored can be sent back; lengths are counted after it. A text
@@ -21,6 +22,7 @@
 
 pub mod email;
 pub mod emoji;
+pub mod file_name;
 pub mod fold;
 pub mod links;
 pub mod name;

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use plexichat::api::absent::ABSENT;
-use plexichat::api::routes::{Auth, BodyRule, ROUTES, Route};
+use plexichat::api::routes::{Answer as Shown, Auth, BodyRule, ROUTES, Route};
 
 use image::ImageFormat;
 
@@ -70,6 +70,7 @@ pub fn body_of(name: &str, x: &Fixture) -> Option<(Value, bool)> {
         "hash_report" => needed(json!({"hash_value": "f".repeat(64), "reason": "x"})),
         "response_times" => needed(json!({"entries": []})),
         "emoji_edit" => needed(json!({"name": "another"})),
+        "upload_open" => needed(json!({"filename": "a.txt", "content_type": "text/plain", "total_size": 1})),
         "feedback_send" => needed(json!({"content": "It is good."})),
         _ => None,
     }
@@ -177,6 +178,7 @@ impl Fixture {
                 ("emoji_id", _) => self.emoji(),
                 ("sticker_id", _) => self.sticker.get_or_init(|| self.made("stickers")),
                 ("emoji", _) => "%F0%9F%91%8D",
+                ("filename", _) => "0123456789abcdef.txt",
                 (other, _) => panic!("what is {other}?"),
             });
         }
@@ -293,7 +295,7 @@ fn ids() {
     let mut findings = Findings::default();
     let token = Some(x.place.owner.token.as_str());
     for route in ROUTES {
-        for name in parameters(route).filter(|name| name.ends_with("_id")) {
+        for name in parameters(route).filter(|name| route.takes_id(name)) {
             for bad in ["abc", "-1", "1.5", "123456789012345678901", "%20", "1%00", "0x1", "%F0%9F%A6%80"] {
                 findings.status(&x.call(route, Some((name, bad)), token), 400, route.name);
             }
@@ -494,9 +496,7 @@ fn headers_of_every_answer() {
             let answer = x.call(route, None, token);
             // Pictures may stand in frames of other sites.
             let is_get = route.method.as_str() == "GET";
-            let is_said = route.path.starts_with("/media/hash/");
-            let is_shown =
-                ["/avatars/", "/media/"].iter().any(|folder| route.path.starts_with(folder)) && !is_said;
+            let is_shown = matches!(route.answer, Shown::Picture | Shown::File);
             let is_picture = is_get && is_shown && answer.status == 200;
             for (name, value) in [
                 ("x-content-type-options", Some("nosniff")),

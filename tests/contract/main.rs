@@ -87,6 +87,9 @@ groups! {
     feedback,
     telemetry,
     calls,
+    uploads with uploads::OPTIONS,
+    downloads with uploads::OPTIONS,
+    chunks with uploads::OPTIONS,
 }
 
 /// Every row of the table of routes belongs to a group that is tested; [`run`] looks at each row.

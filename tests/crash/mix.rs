@@ -9,6 +9,7 @@ mod automod;
 mod chat;
 mod contact;
 mod expression;
+mod files;
 mod gate;
 mod groups;
 mod places;
@@ -24,6 +25,7 @@ use automod::automod;
 use chat::{mark, mention, message, unread};
 use contact::contact;
 use expression::{emoji, sticker};
+use files::file;
 use gate::access_token;
 use groups::group;
 use places::place;
@@ -116,6 +118,7 @@ pub const ACTIONS: &[Action] = &[
     emoji,
     sticker,
     feature,
+    file,
 ];
 
 /// The commands that the actions lead to.
@@ -123,6 +126,7 @@ pub const KINDS: &[&str] = &[
     "AccessTokenCreate",
     "AccessTokenRevoke",
     "AccountDelete",
+    "AttachmentCreate",
     "AutomodRuleCreate",
     "AutomodRuleDelete",
     "AutomodRuleEdit",
@@ -144,12 +148,14 @@ pub const KINDS: &[&str] = &[
     "ChannelEdit",
     "ChannelsAck",
     "ChannelsArrange",
+    "ChunkPut",
     "CspReportNote",
     "DmOpen",
     "EmojiCreate",
     "EmojiDelete",
     "EmojiRename",
     "FeedbackSend",
+    "FilesPost",
     "FriendAccept",
     "FriendRequest",
     "GroupAdd",
@@ -223,6 +229,9 @@ pub const KINDS: &[&str] = &[
     "TwoFactorDisable",
     "TwoFactorFailed",
     "TwoFactorUse",
+    "UploadAbort",
+    "UploadComplete",
+    "UploadOpen",
     "UserReportCreate",
     "WebhookCreate",
     "WebhookDelete",

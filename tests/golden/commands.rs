@@ -110,6 +110,7 @@ pub fn examples() -> Vec<Op> {
         contact(),
         gate(),
         expression(),
+        super::uploads::files(),
         vec![
             Sweep { records_max: 1_000 }.into(),
             OutboxStep {
@@ -442,6 +443,7 @@ fn chat() -> Vec<Op> {
         PollDelete { poll_id: POLL }.into(),
         MessagesDelete { channel_id, message_ids: vec![MESSAGE, MessageId(7)] }.into(),
         ReactionsClear { channel_id, message_id, emoji: Some(text("👍")), rows_max: 1_000 }.into(),
+        super::uploads::chat(message(), new_poll()),
     ]
 }
 

@@ -31,6 +31,7 @@ mod polls;
 mod second_factor;
 mod tables;
 mod take;
+mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -396,6 +397,7 @@ fn compare(model: &Model, read: Read<'_>) {
     model.compare_polls(read);
     model.compare_groups(read);
     model.compare_expressions(read);
+    model.compare_uploads(read);
     model.compare_bots(read);
     model.compare_features(read);
     model.compare_mails(read);

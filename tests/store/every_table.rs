@@ -5,9 +5,9 @@ use plexichat::domain::errand::{Errand as _, bytes};
 use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::{Command, Machine, Now, Reply};
 use plexichat::id::{
-    AccessScopeId, AccessTokenId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId, PasskeyId, PollId,
-    ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId, ViolationId,
-    WebhookId,
+    AccessScopeId, AccessTokenId, AttachmentId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId,
+    PasskeyId, PollId, ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId,
+    ViolationId, WebhookId,
 };
 use plexichat::store::owners::owner_of;
 use plexichat::store::records::*;
@@ -105,7 +105,8 @@ fn accounts(tx: &mut Tx<'_>) {
     tx.put(DELETIONS, (AT, USER), &Nil {});
     tx.put(REMINDERS, (2 * AT, USER), &Meta { value: AT });
     // The same for the server, its emoji and its sticker.
-    tx.put(BLOBS, picture().hash, &Meta { value: 4 });
+    // Of the user, the server, an emoji, a sticker, an upload, two messages and a chunk.
+    tx.put(BLOBS, picture().hash, &Meta { value: 8 });
     let user = User {
         badges: vec![badge::STAFF],
         state: account::FROZEN,
@@ -124,6 +125,24 @@ fn accounts(tx: &mut Tx<'_>) {
     let friend = Relationship { kind: relation::FRIEND, ..Relationship::default() };
     tx.put(RELATIONSHIPS, (USER, OTHER), &friend);
     tx.put(RELATIONSHIPS, (OTHER, USER), &friend);
+    uploads(tx);
+}
+
+fn file() -> StoredFile {
+    StoredFile { key: number(70), filename: "a.png".into(), hash: picture().hash, ..StoredFile::default() }
+}
+
+fn uploads(tx: &mut Tx<'_>) {
+    let (id, lapses_at) = (AttachmentId(number(71)), 2 * AT);
+    tx.put(UPLOADS, (USER, id), &Upload { file: file(), created_at: AT, lapses_at });
+    tx.put(UPLOAD_KEYS, file().key, &UploadRef { user_id: USER, id });
+    tx.put(UPLOAD_LAPSES, (lapses_at, USER, id), &Nil {});
+    tx.put(UPLOAD_COUNTS, USER, &UploadCount { day_from: AT, day_count: 1, ..UploadCount::default() });
+    let session =
+        UploadSession { size: 9, chunk_size: 5, expires_at: 2 * AT, chunk_count: 1, ..Default::default() };
+    tx.put(UPLOAD_SESSIONS, (USER, [6; 32]), &session);
+    tx.put(UPLOAD_SESSION_LAPSES, (2 * AT, USER, [6; 32]), &Nil {});
+    tx.put(UPLOAD_CHUNKS, (USER, [6; 32], 0), &UploadChunk { hash: picture().hash, size: 5 });
 }
 
 fn servers(tx: &mut Tx<'_>) {
@@ -232,6 +251,9 @@ fn messages(tx: &mut Tx<'_>) {
         tx.put(REACTIONS, (message_id, 0, OTHER), &Reaction { at: AT, order: 1 });
         tx.put(REACTION_ORDER, (message_id, 0, 1, OTHER), &Nil {});
         tx.put(REACTION_PLACES, (message_id, 0, USER), &Meta { value: 2 });
+        let id = AttachmentId(number(71));
+        tx.put(MESSAGE_FILES, (message_id, id), &file());
+        tx.put(FILE_USES, (file().key, message_id), &FileUse { channel_id, id });
         tx.put(STICKER_USES, (message_id, StickerId(number(61))), &Nil {});
         tx.put(NOTIFICATIONS, (OTHER, message_id), &Notification::default());
         tx.put(NOTIFIED, (message_id, OTHER), &Nil {});

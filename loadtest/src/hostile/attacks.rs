@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::client::{INTENTS, Line};
 use super::stage::{SOURCE, Stage, source};
-use super::uploads::uploads;
+use super::uploads::{let_upload, uploads};
 use crate::schedule::Random;
 use crate::ws;
 
@@ -86,10 +86,11 @@ pub const ATTACKS: [Attack; 19] = [
         bodies,
     ),
     Attack {
-        options: &["avatars.max_file_size=134217728"],
+        options: &["media.rate_limit.enabled=false"],
+        prepare: let_upload,
         ..attack(
             "uploads",
-            "200 uploads of 100 MB at once, of 1 MB a second each",
+            "200 videos of 100 MB at once, of 1 MB a second each; 50 stop on the way",
             "uploads that the server took in",
             uploads,
         )

@@ -101,6 +101,14 @@ impl Server {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Has the operator ask for something.
+    pub fn operate(&self, arguments: &[&str]) -> std::io::Result<()> {
+        let mut command = Command::new(&self.binary);
+        command.args(["--set", &format!("store.path={}", self.folder.display())]).args(arguments);
+        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        if status.success() { Ok(()) } else { Err(std::io::Error::other(arguments.join(" "))) }
+    }
+
     /// Starts `plexichat backup` into a new folder.
     pub fn backup(&self, to: &Path) -> std::io::Result<Child> {
         Command::new(&self.binary)

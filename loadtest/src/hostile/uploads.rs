@@ -16,10 +16,20 @@ const FILE_LEN: usize = 100_000_000;
 /// Bytes of each upload per second.
 const RATE: usize = 1_000_000;
 const PAUSE: Duration = Duration::from_millis(50);
-const PART: &str = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n";
+/// Begins like a video: nobody else may send as much.
+const PART: &str = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.mp4\"\r\n\
+    Content-Type: video/mp4\r\n\r\n\0\0\0\x20ftypisom";
+/// One in so many stops on the way, when it has sent for so long.
+const STOPPING: usize = 4;
+const STOPS_AFTER: Duration = Duration::from_secs(5);
 const END: &str = "\r\n--b--\r\n";
 /// What the server may hold of an upload.
 const HELD_KIB_MAX: f64 = 256.0;
+
+/// Gives attackers a tier that may send so much.
+pub fn let_upload(stage: &Stage<'_>) -> io::Result<()> {
+    stage.attackers.iter().try_for_each(|(_, name)| stage.server.operate(&["user", "tier", name, "premium"]))
+}
 
 pub fn uploads(stage: &Stage<'_>) -> Found {
     let before = stage.server.anon_kib();
@@ -35,7 +45,8 @@ pub fn uploads(stage: &Stage<'_>) -> Found {
     });
     let held = grown as f64 / COUNT as f64;
     // As fast as they were meant to be, or the others had it easy.
-    let lacking = 100.0 - 100.0 * sent as f64 / (COUNT * RATE) as f64;
+    let going = COUNT - COUNT / STOPPING;
+    let lacking = 100.0 - 100.0 * sent as f64 / (going * RATE) as f64;
     vec![("KiB held of each upload", held, HELD_KIB_MAX), ("% of their bytes lacking", lacking, 10.0)]
 }
 
@@ -49,7 +60,7 @@ fn write(stage: &Stage<'_>, thread_index: usize) -> usize {
     }
     let (begun, mut sent) = (Instant::now(), 0);
     let mut due = begun;
-    let mut acted = false;
+    let (mut acted, mut stopped) = (false, false);
     while !stage.stopped() {
         // One after the other: bytes of many clients do not come all at once.
         let gap = PAUSE / lines.len().max(1) as u32;
@@ -64,6 +75,10 @@ fn write(stage: &Stage<'_>, thread_index: usize) -> usize {
             acted = true;
             stage.acts.fetch_add(lines.iter().filter(|line| line.is_silent()).count() as u64, Relaxed);
         }
+        if !stopped && begun.elapsed() > STOPS_AFTER {
+            stopped = true;
+            lines.truncate(lines.len() - lines.len() / STOPPING);
+        }
         if lines.is_empty() {
             break;
         }
@@ -75,8 +90,9 @@ fn write(stage: &Stage<'_>, thread_index: usize) -> usize {
 fn begin(stage: &Stage<'_>, index: usize, token: &str) -> io::Result<Line> {
     let mut line = Line::open(stage.target, source(index), None)?;
     let head = format!(
-        "POST /api/v1/avatars/users/@me HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\n\
+        "POST /api/v1/channels/{}/attachments HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\n\
          Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\n\r\n{PART}",
+        stage.channel,
         stage.target.stranger.host,
         PART.len() + FILE_LEN + END.len()
     );

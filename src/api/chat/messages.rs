@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
+use super::attachments::Files;
 use super::polls::{self, POLL_INLINE};
 use super::{custom_emojis, embeds};
 use crate::api::body::Body;
@@ -14,6 +15,7 @@ use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, Id, Ids, Inner, Int, List, Needed, Or, Text, fields};
 use crate::api::moderation::judging::{self, Speech, Spoken, Whence};
 use crate::config::Config;
+use crate::domain::chat::attachment::{FilesPost, Wanted};
 use crate::domain::chat::message::{self, MessageCreate, MessageDelete, MessageEdit, MessagesDelete, Page};
 use crate::domain::chat::message_view::{Viewer, Writer};
 use crate::domain::chat::poll::{NewPoll, PollPost};
@@ -26,9 +28,6 @@ use crate::limits::MESSAGE_DELETE_COUNT_MAX;
 use crate::store::tables::MESSAGES;
 use crate::text;
 use crate::wire::json::shape::shape;
-
-/// Attachments of one message.
-const ATTACHMENT_COUNT_MAX: usize = 10;
 
 fields! {
     /// A page of messages, newest first without `after`.
@@ -49,7 +48,7 @@ fields! {
     pub MESSAGE_CREATE: MessageCreateRequest {
         content: Text = Text(Chars::Configured(content_range)),
         reply_to_id: Id = Id,
-        attachments: List = List(ATTACHMENT_COUNT_MAX, "object"),
+        attachments: Files = Files,
         embeds: List = List(embeds::COUNT_MAX, "object"),
         poll: Inner = Inner(&POLL_INLINE),
     }
@@ -106,14 +105,18 @@ pub fn message_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let read = |body| read_create(body, channel_id, length_max, config);
     let author = ctx.user_id();
     let whence = Whence { channel_id, author, webhook: None, edits: None };
-    let op = body.as_ref().map_err(Clone::clone).and_then(read).map(|(mut message, poll)| {
+    let op = body.as_ref().map_err(Clone::clone).and_then(read).map(|(mut message, poll, files)| {
         message.content = permitted(ctx, channel_id, message.content);
-        (message, poll)
+        (message, poll, files)
     });
     match op {
-        Ok((op, None)) => judging::submit(ctx, author, whence, op, answer_created),
-        Ok((message, Some(poll))) => {
+        Ok((op, None, files)) if files.is_empty() => judging::submit(ctx, author, whence, op, answer_created),
+        Ok((message, Some(poll), files)) if files.is_empty() => {
             judging::submit(ctx, author, whence, PollPost { message, poll }, answer_created)
+        }
+        Ok((message, poll, files)) => {
+            let op = FilesPost { message, poll: poll.map(Box::new), files, count_max: file_count_max(ctx) };
+            judging::submit(ctx, author, whence, op, answer_created)
         }
         Err(error) => Err(refused_before_body(ctx, channel_id, body.ok().as_ref()).err().unwrap_or(error)),
     }
@@ -205,6 +208,12 @@ fn length_max(ctx: &Ctx<'_>) -> u64 {
     setting::message_len_max(ctx.snapshot().read(), ctx.user_id(), len_max)
 }
 
+/// Files that a message of the asking user may have.
+fn file_count_max(ctx: &Ctx<'_>) -> u64 {
+    let count_max = ctx.state.config.messaging.max_attachments_per_message;
+    setting::attachment_max(ctx.snapshot().read(), ctx.user_id(), 0, count_max).1
+}
+
 // --------------------------------------------------------------------------------------------- body
 
 /// What stands before a mistake in the body: channel, permissions, slowmode.
@@ -227,28 +236,22 @@ fn read_create(
     channel_id: ChannelId,
     length_max: u64,
     config: &Config,
-) -> Result<(MessageCreate, Option<NewPoll>)> {
+) -> Result<(MessageCreate, Option<NewPoll>, Vec<Wanted>)> {
     let content = read_content(body, length_max)?.unwrap_or_default();
     let reply_to_id = MESSAGE_CREATE.reply_to_id.read(body)?.map(MessageId);
-    refuse_attachments(body)?;
+    let files = MESSAGE_CREATE.attachments.read(body)?;
     let embeds = embeds::read(MESSAGE_CREATE.embeds.read(body)?)?;
     let poll = MESSAGE_CREATE.poll.read(body)?.map(|poll| polls::read_poll(&poll, config)).transpose()?;
-    message::check_content(content, !embeds.is_empty() || poll.is_some(), length_max)?;
+    let has_more = !embeds.is_empty() || !files.is_empty() || poll.is_some();
+    message::check_content(content, has_more, length_max)?;
     let content = content.to_string();
-    Ok((MessageCreate { channel_id, content, reply_to_id, embeds, length_max }, poll))
+    Ok((MessageCreate { channel_id, content, reply_to_id, embeds, length_max }, poll, files))
 }
 
 fn read_content<'b>(body: &Body<'b>, length_max: u64) -> Result<Option<&'b str>> {
     let content = MESSAGE_CREATE.content.read_up_to(body, length_max as usize)?;
     // Invisible characters alone are no text; apply says whether there may be none.
     Ok(content.map(|content| if text::is_blank(content) { "" } else { content }))
-}
-
-fn refuse_attachments(body: &Body<'_>) -> Result<()> {
-    match MESSAGE_CREATE.attachments.read(body)? {
-        [] => Ok(()),
-        _ => Err(Error::bad_request("Attachments are not available on this server")),
-    }
 }
 
 #[cfg(test)]
@@ -345,7 +348,9 @@ mod tests {
         check(BOB, TEXT, Some(r#"{"content":"x","reply_to_id":"x"}"#), 400, "reply_to_id");
         check(BOB, TEXT, Some(r#"{"content":"x","reply_to_id":"77"}"#), 404, "reply");
         check(BOB, TEXT, Some(r#"{"content":"x","poll":{}}"#), 400, "question: this field is required");
-        check(BOB, TEXT, Some(r#"{"content":"x","attachments":[{}]}"#), 400, "Attachments are not available");
+        check(BOB, TEXT, Some(r#"{"content":"x","attachments":[{}]}"#), 400, "each needs the url");
+        check(BOB, TEXT, Some(r#"{"content":"x","attachments":[5]}"#), 400, "a list of objects");
+        check(BOB, TEXT, Some(r#"{"content":"x","attachments":[{"id":7}]}"#), 400, "no upload of yours");
         check(BOB, TEXT, Some(r#"{"content":"x","attachments":{}}"#), 400, "must be a list");
         let long = format!("{{\"content\":\"{}\"}}", "é".repeat(2_001));
         check(BOB, TEXT, Some(&long), 400, "at most 2000 characters, not 2001");

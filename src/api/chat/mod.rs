@@ -1,5 +1,6 @@
 //! What is said in channels: messages, reactions, pins, polls, read marks, typing.
 
+pub mod attachments;
 #[cfg(test)]
 mod clearing_tests;
 pub mod custom_emojis;

@@ -1,13 +1,19 @@
-//! Pictures.
+//! Pictures, and files of messages.
 
 pub mod avatars;
+pub mod chunks;
+pub mod downloads;
 pub mod kept;
 pub mod pictures;
+pub mod signature;
+pub mod uploads;
 
-use super::routes::Answer::{One, Picture};
-use super::routes::{multipart, routes};
+use super::routes::Answer::{File, One, Picture};
+use super::routes::{json, multipart, routes};
+use crate::domain::chat::attachment::AttachmentUploadResponse;
 use crate::domain::community::server::ServerResponse;
 use crate::domain::identity::right::Right;
+use crate::limits::FORM_LEN_MAX;
 
 routes! {
     /// Picture of a user: his own, or a generated one. Pages show it, which give pictures no header: no access token.
@@ -48,5 +54,62 @@ routes! {
         body: multipart(pictures::icon_len_max),
         form: Some(&pictures::ICON_UPLOAD),
         answer: One(ServerResponse::SHAPE),
+    };
+
+    /// Upload a file for messages of a channel.
+    Post "/channels/{channel_id}/attachments" => uploads::attachment_upload.await, User, Uploads {
+        right: Some(Right::MessagesSend),
+        body: multipart(uploads::file_len_max),
+        form: Some(&uploads::ATTACHMENT_UPLOAD),
+        answer: One(AttachmentUploadResponse::SHAPE),
+    };
+    /// A file of a message, or a thumbnail of it: for its uploader and whoever may read the message.
+    Get "/media/attachments/{filename}" => downloads::attachment_get, Media, Default {
+        right: Some(Right::MessagesRead),
+        query: Some(&downloads::ATTACHMENT_GET),
+        answer: File,
+    };
+    /// An extension: an address of a file that needs no login for a time.
+    Get "/media/attachments/{filename}/signed" => downloads::attachment_sign, User, Default {
+        right: Some(Right::MessagesRead),
+        answer: One(downloads::SignedUrlResponse::SHAPE),
+    };
+    /// Begin a file that comes in chunks.
+    Post "/media/upload/session" => chunks::upload_open, User, Uploads {
+        right: Some(Right::MessagesSend),
+        body: json(FORM_LEN_MAX),
+        form: Some(&chunks::UPLOAD_OPEN),
+        answer: One(chunks::ChunkedUploadSessionResponse::SHAPE),
+    };
+    /// Send a chunk, in whatever order; one that is sent again takes the place of the former.
+    Post "/media/upload/chunk/{session_id}" => chunks::chunk_upload.await, User, Default {
+        right: Some(Right::MessagesSend),
+        body: multipart(chunks::chunk_len_max),
+        query: Some(&chunks::CHUNK_QUERY),
+        form: Some(&chunks::CHUNK_UPLOAD),
+        answer: One(chunks::ChunkUploadResponse::SHAPE),
+    };
+    /// Put the chunks of a file together.
+    Post "/media/upload/complete/{session_id}" => chunks::upload_complete.await, User, Default {
+        right: Some(Right::MessagesSend),
+        answer: One(chunks::CompleteUploadResponse::SHAPE),
+    };
+    /// Give a file up that comes in chunks.
+    Delete "/media/upload/session/{session_id}" => chunks::upload_abort, User, Default {
+        right: Some(Right::MessagesSend),
+    };
+    /// An extension: which chunks of a file are there.
+    Get "/media/upload/session/{session_id}" => chunks::upload_get, User, Default {
+        right: Some(Right::MessagesSend),
+        answer: One(chunks::UploadSessionDetail::SHAPE),
+    };
+    /// Own files that chunks are missing of.
+    Get "/media/upload/sessions" => chunks::upload_list, User, Default {
+        right: Some(Right::MessagesSend),
+        answer: One(chunks::UploadSessionsResponse::SHAPE),
+    };
+    /// What of files is made smaller.
+    Get "/media/compression/status" => chunks::compression_status, User, Default {
+        answer: One(chunks::CompressionStatusResponse::SHAPE),
     };
 }

@@ -198,7 +198,8 @@ fn code_of(format: Format) -> u8 {
     }
 }
 
-fn refused_by_disk(error: io::Error) -> Error {
+/// What somebody is told whose file could not be written.
+pub fn refused_by_disk(error: io::Error) -> Error {
     if error.kind() == io::ErrorKind::StorageFull {
         return Refusal::StoreFull.into();
     }

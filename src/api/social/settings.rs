@@ -5,9 +5,7 @@ use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, ConfiguredInt, Flag, Int, Needed, Text, Word, fields};
 use crate::domain::social::setting::{self, MessagingEdit, SettingDelete, SettingsPut};
 use crate::domain::{Error, Refusal, Result};
-use crate::limits::{
-    ATTACHMENT_COUNT_MAX, ATTACHMENT_LEN_MAX, SETTING_COUNT_MAX, SETTING_KEY_LEN_MAX, SETTING_VALUE_LEN_MAX,
-};
+use crate::limits::{ATTACHMENT_COUNT_MAX, SETTING_COUNT_MAX, SETTING_KEY_LEN_MAX, SETTING_VALUE_LEN_MAX};
 use crate::store::records::dm_policy;
 use crate::store::tables::SETTINGS;
 use crate::wire::json::Value;
@@ -28,7 +26,7 @@ fields! {
         allow_dms_from: Word = Word(dm_policy::WORDS),
         auto_create_dms: Flag = Flag,
         max_message_length: ConfiguredInt = ConfiguredInt(|config| 1..=config.messaging.max_message_length),
-        max_attachment_size: Int = Int(1..=ATTACHMENT_LEN_MAX),
+        max_attachment_size: ConfiguredInt = ConfiguredInt(|config| 1..=config.messaging.max_attachment_size),
         max_attachments_per_message: Int = Int(1..=ATTACHMENT_COUNT_MAX),
     }
 }
@@ -124,7 +122,7 @@ pub fn messaging_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
         allow_dms_from: MESSAGING.allow_dms_from.read(&body)?.and_then(dm_policy::code),
         auto_create_dms: MESSAGING.auto_create_dms.read(&body)?,
         max_message_length: MESSAGING.max_message_length.read(&body, &ctx.state.config)?,
-        max_attachment_size: MESSAGING.max_attachment_size.read(&body)?,
+        max_attachment_size: MESSAGING.max_attachment_size.read(&body, &ctx.state.config)?,
         max_attachments_per_message: MESSAGING.max_attachments_per_message.read(&body)?,
     };
     ctx.submit(edit, |ctx, _| answer_messaging(ctx))

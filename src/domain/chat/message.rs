@@ -6,6 +6,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use super::attachment::{self, Attached, FilesPost};
 use super::message_view::{Viewer, Writer};
 use super::notification::{Calls, FanOut};
 use super::poll::{self, NewPoll};
@@ -16,14 +17,15 @@ use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Event, EventName, intent, payload};
 use crate::domain::machine::Machine;
 use crate::domain::permission::{
-    Access, CHANNELS_VIEW, MESSAGES_BYPASS_SLOWMODE, MESSAGES_EMBED_LINKS, MESSAGES_READ,
+    Access, CHANNELS_VIEW, MESSAGES_ATTACH_FILES, MESSAGES_BYPASS_SLOWMODE, MESSAGES_EMBED_LINKS,
+    MESSAGES_READ,
 };
 use crate::domain::social::dm;
 use crate::domain::verdict::{self, Passed};
 use crate::id::{ChannelId, MessageId, ServerId, UserId};
 use crate::limits::MESSAGE_DELETE_COUNT_MAX;
 use crate::store::Read;
-use crate::store::records::{ArchivedChannel, ArchivedMessage, Message, Meta, WebhookAuthor, channel_kind};
+use crate::store::records::{ArchivedChannel, ArchivedMessage, Message, Meta, WebhookAuthor};
 use crate::store::tables::{AUTHOR_MESSAGES, MESSAGES, PINS, SLOWMODE};
 use crate::wire::json::Object;
 
@@ -76,20 +78,8 @@ pub struct MessagesDelete {
 pub fn posting_access(asking: Asking<'_>, channel_id: ChannelId) -> Result<Access<'_>> {
     let access = asking.channel(channel_id)?;
     Writing::Text.require(&access)?;
-    require_messages(access.channel)?;
+    access.require_messages()?;
     Ok(access)
-}
-
-/// # Errors
-/// 400 for channels that hold no messages.
-pub fn require_messages(channel: &ArchivedChannel) -> Result<()> {
-    match channel.kind {
-        channel_kind::VOICE | channel_kind::STAGE | channel_kind::CATEGORY => {
-            let kind = channel_kind::text(channel.kind);
-            Err(Error::bad_request(format!("A {kind} channel holds no messages")))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Whether the user has to pause between texts in that channel.
@@ -209,25 +199,33 @@ pub(in crate::domain) fn message_create(
     author: UserId,
     op: &MessageCreate,
 ) -> Result<(ChannelId, MessageId)> {
-    create(machine, author, op, None)
+    create(machine, author, op, None, None)
 }
 
-/// The same with what it asks.
+/// The same with what it asks, and with files.
 pub(super) fn create(
     machine: &mut Machine<'_, '_>,
     author: UserId,
     op: &MessageCreate,
     poll: Option<&NewPoll>,
+    files: Option<&FilesPost>,
 ) -> Result<(ChannelId, MessageId)> {
     let (read, at) = (machine.read(), machine.at);
     let access = posting_access(machine.asking(author), op.channel_id)?;
-    let has_embeds = !op.embeds.is_empty();
+    let (has_embeds, has_files) = (!op.embeds.is_empty(), files.is_some_and(|op| !op.files.is_empty()));
+    if has_files {
+        access.require(MESSAGES_ATTACH_FILES)?;
+    }
     if has_embeds {
         access.require(MESSAGES_EMBED_LINKS)?;
     }
     check_slowmode(&access)?;
-    check_content(&op.content, has_embeds || poll.is_some(), op.length_max)?;
+    check_content(&op.content, has_embeds || has_files || poll.is_some(), op.length_max)?;
     poll.map_or(Ok(()), poll::check)?;
+    let files = match files {
+        Some(op) => attachment::resolve(machine.asking(author), &op.files, op.count_max)?,
+        None => Vec::new(),
+    };
     if let Some(reply_to_id) = op.reply_to_id
         && !read.contains(MESSAGES, (op.channel_id, reply_to_id))
     {
@@ -247,6 +245,7 @@ pub(super) fn create(
         embeds: op.embeds.clone(),
         webhook: None,
         poll: poll.cloned(),
+        files,
     };
     Ok((op.channel_id, post(machine, scope, draft, fan_out, passed)))
 }
@@ -260,6 +259,7 @@ pub(in crate::domain) struct Draft {
     /// As whom a webhook says it.
     pub webhook: Option<Box<WebhookAuthor>>,
     pub poll: Option<NewPoll>,
+    pub files: Vec<Attached>,
 }
 
 /// Stores a message that the rules of its server let go, makes it known, and tells those whom it mentions: the one way
@@ -282,6 +282,7 @@ pub(in crate::domain) fn post(
         embeds: draft.embeds,
         webhook: draft.webhook,
         poll: poll.map_or(0, |id| id.0),
+        attachments: attachment::attach(machine, channel_id, message_id, draft.files),
         ..Message::default()
     };
     machine.tx.put(MESSAGES, (channel_id, message_id), &message);
@@ -301,7 +302,8 @@ pub(in crate::domain) fn message_edit(
 ) -> Result<(ChannelId, MessageId)> {
     let at = machine.at;
     let (access, message) = editing_access(machine.asking(author), op.channel_id, op.message_id)?;
-    check_content(&op.content, !message.embeds.is_empty() || message.poll != 0, op.length_max)?;
+    let has_more = !message.embeds.is_empty() || !message.attachments.is_empty() || message.poll != 0;
+    check_content(&op.content, has_more, op.length_max)?;
     verdict::pass(machine, access.channel.server(), op.channel_id, author)?;
     let (scope, slow) = (Scope::of(op.channel_id, access.channel), is_slowed(&access));
     let mut message = Message::from(message);

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
+use super::attachment::{AttachmentResponse, Attachments};
 use super::poll_view::{self, PollResponse, PollResultsResponse};
 use super::{reaction, read_mark};
 use crate::domain::permission::Access;
@@ -73,6 +74,7 @@ pub struct Fields<'m> {
     created_at: u64,
     edited_at: Option<u64>,
     reply_to_id: Option<MessageId>,
+    attachments: Attachments<'m>,
     embeds: &'m str,
     pinned: bool,
     reacted: bool,
@@ -90,6 +92,7 @@ impl<'m> From<&'m ArchivedMessage> for Fields<'m> {
             created_at: message.created_at.to_native(),
             edited_at: message.edited_at.as_ref().map(|at| at.to_native()),
             reply_to_id: message.reply_to_id.as_ref().map(MessageId::from),
+            attachments: Attachments::Stored(&message.attachments),
             embeds: &message.embeds,
             pinned: message.pin != 0,
             reacted: message.reacted,
@@ -107,6 +110,7 @@ impl<'m> From<&'m Message> for Fields<'m> {
             created_at: message.created_at,
             edited_at: message.edited_at,
             reply_to_id: message.reply_to_id,
+            attachments: Attachments::New(&message.attachments),
             embeds: &message.embeds,
             pinned: message.pin != 0,
             reacted: message.reacted,
@@ -186,7 +190,13 @@ impl<'o, 'a> Writer<'o, 'a> {
                 self.out.push(b'"');
             }
         }
-        self.text(b",\"attachments\":[],\"embeds\":");
+        if message.attachments.is_empty() {
+            self.text(b",\"attachments\":[],\"embeds\":");
+        } else {
+            self.text(b",\"attachments\":");
+            message.attachments.write(self.out);
+            self.text(b",\"embeds\":");
+        }
         self.text(if message.embeds.is_empty() { b"[]" } else { message.embeds.as_bytes() });
         self.text(if message.pinned { b",\"pinned\":true" } else { b",\"pinned\":false" });
         self.receipts(message_id, message.author_id);
@@ -313,7 +323,7 @@ pub const MESSAGE: &Shape = &Shape {
         Field::new("created_at", "", Slot::time),
         Field::new("edited_at", "", Slot::opt_time),
         Field::new("reply_to_id", "", Slot::opt_id),
-        Field::new("attachments", "", Slot::list(&Kind::Any)),
+        Field::new("attachments", "", Slot::list(&Kind::Object(AttachmentResponse::SHAPE))),
         Field::new("embeds", "", Slot::list(EMBED)),
         Field::new("pinned", "", Slot::bool),
         Field::new("status", "", Slot::word(&["sent", "read"])),

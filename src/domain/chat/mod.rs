@@ -1,5 +1,6 @@
 //! What is said in channels: messages, reactions, pins, polls, read marks, typing.
 
+pub mod attachment;
 pub mod clearing;
 pub mod ledger;
 pub mod mention;
@@ -36,4 +37,5 @@ commands! { Chat:
     204 PollDelete(poll::PollDelete) => poll_delete -> (), frees_room;
     430 MessagesDelete(message::MessagesDelete) => messages_delete -> u64, frees_room;
     431 ReactionsClear(clearing::ReactionsClear) => reactions_clear -> bool, frees_room;
+    441 FilesPost(attachment::FilesPost) => files_post -> (ChannelId, MessageId);
 }

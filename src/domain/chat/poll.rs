@@ -198,7 +198,7 @@ pub(in crate::domain) fn poll_post(
     author: UserId,
     op: &PollPost,
 ) -> Result<(ChannelId, MessageId)> {
-    message::create(machine, author, &op.message, Some(&op.poll))
+    message::create(machine, author, &op.message, Some(&op.poll), None)
 }
 
 /// Stores a poll that was found good. Its message is told of by whoever calls.

@@ -60,6 +60,7 @@ pub(in crate::domain) fn webhook_execute(
         embeds: op.embeds.clone(),
         webhook: Some(Box::new(webhook)),
         poll: None,
+        files: Vec::new(),
     };
     let scope = Scope::of(channel_id, channel);
     let fan_out =

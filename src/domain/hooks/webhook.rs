@@ -12,7 +12,6 @@ use rkyv::{Archive, Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use crate::domain::asking::Asking;
-use crate::domain::chat::message;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::event::{Audience, Event, EventName, intent, payload};
 use crate::domain::identity::credential::{Secret, hash_secret, parts};
@@ -113,7 +112,7 @@ pub fn listable(asking: Asking<'_>, server_id: ServerId) -> Result<Standing<'_>>
 /// As [`manageable_channel`]; 400 when it holds no messages, or has as many as it may.
 fn require_place(asking: Asking<'_>, channel_id: ChannelId, count_max: u64) -> Result<ServerId> {
     let (server_id, access) = manageable_channel(asking, channel_id)?;
-    message::require_messages(access.channel)?;
+    access.require_messages()?;
     require_room(asking.read.scan(CHANNEL_WEBHOOKS, channel_id), count_max, "A channel")?;
     Ok(server_id)
 }

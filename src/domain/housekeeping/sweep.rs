@@ -11,6 +11,7 @@ use crate::domain::community::{invite, member, server};
 use crate::domain::contact::telemetry;
 use crate::domain::error::Result;
 use crate::domain::event::Revocation;
+use crate::domain::files::{session, upload};
 use crate::domain::identity::account::remind;
 use crate::domain::identity::{bot, oauth, token};
 use crate::domain::machine::Machine;
@@ -80,9 +81,11 @@ pub(in crate::domain) fn sweep(machine: &mut Machine<'_, '_>, _: UserId, op: &Sw
     let ledgers_built = !budget.is_spent() && build_ledgers(machine, &mut budget);
     let violations_expired = expire_violations(machine, &mut budget);
     let telemetry_expired = expire_telemetry(machine, &mut budget);
+    let uploads_expired = expire_uploads(machine, &mut budget);
     let due = first(machine, DELETIONS, ()).is_some_and(|(due, _)| due <= machine.at);
     let ended = ended_count(machine.read());
-    let rest = [reminded, round_complete, ledgers_built, violations_expired, telemetry_expired];
+    let expired = violations_expired && telemetry_expired && uploads_expired;
+    let rest = [reminded, round_complete, ledgers_built, expired];
     let rest = rest.into_iter().filter(|is_done| !is_done).count();
     Ok(u64::from(due) + ended + rest as u64)
 }
@@ -123,6 +126,21 @@ fn expire_telemetry(machine: &mut Machine<'_, '_>, budget: &mut Budget) -> bool 
         budget.take(2);
     }
     !telemetry::is_due(machine)
+}
+
+/// The same of files that no message has got in time, and of those that have not come whole in time.
+fn expire_uploads(machine: &mut Machine<'_, '_>, budget: &mut Budget) -> bool {
+    /// It, two rows of indexes, and its blob.
+    const RECORDS: usize = 4;
+    while !budget.is_spent() && upload::expire(machine) {
+        budget.take(RECORDS);
+    }
+    while !budget.is_spent()
+        && let Some(chunk_count) = session::expire(machine)
+    {
+        budget.take(2 + 2 * chunk_count as usize);
+    }
+    !upload::is_due(machine) && !session::is_due(machine)
 }
 
 // ------------------------------------------------------------------------------------------ accounts

@@ -51,6 +51,14 @@ pub fn message_len_max(read: Read<'_>, user_id: UserId, len_max: u64) -> u64 {
     own.map_or(len_max, |own| own.to_native().min(len_max))
 }
 
+/// Bytes that a file of this user may have, and files of a message of his, where others may have so many.
+pub fn attachment_max(read: Read<'_>, user_id: UserId, len_max: u64, count_max: u64) -> (u64, u64) {
+    let own = read.get(MESSAGING, user_id);
+    let len = own.and_then(|own| own.max_attachment_size.as_ref()).map(|own| own.to_native());
+    let count = own.and_then(|own| own.max_attachments_per_message.as_ref()).map(|own| own.to_native());
+    (len.map_or(len_max, |own| own.min(len_max)), count.map_or(count_max, |own| own.min(count_max)))
+}
+
 fn default_messaging() -> Messaging {
     Messaging {
         read_receipts_enabled: true,

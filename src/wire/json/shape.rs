@@ -44,6 +44,8 @@ pub enum Kind {
     Count,
     /// A whole number.
     Int,
+    /// Any number.
+    Number,
     Text,
     /// One of these words.
     Word(&'static [&'static str]),
@@ -97,6 +99,7 @@ impl Kind {
             Kind::Bool => value.as_bool().is_some(),
             Kind::Count | Kind::Time => value.as_int().is_some_and(|int| int >= 0),
             Kind::Int => value.as_int().is_some(),
+            Kind::Number => matches!(value, Value::Int(_) | Value::Float(_)),
             Kind::Text => value.as_str().is_some(),
             Kind::Word(words) => value.as_str().is_some_and(|text| words.contains(&text)),
             Kind::Id => value.as_str().is_some_and(|_| value.as_id().is_some()),

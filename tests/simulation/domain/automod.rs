@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use plexichat::domain::chat::attachment::FilesPost;
 use plexichat::domain::chat::message::{MessageCreate, MessageEdit};
 use plexichat::domain::chat::poll::{PollCreate, PollPost};
 use plexichat::domain::hooks::execution::WebhookExecute;
@@ -244,6 +245,7 @@ impl Model {
             Op::Chat(chat::Op::MessageCreate(MessageCreate { channel_id, .. })) => (*channel_id, actor),
             Op::Chat(chat::Op::MessageEdit(MessageEdit { channel_id, .. })) => (*channel_id, actor),
             Op::Chat(chat::Op::PollPost(PollPost { message, .. })) => (message.channel_id, actor),
+            Op::Chat(chat::Op::FilesPost(FilesPost { message, .. })) => (message.channel_id, actor),
             Op::Chat(chat::Op::PollCreate(PollCreate { channel_id, .. })) => (*channel_id, actor),
             Op::Hooks(hooks::Op::WebhookExecute(WebhookExecute { webhook_id, .. })) => {
                 let hook = &self.webhooks[&webhook_id.0];

@@ -254,6 +254,7 @@ impl Generator<'_> {
             30..60 if self.chance(6) => self.contact_command(model),
             30..60 if self.chance(12) => self.place_command(model),
             30..60 if self.chance(15) => self.expression_command(model),
+            30..60 if self.chance(15) => self.upload_command(model),
             30..60 => self.server_command(model, roll),
             60.. if self.chance(10) => self.poll_command(model),
             _ => self.message_command(model, roll),

@@ -304,7 +304,10 @@ impl Model {
                 }
                 Ok(Want::Done)
             }
-            Op::Chat(chat::Op::MessageCreate(op)) => self.judge_text(actor, op, None),
+            Op::Chat(chat::Op::MessageCreate(op)) => self.judge_text(actor, op, None, None),
+            Op::Chat(chat::Op::FilesPost(op)) => {
+                self.judge_text(actor, &op.message, op.poll.as_deref(), Some(op))
+            }
             Op::Chat(chat::Op::MessageEdit(op)) => {
                 let (channel, have) = self.access(actor, op.channel_id.0)?;
                 require(have, MESSAGES_SEND)?;
@@ -315,7 +318,8 @@ impl Model {
                     require(have, MESSAGES_EMBED_LINKS)?;
                 }
                 self.pause(channel, actor, have)?;
-                Model::content(&op.content, message.embeds || message.poll.is_some(), op.length_max)?;
+                let has_more = message.embeds || message.poll.is_some() || !message.files.is_empty();
+                Model::content(&op.content, has_more, op.length_max)?;
                 self.pass(channel.server)?;
                 Ok(Want::Message)
             }
@@ -393,6 +397,7 @@ impl Model {
                 Ok(Want::Done)
             }
             Op::Media(op) => self.judge_picture(actor, op),
+            Op::Files(op) => self.judge_upload(actor, op),
             Op::Hooks(op) => self.judge_webhook(actor, op),
             Op::Contact(op) => self.judge_contact(actor, op),
             Op::Gate(op) => self.judge_gate(actor, op),
@@ -416,18 +421,24 @@ impl Model {
         actor: u64,
         op: &chat::message::MessageCreate,
         poll: Option<&chat::poll::NewPoll>,
+        files: Option<&chat::attachment::FilesPost>,
     ) -> Result<Want, Refused> {
         let (channel, have) = self.access(actor, op.channel_id.0)?;
         require(have, MESSAGES_SEND)?;
         self.reachable(channel, actor)?;
         let silent = [channel_kind::VOICE, channel_kind::STAGE, channel_kind::CATEGORY];
         unless(silent.contains(&channel.kind), BAD)?;
+        let has_files = files.is_some_and(|op| !op.files.is_empty());
+        if has_files {
+            require(have, MESSAGES_ATTACH_FILES)?;
+        }
         if !op.embeds.is_empty() {
             require(have, MESSAGES_EMBED_LINKS)?;
         }
         self.pause(channel, actor, have)?;
-        Model::content(&op.content, !op.embeds.is_empty() || poll.is_some(), op.length_max)?;
+        Model::content(&op.content, !op.embeds.is_empty() || has_files || poll.is_some(), op.length_max)?;
         self.judge_new_poll(poll)?;
+        self.judge_wanted(actor, files)?;
         if let Some(reply) = op.reply_to_id {
             self.message(channel, reply.0)?;
         }

@@ -17,6 +17,7 @@ use super::mail::Post;
 use super::notify::Notifications;
 use super::passkeys::Passkey;
 use super::polls::Poll;
+use super::uploads::{Shown, Uploads};
 use plexichat::domain::Reply;
 use plexichat::domain::permission::{self, *};
 use plexichat::store::records::{Grant, account, channel_kind, dm_policy, relation};
@@ -48,6 +49,7 @@ pub enum Want {
     AccessToken,
     Emoji,
     Sticker,
+    Attachment,
     /// The rules of the server refuse the text.
     Refused,
     Any,
@@ -67,6 +69,7 @@ impl Want {
             (Want::Refused, Reply::TextRefused) | (Want::AccessToken, Reply::AccessToken(_)) => true,
             (Want::Emoji, Reply::Emoji(_)) | (Want::Sticker, Reply::Sticker(_)) => true,
             (Want::KnownReport(want), Reply::Report(got)) => want == got.0,
+            (Want::Attachment, Reply::Attachment(_)) => true,
             (Want::Report, Reply::Report(_)) | (Want::Ticket, Reply::Ticket(_)) => true,
             _ => false,
         }
@@ -176,6 +179,7 @@ pub struct Message {
     /// The name under which a webhook has said it.
     pub webhook: Option<String>,
     pub poll: Option<Poll>,
+    pub files: Vec<Shown>,
 }
 
 #[derive(Clone, Debug)]
@@ -219,6 +223,7 @@ pub struct Model {
     pub gate: Gate,
     pub elsewhere: Elsewhere,
     pub expressions: Expressions,
+    pub uploads: Uploads,
     pub passkeys: BTreeMap<u64, Passkey>,
 }
 

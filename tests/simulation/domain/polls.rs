@@ -132,7 +132,7 @@ impl Model {
     /// `None`: it is about something else.
     pub fn judge_poll(&self, actor: u64, op: &chat::Op) -> Option<Result<Want, Refused>> {
         Some(match op {
-            chat::Op::PollPost(op) => self.judge_text(actor, &op.message, Some(&op.poll)),
+            chat::Op::PollPost(op) => self.judge_text(actor, &op.message, Some(&op.poll), None),
             chat::Op::PollCreate(op) => self.judge_poll_create(actor, op),
             chat::Op::PollVote(op) => self.judge_vote(actor, op),
             chat::Op::PollClose(op) => self.find_poll(actor, op.poll_id).and_then(|(_, _, poll)| {
@@ -205,7 +205,13 @@ impl Model {
         message.poll.as_mut().expect("judge found the poll")
     }
 
-    fn ask(&mut self, actor: u64, (channel, message): (ChannelId, MessageId), new: &NewPoll, read: Read<'_>) {
+    pub fn ask(
+        &mut self,
+        actor: u64,
+        (channel, message): (ChannelId, MessageId),
+        new: &NewPoll,
+        read: Read<'_>,
+    ) {
         let record = read.get(POLLS, message).map(Record::from).expect("the poll that was just made");
         let poll = Poll {
             id: record.id.0,

@@ -35,6 +35,7 @@ pub fn check(read: Read<'_>, at: u64) {
     accounts(read, at);
     mails(read);
     pictures(read);
+    uploads(read);
     relationships(read);
     servers(read);
     channels(read);
@@ -153,15 +154,44 @@ fn pictures(read: Read<'_>) {
     let icons = rows(read, SERVERS).into_values().filter_map(|server| server.icon);
     let emojis = rows(read, EMOJIS).into_values().map(|emoji| Box::new(emoji.picture));
     let stickers = rows(read, STICKERS).into_values().map(|sticker| Box::new(sticker.picture));
+    let pictures = avatars.chain(icons).chain(emojis).chain(stickers).map(|picture| picture.hash);
+    let uploads = rows(read, UPLOADS).into_values().map(|upload| upload.file);
+    let files = uploads.chain(rows(read, MESSAGE_FILES).into_values());
+    let files = files.flat_map(|file| file.blobs().collect::<Vec<_>>());
+    let chunks = rows(read, UPLOAD_CHUNKS).into_values().map(|chunk| chunk.hash);
     let mut named = BTreeMap::new();
-    avatars
-        .chain(icons)
-        .chain(emojis)
-        .chain(stickers)
-        .for_each(|picture| *named.entry(picture.hash).or_insert(0) += 1);
+    pictures.chain(files).chain(chunks).for_each(|hash| *named.entry(hash).or_insert(0) += 1);
     let counts: BTreeMap<_, _> =
         rows(read, BLOBS).into_iter().map(|(hash, meta)| (hash, meta.value)).collect();
     assert_eq!(counts, named, "BLOBS counts the records that name each");
+}
+
+fn uploads(read: Read<'_>) {
+    let uploads = rows(read, UPLOADS);
+    let lapses: BTreeSet<_> = uploads.iter().map(|((user, id), row)| (row.lapses_at, *user, *id)).collect();
+    assert_eq!(keys(read, UPLOAD_LAPSES), lapses, "UPLOAD_LAPSES is the index of UPLOADS");
+    let by_key: BTreeMap<_, _> =
+        uploads.iter().map(|((user_id, id), row)| (row.file.key, (*user_id, *id))).collect();
+    let stored: BTreeMap<_, _> =
+        rows(read, UPLOAD_KEYS).into_iter().map(|(key, row)| (key, (row.user_id, row.id))).collect();
+    assert_eq!(stored, by_key, "UPLOAD_KEYS is the index of UPLOADS");
+    let uses: BTreeSet<_> =
+        rows(read, MESSAGE_FILES).into_iter().map(|((message, _), file)| (file.key, message)).collect();
+    assert_eq!(keys(read, FILE_USES), uses, "FILE_USES is the index of MESSAGE_FILES");
+    for ((_, message_id), message) in rows(read, MESSAGES) {
+        let of_it = read.scan(MESSAGE_FILES, message_id).map(|((_, id), _)| id.0);
+        let shown: BTreeSet<u64> = message.attachments.iter().map(|shown| shown.id).collect();
+        assert_eq!(of_it.collect::<BTreeSet<_>>(), shown, "a message holds what it shows");
+    }
+    let sessions = rows(read, UPLOAD_SESSIONS);
+    let lapses: BTreeSet<_> =
+        sessions.iter().map(|((user, key), row)| (row.expires_at, *user, *key)).collect();
+    assert_eq!(keys(read, UPLOAD_SESSION_LAPSES), lapses, "it is the index of UPLOAD_SESSIONS");
+    let chunks = keys(read, UPLOAD_CHUNKS);
+    assert!(
+        chunks.iter().all(|(user, key, _)| sessions.contains_key(&(*user, *key))),
+        "chunks are of sessions"
+    );
 }
 
 fn relationships(read: Read<'_>) {

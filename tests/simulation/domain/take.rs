@@ -355,6 +355,14 @@ impl Model {
                 assert_eq!(*channel_id, op.channel_id);
                 self.take_text(actor, op, *message_id);
             }
+            Op::Chat(chat::Op::FilesPost(op)) => {
+                let Reply::Message(channel_id, message_id) = reply else { unreachable!() };
+                self.take_text(actor, &op.message, *message_id);
+                self.take_files(actor, op, *message_id);
+                if let Some(poll) = &op.poll {
+                    self.ask(actor, (*channel_id, *message_id), poll, read);
+                }
+            }
             Op::Chat(chat::Op::NotificationRead(op)) => self.read_notification(actor, op.message_id.0),
             Op::Chat(chat::Op::NotificationsRead(_)) => self.read_notifications(actor),
             Op::Chat(chat::Op::MessageEdit(op)) => {
@@ -404,6 +412,7 @@ impl Model {
             Op::Media(media::Op::IconSet(op)) => {
                 self.server(op.server_id.0).icon = op.picture.as_ref().map(|picture| picture.hash[0]);
             }
+            Op::Files(op) => self.take_upload(actor, op, reply),
             Op::Hooks(op) => self.take_webhook(actor, op, reply),
             Op::Contact(op) => self.take_contact(actor, op, reply),
             Op::Gate(op) => self.take_gate(op, reply),
@@ -414,6 +423,7 @@ impl Model {
                 self.purge_due();
                 self.expire_violations(read);
                 self.expire_telemetry(read);
+                self.expire_uploads(read);
             }
             Op::Housekeeping(housekeeping::Op::OutboxStep(_)) => self.carry_out_requests(read),
             #[allow(unreachable_patterns, reason = "see judge")]

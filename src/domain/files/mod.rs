@@ -1,0 +1,16 @@
+//! Files that are uploaded for messages, whole or in chunks. What messages make of them stands in
+//! [`super::chat::attachment`].
+
+pub mod session;
+pub mod upload;
+
+use super::command::commands;
+use crate::id::AttachmentId;
+
+commands! { Files:
+    440 AttachmentCreate(upload::AttachmentCreate) => attachment_create -> AttachmentId;
+    442 UploadOpen(session::UploadOpen) => upload_open -> ();
+    443 ChunkPut(session::ChunkPut) => chunk_put -> u64;
+    444 UploadAbort(session::UploadAbort) => upload_abort -> (), frees_room;
+    445 UploadComplete(session::UploadComplete) => upload_complete -> AttachmentId;
+}
