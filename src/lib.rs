@@ -4,7 +4,7 @@
 //! (`tests/tidy/` reads the `use crate::` lines and fails otherwise):
 //!
 //! ```text
-//! cli → net → api, gateway → log → domain → store, wire → config, id, limits   (+ runtime, effect, observe, text)
+//! cli → net → api, gateway → search → log → domain → store, wire → config, id, limits   (+ runtime, effect, observe, text)
 //! ```
 
 pub mod api;
@@ -19,6 +19,7 @@ pub mod log;
 pub mod net;
 pub mod observe;
 pub mod runtime;
+pub mod search;
 pub mod store;
 pub mod text;
 pub mod wire;

@@ -404,3 +404,14 @@ const _: () = assert!(LINGER_STALL_MS < LINGER_MS);
 // Who sends as slowly as is allowed is not held up by what a core may read.
 const _: () = assert!(LINGER_PROGRESS_LEN < DRAIN_LEN_MAX);
 const _: () = assert!(CHUNK_LINE_LEN_MAX < CHUNK_EXTENSIONS_LEN_MAX);
+
+// ------------------------------------------------------------------------------------------- search
+
+/// Words of a message that it is found by, each once. One with more, as only some of the longest are, may have any word
+/// as far as the index knows: it is looked at itself.
+pub const TERM_COUNT_MAX: usize = 1_024;
+/// Characters of what is searched for, and conditions in it.
+pub const SEARCH_LEN_MAX: usize = 512;
+pub const SEARCH_CONDITION_COUNT_MAX: usize = 32;
+/// Lists of the index that one search walks over; what they leave is looked at itself.
+pub const SEARCH_LIST_COUNT_MAX: usize = 16;

@@ -329,6 +329,8 @@ fn one_example_of_every_record() {
     providers::examples(&mut records);
     expressions::examples(&mut records);
     providers::passkeys(&mut records);
+    let (channel_id, message_id) = (ChannelId(number(4)), MessageId(number(5)));
+    records.example(MessageChange { number: 7, channel_id, message_id });
     running::examples(&mut records);
     hashes::examples(&mut records);
     uploads::examples(&mut records);

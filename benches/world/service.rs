@@ -15,6 +15,7 @@ use plexichat::domain::{Command, Reply};
 use plexichat::effect::{Answer, Job, automod};
 use plexichat::runtime::clock::Turn;
 use plexichat::runtime::wake::Wake;
+use plexichat::search::{Search, Settings};
 use plexichat::store::keyring::Keyring;
 use plexichat::wire::http::{ResponseOptions, header_slots, http_date, parse_head};
 
@@ -68,7 +69,8 @@ impl Service {
         let liveness = Box::new(|_| Liveness::default());
         let (store, run, metrics) = (world.store.clone(), Arc::default(), Arc::default());
         let (keys, rules) = (Arc::new(Keyring::new()), automod::Shared::new(1 << 20));
-        let state = State::new(config, store, run, limiter, keys, metrics, NOW, wake, liveness, rules);
+        let index = Search::new(store.clone(), &[0; 32], Settings::new(1 << 20), Arc::default());
+        let state = State::new(config, store, run, limiter, keys, metrics, NOW, wake, liveness, rules, index);
         let head = |token: &String| {
             let path = "/api/v1/users/@me";
             format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n").into()

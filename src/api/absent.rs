@@ -1,7 +1,7 @@
 //! What the contract documents and this server does not have.
 //!
-//! Owns: that such a request is told so, instead of being taken for its neighbour: without its row, `search` below
-//! `/channels/{channel_id}/messages` would be a message's id. A route that is built takes its row out of here.
+//! Owns: that such a request is told so, instead of being taken for its neighbour: without its row, a word in
+//! the place of an id would be taken for that. A route that is built takes its row out of here.
 
 use crate::wire::http::Method::{self, Delete, Get, Patch, Post, Put};
 
@@ -72,10 +72,6 @@ pub const ABSENT: &[(&str, &[Method])] = &[
     ("/admin/users/{user_id}/notes", &[Get, Post]),
     ("/admin/users/{user_id}/tier", &[Put]),
     ("/admin/verify-otp", &[Post]),
-    ("/channels/{channel_id}/messages/search", &[Get]),
-    ("/search/messages", &[Get]),
-    ("/search/servers", &[Get]),
-    ("/search/users", &[Get]),
 ];
 
 /// The same beside the prefix: the documentation portal.

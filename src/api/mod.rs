@@ -35,6 +35,7 @@ pub mod rate_limit;
 pub mod recent_files;
 pub mod router;
 pub mod routes;
+pub mod searching;
 pub mod service;
 pub mod social;
 pub mod state;

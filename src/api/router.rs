@@ -219,8 +219,9 @@ mod tests {
     fn words_win_over_parameters() {
         check("GET /api/v1/channels/7/messages/9", "message_get 7 9");
         check("GET /api/v1/channels/7/messages/unread", "unread_get 7");
-        check("GET /api/v1/channels/7/messages/search", "absent");
-        check("DELETE /api/v1/channels/7/messages/search", "absent");
+        check("GET /api/v1/channels/7/messages/search", "message_search 7");
+        check("DELETE /api/v1/channels/7/messages/search", "GET, HEAD, OPTIONS");
+        check("GET /api/v1/admin/dashboard", "absent");
         check("GET /api/v1/users/search", "user_search");
         check("GET /api/v1/users/7", "user_get 7");
         check("GET /api/v1/channels/invites/messages", "invite_get messages");

@@ -17,7 +17,8 @@ use super::ctx::{Handler, Step};
 use super::fields::Fields;
 use super::limiter::RuleId;
 use super::{
-    chat, community, contact, expression, hooks, identity, media, moderation, service, social, voice,
+    chat, community, contact, expression, hooks, identity, media, moderation, searching, service, social,
+    voice,
 };
 use crate::config::Config;
 use crate::domain::identity::right::{Kind as AccountKind, Right};
@@ -303,6 +304,7 @@ const AREAS: &[&[Route]] = &[
     contact::ROUTES,
     voice::ROUTES,
     expression::ROUTES,
+    searching::ROUTES,
 ];
 
 const COUNT: usize = {

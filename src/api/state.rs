@@ -24,6 +24,7 @@ use crate::log::Health;
 use crate::observe::CoreMetrics;
 use crate::runtime::clock::Turn;
 use crate::runtime::wake::Wake;
+use crate::search::Search;
 use crate::store::keyring::Keyring;
 use crate::store::{Snapshot, Store};
 
@@ -100,6 +101,8 @@ pub struct State {
     pub recent_files: RecentFiles,
     /// Rules of automod that are ready.
     pub automod: Known,
+    /// The index of messages.
+    pub search: Arc<Search>,
     /// Read once per turn.
     now: Cell<Turn>,
     /// Wakes the core's task for what a request has left to it.
@@ -122,6 +125,7 @@ impl State {
         wake: Arc<Wake>,
         liveness: Box<dyn Fn(UserId) -> Liveness>,
         automod: Arc<Shared>,
+        search: Arc<Search>,
     ) -> State {
         let versions = Versions::new(
             &config.application.version,
@@ -140,6 +144,7 @@ impl State {
             unsent: Unsent::default(),
             recent_files: RecentFiles::default(),
             automod: Known::new(automod),
+            search,
             started: now,
             now: Cell::new(now),
             config,

@@ -299,6 +299,7 @@ mod tests {
         check("bot create rosie --owner ada --data /d", &want);
         check("bot --data /d create rosie --owner ada", &want);
         check("bot", "MissingSubcommand");
+        check("reindex", "Operate { request: \"{\\\"do\\\":\\\"reindex\\\"}\" } None []");
         check("bot create rosie", "MissingRequiredArgument");
     }
 

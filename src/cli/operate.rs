@@ -69,6 +69,13 @@ const KEYS: Group = Group {
     ],
 };
 
+/// Commands of no group.
+const SINGLE: &[Operation] = &[Operation {
+    name: "reindex",
+    about: "Make the index of messages anew, out of the store; a server that runs goes on meanwhile",
+    arguments: &[],
+}];
+
 const ACCESS_TOKENS: Group = Group {
     name: "access-token",
     about: "Tokens that clients must show to be let in at all, as soon as there is one",
@@ -161,17 +168,19 @@ A server that runs on the data folder (--data) carries it out at once. While non
 itself. Run it as the server's user, or as root, with the same --config and flags as the server gets.";
 
 pub fn commands() -> impl Iterator<Item = clap::Command> {
-    GROUPS.iter().map(|group| {
-        let commands = group.commands.iter().map(|operation| {
-            let arguments = operation.arguments.iter().map(argument);
-            clap::Command::new(operation.name).about(operation.about).args(arguments).after_help(HELP)
-        });
+    let groups = GROUPS.iter().map(|group| {
         clap::Command::new(group.name)
             .about(group.about)
             .subcommand_required(true)
-            .subcommands(commands)
+            .subcommands(group.commands.iter().map(command))
             .after_help(HELP)
-    })
+    });
+    groups.chain(SINGLE.iter().map(command))
+}
+
+fn command(operation: &Operation) -> clap::Command {
+    let arguments = operation.arguments.iter().map(argument);
+    clap::Command::new(operation.name).about(operation.about).args(arguments).after_help(HELP)
 }
 
 fn argument(argument: &Argument) -> Arg {
@@ -185,16 +194,23 @@ fn argument(argument: &Argument) -> Arg {
 
 /// The request that a command is; `None` when it is none of these.
 pub fn request(group: &str, matches: &ArgMatches) -> Option<String> {
+    if let Some(operation) = SINGLE.iter().find(|known| known.name == group) {
+        return Some(spelled(operation.name, operation, matches));
+    }
     let group = GROUPS.iter().find(|known| known.name == group)?;
     let (name, matches) = matches.subcommand()?;
     let operation = group.commands.iter().find(|known| known.name == name)?;
+    Some(spelled(&format!("{}_{name}", group.name), operation, matches))
+}
+
+fn spelled(name: &str, operation: &Operation, matches: &ArgMatches) -> String {
     let mut out = Vec::new();
     {
         let mut request = Object::new(&mut out);
-        request.str("do", &format!("{}_{name}", group.name).replace('-', "_"));
+        request.str("do", &name.replace('-', "_"));
         for argument in operation.arguments {
             request.some_str(argument.name, matches.get_one::<String>(argument.name).map(String::as_str));
         }
     }
-    Some(String::from_utf8(out).expect("JSON is UTF-8"))
+    String::from_utf8(out).expect("JSON is UTF-8")
 }

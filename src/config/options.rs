@@ -447,6 +447,12 @@ options! {
         max_total_size_per_day: u64 = 512 * MIB, bytes(KIB, 64 * TIB), "Bytes of his files in a day";
     }
 
+    search: Search "search" {
+        enabled: bool = true, ANY, "Searching for messages and people; without it there is no index";
+        result_limit: u64 = 100, range(1, 100), "Results on a page, however many are asked for";
+        write_interval_ms: u64 = 15_000, range(100, HOUR_MS), "How long new messages are in memory, where they are found, before the index is written";
+    }
+
     automod: Automod "automod" {
         enabled: bool = true, ANY, "Let servers have rules for what is written in them";
         exempt_owners: bool = true, ANY, "Rules are not for the owner of a server";

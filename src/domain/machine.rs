@@ -11,6 +11,7 @@ use super::error::Result;
 use super::event::{Change, Event, Output};
 use super::reply::Reply;
 use super::time::{Now, Offset};
+use super::touched::Touched;
 use super::verdict::{Judging, Outcome, Verdict};
 use crate::id::{AuditId, UserId, created_ms, next_id};
 use crate::store::records::Meta;
@@ -37,6 +38,8 @@ pub struct Machine<'t, 'e> {
     node: u16,
     applied: u64,
     outputs: Vec<Output>,
+    /// Messages that were made or changed, in order.
+    pub touched: Vec<Touched>,
     /// What the command that runs brings along of its text.
     judging: Option<Judging>,
 }
@@ -48,7 +51,8 @@ impl<'t, 'e> Machine<'t, 'e> {
         let (last_id, last_at, applied) = (meta(LAST_ID), meta(LAST_AT), meta(APPLIED));
         let (at, unix_ms) = (now.steady_ms.max(last_at), now.unix_ms);
         assert!(at >= last_at, "steady time never runs backwards");
-        Machine { tx, at, unix_ms, last_id, node, applied, outputs: Vec::new(), judging: None }
+        let (outputs, touched) = (Vec::new(), Vec::new());
+        Machine { tx, at, unix_ms, last_id, node, applied, outputs, touched, judging: None }
     }
 
     /// Applies one command: all of it or, with an error, nothing.
@@ -138,6 +142,11 @@ pub fn last_moment(read: Read<'_>) -> Option<Now> {
     let meta = |key: &'static str| read.get(META, key).map(|meta| meta.value.to_native());
     let steady_ms = meta(LAST_AT)?;
     Some(Now { unix_ms: meta(LAST_UNIX).unwrap_or(steady_ms), steady_ms })
+}
+
+/// The last id that a store has given out; 0 before the first.
+pub fn last_id(read: Read<'_>) -> u64 {
+    read.get(META, LAST_ID).map_or(0, |meta| meta.value.to_native())
 }
 
 /// The time in the last id that a store has given out, Unix milliseconds; `None` before the first.

@@ -17,6 +17,7 @@ pub mod passkey;
 pub mod password;
 pub mod qr;
 pub mod read;
+pub mod search;
 mod tls;
 mod turns;
 
@@ -34,4 +35,5 @@ pub static LANES: &[&Row] = &[
     &qr::LANE,
     &mail::LANE,
     &passkey::LANE,
+    &search::LANE,
 ];

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::entry::{Entry, Place};
-use crate::domain::{Machine, Output, Reply, Result};
+use crate::domain::{Machine, Output, Reply, Result, Touched};
 use crate::observe::WriterMetrics;
 use crate::store::{Position, Store, WriteError, digest, take_damage};
 
@@ -30,6 +30,8 @@ pub struct Applied {
     pub replies: Vec<Result<Reply>>,
     /// What it makes known, in order.
     pub outputs: Vec<Output>,
+    /// Messages that it has made or changed, in order.
+    pub touched: Vec<Touched>,
 }
 
 /// Why an entry was not applied; nothing of it was kept.
@@ -99,6 +101,7 @@ impl Applier {
             }
         }
         assert!(extent == Extent::WhatFits || replies.len() == entry.commands.len(), "each has its reply");
+        let touched = std::mem::take(&mut machine.touched);
         let outputs = machine.finish();
         let written = tx.written();
         let position = self.after(entry, [replies.len() as u64, written.count, written.digest]);
@@ -110,7 +113,7 @@ impl Applier {
         committed?;
         assert!(follows(entry.place, self.position), "an entry was kept once");
         self.position = position;
-        Ok(Applied { replies, outputs })
+        Ok(Applied { replies, outputs, touched })
     }
 
     /// The position after an entry that has done this: commands, writes and their digest.

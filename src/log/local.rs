@@ -14,6 +14,7 @@ use super::cores::{Batch, Cores, Origin};
 use super::entry::{Entry, Place};
 use super::health::{Condition, Health, Seen, Trouble};
 use super::port::{Doorbell, Port};
+use super::touches::Touches;
 use super::watch::Watch;
 use crate::domain::{Command, Error, Now, Output, Refusal};
 use crate::observe::WriterMetrics;
@@ -74,6 +75,7 @@ impl Drop for Writer {
 }
 
 /// Starts the writer thread; `wakes` holds one wake per core. The ports go to the cores in that order.
+/// `touches` hears of messages.
 ///
 /// # Errors
 /// When no thread can be started.
@@ -82,9 +84,11 @@ pub fn start(
     options: Options,
     wakes: &[Arc<Wake>],
     metrics: Arc<WriterMetrics>,
+    touches: Arc<Touches>,
 ) -> std::io::Result<(Vec<Port>, Writer)> {
     let watch = Watch::start(store.clone(), metrics.clone())?;
     let (ports, mut state) = Local::new(store, options, wakes, metrics);
+    state.touches = touches;
     let (doorbell, health) = (state.cores.doorbell().clone(), state.condition.health());
     let stop = Arc::new(AtomicBool::new(false));
     let ending = stop.clone();
@@ -108,6 +112,8 @@ struct Local {
     unsynced: bool,
     condition: Condition,
     steps: StepWatch,
+    /// Who follows messages.
+    touches: Arc<Touches>,
 }
 
 impl Local {
@@ -138,6 +144,7 @@ impl Local {
             unsynced,
             condition,
             steps,
+            touches: Arc::default(),
         };
         (ports, state)
     }
@@ -192,7 +199,7 @@ impl Local {
             return rest;
         }
         match self.apply(&mut batch) {
-            Ok(Applied { replies, outputs }) => {
+            Ok(Applied { replies, outputs, touched }) => {
                 rest = batch.split_off(replies.len());
                 self.unsynced = self.options.sync_interval.is_some();
                 let refused = replies.iter().filter(|reply| reply.is_err()).count();
@@ -200,6 +207,7 @@ impl Local {
                 let answers = batch.origins.iter().zip(replies);
                 answers.for_each(|(origin, reply)| self.cores.answer(*origin, reply));
                 self.deliver(outputs);
+                self.touches.tell(touched);
                 self.succeeded(room);
             }
             Err(Failure::Damaged(0)) => {
@@ -396,7 +404,8 @@ mod tests {
     fn every_command_is_answered_once_on_its_core_and_every_core_sees_every_batch() {
         let (_folder, store) = temporary(1 << 24);
         let wakes: Vec<_> = (0..2).map(|_| Arc::new(Wake::new().unwrap())).collect();
-        let (mut ports, writer) = start(Arc::new(store), options(), &wakes, Arc::default()).unwrap();
+        let (mut ports, writer) =
+            start(Arc::new(store), options(), &wakes, Arc::default(), Arc::default()).unwrap();
         for ticket in 0..40 {
             ports[ticket as usize % 2].submit(command(), ticket).unwrap();
             ports[0].flush();
@@ -423,7 +432,8 @@ mod tests {
         let (_folder, store) = temporary(1 << 24);
         let wake = Arc::new(Wake::new().unwrap());
         let options = Options { queue_len_max: 2, ..options() };
-        let (mut ports, writer) = start(Arc::new(store), options, &[wake], Arc::default()).unwrap();
+        let (mut ports, writer) =
+            start(Arc::new(store), options, &[wake], Arc::default(), Arc::default()).unwrap();
         let mut refused = 0;
         for _ in 0..10_000 {
             refused += u32::from(ports[0].submit(command(), NO_REPLY).is_err());
@@ -442,7 +452,8 @@ mod tests {
         let store = Store::open(&store).unwrap();
         let wakes: Vec<_> = (0..2).map(|_| Arc::new(Wake::new().unwrap())).collect();
         let options = Options { batch_max: 1, ..options() };
-        let (mut ports, writer) = start(Arc::new(store), options, &wakes, Arc::default()).unwrap();
+        let (mut ports, writer) =
+            start(Arc::new(store), options, &wakes, Arc::default(), Arc::default()).unwrap();
         drop(ports.pop());
         let (mut submitted, mut answered) = (0, 0);
         let deadline = Instant::now() + Duration::from_secs(20);

@@ -14,6 +14,7 @@ pub mod entry;
 mod health;
 mod local;
 mod port;
+mod touches;
 mod watch;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use cores::SNAPSHOTS_PER_CORE;
 pub use health::{Health, Trouble};
 pub use local::{Options, Writer, start};
 pub use port::Port;
+pub use touches::{Told, Touches};
 
 use crate::domain::{Command, Output, Reply, Result};
 use crate::store::Snapshot;

@@ -16,6 +16,7 @@ use crate::domain::{Command, Error, Now, Refusal, Reply, Result};
 use crate::log::apply::{Applier, Extent, Failure};
 use crate::log::entry::{Entry, Place as LogPlace};
 use crate::runtime::clock::Turn;
+use crate::search;
 use crate::store::keyring::{KeyInfo, Keyring};
 use crate::store::{Room, Snapshot, Store, WriteError};
 
@@ -117,5 +118,10 @@ impl Place for Alone<'_> {
 
     fn rotate(&self) -> Pin<Box<dyn Future<Output = Result<KeyInfo>> + '_>> {
         Box::pin(std::future::ready(self.store.rotate(&self.keys).map_err(|why| Error::new(503, why))))
+    }
+
+    fn renew_index(&self) -> Result<String> {
+        let settings = search::Settings::new(self.config.store.map_size as usize);
+        search::build_alone(self.store.clone(), &self.keys, settings).map_err(|error| Error::new(503, error))
     }
 }

@@ -22,7 +22,7 @@ use super::core::Core;
 use super::http::Backend;
 use super::ring::receive;
 use crate::api::ctx::Desk as _;
-use crate::api::operator::{Place, REQUEST_LEN_MAX, SAID_LEN_MAX, carry_out};
+use crate::api::operator::{Place, REQUEST_LEN_MAX, SAID_LEN_MAX, carry_out, index};
 use crate::config::Config;
 use crate::domain::{Command, Error, Now, Refusal, Reply, Result};
 use crate::effect::disk::Rotate;
@@ -74,6 +74,11 @@ impl Place for Core {
                 *answer.downcast::<std::result::Result<KeyInfo, String>>().expect("it is what it does");
             made.map_err(|why| Error::new(503, why))
         })
+    }
+
+    fn renew_index(&self) -> Result<String> {
+        self.state.search.renew("the operator has asked for it");
+        Ok(index::begun(self.state.search.message_count()))
     }
 }
 

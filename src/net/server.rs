@@ -32,7 +32,7 @@ use crate::effect::password::Params;
 use crate::effect::{self, Job, LANES, Lanes, automod, disk, lane};
 use crate::gateway::{Hub, Liveboard, Mail};
 use crate::id::UserId;
-use crate::log::{self, Port};
+use crate::log::{self, Port, Touches};
 use crate::observe::{self, Registry};
 use crate::runtime::clock::Turn;
 use crate::runtime::cpu;
@@ -40,9 +40,10 @@ use crate::runtime::heap::give_back;
 use crate::runtime::mailbox::{Endpoint, mesh_on};
 use crate::runtime::shared_map::{Writer as LiveWriter, shared_map};
 use crate::runtime::wake::Wake;
+use crate::search::{self, Running, Search};
 use crate::store::blobs::{Folder, SHELF_COUNT};
-use crate::store::keyring::Keyring;
-use crate::store::{Options, Store, Sync};
+use crate::store::keyring::{Keyring, Purpose};
+use crate::store::{Options, Store, Sync, side};
 
 /// Letters per pair of cores that may wait in a ring; more wait in the sender's backlog.
 const MAIL_COUNT: usize = 4_096;
@@ -73,6 +74,7 @@ struct Seed {
     router: Arc<Router>,
     lanes: Arc<Lanes>,
     automod: Arc<automod::Shared>,
+    search: Arc<Search>,
     admission: Arc<Admission>,
     port: Port,
     mailbox: Endpoint<Mail>,
@@ -143,7 +145,7 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
         .map_err(|error| listen::explain(wanted, "--host (server.host)", "--port (server.port)", &error))?;
     let address = listening[0].local_addr().map_err(|e| e.to_string())?;
     let seeds = seeds(&config, &store, &keys, &registry, &lanes, &available, core_count)?;
-    let (seeds, writer, run, wakes) = seeds;
+    let (seeds, writer, run, wakes, indexing) = seeds;
     let metrics = match config.metrics_address() {
         Some(address) => match observe::serve_metrics(address, registry.clone()) {
             Ok(bound) => Some(bound),
@@ -192,6 +194,8 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     }
     control::remove(store.path());
     writer.stop();
+    // With what was changed last.
+    drop(indexing);
     tracing::info!("stopped");
     Ok(())
 }
@@ -199,7 +203,7 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
 /// Whether the system lets this process have as many threads as it will have: cores, lanes, those of a hash, writer,
 /// log and the like. They are started one by one, some when the first password comes, where a refusal ends the server.
 fn threads_can_be_started(config: &Config, available: usize, core_count: usize) -> Result<(), String> {
-    const OTHERS: usize = 8;
+    const OTHERS: usize = 10;
     let of_hashes = if config.encryption_argon2.parallelism > 1 { available } else { 0 };
     let count = core_count + lane::thread_count(config) + of_hashes + OTHERS;
     let gate = Arc::new(std::sync::Mutex::new(()));
@@ -246,7 +250,7 @@ pub(super) fn node(config: &Config) -> u16 {
     (config.encryption_snowflake.datacenter_id << 5 | config.encryption_snowflake.worker_id) as u16
 }
 
-type Prepared = (Vec<Seed>, log::Writer, Arc<RunState>, Vec<Arc<Wake>>);
+type Prepared = (Vec<Seed>, log::Writer, Arc<RunState>, Vec<Arc<Wake>>, Option<Running>);
 
 fn seeds(
     config: &Arc<Config>,
@@ -272,7 +276,8 @@ fn seeds(
         node: node(config),
         queue_len_max: QUEUE_LEN_MAX,
     };
-    let writer = log::start(store.clone(), options, &wakes, registry.writer.clone());
+    let touches: Arc<Touches> = Arc::default();
+    let writer = log::start(store.clone(), options, &wakes, registry.writer.clone(), touches.clone());
     let (ports, writer) = writer.map_err(|e| format!("cannot start the writer thread: {e}"))?;
     let (mut writers, mut readers) = (Vec::new(), Vec::new());
     for _ in 0..core_count {
@@ -283,6 +288,7 @@ fn seeds(
     let run = Arc::new(RunState::new(writer.health()));
     let router = Arc::new(Router::new(&config.api.api_prefix));
     let admission = Admission::new(&config.http);
+    let (search, indexing) = start_search(config, store, keys, registry, touches)?;
     let automod = automod::Shared::new(config.automod.rules_memory as usize);
     let mail = mesh_on(&wakes, MAIL_COUNT);
     let parts = ports.into_iter().zip(mail).zip(writers).enumerate();
@@ -298,6 +304,7 @@ fn seeds(
         router: router.clone(),
         lanes: lanes.clone(),
         automod: automod.clone(),
+        search: search.clone(),
         admission: admission.clone(),
         port,
         mailbox,
@@ -308,7 +315,29 @@ fn seeds(
         started,
         smtp: smtp.clone(),
     });
-    Ok((seeds.collect(), writer, run, wakes))
+    Ok((seeds.collect(), writer, run, wakes, indexing))
+}
+
+/// The index of messages, and the threads that keep it when it is wanted; without it none is left from before, as it would
+/// not know what it has missed.
+fn start_search(
+    config: &Config,
+    store: &Arc<Store>,
+    keys: &Keyring,
+    registry: &Registry,
+    touches: Arc<Touches>,
+) -> Result<(Arc<Search>, Option<Running>), String> {
+    let fresh_age = Duration::from_millis(config.search.write_interval_ms);
+    let settings = search::Settings { fresh_age, ..search::Settings::new(config.store.map_size as usize) };
+    let key = keys.derive(Purpose::SearchTerms);
+    let search = Search::new(store.clone(), &key, settings, registry.search.clone());
+    if !config.search.enabled {
+        let folder = store.path().join(search::FOLDER);
+        side::remove(&folder).map_err(|error| format!("cannot remove {}: {error}", folder.display()))?;
+        return Ok((search, None));
+    }
+    let running = search.start(touches).map_err(|error| format!("cannot start a thread: {error}"))?;
+    Ok((search, Some(running)))
 }
 
 type Ready = Sender<Result<(), String>>;
@@ -418,6 +447,7 @@ fn build(seed: Seed, ring: Ring) -> Core {
         seed.wake.clone(),
         liveness,
         seed.automod,
+        seed.search,
     );
     Core::new(Parts {
         index: seed.index,

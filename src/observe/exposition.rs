@@ -11,7 +11,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{self, Unit};
 
 use super::logs::dropped_lines;
-use super::metrics::{CoreMetrics, Histogram, LaneMetrics, Registry, StoreMetrics, WriterMetrics};
+use super::metrics::{
+    CoreMetrics, Histogram, LaneMetrics, Registry, SearchMetrics, StoreMetrics, WriterMetrics,
+};
 use super::thread::Times;
 use super::turn::Phase;
 
@@ -343,6 +345,7 @@ impl Collector for ServerCollector {
             encode(writer, encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Histogram)?)?;
         }
         store_numbers(&mut encoder, &writer.store)?;
+        search_numbers(&mut encoder, &self.0.search)?;
         let help = "Log lines that were lost: too many at once, or stderr took nothing";
         let lines = encoder.encode_descriptor("log_lines_dropped", help, None, MetricType::Counter)?;
         number(lines, MetricType::Counter, dropped_lines())?;
@@ -445,6 +448,49 @@ fn store_numbers(encoder: &mut DescriptorEncoder<'_>, store: &StoreMetrics) -> f
     let unit = Some(&Unit::Seconds);
     let mut gauge = encoder.encode_descriptor("store_oldest_snapshot", help, unit, MetricType::Gauge)?;
     gauge.encode_gauge(&Duration::from_millis(store.oldest_snapshot_ms.value()).as_secs_f64())
+}
+
+/// Numbers of the index of messages.
+type SearchNumber = (&'static str, &'static str, Option<Unit>, MetricType, fn(&SearchMetrics) -> u64);
+
+const SEARCH_NUMBERS: &[SearchNumber] = &[
+    (
+        "search_messages",
+        "Messages looked at for the index: new, changed, or because it is made",
+        None,
+        MetricType::Counter,
+        |search| search.messages.value(),
+    ),
+    (
+        "search_fresh",
+        "Messages that are found but not yet written to the index",
+        None,
+        MetricType::Gauge,
+        |search| search.fresh.value(),
+    ),
+    ("search_index", "Length of the index", Some(Unit::Bytes), MetricType::Gauge, |search| {
+        search.file_len.value()
+    }),
+    (
+        "search_left",
+        "Messages to look at until the index is complete; above 0 searches read the store",
+        None,
+        MetricType::Gauge,
+        |search| search.left.value(),
+    ),
+    ("search_rebuilds", "Times that the index was made anew", None, MetricType::Counter, |search| {
+        search.rebuilds.value()
+    }),
+    ("search_failures", "Times that the index could not be written", None, MetricType::Counter, |search| {
+        search.failures.value()
+    }),
+];
+
+fn search_numbers(encoder: &mut DescriptorEncoder<'_>, search: &SearchMetrics) -> fmt::Result {
+    for (name, help, unit, kind, value) in SEARCH_NUMBERS {
+        number(encoder.encode_descriptor(name, help, unit.as_ref(), *kind)?, *kind, value(search))?;
+    }
+    Ok(())
 }
 
 /// OpenMetrics text in the format before it (Prometheus, "Exposition formats"): no units, no end mark, and counters are

@@ -299,12 +299,30 @@ impl LaneMetrics {
     }
 }
 
+/// The index of messages, written by the threads that keep it.
+#[derive(Debug, Default)]
+pub struct SearchMetrics {
+    /// Messages looked at: new, changed, or because the index is made.
+    pub messages: Counter,
+    /// Those in memory that are not written yet.
+    pub fresh: Gauge,
+    /// Bytes of the index.
+    pub file_len: Gauge,
+    /// Messages that are still to be looked at until it is complete, about.
+    pub left: Gauge,
+    /// How often it was made anew.
+    pub rebuilds: Counter,
+    /// How often it could not be written.
+    pub failures: Counter,
+}
+
 /// Everything a scrape reads.
 #[derive(Debug)]
 pub struct Registry {
     pub cores: Vec<Arc<CoreMetrics>>,
     pub writer: Arc<WriterMetrics>,
     pub lanes: Vec<Arc<LaneMetrics>>,
+    pub search: Arc<SearchMetrics>,
     pub process: Process,
 }
 
@@ -317,6 +335,7 @@ impl Registry {
             cores: (0..core_count).map(|_| Arc::new(CoreMetrics::default())).collect(),
             writer: Arc::new(WriterMetrics::default()),
             lanes: lanes.into_iter().map(|name| Arc::new(LaneMetrics::new(name))).collect(),
+            search: Arc::default(),
             process: Process::open(),
         }
     }

@@ -15,7 +15,7 @@ mod turn;
 pub use exposition::{CONTENT_TYPE, encode};
 pub use logs::{Guard, dropped_lines, init_logs, log_request, logs_requests};
 pub use metrics::{
-    CoreMetrics, Counter, Gauge, Histogram, LaneMetrics, Registry, StoreMetrics, WriterMetrics,
+    CoreMetrics, Counter, Gauge, Histogram, LaneMetrics, Registry, SearchMetrics, StoreMetrics, WriterMetrics,
 };
 pub use serve::serve_metrics;
 pub use thread::ThreadFile;

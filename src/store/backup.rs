@@ -22,7 +22,7 @@ use super::report::Report;
 use super::start::{Use, hold, lock};
 use super::sum::{SUM_FILE, copy_and_sum, expected_sum, sum_line, sum_of};
 use super::synced::{self, SYNCED_FILE};
-use super::{DATA_FILE, FORMAT, LOCK_FILE, OpenError, Options, Store, files};
+use super::{DATA_FILE, FORMAT, LOCK_FILE, OpenError, Options, Store, files, side};
 
 /// Copies that are not whole yet.
 const PARTIAL_FILE: &str = "data.mdb.partial";
@@ -154,6 +154,9 @@ pub fn restore(backup: &Path, options: &Options) -> Result<Restored, OpenError> 
         add_keys(files::folder_of(&source), folder)?;
         let missing = blobs::check(folder, &report.blobs);
         let previous = swap(folder, &partial)?;
+        // It is of the store that was there, and is made anew.
+        let index = folder.join(side::FOLDER);
+        side::remove(&index).map_err(|error| files::explain(&index, &error))?;
         Ok(Restored { records: report.count(), previous, compared, missing })
     });
     drop(held);

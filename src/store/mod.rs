@@ -27,6 +27,7 @@ mod report;
 pub mod running;
 pub mod sealed;
 mod sealing;
+pub mod side;
 mod space;
 mod start;
 mod sum;

@@ -655,4 +655,12 @@ records! {
     }
 
     PasskeyPlace v 1 { user_id: UserId, passkey_id: PasskeyId, }
+
+    /// That what can be looked for in a message was changed.
+    MessageChange v 1 {
+        /// Counts all such changes, from 1.
+        number: u64,
+        channel_id: ChannelId,
+        message_id: MessageId,
+    }
 }

@@ -435,4 +435,6 @@ tables! {
     /// Chunks that are there: user, session, which one.
     UPLOAD_CHUNKS "upload_chunks": (UserId, Hash, u16) => UploadChunk [on UserId]
         names(|chunk| [chunk.hash]);
+    /// The last changes of messages, each in the place of its number in a ring; what they were about may be gone.
+    MESSAGE_CHANGES "message_changes": u64 => MessageChange [root];
 }

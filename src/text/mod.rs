@@ -27,6 +27,7 @@ pub mod fold;
 pub mod links;
 pub mod name;
 pub mod password;
+pub mod words;
 
 use std::borrow::Cow;
 

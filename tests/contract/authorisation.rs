@@ -83,7 +83,7 @@ fn needs(route: &Route) -> Needs {
         "invite_delete" | "invite_list" => Permission(&["invites.manage", "server.manage"]),
 
         "message_list" | "message_get" | "unread_get" | "channel_ack" | "pin_list" | "reaction_list"
-        | "reaction_user_list" | "message_report" => Permission(&["messages.read"]),
+        | "reaction_user_list" | "message_report" | "message_search" => Permission(&["messages.read"]),
         "message_create" | "typing_start" => Permission(&["messages.send"]),
         "message_edit" | "poll_create" => Author,
         "poll_get" | "poll_results" | "poll_vote" => Permission(&["messages.read"]),
@@ -120,6 +120,7 @@ fn needs(route: &Route) -> Needs {
         "attachment_get" | "attachment_sign" => Account,
         "upload_open" | "chunk_upload" | "upload_complete" | "upload_abort" | "upload_get"
         | "upload_list" | "compression_status" => Account,
+        "search_message_list" | "search_user_list" | "search_server_list" => Account,
         name => panic!("nothing is said of who may {name}"),
     }
 }

@@ -73,6 +73,7 @@ groups! {
     messages,
     notifications,
     read_marks,
+    search,
     pins,
     polls,
     reactions,

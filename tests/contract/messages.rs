@@ -1,9 +1,9 @@
 //! Messages: paging, what may be sent, who may change what.
 
 use crate::support::{Value, json};
-use crate::world::{MESSAGE, World, column, shape, success, text};
+use crate::world::{MESSAGE, World, column, eventually, shape, success, text};
 
-cases![message_list, message_create, message_get, message_edit, message_delete, message_bulk_delete];
+cases![message_list, message_create, message_get, message_edit, message_delete, message_bulk_delete, message_search];
 
 fn message_list(w: &World) {
     let place = w.place();
@@ -147,4 +147,25 @@ fn message_delete(w: &World) {
     let dm = w.dm(&author, &other);
     let id = w.message(&author, &dm, "x");
     w.refused(&other, &format!("DELETE /channels/{dm}/messages/{id}"), Value::Null, 403);
+}
+
+fn message_search(w: &World) {
+    let place = w.place();
+    let path = format!("/channels/{}/messages/search", place.channel);
+    let ids: Vec<String> = ["One word", "two WORDS, one word", "nothing"]
+        .map(|content| w.message(&place.owner, &place.channel, content))
+        .into();
+    let member = w.member(&place);
+    let want = |indexes: &[usize]| -> Vec<Value> { indexes.iter().map(|&index| json!(ids[index])).collect() };
+    let found = |query: &str| column(&w.get(&member, &format!("{path}?{query}")), "id");
+    eventually(|| found("content=word") == want(&[1, 0]));
+    assert_eq!(found("content=ONE%20word&limit=1"), want(&[1]));
+    assert_eq!(found("content=wor"), want(&[]));
+    assert_eq!(found("content="), want(&[]));
+    shape(&w.get(&member, &format!("{path}?content=two"))[0], MESSAGE);
+    for bad in ["", "content=x&limit=0", "content=x&limit=101"] {
+        w.refused(&member, &format!("GET {path}?{bad}"), Value::Null, 400);
+    }
+    w.refused(&w.user(), &format!("GET {path}?content=x"), Value::Null, 403);
+    w.refused(&member, "GET /channels/999/messages/search?content=x", Value::Null, 404);
 }

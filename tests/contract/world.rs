@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use plexichat::api::routes::{ROUTES, Route};
 
@@ -194,6 +195,17 @@ fn matches(pattern: &str, path: &str) -> bool {
             (Some(want), Some(got)) if want.starts_with('{') || want == got => {}
             _ => return false,
         }
+    }
+}
+
+/// Waits for what is so within a moment, as what is said is found.
+#[track_caller]
+pub fn eventually(holds: impl Fn() -> bool) {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let until = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < until, "it is not so within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -96,6 +96,8 @@ fn accounts(tx: &mut Tx<'_>) {
         let passkey_id = PasskeyId(number(70) + id.0 % 2);
         tx.put(PASSKEYS, (id, passkey_id), &passkey);
         tx.put(PASSKEY_PLACES, passkey.credential_hash, &PasskeyPlace { user_id: id, passkey_id });
+        let change = MessageChange { number: 1, channel_id: CHANNEL, message_id: MESSAGE };
+        tx.put(MESSAGE_CHANGES, 1, &change);
         tx.put(SETTINGS, (id, "theme"), &Setting { value: "1".into(), ..Setting::default() });
     }
     let bot = User { username: "rosie".into(), owner_id: Some(Box::new(USER)), ..User::default() };

@@ -322,8 +322,13 @@ fn everything_with_user_data_is_private_whatever_the_umask() {
         }
         for folder in [&live, &copy, &restored] {
             assert_eq!(mode(folder), 0o700, "{umask:o} {}", folder.display());
-            let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+            let inside = |folder: &Path| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            let (folders, mut files): (Vec<_>, Vec<_>) = inside(folder).partition(|path| path.is_dir());
             assert!(files.len() >= 2, "{files:?}");
+            for folder in folders {
+                assert_eq!(mode(&folder), 0o700, "{umask:o} {}", folder.display());
+                files.extend(inside(&folder));
+            }
             for file in files {
                 assert_eq!(mode(&file), 0o600, "{umask:o} {}", file.display());
             }

@@ -3,28 +3,32 @@
 use super::source::Source;
 
 /// Which layer may use which: only what stands to its right in
-/// `cli → net → api, gateway → log → domain → store, wire → config, id, limits`, and of the folders beside them
+/// `cli → net → api, gateway → search → log → domain → store, wire → config, id, limits`, and of the folders beside them
 /// what does I/O for it. What decides and what is stored knows no configuration.
 const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "net", "api", "gateway", "log", "domain", "store", "wire", "config", "id", "limits", "runtime",
-            "effect", "observe", "text",
+            "net", "api", "gateway", "search", "log", "domain", "store", "wire", "config", "id", "limits",
+            "runtime", "effect", "observe", "text",
         ],
     ),
     (
         "net",
         &[
-            "api", "gateway", "log", "domain", "store", "wire", "config", "id", "limits", "runtime",
-            "effect", "observe", "text",
+            "api", "gateway", "search", "log", "domain", "store", "wire", "config", "id", "limits",
+            "runtime", "effect", "observe", "text",
         ],
     ),
     (
         "api",
-        &["log", "domain", "store", "wire", "config", "id", "limits", "runtime", "effect", "observe", "text"],
+        &[
+            "search", "log", "domain", "store", "wire", "config", "id", "limits", "runtime", "effect",
+            "observe", "text",
+        ],
     ),
     ("gateway", &["log", "domain", "store", "wire", "config", "id", "limits", "runtime", "observe", "text"]),
+    ("search", &["log", "domain", "store", "id", "limits", "runtime", "observe", "text"]),
     ("log", &["domain", "store", "config", "id", "limits", "runtime", "observe"]),
     ("domain", &["store", "wire", "id", "limits"]),
     ("store", &["id", "limits"]),

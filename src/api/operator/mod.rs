@@ -7,6 +7,7 @@
 pub mod access_tokens;
 pub mod bots;
 pub mod features;
+pub mod index;
 pub mod keys;
 
 use std::pin::Pin;
@@ -39,6 +40,11 @@ pub trait Place {
     fn keys(&self) -> &Keyring;
     /// Makes a new one, which is in use from then on.
     fn rotate(&self) -> Pin<Box<dyn Future<Output = Result<KeyInfo>> + '_>>;
+    /// Has the index of messages made anew; what is to be said of it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn renew_index(&self) -> Result<String>;
 }
 
 impl dyn Place + '_ {
@@ -85,6 +91,7 @@ requests! {
     "user_badge_remove" => features::remove_badge;
     "keys_list" => keys::list;
     "keys_rotate" => keys::rotate;
+    "reindex" => index::renew;
 }
 
 /// Carries out a request: a JSON object with what to `do`.
@@ -183,6 +190,10 @@ pub(super) mod tests {
         fn rotate(&self) -> Pin<Box<dyn Future<Output = Result<KeyInfo>> + '_>> {
             let made = self.state.store.rotate(&self.state.keys);
             Box::pin(std::future::ready(made.map_err(|why| Error::new(503, why))))
+        }
+
+        fn renew_index(&self) -> Result<String> {
+            Ok(index::begun(self.state.search.message_count()))
         }
     }
 

@@ -119,6 +119,7 @@ fn build(tx: &mut Tx<'_>) {
     for (id, name) in [(ALICE, "alice"), (BOB, "bob"), (CAROL, "carol"), (MAX, "max"), (GINA, "gina")] {
         let user = User { username: name.into(), badges: vec![badge::ALPHA_TESTER], ..User::default() };
         tx.put(USERS, id, &user);
+        tx.put(USER_NAMES, name, &id.into());
         let secret_hash = hash_secret("secret");
         let token = Token { user_id: id, secret_hash, expires_at: u64::MAX, ..Token::default() };
         tx.put(TOKENS, TokenId(id.0), &token);
@@ -161,4 +162,6 @@ fn build(tx: &mut Tx<'_>) {
     }
     tx.put(USER_DMS, (ALICE, DM), &BOB.into());
     tx.put(USER_DMS, (BOB, DM), &ALICE.into());
+    tx.put(DM_PAIRS, (ALICE, BOB), &DM.into());
+    tx.put(DM_PAIRS, (ALICE, ALICE), &NOTES.into());
 }

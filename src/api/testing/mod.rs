@@ -9,6 +9,7 @@ pub mod upload;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::content::Content;
 use super::ctx::{Awaited, Ctx, Desk, Request, Response, Step};
@@ -26,8 +27,10 @@ use crate::effect::Job;
 use crate::effect::automod::Shared;
 use crate::id::UserId;
 use crate::limits::{KIB, MIB, PIECE_LEN};
+use crate::log::Touches;
 use crate::runtime::clock::Turn;
 use crate::runtime::wake::Wake;
+use crate::search::{Running, Search, Settings};
 use crate::store::{Options, Store, Sync};
 use crate::wire::http::{ResponseOptions, header_slots, http_date, parse_head};
 
@@ -55,6 +58,8 @@ pub struct Harness {
     pub router: Router,
     /// Everything made known so far.
     pub outputs: RefCell<Vec<Output>>,
+    /// Whoever follows messages, and the threads that keep an index of them.
+    index: RefCell<Option<(Arc<Touches>, Running)>>,
     _folder: tempfile::TempDir,
 }
 
@@ -99,6 +104,10 @@ impl Harness {
             },
             ..config
         });
+        // Written often, so that there is something to be seen.
+        let settings =
+            Settings { fresh_count: 20, fresh_age: Duration::from_millis(100), ..Settings::new(1 << 28) };
+        let search = Search::new(store.clone(), &[7; 32], settings, Arc::default());
         let state = State::new(
             config,
             store,
@@ -110,8 +119,16 @@ impl Harness {
             Arc::new(Wake::new().unwrap()),
             liveness,
             Shared::new(64 * MIB),
+            search,
         );
-        Harness { state, router, outputs: RefCell::default(), _folder: folder }
+        Harness { state, router, outputs: RefCell::default(), index: RefCell::default(), _folder: folder }
+    }
+
+    /// Has an index of messages kept. Without one, searches read the store.
+    pub fn keep_index(&self) {
+        let touches: Arc<Touches> = Arc::default();
+        let running = self.state.search.start(touches.clone()).unwrap();
+        *self.index.borrow_mut() = Some((touches, running));
     }
 
     /// Lets time pass.
@@ -131,8 +148,12 @@ impl Harness {
         let mut tx = store.begin().unwrap();
         let mut machine = Machine::begin(&mut tx, self.state.moment(), 0);
         let reply = machine.apply(command);
+        let touched = std::mem::take(&mut machine.touched);
         self.outputs.borrow_mut().extend(machine.finish());
         tx.commit().unwrap();
+        if let Some((touches, _)) = &*self.index.borrow() {
+            touches.tell(touched);
+        }
         self.state.set_snapshot(store.snapshot());
         reply
     }

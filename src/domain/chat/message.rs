@@ -21,6 +21,7 @@ use crate::domain::permission::{
     MESSAGES_READ,
 };
 use crate::domain::social::dm;
+use crate::domain::touched;
 use crate::domain::verdict::{self, Passed};
 use crate::id::{ChannelId, MessageId, ServerId, UserId};
 use crate::limits::MESSAGE_DELETE_COUNT_MAX;
@@ -288,6 +289,7 @@ pub(in crate::domain) fn post(
     machine.tx.put(MESSAGES, (channel_id, message_id), &message);
     machine.tx.put(AUTHOR_MESSAGES, (author, message_id), &channel_id.into());
     ledger::added(machine, channel_id, author, message_id);
+    touched::made(machine, channel_id, message_id);
     emit_message(machine, EventName::MessageCreate, scope, message_id, &message);
     if let Some(fan_out) = fan_out {
         notification::send(machine, fan_out, (server_id, channel_id, message_id), &message);
@@ -310,6 +312,7 @@ pub(in crate::domain) fn message_edit(
     message.content.clone_from(&op.content);
     message.edited_at = Some(machine.unix_ms);
     machine.tx.put(MESSAGES, (op.channel_id, op.message_id), &message);
+    touched::changed(machine, op.channel_id, op.message_id);
     if slow {
         machine.tx.put(SLOWMODE, (op.channel_id, author), &Meta { value: at });
     }

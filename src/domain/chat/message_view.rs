@@ -147,7 +147,16 @@ impl<'o, 'a> Writer<'o, 'a> {
     /// Appends a list of messages, ending where a page is full by its bytes.
     pub fn list<'m, M: Into<Fields<'m>>>(&mut self, messages: impl Iterator<Item = (MessageId, M)>) {
         self.out.push(b'[');
-        let begin = self.out.len();
+        self.items(messages);
+        self.out.push(b']');
+    }
+
+    /// The same without the brackets; returns how many there was room for.
+    pub fn items<'m, M: Into<Fields<'m>>>(
+        &mut self,
+        messages: impl Iterator<Item = (MessageId, M)>,
+    ) -> usize {
+        let (begin, mut count) = (self.out.len(), 0);
         for (index, (message_id, message)) in messages.enumerate() {
             if self.out.len() - begin >= PAGE_LEN_MAX {
                 break;
@@ -156,8 +165,9 @@ impl<'o, 'a> Writer<'o, 'a> {
                 self.out.push(b',');
             }
             self.message(message_id, message);
+            count += 1;
         }
-        self.out.push(b']');
+        count
     }
 
     /// Appends one message object.

@@ -13,6 +13,7 @@ use crate::domain::error::{Error, Result};
 use crate::domain::event::{EventName, intent};
 use crate::domain::machine::Machine;
 use crate::domain::permission::Access;
+use crate::domain::touched;
 use crate::id::{ChannelId, MessageId, UserId};
 use crate::limits::PIN_COUNT_MAX;
 use crate::store::Read;
@@ -94,6 +95,7 @@ pub(in crate::domain) fn message_unpin(
 /// Stores a message whose pin changed and tells both: the message, and the list.
 fn store(machine: &mut Machine<'_, '_>, scope: Scope, message_id: MessageId, message: Message) {
     machine.tx.put(MESSAGES, (scope.channel_id, message_id), &message);
+    touched::changed(machine, scope.channel_id, message_id);
     emit_message(machine, EventName::MessageUpdate, scope.clone(), message_id, &message);
     emit_update(machine, &scope);
 }
