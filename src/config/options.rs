@@ -414,7 +414,7 @@ options! {
     }
 
     media: Media "media" {
-        encrypt_at_rest: bool = true, ANY, "Encrypt files of clients with a key of server.keys; what lies there already stays as it is, and readable";
+        encrypt_at_rest: bool = true, ANY, "Encrypt files of clients on the disk; those that lie there already stay readable as they are";
         signing_key: String = "", Rule::Secret, "Key of addresses of files that need no login for a time; empty = one of server.keys";
         signing_expiry: u64 = 3600, range(10, 30 * 86_400), "How many seconds such an address is good";
     }
