@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::ctx::Desk;
-use crate::domain::{Refusal, Result};
+use crate::domain::{Error, Refusal, Result};
 use crate::effect::disk::{Opened, ReadAt};
 use crate::effect::{Job, Source};
 use crate::limits::PIECE_LEN;
@@ -91,6 +91,13 @@ pub trait Pieces {
     /// The next piece: at most [`crate::limits::PIECE_LEN`] bytes, and not none. After an error the connection ends,
     /// as the client has the head already.
     fn next<'d>(&'d mut self, desk: &'d dyn Desk) -> NextPiece<'d>;
+}
+
+/// What is answered when files of clients cannot be had for a while; `None` when it is the file's fault.
+pub fn refused_for_now(error: &io::Error) -> Option<Error> {
+    let why = "Files are not available at the moment; try again in a few seconds";
+    let is_away = error.kind() == io::ErrorKind::TimedOut;
+    is_away.then(|| Error { retry_after_ms: Some(5_000), ..Error::new(503, why) })
 }
 
 impl Content {

@@ -34,7 +34,7 @@ use super::unsent::Payer;
 const ANSWER_LEN_USUAL: usize = 512;
 
 /// Shared bytes that are copied behind the head, for one write instead of two.
-const SHARED_COPY_LEN_MAX: usize = 4 * KIB;
+const SHARED_COPY_LEN_MAX: usize = 16 * KIB;
 
 /// What the socket layer knows of a request.
 pub struct Request<'r> {

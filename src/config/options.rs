@@ -4,8 +4,7 @@
 //! printed.
 //! Invariant: no option exists that is not a row here, and no row that nothing reads (`tests/tidy/`).
 //!
-//! An option is spelled once: its field is its name. A section has its key and the name of its field, which
-//! `macro_rules` cannot make of one another; a test compares them.
+//! An option is spelled once. A section has a key and a field, which a test compares: `macro_rules` cannot make them.
 
 use super::value::{self, Given, Rule, Setting};
 use super::{API_LEVEL, BucketSpec};
@@ -414,9 +413,20 @@ options! {
     }
 
     media: Media "media" {
+        storage_backend: String = "local", choice(&["local", "s3"]), "Where files of clients are kept: a folder beside the store, or object storage";
         encrypt_at_rest: bool = true, ANY, "Encrypt files of clients on the disk; those that lie there already stay readable as they are";
         signing_key: String = "", Rule::Secret, "Key of addresses of files that need no login for a time; empty = one of server.keys";
         signing_expiry: u64 = 3600, range(10, 30 * 86_400), "How many seconds such an address is good";
+    }
+
+    media_s3: MediaS3 "media.s3" {
+        endpoint: String = "", Rule::HttpUrl, "Object storage: https://s3.eu-central-1.amazonaws.com";
+        region: String = "us-east-1", Rule::Text(1, 64), "Its region; most others than Amazon take any";
+        bucket: String = "", Rule::Text(0, 255), "The bucket, which has to be there";
+        prefix: String = "", Rule::Text(0, 200), "What the names of all objects begin with: plexichat/";
+        path_style: bool = true, ANY, "Name the bucket in the path instead of the host; Amazon wants false";
+        access_key: String = "", Rule::Text(0, 200), "Who asks";
+        secret_key: String = "", Rule::Credential, "The secret that goes with it";
     }
 
     media_size_limits: MediaSizeLimits "media.size_limits" {

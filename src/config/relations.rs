@@ -60,6 +60,21 @@ const RELATIONS: &[Relation] = &[
         message: "a message may not be larger compressed than inflated",
     },
     Relation {
+        keys: &[
+            "media.storage_backend",
+            "media.s3.endpoint",
+            "media.s3.bucket",
+            "media.s3.access_key",
+            "media.s3.secret_key",
+        ],
+        holds: |c| {
+            let s3 = &c.media_s3;
+            let needed = [&s3.endpoint, &s3.bucket, &s3.access_key, &s3.secret_key];
+            c.media.storage_backend != "s3" || needed.iter().all(|text| !text.is_empty())
+        },
+        message: "object storage needs an endpoint, a bucket, an access key and its secret",
+    },
+    Relation {
         keys: &["metrics.port", "server.port"],
         holds: |c| c.metrics_address().is_none() || c.metrics.port != c.server.port,
         message: "both ports are the same",

@@ -17,8 +17,8 @@ use crate::wire::file_type::HEAD_LEN;
 
 pub static LANE: Row = Row {
     name: "disk",
-    // A disk does several things at once; what is in the page cache takes 20 µs.
-    threads: |_| 4,
+    // A disk does several things at once; what is in the page cache takes 20 µs. Whoever waits for a network costs nothing.
+    threads: |config| if config.media.storage_backend == "s3" { 16 } else { 4 },
     // At most one job of a request waits here.
     queue_len_max: |_| 1_024,
     // A core that wakes goes first, as beside hashing: at nice 5 it waits for milliseconds.

@@ -10,9 +10,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::config::Config;
+use ureq::config::{Config, ConfigBuilder};
 use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::typestate::AgentScope;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Error, Timeout};
@@ -129,14 +130,30 @@ impl Call {
     }
 }
 
+/// Calls of the operator's choosing, over connections that stay open: those of object storage, many in a row.
+pub(super) fn agent_of_operator() -> Agent {
+    const IDLE_COUNT_MAX: usize = 16;
+    let config = config(ChosenBy::Operator)
+        .max_idle_connections(IDLE_COUNT_MAX)
+        .max_idle_connections_per_host(IDLE_COUNT_MAX)
+        .timeout_connect(Some(Duration::from_secs(3)))
+        .build();
+    with_guard(config, ChosenBy::Operator)
+}
+
 /// One for each call: nothing is kept open, so nothing is stale.
 fn agent(chosen_by: ChosenBy, within: Duration) -> Agent {
+    let config = config(chosen_by).max_idle_connections(0).timeout_global(Some(within)).build();
+    with_guard(config, chosen_by)
+}
+
+fn config(chosen_by: ChosenBy) -> ConfigBuilder<AgentScope> {
     let authorities = tls::authorities().iter().map(|der| Certificate::from_der(der).to_owned());
     let tls = TlsConfig::builder()
         .root_certs(RootCerts::Specific(Arc::new(authorities.collect())))
         .unversioned_rustls_crypto_provider(tls::provider())
         .build();
-    let config = Agent::config_builder()
+    Agent::config_builder()
         .tls_config(tls)
         .https_only(chosen_by == ChosenBy::Others)
         .proxy(None)
@@ -144,15 +161,12 @@ fn agent(chosen_by: ChosenBy, within: Duration) -> Agent {
         .max_redirects_will_error(false)
         .http_status_as_error(false)
         .max_response_header_size(HEAD_LEN_MAX)
-        .max_idle_connections(0)
-        .timeout_global(Some(within))
         .user_agent(concat!("plexichat/", env!("CARGO_PKG_VERSION")))
-        .build();
-    Agent::with_parts(
-        config,
-        DefaultConnector::default(),
-        Guard { chosen_by, names: DefaultResolver::default() },
-    )
+}
+
+fn with_guard(config: Config, chosen_by: ChosenBy) -> Agent {
+    let guard = Guard { chosen_by, names: DefaultResolver::default() };
+    Agent::with_parts(config, DefaultConnector::default(), guard)
 }
 
 /// Looks names up, and refuses what must not be connected to.

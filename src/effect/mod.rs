@@ -17,6 +17,7 @@ pub mod passkey;
 pub mod password;
 pub mod qr;
 pub mod read;
+pub mod s3;
 pub mod search;
 mod tls;
 mod turns;

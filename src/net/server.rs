@@ -29,6 +29,7 @@ use crate::config::{self, Config, Loaded, Source};
 use crate::domain::housekeeping::sweep::Sweep;
 use crate::domain::{Command, Refusal, Reply};
 use crate::effect::password::Params;
+use crate::effect::s3::S3;
 use crate::effect::{self, Job, LANES, Lanes, automod, disk, lane};
 use crate::gateway::{Hub, Liveboard, Mail};
 use crate::id::UserId;
@@ -41,7 +42,7 @@ use crate::runtime::mailbox::{Endpoint, mesh_on};
 use crate::runtime::shared_map::{Writer as LiveWriter, shared_map};
 use crate::runtime::wake::Wake;
 use crate::search::{self, Running, Search};
-use crate::store::blobs::{Folder, SHELF_COUNT};
+use crate::store::blobs::{Blobs, Folder, SHELF_COUNT};
 use crate::store::keyring::{Keyring, Purpose};
 use crate::store::{Options, Store, Sync, side};
 
@@ -125,11 +126,7 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     threads_can_be_started(&config, available.len(), core_count)?;
     let mut store = Store::open(&store_options(&config.store, core_count)).map_err(|e| e.to_string())?;
     let keys = store.unlock(config.messaging.encrypt_messages)?;
-    store.keep_blobs_in(Arc::new(Folder::with_keys(
-        store.path(),
-        keys.clone(),
-        config.media.encrypt_at_rest,
-    )));
+    store.keep_blobs_in(blobs(&config, store.path(), keys.clone())?);
     let store = Arc::new(store);
     start_clock(&store, config.runtime.any_clock)?;
     store.blobs().clear().map_err(|error| format!("cannot remove what a crash has left: {error}"))?;
@@ -198,6 +195,15 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     drop(indexing);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Where files of clients are kept.
+fn blobs(config: &Config, store: &Path, keys: Arc<Keyring>) -> Result<Arc<dyn Blobs>, String> {
+    let seals = config.media.encrypt_at_rest;
+    Ok(match config.media.storage_backend.as_str() {
+        "s3" => Arc::new(S3::open(&config.media_s3, store, keys, seals)?),
+        _ => Arc::new(Folder::with_keys(store, keys, seals)),
+    })
 }
 
 /// Whether the system lets this process have as many threads as it will have: cores, lanes, those of a hash, writer,

@@ -8,7 +8,7 @@
 //! - Everything here may wait for a disk: call it on a lane.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -27,10 +27,14 @@ use super::{hex, sealed};
 pub const BLOBS_FOLDER: &str = "blobs";
 /// In it, for what is not whole yet.
 const PARTIAL_FOLDER: &str = "partial";
+/// In it, for what is on its way to another place in parts.
+const UNDER_WAY_FOLDER: &str = "under-way";
+/// In it, says where else blobs are, when they are.
+const ELSEWHERE_FILE: &str = "elsewhere";
 /// Folders that they are spread over, by the first byte of their names: 10 million files are 40,000 each.
 pub const SHELF_COUNT: u16 = 256;
 /// No command takes so long from its blob to its commit.
-const YOUNG: Duration = Duration::from_secs(3_600);
+pub const YOUNG: Duration = Duration::from_secs(3_600);
 /// One part in so many of the disk stays free of files on their way in: anybody may send some, slowly.
 const DISK_LEFT_PART: u64 = 20;
 /// Blobs that are looked at for a newer key at once: two seconds of a disk that takes four milliseconds to sync.
@@ -139,6 +143,47 @@ impl Folder {
     /// Whether a blob is there.
     pub fn has(&self, hash: &Hash) -> bool {
         path_of(&self.path, hash).exists()
+    }
+
+    /// Notes that blobs are kept elsewhere: whoever looks at this folder alone then misses none.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn note_elsewhere(&self, place: &str) -> io::Result<()> {
+        create_folder(&self.path)?;
+        write_text(&self.path.join(ELSEWHERE_FILE), place)
+    }
+
+    /// Notes something that a start after a crash has to know, under a name; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn note(&self, name: &str, text: &str) -> io::Result<()> {
+        let folder = self.path.join(UNDER_WAY_FOLDER);
+        create_folder(&folder)?;
+        write_text(&folder.join(name), text)?;
+        sync_folder(&folder)
+    }
+
+    /// The notes there are.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn notes(&self) -> io::Result<Vec<(String, String)>> {
+        let entries = match fs::read_dir(self.path.join(UNDER_WAY_FOLDER)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let read = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            Ok((entry.file_name().to_string_lossy().into_owned(), fs::read_to_string(entry.path())?))
+        };
+        entries.map(read).collect()
+    }
+
+    /// Forgets a note. One that stays is only looked at once more.
+    pub fn forget(&self, name: &str) {
+        let _ = fs::remove_file(self.path.join(UNDER_WAY_FOLDER).join(name));
     }
 
     /// Writes a blob as it lies on the disk.
@@ -340,6 +385,9 @@ pub fn copy_missing(from: &Path, to: &Path) -> io::Result<u64> {
     }
     let target = Folder::new(to);
     let keys = keys_of(from)?;
+    if let Some(place) = elsewhere(from) {
+        target.note_elsewhere(&place)?;
+    }
     for shelf in 0..SHELF_COUNT {
         for (hash, path) in shelf_of(&source, shelf)? {
             if path_of(&target.path, &hash).exists() {
@@ -375,16 +423,31 @@ pub(super) fn check(place: &Path, hashes: &[Hash]) -> Vec<String> {
         Ok(keys) => keys,
         Err(error) => return vec![error.to_string()],
     };
+    // Of those nothing is known here.
+    let is_elsewhere = elsewhere(place).is_some();
     let wrong = |hash: &Hash| {
         let path = path_of(&place.join(BLOBS_FOLDER), hash);
         let raw = File::open(&path).and_then(PlainFile::new);
         match raw.and_then(|raw| sum_of_blob(raw, keys.as_ref(), hash)) {
             Ok(sum) if sum == *hash => None,
+            Err(error) if is_elsewhere && error.kind() == io::ErrorKind::NotFound => None,
             Ok(_) => Some(format!("{} is not the file that was written", path.display())),
             Err(error) => Some(files::explain(&path, &error)),
         }
     };
     hashes.iter().filter_map(wrong).collect()
+}
+
+fn write_text(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = files::create(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// Where else blobs of a store or backup are, if they are.
+pub(super) fn elsewhere(place: &Path) -> Option<String> {
+    let text = fs::read_to_string(place.join(BLOBS_FOLDER).join(ELSEWHERE_FILE));
+    text.ok().map(|text| text.trim().to_string())
 }
 
 fn keys_of(place: &Path) -> io::Result<Option<Keyring>> {
@@ -409,7 +472,6 @@ fn sum_of_blob(raw: PlainFile, keys: Option<&Keyring>, hash: &Hash) -> io::Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write as _;
     use std::os::unix::fs::MetadataExt;
 
     fn names(folder: &Path) -> Vec<PathBuf> {

@@ -21,6 +21,8 @@ pub struct Verified {
     pub sum: Option<bool>,
     /// What is wrong with blobs that records name, one line each.
     pub missing: Vec<String>,
+    /// Where else files of clients are; those are not looked at.
+    pub elsewhere: Option<String>,
     /// Whether a server was using it meanwhile.
     pub in_use: bool,
 }
@@ -60,6 +62,9 @@ impl std::fmt::Display for Verified {
         }
         if let Some(hidden @ 1..) = self.missing.len().checked_sub(DAMAGES_MAX) {
             writeln!(f, "… and {hidden} more files.")?;
+        }
+        if let Some(place) = &self.elsewhere {
+            writeln!(f, "Files of clients that are in {place} were not looked at.")?;
         }
         let hidden = damage_count.saturating_sub(damages.len() as u64);
         if hidden > 0 {
@@ -110,16 +115,17 @@ pub fn verify(place: &Path) -> Result<Verified, OpenError> {
     if let (true, Some(folder)) = (in_use, folder) {
         let options = Options { path: folder.to_path_buf(), map_size: 0, sync: Sync::Always, readers_max: 8 };
         let report = Store::open_to_read(&options)?.walk()?;
-        let missing = blobs::check(folder, &report.blobs);
-        return Ok(Verified { file, report, sum: None, missing, in_use });
+        let (missing, elsewhere) = (blobs::check(folder, &report.blobs), blobs::elsewhere(folder));
+        return Ok(Verified { file, report, sum: None, missing, elsewhere, in_use });
     }
     let (_, report) = synced::walk(&file).map_err(fail)?;
     let sum = match expected_sum(&file).map_err(fail)? {
         Some(expected) => Some(expected == sum_of(&file).map_err(|error| fail(error.to_string()))?),
         None => None,
     };
-    let missing = blobs::check(files::folder_of(&file), &report.blobs);
-    Ok(Verified { file, report, sum, missing, in_use })
+    let folder = files::folder_of(&file);
+    let (missing, elsewhere) = (blobs::check(folder, &report.blobs), blobs::elsewhere(folder));
+    Ok(Verified { file, report, sum, missing, elsewhere, in_use })
 }
 
 impl Store {

@@ -1,7 +1,7 @@
 //! Pictures that are kept: what an answer with one says of it.
 
 use crate::api::conditional::is_known;
-use crate::api::content::Content;
+use crate::api::content::{Content, refused_for_now};
 use crate::api::cors::Sharing;
 use crate::api::ctx::{Ctx, Step};
 use crate::domain::media::picture::hex;
@@ -74,12 +74,15 @@ async fn send(ctx: &mut Ctx<'_>, picture: Picture, missing: Refusal) -> Result<S
 /// Makes the file of a picture the answer; false when there is no such file.
 ///
 /// # Errors
-/// 503 when too many wait for the disk.
+/// 503 when too many wait for the disk, or where files are kept does not answer.
 pub async fn attach(ctx: &mut Ctx<'_>, picture: &Picture) -> Result<bool> {
     let open = Open { blobs: ctx.state.store.blobs(), hash: picture.hash };
     let opened = match ctx.effect(open).await? {
         Ok(opened) => opened,
         Err(error) => {
+            if let Some(refused) = refused_for_now(&error) {
+                return Err(refused);
+            }
             tracing::error!(%error, "the file of a picture cannot be read: see `plexichat verify`");
             return Ok(false);
         }

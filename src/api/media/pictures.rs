@@ -5,6 +5,7 @@
 
 use std::io;
 
+use crate::api::content::refused_for_now;
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::fields;
 use crate::api::forms::{Form, Upload};
@@ -202,6 +203,9 @@ fn code_of(format: Format) -> u8 {
 pub fn refused_by_disk(error: io::Error) -> Error {
     if error.kind() == io::ErrorKind::StorageFull {
         return Refusal::StoreFull.into();
+    }
+    if let Some(refused) = refused_for_now(&error) {
+        return refused;
     }
     tracing::error!(%error, "a file of a client cannot be written");
     Refusal::StoreFailed.into()
