@@ -3,6 +3,10 @@
 //!
 //! Reference: the writer commits 62,000 messages/s in batches of 256 to disk and 285,000–458,000/s without sync, so
 //! 16 and 3 µs per message are there for all of it; applying a message should stay below those 3 µs.
+//!
+//! What sealing takes (AES-256-GCM and an HMAC per record, messages of 300 bytes): one run on two cores of an EPYC that
+//! others were using too, pinned and at real-time priority, on 2026-11-27: a message 4.0 µs plain and 5.3 sealed, a page
+//! of 50 from the store to JSON 38.8 and 42.8 µs.
 
 use std::hint::black_box;
 

@@ -495,10 +495,12 @@ fn a_store_in_use_is_found_by_the_bare_name_of_its_file() {
 
 #[test]
 fn a_damaged_record_is_an_error_and_not_an_answer() {
+    // So that it is known where in the file a message lies.
+    const PLAIN_TEXT: [&str; 1] = ["messaging.encrypt_messages=false"];
     let folder = support::temporary_folder();
     let (page, token, ids);
     {
-        let server = Server::start_in(folder.path(), &[]);
+        let server = Server::start_in(folder.path(), &PLAIN_TEXT);
         let user = server.register("ada");
         let mut http = server.http();
         let made = http.post("/api/v1/servers", Some(&user.token), &json!({"name": "Damaged"})).want(200);
@@ -518,7 +520,7 @@ fn a_damaged_record_is_an_error_and_not_an_answer() {
     fs::write(data(folder.path()), &damaged).unwrap();
     fails(folder.path(), &["verify"], &["table messages", &ids[1], "checksum"]);
     fails(folder.path(), &["backup", path(&folder.path().join("copy"))], &["damaged", "table messages"]);
-    let server = Server::start_in(folder.path(), &[]);
+    let server = Server::start_in(folder.path(), &PLAIN_TEXT);
     let mut http = server.http();
     for request in [page.clone(), format!("{page}/{}", ids[1])] {
         let answer = http.get(&request, Some(&token));
