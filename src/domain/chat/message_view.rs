@@ -343,7 +343,7 @@ pub const MESSAGE: &Shape = &Shape {
         Field::new(
             "read_by",
             "Who has, of a message of the caller's own.",
-            Slot::list(&Kind::Map(&Kind::Any)),
+            Slot::list(&Kind::Object(view::BriefUser::SHAPE)),
         ),
         Field::new("author_username", "", Slot::str),
         Field::new("author_avatar_url", "Null for a webhook without one.", Slot::opt_str),
