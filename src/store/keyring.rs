@@ -373,7 +373,7 @@ impl Store {
             if let Err(error) = write()
                 && mark.is_none()
             {
-                return Err(format!("cannot write to the store in {}: {error}", self.path().display()));
+                return Err(self.unusable(&error.to_string()).0);
             }
         }
         Ok(keyring)

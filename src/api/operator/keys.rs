@@ -21,12 +21,15 @@ pub async fn list(place: &dyn Place, _: &Body<'_>) -> Result<String> {
     };
     let rows: Vec<_> = keys.iter().enumerate().map(row).collect();
     let mut text = table(["NUMBER", "MARK", "USE"], &rows, "No keys.");
-    let progress = place.look(|read| Ok(reseal::progress(read)))?;
-    text += &match progress {
-        Some(table) => {
+    let wanted = if is_on { keys[newest].mark } else { 0 };
+    // A server that has just started has not begun yet.
+    let state = place.look(|read| Ok((reseal::progress(read), reseal::is_due(read, wanted))))?;
+    text += &match state {
+        (Some(table), _) => {
             format!("What was written before is being brought to that, table by table: {table}.\n")
         }
-        None => "Everything lies as it should.\n".to_string(),
+        (None, true) => "What was written before is brought to that once the server runs.\n".to_string(),
+        (None, false) => "Everything lies as it should.\n".to_string(),
     };
     Ok(text)
 }
@@ -53,7 +56,7 @@ mod tests {
         let list = || ask(&harness, r#"{"do":"keys_list"}"#).unwrap();
         let before = list();
         assert!(before.contains("NUMBER  MARK") && before.contains("in use\n"), "{before}");
-        assert!(before.ends_with("Everything lies as it should.\n"), "{before}");
+        assert!(before.ends_with("once the server runs.\n"), "{before}");
         assert!(ask(&harness, r#"{"do":"keys_rotate"}"#).unwrap().starts_with("Key 2 is in use."));
         let after = list();
         assert_eq!(after.matches("in use\n").count(), 1, "{after}");
