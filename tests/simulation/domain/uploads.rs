@@ -34,6 +34,12 @@ struct Session {
     chunks: BTreeMap<u16, u8>,
 }
 
+impl Session {
+    fn is_whole(&self) -> bool {
+        self.chunks.len() as u64 == self.size.div_ceil(CHUNK_LEN)
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Uploads {
     /// By uploader and id.
@@ -95,7 +101,9 @@ impl Generator<'_> {
             9 if found.is_some() => {
                 let ((owner, key), session) = found.unwrap_or_default();
                 let count = session.size.div_ceil(CHUNK_LEN);
-                let index = self.random.u64(..=count);
+                let missing = (0..count).find(|index| !session.chunks.contains_key(&(*index as u16)));
+                let index =
+                    if self.chance(60) { missing.unwrap_or(count) } else { self.random.u64(..=count) };
                 let size = session.size.saturating_sub(index * CHUNK_LEN).min(CHUNK_LEN);
                 let size = if self.chance(5) { size + 1 } else { size };
                 let actor = if self.chance(90) { owner } else { self.actor(model) };
@@ -106,7 +114,11 @@ impl Generator<'_> {
                 (if self.chance(50) { owner } else { self.actor(model) }, UploadAbort { key }.into())
             }
             _ => {
-                let ((owner, key), session) = found.unwrap_or_default();
+                // Few are ever whole: those first.
+                let whole = model.uploads.sessions.iter().filter(|(_, session)| session.is_whole());
+                let whole = self.pick(whole.map(|(key, session)| (*key, session.clone())));
+                let chosen = if self.chance(80) { whole.or(found) } else { found };
+                let ((owner, key), session) = chosen.unwrap_or_default();
                 let file = self.file(session.size).into();
                 (owner, UploadComplete { key, file, life_ms, quota }.into())
             }
@@ -238,7 +250,7 @@ impl Model {
 
     fn judge_complete(&self, actor: u64, op: &UploadComplete) -> Result<Want, Refused> {
         let session = self.session(actor, op.key)?;
-        let is_whole = session.chunks.len() as u64 == session.size.div_ceil(CHUNK_LEN);
+        let is_whole = session.is_whole();
         unless(!is_whole || session.size != op.file.size, BAD)?;
         check(op.quota)?;
         Ok(Want::Attachment)
