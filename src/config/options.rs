@@ -6,6 +6,10 @@
 //!
 //! An option is spelled once. A section has a key and a field, which a test compares: `macro_rules` cannot make them.
 
+use super::lists::{
+    AUDIO_TYPES, AVATAR_COLORS, CORS_HEADERS, CORS_METHODS, CORS_ORIGINS, DOCUMENT_TYPES, IMAGE_TYPES,
+    LEVELS, STUN_URLS, TIERS, VIDEO_TYPES,
+};
 use super::value::{self, Given, Rule, Setting};
 use super::{API_LEVEL, BucketSpec};
 use crate::limits;
@@ -107,35 +111,6 @@ const fn bytes(min: u64, max: u64) -> Rule {
 const fn choice(values: &'static [&'static str]) -> Rule {
     Rule::Choice(values)
 }
-
-const LEVELS: &[&str] = &["TRACE", "DEBUG", "INFO", "WARNING", "WARN", "ERROR"];
-const TIERS: &[&str] = &["standard", "alpha", "premium", "staff"];
-const CORS_ORIGINS: &[&str] = &[
-    "http://localhost:5000",
-    "http://localhost:8000",
-    "http://127.0.0.1:5000",
-    "http://127.0.0.1:8000",
-    "https://localhost:8443",
-    "https://plexichat.com",
-    "https://app.plexichat.com",
-    "https://api.plexichat.com",
-];
-const CORS_METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"];
-const CORS_HEADERS: &[&str] =
-    &["Authorization", "Content-Type", "X-Requested-With", "Accept", "Origin", "X-API-Access-Token"];
-const STUN_URLS: &[&str] = &[
-    "stun:stun.l.google.com:19302",
-    "stun:stun1.l.google.com:19302",
-    "stun:stun2.l.google.com:19302",
-    "stun:stun3.l.google.com:19302",
-];
-const IMAGE_TYPES: &[&str] = &["image/jpeg", "image/png", "image/gif", "image/webp"];
-const VIDEO_TYPES: &[&str] = &["video/mp4", "video/webm", "video/quicktime"];
-const AUDIO_TYPES: &[&str] = &["audio/mpeg", "audio/ogg", "audio/wav", "audio/webm"];
-const DOCUMENT_TYPES: &[&str] =
-    &["application/pdf", "text/plain", "application/zip", "text/markdown", "application/json"];
-const AVATAR_COLORS: &[&str] =
-    &["#5865f2", "#3ba55c", "#faa61a", "#ed4245", "#eb459e", "#9b59b6", "#1abc9c", "#607d8b"];
 
 options! {
     application: Application "application" {
