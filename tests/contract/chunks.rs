@@ -77,6 +77,9 @@ fn chunk_upload(w: &World) {
     let sum = "8bb0cf6eb9b17d0f7d22b456f121257dc1254e1f01665370476383ea776df414";
     let right = format!("chunk_index=2&chunk_checksum={}", sum.to_uppercase());
     assert_eq!(put(w, &user, &id, &right, b"1234567")["success"], true);
+    for id in [id.as_str(), "unknown"] {
+        w.refused(&user, &format!("POST /media/upload/chunk/{id}?chunk_index=2"), Value::Null, 400);
+    }
     let body = form("part", "application/octet-stream", b"1234567");
     for query in ["", "?chunk_index=x", "?chunk_index=-1"] {
         w.form(Some(&user), &format!("/media/upload/chunk/{id}{query}"), FORM, &body).want(400);

@@ -9,7 +9,7 @@ use super::pictures::{self, refused_by_disk};
 use super::uploads::{self, quota, refused};
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, Int, Needed, Text, fields};
-use crate::api::forms::Upload;
+use crate::api::forms::{Form, Upload};
 use crate::config::Config;
 use crate::domain::chat::attachment::AttachmentUploadResponse;
 use crate::domain::files::session::{self, ChunkPut, UploadAbort, UploadComplete, UploadOpen};
@@ -220,6 +220,8 @@ pub fn upload_open(ctx: &mut Ctx<'_>) -> Result<Step> {
 pub async fn chunk_upload(ctx: &mut Ctx<'_>) -> Result<Step> {
     let index = CHUNK_QUERY.chunk_index.query(ctx)?;
     let wanted = CHUNK_QUERY.chunk_checksum.query(ctx)?;
+    // What is no form is that whatever session it is for.
+    Form::begin(ctx, CHUNK_UPLOAD.file.name)?;
     let found = path_key(ctx).and_then(|key| {
         let snapshot = ctx.snapshot();
         let session = session::find(ctx.asking(&snapshot), &key)?;

@@ -6,7 +6,7 @@
 
 use super::signature;
 use crate::api::conditional::is_known;
-use crate::api::content::Content;
+use crate::api::content::{Content, refused_for_now};
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, Text, fields};
 use crate::domain::chat::attachment::{self, file_name, thumbnail_name};
@@ -142,6 +142,9 @@ fn describe(ctx: &mut Ctx<'_>, found: &Found, is_saved: bool) {
 async fn send(ctx: &mut Ctx<'_>, found: Found, is_saved: bool) -> Result<Step> {
     let open = Open { blobs: ctx.state.store.blobs(), hash: found.hash };
     let opened = ctx.effect(open).await?.map_err(|error| {
+        if let Some(refused) = refused_for_now(&error) {
+            return refused;
+        }
         tracing::error!(%error, "a file of a message cannot be read: see `plexichat verify`");
         Error::from(Refusal::StoreDamaged)
     })?;
