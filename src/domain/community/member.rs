@@ -17,7 +17,7 @@ use crate::domain::time::Offset;
 use crate::domain::view::{BriefUser, PresenceStatus, avatar_url, username, write_badges};
 use crate::id::{RoleId, ServerId, UserId};
 use crate::store::Read;
-use crate::store::records::{ArchivedMember, Member, Nil, Server};
+use crate::store::records::{ArchivedMember, ArchivedServer, Member, Nil, Server};
 use crate::store::tables::{BANS, MEMBERS, ROLES, SERVERS, TEMPORARY_MEMBERS, USER_SERVERS, USERS};
 use crate::wire::json::shape::{Kind, Slot, shape};
 use crate::wire::json::{Array, Object};
@@ -130,8 +130,9 @@ pub(in crate::domain) fn member_expire(
     let member = read.get(MEMBERS, (op.server_id, op.user_id));
     let expires =
         |member: &ArchivedMember| member.temporary && role_ids(read, op.server_id, member).next().is_none();
-    // A server that is gone has nothing left to leave; its rows are swept elsewhere.
-    if !read.contains(SERVERS, op.server_id) || !member.is_some_and(expires) {
+    // A server that is gone has nothing left to leave; its rows are swept elsewhere. Whoever was given it stays.
+    let stays = |server: &ArchivedServer| UserId::from(&server.owner_id) == op.user_id;
+    if read.get(SERVERS, op.server_id).is_none_or(stays) || !member.is_some_and(expires) {
         return Ok(false);
     }
     remove(machine, op.server_id, op.user_id);

@@ -196,6 +196,7 @@ impl Model {
             Op::Community(community::Op::MemberExpire(op)) => {
                 system()?;
                 let server = self.servers.get(&op.server_id.0);
+                let server = server.filter(|server| server.owner != op.user_id.0);
                 let member = server.and_then(|server| server.members.get(&op.user_id.0));
                 Ok(Want::Changed(member.is_some_and(|member| member.temporary && member.roles.is_empty())))
             }
