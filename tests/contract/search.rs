@@ -104,7 +104,7 @@ fn search_user_list(w: &World) {
         column(&find(user, &format!("{name}&server_id={}", place.id))["results"], "user_id")
     };
     assert_eq!(of_server(&member, &place.owner.name), [json!(place.owner.id)]);
-    assert_eq!(of_server(&member, &stranger.name), [json!(0); 0]);
+    assert!(of_server(&member, &stranger.name).is_empty());
     w.refused(&stranger, &format!("GET /search/users?query=x&server_id={}", place.id), Value::Null, 403);
     w.refused(&stranger, "GET /search/users?query=x&server_id=999", Value::Null, 404);
     for bad in ["", "?query=x&limit=0", "?query=x&cursor=x", "?query=x&server_id=x"] {

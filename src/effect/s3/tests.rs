@@ -33,7 +33,8 @@ impl StandIn {
     fn new() -> StandIn {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let (answers, seen): (Arc<Mutex<VecDeque<Answer>>>, Arc<Mutex<Vec<String>>>) = Default::default();
+        let answers: Arc<Mutex<VecDeque<Answer>>> = Arc::default();
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
         let (_open, end) = mpsc::channel();
         let end = Arc::new(Mutex::new(end));
         let (given, told) = (answers.clone(), seen.clone());

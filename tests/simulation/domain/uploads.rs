@@ -84,21 +84,21 @@ impl Generator<'_> {
     pub fn upload_command(&mut self, model: &Model) -> (u64, Op) {
         let (life_ms, quota) = (self.life_ms(), self.quota());
         let found = self.pick(model.uploads.sessions.iter().map(|(key, session)| (*key, session.clone())));
-        match self.random.u32(..12) {
+        match self.random.u32(..16) {
             0..=2 => {
                 let (actor, channel) = self.place(model);
                 let file = self.file(7).into();
                 (actor, AttachmentCreate { channel_id: ChannelId(channel), file, life_ms, quota }.into())
             }
-            3..=7 => self.files_post(model),
-            8 => {
+            3..=6 => self.files_post(model),
+            7..=8 => {
                 let size = [1, CHUNK_LEN, CHUNK_LEN + 1, 3 * CHUNK_LEN][self.random.usize(..4)];
                 let key = [self.random.u8(..); 32];
                 let (filename, content_type) = (self.name(), "image/png".to_string());
                 let op = UploadOpen { key, filename, content_type, size, life_ms, quota };
                 (self.actor(model), op.into())
             }
-            9 if found.is_some() => {
+            9..=12 if found.is_some() => {
                 let ((owner, key), session) = found.unwrap_or_default();
                 let count = session.size.div_ceil(CHUNK_LEN);
                 let missing = (0..count).find(|index| !session.chunks.contains_key(&(*index as u16)));
@@ -109,9 +109,9 @@ impl Generator<'_> {
                 let actor = if self.chance(90) { owner } else { self.actor(model) };
                 (actor, ChunkPut { key, index: index as u16, hash: [self.random.u8(..6); 32], size }.into())
             }
-            10 => {
+            13 => {
                 let ((owner, key), _) = found.unwrap_or_default();
-                (if self.chance(50) { owner } else { self.actor(model) }, UploadAbort { key }.into())
+                (if self.chance(25) { owner } else { self.actor(model) }, UploadAbort { key }.into())
             }
             _ => {
                 // Few are ever whole: those first.
