@@ -79,6 +79,8 @@ fn chunk_upload(w: &World) {
     assert_eq!(put(w, &user, &id, &right, b"1234567")["success"], true);
     for id in [id.as_str(), "unknown"] {
         w.refused(&user, &format!("POST /media/upload/chunk/{id}?chunk_index=2"), Value::Null, 400);
+        let line = format!("/media/upload/chunk/{id}?chunk_index=2");
+        w.form(Some(&user), &line, FORM, b"--xyz--\r\n").want(400);
     }
     let body = form("part", "application/octet-stream", b"1234567");
     for query in ["", "?chunk_index=x", "?chunk_index=-1"] {

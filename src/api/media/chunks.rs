@@ -220,8 +220,6 @@ pub fn upload_open(ctx: &mut Ctx<'_>) -> Result<Step> {
 pub async fn chunk_upload(ctx: &mut Ctx<'_>) -> Result<Step> {
     let index = CHUNK_QUERY.chunk_index.query(ctx)?;
     let wanted = CHUNK_QUERY.chunk_checksum.query(ctx)?;
-    // What is no form is that whatever session it is for.
-    Form::begin(ctx, CHUNK_UPLOAD.file.name)?;
     let found = path_key(ctx).and_then(|key| {
         let snapshot = ctx.snapshot();
         let session = session::find(ctx.asking(&snapshot), &key)?;
@@ -229,13 +227,13 @@ pub async fn chunk_upload(ctx: &mut Ctx<'_>) -> Result<Step> {
     });
     let (key, progress, len) = match found {
         Ok(found) => found,
-        Err(error) => return answer(ctx, index, Progress::default(), Some(&error.message)),
+        Err(error) => return refuse(ctx, index, Progress::default(), &error.message).await,
     };
     let place = len.and_then(|len| Some((u16::try_from(index).ok()?, len)));
     let Some((place, len)) = place else {
         let total = progress.total;
         let why = format!("This upload has {total} chunks, 0 to {}", total - 1);
-        return answer(ctx, index, progress, Some(&why));
+        return refuse(ctx, index, progress, &why).await;
     };
     let (form, spool) = pictures::take(ctx, CHUNK_UPLOAD.file.name).await?;
     if form.file_len() != len {
@@ -255,6 +253,13 @@ pub async fn chunk_upload(ctx: &mut Ctx<'_>) -> Result<Step> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Answers one that nothing is kept of: a form that is none is that whatever session it is for.
+async fn refuse(ctx: &mut Ctx<'_>, index: u64, progress: Progress, why: &str) -> Result<Step> {
+    let mut form = Form::begin(ctx, CHUNK_UPLOAD.file.name)?;
+    while form.file_piece(ctx).await?.is_some() {}
+    answer(ctx, index, progress, Some(why))
 }
 
 fn answer(ctx: &mut Ctx<'_>, index: u64, progress: Progress, error: Option<&str>) -> Result<Step> {
