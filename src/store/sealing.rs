@@ -3,8 +3,8 @@
 //! What people have written to one another, and addresses of mails, stand in tables that are marked `sealed`
 //! (`tables.rs`). A value there is `[127 | CHECKED][checksum][number of its key][nonce][ciphertext][tag]`; the
 //! plaintext is the version of the record and its bytes. It is opened where the record is read, and kept as those of
-//! earlier versions are (`upgrade.rs`). Keys of tables are never sealed: looking whether a row is there, walking over
-//! keys and removing open nothing. With `messaging.encrypt_messages` off records are written as they are; each value
+//! earlier versions are (`upgrade.rs`). Keys of tables are never sealed: looking whether a row is there and walking
+//! over keys open nothing; removing a row does, as what goes with it is read from it. With `messaging.encrypt_messages` off records are written as they are; each value
 //! says what it is, so that either kind is read whatever the option says.
 //!
 //! AES-256-GCM (NIST SP 800-38D), with a key made of the server's for this use alone. Table and key of the row are

@@ -1,7 +1,7 @@
-//! Records of earlier versions, read as what they are today.
+//! Records of earlier versions, read as what they are today, and records that lie sealed.
 //!
-//! A record that is read in place is a reference into LMDB's pages. One of an earlier version is made anew from those,
-//! and kept beside the snapshot or the transaction it was read from, so that whoever reads sees the newest version
+//! A record that is read in place is a reference into LMDB's pages. One of an earlier version, or sealed, is made anew
+//! from those, and kept beside the snapshot or the transaction it was read from, so that whoever reads sees the newest version
 //! only and pays nothing for the others. What is kept is let go where nothing can refer to it any more: at the next
 //! write of a transaction, and by [`Snapshot::trim`](super::Snapshot::trim).
 
@@ -24,7 +24,6 @@ struct Kept {
 
 impl Upgraded {
     /// Keeps the bytes of a record; they stay where they are until `self` is borrowed mutably.
-    #[cold]
     pub fn keep(&self, bytes: Vec<u8>) -> &[u8] {
         let mut kept = self.0.borrow_mut();
         let bytes = bytes.into_boxed_slice();

@@ -62,7 +62,7 @@ const fn saved(
     aliases: &'static [&'static str],
     form: Form,
 ) -> FileType {
-    FileType { name, endings, aliases, form, is_shown: false }
+    FileType { is_shown: false, ..shown(name, endings, aliases, form) }
 }
 
 /// Of what is like nothing else.

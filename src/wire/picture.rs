@@ -104,11 +104,11 @@ impl Header {
 }
 
 /// Reads from the front of `bytes` and moves it on.
-fn take<'b>(bytes: &mut &'b [u8], len: usize) -> Option<&'b [u8]> {
+pub(super) fn take<'b>(bytes: &mut &'b [u8], len: usize) -> Option<&'b [u8]> {
     bytes.split_off(..len)
 }
 
-fn array<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+pub(super) fn array<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     take(bytes, N)?.try_into().ok()
 }
 
@@ -237,11 +237,11 @@ fn gif(mut rest: &[u8]) -> Option<(Header, &[u8])> {
     }
 }
 
-fn color_table_len(flags: u8) -> usize {
+pub(super) fn color_table_len(flags: u8) -> usize {
     if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) }
 }
 
-fn skip_sub_blocks(rest: &mut &[u8]) -> Option<()> {
+pub(super) fn skip_sub_blocks(rest: &mut &[u8]) -> Option<()> {
     loop {
         match array(rest)? {
             [0] => return Some(()),

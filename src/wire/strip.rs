@@ -8,7 +8,7 @@
 //! Invariant: what comes out is no longer than what came in and [`ORIENTATION_LEN_MAX`] more, and stripped again it is
 //! the same.
 
-use crate::wire::picture::Format;
+use crate::wire::picture::{Format, array, color_table_len, skip_sub_blocks, take};
 
 /// What the longest way to say which way is up takes: a segment, a chunk.
 pub const ORIENTATION_LEN_MAX: usize = 40;
@@ -23,14 +23,6 @@ pub fn stripped(format: Format, bytes: &[u8]) -> Option<Vec<u8>> {
         Format::Webp => webp(bytes, &mut out),
     }?;
     Some(out)
-}
-
-fn take<'b>(bytes: &mut &'b [u8], len: usize) -> Option<&'b [u8]> {
-    bytes.split_off(..len)
-}
-
-fn array<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    take(bytes, N)?.try_into().ok()
 }
 
 // ------------------------------------------------------------------------------------- which way is up
@@ -273,19 +265,6 @@ fn push_application(out: &mut Vec<u8>, data: &[u8], whole: &[u8]) {
     } else if data.starts_with(b"\x0bICCRGBG1012") {
         out.extend_from_slice(b"\x21\xff");
         out.extend_from_slice(whole);
-    }
-}
-
-fn color_table_len(flags: u8) -> usize {
-    if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) }
-}
-
-fn skip_sub_blocks(rest: &mut &[u8]) -> Option<()> {
-    loop {
-        match array(rest)? {
-            [0] => return Some(()),
-            [len] => take(rest, usize::from(len))?,
-        };
     }
 }
 

@@ -311,6 +311,26 @@ mod tests {
     }
 
     #[test]
+    fn who_was_given_a_server_stays_though_he_came_for_a_time() {
+        let (world, alice, _, _, server, channel) = three();
+        let dave = world.user(4, "dave");
+        world.join(&alice, &channel, &dave, r#"{"temporary":true}"#);
+        let id = server_id(&server);
+        let expire = || {
+            let op = MemberExpire { server_id: id, user_id: UserId(4) };
+            world.harness.apply(&Command::new(UserId(0), op.into()))
+        };
+        let owner = format!("{server}/owner");
+        world.ok(&alice, "PUT", &owner, r#"{"user_id":"4"}"#);
+        world.ok(&dave, "PUT", &owner, r#"{"user_id":"1"}"#);
+        assert_eq!(expire(), Ok(Reply::Changed(false)), "also when he has handed it on");
+        world.ok(&alice, "PUT", &owner, r#"{"user_id":"4"}"#);
+        // As it is in stores from before.
+        world.put(MEMBERS, (id, UserId(4)), &Member { temporary: true, ..Member::default() });
+        assert_eq!(expire(), Ok(Reply::Changed(false)));
+    }
+
+    #[test]
     fn members_are_found_by_prefix_in_join_order() {
         let (world, _, _, _, server, _) = three();
         let id = server_id(&server);

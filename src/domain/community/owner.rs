@@ -10,8 +10,8 @@ use crate::domain::error::{Error, Result};
 use crate::domain::event::Change;
 use crate::domain::machine::Machine;
 use crate::id::{ServerId, UserId};
-use crate::store::records::{Server, account};
-use crate::store::tables::{SERVERS, USERS};
+use crate::store::records::{Member, Server, account};
+use crate::store::tables::{MEMBERS, SERVERS, TEMPORARY_MEMBERS, USERS};
 
 /// Hands a server over to one of its members. Who had it stays a member with the roles that he has.
 #[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
@@ -48,6 +48,7 @@ pub(in crate::domain) fn owner_set(
     let stored = machine.read().get(SERVERS, server_id).map(Server::from).expect("checked above");
     let server = Server { owner_id: op.user_id, ..stored };
     machine.tx.put(SERVERS, server_id, &server);
+    stay(machine, server_id, op.user_id);
     for user_id in [actor, op.user_id] {
         machine.change(Change::MemberRolesChanged { server_id, user_id });
     }
@@ -57,4 +58,13 @@ pub(in crate::domain) fn owner_set(
     let target = Target::server(server_id, &server.name);
     audit::record(machine, server_id, actor, Action::ServerUpdate, target, changes.finish(), None);
     Ok(true)
+}
+
+/// Whoever was given a server does not go by himself any more, also when he has handed it on.
+fn stay(machine: &mut Machine<'_, '_>, server_id: ServerId, user_id: UserId) {
+    let member = machine.read().get(MEMBERS, (server_id, user_id)).map(Member::from);
+    if let Some(member) = member.filter(|member| member.temporary) {
+        machine.tx.put(MEMBERS, (server_id, user_id), &Member { temporary: false, ..member });
+        machine.tx.remove(TEMPORARY_MEMBERS, (user_id, server_id));
+    }
 }

@@ -210,7 +210,11 @@ impl Model {
                     bits => drop(overrides.insert(key(op.subject), bits)),
                 }
             }
-            community::Op::OwnerSet(op) => self.server(op.server_id.0).owner = op.user_id.0,
+            community::Op::OwnerSet(op) => {
+                let server = self.server(op.server_id.0);
+                server.owner = op.user_id.0;
+                server.members.get_mut(&op.user_id.0).expect("judge found him").temporary = false;
+            }
             community::Op::ChannelsArrange(op) => {
                 let (order, categories) = self.arranged(op);
                 for (id, category) in categories {
