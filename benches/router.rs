@@ -23,7 +23,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn router(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("router");
-    let router = Router::new("/api/v1");
+    let router = Router::new("/api/v1", "/admin");
     let cases = [
         ("users/@me", "/api/v1/users/@me", true),
         (

@@ -91,6 +91,8 @@ ids! {
     PasskeyId
     /// A file that was uploaded for messages.
     AttachmentId
+    /// Somebody who runs the server.
+    AdminId
 }
 
 /// Reads an id as it stands in paths and bodies: 1..20 ASCII digits within 64 bits.

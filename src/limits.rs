@@ -334,6 +334,14 @@ pub const HASH_CHARS_MIN: usize = 16;
 pub const HASH_CHARS_MAX: usize = 128;
 /// Reports of files by one person that nobody has looked at yet.
 pub const HASH_PENDING_COUNT_MAX: u64 = 500;
+/// Log-ins of administrators, and those between password and code, that there are at one time.
+pub const ADMIN_SESSION_COUNT_MAX: usize = 256;
+pub const ADMIN_CHALLENGE_COUNT_MAX: usize = 64;
+/// Addresses from where administrators' passwords were guessed wrong. Each guess costs a password hash.
+pub const ADMIN_FAILURE_COUNT_MAX: u64 = 65_536;
+/// What administrators have done, of which the oldest makes room, and characters of what was before and after.
+pub const ADMIN_AUDIT_KEPT_MAX: u64 = 100_000;
+pub const ADMIN_NOTE_CHARS_MAX: usize = 2_000;
 /// Access tokens that let somebody in, and those that are listed, ended ones included: the oldest of these makes room.
 pub const ACCESS_TOKEN_COUNT_MAX: usize = 100;
 pub const ACCESS_TOKEN_KEPT_MAX: u64 = 1_000;

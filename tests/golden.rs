@@ -4,6 +4,8 @@
 //! opcodes and events are promises to clients, codes, tables and records are promises to stores that exist, metrics
 //! are promises to whoever watches.
 
+#[path = "golden/admins.rs"]
+mod admins;
 #[path = "golden/commands.rs"]
 mod commands;
 #[path = "golden/expressions.rs"]
@@ -334,11 +336,13 @@ fn one_example_of_every_record() {
     running::examples(&mut records);
     hashes::examples(&mut records);
     uploads::examples(&mut records);
+    admins::examples(&mut records);
     let names = [
         NAMES,
         plexichat::store::running::NAMES,
         plexichat::store::hashes::NAMES,
         plexichat::store::uploads::NAMES,
+        plexichat::store::admins::NAMES,
     ]
     .concat();
     assert_eq!(records.names, names, "every record has its example, in order");

@@ -45,7 +45,7 @@ impl Shared {
             bucket.caps.clear();
         });
         let limiter = new_limiter(&config, 1 << 14, NOW);
-        let router = Arc::new(Router::new(&config.api.api_prefix));
+        let router = Arc::new(Router::new(&config.api.api_prefix, &config.admin_ui.path));
         Shared { config: Arc::new(config), limiter, router }
     }
 }

@@ -8,11 +8,6 @@ use crate::wire::http::Method::{self, Delete, Get, Patch, Post, Put};
 /// Paths below `api.api_prefix` with their methods.
 #[rustfmt::skip]
 pub const ABSENT: &[(&str, &[Method])] = &[
-    ("/admin/auth/2fa/begin-setup", &[Post]),
-    ("/admin/auth/2fa/disable", &[Post]),
-    ("/admin/auth/2fa/regenerate-backup-codes", &[Post]),
-    ("/admin/auth/change-password", &[Post]),
-    ("/admin/auth/security-status", &[Get]),
     ("/admin/automod/config", &[Get, Put]),
     ("/admin/automod/rules", &[Get, Post]),
     ("/admin/automod/rules/{rule_id}", &[Patch, Delete]),
@@ -26,8 +21,6 @@ pub const ABSENT: &[(&str, &[Method])] = &[
     ("/admin/hash-reports", &[Get]),
     ("/admin/hash-reports/counts", &[Get]),
     ("/admin/hash-reports/{report_id}/review", &[Post]),
-    ("/admin/login", &[Post]),
-    ("/admin/logout", &[Post]),
     ("/admin/logs", &[Get]),
     ("/admin/logs/{filename}", &[Get]),
     ("/admin/message-reports", &[Get]),
@@ -71,7 +64,6 @@ pub const ABSENT: &[(&str, &[Method])] = &[
     ("/admin/users/{user_id}/force-username-change", &[Post]),
     ("/admin/users/{user_id}/notes", &[Get, Post]),
     ("/admin/users/{user_id}/tier", &[Put]),
-    ("/admin/verify-otp", &[Post]),
 ];
 
 /// The same beside the prefix: the documentation portal.

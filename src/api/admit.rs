@@ -6,6 +6,7 @@
 //! Invariant: nothing of the body is needed. Whoever is refused has it left where it is; whoever is admitted has it
 //! read up to the limit of the route's row, is counted once, and is asked for his login again when that took a while.
 
+use super::admin::door;
 use super::authenticate::{bearer, bearer_or_cookie, require_usable, verify};
 use super::ctx::{Caller, Principal, Request, Response};
 use super::dispatch::{refuse, refuse_unread, too_many};
@@ -74,6 +75,13 @@ pub fn admit<'r>(state: &State, router: &Router, request: &Request<'r>) -> Admis
         return Admission::Answered(options(state, router, request, response), NO_ROUTE);
     }
     let found = router.find(request.head.method, &request.head.target);
+    let is_admins = match found {
+        Found::Route(route, _) => route.is_admin(),
+        _ => router.is_admin(&request.head.target),
+    };
+    if let Some(error) = is_admins.then(|| door::pass(state, request.ip).err()).flatten() {
+        return Admission::Answered(nothing(state, request, error, Caller::Nobody, response), NO_ROUTE);
+    }
     if let Err(error) = gate::pass(state, router, request, &found, false) {
         return Admission::Answered(nothing(state, request, error, Caller::Nobody, response), NO_ROUTE);
     }
@@ -116,6 +124,7 @@ fn admit_to<'r>(
     let Identity { caller, refusal } = identify(state, route, &params, request);
     // Whose login is damaged is not told that it is none.
     let refusal = if take_damage() { Some(Refusal::StoreDamaged.into()) } else { refusal };
+    let refusal = refusal.or_else(|| door::count(state, route.method, caller).err());
     let limits = match rate_limit::check(state, request, &Asked::Route(route, &params), caller) {
         Ok(limits) => limits,
         Err(numbers) => return Admission::Answered(too_many(numbers, response), route.name),
@@ -153,7 +162,7 @@ pub fn admit_again<'r>(
     take_damage();
     let refusal = match route.auth {
         Auth::Public => None,
-        Auth::User | Auth::Person | Auth::Restricted | Auth::Webhook | Auth::Media => {
+        Auth::User | Auth::Person | Auth::Restricted | Auth::Webhook | Auth::Media | Auth::Admin => {
             identify(state, route, &params, request).refusal
         }
     };
@@ -247,6 +256,7 @@ fn identify(state: &State, route: &Route, params: &Params<'_>, request: &Request
             Err(error) => Err(error),
         },
         Auth::Webhook => webhook_bearer(state, params, request).map(|caller| (caller, None)),
+        Auth::Admin => door::authenticate(state, request).map(|caller| (caller, None)),
     };
     let (caller, refusal) = identified.unwrap_or_else(|error| (Caller::Nobody, Some(error)));
     Identity { caller, refusal }

@@ -11,8 +11,8 @@ use crate::domain::{Answer as _, Asking, Command, Error, Now, Operation, Refusal
 use crate::effect::read::Read;
 use crate::effect::{Answer, Effect, Job, Source, password};
 use crate::id::{
-    ChannelId, EmojiId, MessageId, PasskeyId, PollId, RoleId, RuleId, ServerId, StickerId, TokenId, UserId,
-    WebhookId, parse_id,
+    AdminId, ChannelId, EmojiId, MessageId, PasskeyId, PollId, RoleId, RuleId, ServerId, StickerId, TokenId,
+    UserId, WebhookId, parse_id,
 };
 use crate::limits::KIB;
 use crate::store::Snapshot;
@@ -74,13 +74,23 @@ pub enum Caller {
     User(Principal),
     /// The webhook whose token is in the path.
     Webhook(Bearer),
+    /// Whose session of an administrator it is.
+    Admin(AdminCaller),
+}
+
+/// An administrator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdminCaller {
+    pub admin_id: AdminId,
+    /// SHA-256 of the token of his session.
+    pub session: [u8; 32],
 }
 
 impl Caller {
     pub fn principal(self) -> Option<Principal> {
         match self {
             Caller::User(principal) => Some(principal),
-            Caller::Nobody | Caller::Webhook(_) => None,
+            Caller::Nobody | Caller::Webhook(_) | Caller::Admin(_) => None,
         }
     }
 }
@@ -247,6 +257,14 @@ impl<'r> Ctx<'r> {
             unreachable!("the route's row demands the token of a webhook, so the router has set it");
         };
         bearer
+    }
+
+    /// The administrator who asks. Only for routes with `admin` in their row.
+    pub fn admin(&self) -> AdminCaller {
+        let Caller::Admin(admin) = self.caller else {
+            unreachable!("the route's row demands an administrator, so the router has set him");
+        };
+        admin
     }
 
     pub fn user_id(&self) -> UserId {

@@ -172,7 +172,7 @@ pub fn pass(
         return Ok(());
     }
     let path = match found {
-        Found::Route(route, _) if route.root || route.ungated => return Ok(()),
+        Found::Route(route, _) if route.root || route.ungated || route.is_admin() => return Ok(()),
         Found::Route(route, _) => route.path,
         _ if router.is_outside(&request.head.target) => return Ok(()),
         _ => NO_ROUTE,

@@ -7,6 +7,7 @@
 
 pub mod absent;
 pub mod address;
+pub mod admin;
 pub mod admit;
 pub mod authenticate;
 pub mod body;

@@ -168,7 +168,7 @@ fn write_responses(mut responses: Object<'_>, route: &Route) {
             Answer::Picture => {
                 content.object("image/*").object("schema").str("type", "string").str("format", "binary");
             }
-            Answer::File => {
+            Answer::File | Answer::Export => {
                 content.object("*/*").object("schema").str("type", "string").str("format", "binary");
             }
             Answer::Text(text) => {

@@ -92,7 +92,7 @@ pub fn check(
         Caller::Webhook(bearer) => {
             super::limiter::Principal::Webhook { id: bearer.webhook_id.0, channel_id: bearer.channel_id.0 }
         }
-        Caller::Nobody => super::limiter::Principal::Anonymous,
+        Caller::Nobody | Caller::Admin(_) => super::limiter::Principal::Anonymous,
     };
     let (resource, route) = (asked.resource(rule), asked.number());
     let limits = LimitRequest { principal, ip: request.ip, rule, resource, route };

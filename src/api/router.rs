@@ -70,17 +70,14 @@ pub struct Router {
     root: Node,
     /// Words of `api.api_prefix`.
     prefix: Vec<&'static str>,
+    /// Words of `admin_ui.path`.
+    admin: Vec<&'static str>,
 }
 
 impl Router {
-    /// `prefix` is `api.api_prefix`.
-    pub fn new(prefix: &str) -> Router {
-        // Paths are looked at for every request: segments live as long as the process.
-        let prefix: Vec<&'static str> = prefix
-            .split('/')
-            .filter(|part| !part.is_empty())
-            .map(|part| &*String::leak(part.to_string()))
-            .collect();
+    /// `prefix` is `api.api_prefix`, `admin` is `admin_ui.path`.
+    pub fn new(prefix: &str, admin: &str) -> Router {
+        let (prefix, admin) = (words(prefix), words(admin));
         let mut root = Node::default();
         let whole = |path: &'static str, is_root: bool| {
             let below = if is_root { &[][..] } else { &prefix[..] };
@@ -89,13 +86,18 @@ impl Router {
         for route in ROUTES {
             let (node, names) = root.grow(whole(route.path, route.root));
             node.routes.push((route.method, route, Vec::leak(names)));
+            if route.is_admin() && !admin.iter().eq(prefix.iter().chain(&["admin"])) {
+                let below = route.path.split('/').filter(|part| !part.is_empty()).skip(1);
+                let (node, names) = root.grow(admin.iter().copied().chain(below));
+                node.routes.push((route.method, route, Vec::leak(names)));
+            }
         }
         for (rows, is_root) in [(ABSENT, false), (ABSENT_ROOT, true)] {
             for (path, methods) in rows {
                 root.grow(whole(path, is_root)).0.absent = methods;
             }
         }
-        Router { root, prefix }
+        Router { root, prefix, admin }
     }
 
     /// HEAD is answered like GET.
@@ -117,6 +119,16 @@ impl Router {
         !is_below || segments.next().is_some_and(|segment| segment == "admin")
     }
 
+    /// Whether a path is of the administrators' API, whether it leads anywhere or not.
+    pub fn is_admin(&self, target: &Target<'_>) -> bool {
+        let begins = |words: &[&str], then: Option<&str>| {
+            let mut segments = target.segments();
+            let mut words = words.iter().copied().chain(then);
+            words.all(|word| segments.next().is_some_and(|segment| segment == word))
+        };
+        begins(&self.admin, None) || begins(&self.prefix, Some("admin"))
+    }
+
     pub fn find<'r>(&self, method: Method, target: &Target<'r>) -> Found<'r> {
         let wanted = if method == Method::Head { Method::Get } else { method };
         let segments: SmallVec<[Cow<'r, str>; 8]> = target.segments().take(SEGMENT_COUNT_MAX + 1).collect();
@@ -135,6 +147,13 @@ impl Router {
 
 /// Longer paths are none: the longest row has seven segments, and stands below those of `api.api_prefix`.
 const SEGMENT_COUNT_MAX: usize = 16;
+
+/// The segments of a path that the configuration names. Paths are looked at for every request: they live as long as the
+/// process.
+fn words(path: &str) -> Vec<&'static str> {
+    let parts = path.split('/').filter(|part| !part.is_empty());
+    parts.map(|part| &*String::leak(part.to_string())).collect()
+}
 
 fn child<'n>(words: &'n mut Vec<(&'static str, Node)>, word: &'static str) -> &'n mut Node {
     let index = words.iter().position(|(known, _)| *known == word).unwrap_or_else(|| {
@@ -206,7 +225,7 @@ mod tests {
         let text = format!("{line} HTTP/1.1\r\nHost: h\r\n\r\n");
         let mut slots = header_slots();
         let head = parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
-        let got = match Router::new("/api/v1").find(head.method, &head.target) {
+        let got = match Router::new("/api/v1", "/admin").find(head.method, &head.target) {
             Found::Route(route, params) => format!("{} {}", route.name, params.values.join(" ")),
             Found::OtherMethods(allow) => allow,
             Found::Absent => "absent".into(),

@@ -17,8 +17,8 @@ use super::ctx::{Handler, Step};
 use super::fields::Fields;
 use super::limiter::RuleId;
 use super::{
-    chat, community, contact, expression, hooks, identity, media, moderation, searching, service, social,
-    voice,
+    admin, chat, community, contact, expression, hooks, identity, media, moderation, searching, service,
+    social, voice,
 };
 use crate::config::Config;
 use crate::domain::identity::right::{Kind as AccountKind, Right};
@@ -45,12 +45,14 @@ pub enum Auth {
     /// Like `User`, for what pages show: the token may stand in a cookie, and who has none may have a signature in the
     /// query, which the handler looks at.
     Media,
+    /// A session of an administrator.
+    Admin,
 }
 
 impl Auth {
     /// Whether a login session is asked for.
     pub fn is_login(self) -> bool {
-        !matches!(self, Auth::Public | Auth::Webhook)
+        !matches!(self, Auth::Public | Auth::Webhook | Auth::Admin)
     }
 }
 
@@ -177,6 +179,8 @@ pub enum Answer {
     Picture,
     /// Whatever somebody has uploaded.
     File,
+    /// What administrators take with them, as a file: JSON, a table of comma-separated values, or text.
+    Export,
     /// This, as plain text.
     Text(&'static str),
     /// Any JSON.
@@ -207,6 +211,11 @@ impl Route {
         doc: "",
     };
 
+    /// Whether it is one of the administrators' API: served in two places, and guarded by address.
+    pub fn is_admin(&self) -> bool {
+        !self.root && self.path.starts_with("/admin/")
+    }
+
     /// Whether a parameter of its path is an id. What an upload in chunks is called is none: nobody is to guess it.
     pub fn takes_id(&self, parameter: &str) -> bool {
         parameter.ends_with("_id") && !self.path.starts_with("/media/upload/")
@@ -232,7 +241,7 @@ impl Answer {
             (Answer::Success | Answer::OneOrSuccess(_), br#"{"success":true}"#) => Ok(()),
             (Answer::Text(text), _) if text.as_bytes() == body => Ok(()),
             (Answer::Text(_), _) => Err("it is another text".into()),
-            (Answer::Nothing, []) | (Answer::File, _) => Ok(()),
+            (Answer::Nothing, []) | (Answer::File | Answer::Export, _) => Ok(()),
             (Answer::Nothing, _) => Err("there is a body".into()),
             (Answer::Success, _) => Err("it does not say that it succeeded".into()),
             // Longer than what is read of strangers: the document of the API.
@@ -257,6 +266,7 @@ impl Answer {
             | Answer::Html
             | Answer::Picture
             | Answer::File
+            | Answer::Export
             | Answer::Text(_)
             | Answer::Json => Ok(()),
         }
@@ -305,6 +315,7 @@ const AREAS: &[&[Route]] = &[
     voice::ROUTES,
     expression::ROUTES,
     searching::ROUTES,
+    admin::ROUTES,
 ];
 
 const COUNT: usize = {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::address::TrustedProxies;
+use super::admin::door::Door;
 use super::cors::Cors;
 use super::gate::Gate;
 use super::limiter::Limiter;
@@ -95,6 +96,8 @@ pub struct State {
     pub touches: RefCell<Touches>,
     /// The gate in front of the API.
     pub gate: Gate,
+    /// The door of the administrators' API.
+    pub door: Door,
     /// Answers that clients have not read yet.
     pub unsent: Unsent,
     /// Files that were asked for lately.
@@ -141,6 +144,7 @@ impl State {
             afterwork: RefCell::default(),
             touches: RefCell::default(),
             gate: Gate::default(),
+            door: Door::new(&config),
             unsent: Unsent::default(),
             recent_files: RecentFiles::default(),
             automod: Known::new(automod),

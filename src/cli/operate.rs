@@ -50,7 +50,17 @@ const fn flag(name: &'static str, placeholder: &'static str, help: &'static str)
 
 const BOT: Argument = place("name", "BOT", "Its name or ID");
 
-const GROUPS: &[Group] = &[BOTS, ACCESS_TOKENS, USERS, KEYS];
+const GROUPS: &[Group] = &[BOTS, ACCESS_TOKENS, USERS, KEYS, ADMINS];
+
+const ADMINS: Group = Group {
+    name: "admin",
+    about: "Those who run the server",
+    commands: &[Operation {
+        name: "reset-password",
+        about: "Make another password and write it to admin_ui.credentials_path; sessions and one-time codes end",
+        arguments: &[flag("name", "ADMIN", "Whose; without it that of admin")],
+    }],
+};
 
 const KEYS: Group = Group {
     name: "keys",

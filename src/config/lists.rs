@@ -1,5 +1,6 @@
 //! Lists that options begin with, or choose from.
 
+pub(super) const ADMIN_HOSTS: &[&str] = &["127.0.0.1", "localhost", "::1"];
 pub(super) const LEVELS: &[&str] = &["TRACE", "DEBUG", "INFO", "WARNING", "WARN", "ERROR"];
 pub(super) const TIERS: &[&str] = &["standard", "alpha", "premium", "staff"];
 pub(super) const CORS_ORIGINS: &[&str] = &[

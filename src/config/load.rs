@@ -200,11 +200,18 @@ impl Loader {
     }
 
     fn expand_home(&mut self, home: Option<&Path>) {
-        let path = expand(Path::new(&self.config.store.path), home);
+        let config = &mut self.config;
+        let path = expand(Path::new(&config.store.path), home);
         if path.starts_with("~") {
             self.problems.push("store.path: `~` needs the environment variable HOME".to_owned());
         }
-        self.config.store.path = path.to_string_lossy().into_owned();
+        // Of a service that has no home folder: beside the database.
+        let credentials = match expand(Path::new(&config.admin_ui.credentials_path), home) {
+            homeless if homeless.starts_with("~") => path.join(homeless.file_name().unwrap_or_default()),
+            credentials => credentials,
+        };
+        config.store.path = path.to_string_lossy().into_owned();
+        config.admin_ui.credentials_path = credentials.to_string_lossy().into_owned();
     }
 }
 

@@ -7,8 +7,8 @@
 //! An option is spelled once. A section has a key and a field, which a test compares: `macro_rules` cannot make them.
 
 use super::lists::{
-    AUDIO_TYPES, AVATAR_COLORS, CORS_HEADERS, CORS_METHODS, CORS_ORIGINS, DOCUMENT_TYPES, IMAGE_TYPES,
-    LEVELS, STUN_URLS, TIERS, VIDEO_TYPES,
+    ADMIN_HOSTS, AUDIO_TYPES, AVATAR_COLORS, CORS_HEADERS, CORS_METHODS, CORS_ORIGINS, DOCUMENT_TYPES,
+    IMAGE_TYPES, LEVELS, STUN_URLS, TIERS, VIDEO_TYPES,
 };
 use super::value::{self, Given, Rule, Setting};
 use super::{API_LEVEL, BucketSpec};
@@ -365,6 +365,29 @@ options! {
         alpha_registration_enabled: bool = true, ANY, "New users get tier alpha and badge alpha_tester";
         default_tier: String = "standard", choice(TIERS), "Tier of new users otherwise";
         badge_display_limit: u64 = 5, range(0, 100), "Badges shown with a user";
+    }
+
+    user_features_admin_rate_limit: UserFeaturesAdminRateLimit "user_features.admin_rate_limit" {
+        max_per_minute: u64 = 30, range(0, 100_000), "Changes by one administrator in a minute; 0 does not bound them";
+        max_per_hour: u64 = 200, range(0, 1_000_000), "The same in an hour";
+    }
+
+    admin_ui: AdminUi "admin_ui" {
+        enabled: bool = true, ANY, "Serve the administrators' API and console";
+        path: String = "/admin", Rule::Prefix, "Where, beside api.api_prefix followed by /admin";
+        require_otp: bool = true, ANY, "Have administrators set up one-time codes before anything else";
+        credentials_path: String = "~/.plexichat/admin_credentials.txt", Rule::Path, "File that the first start writes the first administrator's password to";
+    }
+
+    admin_ui_host_restriction: AdminUiHostRestriction "admin_ui.host_restriction" {
+        enabled: bool = true, ANY, "Let administrators in from some addresses alone";
+        allowed_hosts: Vec<String> = ADMIN_HOSTS, Rule::Sources, "Which; localhost is 127.0.0.1 and ::1, an empty list allows all";
+    }
+
+    admin_ui_rate_limit: AdminUiRateLimit "admin_ui.rate_limit" {
+        max_attempts: u64 = 5, range(1, 1000), "Wrong passwords and codes of administrators from one address, then it is locked";
+        window_seconds: u64 = 300, range(1, 86_400), "In how long";
+        lockout_seconds: u64 = 900, range(1, 604_800), "For how long";
     }
 
     avatars: Avatars "avatars" {

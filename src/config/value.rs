@@ -56,6 +56,8 @@ pub enum Rule {
     Tokens,
     /// A list of addresses and CIDR networks.
     Networks,
+    /// The same, or `localhost`.
+    Sources,
     /// A list, not empty, of `#rrggbb`.
     Colors,
     /// A list of words that rules may look for.
@@ -211,6 +213,7 @@ impl Setting for Vec<String> {
             Rule::Origins => "list of origins such as https://example.org",
             Rule::Tokens => "list of names without blanks, or *",
             Rule::Networks => "list of addresses or networks such as 10.0.0.0/8",
+            Rule::Sources => "list of addresses, networks such as 10.0.0.0/8, or localhost",
             Rule::Colors => "list, not empty, of colours such as #5865f2",
             Rule::Words => "list of words, each of up to 100 characters",
             Rule::MediaTypes => "list of media types such as image/png",
@@ -355,7 +358,8 @@ fn check_text(text: &str, rule: &Rule) -> Option<String> {
             let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
             !text.is_empty() && text.bytes().all(is_token)
         }
-        Rule::Networks => text.parse::<IpAddr>().is_ok() || text.parse::<ipnet::IpNet>().is_ok(),
+        Rule::Networks => is_network(text),
+        Rule::Sources => text == "localhost" || is_network(text),
         Rule::Colors => is_color(text),
         Rule::IceUrls => {
             let known = ["stun:", "stuns:", "turn:", "turns:"];
@@ -420,6 +424,10 @@ fn is_mailbox(text: &str) -> bool {
 /// Browsers send scheme, host and port, never a path.
 fn is_origin(text: &str) -> bool {
     has_scheme(text, &["http://", "https://"]) && text.matches('/').count() == 2
+}
+
+fn is_network(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok() || text.parse::<ipnet::IpNet>().is_ok()
 }
 
 fn is_color(text: &str) -> bool {
@@ -568,6 +576,7 @@ mod tests {
                 &["*", "x.y", "https://x.y/", "https://x.y/z"],
             ),
             (Rule::Networks, &["10.0.0.0/8", "::1", "fd00::/8"], &["10.0.0.0/40", "proxy", ""]),
+            (Rule::Sources, &["localhost", "10.0.0.0/8", "::1"], &["example.org", ""]),
             (Rule::Colors, &["#5865F2"], &["5865f2", "#fff", "#gggggg"]),
             (Rule::Words, &["word", "two words"], &["", " ", &"long".repeat(26)]),
             (

@@ -8,8 +8,8 @@ use super::error::{Error, Result};
 use super::machine::Machine;
 use super::reply::{Answer, Reply};
 use super::{
-    chat, community, contact, expression, files, gate, hooks, housekeeping, identity, media, moderation,
-    social,
+    admin, chat, community, contact, expression, files, gate, hooks, housekeeping, identity, media,
+    moderation, social,
 };
 use crate::id::UserId;
 
@@ -223,6 +223,7 @@ areas! {
     Moderation = moderation;
     Contact = contact;
     Gate = gate;
+    Admin = admin;
     Expression = expression;
     Files = files;
     Housekeeping = housekeeping;

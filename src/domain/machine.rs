@@ -5,6 +5,7 @@
 //! (see [`super::time`]). Ids are counted out here, so a later command never gets a smaller id whatever
 //! the clock does; secrets come in the command.
 
+use super::admin::act::Acting;
 use super::asking::Asking;
 use super::command::{Command, dispatch};
 use super::error::Result;
@@ -42,6 +43,8 @@ pub struct Machine<'t, 'e> {
     pub touched: Vec<Touched>,
     /// What the command that runs brings along of its text.
     judging: Option<Judging>,
+    /// The administrator whose command runs.
+    pub(super) acting: Option<Acting>,
 }
 
 impl<'t, 'e> Machine<'t, 'e> {
@@ -52,7 +55,7 @@ impl<'t, 'e> Machine<'t, 'e> {
         let (at, unix_ms) = (now.steady_ms.max(last_at), now.unix_ms);
         assert!(at >= last_at, "steady time never runs backwards");
         let (outputs, touched) = (Vec::new(), Vec::new());
-        Machine { tx, at, unix_ms, last_id, node, applied, outputs, touched, judging: None }
+        Machine { tx, at, unix_ms, last_id, node, applied, outputs, touched, judging: None, acting: None }
     }
 
     /// Applies one command: all of it or, with an error, nothing.

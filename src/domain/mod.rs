@@ -4,6 +4,7 @@
 //! Invariant: state changes only through [`Machine::apply`], which is deterministic: no clock, no randomness, no
 //! iteration over hash maps, no floats, no configuration, no I/O. Limits that a command depends on stand in it.
 
+pub mod admin;
 pub mod asking;
 pub mod blob;
 pub mod chat;

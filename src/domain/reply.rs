@@ -4,8 +4,8 @@
 //! handler goes on with it. In between, replies of all commands share one ring as a [`Reply`].
 
 use crate::id::{
-    AccessTokenId, AttachmentId, ChallengeId, ChannelId, EmojiId, MessageId, PasskeyId, ReportId, RoleId,
-    RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId, WebhookId,
+    AccessTokenId, AdminId, AttachmentId, ChallengeId, ChannelId, EmojiId, MessageId, PasskeyId, ReportId,
+    RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId, WebhookId,
 };
 
 /// The type of a reply: what [`Reply`] holds on its way.
@@ -66,8 +66,16 @@ replies! {
     Sticker(id: StickerId) = id of StickerId;
     Passkey(id: PasskeyId) = id of PasskeyId;
     Attachment(id: AttachmentId) = id of AttachmentId;
+    Admin(id: AdminId) = id of AdminId;
     /// Somebody for whom another provider vouches.
     Admitted(how: Admitted) = how of Admitted;
+}
+
+/// Of a command that brings another one: whatever that replies.
+impl Answer for Reply {
+    fn take(reply: Reply) -> Reply {
+        reply
+    }
 }
 
 /// How far somebody gets for whom another provider vouches.

@@ -7,6 +7,7 @@
 //! handler asks for it with `ctx.effect(…).await`.
 
 pub mod automod;
+pub mod credentials;
 pub mod disk;
 pub mod http;
 pub mod image;

@@ -10,9 +10,12 @@ use std::task::{Context, Poll, Waker};
 use super::clock::start_clock;
 use super::control;
 use super::server::{node, store_options};
+use crate::api::admin::first;
 use crate::api::operator::{Place, carry_out};
 use crate::config::{Config, Loaded};
 use crate::domain::{Command, Error, Now, Refusal, Reply, Result};
+use crate::effect::Effect as _;
+use crate::effect::credentials::Credentials;
 use crate::log::apply::{Applier, Extent, Failure};
 use crate::log::entry::{Entry, Place as LogPlace};
 use crate::runtime::clock::Turn;
@@ -29,6 +32,30 @@ pub fn operate(loaded: &Loaded, request: &str) -> std::result::Result<String, St
     match control::ask(folder, request)? {
         Some(answer) => answer,
         None => Alone::open(&loaded.config)?.carry_out(request).map_err(|error| error.message.into_owned()),
+    }
+}
+
+/// Makes the first administrator of a store, if it has none, before anybody is served. Says where his password stands.
+///
+/// # Errors
+/// When it cannot be written down, or he cannot be made.
+pub fn first_admin(
+    config: &Config,
+    store: &Arc<Store>,
+    keys: &Arc<Keyring>,
+) -> std::result::Result<Option<String>, String> {
+    if !config.admin_ui.enabled {
+        return Ok(None);
+    }
+    let alone = Alone::with(config, store.clone(), keys.clone());
+    at_once(first::make(&alone)).map_err(|error| error.message.into_owned())
+}
+
+/// What comes of something that waits for nothing.
+fn at_once<T>(work: impl Future<Output = T>) -> T {
+    match pin!(work).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => unreachable!("everything is decided at once here"),
     }
 }
 
@@ -53,20 +80,20 @@ impl<'c> Alone<'c> {
         let store = Arc::new(Store::open(&options).map_err(|error| error.to_string())?);
         start_clock(&store, config.runtime.any_clock)?;
         let keys = store.unlock(config.messaging.encrypt_messages)?;
+        Ok(Alone::with(config, store, keys))
+    }
+
+    fn with(config: &'c Config, store: Arc<Store>, keys: Arc<Keyring>) -> Alone<'c> {
         let applier = Applier::new(store.clone(), Arc::default());
         let position = applier.position();
         let epoch = position.epoch.checked_add(1).expect("nobody opens a store 4 billion times");
         let place = LogPlace { partition: position.partition, origin: node(config), epoch, sequence: 0 };
-        Ok(Alone { config, store, keys, applier: RefCell::new(applier), place: Cell::new(place) })
+        Alone { config, store, keys, applier: RefCell::new(applier), place: Cell::new(place) }
     }
 
     fn carry_out(&self, request: &str) -> Result<String> {
         let mut request = request.as_bytes().to_vec();
-        let mut said = pin!(carry_out(self, &mut request));
-        match said.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(said) => said,
-            Poll::Pending => unreachable!("everything is decided at once here"),
-        }
+        at_once(carry_out(self, &mut request))
     }
 
     fn apply(&self, command: Command) -> Result<Reply> {
@@ -123,5 +150,9 @@ impl Place for Alone<'_> {
     fn renew_index(&self) -> Result<String> {
         let settings = search::Settings::new(self.config.store.map_size as usize);
         search::build_alone(self.store.clone(), &self.keys, settings).map_err(|error| Error::new(503, error))
+    }
+
+    fn credentials(&self, work: Credentials) -> Pin<Box<dyn Future<Output = Result<String>> + '_>> {
+        Box::pin(std::future::ready(work.run().map_err(|why| Error::new(503, why))))
     }
 }

@@ -9,6 +9,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::admission::Admission;
+use super::alone::first_admin;
 use super::clock::start_clock;
 use super::connections::Connections;
 use super::control;
@@ -129,11 +130,14 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     store.keep_blobs_in(blobs(&config, store.path(), keys.clone())?);
     let store = Arc::new(store);
     start_clock(&store, config.runtime.any_clock)?;
-    store.blobs().clear().map_err(|error| format!("cannot remove what a crash has left: {error}"))?;
-    let registry = Arc::new(Registry::new(core_count, LANES.iter().map(|row| row.name)));
     Params::of(&config.encryption_argon2)
         .check()
         .map_err(|e| format!("cannot start password hashing: {e}"))?;
+    store.blobs().clear().map_err(|error| format!("cannot remove what a crash has left: {error}"))?;
+    if let Some(path) = first_admin(&config, &store, &keys)? {
+        tracing::info!(path, "the first administrator is made: his name and password stand in this file");
+    }
+    let registry = Arc::new(Registry::new(core_count, LANES.iter().map(|row| row.name)));
     // Started before any thread is pinned, so that slow work roams over all cores.
     let lanes = Lanes::start(&config, &registry.lanes).map_err(|e| format!("cannot start a thread: {e}"))?;
     let lanes = Arc::new(lanes);
@@ -292,7 +296,7 @@ fn seeds(
         readers.push(reader);
     }
     let run = Arc::new(RunState::new(writer.health()));
-    let router = Arc::new(Router::new(&config.api.api_prefix));
+    let router = Arc::new(Router::new(&config.api.api_prefix, &config.admin_ui.path));
     let admission = Admission::new(&config.http);
     let (search, indexing) = start_search(config, store, keys, registry, touches)?;
     let automod = automod::Shared::new(config.automod.rules_memory as usize);

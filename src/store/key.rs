@@ -8,7 +8,7 @@ use heed::Comparator;
 
 use super::hex;
 use crate::id::{
-    AccessScopeId, AccessTokenId, AttachmentId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId,
+    AccessScopeId, AccessTokenId, AdminId, AttachmentId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId,
     PasskeyId, PollId, ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId,
     ViolationId, WebhookId,
 };
@@ -111,7 +111,7 @@ macro_rules! id_keys {
 }
 
 integer_keys!(u8 u16 u64);
-id_keys!(UserId TokenId ServerId ChannelId MessageId RoleId AuditId ChallengeId WebhookId RuleId ViolationId ReportId TicketId AccessTokenId AccessScopeId PollId SignInId);
+id_keys!(AdminId UserId TokenId ServerId ChannelId MessageId RoleId AuditId ChallengeId WebhookId RuleId ViolationId ReportId TicketId AccessTokenId AccessScopeId PollId SignInId);
 id_keys!(EmojiId StickerId PasskeyId AttachmentId);
 
 /// Names of blobs.

@@ -4,6 +4,7 @@
 //! Invariant: no rules, no JSON, nothing asynchronous. One process has the store open (a lock file says so),
 //! one thread writes, any thread reads through a [`Snapshot`].
 
+pub mod admins;
 mod asked;
 mod backup;
 pub mod blobs;

@@ -10,6 +10,7 @@ use super::table::Record;
 use super::upgrade::upgrade;
 use crate::id::{ChannelId, MessageId, PasskeyId, PollId, RoleId, RuleId, ServerId, UserId, WebhookId};
 
+pub use super::admins::*;
 pub use super::codes::*;
 pub use super::hashes::*;
 pub use super::running::*;

@@ -8,7 +8,7 @@ use super::owners::{Along, Hangs, Owner, of_parts, of_row, on, on_after};
 use super::records::*;
 use super::table::{Table, check, seed};
 use crate::id::{
-    AccessScopeId, AccessTokenId, AttachmentId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId,
+    AccessScopeId, AccessTokenId, AdminId, AttachmentId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId,
     PasskeyId, PollId, ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId,
     ViolationId, WebhookId,
 };
@@ -437,4 +437,19 @@ tables! {
         names(|chunk| [chunk.hash]);
     /// The last changes of messages, each in the place of its number in a ring; what they were about may be gone.
     MESSAGE_CHANGES "message_changes": u64 => MessageChange [root];
+    /// Those who run the server.
+    ADMINS "admins": AdminId => Admin [root]
+        takes ADMIN_NAMES(|_, admin| admin.username.to_ascii_lowercase().as_str());
+    /// Lower-case name of an administrator to his account.
+    ADMIN_NAMES "admin_names": Text => AdminRef [with ADMINS];
+    /// Log-ins of administrators by the SHA-256 of their token.
+    ADMIN_SESSIONS "admin_sessions": Hash => AdminSession [due];
+    /// The same between password and code.
+    ADMIN_CHALLENGES "admin_challenges": Hash => AdminChallenge [due];
+    /// Wrong passwords and codes of administrators by the address they came from.
+    ADMIN_FAILURES "admin_failures": Text => AdminFailures [due];
+    /// The same by the time when they are forgotten.
+    ADMIN_FAILURE_LAPSES "admin_failure_lapses": (u64, Text) => Nil [due];
+    /// What administrators have done.
+    ADMIN_AUDIT "admin_audit": AuditId => AdminAudit [sealed root];
 }

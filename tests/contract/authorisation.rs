@@ -178,7 +178,7 @@ fn nobody() {
     let mut findings = Findings::default();
     for route in ROUTES {
         let answer = x.call(route, None, None);
-        match route.auth.is_login() {
+        match route.auth.is_login() || route.auth == Auth::Admin {
             true => findings.status(&answer, 401, route.name),
             false => is_let_in(&mut findings, route, &answer, "nobody"),
         }
@@ -189,7 +189,7 @@ fn nobody() {
 
 /// Not refused for who he is; what else is wrong with the request is another matter.
 fn is_let_in(findings: &mut Findings, route: &Route, answer: &Answer, who: &str) {
-    // A password or a token in the body is what is wrong with these.
+    // A password or a token is what is wrong with these.
     let proves_in_body = [
         "me_delete",
         "two_factor_enable",
@@ -197,6 +197,10 @@ fn is_let_in(findings: &mut Findings, route: &Route, answer: &Answer, who: &str)
         "two_factor_login",
         "password_reset_confirm",
         "email_verify",
+        "admin_login",
+        "admin_verify_otp",
+        // Ended sessions are good for that.
+        "admin_logout",
     ];
     let refused = [401, 403].contains(&answer.status) && !proves_in_body.contains(&route.name);
     let why = || format!("{who} {}: {} {} {}", route.name, answer.request, answer.status, answer.text());
@@ -475,7 +479,8 @@ fn who_may_not_be_used() {
         set_state(folder.path(), &user, state);
         let server = Server::start_in(folder.path(), &[]);
         let mut findings = Findings::default();
-        for route in ROUTES.iter().filter(|route| route.auth != Auth::Webhook) {
+        let neither = [Auth::Webhook, Auth::Admin];
+        for route in ROUTES.iter().filter(|route| !neither.contains(&route.auth)) {
             for token in [&user.token, &bot.token] {
                 let answer = call_anything(&server, route, token);
                 let refused = route.auth.is_login() && route.auth != Auth::Restricted;

@@ -48,7 +48,7 @@ fn nobody_gets_in_without_a_token() {
     me(&[(HEADER, &value), (HEADER, &value)]).want(401);
     assert_eq!(w.anyone("GET /capabilities", Value::Null).want(200)["access_token_required"], true);
     // Every row, by what it says of itself.
-    for route in ROUTES.iter().filter(|route| !route.root) {
+    for route in ROUTES.iter().filter(|route| !route.root && !route.is_admin()) {
         let path: Vec<&str> =
             route.path.split('/').map(|part| if part.starts_with('{') { "7" } else { part }).collect();
         let status = w.headed(route.method.as_str(), &path.join("/"), &[], b"").status;

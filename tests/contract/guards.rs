@@ -10,6 +10,7 @@ use image::ImageFormat;
 
 use crate::emojis::form;
 use crate::pictures::encoded;
+use crate::support::admin::log_in;
 use crate::support::{Answer, Http, PASSWORD, User, Value, json};
 use crate::world::{Place, World};
 
@@ -20,6 +21,13 @@ pub fn body_of(name: &str, x: &Fixture) -> Option<(Value, bool)> {
     match name {
         "version_negotiate" => needed(json!({"client_version": "a.1.0-49"})),
         "register" => needed(json!({"username": "x", "email": "x", "password": "x"})),
+        "admin_login" => needed(json!({"username": "nobody", "password": "x"})),
+        "admin_verify_otp" => {
+            needed(json!({"admin_id": "1", "code": "000000", "challenge_token": "0123456789"}))
+        }
+        "admin_password_change" => needed(json!({"current_password": "x", "new_password": PASSWORD})),
+        "admin_otp_begin" | "admin_codes_renew" => needed(json!({"current_password": "x"})),
+        "admin_otp_disable" => needed(json!({"current_password": "x", "code": "000000"})),
         "login" => needed(json!({"username": "nobody_here", "password": PASSWORD})),
         "password_reset_request" | "email_verification_resend" => {
             needed(json!({"email": "nobody@example.org"}))
@@ -98,6 +106,8 @@ pub struct Fixture {
     /// Made when somebody asks about them: each has a process that looks at its picture.
     emoji: OnceCell<String>,
     sticker: OnceCell<String>,
+    /// A session of an administrator.
+    admin: OnceCell<String>,
 }
 
 impl Fixture {
@@ -129,7 +139,7 @@ impl Fixture {
         let voice = json!({"name": "talk", "channel_type": "voice"});
         let voice = world.ok(&place.owner, &format!("POST /servers/{}/channels", place.id), voice);
         let voice = crate::world::text(&voice["id"]);
-        let (emoji, sticker) = (OnceCell::new(), OnceCell::new());
+        let (emoji, sticker, admin) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
         Fixture {
             world,
             place,
@@ -145,6 +155,7 @@ impl Fixture {
             group,
             emoji,
             sticker,
+            admin,
         }
     }
 
@@ -185,6 +196,15 @@ impl Fixture {
         path
     }
 
+    /// Somebody's token, or where a row asks for an administrator, one of his.
+    fn token(&self, route: &Route, token: &str) -> String {
+        if route.auth != Auth::Admin || token == "nonsense" {
+            return token.to_owned();
+        }
+        let server = &self.world.server;
+        self.admin.get_or_init(|| log_in(&mut server.http(), server.folder()).0).clone()
+    }
+
     pub fn emoji(&self) -> &str {
         self.emoji.get_or_init(|| self.made("emojis"))
     }
@@ -199,7 +219,8 @@ impl Fixture {
     pub fn call(&self, route: &Route, replaced: Option<(&str, &str)>, token: Option<&str>) -> Answer {
         let body = body_of(route.name, self).map(|(body, _)| body);
         let path = self.path(route, replaced);
-        self.world.server.http().call(route.method.as_str(), &path, token, body.as_ref())
+        let token = token.map(|token| self.token(route, token));
+        self.world.server.http().call(route.method.as_str(), &path, token.as_deref(), body.as_ref())
     }
 }
 
@@ -252,6 +273,12 @@ fn credentials() {
     for route in ROUTES.iter().filter(|route| route.auth.is_login()) {
         findings.status(&x.call(route, None, None), 401, "no token");
         findings.status(&x.call(route, None, Some("nonsense")), 401, "bad token");
+    }
+    for route in ROUTES.iter().filter(|route| route.auth == Auth::Admin) {
+        let (method, path) = (route.method.as_str(), x.path(route, None));
+        for token in [None, Some("nonsense"), Some(token)] {
+            findings.status(&x.world.server.http().call(method, &path, token, None), 401, "no administrator");
+        }
     }
     for route in ROUTES.iter().filter(|route| route.auth == Auth::Webhook) {
         for bad in ["nonsense", &unknown, token] {
@@ -336,10 +363,10 @@ fn members_only() {
 fn bodies() {
     let x = Fixture::new();
     let mut findings = Findings::default();
-    let bearer = format!("Bearer {}", x.place.owner.token);
     let json_type = ("Content-Type", "application/json");
     let mut http = x.world.server.http();
     for route in ROUTES {
+        let bearer = format!("Bearer {}", x.token(route, &x.place.owner.token));
         let Some((body, is_optional)) = body_of(route.name, &x) else {
             let takes_json = matches!(route.body, BodyRule::Json(_) | BodyRule::OptionalJson(_));
             findings.check(!takes_json, || format!("no body is known for {}", route.name));
@@ -462,10 +489,10 @@ fn is_shadow(path: &str, route: &Route, method: &str) -> bool {
 fn head_and_trailing_slash() {
     let x = Fixture::new();
     let mut findings = Findings::default();
-    let bearer = format!("Bearer {}", x.place.owner.token);
-    let headers = [("Authorization", bearer.as_str())];
     let mut http = x.world.server.http();
     for route in ROUTES.iter().filter(|route| route.method.as_str() == "GET") {
+        let bearer = format!("Bearer {}", x.token(route, &x.place.owner.token));
+        let headers = [("Authorization", bearer.as_str())];
         let path = x.path(route, None);
         let get = http.request("GET", &path, &headers, None);
         let head = http.request("HEAD", &path, &headers, None);

@@ -91,6 +91,9 @@ groups! {
     uploads with uploads::OPTIONS,
     downloads with uploads::OPTIONS,
     chunks with uploads::OPTIONS,
+    admin_login with admin_login::OPTIONS,
+    admin_account with admin_login::OPTIONS,
+    admin_audit,
 }
 
 /// Every row of the table of routes belongs to a group that is tested; [`run`] looks at each row.

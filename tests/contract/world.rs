@@ -178,6 +178,11 @@ impl World {
         }
     }
 
+    /// An operation has answered 2xx, on a server with other options.
+    pub fn note_answered(&self, method: &str, path: &str) {
+        self.note(method, path, false);
+    }
+
     /// Whether this row answered 2xx.
     pub fn has_answered(&self, wanted: &Route) -> bool {
         let same = |route: &Route| {

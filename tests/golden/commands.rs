@@ -109,6 +109,7 @@ pub fn examples() -> Vec<Op> {
         moderation(),
         contact(),
         gate(),
+        super::admins::admins(),
         expression(),
         super::uploads::files(),
         vec![

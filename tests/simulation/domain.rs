@@ -8,6 +8,7 @@
 //!
 //! `PLEXICHAT_SIM_SEEDS=400` runs more seeds, `PLEXICHAT_SIM_FIRST=7` begins with another one.
 
+mod admin;
 mod automod;
 mod bots;
 mod contact;
@@ -394,6 +395,7 @@ fn compare(model: &Model, read: Read<'_>) {
     model.compare_heard(read);
     model.compare_hashes(read);
     model.compare_gate(read);
+    model.compare_admins(read);
     model.compare_polls(read);
     model.compare_groups(read);
     model.compare_expressions(read);

@@ -5,7 +5,7 @@ use plexichat::domain::errand::{Errand as _, bytes};
 use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::{Command, Machine, Now, Reply};
 use plexichat::id::{
-    AccessScopeId, AccessTokenId, AttachmentId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId,
+    AccessScopeId, AccessTokenId, AdminId, AttachmentId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId,
     PasskeyId, PollId, ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId,
     ViolationId, WebhookId,
 };
@@ -128,6 +128,22 @@ fn accounts(tx: &mut Tx<'_>) {
     tx.put(RELATIONSHIPS, (USER, OTHER), &friend);
     tx.put(RELATIONSHIPS, (OTHER, USER), &friend);
     uploads(tx);
+    administrators(tx);
+}
+
+fn administrators(tx: &mut Tx<'_>) {
+    let admin_id = AdminId(number(80));
+    tx.put(ADMINS, admin_id, &Admin { username: "root".into(), ..Admin::default() });
+    tx.put(ADMIN_NAMES, "root", &AdminRef { id: admin_id });
+    tx.put(
+        ADMIN_SESSIONS,
+        [5; 32],
+        &AdminSession { admin_id, expires_at: 2 * AT, ..AdminSession::default() },
+    );
+    tx.put(ADMIN_CHALLENGES, [4; 32], &AdminChallenge { admin_id, ..AdminChallenge::default() });
+    tx.put(ADMIN_FAILURES, "192.0.2.1", &AdminFailures { lapses_at: 2 * AT, ..AdminFailures::default() });
+    tx.put(ADMIN_FAILURE_LAPSES, (2 * AT, "192.0.2.1"), &Nil {});
+    tx.put(ADMIN_AUDIT, AuditId(number(81)), &AdminAudit { admin_id, ..AdminAudit::default() });
 }
 
 fn file() -> StoredFile {

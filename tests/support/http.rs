@@ -1,7 +1,7 @@
 //! A small blocking HTTP/1.1 client that keeps its connection and shows everything that came back.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::LazyLock;
 
 use plexichat::api::router::Router;
@@ -60,13 +60,21 @@ impl Answer {
 /// One connection, opened when it is needed and again when the server closed it.
 pub struct Http {
     address: SocketAddr,
+    /// From where, if that matters.
+    source: Option<IpAddr>,
     stream: Option<BufReader<TcpStream>>,
 }
 
 impl Http {
     #[must_use]
     pub fn new(address: SocketAddr) -> Http {
-        Http { address, stream: None }
+        Http { address, source: None, stream: None }
+    }
+
+    /// From another address of this machine.
+    #[must_use]
+    pub fn from(address: SocketAddr, source: IpAddr) -> Http {
+        Http { source: Some(source), ..Http::new(address) }
     }
 
     #[track_caller]
@@ -116,7 +124,7 @@ impl Http {
                 return self.read(name, method);
             }
         }
-        let stream = open(self.address);
+        let stream = open_from(self.address, self.source);
         (&stream).write_all(&bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
         self.stream = Some(BufReader::new(stream));
         self.read(name, method)
@@ -137,7 +145,7 @@ impl Http {
 
 /// Every answer with status 200 is what its row says.
 fn check_shape(method: &str, answer: &Answer) {
-    static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::new("/api/v1"));
+    static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::new("/api/v1", "/admin"));
     let target = answer.request.split_once(' ').map_or("", |(_, target)| target);
     // Servers of other prefixes are not looked at.
     let row = (answer.status == 200 && method != "HEAD").then(|| ROUTER.row(method, target)).flatten();
@@ -148,7 +156,17 @@ fn check_shape(method: &str, answer: &Answer) {
 /// A connection whose reads fail instead of waiting for ever.
 #[must_use]
 pub fn open(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).expect("the server listens");
+    open_from(address, None)
+}
+
+fn open_from(address: SocketAddr, source: Option<IpAddr>) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)
+        .expect("there are sockets");
+    if let Some(source) = source {
+        socket.bind(&SocketAddr::new(source, 0).into()).expect("it is an address of this machine");
+    }
+    socket.connect(&address.into()).expect("the server listens");
+    let stream = TcpStream::from(socket);
     stream.set_nodelay(true).expect("an open socket");
     stream.set_read_timeout(Some(PATIENCE)).expect("an open socket");
     stream.set_write_timeout(Some(PATIENCE)).expect("an open socket");

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, unused_imports, reason = "every test binary uses another part")]
 
+pub mod admin;
 pub mod authenticator;
 pub mod http;
 pub mod provider;
@@ -170,6 +171,12 @@ impl Server {
     #[must_use]
     pub fn http(&self) -> Http {
         Http::new(self.address)
+    }
+
+    /// The same from another address of this machine.
+    #[must_use]
+    pub fn http_from(&self, source: &str) -> Http {
+        Http::from(self.address, source.parse().expect("an address"))
     }
 
     /// A gateway connection, after HELLO.

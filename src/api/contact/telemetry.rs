@@ -137,7 +137,7 @@ fn micros(value: &Value<'_>) -> Option<u64> {
 
 /// What an operation is called in figures: as the table of routes has it, whatever ids a client has sent.
 pub fn operation(method: &str, endpoint: &str, prefix: &str) -> String {
-    static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::new(""));
+    static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::new("", "/admin"));
     let after_host =
         endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
     let path = after_host.strip_prefix(prefix).unwrap_or(after_host);

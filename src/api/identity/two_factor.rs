@@ -29,16 +29,16 @@ use crate::wire::json::Array;
 use crate::wire::json::shape::{Kind, Slot, shape};
 
 /// Bytes of a secret: 32 characters of base32, as long as a sum of SHA-1.
-const SECRET_LEN: usize = 20;
+pub const SECRET_LEN: usize = 20;
 /// Steps of time before and after now whose codes are taken.
 const SKEW: u16 = 1;
 /// How long a challenge can be answered, and how often wrongly (contract, `POST /auth/2fa`).
 pub const CHALLENGE_S: u64 = 300;
-const CHALLENGE_FAILURES_MAX: u64 = 5;
+pub const CHALLENGE_FAILURES_MAX: u64 = 5;
 const CODE_LEN_MIN: usize = 6;
 const CODE_LEN_MAX: usize = 16;
 /// Eight hexadecimal digits.
-const BACKUP_LEN: usize = 4;
+pub const BACKUP_LEN: usize = 4;
 
 fields! {
     /// The second step of a log-in.
@@ -84,7 +84,8 @@ shape! {
     }
 }
 
-fn totp(config: &Config, name: &str, secret: &[u8]) -> Totp {
+/// Makes the codes of a secret.
+pub fn totp(config: &Config, name: &str, secret: &[u8]) -> Totp {
     Builder::new()
         .with_algorithm(Algorithm::SHA1)
         .with_digits(config.authentication_totp.digits as u8)
@@ -121,14 +122,17 @@ fn step_of(ctx: &Ctx<'_>, user_id: UserId, record: &ArchivedTwoFactor, code: &st
 }
 
 /// The bytes of a backup code as it was typed: any case, blanks and dashes as one likes.
-fn backup_code(text: &str) -> Option<[u8; BACKUP_LEN]> {
+pub fn backup_code(text: &str) -> Option<[u8; BACKUP_LEN]> {
     let digits: String = text.chars().filter(|char| !matches!(char, '-' | ' ')).collect();
     let is_code = digits.len() == 2 * BACKUP_LEN && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_code.then(|| u32::from_str_radix(&digits, 16).ok()).flatten().map(u32::to_be_bytes)
 }
 
 /// A code that must have so many characters.
-fn checked_code(code: &str) -> Result<&str> {
+///
+/// # Errors
+/// 400.
+pub fn checked_code(code: &str) -> Result<&str> {
     let len = code.trim().chars().count();
     if (CODE_LEN_MIN..=CODE_LEN_MAX).contains(&len) {
         return Ok(code);
@@ -217,7 +221,8 @@ fn sum_of(keys: &Keyring, user_id: UserId, code: &[u8]) -> [u8; 32] {
     keys.sums(Purpose::BackupCode, user_id.0, code)[0]
 }
 
-fn shown(code: &[u8; BACKUP_LEN]) -> String {
+/// A backup code as people read it.
+pub fn shown(code: &[u8; BACKUP_LEN]) -> String {
     let [a, b, c, d] = code;
     format!("{a:02X}{b:02X}-{c:02X}{d:02X}")
 }

@@ -13,11 +13,13 @@ pub mod keys;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use super::admin::first;
 use super::body::Body;
 use super::dispatch::whole;
 use crate::config::Config;
 use crate::domain::identity::account;
 use crate::domain::{Answer as _, Command, Error, Now, Operation, Reply, Result, view};
+use crate::effect::credentials::Credentials;
 use crate::id::{UserId, parse_id};
 use crate::store::keyring::{KeyInfo, Keyring};
 use crate::store::{Read, Snapshot};
@@ -45,16 +47,18 @@ pub trait Place {
     /// # Errors
     /// When it cannot be written.
     fn renew_index(&self) -> Result<String>;
+    /// Has the password of an administrator written down.
+    fn credentials(&self, work: Credentials) -> Pin<Box<dyn Future<Output = Result<String>> + '_>>;
 }
 
 impl dyn Place + '_ {
     /// Has the log decide a command of the server itself.
-    async fn submit<C: Operation>(&self, op: C) -> Result<C::Reply> {
+    pub(super) async fn submit<C: Operation>(&self, op: C) -> Result<C::Reply> {
         self.decide(Command::new(UserId(0), op.into())).await.map(C::Reply::take)
     }
 
     /// What can be found out of the state.
-    fn look<T>(&self, look: impl FnOnce(Read<'_>) -> Result<T>) -> Result<T> {
+    pub(super) fn look<T>(&self, look: impl FnOnce(Read<'_>) -> Result<T>) -> Result<T> {
         let snapshot = self.snapshot();
         whole(|| look(snapshot.read()))
     }
@@ -92,6 +96,7 @@ requests! {
     "keys_list" => keys::list;
     "keys_rotate" => keys::rotate;
     "reindex" => index::renew;
+    "admin_reset_password" => first::reset;
 }
 
 /// Carries out a request: a JSON object with what to `do`.
@@ -164,6 +169,7 @@ pub(super) mod tests {
     use super::*;
     use crate::api::ctx::Desk;
     use crate::api::testing::Harness;
+    use crate::effect::Effect as _;
     use std::task::{Context, Poll, Waker};
 
     impl Place for Harness {
@@ -194,6 +200,10 @@ pub(super) mod tests {
 
         fn renew_index(&self) -> Result<String> {
             Ok(index::begun(self.state.search.message_count()))
+        }
+
+        fn credentials(&self, work: Credentials) -> Pin<Box<dyn Future<Output = Result<String>> + '_>> {
+            Box::pin(std::future::ready(work.run().map_err(|why| Error::new(503, why))))
         }
     }
 

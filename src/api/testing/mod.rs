@@ -91,7 +91,7 @@ impl Harness {
         let options = Options { path, map_size: 1 << 28, sync: Sync::Interval, readers_max: 16 };
         let store = Arc::new(Store::open(&options).unwrap());
         let keys = store.unlock(config.messaging.encrypt_messages).unwrap();
-        let router = Router::new(&config.api.api_prefix);
+        let router = Router::new(&config.api.api_prefix, &config.admin_ui.path);
         let liveness = Box::new(|_| Liveness::default());
         let now = Turn::at(START_MS, 1_000_000);
         let limiter = new_limiter(&config, 1 << 10, now);

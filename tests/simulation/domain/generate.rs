@@ -246,6 +246,7 @@ impl Generator<'_> {
             1..30 if self.chance(6) => self.feature_command(model),
             1..30 if self.chance(20) => self.mail_command(model),
             1..30 if self.chance(6) => self.gate_command(model),
+            1..30 if self.chance(6) => self.admin_command(model),
             1..30 if self.chance(12) => self.elsewhere_command(model),
             1..30 if self.chance(10) => self.passkey_command(model),
             30..60 if self.chance(20) => self.automod_command(model),

@@ -402,6 +402,7 @@ impl Model {
             Op::Hooks(op) => self.judge_webhook(actor, op),
             Op::Contact(op) => self.judge_contact(actor, op),
             Op::Gate(op) => self.judge_gate(actor, op),
+            Op::Admin(op) => self.judge_admin(actor, op),
             Op::Expression(op) => self.judge_expression(actor, op),
             Op::Moderation(op) => self.judge_automod(actor, op),
             Op::Housekeeping(housekeeping::Op::Reseal(_)) => {

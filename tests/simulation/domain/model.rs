@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::admin::Admins;
 use super::automod::Automod;
 use super::contact::Heard;
 use super::elsewhere::Elsewhere;
@@ -221,6 +222,7 @@ pub struct Model {
     pub heard: Heard,
     pub files: Files,
     pub gate: Gate,
+    pub admins: Admins,
     pub elsewhere: Elsewhere,
     pub expressions: Expressions,
     pub uploads: Uploads,

@@ -416,6 +416,7 @@ impl Model {
             Op::Hooks(op) => self.take_webhook(actor, op, reply),
             Op::Contact(op) => self.take_contact(actor, op, reply),
             Op::Gate(op) => self.take_gate(op, reply),
+            Op::Admin(op) => self.take_admin(op, reply),
             Op::Expression(op) => self.take_expression(op, reply),
             Op::Moderation(op) => self.take_automod(actor, op, reply, read),
             Op::Housekeeping(housekeeping::Op::Sweep(_)) => {
