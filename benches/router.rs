@@ -12,6 +12,7 @@ use plexichat::api::rate_limit::new_limiter;
 use plexichat::api::router::{Found, Router};
 use plexichat::config::Config;
 use plexichat::domain::identity::credential::verify;
+use plexichat::id::TokenId;
 use plexichat::runtime::clock::Turn;
 use plexichat::wire::http::{Method, Query, Target};
 
@@ -69,7 +70,9 @@ fn token(criterion: &mut Criterion) {
     let world = world::World::new(1_000, 0);
     let snapshot = world.store.snapshot();
     criterion.bench_function("token verify", |bencher| {
-        bencher.iter(|| verify(snapshot.read(), black_box(&world.tokens[0]), world::START_MS).is_ok());
+        bencher.iter(|| {
+            verify(snapshot.read(), black_box(&world.tokens[0]), world::START_MS, TokenId(0)).is_ok()
+        });
     });
 }
 

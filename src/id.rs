@@ -93,6 +93,8 @@ ids! {
     AttachmentId
     /// Somebody who runs the server.
     AdminId
+    /// A name, or a pattern, that nobody may take.
+    NameBanId
 }
 
 /// Reads an id as it stands in paths and bodies: 1..20 ASCII digits within 64 bits.

@@ -342,6 +342,10 @@ pub const ADMIN_FAILURE_COUNT_MAX: u64 = 65_536;
 /// What administrators have done, of which the oldest makes room, and characters of what was before and after.
 pub const ADMIN_AUDIT_KEPT_MAX: u64 = 100_000;
 pub const ADMIN_NOTE_CHARS_MAX: usize = 2_000;
+/// Names, or patterns of names, that nobody may take: each is looked at for a new name.
+pub const NAME_BAN_COUNT_MAX: usize = 500;
+/// Addresses and networks that are not served: each core has them in memory.
+pub const ADDRESS_BLOCK_COUNT_MAX: usize = 10_000;
 /// Access tokens that let somebody in, and those that are listed, ended ones included: the oldest of these makes room.
 pub const ACCESS_TOKEN_COUNT_MAX: usize = 100;
 pub const ACCESS_TOKEN_KEPT_MAX: u64 = 1_000;

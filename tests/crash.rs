@@ -75,6 +75,7 @@ static PROVIDER: LazyLock<Provider> = LazyLock::new(Provider::start);
 
 fn start(folder: &Path) -> Server {
     let mut options = [MAIL.options(), PROVIDER.options(&["google"])].concat();
+    options.push("admin_ui.require_otp=false".to_owned());
     // A kill leaves some open.
     options.push("oauth.max_states_per_ip=1000".into());
     options.push("media.deduplication.auto_block_threshold=2".into());

@@ -7,7 +7,7 @@
 //! read up to the limit of the route's row, is counted once, and is asked for his login again when that took a while.
 
 use super::admin::door;
-use super::authenticate::{bearer, bearer_or_cookie, require_usable, verify};
+use super::authenticate::{bearer, bearer_or_cookie, require_present, require_usable, verify};
 use super::ctx::{Caller, Principal, Request, Response};
 use super::dispatch::{refuse, refuse_unread, too_many};
 use super::gate;
@@ -71,6 +71,9 @@ impl Admitted {
 /// Finds the route, authenticates, counts. Its body is not looked at.
 pub fn admit<'r>(state: &State, router: &Router, request: &Request<'r>) -> Admission<'r> {
     let response = Response { payer: Some(Payer::new(None, request.ip)), ..Response::default() };
+    if let Err(error) = state.blocked.check(state, request.ip) {
+        return Admission::Answered(refuse(error, response), NO_ROUTE);
+    }
     if request.head.method == Method::Options {
         return Admission::Answered(options(state, router, request, response), NO_ROUTE);
     }
@@ -83,6 +86,9 @@ pub fn admit<'r>(state: &State, router: &Router, request: &Request<'r>) -> Admis
         return Admission::Answered(nothing(state, request, error, Caller::Nobody, response), NO_ROUTE);
     }
     if let Err(error) = gate::pass(state, router, request, &found, false) {
+        return Admission::Answered(nothing(state, request, error, Caller::Nobody, response), NO_ROUTE);
+    }
+    if let Err(error) = state.closure.pass(state, &found) {
         return Admission::Answered(nothing(state, request, error, Caller::Nobody, response), NO_ROUTE);
     }
     match found {
@@ -241,13 +247,13 @@ fn identify(state: &State, route: &Route, params: &Params<'_>, request: &Request
             let caller = if counted { known_caller(state, request) } else { Caller::Nobody };
             Ok((caller, None))
         }
-        Auth::User | Auth::Person | Auth::Restricted => authenticate(state, request, bearer(&request.head))
-            .map(|(principal, unusable)| {
-                let unusable = unusable.filter(|_| route.auth != Auth::Restricted);
+        Auth::User | Auth::Person | Auth::Restricted => {
+            authenticate(state, request, bearer(&request.head), route.auth).map(|(principal, unusable)| {
                 let refusal = unusable.or_else(|| route.require_kind(principal.kind).err());
                 (Caller::User(principal), refusal)
-            }),
-        Auth::Media => match authenticate(state, request, bearer_or_cookie(&request.head)) {
+            })
+        }
+        Auth::Media => match authenticate(state, request, bearer_or_cookie(&request.head), route.auth) {
             Ok((principal, unusable)) => {
                 let refusal = unusable.or_else(|| route.require_kind(principal.kind).err());
                 Ok((Caller::User(principal), refusal))
@@ -265,7 +271,8 @@ fn identify(state: &State, route: &Route, params: &Params<'_>, request: &Request
 /// Who asks where nobody has to say so. Costs nothing without rate limits.
 fn known_caller(state: &State, request: &Request<'_>) -> Caller {
     let asked = state.config.rate_limiting.enabled && request.head.header("authorization").is_some();
-    let known = asked.then(|| authenticate(state, request, bearer(&request.head)).ok()).flatten();
+    let known =
+        asked.then(|| authenticate(state, request, bearer(&request.head), Auth::Public).ok()).flatten();
     known.map_or(Caller::Nobody, |(principal, _)| Caller::User(principal))
 }
 
@@ -283,13 +290,23 @@ fn authenticate(
     state: &State,
     request: &Request<'_>,
     token: Result<&str>,
+    auth: Auth,
 ) -> Result<(Principal, Option<Error>)> {
     let token = token?;
     let now = state.now();
-    let snapshot = state.snapshot();
-    let verified =
-        counting_failures(state, request, verify(snapshot.read(), token, now.steady_ms, &state.config));
-    verified.map(|(principal, user)| (principal, require_usable(snapshot.read(), user).err()))
+    let (snapshot, void_up_to) = (state.snapshot(), state.closure.void_up_to(state));
+    let verified = counting_failures(
+        state,
+        request,
+        verify(snapshot.read(), token, now.steady_ms, void_up_to, &state.config),
+    );
+    verified.map(|(principal, user)| {
+        let usable = match auth {
+            Auth::Restricted => require_present(snapshot.read(), user),
+            _ => require_usable(snapshot.read(), principal.user_id, user),
+        };
+        (principal, usable.err())
+    })
 }
 
 /// What came of looking at a token. Only who fails is limited: behind one address may be many, and they have done
@@ -332,7 +349,7 @@ mod tests {
             let head = crate::wire::http::parse_head(text.as_bytes(), &mut slots).unwrap().unwrap();
             let ip = std::net::Ipv4Addr::LOCALHOST.into();
             let request = Request { head, body: &mut [], ip, id: 1 };
-            authenticate(state, &request, bearer(&request.head)).unwrap_err().message.into_owned()
+            authenticate(state, &request, bearer(&request.head), Auth::User).unwrap_err().message.into_owned()
         };
         assert_eq!(try_token("1.x"), "Invalid or expired token");
         assert_eq!(try_token("nonsense"), "Invalid or expired token");

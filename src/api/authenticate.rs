@@ -10,12 +10,13 @@ use crate::config::Config;
 use crate::domain::identity::right::Kind;
 use crate::domain::identity::{credential, tier, token};
 use crate::domain::{Refusal, Result};
+use crate::id::TokenId;
 use crate::runtime::random;
 use crate::store::Read;
 use crate::store::records::ArchivedUser;
 use crate::wire::http::Head;
 
-pub use crate::domain::identity::credential::{hash_secret, require_usable};
+pub use crate::domain::identity::credential::{hash_secret, require_present, require_usable};
 
 /// Bytes of randomness in the token of a session, and in that of a bot: 43 and 64 characters.
 pub const SESSION_SECRET_LEN: usize = 32;
@@ -73,9 +74,10 @@ pub fn verify<'a>(
     read: Read<'a>,
     token: &str,
     now_ms: u64,
+    void_up_to: TokenId,
     config: &Config,
 ) -> Result<(Principal, &'a ArchivedUser)> {
-    let verified = credential::verify(read, token, now_ms)?;
+    let verified = credential::verify(read, token, now_ms, void_up_to)?;
     let credential::Verified { user_id, token_id, token, user } = verified;
     let touch_due = token::touch_due(token, now_ms);
     let kind = if user.is_bot() { Kind::Bot } else { Kind::Person };

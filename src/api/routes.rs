@@ -38,7 +38,7 @@ pub enum Auth {
     User,
     /// Like `User`, without bots.
     Person,
-    /// Like `User`, also for accounts that are frozen or must change something first.
+    /// Like `User`, also for accounts that have to choose another name before anything else.
     Restricted,
     /// Whoever has the token of the webhook that the path names: `{webhook_id}` and `{token}`.
     Webhook,

@@ -7,9 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::address::TrustedProxies;
 use super::admin::door::Door;
+use super::blocked::Blocked;
+use super::closure::Closure;
 use super::cors::Cors;
 use super::gate::Gate;
 use super::limiter::Limiter;
+use super::new_names::NewNames;
 use super::pages::Pages;
 use super::recent_files::RecentFiles;
 use super::touch::Touches;
@@ -98,6 +101,12 @@ pub struct State {
     pub gate: Gate,
     /// The door of the administrators' API.
     pub door: Door,
+    /// Whether there is maintenance, and which sessions are over.
+    pub closure: Closure,
+    /// Addresses that are not served.
+    pub blocked: Blocked,
+    /// Names that nobody may take.
+    pub new_names: NewNames,
     /// Answers that clients have not read yet.
     pub unsent: Unsent,
     /// Files that were asked for lately.
@@ -145,6 +154,9 @@ impl State {
             touches: RefCell::default(),
             gate: Gate::default(),
             door: Door::new(&config),
+            closure: Closure::default(),
+            blocked: Blocked::default(),
+            new_names: NewNames::default(),
             unsent: Unsent::default(),
             recent_files: RecentFiles::default(),
             automod: Known::new(automod),
@@ -175,6 +187,8 @@ impl State {
     pub fn set_snapshot(&self, snapshot: Snapshot) {
         *self.snapshot.borrow_mut() = Rc::new(snapshot);
         self.gate.forget();
+        self.blocked.look_again();
+        self.closure.forget();
     }
 
     /// All clocks of this turn.

@@ -80,6 +80,7 @@ errors! {
     AccountLocked = 403, "Account locked after too many failed logins; try again later";
     CodesLocked = 403, "Too many wrong codes; try again later";
     AccountSuspended = 403, "Account suspended";
+    NameForced = 403, "You have to choose another name first: PATCH /users/@me";
     AccountFrozen = 403, "Account is scheduled for deletion";
     EmailUnconfirmed = 403, "Confirm your e-mail address first, with the token that was mailed to you";
     PasswordWrong = 403, "The current password is wrong";
@@ -138,6 +139,9 @@ errors! {
     AccessTokenInvalid = 401, "Invalid or expired API access token";
     AccessTokenOutOfScope = 403, "This API access token may not be used from your address";
     AccessTokenNotFound = 404, "Access token not found";
+    AccessScopeNotFound = 404, "The access token has no such scope";
+    NameBanNotFound = 404, "There is no such banned name";
+    AddressBlocked = 403, "Your address is blocked";
     AccessTokenTaken = 409, "Another access token has this value";
     // conflicts
     TwoFactorOn = 409, "Two-factor login is already on";

@@ -201,6 +201,12 @@ pub enum Change {
         user_id: UserId,
         how: Revocation,
     },
+    /// There is maintenance, or something else is said of it.
+    MaintenanceBegun,
+    /// All login tokens up to this one are no longer valid.
+    EverybodyLoggedOut {
+        up_to: TokenId,
+    },
     /// The stored presence of a user changed.
     PresenceStored {
         user_id: UserId,

@@ -5,11 +5,11 @@
 //! (see [`super::time`]). Ids are counted out here, so a later command never gets a smaller id whatever
 //! the clock does; secrets come in the command.
 
-use super::admin::act::Acting;
 use super::asking::Asking;
 use super::command::{Command, dispatch};
 use super::error::Result;
 use super::event::{Change, Event, Output};
+use super::noted::Acting;
 use super::reply::Reply;
 use super::time::{Now, Offset};
 use super::touched::Touched;

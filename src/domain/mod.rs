@@ -24,6 +24,7 @@ pub mod identity;
 pub mod machine;
 pub mod media;
 pub mod moderation;
+pub mod noted;
 pub mod ordering;
 pub mod permission;
 pub mod reply;

@@ -4,8 +4,9 @@
 //! handler goes on with it. In between, replies of all commands share one ring as a [`Reply`].
 
 use crate::id::{
-    AccessTokenId, AdminId, AttachmentId, ChallengeId, ChannelId, EmojiId, MessageId, PasskeyId, ReportId,
-    RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId, WebhookId,
+    AccessScopeId, AccessTokenId, AdminId, AttachmentId, ChallengeId, ChannelId, EmojiId, MessageId,
+    NameBanId, PasskeyId, ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId,
+    WebhookId,
 };
 
 /// The type of a reply: what [`Reply`] holds on its way.
@@ -67,6 +68,8 @@ replies! {
     Passkey(id: PasskeyId) = id of PasskeyId;
     Attachment(id: AttachmentId) = id of AttachmentId;
     Admin(id: AdminId) = id of AdminId;
+    NameBan(id: NameBanId) = id of NameBanId;
+    AccessScope(id: AccessScopeId) = id of AccessScopeId;
     /// Somebody for whom another provider vouches.
     Admitted(how: Admitted) = how of Admitted;
 }

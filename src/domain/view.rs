@@ -26,11 +26,20 @@ pub fn set_api_prefix(prefix: &str) {
     assert!(set.is_ok(), "the prefix is set once");
 }
 
+/// Whether an account in this state has log-ins: who has to choose another name is as good as others.
+pub fn may_log_in(state: u8) -> bool {
+    matches!(state, account::ACTIVE | account::RENAMING)
+}
+
+/// What every URL of the API begins with.
+pub fn api_prefix() -> &'static str {
+    API_PREFIX.get().map_or("/api/v1", String::as_str)
+}
+
 /// Where a user's avatar is served: `<prefix>/avatars/users/<id>`.
 pub fn write_avatar_url(out: &mut Vec<u8>, user_id: UserId) {
-    let prefix = API_PREFIX.get().map_or("/api/v1", String::as_str);
     out.push(b'"');
-    out.extend_from_slice(prefix.as_bytes());
+    out.extend_from_slice(api_prefix().as_bytes());
     out.extend_from_slice(b"/avatars/users/");
     write_u64(out, user_id.0);
     out.push(b'"');

@@ -11,7 +11,8 @@ use super::session::{Session, SessionId, Slot};
 use super::veil::intents_of;
 use crate::config::or_unlimited;
 use crate::domain::community::server;
-use crate::domain::identity::credential::{Verified, require_usable, verify};
+use crate::domain::gate::closure::void_up_to;
+use crate::domain::identity::credential::{Verified, require_present, verify};
 use crate::domain::media::picture::hex;
 use crate::domain::social::presence::PresenceSet;
 use crate::domain::social::relationship;
@@ -131,6 +132,10 @@ impl Hub {
     pub(super) fn identify(&mut self, cx: &Cx<'_>, id: ConnectionId, d: &Value<'_>) -> Outcome {
         if d.as_object().is_some_and(<[_]>::is_empty) {
             return Err(&Close::DECODE_ERROR);
+        }
+        if let Some(status) = self.maintenance_status(cx) {
+            self.send_text(id, status.as_bytes());
+            return Err(&Close::SERVER_MAINTENANCE);
         }
         let intents = match d.get("intents") {
             None => intent::DEFAULT,
@@ -261,6 +266,10 @@ impl Hub {
     pub(super) fn resume(&mut self, cx: &Cx<'_>, id: ConnectionId, d: &Value<'_>) -> Outcome {
         if d.as_object().is_some_and(<[_]>::is_empty) {
             return Err(&Close::DECODE_ERROR);
+        }
+        if let Some(status) = self.maintenance_status(cx) {
+            self.send_text(id, status.as_bytes());
+            return Err(&Close::SERVER_MAINTENANCE);
         }
         let connection = &self.connections[id];
         let ready = connection.state == State::Ready;
@@ -410,17 +419,19 @@ impl Hub {
 
 /// The login session of a token, and its account, when both may be used.
 fn usable<'a>(cx: &Cx<'a>, token: &str) -> Option<Verified<'a>> {
-    verify(cx.read, token, cx.steady_ms)
+    verify(cx.read, token, cx.steady_ms, void_up_to(cx.read))
         .ok()
-        .filter(|verified| require_usable(cx.read, verified.user).is_ok())
+        .filter(|verified| require_present(cx.read, verified.user).is_ok())
 }
 
 /// Whether a login session and its account still hold.
 pub(super) fn still_valid(cx: &Cx<'_>, token_id: TokenId, user_id: UserId) -> bool {
     let token = cx.read.get(TOKENS, token_id);
     let user = cx.read.get(USERS, user_id);
+    let is_void = |user: &ArchivedUser| !user.is_bot() && token_id <= void_up_to(cx.read);
     token.is_some_and(|token| token.expires_at.to_native() > cx.steady_ms)
-        && user.is_some_and(|user| require_usable(cx.read, user).is_ok())
+        && !user.is_some_and(is_void)
+        && user.is_some_and(|user| require_present(cx.read, user).is_ok())
 }
 
 /// JSON's idea of yes: not false, null, 0, "" or empty.

@@ -60,6 +60,8 @@ impl Hub {
                 self.audiences.interest.member_changed(cx.read, server_id, user_id, &slots);
             }
             Change::TokenRevoked { token_id, user_id, how } => self.revoke(cx, token_id, user_id, how),
+            Change::MaintenanceBegun => self.maintenance_begun(cx),
+            Change::EverybodyLoggedOut { up_to } => self.everybody_logged_out(cx, up_to),
             Change::PresenceStored { user_id } => {
                 if self.cores.is_home(user_id) {
                     let effects = self.home.stored(cx.read, cx.steady_ms, user_id);

@@ -14,6 +14,7 @@ use super::cores::Cores;
 use super::counters::Counters;
 use super::deadlines::Deadlines;
 use super::expiry::{LOOK_MS, Walk};
+use super::farewell::Farewells;
 use super::home::{Effects, Home, Ref};
 use super::intake::Intake;
 use super::members::Jobs;
@@ -135,6 +136,8 @@ pub struct Hub {
     pub(super) outbox: Outbox,
     pub(super) intake: Intake,
     pub(super) deadlines: Deadlines,
+    /// Who was told to go.
+    pub(super) farewells: Farewells,
     pub(super) compression: Compression,
     pub(super) home: Home,
     pub(super) jobs: Jobs,
@@ -182,6 +185,7 @@ impl Hub {
             outbox: Outbox::default(),
             intake: Intake::default(),
             deadlines: Deadlines::new(mono_ms),
+            farewells: Farewells::new(),
             compression: Compression::default(),
             home,
             jobs: Jobs::default(),

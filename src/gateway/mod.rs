@@ -22,6 +22,7 @@ mod deadlines;
 mod deliver;
 mod entries;
 mod expiry;
+mod farewell;
 mod handover;
 mod home;
 mod hub;

@@ -123,6 +123,7 @@ closes! {
     AUTHENTICATION_FAILED = 4004 "Authentication failed";
     LOGGED_OUT = 4004 "Logged out";
     SECURITY_LOGOUT = 4004 "Security logout";
+    SECURITY_RESET = 4004 "Security reset";
     ACCOUNT_SUSPENDED = 4004 "Account suspended";
     ALREADY_AUTHENTICATED = 4005 "Already authenticated";
     INVALID_SEQ = 4007 "Invalid seq";
@@ -134,6 +135,7 @@ closes! {
     INVALID_VERSION = 4012 "Invalid API version";
     INVALID_INTENTS = 4013 "Invalid intents";
     VERSION_OUTDATED = 4015 "Version outdated";
+    SERVER_MAINTENANCE = 4016 "Server maintenance";
     SERVER_SHUTDOWN = 4017 "Server shutdown";
     PROTOCOL_ERROR = 1002 "Protocol error";
     INVALID_UTF8 = 1007 "Invalid UTF-8";

@@ -28,6 +28,7 @@ use crate::api::router::Router;
 use crate::api::state::{Afterwork, RunState};
 use crate::config::{self, Config, Loaded, Source};
 use crate::domain::housekeeping::sweep::Sweep;
+use crate::domain::identity::custody::is_lock_due;
 use crate::domain::{Command, Refusal, Reply};
 use crate::effect::password::Params;
 use crate::effect::s3::S3;
@@ -513,6 +514,13 @@ async fn tick(index: usize, core: Rc<Core>, connections: Rc<Connections>) {
             && let Some(note) = core.state.gate.take_note()
         {
             core.submit_and_forget(note);
+        }
+        // One core is enough: a lock ends for all.
+        if index == 0
+            && count.is_multiple_of(NOTE_TICKS)
+            && is_lock_due(core.state.snapshot().read(), core.state.now_ms())
+        {
+            core.submit_and_forget(Command::new(UserId(0), Sweep { records_max: SWEEP_RECORDS_MAX }.into()));
         }
         if count.is_multiple_of(GIVE_BACK_TICKS) {
             give_back();

@@ -71,6 +71,7 @@ fn check_upgrade<'r>(state: &State, head: &Head<'r>, ip: IpAddr) -> Result<&'r [
     if head.target.path != GATEWAY_PATH {
         return Err(refused(Error::forbidden("WebSocket connections are accepted at /gateway only")));
     }
+    state.blocked.check(state, ip).map_err(refused)?;
     if state.run.is_shutting_down() {
         return Err(refused(Refusal::ShuttingDown.into()));
     }

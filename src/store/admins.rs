@@ -66,4 +66,46 @@ records! {
         ip_address: String,
         at: u64,
     }
+
+    /// A lock of an account.
+    UserLock v 1 {
+        /// In steady time; `None`: until somebody unlocks it.
+        until: Option<u64>,
+        locked_at: u64,
+        /// The administrator's id; `None`: the operator.
+        locked_by: Option<u64>,
+    }
+
+    /// That somebody has to choose another name.
+    ForcedName v 1 { reason: String, forced_at: u64, }
+
+    /// What administrators keep in mind about somebody.
+    UserNote v 1 { text: String, }
+
+    /// A name that nobody may take.
+    NameBan v 1 {
+        pattern: String,
+        is_regex: bool,
+        reason: Option<String>,
+        created_at: u64,
+    }
+
+    /// An address or a network that is not served.
+    BlockedNet v 1 {
+        reason: Option<String>,
+        blocked_at: u64,
+        /// The administrator's id.
+        blocked_by: Option<u64>,
+        /// In steady time; `None`: for good.
+        until: Option<u64>,
+        /// An id: later ones have greater ones.
+        order: u64,
+    }
+
+    /// What is said of maintenance.
+    Maintenance v 1 {
+        message: Option<String>,
+        estimated_seconds: Option<u64>,
+        since: u64,
+    }
 }

@@ -24,7 +24,7 @@ macro_rules! codes {
 
 codes! {
     /// State of an account.
-    account { ACTIVE = 0 "active"; FROZEN = 1 "frozen"; LOCKED = 2 "locked"; PURGED = 3 "purged"; }
+    account { ACTIVE = 0 "active"; FROZEN = 1 "frozen"; LOCKED = 2 "locked"; PURGED = 3 "purged"; RENAMING = 4 "renaming"; }
     /// Tier of an account.
     tier { STANDARD = 0 "standard"; ALPHA = 1 "alpha"; PREMIUM = 2 "premium"; STAFF = 3 "staff"; }
     /// Badges in the order of the contract.

@@ -9,8 +9,8 @@ use heed::Comparator;
 use super::hex;
 use crate::id::{
     AccessScopeId, AccessTokenId, AdminId, AttachmentId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId,
-    PasskeyId, PollId, ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId,
-    ViolationId, WebhookId,
+    NameBanId, PasskeyId, PollId, ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId,
+    UserId, ViolationId, WebhookId,
 };
 use smallvec::SmallVec;
 
@@ -111,7 +111,7 @@ macro_rules! id_keys {
 }
 
 integer_keys!(u8 u16 u64);
-id_keys!(AdminId UserId TokenId ServerId ChannelId MessageId RoleId AuditId ChallengeId WebhookId RuleId ViolationId ReportId TicketId AccessTokenId AccessScopeId PollId SignInId);
+id_keys!(AdminId NameBanId UserId TokenId ServerId ChannelId MessageId RoleId AuditId ChallengeId WebhookId RuleId ViolationId ReportId TicketId AccessTokenId AccessScopeId PollId SignInId);
 id_keys!(EmojiId StickerId PasskeyId AttachmentId);
 
 /// Names of blobs.

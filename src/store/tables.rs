@@ -9,8 +9,8 @@ use super::records::*;
 use super::table::{Table, check, seed};
 use crate::id::{
     AccessScopeId, AccessTokenId, AdminId, AttachmentId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId,
-    PasskeyId, PollId, ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId,
-    ViolationId, WebhookId,
+    NameBanId, PasskeyId, PollId, ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId,
+    UserId, ViolationId, WebhookId,
 };
 
 /// What `ROWS` says of one table.
@@ -452,4 +452,21 @@ tables! {
     ADMIN_FAILURE_LAPSES "admin_failure_lapses": (u64, Text) => Nil [due];
     /// What administrators have done.
     ADMIN_AUDIT "admin_audit": AuditId => AdminAudit [sealed root];
+    /// Accounts that administrators have locked.
+    USER_LOCKS "user_locks": UserId => UserLock [on UserId]
+        takes USER_LOCK_LAPSES(|user_id, lock| (lock.until.unwrap_or(u64::MAX), user_id));
+    /// The same by the time when they are unlocked.
+    USER_LOCK_LAPSES "user_lock_lapses": (u64, UserId) => Nil [with USER_LOCKS];
+    /// Who has to choose another name.
+    FORCED_NAMES "forced_names": UserId => ForcedName [on UserId];
+    /// What administrators keep in mind about somebody.
+    USER_NOTES "user_notes": UserId => UserNote [sealed on UserId];
+    /// Since when an account is to be deleted.
+    DELETION_TIMES "deletion_times": UserId => Meta [on UserId];
+    /// Names that nobody may take.
+    NAME_BANS "name_bans": NameBanId => NameBan [root];
+    /// What is said of maintenance, while there is any: one row.
+    MAINTENANCE "maintenance": u8 => Maintenance [root];
+    /// Addresses and networks that are not served.
+    ADDRESS_BLOCKS "address_blocks": Text => BlockedNet [root];
 }

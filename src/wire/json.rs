@@ -25,6 +25,11 @@ pub fn set_time_unit_ms(unit_ms: u64) {
     TIME_UNIT_MS.store(unit_ms, Ordering::Relaxed);
 }
 
+/// A number that a client gives as a time, as Unix milliseconds.
+pub fn from_wire_time(time: u64) -> u64 {
+    time.saturating_mul(TIME_UNIT_MS.load(Ordering::Relaxed))
+}
+
 /// Unix milliseconds as the number that clients see.
 pub fn to_wire_time(unix_ms: u64) -> u64 {
     unix_ms / TIME_UNIT_MS.load(Ordering::Relaxed)

@@ -11,6 +11,14 @@ cases![admin_login, admin_verify_otp, admin_logout];
 /// Guesses are tried where they are no matter.
 pub const OPTIONS: &[&str] = &["admin_ui.rate_limit.max_attempts=1000"];
 
+/// Accounts begin with the standard tier.
+pub const STANDARD: &[&str] = &["user_features.alpha_registration_enabled=false"];
+
+/// A session of the world's administrator.
+pub fn session(w: &World) -> String {
+    w.admin.get_or_init(|| log_in(&mut w.server.http(), w.server.folder()).0).clone()
+}
+
 const OUTCOME: &str = "status: str, token: str?, admin_id: id?, otp_secret: str?, otp_qr_uri: str?, \
     message: str?, challenge_token: str?";
 

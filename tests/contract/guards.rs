@@ -21,6 +21,17 @@ pub fn body_of(name: &str, x: &Fixture) -> Option<(Value, bool)> {
     match name {
         "version_negotiate" => needed(json!({"client_version": "a.1.0-49"})),
         "register" => needed(json!({"username": "x", "email": "x", "password": "x"})),
+        "admin_user_tier_set" => needed(json!({"tier": "alpha"})),
+        "admin_user_features_set" => needed(json!({"rate_limit_tier": "alpha"})),
+        "admin_user_notes_set" => needed(json!({"notes": "x"})),
+        "admin_username_force" | "admin_access_token_rotate" => optional(),
+        "admin_user_lock" | "admin_user_unlock" | "admin_user_log_out" => needed(json!({"user_id": "999"})),
+        "admin_address_block" => needed(json!({"ip_address": "203.0.113.7"})),
+        "admin_name_ban_create" => needed(json!({"pattern": "nobody_has_it"})),
+        "admin_access_token_create" => needed(json!({"token": "short"})),
+        "admin_access_token_edit" => needed(json!({"name": "x"})),
+        "admin_access_scope_add" => needed(json!({"scope_type": "ip", "value": "203.0.113.7"})),
+        "admin_maintenance_set" => needed(json!({"enabled": false})),
         "admin_login" => needed(json!({"username": "nobody", "password": "x"})),
         "admin_verify_otp" => {
             needed(json!({"admin_id": "1", "code": "000000", "challenge_token": "0123456789"}))
@@ -183,6 +194,10 @@ impl Fixture {
                 ("group_id", _) => &self.group,
                 ("poll_id", _) => self.poll["id"].as_str().expect("an id"),
                 ("hash_value", _) => "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+                ("token_id" | "scope_id", _) => "1",
+                ("ip_address", _) => "203.0.113.7",
+                ("pattern_id", _) => "1",
+                ("badge", _) => "verified",
                 ("token", _) => self.webhook["token"].as_str().expect("a token"),
                 ("provider", _) => "google",
                 ("key", _) => "theme",

@@ -94,6 +94,10 @@ groups! {
     admin_login with admin_login::OPTIONS,
     admin_account with admin_login::OPTIONS,
     admin_audit,
+    admin_users with admin_login::STANDARD,
+    admin_security,
+    admin_access_tokens,
+    admin_service,
 }
 
 /// Every row of the table of routes belongs to a group that is tested; [`run`] looks at each row.

@@ -1,6 +1,6 @@
 //! What every case needs: a server, accounts, calls that are noted down by route.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ pub struct World {
     http: RefCell<Http>,
     answered: RefCell<BTreeSet<usize>>,
     count: Cell<u32>,
+    /// A session of an administrator, once somebody has logged in.
+    pub admin: OnceCell<String>,
 }
 
 /// A chat server and what it is created with.
@@ -34,7 +36,14 @@ impl World {
         let options: Vec<&str> = to_mail.iter().map(String::as_str).chain(options.iter().copied()).collect();
         let server = Server::start(&options);
         let http = RefCell::new(server.http());
-        World { server, mail, http, answered: RefCell::default(), count: Cell::new(0) }
+        World {
+            server,
+            mail,
+            http,
+            answered: RefCell::default(),
+            count: Cell::new(0),
+            admin: OnceCell::new(),
+        }
     }
 
     /// `line` is `METHOD path`, below the prefix; a `Null` body is none.

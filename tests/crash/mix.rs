@@ -5,6 +5,7 @@
 //! request without an answer would have made of it.
 
 mod accounts;
+mod administration;
 mod automod;
 mod chat;
 mod contact;
@@ -12,6 +13,7 @@ mod expression;
 mod files;
 mod gate;
 mod groups;
+mod kinds;
 mod places;
 mod polls;
 mod webhooks;
@@ -21,6 +23,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use accounts::{bot, elsewhere, feature, forgotten_password, passer_by, passkey, second_factor};
+use administration::administration;
 use automod::automod;
 use chat::{mark, mention, message, unread};
 use contact::contact;
@@ -28,6 +31,7 @@ use expression::{emoji, sticker};
 use files::file;
 use gate::access_token;
 use groups::group;
+pub use kinds::KINDS;
 use places::place;
 use plexichat::net::control;
 use polls::poll;
@@ -68,6 +72,8 @@ pub struct Mixer {
     name: String,
     /// Of the server's data.
     folder: PathBuf,
+    /// A session of an administrator.
+    admin: String,
     owner: User,
     member: User,
     guest: User,
@@ -112,6 +118,7 @@ pub const ACTIONS: &[Action] = &[
     passkey,
     contact,
     access_token,
+    administration,
     poll,
     place,
     group,
@@ -119,125 +126,6 @@ pub const ACTIONS: &[Action] = &[
     sticker,
     feature,
     file,
-];
-
-/// The commands that the actions lead to.
-pub const KINDS: &[&str] = &[
-    "AccessTokenCreate",
-    "AccessTokenRevoke",
-    "AccountDelete",
-    "AttachmentCreate",
-    "AutomodRuleCreate",
-    "AutomodRuleDelete",
-    "AutomodRuleEdit",
-    "AvatarSet",
-    "BadgeGrant",
-    "BadgeRevoke",
-    "BanCreate",
-    "BanDelete",
-    "Block",
-    "BotCreate",
-    "BotDelete",
-    "BotTokenRenew",
-    "ChallengeCreate",
-    "ChallengeFailed",
-    "ChallengePass",
-    "ChannelAck",
-    "ChannelCreate",
-    "ChannelDelete",
-    "ChannelEdit",
-    "ChannelsAck",
-    "ChannelsArrange",
-    "ChunkPut",
-    "CspReportNote",
-    "DmOpen",
-    "EmojiCreate",
-    "EmojiDelete",
-    "EmojiRename",
-    "FeedbackSend",
-    "FilesPost",
-    "FriendAccept",
-    "FriendRequest",
-    "GroupAdd",
-    "GroupEdit",
-    "GroupOpen",
-    "GroupRemove",
-    "HashReportCreate",
-    "IconSet",
-    "InviteCreate",
-    "InviteDelete",
-    "InviteUse",
-    "Judged",
-    "LoginFailed",
-    "MailRequest",
-    "MemberEdit",
-    "MemberKick",
-    "MemberLeave",
-    "MemberRoleAdd",
-    "MemberRoleRemove",
-    "MessageCreate",
-    "MessageDelete",
-    "MessageEdit",
-    "MessagePin",
-    "MessageReportCreate",
-    "MessageUnpin",
-    "MessagesDelete",
-    "MessagingEdit",
-    "NotesOpen",
-    "NotificationsRead",
-    "OverridePut",
-    "OwnerSet",
-    "PasskeyAdd",
-    "PasskeyPass",
-    "PasskeyRemove",
-    "PasskeyRename",
-    "PasskeySignIn",
-    "PasswordReset",
-    "PollClose",
-    "PollCreate",
-    "PollDelete",
-    "PollPost",
-    "PollVote",
-    "PresenceSet",
-    "ProfileEdit",
-    "ReactionAdd",
-    "ReactionRemove",
-    "ReactionsClear",
-    "Register",
-    "RelationshipRemove",
-    "RoleCreate",
-    "RoleDelete",
-    "RoleEdit",
-    "ServerCreate",
-    "ServerDelete",
-    "ServerEdit",
-    "SettingDelete",
-    "SettingsPut",
-    "SignInBegin",
-    "SignInEnd",
-    "SignInTake",
-    "TelemetryNote",
-    "StickerCreate",
-    "StickerDelete",
-    "StickerSend",
-    "TierSet",
-    "TokenCreate",
-    "TokenRevoke",
-    "TokenRevokeAll",
-    "TwoFactorBegin",
-    "TwoFactorConfirm",
-    "TwoFactorDisable",
-    "TwoFactorFailed",
-    "TwoFactorUse",
-    "UploadAbort",
-    "UploadComplete",
-    "UploadOpen",
-    "UserReportCreate",
-    "WebhookCreate",
-    "WebhookDelete",
-    "WebhookEdit",
-    "WebhookExecute",
-    "WebhookTokenReplace",
 ];
 
 /// A request: method, path, whose, body; a list of bytes is the file of a form, and so is `image` beside other fields.
@@ -259,6 +147,7 @@ impl Mixer {
         Mixer {
             name: name.to_owned(),
             folder: server.folder().to_owned(),
+            admin: administration::log_in(server),
             owner,
             member,
             guest,

@@ -9,9 +9,19 @@ use plexichat::domain::admin::guessing::{AdminFailed, Guesses};
 use plexichat::domain::admin::session::{
     AdminChallengeCreate, AdminChallengePass, AdminSignIn, AdminSignOut, NewAdminSession,
 };
+use plexichat::domain::gate::address::{AddressBlock, AddressUnblock};
+use plexichat::domain::gate::change::{
+    AccessScopeAdd, AccessScopeRemove, AccessTokenEdit, AccessTokenRotate,
+};
+use plexichat::domain::gate::closure::{EverybodyLogOut, MaintenanceNotice, MaintenanceSet};
+use plexichat::domain::gate::token::Scope;
+use plexichat::domain::identity::banned_name::{NameBanCreate, NameBanRemove};
 use plexichat::domain::identity::credential::Secret;
+use plexichat::domain::identity::custody::{
+    self, DeletionCancel, DeletionDelay, UserLogOut, UserNoteSet, UserPurge, UserUnlock, UsernameForce,
+};
 use plexichat::domain::identity::two_factor::Proof;
-use plexichat::id::AdminId;
+use plexichat::id::{AccessScopeId, AccessTokenId, AdminId, NameBanId, UserId};
 use plexichat::store::records::*;
 
 use super::{AT, Records, number, some};
@@ -68,6 +78,49 @@ pub fn admins() -> Vec<Op> {
     ]
 }
 
+/// What they do to accounts and names.
+pub fn of_accounts() -> Vec<Op> {
+    let user_id = UserId(0x0102_0304_0506_0708);
+    vec![
+        custody::UserLock { user_id, life_ms: Some(60_000) }.into(),
+        UserUnlock { user_id, names: vec![7, 8] }.into(),
+        UserLogOut { user_id }.into(),
+        UsernameForce { user_id, reason: "rude".into(), ban_current: true }.into(),
+        DeletionCancel { user_id }.into(),
+        DeletionDelay { user_id, in_ms: 60_000 }.into(),
+        UserPurge { user_id }.into(),
+        UserNoteSet { user_id, notes: "called twice".into() }.into(),
+        NameBanCreate { pattern: "^adm".into(), is_regex: true, reason: some("ours") }.into(),
+        NameBanRemove { ban_id: NameBanId(9) }.into(),
+    ]
+}
+
+/// What they do to access tokens and addresses.
+pub fn gate() -> Vec<Op> {
+    let token_id = AccessTokenId(0x7172_7374_7576_7778);
+    vec![
+        AccessTokenEdit {
+            token_id,
+            name: Some(some("desktop")),
+            description: Some(None),
+            life_ms: Some(Some(86_400_000)),
+            scope_mode: Some(2),
+        }
+        .into(),
+        AccessTokenRotate { token_id, secret_hash: Secret([9; 32]) }.into(),
+        AccessScopeAdd { token_id, scope: Scope { kind: 2, value: "10.0.0.0/8".into() } }.into(),
+        AccessScopeRemove { token_id, scope_id: AccessScopeId(9) }.into(),
+        AddressBlock { address: "10.0.0.0/8".into(), reason: some("scanner"), life_ms: Some(3_600_000) }
+            .into(),
+        AddressUnblock { address: "10.0.0.0/8".into() }.into(),
+        MaintenanceSet {
+            notice: Some(MaintenanceNotice { message: some("Moving house"), estimated_seconds: Some(600) }),
+        }
+        .into(),
+        EverybodyLogOut {}.into(),
+    ]
+}
+
 pub fn examples(records: &mut Records) {
     let admin_id = AdminId(number(80));
     records.example(Admin {
@@ -101,4 +154,16 @@ pub fn examples(records: &mut Records) {
         ip_address: "192.0.2.1".into(),
         at: AT,
     });
+    records.example(UserLock { until: Some(AT), locked_at: AT + 1, locked_by: Some(number(30)) });
+    records.example(ForcedName { reason: "rude".into(), forced_at: AT });
+    records.example(UserNote { text: "called twice".into() });
+    records.example(NameBan { pattern: "^adm".into(), is_regex: true, reason: some("ours"), created_at: AT });
+    records.example(BlockedNet {
+        reason: some("scanner"),
+        blocked_at: AT,
+        blocked_by: Some(number(30)),
+        until: Some(AT + 1),
+        order: number(31),
+    });
+    records.example(Maintenance { message: some("Moving house"), estimated_seconds: Some(600), since: AT });
 }

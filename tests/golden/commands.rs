@@ -101,6 +101,7 @@ fn grants() -> Vec<Grant> {
 pub fn examples() -> Vec<Op> {
     [
         identity(),
+        super::admins::of_accounts(),
         social(),
         media(),
         community(),
@@ -109,6 +110,7 @@ pub fn examples() -> Vec<Op> {
         moderation(),
         contact(),
         gate(),
+        super::admins::gate(),
         super::admins::admins(),
         expression(),
         super::uploads::files(),

@@ -12,6 +12,7 @@ mod admin;
 mod automod;
 mod bots;
 mod contact;
+mod custody;
 mod elsewhere;
 mod expression;
 mod features;
@@ -396,6 +397,7 @@ fn compare(model: &Model, read: Read<'_>) {
     model.compare_hashes(read);
     model.compare_gate(read);
     model.compare_admins(read);
+    model.compare_custody(read);
     model.compare_polls(read);
     model.compare_groups(read);
     model.compare_expressions(read);
@@ -407,7 +409,16 @@ fn compare(model: &Model, read: Read<'_>) {
     model.compare_passkeys(read);
     for (id, user) in &model.users {
         let record = read.get(USERS, UserId(*id)).expect("the user is stored");
-        let got = (record.username.as_str(), record.email.as_str(), record.state);
+        let state = if record.state == plexichat::store::records::account::RENAMING {
+            plexichat::store::records::account::ACTIVE
+        } else {
+            record.state
+        };
+        assert!(
+            record.state != plexichat::store::records::account::RENAMING || user.renaming,
+            "user {id} need not choose a name"
+        );
+        let got = (record.username.as_str(), record.email.as_str(), state);
         assert_eq!(got, (user.name.as_str(), user.email.as_str(), user.state), "user {id}");
         assert_eq!(record.avatar.as_ref().map(|picture| picture.hash[0]), user.avatar, "avatar of {id}");
         let asking = Asking { read, at: model.at, who: UserId(*id) };

@@ -6,8 +6,8 @@ use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::{Command, Machine, Now, Reply};
 use plexichat::id::{
     AccessScopeId, AccessTokenId, AdminId, AttachmentId, AuditId, ChallengeId, ChannelId, EmojiId, MessageId,
-    PasskeyId, PollId, ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId, UserId,
-    ViolationId, WebhookId,
+    NameBanId, PasskeyId, PollId, ReportId, RoleId, RuleId, ServerId, SignInId, StickerId, TicketId, TokenId,
+    UserId, ViolationId, WebhookId,
 };
 use plexichat::store::owners::owner_of;
 use plexichat::store::records::*;
@@ -143,6 +143,14 @@ fn administrators(tx: &mut Tx<'_>) {
     tx.put(ADMIN_CHALLENGES, [4; 32], &AdminChallenge { admin_id, ..AdminChallenge::default() });
     tx.put(ADMIN_FAILURES, "192.0.2.1", &AdminFailures { lapses_at: 2 * AT, ..AdminFailures::default() });
     tx.put(ADMIN_FAILURE_LAPSES, (2 * AT, "192.0.2.1"), &Nil {});
+    tx.put(USER_LOCKS, OTHER, &UserLock { until: Some(2 * AT), ..UserLock::default() });
+    tx.put(USER_LOCK_LAPSES, (2 * AT, OTHER), &Nil {});
+    tx.put(FORCED_NAMES, USER, &ForcedName { reason: "rude".into(), forced_at: AT });
+    tx.put(USER_NOTES, USER, &UserNote { text: "called twice".into() });
+    tx.put(DELETION_TIMES, USER, &Meta { value: AT });
+    tx.put(NAME_BANS, NameBanId(number(82)), &NameBan { pattern: "villain".into(), ..NameBan::default() });
+    tx.put(MAINTENANCE, 0, &Maintenance { since: AT, ..Maintenance::default() });
+    tx.put(ADDRESS_BLOCKS, "192.0.2.1", &BlockedNet { order: number(83), ..BlockedNet::default() });
     tx.put(ADMIN_AUDIT, AuditId(number(81)), &AdminAudit { admin_id, ..AdminAudit::default() });
 }
 

@@ -3,18 +3,29 @@
 //! Every path here begins with `/admin`; that is what [`door`] stands before. What changes something goes through
 //! [`Ctx::act`], which has it written down who did it.
 
+pub mod admin_access_tokens;
 pub mod admin_account;
 pub mod admin_audit;
 pub mod admin_login;
+pub mod admin_security;
+pub mod admin_service;
+pub mod admin_users;
 pub mod door;
 pub mod first;
 pub mod lists;
 
 use super::ctx::Ctx;
 use super::routes::Answer::{Export, List, One};
-use super::routes::{json, routes};
+use super::routes::{json, optional_json, routes};
 use crate::domain::admin::account::AdminSecurityStatusResponse;
 use crate::domain::admin::act::{AdminAct, AdminAuditEntry};
+use crate::domain::gate::address::BlockedIPResponse;
+use crate::domain::gate::closure::MaintenanceResponse;
+use crate::domain::gate::view::{
+    AccessTokenCreateResponse, AccessTokenDetailResponse, AccessTokenResponse, AccessTokenScopeResponse,
+};
+use crate::domain::identity::banned_name::BannedUsernameResponse;
+use crate::domain::identity::tier::{BadgesResponse, TiersResponse};
 use crate::domain::{Operation, Result};
 use crate::id::UserId;
 use crate::limits::FORM_LEN_MAX;
@@ -70,6 +81,154 @@ routes! {
         query: Some(&admin_audit::EXPORT_QUERY),
         answer: Export,
     };
+    /// Accounts whose name has a text in it.
+    Get "/admin/users/search" => admin_users::admin_user_search.await, Admin, Exempt {
+        query: Some(&admin_users::SEARCH_QUERY),
+        answer: One(admin_users::UserSearchListResponse::SHAPE),
+    };
+    /// Accounts that are to be deleted.
+    Get "/admin/users/scheduled-deletions" => admin_users::admin_deletion_list, Admin, Exempt {
+        answer: One(admin_users::ScheduledDeletionListResponse::SHAPE),
+    };
+    /// An account as a whole.
+    Get "/admin/users/{user_id}" => admin_users::admin_user_get, Admin, Exempt {
+        answer: One(admin_users::UserDetailsResponse::SHAPE),
+    };
+    /// Give somebody another tier.
+    Put "/admin/users/{user_id}/tier" => admin_users::admin_user_tier_set.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_users::TIER),
+        answer: One(admin_users::UserFeaturesResponse::SHAPE),
+    };
+    /// Give somebody a badge.
+    Post "/admin/users/{user_id}/badges/{badge}" => admin_users::admin_badge_grant.await, Admin, Exempt {
+        answer: One(admin_users::UserBadgeUpdateResponse::SHAPE),
+    };
+    /// Take a badge from somebody.
+    Delete "/admin/users/{user_id}/badges/{badge}" => admin_users::admin_badge_revoke.await, Admin, Exempt {
+        answer: One(admin_users::UserBadgeUpdateResponse::SHAPE),
+    };
+    /// Tier, badges and limits of an account.
+    Get "/admin/users/{user_id}/features" => admin_users::admin_user_features_get, Admin, Exempt {
+        answer: One(admin_users::UserFeaturesResponse::SHAPE),
+    };
+    /// Change the tier, and what there is to be said of it.
+    Put "/admin/users/{user_id}/features" => admin_users::admin_user_features_set.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_users::FEATURES),
+        answer: One(admin_users::UserFeaturesResponse::SHAPE),
+    };
+    /// The tiers there are.
+    Get "/admin/tiers" => admin_users::admin_tier_list, Admin, Exempt { answer: One(TiersResponse::SHAPE) };
+    /// The badges there are.
+    Get "/admin/badges" => admin_users::admin_badge_list, Admin, Exempt { answer: One(BadgesResponse::SHAPE) };
+    /// What administrators keep in mind about somebody.
+    Get "/admin/users/{user_id}/notes" => admin_users::admin_user_notes_get, Admin, Exempt {
+        answer: One(admin_users::UserNotesResponse::SHAPE),
+    };
+    /// Write it down.
+    Post "/admin/users/{user_id}/notes" => admin_users::admin_user_notes_set.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_users::NOTES),
+    };
+    /// Have somebody choose another name before anything else.
+    Post "/admin/users/{user_id}/force-username-change" => admin_users::admin_username_force.await, Admin, Exempt {
+        body: optional_json(FORM_LEN_MAX),
+        form: Some(&admin_users::FORCE_NAME),
+    };
+    /// An account is not deleted after all.
+    Post "/admin/users/{user_id}/cancel-deletion" => admin_users::admin_deletion_cancel.await, Admin, Exempt;
+    /// It is deleted at another time.
+    Post "/admin/users/{user_id}/delay-deletion" => admin_users::admin_deletion_delay.await, Admin, Exempt {
+        query: Some(&admin_users::DELAY_QUERY),
+    };
+    /// It is deleted now.
+    Post "/admin/users/{user_id}/force-purge" => admin_users::admin_user_purge.await, Admin, Exempt;
+    /// Lock an account: whatever it asks for is refused.
+    Post "/admin/security/lock-user" => admin_security::admin_user_lock.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_security::LOCK),
+    };
+    /// Unlock it, and forget wrong passwords.
+    Post "/admin/security/unlock-user" => admin_security::admin_user_unlock.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_security::USER),
+    };
+    /// End all sessions of somebody.
+    Post "/admin/security/force-logout" => admin_security::admin_user_log_out.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_security::USER),
+    };
+    /// Addresses that are not served, the latest first.
+    Get "/admin/security/blocked-ips" => admin_security::admin_address_list, Admin, Exempt {
+        answer: List(BlockedIPResponse::SHAPE),
+    };
+    /// Serve an address, or a network, no more.
+    Post "/admin/security/block-ip" => admin_security::admin_address_block.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_security::BLOCK),
+    };
+    /// Serve it again.
+    Delete "/admin/security/unblock-ip/{ip_address}" => admin_security::admin_address_unblock.await, Admin, Exempt;
+    /// Names that nobody may take, the latest first.
+    Get "/admin/security/banned-usernames" => admin_security::admin_name_ban_list, Admin, Exempt {
+        answer: List(BannedUsernameResponse::SHAPE),
+    };
+    /// Ban a name, or a pattern of names.
+    Post "/admin/security/banned-usernames" => admin_security::admin_name_ban_create.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_security::NAME_BAN),
+    };
+    /// Lift a ban.
+    Delete "/admin/security/banned-usernames/{pattern_id}" => admin_security::admin_name_ban_remove.await, Admin, Exempt;
+    /// Access tokens, the latest first.
+    Get "/admin/security/access-tokens" => admin_access_tokens::admin_access_token_list, Admin, Exempt {
+        query: Some(&admin_access_tokens::LIST_QUERY),
+        answer: List(AccessTokenResponse::SHAPE),
+    };
+    /// Make one. As long as there is one that is good, clients have to show one.
+    Post "/admin/security/access-tokens" => admin_access_tokens::admin_access_token_create.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_access_tokens::CREATE),
+        answer: One(AccessTokenCreateResponse::SHAPE),
+    };
+    /// A token, and how it is used.
+    Get "/admin/security/access-tokens/{token_id}" => admin_access_tokens::admin_access_token_get, Admin, Exempt {
+        query: Some(&admin_access_tokens::DETAIL_QUERY),
+        answer: One(AccessTokenDetailResponse::SHAPE),
+    };
+    /// Change what is said of a token.
+    Patch "/admin/security/access-tokens/{token_id}" => admin_access_tokens::admin_access_token_edit.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_access_tokens::EDIT),
+        answer: One(AccessTokenResponse::SHAPE),
+    };
+    /// Give it another value. The one before is void.
+    Post "/admin/security/access-tokens/{token_id}/rotate" => admin_access_tokens::admin_access_token_rotate.await, Admin, Exempt {
+        body: optional_json(FORM_LEN_MAX),
+        form: Some(&admin_access_tokens::ROTATE),
+        answer: One(AccessTokenCreateResponse::SHAPE),
+    };
+    /// Let a token be used from an address, or a network.
+    Post "/admin/security/access-tokens/{token_id}/scopes" => admin_access_tokens::admin_access_scope_add.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_access_tokens::SCOPE),
+        answer: One(AccessTokenScopeResponse::SHAPE),
+    };
+    /// Do so no more.
+    Delete "/admin/security/access-tokens/{token_id}/scopes/{scope_id}" => admin_access_tokens::admin_access_scope_remove.await, Admin, Exempt;
+    /// Make a token void.
+    Post "/admin/security/access-tokens/{token_id}/revoke" => admin_access_tokens::admin_access_token_revoke.await, Admin, Exempt;
+    /// Whether there is maintenance.
+    Get "/admin/maintenance" => admin_service::admin_maintenance_get, Admin, Exempt { answer: One(MaintenanceResponse::SHAPE) };
+    /// Begin maintenance, change what is said of it, or end it. Users are refused meanwhile.
+    Put "/admin/maintenance" => admin_service::admin_maintenance_set.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_service::MAINTENANCE),
+        answer: One(MaintenanceResponse::SHAPE),
+    };
+    /// End all sessions of all users.
+    Post "/admin/security/logout-all" => admin_service::admin_everybody_log_out.await, Admin, Exempt;
 }
 
 impl Ctx<'_> {

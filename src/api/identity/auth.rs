@@ -127,6 +127,7 @@ fn registration(ctx: &mut Ctx<'_>) -> Result<New> {
     let body = ctx.body()?;
     let username = REGISTER.username.read(&body)?;
     check_username(&config.authentication_accounts, username)?;
+    ctx.state.new_names.check(ctx.state, username)?;
     let typed = REGISTER.email.read(&body)?;
     let email = checked_email(typed)?;
     let password = REGISTER.password.read(&body)?;
@@ -603,7 +604,7 @@ mod tests {
         let due = || {
             let (snapshot, now_ms) = (harness.state.snapshot(), harness.state.now_ms());
             let (principal, _) =
-                verify(snapshot.read(), &alice.token, now_ms, &harness.state.config).unwrap();
+                verify(snapshot.read(), &alice.token, now_ms, TokenId(0), &harness.state.config).unwrap();
             assert_eq!(principal.token_id, token_id);
             touch::touch(&harness.state, principal)
         };

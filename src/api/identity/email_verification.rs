@@ -2,7 +2,7 @@
 
 use super::auth::SERVER;
 use super::mail_token::{CONFIRMATION_MS, new_mail_token, typed_keys};
-use crate::api::authenticate::require_usable;
+use crate::api::authenticate::require_present;
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, EMAIL, Formed, Needed, Text, fields};
 use crate::config::Config;
@@ -32,7 +32,7 @@ fields! {
 /// # Errors
 /// 403 with the reason when it is locked, scheduled for deletion, or its address is still to be confirmed.
 pub(super) fn require_admitted(config: &Config, read: Read<'_>, user: &ArchivedUser) -> Result<()> {
-    require_usable(read, user)?;
+    require_present(read, user)?;
     if config.authentication_accounts.require_email_verification {
         email_verification::require(user)?;
     }

@@ -138,7 +138,7 @@ routes! {
         right: Some(Right::AccountEditProfile),
     };
     /// End the calling session.
-    Post "/auth/logout" => auth::logout, User, Default;
+    Post "/auth/logout" => auth::logout, Restricted, Default;
     /// Extend the calling session.
     Post "/auth/refresh" => auth::refresh, Person, Default { answer: One(answer::LoginResponse::SHAPE) };
     /// Own live sessions.
@@ -158,9 +158,9 @@ routes! {
     };
 
     /// Own profile.
-    Get "/users/@me" => users::me_get, User, UsersMeGet { answer: One(UserResponse::SHAPE) };
+    Get "/users/@me" => users::me_get, Restricted, UsersMeGet { answer: One(UserResponse::SHAPE) };
     /// Change user name, e-mail or password.
-    Patch secret "/users/@me" => users::me_edit.await, User, UsersMeEdit {
+    Patch secret "/users/@me" => users::me_edit.await, Restricted, UsersMeEdit {
         right: Some(Right::AccountEditProfile),
         body: json(FORM_LEN_MAX),
         form: Some(&users::ME_EDIT),

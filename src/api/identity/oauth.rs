@@ -282,7 +282,8 @@ fn newcomer(
     }
     let age_verified = age_verified?;
     let local = email.address.split('@').next().unwrap_or_default();
-    let username = name_for(accounts, [profile.name.as_deref().unwrap_or_default(), local]);
+    let is_banned = |name: &str| ctx.state.new_names.check(ctx.state, name).is_err();
+    let username = name_for(accounts, [profile.name.as_deref().unwrap_or_default(), local], is_banned);
     let (tier, badges) = beginnings(config);
     Ok(Newcomer {
         username,

@@ -13,13 +13,22 @@ const NAMELESS: &str = "user";
 pub(super) fn name_for<const COUNT: usize>(
     accounts: &AuthenticationAccounts,
     hints: [&str; COUNT],
+    is_banned: impl Fn(&str) -> bool,
 ) -> String {
     let len_max = usize::try_from(accounts.username_max_length).unwrap_or(usize::MAX);
     let cleaned = hints.into_iter().map(|hint| cleaned(hint, len_max)).find(|name| !name.is_empty());
     let name = cleaned.unwrap_or_else(|| NAMELESS.to_owned());
-    if check_username(accounts, &name).is_ok() {
+    if check_username(accounts, &name).is_ok() && !is_banned(&name) {
         return name;
     }
+    let numbered = numbered(accounts, &name);
+    // A pattern may be meant for all that begins so.
+    if is_banned(&numbered) { self::numbered(accounts, NAMELESS) } else { numbered }
+}
+
+/// A name with digits behind it.
+fn numbered(accounts: &AuthenticationAccounts, name: &str) -> String {
+    let len_max = usize::try_from(accounts.username_max_length).unwrap_or(usize::MAX);
     let missing = usize::try_from(accounts.username_min_length).unwrap_or(0).saturating_sub(name.len());
     let count = missing.max(DIGIT_COUNT).min(len_max);
     let digits: String =
@@ -61,12 +70,12 @@ mod tests {
             (&"x".repeat(100), &"x".repeat(32)),
             (&format!("{}- y", "x".repeat(31)), &"x".repeat(31)),
         ] {
-            let name = name_for(&accounts, [hint]);
+            let name = name_for(&accounts, [hint], |_| false);
             let is_want = if want.len() < 3 { name.starts_with(want) } else { name == want };
             assert!(is_want, "{hint}: {name}");
             assert!(check_username(&accounts, &name).is_ok(), "{hint}: {name}");
         }
-        assert_eq!(name_for(&accounts, ["\u{1f600}", "ada.l"]), "ada_l");
+        assert_eq!(name_for(&accounts, ["\u{1f600}", "ada.l"], |_| false), "ada_l");
     }
 
     #[test]
@@ -78,7 +87,7 @@ mod tests {
                 ..AuthenticationAccounts::default()
             };
             for hint in ["", "admin", "ROOT", "bot", "x", "\u{1f600}", "a very long name of somebody"] {
-                let name = name_for(&accounts, [hint]);
+                let name = name_for(&accounts, [hint], |_| false);
                 assert!(check_username(&accounts, &name).is_ok(), "{hint:?} in {min}..{max}: {name}");
             }
         }

@@ -96,7 +96,10 @@ fn asked(ctx: &mut Ctx<'_>) -> Result<Asked> {
     let config = ctx.state.config.clone();
     let body = ctx.body()?;
     let username = ME_EDIT.username.read(&body)?;
-    username.map_or(Ok(()), |username| check_username(&config.authentication_accounts, username))?;
+    if let Some(username) = username {
+        check_username(&config.authentication_accounts, username)?;
+        check_not_banned(ctx, username)?;
+    }
     // The stored address may be sent back, also one from before the rules of today.
     let snapshot = ctx.snapshot();
     let stored = snapshot.read().get(USERS, ctx.user_id()).map(|user| user.email.as_str());
@@ -126,6 +129,13 @@ fn asked(ctx: &mut Ctx<'_>) -> Result<Asked> {
     let username = username.map(str::to_string);
     let edit = ProfileEdit { username, email, confirmation, ..ProfileEdit::default() };
     Ok(Asked { edit, typed: typed.map(str::to_string), password: password.map(str::to_string), current })
+}
+
+/// Existing names stay, so one may be sent back.
+fn check_not_banned(ctx: &Ctx<'_>, username: &str) -> Result<()> {
+    let snapshot = ctx.snapshot();
+    let own = snapshot.read().get(USERS, ctx.user_id()).map(|user| user.username.as_str());
+    if own == Some(username) { Ok(()) } else { ctx.state.new_names.check(ctx.state, username) }
 }
 
 /// Whether that is another address than the one the account has.

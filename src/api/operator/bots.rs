@@ -6,7 +6,7 @@ use crate::api::body::Body;
 use crate::api::fields::{Chars, Needed, Text, fields};
 use crate::api::identity::rules::{check_username, default_tier};
 use crate::domain::identity::bot::{BotCreate, BotDelete, BotTokenRenew, living, require_room};
-use crate::domain::identity::credential::{Secret, bot_token, require_usable};
+use crate::domain::identity::credential::{Secret, bot_token, require_present};
 use crate::domain::time::Offset;
 use crate::domain::{Result, view};
 use crate::id::UserId;
@@ -78,7 +78,7 @@ pub async fn list(place: &dyn Place, body: &Body<'_>) -> Result<String> {
 }
 
 fn row(read: Read<'_>, owner_id: UserId, bot_id: UserId, offset: Offset) -> [String; 5] {
-    let usable = read.get(USERS, bot_id).is_some_and(|bot| require_usable(read, bot).is_ok());
+    let usable = read.get(USERS, bot_id).is_some_and(|bot| require_present(read, bot).is_ok());
     let token = read.scan(USER_TOKENS, bot_id).next().and_then(|((_, id), _)| read.get(TOKENS, id));
     let used = token.filter(|token| token.last_activity != token.created_at);
     [

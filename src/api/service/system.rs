@@ -7,8 +7,10 @@ use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, Formed, List, Needed, Text, fields};
 use crate::api::pages::Pages;
 use crate::api::state::State;
+use crate::domain::gate::closure::maintenance;
 use crate::domain::version::{VersionInfo, VersionNegotiateResponse, negotiate};
 use crate::domain::{Error, Result};
+use crate::store::records::ArchivedMaintenance;
 use crate::wire::json::shape::{Slot, shape};
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -107,18 +109,21 @@ pub fn version_negotiate(ctx: &mut Ctx<'_>) -> Result<Step> {
 pub fn status(ctx: &mut Ctx<'_>) -> Result<Step> {
     let state = ctx.state;
     let uptime_s = (state.now().monotonic_ms - state.started.monotonic_ms) / 1_000;
-    let notice = state.run.health().trouble().map(|trouble| trouble.text());
-    ctx.json(|out| ServerStatusResponse::write(out, state, uptime_s, notice))
+    let trouble = state.run.health().trouble().map(|trouble| trouble.text());
+    let snapshot = ctx.snapshot();
+    let notice = maintenance(snapshot.read());
+    ctx.json(|out| ServerStatusResponse::write(out, state, uptime_s, notice, trouble))
 }
 
 shape! {
     /// How the server does.
-    pub ServerStatusResponse(state: &State, uptime_s: u64, notice: Option<&str>) {
-        state: str = state.run.text(),
+    pub ServerStatusResponse(state: &State, uptime_s: u64, notice: Option<&ArchivedMaintenance>, trouble: Option<&str>) {
+        state: str = if notice.is_some() && !state.run.is_shutting_down() { "maintenance" } else { state.run.text() },
         version: (Slot::object(VersionInfo::SHAPE)) = |out: &mut Vec<u8>| out.extend_from_slice(&state.pages.version_info),
         uptime_seconds: u64 = uptime_s,
-        maintenance_message: opt_str = notice,
-        estimated_downtime_seconds: opt_u64 = None,
+        maintenance_message: opt_str = notice.and_then(|notice| notice.message.as_deref()).or(trouble),
+        estimated_downtime_seconds: opt_u64 =
+            notice.and_then(|notice| notice.estimated_seconds.as_ref()).map(|seconds| seconds.to_native()),
         restart_at: opt_time = None,
     }
 }

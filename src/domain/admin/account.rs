@@ -2,12 +2,12 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::act::Note;
 use super::session::{end_all, spend, verified};
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::identity::credential::Secret;
 use crate::domain::identity::two_factor::Proof;
 use crate::domain::machine::Machine;
+use crate::domain::noted::Note;
 use crate::id::{AdminId, UserId};
 use crate::store::Read;
 use crate::store::blobs::Hash;
@@ -107,7 +107,7 @@ pub(in crate::domain) fn password_change(
     _: UserId,
     op: &AdminPasswordChange,
 ) -> Result<()> {
-    let (admin_id, _) = machine.require_admin()?;
+    let admin_id = machine.require_admin()?;
     let admin = verified(machine, admin_id, &op.verified)?;
     machine.note(Note::of(&admin.username));
     machine.tx.put(ADMINS, admin_id, &Admin { phc: op.phc.0.clone(), ..admin });
@@ -120,7 +120,7 @@ pub(in crate::domain) fn otp_disable(
     _: UserId,
     op: &AdminOtpDisable,
 ) -> Result<()> {
-    let (admin_id, _) = machine.require_admin()?;
+    let admin_id = machine.require_admin()?;
     let mut admin = verified(machine, admin_id, &op.verified)?;
     if admin.sealed.is_empty() {
         return Err(Refusal::TwoFactorOff.into());
@@ -136,7 +136,7 @@ pub(in crate::domain) fn codes_renew(
     _: UserId,
     op: &AdminCodesRenew,
 ) -> Result<()> {
-    let (admin_id, _) = machine.require_admin()?;
+    let admin_id = machine.require_admin()?;
     let admin = verified(machine, admin_id, &op.verified)?;
     if admin.sealed.is_empty() {
         return Err(Refusal::TwoFactorOff.into());

@@ -9,14 +9,15 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::session::live;
 use crate::domain::Op;
 use crate::domain::command::dispatch;
-use crate::domain::error::{Error, Refusal, Result};
+use crate::domain::error::{Refusal, Result};
 use crate::domain::identity::credential::Secret;
 use crate::domain::machine::Machine;
+use crate::domain::noted::{Acting, Note};
 use crate::domain::reply::Reply;
 use crate::id::{AdminId, AuditId, UserId};
 use crate::limits::{ADMIN_AUDIT_KEPT_MAX, ADMIN_NOTE_CHARS_MAX};
 use crate::store::blobs::Hash;
-use crate::store::records::{Admin, AdminAudit, ArchivedAdminAudit};
+use crate::store::records::{AdminAudit, ArchivedAdminAudit};
 use crate::store::tables::{ADMIN_AUDIT, ADMINS};
 use crate::wire::json::shape::shape;
 
@@ -48,61 +49,6 @@ pub struct AdminNoted {
     pub target: Option<String>,
     pub before: Option<String>,
     pub after: Option<String>,
-}
-
-/// Who acts, and what there is to be said of it.
-#[derive(Clone, Debug)]
-pub struct Acting {
-    pub admin_id: AdminId,
-    pub notes: Vec<Note>,
-}
-
-/// What a command has changed, for the audit log.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Note {
-    /// Instead of the name of the command.
-    pub action: Option<String>,
-    pub target: Option<String>,
-    pub before: Option<String>,
-    pub after: Option<String>,
-}
-
-impl Note {
-    /// About somebody or something.
-    pub fn of(target: impl ToString) -> Note {
-        Note { target: Some(target.to_string()), ..Note::default() }
-    }
-
-    pub fn before(self, before: impl ToString) -> Note {
-        Note { before: Some(before.to_string()), ..self }
-    }
-
-    pub fn after(self, after: impl ToString) -> Note {
-        Note { after: Some(after.to_string()), ..self }
-    }
-}
-
-impl Machine<'_, '_> {
-    /// Says what a command changes: kept when an administrator asked for it.
-    pub(in crate::domain) fn note(&mut self, note: Note) {
-        if let Some(acting) = &mut self.acting {
-            acting.notes.push(note);
-        }
-    }
-
-    /// The administrator who acts; `None`: the operator, on the command line, or the server itself.
-    pub(in crate::domain) fn admin(&self) -> Option<AdminId> {
-        self.acting.as_ref().map(|acting| acting.admin_id)
-    }
-
-    /// # Errors
-    /// 403 for a command that is no administrator's.
-    pub(super) fn require_admin(&self) -> Result<(AdminId, Admin)> {
-        let only = || Error::forbidden("Only an administrator can do this");
-        let admin_id = self.admin().ok_or_else(only)?;
-        let admin = self.tx.get(ADMINS, admin_id).map(Admin::from).ok_or_else(only)?;
-        Ok((admin_id, admin))
-    }
 }
 
 /// Replies as the command that it brings.

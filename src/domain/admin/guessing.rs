@@ -41,7 +41,7 @@ pub struct AdminFailed {
 pub fn require_unlocked(read: Read<'_>, source: &str, at: u64) -> Result<()> {
     let until = read.get(ADMIN_FAILURES, source).map_or(0, |known| known.locked_until.to_native());
     match until.checked_sub(at).filter(|left| *left > 0) {
-        Some(left) => Err(Error::too_many("Too many wrong passwords or codes from this address", left)),
+        Some(left) => Err(Error::too_many_open("Too many wrong passwords or codes from this address", left)),
         None => Ok(()),
     }
 }

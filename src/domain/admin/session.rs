@@ -5,12 +5,13 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::act::{Note, record};
+use super::act::record;
 use super::guessing;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::identity::credential::Secret;
 use crate::domain::identity::two_factor::Proof;
 use crate::domain::machine::Machine;
+use crate::domain::noted::Note;
 use crate::id::{AdminId, UserId};
 use crate::limits::{ADMIN_CHALLENGE_COUNT_MAX, ADMIN_SESSION_COUNT_MAX};
 use crate::store::Read;

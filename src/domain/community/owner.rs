@@ -9,8 +9,9 @@ use crate::domain::asking::Asking;
 use crate::domain::error::{Error, Result};
 use crate::domain::event::Change;
 use crate::domain::machine::Machine;
+use crate::domain::view::may_log_in;
 use crate::id::{ServerId, UserId};
-use crate::store::records::{Member, Server, account};
+use crate::store::records::{Member, Server};
 use crate::store::tables::{MEMBERS, SERVERS, TEMPORARY_MEMBERS, USERS};
 
 /// Hands a server over to one of its members. Who had it stays a member with the roles that he has.
@@ -28,7 +29,7 @@ pub fn check_set(asking: Asking<'_>, op: &OwnerSet) -> Result<()> {
     require_owner(&asking.server(op.server_id)?)?;
     target_standing(asking, op.server_id, op.user_id)?;
     let user = asking.read.get(USERS, op.user_id);
-    if !user.is_some_and(|user| user.state == account::ACTIVE && !user.is_bot()) {
+    if !user.is_some_and(|user| may_log_in(user.state) && !user.is_bot()) {
         return Err(Error::invalid("user_id", "must be a person whose account can be used"));
     }
     Ok(())

@@ -12,6 +12,7 @@ use super::usage;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::identity::credential::{Secret, hash_secret, same};
 use crate::domain::machine::Machine;
+use crate::domain::noted::Note;
 use crate::id::{AccessScopeId, AccessTokenId, UserId};
 use crate::limits::{ACCESS_SCOPE_COUNT_MAX, ACCESS_TOKEN_COUNT_MAX, ACCESS_TOKEN_KEPT_MAX};
 use crate::store::Read;
@@ -131,7 +132,8 @@ pub fn is_live(token: &ArchivedAccessToken, at: u64) -> bool {
     token.revoked_at.is_none() && lapses_at(token) > at
 }
 
-fn network(text: &str) -> Option<IpNet> {
+/// What an address or a network means.
+pub(super) fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
@@ -193,6 +195,7 @@ pub(in crate::domain) fn access_token_create(
     machine.tx.put(ACCESS_TOKENS, token_id, &token);
     machine.tx.put(ACCESS_HASHES, op.secret_hash.0, &AccessRef { id: token_id });
     machine.tx.put(ACCESS_LAPSES, (expires_at.unwrap_or(NEVER), token_id), &Nil {});
+    machine.note(Note::of(token_id).after(op.name.as_deref().unwrap_or_default()));
     for scope in op.scopes.iter().take(ACCESS_SCOPE_COUNT_MAX) {
         let scope_id = AccessScopeId(machine.next_id());
         let Scope { kind, value } = scope.clone();
@@ -235,6 +238,7 @@ pub(in crate::domain) fn access_token_revoke(
     let (revoked_at, revoked_by) = (Some(machine.unix_ms), op.by);
     machine.tx.put(ACCESS_TOKENS, op.token_id, &AccessToken { revoked_at, revoked_by, ..token });
     machine.tx.delete(ACCESS_LAPSES, (lapses_at, op.token_id));
+    machine.note(Note::of(op.token_id).before("good").after("revoked"));
     Ok(true)
 }
 

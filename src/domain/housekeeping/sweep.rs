@@ -13,7 +13,7 @@ use crate::domain::error::Result;
 use crate::domain::event::Revocation;
 use crate::domain::files::{session, upload};
 use crate::domain::identity::account::remind;
-use crate::domain::identity::{bot, oauth, token};
+use crate::domain::identity::{bot, custody, oauth, token};
 use crate::domain::machine::Machine;
 use crate::domain::moderation::violation;
 use crate::domain::social::{group, relationship};
@@ -73,6 +73,7 @@ pub(in crate::domain) fn sweep(machine: &mut Machine<'_, '_>, _: UserId, op: &Sw
         }
         purge(machine, due, user_id, &mut budget);
     }
+    budget.take(custody::end_locks(machine, budget.0));
     let reminded = send_reminders(machine, &mut budget);
     let count = machine.tx.sweep_ended(budget.0);
     budget.take(count);

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::bot;
 use super::credential::Secret;
+use super::custody;
 use super::mail::{self, NewMailToken};
 use super::right::Right;
 use super::token::{self, NewToken};
@@ -28,7 +29,7 @@ use crate::store::records::{
     ArchivedCredential, ArchivedUser, Credential, LoginName, Meta, Nil, User, UserRef, account, mail_kind,
 };
 use crate::store::tables::{
-    CREDENTIALS, DELETIONS, LOGIN_LAPSES, LOGIN_NAMES, REMINDERS, USER_EMAILS, USER_NAMES, USERS,
+    CREDENTIALS, LOGIN_LAPSES, LOGIN_NAMES, REMINDERS, USER_EMAILS, USER_NAMES, USERS,
 };
 use crate::wire::json::Object;
 
@@ -301,7 +302,8 @@ pub(in crate::domain) fn acting_user(machine: &Machine<'_, '_>, actor: UserId) -
     require_active(machine, actor).map(User::from)
 }
 
-/// The same as it is stored.
+/// The same as it is stored. Who has to change his name is told so before he asks for anything else; here he is as good
+/// as others.
 ///
 /// # Errors
 /// 401.
@@ -309,7 +311,7 @@ pub(in crate::domain) fn require_active<'m>(
     machine: &'m Machine<'_, '_>,
     user_id: UserId,
 ) -> Result<&'m ArchivedUser> {
-    let user = machine.tx.get(USERS, user_id).filter(|user| user.state == account::ACTIVE);
+    let user = machine.tx.get(USERS, user_id).filter(|user| view::may_log_in(user.state));
     Ok(user.ok_or(Refusal::TokenInvalid)?)
 }
 
@@ -330,6 +332,11 @@ pub(in crate::domain) fn profile_edit(
     op: &ProfileEdit,
 ) -> Result<UserId> {
     let mut user = acting_user(machine, actor)?;
+    let is_other = |name: &String| !name.eq_ignore_ascii_case(&user.username);
+    if user.state == account::RENAMING && !op.username.as_ref().is_some_and(is_other) {
+        let reason = custody::forced_reason(machine.read(), actor).unwrap_or_default();
+        return Err(Error::from(Refusal::NameForced).with_reason(reason));
+    }
     if user.owner_id.is_some() {
         return Err(Error::missing_permission(Right::AccountEditProfile.name()));
     }
@@ -356,6 +363,9 @@ pub(in crate::domain) fn profile_edit(
         machine.tx.put(CREDENTIALS, actor, &credential);
     }
     machine.tx.put(USERS, actor, &user);
+    if renamed {
+        custody::name_changed(machine, actor);
+    }
     let leads = |found: Option<UserId>| found == Some(actor);
     let named = |read: Read<'_>| op.username.as_ref().is_none_or(|name| leads(by_name(read, name)));
     machine.ensure(named, "the name leads to the account");
@@ -434,7 +444,7 @@ pub(in crate::domain) fn account_delete(
     user.state = account::FROZEN;
     user.deletion_at = Some(due);
     machine.tx.put(USERS, actor, &user);
-    machine.tx.put(DELETIONS, (due, actor), &Nil {});
+    custody::deletion_scheduled(machine, actor, due);
     token::revoke_all(machine, actor, Revocation::Security, None);
     bot::disconnect_all(machine, actor, Revocation::Security);
     mail::void(machine, actor, mail_kind::PASSWORD_RESET);

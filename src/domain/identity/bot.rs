@@ -9,7 +9,7 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::account;
-use super::credential::{Secret, require_usable};
+use super::credential::{Secret, require_present};
 use super::token;
 use crate::domain::error::{Error, Result};
 use crate::domain::event::{Change, Revocation};
@@ -75,7 +75,7 @@ pub fn require_room(read: Read<'_>, owner_id: UserId, count_max: u64) -> Result<
     if owner.is_bot() {
         return Err(Error::bad_request("A bot cannot have bots"));
     }
-    require_usable(read, owner)?;
+    require_present(read, owner)?;
     let count_max = count_max.min(BOT_COUNT_MAX as u64);
     if of_owner(read, owner_id).count() as u64 >= count_max {
         return Err(Error::bad_request(format!(

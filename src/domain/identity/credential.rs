@@ -9,6 +9,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::custody;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::id::{TokenId, UserId, parse_id};
 use crate::store::Read;
@@ -74,14 +75,17 @@ pub fn bot_token(id: TokenId, secret: &str) -> String {
 /// Whose live login session a token is, or which bot's it is, whatever the state of the account.
 ///
 /// # Errors
-/// 401 when it is unknown, wrong, expired or revoked.
-pub fn verify<'a>(read: Read<'a>, token: &str, now_ms: u64) -> Result<Verified<'a>> {
+/// 401 when it is unknown, wrong, expired or revoked. `void_up_to`: sessions up to this one are over.
+pub fn verify<'a>(read: Read<'a>, token: &str, now_ms: u64, void_up_to: TokenId) -> Result<Verified<'a>> {
     let invalid = Refusal::TokenInvalid;
     let of_bot = token.strip_prefix(BOT_PREFIX);
     let (id, secret) = parts(of_bot.unwrap_or(token)).ok_or(invalid)?;
     let token_id = TokenId(id);
     let token = read.get(TOKENS, token_id).ok_or(invalid)?;
     if !matches(&token.secret_hash, secret) || token.expires_at.to_native() <= now_ms {
+        return Err(invalid.into());
+    }
+    if token_id <= void_up_to && of_bot.is_none() {
         return Err(invalid.into());
     }
     let user_id = UserId::from(&token.user_id);
@@ -93,12 +97,29 @@ pub fn verify<'a>(read: Read<'a>, token: &str, now_ms: u64) -> Result<Verified<'
 ///
 /// # Errors
 /// 403 with the reason for accounts that are locked or scheduled for deletion.
-pub fn require_usable(read: Read<'_>, user: &ArchivedUser) -> Result<()> {
+pub fn require_present(read: Read<'_>, user: &ArchivedUser) -> Result<()> {
     require_own(user)?;
     match user.owner() {
         Some(owner_id) => require_own(read.get(USERS, owner_id).ok_or(Refusal::TokenInvalid)?),
         None => Ok(()),
     }
+}
+
+/// What is asked of whoever does something: the same, and that he need not choose another name first.
+///
+/// # Errors
+/// As [`require_present`], and 403 with the reason for that.
+pub fn require_usable(read: Read<'_>, user_id: UserId, user: &ArchivedUser) -> Result<()> {
+    require_present(read, user)?;
+    let (user_id, user) = match user.owner() {
+        Some(owner_id) => (owner_id, read.get(USERS, owner_id).ok_or(Refusal::TokenInvalid)?),
+        None => (user_id, user),
+    };
+    if user.state != account::RENAMING {
+        return Ok(());
+    }
+    let reason = custody::forced_reason(read, user_id).unwrap_or_default();
+    Err(Error::from(Refusal::NameForced).with_reason(reason))
 }
 
 fn require_own(user: &ArchivedUser) -> Result<()> {

@@ -5,6 +5,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::account::emit_user_update;
 use crate::domain::error::{Error, Result};
 use crate::domain::machine::Machine;
+use crate::domain::noted::Note;
 use crate::domain::view;
 use crate::id::UserId;
 use crate::store::records::{User, badge, tier};
@@ -48,6 +49,7 @@ pub(in crate::domain) fn tier_set(machine: &mut Machine<'_, '_>, _: UserId, op: 
         return Ok(false);
     }
     machine.tx.put(USERS, op.user_id, &new);
+    machine.note(Note::of(&old.username).before(tier::text(old.tier)).after(tier::text(new.tier)));
     Ok(true)
 }
 
@@ -66,6 +68,7 @@ pub(in crate::domain) fn badge_grant(
     }
     user.badges.push(op.badge);
     machine.tx.put(USERS, op.user_id, &user);
+    machine.note(Note::of(&user.username).after(badge::text(op.badge)));
     emit_user_update(machine, op.user_id);
     Ok(true)
 }
@@ -83,6 +86,7 @@ pub(in crate::domain) fn badge_revoke(
         return Ok(false);
     }
     machine.tx.put(USERS, op.user_id, &user);
+    machine.note(Note::of(&user.username).before(badge::text(op.badge)));
     emit_user_update(machine, op.user_id);
     Ok(true)
 }

@@ -15,10 +15,11 @@ use super::credential::{self, Secret, hash_secret};
 use crate::domain::errand::{self, Errand, Work};
 use crate::domain::error::{Refusal, Result};
 use crate::domain::machine::Machine;
+use crate::domain::view::may_log_in;
 use crate::id::UserId;
 use crate::limits::{MAIL_COUNT_MAX, MAIL_TOKENS_PER_HOUR_MAX};
 use crate::store::Read;
-use crate::store::records::{ArchivedMailToken, Mail, MailToken, Nil, User, account as state, mail_kind};
+use crate::store::records::{ArchivedMailToken, Mail, MailToken, Nil, User, mail_kind};
 use crate::store::tables::{MAIL_TIMES, MAIL_TOKENS, MAILS, USERS};
 
 /// Tells tokens that come by mail from those of sessions.
@@ -72,7 +73,7 @@ impl Errand for MailRequest {
         let user_id = found?;
         let user = read.get(USERS, user_id).map(User::from)?;
         let is_wanted = self.kind != mail_kind::EMAIL_CONFIRMATION || !user.email_verified;
-        if user.state == state::ACTIVE && is_wanted {
+        if may_log_in(user.state) && is_wanted {
             send_token(machine, user_id, &user, self.kind, &self.token);
         }
         None
@@ -109,7 +110,7 @@ fn live(read: Read<'_>, user_id: UserId, kind: u8, secret_hash: &[u8; 32], at: u
     let known = read.get(MAIL_TOKENS, (user_id, kind)).ok_or(invalid)?;
     let matches = bool::from(known.secret_hash.ct_eq(secret_hash));
     let user = read.get(USERS, user_id).ok_or(invalid)?;
-    let is_good = matches && known.expires_at.to_native() > at && user.state == state::ACTIVE;
+    let is_good = matches && known.expires_at.to_native() > at && may_log_in(user.state);
     if is_good { Ok(()) } else { Err(invalid.into()) }
 }
 

@@ -1,8 +1,10 @@
 //! Accounts: who somebody is, how he proves it, what his tier allows.
 
 pub mod account;
+pub mod banned_name;
 pub mod bot;
 pub mod credential;
+pub mod custody;
 pub mod email_verification;
 pub mod feature;
 pub mod mail;
@@ -17,7 +19,7 @@ pub mod two_factor;
 
 use super::command::commands;
 use super::reply::Admitted;
-use crate::id::{ChallengeId, PasskeyId, SignInId, TokenId, UserId};
+use crate::id::{ChallengeId, NameBanId, PasskeyId, SignInId, TokenId, UserId};
 
 commands! { Identity:
     4 LoginFailed(account::LoginFailed) => login_failed -> bool, frees_room, system;
@@ -54,4 +56,14 @@ commands! { Identity:
     412 PasskeyRemove(passkey::PasskeyRemove) => remove -> (), frees_room;
     413 PasskeySignIn(passkey::PasskeySignIn) => sign_in -> (UserId, TokenId), system;
     414 PasskeyPass(passkey::PasskeyPass) => pass -> (UserId, TokenId), system;
+    560 UserLock(custody::UserLock) => user_lock -> (), frees_room, system;
+    561 UserUnlock(custody::UserUnlock) => user_unlock -> (), frees_room, system;
+    562 UserLogOut(custody::UserLogOut) => user_log_out -> u64, frees_room, system;
+    563 UsernameForce(custody::UsernameForce) => username_force -> (), frees_room, system;
+    564 DeletionCancel(custody::DeletionCancel) => deletion_cancel -> (), frees_room, system;
+    565 DeletionDelay(custody::DeletionDelay) => deletion_delay -> (), frees_room, system;
+    566 UserPurge(custody::UserPurge) => user_purge -> (), frees_room, system;
+    567 UserNoteSet(custody::UserNoteSet) => user_note_set -> (), system;
+    568 NameBanCreate(banned_name::NameBanCreate) => name_ban_create -> NameBanId, system;
+    569 NameBanRemove(banned_name::NameBanRemove) => name_ban_remove -> (), frees_room, system;
 }

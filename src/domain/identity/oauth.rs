@@ -10,7 +10,7 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::account::{self, Email};
-use super::credential::{self, Secret, require_usable};
+use super::credential::{self, Secret, require_present};
 use super::token::{self, NewToken};
 use super::{email_verification, mail, two_factor};
 use crate::domain::error::{Error, Refusal, Result};
@@ -200,7 +200,7 @@ pub(in crate::domain) fn end(machine: &mut Machine<'_, '_>, _: UserId, op: &Sign
 fn admit(machine: &mut Machine<'_, '_>, user_id: UserId, op: &SignInEnd) -> Result<()> {
     let read = machine.read();
     let user = read.get(USERS, user_id).ok_or(Refusal::ProviderRefused)?;
-    require_usable(read, user)?;
+    require_present(read, user)?;
     if by_subject(read, op.provider, &op.subject).is_none() {
         require_linkable(user)?;
         link(machine, user_id, op);

@@ -9,7 +9,7 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::account::require_active;
-use super::credential::require_usable;
+use super::credential::require_present;
 use super::token::{self, NewToken};
 use super::{mail, two_factor};
 use crate::domain::asking::Asking;
@@ -184,7 +184,7 @@ pub(in crate::domain) fn sign_in(
 ) -> Result<(UserId, TokenId)> {
     let (user_id, passkey_id, passkey) = used(machine, &op.signed)?;
     let user = machine.tx.get(USERS, user_id).ok_or(Refusal::PasskeyInvalid)?;
-    require_usable(machine.read(), user)?;
+    require_present(machine.read(), user)?;
     machine.tx.put(PASSKEYS, (user_id, passkey_id), &passkey);
     Ok((user_id, token::grant(machine, user_id, &op.token)))
 }

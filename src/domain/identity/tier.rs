@@ -2,8 +2,8 @@
 
 use crate::domain::chat::{pin, reaction};
 use crate::store::records::{ArchivedUser, badge, tier};
-use crate::wire::json::Array;
 use crate::wire::json::shape::{Kind, Slot, shape};
+use crate::wire::json::{Array, Object};
 
 /// What accounts of one tier may use. `None` = unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +174,27 @@ shape! {
         badges: (Slot::list(&Kind::Object(BadgeInfo::SHAPE))) = shown_badges(badges, badge_count_max),
         tier: (Slot::word(tier::WORDS)) = tier::text(limits(tier_code).tier),
         tier_limits: (Slot::object(TierLimits::SHAPE)) = |out: &mut Vec<u8>| TierLimits::write(out, limits(tier_code)),
+    }
+}
+
+shape! {
+    /// The tiers there are, by name.
+    pub TiersResponse(default: u8) {
+        tiers: (Slot::of(Kind::Map(&Kind::Object(TierLimits::SHAPE)))) = |out: &mut Vec<u8>| {
+            let mut tiers = Object::new(out);
+            TIERS.iter().for_each(|limits| TierLimits::write(tiers.key(tier::text(limits.tier)), limits));
+        },
+        default: (Slot::word(tier::WORDS)) = tier::text(default),
+    }
+}
+
+shape! {
+    /// The badges there are.
+    pub BadgesResponse() {
+        badges: (Slot::list(&Kind::Object(BadgeInfo::SHAPE))) = |out: &mut Vec<u8>| {
+            let mut list = Array::new(out);
+            BADGES.iter().for_each(|badge| BadgeInfo::write(list.item(), badge));
+        },
     }
 }
 

@@ -13,9 +13,10 @@ use crate::domain::error::{Refusal, Result};
 use crate::domain::event::{Change, Revocation};
 use crate::domain::machine::Machine;
 use crate::domain::time::Offset;
+use crate::domain::view;
 use crate::id::{TokenId, UserId};
 use crate::limits::LOGIN_COUNT_MAX;
-use crate::store::records::{ArchivedToken, ArchivedUser, Credential, Nil, Token, account};
+use crate::store::records::{ArchivedToken, ArchivedUser, Credential, Nil, Token};
 use crate::store::tables::{CREDENTIALS, TOKENS, USER_TOKENS, USERS};
 use crate::wire::json::shape::shape;
 
@@ -125,7 +126,7 @@ pub(in crate::domain) fn token_create(
 pub(super) fn require_login(machine: &Machine<'_, '_>, user_id: UserId, phc: &Secret<String>) -> Result<()> {
     let invalid = Refusal::CredentialsInvalid;
     let user = machine.tx.get(USERS, user_id).ok_or(invalid)?;
-    if user.state != account::ACTIVE {
+    if !view::may_log_in(user.state) {
         return Err(invalid.into());
     }
     let record = machine.tx.get(CREDENTIALS, user_id).ok_or(invalid)?;
@@ -216,6 +217,15 @@ pub(in crate::domain) fn revoke_all(
         }
     }
     ids.iter().filter(|(_, live)| *live).count() as u64
+}
+
+/// Ends the gateway sessions of all sessions of a user, which are kept.
+pub(super) fn disconnect_all(machine: &mut Machine<'_, '_>, user_id: UserId, how: Revocation) {
+    let ids: Vec<TokenId> =
+        machine.read().scan(USER_TOKENS, user_id).take(TOKEN_COUNT_MAX).map(|((_, id), _)| id).collect();
+    for token_id in ids {
+        machine.change(Change::TokenRevoked { token_id, user_id, how });
+    }
 }
 
 /// The token of a bot is no session of its own: only its connections end.

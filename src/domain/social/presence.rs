@@ -7,9 +7,10 @@ use crate::domain::error::{Refusal, Result};
 use crate::domain::event::Change;
 use crate::domain::machine::Machine;
 use crate::domain::time::Now;
+use crate::domain::view::may_log_in;
 use crate::id::UserId;
 use crate::store::Read;
-use crate::store::records::{ArchivedPresence, Presence, account, status};
+use crate::store::records::{ArchivedPresence, Presence, status};
 use crate::store::tables::{PRESENCES, USERS};
 use crate::wire::json::shape::{Slot, shape};
 
@@ -145,7 +146,7 @@ pub(in crate::domain) fn presence_set(
     op: &PresenceSet,
 ) -> Result<bool> {
     let user = machine.tx.get(USERS, actor).ok_or(Refusal::UserNotFound)?;
-    if user.state != account::ACTIVE {
+    if !may_log_in(user.state) {
         return Err(Refusal::UserNotFound.into());
     }
     let stored = machine.tx.get(PRESENCES, actor);

@@ -8,7 +8,7 @@ use plexichat::domain::gate::usage::{AccessNote, Count, Usage, Use, UseEvent};
 use plexichat::domain::identity::credential::{Secret, hash_secret};
 use plexichat::domain::{Op, Reply, gate};
 use plexichat::id::AccessTokenId;
-use plexichat::limits::ACCESS_TOKEN_COUNT_MAX;
+use plexichat::limits::{ACCESS_SCOPE_COUNT_MAX, ACCESS_TOKEN_COUNT_MAX};
 use plexichat::store::Read;
 use plexichat::store::records::{AccessUse, scope_kind, scope_mode};
 use plexichat::store::tables::{ACCESS_ADDRESSES, ACCESS_EVENTS, ACCESS_TOKENS, ACCESS_USES};
@@ -23,8 +23,10 @@ const IP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 struct Token {
     value: u64,
     expires_at: Option<u64>,
-    /// Whether [`IP`] may use it.
-    is_in_scope: bool,
+    mode: u8,
+    /// Its scopes, and those of them that [`IP`] is in.
+    scope_count: usize,
+    own_count: usize,
     revoked: bool,
     let_in: u64,
     denied: u64,
@@ -35,7 +37,13 @@ struct Token {
 #[derive(Clone, Debug, Default)]
 pub struct Gate(BTreeMap<u64, Token>);
 
-fn value(number: u64) -> String {
+impl Gate {
+    pub fn ids(&self) -> impl Iterator<Item = u64> {
+        self.0.keys().copied()
+    }
+}
+
+pub fn value(number: u64) -> String {
     format!("{number:032}")
 }
 
@@ -99,6 +107,27 @@ impl Model {
                 Ok(Want::Changed(!token.revoked))
             }
             gate::Op::AccessNote(_) => Ok(Want::Done),
+            gate::Op::AccessTokenEdit(op) => {
+                some(self.gate.0.get(&op.token_id.0), MISSING).map(|_| Want::Done)
+            }
+            gate::Op::AccessTokenRotate(op) => {
+                some(self.gate.0.get(&op.token_id.0), MISSING)?;
+                let number = number_of(&op.secret_hash.0);
+                unless(self.gate.0.values().any(|token| token.value == number), CONFLICT)?;
+                Ok(Want::Done)
+            }
+            gate::Op::AccessScopeAdd(op) => {
+                some(self.gate.0.get(&op.token_id.0), MISSING)?;
+                let count = self.gate.0[&op.token_id.0].scope_count;
+                unless(count >= ACCESS_SCOPE_COUNT_MAX, BAD)?;
+                Ok(Want::Any)
+            }
+            gate::Op::AccessScopeRemove(op) => {
+                some(self.gate.0.get(&op.token_id.0), MISSING)?;
+                some(self.custody.scopes.get(&(op.token_id.0, op.scope_id.0)), MISSING)?;
+                Ok(Want::Done)
+            }
+            op => Ok(self.judge_address(op).expect("it is one of these")),
         }
     }
 
@@ -107,13 +136,42 @@ impl Model {
     }
 
     pub fn take_gate(&mut self, op: &gate::Op, reply: &Reply) {
+        if self.take_address(op) {
+            return;
+        }
+        let at = self.at;
         match (op, reply) {
+            (gate::Op::AccessTokenEdit(op), _) => {
+                let token = self.gate.0.get_mut(&op.token_id.0).expect("judge found it");
+                if let Some(life) = op.life_ms {
+                    token.expires_at = life.map(|life_ms| at + life_ms);
+                }
+                if let Some(mode) = op.scope_mode {
+                    token.mode = mode;
+                }
+            }
+            (gate::Op::AccessTokenRotate(op), _) => {
+                let value = number_of(&op.secret_hash.0);
+                self.gate.0.get_mut(&op.token_id.0).expect("judge found it").value = value;
+            }
+            (gate::Op::AccessScopeAdd(op), Reply::AccessScope(id)) => {
+                let token = self.gate.0.get_mut(&op.token_id.0).expect("judge found it");
+                (token.scope_count, token.own_count) = (token.scope_count + 1, token.own_count + 1);
+                self.custody.scopes.insert((op.token_id.0, id.0));
+            }
+            (gate::Op::AccessScopeRemove(op), _) => {
+                let token = self.gate.0.get_mut(&op.token_id.0).expect("judge found it");
+                (token.scope_count, token.own_count) = (token.scope_count - 1, token.own_count - 1);
+                self.custody.scopes.remove(&(op.token_id.0, op.scope_id.0));
+            }
             (gate::Op::AccessTokenCreate(op), Reply::AccessToken(id)) => {
-                let is_among = op.scopes.iter().any(|scope| scope.value == "192.0.2.0/24");
+                let own_count = op.scopes.iter().filter(|scope| scope.value == "192.0.2.0/24").count();
                 let token = Token {
                     value: number_of(&op.secret_hash.0),
                     expires_at: op.life_ms.map(|life_ms| self.at + life_ms),
-                    is_in_scope: op.scope_mode != scope_mode::ENFORCE || op.scopes.is_empty() || is_among,
+                    mode: op.scope_mode,
+                    scope_count: op.scopes.len(),
+                    own_count,
                     revoked: false,
                     let_in: 0,
                     denied: 0,
@@ -154,7 +212,11 @@ impl Model {
             let want = match token {
                 Token { revoked: true, .. } => Some(Verdict::Revoked),
                 token if !self.is_live(token) => Some(Verdict::Expired),
-                Token { is_in_scope: false, .. } => Some(Verdict::OutOfScope),
+                token
+                    if token.mode == scope_mode::ENFORCE && token.scope_count > 0 && token.own_count == 0 =>
+                {
+                    Some(Verdict::OutOfScope)
+                }
                 _ => None,
             };
             let is_right = want.map_or(matches!(judged.1, Verdict::LetIn(_)), |want| want == judged.1);

@@ -48,6 +48,8 @@ impl Model {
             Op::Identity(identity::Op::ProfileEdit(op)) => {
                 let user = some(self.users.get(&actor), UNKNOWN_TOKEN)?;
                 unless(user.state != account::ACTIVE, UNKNOWN_TOKEN)?;
+                let other = op.username.as_ref().filter(|name| !name.eq_ignore_ascii_case(&user.name));
+                unless(user.renaming && other.is_none(), FORBIDDEN)?;
                 if let Some(verified) = &op.verified {
                     unless(user.locked_until > self.at || user.phc != verified.0, FORBIDDEN)?;
                 }

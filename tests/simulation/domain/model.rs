@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::admin::Admins;
 use super::automod::Automod;
 use super::contact::Heard;
+use super::custody::Custody;
 use super::elsewhere::Elsewhere;
 use super::expression::Expressions;
 use super::features::Features;
@@ -106,6 +107,8 @@ pub struct User {
     /// Of a bot.
     pub owner: Option<u64>,
     pub features: Features,
+    /// Has to choose another name.
+    pub renaming: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -223,6 +226,7 @@ pub struct Model {
     pub files: Files,
     pub gate: Gate,
     pub admins: Admins,
+    pub custody: Custody,
     pub elsewhere: Elsewhere,
     pub expressions: Expressions,
     pub uploads: Uploads,

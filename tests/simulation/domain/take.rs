@@ -61,6 +61,7 @@ impl Model {
             }
             Op::Identity(identity::Op::ProfileEdit(op)) => {
                 let user = self.user(actor);
+                user.renaming &= op.username.as_ref().is_none_or(|name| *name == user.name);
                 user.name = op.username.clone().unwrap_or(std::mem::take(&mut user.name));
                 if let Some(email) = &op.email {
                     self.move_to(actor, &email.address, op.confirmation.is_some());
