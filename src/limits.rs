@@ -346,6 +346,8 @@ pub const ADMIN_NOTE_CHARS_MAX: usize = 2_000;
 pub const NAME_BAN_COUNT_MAX: usize = 500;
 /// Addresses and networks that are not served: each core has them in memory.
 pub const ADDRESS_BLOCK_COUNT_MAX: usize = 10_000;
+/// Notes of administrators to one ticket.
+pub const TICKET_NOTE_COUNT_MAX: usize = 500;
 /// Access tokens that let somebody in, and those that are listed, ended ones included: the oldest of these makes room.
 pub const ACCESS_TOKEN_COUNT_MAX: usize = 100;
 pub const ACCESS_TOKEN_KEPT_MAX: u64 = 1_000;

@@ -91,8 +91,12 @@ fn every_fixed_refusal() {
 fn every_command() {
     let mut out = String::new();
     for Row { code, name, reply, marks } in rows() {
-        let marks =
-            [("isolated", marks.isolated), ("frees_room", marks.frees_room), ("system", marks.system)];
+        let marks = [
+            ("isolated", marks.isolated),
+            ("frees_room", marks.frees_room),
+            ("system", marks.system),
+            ("speaks", marks.speaks),
+        ];
         let marks: String =
             marks.iter().filter(|(_, set)| *set).map(|(mark, _)| format!(" {mark}")).collect();
         line!(out, "{code:>3} {name} -> {reply}{marks}");

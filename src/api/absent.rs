@@ -3,39 +3,19 @@
 //! Owns: that such a request is told so, instead of being taken for its neighbour: without its row, a word in
 //! the place of an id would be taken for that. A route that is built takes its row out of here.
 
-use crate::wire::http::Method::{self, Delete, Get, Patch, Post, Put};
+use crate::wire::http::Method::{self, Get, Post};
 
 /// Paths below `api.api_prefix` with their methods.
 #[rustfmt::skip]
 pub const ABSENT: &[(&str, &[Method])] = &[
-    ("/admin/automod/config", &[Get, Put]),
-    ("/admin/automod/rules", &[Get, Post]),
-    ("/admin/automod/rules/{rule_id}", &[Patch, Delete]),
-    ("/admin/blocked-hashes", &[Get, Post]),
-    ("/admin/blocked-hashes/{hash_value}", &[Delete]),
-    ("/admin/blocked-users", &[Get, Post]),
-    ("/admin/blocked-users/{user_id}", &[Delete]),
     ("/admin/dashboard", &[Get]),
     ("/admin/database/pool-health", &[Get]),
-    ("/admin/hash-reports", &[Get]),
-    ("/admin/hash-reports/counts", &[Get]),
-    ("/admin/hash-reports/{report_id}/review", &[Post]),
     ("/admin/logs", &[Get]),
     ("/admin/logs/{filename}", &[Get]),
-    ("/admin/message-reports", &[Get]),
-    ("/admin/message-reports/counts", &[Get]),
-    ("/admin/message-reports/{report_id}/review", &[Post]),
     ("/admin/telemetry/export", &[Get]),
     ("/admin/telemetry/history", &[Get]),
     ("/admin/telemetry/reset", &[Post]),
     ("/admin/telemetry/stats", &[Get]),
-    ("/admin/tickets", &[Get]),
-    ("/admin/tickets/{ticket_id}", &[Get]),
-    ("/admin/tickets/{ticket_id}/notes", &[Get, Post]),
-    ("/admin/tickets/{ticket_id}/status", &[Patch]),
-    ("/admin/user-reports", &[Get]),
-    ("/admin/user-reports/counts", &[Get]),
-    ("/admin/user-reports/{report_id}/review", &[Post]),
 ];
 
 /// The same beside the prefix: the documentation portal.

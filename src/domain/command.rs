@@ -4,6 +4,7 @@
 //! its [`Marks`]. Codes are promises: append, never reuse; so are the bytes of a command, which are those of its struct:
 //! a struct that has to change is a new command.
 
+use super::contact::silenced;
 use super::error::{Error, Result};
 use super::machine::Machine;
 use super::reply::{Answer, Reply};
@@ -39,10 +40,13 @@ pub struct Marks {
     pub frees_room: bool,
     /// Only the server itself may ask for it.
     pub system: bool,
+    /// Brings something before others: not by whom administrators have silenced.
+    pub speaks: bool,
 }
 
 impl Marks {
-    pub(in crate::domain) const NONE: Marks = Marks { isolated: false, frees_room: false, system: false };
+    pub(in crate::domain) const NONE: Marks =
+        Marks { isolated: false, frees_room: false, system: false, speaks: false };
 
     pub(super) const fn isolated(self) -> Marks {
         Marks { isolated: true, ..self }
@@ -54,6 +58,10 @@ impl Marks {
 
     pub(super) const fn system(self) -> Marks {
         Marks { system: true, ..self }
+    }
+
+    pub(super) const fn speaks(self) -> Marks {
+        Marks { speaks: true, ..self }
     }
 }
 
@@ -274,6 +282,9 @@ where
 pub(in crate::domain) fn dispatch(machine: &mut Machine<'_, '_>, actor: UserId, op: &Op) -> Result<Reply> {
     if op.row().marks.system && actor != UserId(0) {
         return Err(Error::forbidden("Only the server itself can do this"));
+    }
+    if op.row().marks.speaks {
+        silenced::check(machine.read(), actor, machine.at)?;
     }
     op.apply(machine, actor)
 }

@@ -140,6 +140,9 @@ errors! {
     AccessTokenOutOfScope = 403, "This API access token may not be used from your address";
     AccessTokenNotFound = 404, "Access token not found";
     AccessScopeNotFound = 404, "The access token has no such scope";
+    ReportNotFound = 404, "Report not found";
+    TicketNotFound = 404, "Ticket not found";
+    UserSilenced = 403, "You may not post, react or upload any more";
     NameBanNotFound = 404, "There is no such banned name";
     AddressBlocked = 403, "Your address is blocked";
     AccessTokenTaken = 409, "Another access token has this value";

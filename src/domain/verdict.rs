@@ -15,7 +15,7 @@ use super::machine::Machine;
 use crate::id::{ChannelId, MessageId, RuleId, ServerId, UserId};
 use crate::store::Read;
 use crate::store::records::{ArchivedAutomod, ArchivedAutomodRule, automod_action};
-use crate::store::tables::{AUTHOR_MESSAGES, AUTOMOD_RULES, AUTOMODS};
+use crate::store::tables::{AUTHOR_MESSAGES, AUTOMOD_RULES, AUTOMOD_SWITCH, AUTOMODS};
 
 /// What was found of a text.
 #[derive(Clone, Debug, Default, PartialEq, Archive, Deserialize, Serialize)]
@@ -107,7 +107,10 @@ pub(super) fn pass(
 
 /// The rules of a server, when there are any that are on.
 pub fn in_force(read: Read<'_>, server_id: ServerId) -> Option<&ArchivedAutomod> {
-    read.get(AUTOMODS, server_id).filter(|automod| automod.active != 0)
+    let automod = read.get(AUTOMODS, server_id).filter(|automod| automod.active != 0)?;
+    // Asked last: most servers have no rules.
+    let is_on = read.get(AUTOMOD_SWITCH, 0).is_none_or(|switch| switch.enabled);
+    is_on.then_some(automod)
 }
 
 /// The newest message of somebody, wherever he wrote it; 0 when there is none.

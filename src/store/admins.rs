@@ -108,4 +108,32 @@ records! {
         estimated_seconds: Option<u64>,
         since: u64,
     }
+
+    /// Somebody who may bring nothing before others.
+    UserBlock v 1 {
+        reason: String,
+        blocked_at: u64,
+        /// The administrator's id; `None`: the operator.
+        blocked_by: Option<u64>,
+        /// In steady time; `None`: until somebody takes it back.
+        until: Option<u64>,
+        /// Its place in `USER_BLOCK_ORDER`.
+        order: u64,
+    }
+
+    /// What an administrator keeps in mind about a ticket.
+    TicketNote v 1 {
+        admin_id: u64,
+        /// As he was called then.
+        admin_name: String,
+        content: String,
+        created_at: u64,
+    }
+
+    /// The switch of automod.
+    AutomodSwitch v 1 {
+        enabled: bool,
+        /// Settings for judging by a model, as they were given.
+        ai: String,
+    }
 }

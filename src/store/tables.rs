@@ -465,6 +465,15 @@ tables! {
     DELETION_TIMES "deletion_times": UserId => Meta [on UserId];
     /// Names that nobody may take.
     NAME_BANS "name_bans": NameBanId => NameBan [root];
+    /// People who may bring nothing before others.
+    USER_BLOCKS "user_blocks": UserId => UserBlock [on UserId]
+        takes USER_BLOCK_ORDER(|_, block| block.order);
+    /// The same by an id, in the order in which they were blocked.
+    USER_BLOCK_ORDER "user_block_order": u64 => UserRef [with USER_BLOCKS];
+    /// What administrators keep in mind about a ticket.
+    TICKET_NOTES "ticket_notes": (TicketId, u64) => TicketNote [sealed root];
+    /// The switch of automod, once it was turned: one row.
+    AUTOMOD_SWITCH "automod_switch": u8 => AutomodSwitch [root];
     /// What is said of maintenance, while there is any: one row.
     MAINTENANCE "maintenance": u8 => Maintenance [root];
     /// Addresses and networks that are not served.

@@ -98,6 +98,10 @@ groups! {
     admin_security,
     admin_access_tokens,
     admin_service,
+    admin_reports,
+    admin_blocks with uploads::OPTIONS,
+    admin_tickets,
+    admin_automod,
 }
 
 /// Every row of the table of routes belongs to a group that is tested; [`run`] looks at each row.

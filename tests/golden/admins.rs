@@ -9,6 +9,10 @@ use plexichat::domain::admin::guessing::{AdminFailed, Guesses};
 use plexichat::domain::admin::session::{
     AdminChallengeCreate, AdminChallengePass, AdminSignIn, AdminSignOut, NewAdminSession,
 };
+use plexichat::domain::contact::blocked::{HashBlock, HashUnblock};
+use plexichat::domain::contact::review::{HashReportReview, MessageReportReview, UserReportReview, Verdict};
+use plexichat::domain::contact::silenced::{UserSilence, UserUnsilence};
+use plexichat::domain::contact::ticket::{TicketNoteAdd, TicketStatusSet};
 use plexichat::domain::gate::address::{AddressBlock, AddressUnblock};
 use plexichat::domain::gate::change::{
     AccessScopeAdd, AccessScopeRemove, AccessTokenEdit, AccessTokenRotate,
@@ -21,7 +25,7 @@ use plexichat::domain::identity::custody::{
     self, DeletionCancel, DeletionDelay, UserLogOut, UserNoteSet, UserPurge, UserUnlock, UsernameForce,
 };
 use plexichat::domain::identity::two_factor::Proof;
-use plexichat::id::{AccessScopeId, AccessTokenId, AdminId, NameBanId, UserId};
+use plexichat::id::{AccessScopeId, AccessTokenId, AdminId, NameBanId, ReportId, TicketId, UserId};
 use plexichat::store::records::*;
 
 use super::{AT, Records, number, some};
@@ -121,6 +125,24 @@ pub fn gate() -> Vec<Op> {
     ]
 }
 
+/// What they make of reports and tickets.
+pub fn contact() -> Vec<Op> {
+    let (report_id, ticket_id) = (ReportId(0x9192_9394_9596_9798), TicketId(0x9192_9394_9596_9799));
+    let verdict = || Verdict { status: 2, action: "action".into(), notes: some("warned") };
+    let user_id = UserId(0x0102_0304_0506_0708);
+    vec![
+        MessageReportReview { report_id, verdict: verdict() }.into(),
+        UserReportReview { report_id, verdict: verdict() }.into(),
+        HashReportReview { report_id, status: 1, action: "block".into(), notes: None }.into(),
+        HashBlock { hash_value: "ab".repeat(32), reason: "known".into() }.into(),
+        HashUnblock { hash_value: "ab".repeat(32) }.into(),
+        UserSilence { user_id, reason: "flood".into(), life_ms: Some(3_600_000) }.into(),
+        UserUnsilence { user_id }.into(),
+        TicketStatusSet { ticket_id, status: 2 }.into(),
+        TicketNoteAdd { ticket_id, content: "thanked him".into() }.into(),
+    ]
+}
+
 pub fn examples(records: &mut Records) {
     let admin_id = AdminId(number(80));
     records.example(Admin {
@@ -166,4 +188,18 @@ pub fn examples(records: &mut Records) {
         order: number(31),
     });
     records.example(Maintenance { message: some("Moving house"), estimated_seconds: Some(600), since: AT });
+    records.example(UserBlock {
+        reason: "flood".into(),
+        blocked_at: AT,
+        blocked_by: Some(number(30)),
+        until: Some(AT + 1),
+        order: number(31),
+    });
+    records.example(TicketNote {
+        admin_id: number(30),
+        admin_name: "admin".into(),
+        content: "thanked him".into(),
+        created_at: AT,
+    });
+    records.example(AutomodSwitch { enabled: false, ai: "{}".into() });
 }

@@ -47,6 +47,7 @@ use plexichat::domain::identity::two_factor::*;
 use plexichat::domain::media::picture::{AvatarSet, IconSet};
 use plexichat::domain::moderation::judged::{Judged, MessageCondemn};
 use plexichat::domain::moderation::rule::*;
+use plexichat::domain::moderation::switch::AutomodSwitchSet;
 use plexichat::domain::social::dm::{DmOpen, NotesOpen};
 use plexichat::domain::social::group::{GroupAdd, GroupEdit, GroupOpen, GroupRemove};
 use plexichat::domain::social::presence::PresenceSet;
@@ -109,6 +110,7 @@ pub fn examples() -> Vec<Op> {
         hooks(),
         moderation(),
         contact(),
+        super::admins::contact(),
         gate(),
         super::admins::gate(),
         super::admins::admins(),
@@ -636,5 +638,6 @@ fn moderation() -> Vec<Op> {
             rules: vec![rule],
         }
         .into(),
+        AutomodSwitchSet { enabled: Some(false), ai: Some("{}".into()) }.into(),
     ]
 }

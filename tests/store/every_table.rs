@@ -149,6 +149,10 @@ fn administrators(tx: &mut Tx<'_>) {
     tx.put(USER_NOTES, USER, &UserNote { text: "called twice".into() });
     tx.put(DELETION_TIMES, USER, &Meta { value: AT });
     tx.put(NAME_BANS, NameBanId(number(82)), &NameBan { pattern: "villain".into(), ..NameBan::default() });
+    tx.put(USER_BLOCKS, OTHER, &UserBlock { order: number(84), ..UserBlock::default() });
+    tx.put(USER_BLOCK_ORDER, number(84), &UserRef { id: OTHER });
+    tx.put(TICKET_NOTES, (TicketId(number(85)), number(86)), &TicketNote::default());
+    tx.put(AUTOMOD_SWITCH, 0, &AutomodSwitch { enabled: true, ai: "{}".into() });
     tx.put(MAINTENANCE, 0, &Maintenance { since: AT, ..Maintenance::default() });
     tx.put(ADDRESS_BLOCKS, "192.0.2.1", &BlockedNet { order: number(83), ..BlockedNet::default() });
     tx.put(ADMIN_AUDIT, AuditId(number(81)), &AdminAudit { admin_id, ..AdminAudit::default() });

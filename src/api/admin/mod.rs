@@ -6,9 +6,13 @@
 pub mod admin_access_tokens;
 pub mod admin_account;
 pub mod admin_audit;
+pub mod admin_automod;
+pub mod admin_blocks;
 pub mod admin_login;
+pub mod admin_reports;
 pub mod admin_security;
 pub mod admin_service;
+pub mod admin_tickets;
 pub mod admin_users;
 pub mod door;
 pub mod first;
@@ -17,8 +21,16 @@ pub mod lists;
 use super::ctx::Ctx;
 use super::routes::Answer::{Export, List, One};
 use super::routes::{json, optional_json, routes};
+use crate::api::moderation::automod::AUTOMOD_RULE_EDIT;
 use crate::domain::admin::account::AdminSecurityStatusResponse;
 use crate::domain::admin::act::{AdminAct, AdminAuditEntry};
+use crate::domain::contact::blocked::{BlockHashResponse, BlockedHashResponse};
+use crate::domain::contact::review::{
+    AdminHashReportResponse, HashReportCountsResponse, MessageReportResponse, ModerationReportCountsResponse,
+    ModerationReportReviewResponse, UserReportResponse,
+};
+use crate::domain::contact::silenced::{BlockUserResponse, BlockedUserResponse};
+use crate::domain::contact::ticket::{NoteResponse, TicketResponse};
 use crate::domain::gate::address::BlockedIPResponse;
 use crate::domain::gate::closure::MaintenanceResponse;
 use crate::domain::gate::view::{
@@ -26,6 +38,7 @@ use crate::domain::gate::view::{
 };
 use crate::domain::identity::banned_name::BannedUsernameResponse;
 use crate::domain::identity::tier::{BadgesResponse, TiersResponse};
+use crate::domain::moderation::switch::AutomodConfigResponse;
 use crate::domain::{Operation, Result};
 use crate::id::UserId;
 use crate::limits::FORM_LEN_MAX;
@@ -229,6 +242,128 @@ routes! {
     };
     /// End all sessions of all users.
     Post "/admin/security/logout-all" => admin_service::admin_everybody_log_out.await, Admin, Exempt;
+    /// Reports of files, the latest first.
+    Get "/admin/hash-reports" => admin_reports::admin_hash_report_list, Admin, Exempt {
+        query: Some(&admin_reports::HASH_LIST_QUERY),
+        answer: List(AdminHashReportResponse::SHAPE),
+    };
+    /// How many of them are in each state.
+    Get "/admin/hash-reports/counts" => admin_reports::admin_hash_report_counts, Admin, Exempt {
+        answer: One(HashReportCountsResponse::SHAPE),
+    };
+    /// Decide on one. It may be done again; the last time counts.
+    Post "/admin/hash-reports/{report_id}/review" => admin_reports::admin_hash_report_review.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_reports::HASH_REVIEW),
+        answer: One(ModerationReportReviewResponse::SHAPE),
+    };
+    /// Reports of messages, the latest first.
+    Get "/admin/message-reports" => admin_reports::admin_message_report_list, Admin, Exempt {
+        query: Some(&admin_reports::LIST_QUERY),
+        answer: List(MessageReportResponse::SHAPE),
+    };
+    /// How many of them are in each state.
+    Get "/admin/message-reports/counts" => admin_reports::admin_message_report_counts, Admin, Exempt {
+        answer: One(ModerationReportCountsResponse::SHAPE),
+    };
+    /// Decide on one. It may be done again; the last time counts.
+    Post "/admin/message-reports/{report_id}/review" => admin_reports::admin_message_report_review.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_reports::REVIEW),
+        answer: One(ModerationReportReviewResponse::SHAPE),
+    };
+    /// Reports of people, the latest first.
+    Get "/admin/user-reports" => admin_reports::admin_user_report_list, Admin, Exempt {
+        query: Some(&admin_reports::LIST_QUERY),
+        answer: List(UserReportResponse::SHAPE),
+    };
+    /// How many of them are in each state.
+    Get "/admin/user-reports/counts" => admin_reports::admin_user_report_counts, Admin, Exempt {
+        answer: One(ModerationReportCountsResponse::SHAPE),
+    };
+    /// Decide on one. It may be done again; the last time counts.
+    Post "/admin/user-reports/{report_id}/review" => admin_reports::admin_user_report_review.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_reports::REVIEW),
+        answer: One(ModerationReportReviewResponse::SHAPE),
+    };
+    /// Files that are not taken, the latest first.
+    Get "/admin/blocked-hashes" => admin_blocks::admin_blocked_hash_list, Admin, Exempt {
+        query: Some(&admin_blocks::LIST_QUERY),
+        answer: List(BlockedHashResponse::SHAPE),
+    };
+    /// Take a file no more.
+    Post "/admin/blocked-hashes" => admin_blocks::admin_hash_block.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_blocks::HASH),
+        answer: One(BlockHashResponse::SHAPE),
+    };
+    /// Take it again.
+    Delete "/admin/blocked-hashes/{hash_value}" => admin_blocks::admin_hash_unblock.await, Admin, Exempt;
+    /// People who may bring nothing before others, the latest first.
+    Get "/admin/blocked-users" => admin_blocks::admin_blocked_user_list, Admin, Exempt {
+        query: Some(&admin_blocks::LIST_QUERY),
+        answer: List(BlockedUserResponse::SHAPE),
+    };
+    /// Let somebody post, react and upload no more.
+    Post "/admin/blocked-users" => admin_blocks::admin_user_block.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_blocks::USER),
+        answer: One(BlockUserResponse::SHAPE),
+    };
+    /// Let him again.
+    Delete "/admin/blocked-users/{user_id}" => admin_blocks::admin_user_unblock.await, Admin, Exempt;
+    /// The rules of a server.
+    Get "/admin/automod/rules" => admin_automod::admin_rule_list, Admin, Exempt {
+        query: Some(&admin_automod::LIST_QUERY),
+        answer: List(admin_automod::AdminAutomodRuleResponse::SHAPE),
+    };
+    /// Make a rule of a server.
+    Post "/admin/automod/rules" => admin_automod::admin_rule_create.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_automod::RULE_CREATE),
+        answer: One(admin_automod::AdminAutomodRuleResponse::SHAPE),
+    };
+    /// Change a rule.
+    Patch "/admin/automod/rules/{rule_id}" => admin_automod::admin_rule_edit.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&AUTOMOD_RULE_EDIT),
+        answer: One(admin_automod::AdminAutomodRuleResponse::SHAPE),
+    };
+    /// Delete it.
+    Delete "/admin/automod/rules/{rule_id}" => admin_automod::admin_rule_delete.await, Admin, Exempt;
+    /// Whether rules act at all.
+    Get "/admin/automod/config" => admin_automod::admin_automod_config_get, Admin, Exempt {
+        answer: One(AutomodConfigResponse::SHAPE),
+    };
+    /// Have them act, or not; the rules stay.
+    Put "/admin/automod/config" => admin_automod::admin_automod_config_set.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_automod::CONFIG),
+        answer: One(AutomodConfigResponse::SHAPE),
+    };
+    /// What users have written, the latest first.
+    Get "/admin/tickets" => admin_tickets::admin_ticket_list, Admin, Exempt {
+        query: Some(&admin_tickets::LIST_QUERY),
+        answer: List(TicketResponse::SHAPE),
+    };
+    /// One ticket.
+    Get "/admin/tickets/{ticket_id}" => admin_tickets::admin_ticket_get, Admin, Exempt { answer: One(TicketResponse::SHAPE) };
+    /// Say how far it is with it.
+    Patch "/admin/tickets/{ticket_id}/status" => admin_tickets::admin_ticket_status_set.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_tickets::STATUS),
+    };
+    /// Notes of administrators to it, the oldest first.
+    Get "/admin/tickets/{ticket_id}/notes" => admin_tickets::admin_ticket_note_list, Admin, Exempt {
+        answer: List(NoteResponse::SHAPE),
+    };
+    /// Add one.
+    Post "/admin/tickets/{ticket_id}/notes" => admin_tickets::admin_ticket_note_add.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_tickets::NOTE),
+        answer: One(NoteResponse::SHAPE),
+    };
 }
 
 impl Ctx<'_> {

@@ -24,9 +24,10 @@ use crate::store::tables::AUTOMOD_RULES;
 use crate::text;
 use crate::wire::json::Value;
 
-const PRIORITY_MAX: i64 = 1_000_000_000;
+pub const PRIORITY_MAX: i64 = 1_000_000_000;
 
-fn name_range(_: &Config) -> std::ops::RangeInclusive<usize> {
+/// Characters of a name.
+pub fn name_range(_: &Config) -> std::ops::RangeInclusive<usize> {
     1..=RULE_NAME_LEN_MAX
 }
 
@@ -97,26 +98,11 @@ pub async fn automod_rule_create(ctx: &mut Ctx<'_>) -> Result<Step> {
     let server_id = ctx.path_server()?;
     check_manage(ctx.asking(&ctx.snapshot()), server_id)?;
     require_on(ctx)?;
-    let body = ctx.body()?;
-    let form = &AUTOMOD_RULE_CREATE;
-    let name = form.name.read(&body, &ctx.state.config)?;
-    let kind = automod_rule::code(form.rule_type.read(&body)?).expect("each of these words is a type");
-    let config = config(form.config.read(&body)?)?;
-    let actions = actions(form.actions.read(&body)?)?;
-    let mut rule = NewRule {
-        name,
-        kind,
-        actions,
-        applied_roles: ids(form.applied_roles.read(&body)?.unwrap_or_default(), RoleId),
-        exempt_roles: ids(form.exempt_roles.read(&body)?.unwrap_or_default(), RoleId),
-        exempt_channels: ids(form.exempt_channels.read(&body)?.unwrap_or_default(), ChannelId),
-        priority: form.priority.read(&body)?.unwrap_or(0),
-        check_all: form.check_all.read(&body)?,
-        enabled: form.enabled.read(&body)?,
-        ..NewRule::default()
+    let (mut rule, config) = {
+        let body = ctx.body()?;
+        read_new(&body, &ctx.state.config)?
     };
-    drop(body);
-    rule.looks_for = weigh(ctx, kind, config).await?;
+    rule.looks_for = weigh(ctx, rule.kind, config).await?;
     let rule_id = ctx.decide(ctx.user_id(), AutomodRuleCreate { server_id, rule: Box::new(rule) }).await?;
     answer(ctx, server_id, rule_id)
 }
@@ -129,33 +115,73 @@ pub async fn automod_rule_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
         (rule.kind, rule.name.to_string())
     };
     require_on(ctx)?;
-    let body = ctx.body()?;
-    let form = &AUTOMOD_RULE_EDIT;
-    let name = form.name.read(&body, &ctx.state.config, Some(&stored))?;
-    let config = form.config.read(&body).map(|value| config(object("config", value)?)).transpose()?;
-    let actions = match body.value(form.actions.name) {
-        None => None,
-        Some(_) => Some(actions(form.actions.read(&body)?)?),
+    let (mut op, config) = {
+        let body = ctx.body()?;
+        read_edit(&body, &ctx.state.config, &stored, (server_id, rule_id))?
     };
-    let mut op = AutomodRuleEdit {
-        server_id,
-        rule_id,
-        name,
-        looks_for: None,
-        actions,
-        applied_roles: form.applied_roles.read(&body)?.map(|list| ids(list, RoleId)),
-        exempt_roles: form.exempt_roles.read(&body)?.map(|list| ids(list, RoleId)),
-        exempt_channels: form.exempt_channels.read(&body)?.map(|list| ids(list, ChannelId)),
-        priority: form.priority.read(&body)?,
-        check_all: form.check_all.read(&body)?,
-        enabled: form.enabled.read(&body)?,
-    };
-    drop(body);
     if let Some(config) = config {
         op.looks_for = Some(Box::new(weigh(ctx, kind, config).await?));
     }
     ctx.decide(ctx.user_id(), op).await?;
     answer(ctx, server_id, rule_id)
+}
+
+/// A new rule, and what it looks for, which is still to be weighed.
+///
+/// # Errors
+/// 400.
+pub fn read_new(body: &Body<'_>, config: &Config) -> Result<(NewRule, String)> {
+    let form = &AUTOMOD_RULE_CREATE;
+    let name = form.name.read(body, config)?;
+    let kind = automod_rule::code(form.rule_type.read(body)?).expect("each of these words is a type");
+    let config = self::config(form.config.read(body)?)?;
+    let actions = actions(form.actions.read(body)?)?;
+    let rule = NewRule {
+        name,
+        kind,
+        actions,
+        applied_roles: ids(form.applied_roles.read(body)?.unwrap_or_default(), RoleId),
+        exempt_roles: ids(form.exempt_roles.read(body)?.unwrap_or_default(), RoleId),
+        exempt_channels: ids(form.exempt_channels.read(body)?.unwrap_or_default(), ChannelId),
+        priority: form.priority.read(body)?.unwrap_or(0),
+        check_all: form.check_all.read(body)?,
+        enabled: form.enabled.read(body)?,
+        ..NewRule::default()
+    };
+    Ok((rule, config))
+}
+
+/// What changes of a rule that is called `stored`; what it looks for is still to be weighed.
+///
+/// # Errors
+/// 400.
+pub fn read_edit(
+    body: &Body<'_>,
+    config: &Config,
+    stored: &str,
+    (server_id, rule_id): (ServerId, RuleId),
+) -> Result<(AutomodRuleEdit, Option<String>)> {
+    let form = &AUTOMOD_RULE_EDIT;
+    let name = form.name.read(body, config, Some(stored))?;
+    let config = form.config.read(body).map(|value| self::config(object("config", value)?)).transpose()?;
+    let actions = match body.value(form.actions.name) {
+        None => None,
+        Some(_) => Some(actions(form.actions.read(body)?)?),
+    };
+    let op = AutomodRuleEdit {
+        server_id,
+        rule_id,
+        name,
+        looks_for: None,
+        actions,
+        applied_roles: form.applied_roles.read(body)?.map(|list| ids(list, RoleId)),
+        exempt_roles: form.exempt_roles.read(body)?.map(|list| ids(list, RoleId)),
+        exempt_channels: form.exempt_channels.read(body)?.map(|list| ids(list, ChannelId)),
+        priority: form.priority.read(body)?,
+        check_all: form.check_all.read(body)?,
+        enabled: form.enabled.read(body)?,
+    };
+    Ok((op, config))
 }
 
 pub fn automod_rule_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -201,7 +227,10 @@ fn config(value: &Value<'_>) -> Result<String> {
 }
 
 /// Has it read and compiled.
-async fn weigh(ctx: &Ctx<'_>, kind: u8, config: String) -> Result<LooksFor> {
+///
+/// # Errors
+/// 400 when it cannot be.
+pub async fn weigh(ctx: &Ctx<'_>, kind: u8, config: String) -> Result<LooksFor> {
     let weighed = ctx.effect(Weigh { kind, config: config.clone() }).await?;
     let Weight { pattern_len, pattern_cost } =
         weighed.map_err(|problem| Error::invalid("config", problem))?;

@@ -243,7 +243,7 @@ mod tests {
             ("GET", "!/openapi.json", 200),
             ("GET", "!/nothing", 404),
             ("GET", "/admin/nothing", 404),
-            ("GET", "/admin/tickets", 404),
+            ("GET", "/admin/tickets", 401),
             ("POST", "/webhooks/7/webhook.7.x", 404),
         ] {
             assert_eq!(harness.request(method, path, None, None).0, want, "{method} {path}");

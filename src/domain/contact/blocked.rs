@@ -2,14 +2,18 @@
 //!
 //! Invariant: what is compared is the hash in lower case, as it is stored. To ask for one is one look-up.
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use crate::domain::error::{Refusal, Result};
 use crate::domain::machine::Machine;
+use crate::domain::noted::Note;
+use crate::id::UserId;
 use crate::limits::{HASH_CHARS_MAX, HASH_CHARS_MIN};
 use crate::store::Read;
 use crate::store::blobs::Hash;
 use crate::store::hex;
-use crate::store::records::{ArchivedBlockedHash, BlockedHash, HashRef};
-use crate::store::tables::{BLOCKED_HASH_ORDER, BLOCKED_HASHES};
+use crate::store::records::{ArchivedBlockedHash, BlockedHash, HashRef, Meta};
+use crate::store::tables::{BLOCKED_HASH_ORDER, BLOCKED_HASHES, HASH_COUNTS};
 use crate::wire::json::shape::shape;
 
 /// A hash as it is compared; `None` when it cannot be one. Which kind it is, nobody asks: those of other kinds than
@@ -48,6 +52,97 @@ pub(super) fn block(machine: &mut Machine<'_, '_>, hash_value: &str, reason: &st
     };
     machine.tx.put(BLOCKED_HASHES, hash_value, &blocked);
     machine.tx.put(BLOCKED_HASH_ORDER, order, &HashRef { value: hash_value.to_string() });
+}
+
+/// Blocks a hash, or says anew why and by whom it is.
+pub(super) fn put(machine: &mut Machine<'_, '_>, hash_value: &str, reason: &str, by: Option<u64>) {
+    match machine.tx.get(BLOCKED_HASHES, hash_value).map(BlockedHash::from) {
+        Some(known) => {
+            let blocked = BlockedHash { reason: reason.to_string(), blocked_by: by, ..known };
+            machine.tx.put(BLOCKED_HASHES, hash_value, &blocked);
+        }
+        None => block(machine, hash_value, reason, by),
+    }
+}
+
+/// Takes a file again; whether it was blocked.
+pub(super) fn remove(machine: &mut Machine<'_, '_>, hash_value: &str) -> bool {
+    let order = machine.tx.get(BLOCKED_HASHES, hash_value).map(|known| known.order.to_native());
+    if let Some(order) = order {
+        machine.tx.delete(BLOCKED_HASHES, hash_value);
+        machine.tx.delete(BLOCKED_HASH_ORDER, order);
+    }
+    order.is_some()
+}
+
+/// A file is not taken any more.
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
+pub struct HashBlock {
+    /// Normalised.
+    pub hash_value: String,
+    pub reason: String,
+}
+
+/// It is taken again.
+#[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
+pub struct HashUnblock {
+    /// Normalised.
+    pub hash_value: String,
+}
+
+pub(in crate::domain) fn hash_block(machine: &mut Machine<'_, '_>, _: UserId, op: &HashBlock) -> Result<()> {
+    let by = machine.admin().map(|admin| admin.0);
+    put(machine, &op.hash_value, &op.reason, by);
+    machine.note(Note::of(&op.hash_value).after(&op.reason));
+    Ok(())
+}
+
+/// Replies whether it was blocked. So many reporters have to come anew.
+pub(in crate::domain) fn hash_unblock(
+    machine: &mut Machine<'_, '_>,
+    _: UserId,
+    op: &HashUnblock,
+) -> Result<bool> {
+    let was_blocked = remove(machine, &op.hash_value);
+    if machine.read().contains(HASH_COUNTS, op.hash_value.as_str()) {
+        machine.tx.put(HASH_COUNTS, op.hash_value.as_str(), &Meta { value: 0 });
+    }
+    machine.note(Note::of(&op.hash_value).before(if was_blocked { "blocked" } else { "not blocked" }));
+    Ok(was_blocked)
+}
+
+/// Which kind of hash one is, by its length.
+pub fn kind_of(hash_value: &str) -> &'static str {
+    let is_hex = hash_value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match hash_value.len() {
+        64 if is_hex => "sha256",
+        96 if is_hex => "sha384",
+        128 if is_hex => "sha512",
+        _ => "other",
+    }
+}
+
+shape! {
+    /// A file that is not taken.
+    pub BlockedHashResponse(hash_value: &str, blocked: &ArchivedBlockedHash) {
+        hash_value: str = hash_value,
+        reason: str = &blocked.reason,
+        blocked_at: time = blocked.blocked_at.to_native(),
+        blocked_by: opt_id = blocked.blocked_by.as_ref().map(|id| id.to_native()),
+        auto_blocked: bool = blocked.blocked_by.is_none(),
+        hash_type: str = kind_of(hash_value),
+        /// How many bits of what it looks like may differ; 0: none is compared.
+        phash_threshold: u64 = 0,
+    }
+}
+
+shape! {
+    /// A file has been blocked.
+    pub BlockHashResponse(hash_value: &str) {
+        success: bool = true,
+        hash_value: str = hash_value,
+        hash_type: str = kind_of(hash_value),
+    }
 }
 
 shape! {

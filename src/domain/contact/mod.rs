@@ -6,8 +6,11 @@ pub mod blocked;
 pub mod feedback;
 pub mod hash_report;
 pub mod report;
+pub mod review;
+pub mod silenced;
 pub mod tally;
 pub mod telemetry;
+pub mod ticket;
 
 use super::command::commands;
 use crate::id::{ReportId, TicketId};
@@ -19,4 +22,13 @@ commands! { Contact:
     363 TelemetryNote(telemetry::TelemetryNote) => telemetry_note -> (), system;
     364 CspReportNote(telemetry::CspReportNote) => csp_report_note -> (), system;
     450 HashReportCreate(hash_report::HashReportCreate) => hash_report_create -> ReportId;
+    520 MessageReportReview(review::MessageReportReview) => message_report_review -> (), system;
+    521 UserReportReview(review::UserReportReview) => user_report_review -> (), system;
+    522 HashReportReview(review::HashReportReview) => hash_report_review -> (), system;
+    523 HashBlock(blocked::HashBlock) => hash_block -> (), system;
+    524 HashUnblock(blocked::HashUnblock) => hash_unblock -> bool, frees_room, system;
+    525 UserSilence(silenced::UserSilence) => user_silence -> (), frees_room, system;
+    526 UserUnsilence(silenced::UserUnsilence) => user_unsilence -> bool, frees_room, system;
+    550 TicketStatusSet(ticket::TicketStatusSet) => ticket_status_set -> (), frees_room, system;
+    551 TicketNoteAdd(ticket::TicketNoteAdd) => ticket_note_add -> u64, system;
 }

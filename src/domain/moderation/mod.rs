@@ -2,6 +2,7 @@
 
 pub mod judged;
 pub mod rule;
+pub mod switch;
 pub mod violation;
 
 use super::command::commands;
@@ -15,4 +16,5 @@ commands! { Moderation:
     283 Judged(judged::Judged) => judged -> Judgement;
     284 MessageCondemn(judged::MessageCondemn) => message_condemn -> bool, system;
     285 ServerFound(rule::ServerFound) => server_found -> ServerId;
+    527 AutomodSwitchSet(switch::AutomodSwitchSet) => automod_switch_set -> (), frees_room, system;
 }

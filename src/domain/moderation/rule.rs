@@ -10,6 +10,7 @@ use crate::domain::asking::Asking;
 use crate::domain::community::server::{ServerCreate, server_create};
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::machine::Machine;
+use crate::domain::noted::Note;
 use crate::domain::permission::SERVER_AUTOMOD;
 use crate::id::{ChannelId, RoleId, RuleId, ServerId, UserId};
 use crate::limits::{PATTERNS_COMPILED_LEN_MAX, PATTERNS_COST_MAX, RULE_COUNT_MAX, RULES_LEN_MAX};
@@ -18,7 +19,7 @@ use crate::store::records::{
     ArchivedAutomodAction, ArchivedAutomodRule, Automod, AutomodAction, AutomodRule, RuleWeight,
     automod_action, automod_rule,
 };
-use crate::store::tables::{AUTOMOD_RULES, AUTOMODS};
+use crate::store::tables::{AUTOMOD_RULES, AUTOMODS, SERVERS};
 use crate::wire::json::Array;
 use crate::wire::json::shape::{Kind, Slot, shape};
 
@@ -127,6 +128,27 @@ fn check_room(automod: &Automod) -> Result<()> {
     Ok(())
 }
 
+/// Whether the actor may change the rules of a server: an administrator may, wherever it is.
+fn check_change(machine: &Machine<'_, '_>, actor: UserId, server_id: ServerId) -> Result<()> {
+    match machine.admin() {
+        None => check_manage(machine.asking(actor), server_id),
+        Some(_) if machine.read().contains(SERVERS, server_id) => Ok(()),
+        Some(_) => Err(Refusal::ServerNotFound.into()),
+    }
+}
+
+/// The rule, if the actor may change it.
+fn changeable(
+    machine: &Machine<'_, '_>,
+    actor: UserId,
+    server_id: ServerId,
+    rule_id: RuleId,
+) -> Result<AutomodRule> {
+    check_change(machine, actor, server_id)?;
+    let rule = machine.tx.get(AUTOMOD_RULES, (server_id, rule_id));
+    Ok(rule.map(AutomodRule::from).ok_or(Refusal::RuleNotFound)?)
+}
+
 // ------------------------------------------------------------------------------------------- apply
 
 pub(in crate::domain) fn rule_create(
@@ -134,10 +156,11 @@ pub(in crate::domain) fn rule_create(
     actor: UserId,
     op: &AutomodRuleCreate,
 ) -> Result<RuleId> {
-    check_manage(machine.asking(actor), op.server_id)?;
+    check_change(machine, actor, op.server_id)?;
     let rule = of_new(machine, actor, &op.rule);
     let automod = changed(machine.read(), op.server_id, None, Some(&rule));
     check_room(&automod)?;
+    machine.note(Note::of(format_args!("server {}", op.server_id)).after(&op.rule.name));
     Ok(put(machine, op.server_id, automod, rule))
 }
 
@@ -160,7 +183,7 @@ pub(in crate::domain) fn rule_edit(
     actor: UserId,
     op: &AutomodRuleEdit,
 ) -> Result<bool> {
-    let old = AutomodRule::from(manageable(machine.asking(actor), op.server_id, op.rule_id)?);
+    let old = changeable(machine, actor, op.server_id, op.rule_id)?;
     let mut new = old.clone();
     let edit = op.clone();
     new.name = edit.name.unwrap_or(new.name);
@@ -183,6 +206,8 @@ pub(in crate::domain) fn rule_edit(
     check_room(&automod)?;
     keep(machine, op.server_id, automod);
     machine.tx.put(AUTOMOD_RULES, (op.server_id, op.rule_id), &new);
+    let word = |rule: &AutomodRule| format!("{}, {}", rule.name, if rule.enabled { "on" } else { "off" });
+    machine.note(Note::of(format_args!("server {}", op.server_id)).before(word(&old)).after(word(&new)));
     Ok(true)
 }
 
@@ -191,10 +216,11 @@ pub(in crate::domain) fn rule_delete(
     actor: UserId,
     op: &AutomodRuleDelete,
 ) -> Result<()> {
-    let old = AutomodRule::from(manageable(machine.asking(actor), op.server_id, op.rule_id)?);
+    let old = changeable(machine, actor, op.server_id, op.rule_id)?;
     let automod = changed(machine.read(), op.server_id, Some(&old), None);
     keep(machine, op.server_id, automod);
     machine.tx.delete(AUTOMOD_RULES, (op.server_id, op.rule_id));
+    machine.note(Note::of(format_args!("server {}", op.server_id)).before(&old.name));
     Ok(())
 }
 
@@ -277,6 +303,11 @@ pub fn ordered(read: Read<'_>, server_id: ServerId) -> Vec<(RuleId, &ArchivedAut
     let mut rules: Vec<_> = rules.take(RULE_COUNT_MAX).collect();
     rules.sort_by_key(|(rule_id, rule)| (std::cmp::Reverse(rule.priority.to_native()), *rule_id));
     rules
+}
+
+/// Of which server a rule is: all rules are gone through, as nobody but an administrator asks.
+pub fn server_of(read: Read<'_>, rule_id: RuleId) -> Option<ServerId> {
+    read.scan(AUTOMOD_RULES, ()).keys().find(|(_, id)| *id == rule_id).map(|(server_id, _)| server_id)
 }
 
 /// The rules as a JSON list.

@@ -226,6 +226,7 @@ impl Model {
                 unless(overtaken, UNJUDGED)?;
                 Ok(if automod.refuses(&op.verdict) { Want::Refused } else { Want::Message })
             }
+            moderation::Op::AutomodSwitchSet(_) => unreachable!("it is tried in tests/contract"),
             moderation::Op::MessageCondemn(op) => {
                 unless(actor != 0, FORBIDDEN)?;
                 let message = self.channels.get(&op.channel_id.0);
@@ -299,6 +300,7 @@ impl Model {
                     self.deal_with(server, author, &op.verdict);
                 }
             }
+            moderation::Op::AutomodSwitchSet(_) => unreachable!("judge has none"),
             moderation::Op::MessageCondemn(op) => {
                 let (automod, server) = self.automod_of(op.channel_id).expect("judge found it");
                 let goes = automod.refuses(&op.verdict);

@@ -122,12 +122,17 @@ impl Model {
                 unless(actor != 0, FORBIDDEN)?;
                 Ok(Want::Done)
             }
+            contact::Op::UserSilence(op) => self.existing(op.user_id.0).map(|_| Want::Done),
+            contact::Op::UserUnsilence(op) => {
+                Ok(Want::Changed(self.custody.silenced.contains_key(&op.user_id.0)))
+            }
             contact::Op::FeedbackSend(op) => {
                 self.existing(actor)?;
                 let [hour, day] = self.sent(actor);
                 unless(hour.1 >= op.quota.hour_max || day.1 >= op.quota.day_max, SLOW)?;
                 Ok(Want::Ticket)
             }
+            op => unreachable!("{op:?} is tried in tests/contract"),
         }
     }
 
@@ -173,6 +178,11 @@ impl Model {
                 assert!(self.heard.user_reports.insert(id.0, report).is_none());
             }
             (contact::Op::HashReportCreate(op), Reply::Report(id)) => self.take_hash_report(actor, op, *id),
+            (contact::Op::UserSilence(op), _) => {
+                let until = op.life_ms.map(|life_ms| self.at + life_ms);
+                self.custody.silenced.insert(op.user_id.0, until);
+            }
+            (contact::Op::UserUnsilence(op), _) => drop(self.custody.silenced.remove(&op.user_id.0)),
             (contact::Op::FeedbackSend(op), Reply::Ticket(id)) => {
                 let ticket = (actor, name_of(actor), op.content.clone(), at);
                 let counts = self.sent(actor).map(|(from, count)| (from, count + 1));

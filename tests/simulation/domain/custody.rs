@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plexichat::domain::admin::act::AdminAct;
+use plexichat::domain::contact::silenced::{UserSilence, UserUnsilence};
 use plexichat::domain::gate::address::{AddressBlock, AddressUnblock};
 use plexichat::domain::gate::change::{
     AccessScopeAdd, AccessScopeRemove, AccessTokenEdit, AccessTokenRotate,
@@ -30,6 +31,8 @@ pub struct Custody {
     name_bans: BTreeSet<u64>,
     blocked: BTreeMap<String, Option<u64>>,
     maintenance: bool,
+    /// Until when somebody brings nothing before others.
+    pub silenced: BTreeMap<u64, Option<u64>>,
     /// Scopes that were added, by their token.
     pub scopes: BTreeSet<(u64, u64)>,
 }
@@ -54,6 +57,14 @@ impl Generator<'_> {
         let active = self.person(model, account::ACTIVE);
         match self.random.u8(..16) {
             0 if self.chance(30) => UserLock { user_id: active, life_ms: None }.into(),
+            1 if self.chance(30) => {
+                let life_ms = self.maybe(70, |g| g.random.u64(1..100_000));
+                UserSilence { user_id: UserId(self.user(model)), reason: "flood".into(), life_ms }.into()
+            }
+            2 if self.chance(50) => {
+                let known = self.pick(model.custody.silenced.keys().copied());
+                UserUnsilence { user_id: UserId(known.unwrap_or_else(|| self.user(model))) }.into()
+            }
             0..3 => {
                 let user_id = self.person(model, account::LOCKED);
                 UserUnlock { user_id, names: vec![self.random.u64(..20)] }.into()
@@ -122,6 +133,13 @@ impl Generator<'_> {
 }
 
 impl Model {
+    /// He himself, or who answers for him.
+    pub fn is_silenced(&self, user: u64) -> bool {
+        let owner = self.users.get(&user).and_then(|user| user.owner);
+        let until = [Some(user), owner].into_iter().flatten().filter_map(|id| self.custody.silenced.get(&id));
+        until.into_iter().any(|until| until.is_none_or(|until| until > self.at))
+    }
+
     fn to_be_deleted(&self, user: u64) -> Result<&User, Refused> {
         let user = self.existing(user)?;
         unless(user.deletion_at == 0 || user.owner.is_some(), CONFLICT)?;
@@ -133,6 +151,7 @@ impl Model {
         match op {
             Op::Identity(op) => self.judge_custody(op),
             Op::Gate(op) => self.judge_gate(0, op),
+            Op::Contact(op) => self.judge_contact(0, op),
             op => unreachable!("no administrator does {op:?}"),
         }
     }
@@ -173,6 +192,7 @@ impl Model {
         match op {
             Op::Identity(op) => self.take_custody(op, reply),
             Op::Gate(op) => self.take_gate(op, reply),
+            Op::Contact(op) => self.take_contact(0, op, reply),
             op => unreachable!("no administrator does {op:?}"),
         }
     }

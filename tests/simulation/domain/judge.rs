@@ -13,6 +13,7 @@ impl Model {
     /// What the command must be answered at `self.at`.
     pub fn judge(&self, actor: u64, op: &Op) -> Result<Want, Refused> {
         let system = || unless(actor != 0, FORBIDDEN);
+        unless(op.row().marks.speaks && self.is_silenced(actor), FORBIDDEN)?;
         if let Op::Identity(op) = op
             && let Some(verdict) = self
                 .judge_second_factor(actor, op)
