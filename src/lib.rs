@@ -4,12 +4,13 @@
 //! (`tests/tidy/` reads the `use crate::` lines and fails otherwise):
 //!
 //! ```text
-//! cli → net → api, gateway → search → log → domain → store, wire → config, id, limits   (+ runtime, effect, observe, text)
+//! cli → net → docs → api, gateway → search → log → domain → store, wire → config, id, limits   (+ runtime, effect, observe, text)
 //! ```
 
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod docs;
 pub mod domain;
 pub mod effect;
 pub mod gateway;

@@ -19,8 +19,9 @@ fn main() -> ExitCode {
     keep_files_private();
     survive_limits_of_files();
     let routes = plexichat::api::routes::listing;
+    let openapi = |loaded: &Loaded| plexichat::api::openapi::document(&loaded.config);
     let worker = plexichat::effect::image::worker::run;
-    cli::main(Hooks { serve, backup, restore, verify, operate: net::operate, worker, routes })
+    cli::main(Hooks { serve, backup, restore, verify, operate: net::operate, worker, routes, openapi })
 }
 
 fn serve(mut loaded: Loaded) -> Result<(), String> {

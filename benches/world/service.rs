@@ -8,6 +8,7 @@ use plexichat::api::dispatch::{Dispatched, dispatch, finish, write};
 use plexichat::api::limiter::Limiter;
 use plexichat::api::rate_limit::new_limiter;
 use plexichat::api::router::Router;
+use plexichat::api::site::Site;
 use plexichat::api::{Request, State};
 use plexichat::config::Config;
 use plexichat::domain::social::presence::Liveness;
@@ -70,7 +71,9 @@ impl Service {
         let (store, run, metrics) = (world.store.clone(), Arc::default(), Arc::default());
         let (keys, rules) = (Arc::new(Keyring::new()), automod::Shared::new(1 << 20));
         let index = Search::new(store.clone(), &[0; 32], Settings::new(1 << 20), Arc::default());
-        let state = State::new(config, store, run, limiter, keys, metrics, NOW, wake, liveness, rules, index);
+        let site = Arc::new(Site::of_api(&config));
+        let state =
+            State::new(config, store, run, limiter, keys, metrics, NOW, wake, liveness, rules, index, site);
         let head = |token: &String| {
             let path = "/api/v1/users/@me";
             format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n").into()

@@ -18,9 +18,8 @@ pub const ABSENT: &[(&str, &[Method])] = &[
     ("/admin/telemetry/stats", &[Get]),
 ];
 
-/// The same beside the prefix: the documentation portal.
-pub const ABSENT_ROOT: &[(&str, &[Method])] =
-    &[("/docs", &[Get]), ("/docs/api", &[Get]), ("/docs/api/{page}", &[Get]), ("/redoc", &[Get])];
+/// The same beside the prefix.
+pub const ABSENT_ROOT: &[(&str, &[Method])] = &[];
 
 #[cfg(test)]
 mod tests {

@@ -41,6 +41,7 @@ pub mod router;
 pub mod routes;
 pub mod searching;
 pub mod service;
+pub mod site;
 pub mod social;
 pub mod state;
 pub mod texts;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::fields::{Described, Fields, write_id_ref};
+use super::router::PORTAL;
 use super::routes::{Answer, BodyRule, ROUTES, Route};
 use crate::config::Config;
 use crate::wire::json::shape::{Kind, Shape};
@@ -31,7 +32,11 @@ fn write_paths(mut paths: Object<'_>, config: &Config) {
             continue;
         }
         let prefix = if route.root { "" } else { &config.api.api_prefix };
-        let mut methods = Object::new(paths.dynamic_key(&format!("{prefix}{}", route.path)));
+        let path = match route.path.strip_prefix(PORTAL) {
+            Some(rest) if route.root => format!("{}{rest}", config.docs.path),
+            _ => format!("{prefix}{}", route.path),
+        };
+        let mut methods = Object::new(paths.dynamic_key(&path));
         for route in ROUTES.iter().filter(same) {
             let is_second = ROUTES[..index].iter().any(|other| other.name == route.name);
             let id = if is_second { format!("api_{}", route.name) } else { route.name.to_string() };
@@ -84,7 +89,7 @@ fn write_path_schema(mut schema: Object<'_>, is_id: bool) {
 }
 
 /// Decimal, of 64 bits without a sign: up to 18446744073709551615.
-fn write_id_schema(mut schema: Object<'_>) {
+pub fn write_id_schema(mut schema: Object<'_>) {
     const MAX: &str = "18446744073709551615";
     let mut pattern = String::from("^([0-9]{1,19}");
     // Of the numbers as long as the greatest one: those that are smaller from some digit on.
@@ -146,7 +151,7 @@ fn write_responses(mut responses: Object<'_>, route: &Route) {
         success.str("description", "Success");
         if is_empty {
             drop(success);
-            return write_default(responses);
+            return write_default(responses, route);
         }
         let mut content = success.object("content");
         match route.answer {
@@ -178,13 +183,17 @@ fn write_responses(mut responses: Object<'_>, route: &Route) {
             Answer::Json => drop(content.object(JSON).object("schema").str("type", "object")),
         }
     }
-    write_default(responses);
+    write_default(responses, route);
 }
 
-fn write_default(mut responses: Object<'_>) {
+fn write_default(mut responses: Object<'_>, route: &Route) {
     let mut error = responses.object("default");
     error.str("description", "What is wrong, and with what status");
-    write_ref(&mut error.object("content").object(JSON).object("schema"), "ErrorResponse");
+    let mut content = error.object("content");
+    write_ref(&mut content.object(JSON).object("schema"), "ErrorResponse");
+    if matches!(route.answer, Answer::Html) {
+        content.object("text/html").object("schema").str("type", "string");
+    }
 }
 
 // ------------------------------------------------------------------------------------------ schemas
@@ -195,19 +204,9 @@ fn write_components(mut components: Object<'_>, config: &Config) {
         schemes.object("token").str("type", "http").str("scheme", "bearer");
     }
     let mut schemas = components.object("schemas");
-    let (mut shapes, mut forms) = (BTreeMap::new(), BTreeMap::new());
-    for route in ROUTES {
-        match route.answer {
-            Answer::One(shape) | Answer::OneOrSuccess(shape) | Answer::List(shape) => {
-                collect(&mut shapes, shape)
-            }
-            _ => {}
-        }
-        route.form.into_iter().for_each(|form| collect_form(&mut forms, form));
-    }
     write_id_schema(schemas.object("Id"));
-    shapes.values().for_each(|shape| write_shape(schemas.object(shape.name), shape));
-    forms.values().for_each(|form| write_form(schemas.object(form.name()), *form, config));
+    shapes().values().for_each(|shape| write_shape(schemas.object(shape.name), shape));
+    forms().values().for_each(|form| write_form(schemas.object(form.name()), *form, config));
     {
         let mut success = schemas.object("SuccessResponse");
         success.str("type", "object");
@@ -238,6 +237,24 @@ fn write_components(mut components: Object<'_>, config: &Config) {
     error.array("required").str("error");
 }
 
+/// The objects that are answered with, and those within them, by name.
+pub fn shapes() -> BTreeMap<&'static str, &'static Shape> {
+    let mut shapes = BTreeMap::new();
+    for route in ROUTES {
+        if let Answer::One(shape) | Answer::OneOrSuccess(shape) | Answer::List(shape) = route.answer {
+            collect(&mut shapes, shape);
+        }
+    }
+    shapes
+}
+
+/// The bodies that are taken, and those within them, by name.
+pub fn forms() -> BTreeMap<&'static str, &'static dyn Fields> {
+    let mut forms = BTreeMap::new();
+    ROUTES.iter().filter_map(|route| route.form).for_each(|form| collect_form(&mut forms, form));
+    forms
+}
+
 /// The form and those that stand within it.
 fn collect_form(forms: &mut BTreeMap<&'static str, &'static dyn Fields>, form: &'static dyn Fields) {
     forms.insert(form.name(), form);
@@ -245,7 +262,7 @@ fn collect_form(forms: &mut BTreeMap<&'static str, &'static dyn Fields>, form: &
 }
 
 /// The shape and those that it refers to.
-fn collect(shapes: &mut BTreeMap<&'static str, &'static Shape>, shape: &'static Shape) {
+pub fn collect(shapes: &mut BTreeMap<&'static str, &'static Shape>, shape: &'static Shape) {
     if shapes.insert(shape.name, shape).is_none() {
         shape.all_fields().for_each(|field| collect_kind(shapes, field.slot.kind));
     }
@@ -259,7 +276,7 @@ fn collect_kind(shapes: &mut BTreeMap<&'static str, &'static Shape>, kind: Kind)
     }
 }
 
-fn write_shape(mut schema: Object<'_>, shape: &Shape) {
+pub fn write_shape(mut schema: Object<'_>, shape: &Shape) {
     schema.str("type", "object");
     write_doc(&mut schema, shape.doc);
     {
@@ -325,7 +342,7 @@ fn write_kind(schema: &mut Object<'_>, kind: Kind) {
     }
 }
 
-fn write_ref(schema: &mut Object<'_>, name: &str) {
+pub fn write_ref(schema: &mut Object<'_>, name: &str) {
     schema.str("$ref", &format!("#/components/schemas/{name}"));
 }
 

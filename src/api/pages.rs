@@ -1,6 +1,5 @@
 //! Answers that never change while the process runs, spelled once.
 
-use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::config::Config;
@@ -21,14 +20,10 @@ pub struct Pages {
     pub version_info: Vec<u8>,
     /// While the gate is open, and while it is closed.
     pub capabilities: [Vec<u8>; 2],
-    pub openapi: Bytes,
-    /// Its entity tag.
-    pub openapi_etag: String,
 }
 
 impl Pages {
     pub fn new(config: &Config, versions: &Versions) -> Pages {
-        let openapi = super::openapi::document(config);
         let health = |status: &str| written(|out| HealthResponse::write(out, status, config));
         Pages {
             root: written(|out| ApiRootResponse::write(out, config)),
@@ -40,8 +35,6 @@ impl Pages {
             version_info: written(|out| VersionInfo::write(out, versions.server)),
             capabilities: [false, true]
                 .map(|is_closed| written(|out| ServerCapabilitiesResponse::write(out, config, is_closed))),
-            openapi_etag: etag(&openapi),
-            openapi: openapi.into(),
         }
     }
 }
@@ -78,9 +71,11 @@ shape! {
     pub ApiRootResponse(config: &Config) {
         name: str = &config.application.name,
         version: str = &config.application.version,
-        docs: str = "/openapi.json",
+        /// Where operations can be tried out.
+        docs: str = "/docs",
         api: str = &config.api.api_prefix,
-        api_docs: opt_str = None,
+        /// The pages of the documentation; null where it is switched off.
+        api_docs: opt_str = config.docs.enabled.then_some(config.docs.path.as_str()),
     }
 }
 

@@ -65,6 +65,9 @@ impl Node {
     }
 }
 
+/// Where the pages of the documentation are in the table of routes; `docs.path` says where they really are.
+pub const PORTAL: &str = "/docs/api";
+
 /// Compiled once per process.
 pub struct Router {
     root: Node,
@@ -77,10 +80,19 @@ pub struct Router {
 impl Router {
     /// `prefix` is `api.api_prefix`, `admin` is `admin_ui.path`.
     pub fn new(prefix: &str, admin: &str) -> Router {
-        let (prefix, admin) = (words(prefix), words(admin));
+        Router::with_portal(prefix, admin, PORTAL)
+    }
+
+    /// `portal` is `docs.path`.
+    pub fn with_portal(prefix: &str, admin: &str, portal: &str) -> Router {
+        let (prefix, admin, portal) = (words(prefix), words(admin), words(portal));
         let mut root = Node::default();
         let whole = |path: &'static str, is_root: bool| {
-            let below = if is_root { &[][..] } else { &prefix[..] };
+            let (below, path) = match path.strip_prefix(PORTAL) {
+                Some(rest) if is_root => (&portal[..], rest),
+                _ if is_root => (&[][..], path),
+                _ => (&prefix[..], path),
+            };
             below.iter().copied().chain(path.split('/').filter(|part| !part.is_empty()))
         };
         for route in ROUTES {
@@ -249,6 +261,21 @@ mod tests {
         check("GET /api/v1/channels/ack/pins", "pin_list ack");
         check("GET /api/v1/nothing", "nothing");
         check("GET /api/v1//", "nothing");
+    }
+
+    #[test]
+    fn the_portal_may_be_elsewhere() {
+        let router = Router::with_portal("/api/v1", "/admin", "/help/of/api");
+        let name = |path: &str| router.row("GET", path).map(|route| route.name);
+        assert_eq!(name("/help/of/api"), Some("docs_index"));
+        assert_eq!(name("/help/of/api/messages"), Some("docs_page"));
+        assert_eq!(name("/docs"), Some("docs_viewer"));
+        assert_eq!(name("/docs/assets/x.js"), Some("docs_asset"));
+        assert_eq!(name("/docs/api"), None);
+        assert_eq!(
+            Router::new("/api/v1", "/admin").row("GET", "/docs/api/").map(|route| route.name),
+            Some("docs_index")
+        );
     }
 
     #[test]

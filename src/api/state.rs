@@ -15,6 +15,7 @@ use super::limiter::Limiter;
 use super::new_names::NewNames;
 use super::pages::Pages;
 use super::recent_files::RecentFiles;
+use super::site::Site;
 use super::touch::Touches;
 use super::unsent::Unsent;
 use crate::config::Config;
@@ -89,6 +90,8 @@ pub struct State {
     pub proxies: TrustedProxies,
     pub versions: Versions,
     pub pages: Pages,
+    /// The documentation, made once for all cores.
+    pub site: Arc<Site>,
     /// When the process started.
     pub started: Turn,
     snapshot: RefCell<Rc<Snapshot>>,
@@ -138,6 +141,7 @@ impl State {
         liveness: Box<dyn Fn(UserId) -> Liveness>,
         automod: Arc<Shared>,
         search: Arc<Search>,
+        site: Arc<Site>,
     ) -> State {
         let versions = Versions::new(
             &config.application.version,
@@ -161,6 +165,7 @@ impl State {
             recent_files: RecentFiles::default(),
             automod: Known::new(automod),
             search,
+            site,
             started: now,
             now: Cell::new(now),
             config,

@@ -125,6 +125,9 @@ fn command_line() -> clap::Command {
                 .after_help(VERIFY_HELP),
         )
         .subcommand(clap::Command::new("routes").about("List the REST routes"))
+        .subcommand(
+            clap::Command::new("openapi").about("Print the description of the API, as in /openapi.json"),
+        )
         .subcommands(operate::commands())
         .subcommand(worker_command());
     // Those of operations have commands of their own below them.
@@ -202,6 +205,7 @@ fn command(matches: &ArgMatches) -> Command {
             Command::Verify { folder: matches.get_one::<PathBuf>("folder").cloned() }
         }
         Some(("routes", _)) => Command::Routes,
+        Some(("openapi", _)) => Command::OpenApi,
         Some(("worker", matches)) => {
             let (name, matches) = matches.subcommand().expect("one is required");
             Command::Worker(if name == "image" { convert_job(matches) } else { examine_job(matches) })
@@ -290,6 +294,7 @@ mod tests {
         check("verify", "Verify { folder: None } None []");
         check("verify /b --data /d", "Verify { folder: Some(\"/b\") } None [\"--data store.path=/d\"]");
         check("routes", "Routes None []");
+        check("openapi --port 1", "OpenApi None [\"--port server.port=1\"]");
         check("worker image 512", "Worker(Convert { side_max: 512 }) None []");
         let examine = "Worker(Examine(Wanted { sides: [64, 128], quality: 85 })) None []";
         check("worker file 64,128 85", examine);

@@ -25,6 +25,9 @@ pub fn text(info: &Started<'_>) -> String {
     };
     line("REST", &base);
     line("gateway", &format!("ws://{host}/gateway"));
+    if info.docs {
+        line("docs", &format!("http://{host}/docs"));
+    }
     match info.metrics {
         Some(address) => line("metrics", &format!("http://{}/metrics", reachable(address))),
         None => line("metrics", "off"),
@@ -64,6 +67,7 @@ mod tests {
             environment: "development",
             http: "0.0.0.0:8000".parse().unwrap(),
             api_prefix: "/api/v1",
+            docs: true,
             metrics: Some("127.0.0.1:9600".parse().unwrap()),
             core_count: 2,
             pinned: true,
@@ -80,6 +84,7 @@ mod tests {
             "API level a.1.0-49, development\n",
             "REST     http://127.0.0.1:8000/api/v1\n",
             "gateway  ws://127.0.0.1:8000/gateway\n",
+            "docs     http://127.0.0.1:8000/docs\n",
             "metrics  http://127.0.0.1:9600/metrics\n",
             "runs on  2 cores, pinned, io_uring SINGLE_ISSUER DEFER_TASKRUN\n",
             "data     /var/lib/plexichat (sync always)\n",
@@ -93,8 +98,9 @@ mod tests {
     #[test]
     fn other_machines() {
         let http = "[::]:80".parse().unwrap();
-        let text = text(&Started { http, metrics: None, core_count: 1, pinned: false, ..info() });
+        let text =
+            text(&Started { http, docs: false, metrics: None, core_count: 1, pinned: false, ..info() });
         assert!(text.contains("ws://[::1]:80/gateway\n") && text.contains("metrics  off\n"), "{text}");
-        assert!(text.contains("1 core, io_uring"), "{text}");
+        assert!(text.contains("1 core, io_uring") && !text.contains("docs"), "{text}");
     }
 }

@@ -35,6 +35,8 @@ pub struct Hooks {
     pub worker: fn(&Job) -> ExitCode,
     /// The table of routes, one line each.
     pub routes: fn() -> String,
+    /// What the API says of itself.
+    pub openapi: fn(&Loaded) -> Vec<u8>,
 }
 
 /// A command with its arguments.
@@ -60,6 +62,7 @@ pub enum Command {
         folder: Option<PathBuf>,
     },
     Routes,
+    OpenApi,
     /// What needs the store open, as JSON for the one who has it.
     Operate {
         request: String,
@@ -112,6 +115,7 @@ fn run(parsed: args::Parsed, hooks: Hooks) -> ExitCode {
         Command::Restore { folder } => (hooks.restore)(&loaded, &folder),
         Command::Verify { folder } => (hooks.verify)(&loaded, folder.as_deref()),
         Command::Operate { request } => (hooks.operate)(&loaded, &request),
+        Command::OpenApi => Ok(String::from_utf8((hooks.openapi)(&loaded)).expect("JSON is UTF-8") + "\n"),
         Command::Routes | Command::Worker(_) => unreachable!("answered above"),
     };
     match result {

@@ -290,6 +290,11 @@ options! {
         max_body_size: u64 = MIB, bytes(KIB, limits::JSON_LEN_MAX as u64), "JSON body of a request, at most";
     }
 
+    docs: Docs "docs" {
+        enabled: bool = true, ANY, "Serve the documentation: /docs, /redoc, /openapi.json, /asyncapi.json";
+        path: String = "/docs/api", Rule::Prefix, "Where the pages of the documentation are";
+    }
+
     http: Http "http" {
         header_timeout_ms: u64 = 10_000, range(100, HOUR_MS), "From the first byte of a request to the end of its head";
         body_timeout_ms: u64 = 30_000, range(100, HOUR_MS), "From the end of the head to the end of the body";

@@ -11,7 +11,17 @@ struct Relation {
 }
 
 /// Paths that are not below `api.api_prefix`.
-const TAKEN: [&str; 5] = ["/gateway", "/health", "/health/live", "/health/ready", "/docs"];
+const TAKEN: [&str; 9] = [
+    "/gateway",
+    "/health",
+    "/health/live",
+    "/health/ready",
+    "/docs",
+    "/docs/assets",
+    "/redoc",
+    "/openapi.json",
+    "/asyncapi.json",
+];
 
 /// Where Microsoft lets in people of all tenants.
 const OPEN_TENANTS: [&str; 3] = ["/common/", "/organizations/", "/consumers/"];
@@ -102,6 +112,18 @@ const RELATIONS: &[Relation] = &[
     Relation {
         keys: &["api.api_prefix"],
         holds: |c| !TAKEN.contains(&c.api.api_prefix.as_str()),
+        message: "this path is taken",
+    },
+    Relation {
+        keys: &["docs.path", "api.api_prefix"],
+        holds: |c| {
+            let (path, prefix) = (c.docs.path.as_str(), c.api.api_prefix.as_str());
+            let within = |one: &str, other: &str| format!("{one}/").starts_with(&format!("{other}/"));
+            !TAKEN.contains(&path)
+                && !within(path, "/docs/assets")
+                && !within(path, prefix)
+                && !within(prefix, path)
+        },
         message: "this path is taken",
     },
     Relation {

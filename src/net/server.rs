@@ -25,8 +25,10 @@ use crate::api::ctx::Desk;
 use crate::api::limiter::{ENTRY_COUNT, Limiter};
 use crate::api::rate_limit::new_limiter;
 use crate::api::router::Router;
+use crate::api::site::Site;
 use crate::api::state::{Afterwork, RunState};
 use crate::config::{self, Config, Loaded, Source};
+use crate::docs;
 use crate::domain::housekeeping::sweep::Sweep;
 use crate::domain::identity::custody::is_lock_due;
 use crate::domain::{Command, Refusal, Reply};
@@ -78,6 +80,7 @@ struct Seed {
     lanes: Arc<Lanes>,
     automod: Arc<automod::Shared>,
     search: Arc<Search>,
+    site: Arc<Site>,
     admission: Arc<Admission>,
     port: Port,
     mailbox: Endpoint<Mail>,
@@ -97,6 +100,8 @@ pub struct Started<'a> {
     pub http: SocketAddr,
     /// `api.api_prefix`.
     pub api_prefix: &'a str,
+    /// Whether the documentation is served.
+    pub docs: bool,
     /// Where `/metrics` listens, unless it is off.
     pub metrics: Option<SocketAddr>,
     pub core_count: usize,
@@ -179,6 +184,7 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
         environment: &config.application.environment,
         http: address,
         api_prefix: &config.api.api_prefix,
+        docs: config.docs.enabled,
         metrics,
         core_count,
         pinned: config.runtime.pin,
@@ -297,7 +303,10 @@ fn seeds(
         readers.push(reader);
     }
     let run = Arc::new(RunState::new(writer.health()));
-    let router = Arc::new(Router::new(&config.api.api_prefix, &config.admin_ui.path));
+    let router =
+        Router::with_portal(&config.api.api_prefix, &config.admin_ui.path, &config.docs.path);
+    let router = Arc::new(router);
+    let site = Arc::new(docs::site(config));
     let admission = Admission::new(&config.http);
     let (search, indexing) = start_search(config, store, keys, registry, touches)?;
     let automod = automod::Shared::new(config.automod.rules_memory as usize);
@@ -316,6 +325,7 @@ fn seeds(
         lanes: lanes.clone(),
         automod: automod.clone(),
         search: search.clone(),
+        site: site.clone(),
         admission: admission.clone(),
         port,
         mailbox,
@@ -459,6 +469,7 @@ fn build(seed: Seed, ring: Ring) -> Core {
         liveness,
         seed.automod,
         seed.search,
+        seed.site,
     );
     Core::new(Parts {
         index: seed.index,

@@ -15,6 +15,7 @@ mod guards;
 mod http_edge;
 mod operator;
 mod passwords;
+mod portal;
 mod rate_limits;
 mod world;
 
@@ -47,6 +48,7 @@ macro_rules! groups {
 
 groups! {
     system,
+    docs,
     qr,
     auth,
     two_factor,

@@ -8,7 +8,6 @@ cases![
     health,
     health_live,
     health_ready,
-    openapi,
     api_root,
     version,
     version_negotiate,
@@ -41,12 +40,6 @@ fn health_live(w: &World) {
 fn health_ready(w: &World) {
     let body = w.root("GET", "/health/ready").want(200);
     assert_eq!(body, json!({"status": "ready", "reason": null, "message": null}));
-}
-
-fn openapi(w: &World) {
-    let body = w.root("GET", "/openapi.json").want(200);
-    assert!(body["openapi"].as_str().unwrap().starts_with("3.1."));
-    assert_eq!(body["paths"]["/api/v1/users/@me"]["get"]["operationId"], "me_get");
 }
 
 fn api_root(w: &World) {

@@ -24,6 +24,8 @@ pub enum Frame {
 pub struct Socket {
     stream: BufReader<TcpStream>,
     inflate: Option<flate2::Decompress>,
+    /// The last message as it came.
+    last_text: String,
     /// The last `s`.
     pub sequence: u64,
 }
@@ -54,7 +56,7 @@ impl Socket {
         }
         // The answer that RFC 6455 §1.3 computes for this key.
         assert_eq!(answer.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
-        Ok(Socket { stream, inflate: None, sequence: 0 })
+        Ok(Socket { stream, inflate: None, last_text: String::new(), sequence: 0 })
     }
 
     /// Sends a JSON text.
@@ -125,11 +127,18 @@ impl Socket {
             other => panic!("{other:?} instead of a message"),
         };
         let value: Value = serde_json::from_str(&text).expect("JSON");
+        check_event(&value, &text);
+        self.last_text = text;
         if let Some(sequence) = value["s"].as_u64().filter(|_| value["t"] != "RESUMED") {
             assert_eq!(sequence, self.sequence + 1, "the count has a gap: {value}");
             self.sequence = sequence;
         }
         value
+    }
+
+    /// The last message as it came.
+    pub fn last_text(&self) -> &str {
+        &self.last_text
     }
 
     fn inflated(&mut self, bytes: &[u8]) -> String {
@@ -235,4 +244,12 @@ pub fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
     let mask = mask.inspect(|mask| bytes.extend(mask)).unwrap_or_default();
     bytes.extend(payload.iter().enumerate().map(|(index, byte)| byte ^ mask[index % 4]));
     bytes
+}
+
+/// Every event is what its row in the documentation says.
+fn check_event(value: &Value, text: &str) {
+    let Some(name) = value["t"].as_str() else { return };
+    let mut data = value["d"].to_string().into_bytes();
+    let data = plexichat::wire::json::parse_own(&mut data).expect("JSON");
+    assert_eq!(plexichat::docs::events::check(name, &data), Ok(()), "{text}");
 }

@@ -3,23 +3,24 @@
 use super::source::Source;
 
 /// Which layer may use which: only what stands to its right in
-/// `cli → net → api, gateway → search → log → domain → store, wire → config, id, limits`, and of the folders beside them
+/// `cli → net → docs → api, gateway → search → log → domain → store, wire → config, id, limits`, and of the folders beside them
 /// what does I/O for it. What decides and what is stored knows no configuration.
 const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "net", "api", "gateway", "search", "log", "domain", "store", "wire", "config", "id", "limits",
-            "runtime", "effect", "observe", "text",
+            "net", "docs", "api", "gateway", "search", "log", "domain", "store", "wire", "config", "id",
+            "limits", "runtime", "effect", "observe", "text",
         ],
     ),
     (
         "net",
         &[
-            "api", "gateway", "search", "log", "domain", "store", "wire", "config", "id", "limits",
+            "docs", "api", "gateway", "search", "log", "domain", "store", "wire", "config", "id", "limits",
             "runtime", "effect", "observe", "text",
         ],
     ),
+    ("docs", &["api", "gateway", "domain", "store", "wire", "config", "id", "limits"]),
     (
         "api",
         &[

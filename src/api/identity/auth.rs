@@ -256,7 +256,7 @@ shape! {
         age_gate_enabled: bool = config.authentication_accounts.age_gate_enabled,
         age_verification_type: str = &config.authentication_accounts.age_verification_type,
         minimum_age: u64 = config.authentication_accounts.minimum_age,
-        docs_enabled: bool = false,
+        docs_enabled: bool = config.docs.enabled,
     }
 }
 
@@ -634,7 +634,7 @@ mod tests {
         let harness = Harness::with_config(config);
         assert_eq!(
             harness.request("GET", "/auth/password-requirements", None, None).1,
-            r#"{"min_length":9,"max_length":128,"require_uppercase":true,"require_lowercase":true,"require_digit":true,"require_special":true,"age_gate_enabled":false,"age_verification_type":"boolean","minimum_age":13,"docs_enabled":false}"#
+            r#"{"min_length":9,"max_length":128,"require_uppercase":true,"require_lowercase":true,"require_digit":true,"require_special":true,"age_gate_enabled":false,"age_verification_type":"boolean","minimum_age":13,"docs_enabled":true}"#
         );
     }
 

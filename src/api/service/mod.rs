@@ -1,9 +1,10 @@
-//! The server about itself: banner, health, versions, help pages; and what it draws for anybody.
+//! The server about itself: banner, health, versions, help pages, documentation; and what it draws for anybody.
 
+pub mod docs;
 pub mod qr;
 pub mod system;
 
-use super::routes::Answer::{Html, Json, One, Picture};
+use super::routes::Answer::{File, Html, Json, One, Picture};
 use super::routes::{json, routes};
 use crate::api::pages::{
     ApiRootResponse, ApiStatusResponse, HealthResponse, ServerCapabilitiesResponse, ServerVersionResponse,
@@ -21,7 +22,19 @@ routes! {
     /// Readiness: 503 with the reason while changes are refused.
     Get root "/health/ready" => system::health_ready, Public, Exempt { answer: One(system::ReadyResponse::SHAPE) };
     /// This description of the API.
-    Get root "/openapi.json" => system::openapi, Public, Exempt { answer: Json };
+    Get root "/openapi.json" => docs::openapi, Public, Exempt { answer: Json };
+    /// The same of the gateway, as an AsyncAPI document.
+    Get root "/asyncapi.json" => docs::asyncapi, Public, Exempt { answer: Json };
+    /// Operations to be tried out.
+    Get root "/docs" => docs::docs_viewer, Public, Exempt { answer: Html };
+    /// Operations to be read.
+    Get root "/redoc" => docs::docs_reader, Public, Exempt { answer: Html };
+    /// The first page of the documentation.
+    Get root "/docs/api" => docs::docs_index, Public, Exempt { answer: Html };
+    /// A page of the documentation.
+    Get root "/docs/api/{page}" => docs::docs_page, Public, Exempt { answer: Html };
+    /// A script or a style of these pages.
+    Get root "/docs/assets/{name}" => docs::docs_asset.await, Public, Exempt { answer: File };
     /// API banner.
     Get "/" => system::api_root, Public, Default { answer: One(ApiStatusResponse::SHAPE) };
     /// Whether the server runs. Balancers and monitors ask, who have no access token.

@@ -2,7 +2,6 @@
 //!
 //! What never changes while the process runs is spelled once, in [`Pages`].
 
-use crate::api::content::Content;
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, Formed, List, Needed, Text, fields};
 use crate::api::pages::Pages;
@@ -135,13 +134,6 @@ pub fn capabilities(ctx: &mut Ctx<'_>) -> Result<Step> {
     Ok(Step::Done)
 }
 
-pub fn openapi(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let state = ctx.state;
-    ctx.response.headers.push(("etag", state.pages.openapi_etag.clone()));
-    ctx.response.content = Some(Content::Shared(state.pages.openapi.clone()));
-    Ok(Step::Done)
-}
-
 pub fn help_security_logout(ctx: &mut Ctx<'_>) -> Result<Step> {
     html(ctx, SECURITY_LOGOUT)
 }
@@ -202,7 +194,7 @@ mod tests {
         check("/health", healthy);
         check(
             "!/",
-            r#"{"name":"Plexichat","version":"a.1.0-49","docs":"/openapi.json","api":"/api/v1","api_docs":null}"#,
+            r#"{"name":"Plexichat","version":"a.1.0-49","docs":"/docs","api":"/api/v1","api_docs":"/docs/api"}"#,
         );
         check("/", r#"{"version":"v1","status":"online","message":"Plexichat API"}"#);
         check(

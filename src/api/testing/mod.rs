@@ -17,6 +17,7 @@ use super::dispatch::{Dispatched, dispatch, finish, whole, write};
 use super::rate_limit::new_limiter;
 use super::router::Router;
 use super::routes::{Answer, BodyRule, multipart, routes};
+use super::site::Site;
 use super::state::State;
 use crate::config::{Config, EncryptionArgon2, RateLimiting};
 use crate::domain::housekeeping::outbox;
@@ -92,6 +93,7 @@ impl Harness {
         let store = Arc::new(Store::open(&options).unwrap());
         let keys = store.unlock(config.messaging.encrypt_messages).unwrap();
         let router = Router::new(&config.api.api_prefix, &config.admin_ui.path);
+        let site = Arc::new(Site::of_api(&config));
         let liveness = Box::new(|_| Liveness::default());
         let now = Turn::at(START_MS, 1_000_000);
         let limiter = new_limiter(&config, 1 << 10, now);
@@ -120,6 +122,7 @@ impl Harness {
             liveness,
             Shared::new(64 * MIB),
             search,
+            site,
         );
         Harness { state, router, outputs: RefCell::default(), index: RefCell::default(), _folder: folder }
     }

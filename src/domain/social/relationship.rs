@@ -99,7 +99,7 @@ fn request_message(relationship: &ArchivedRelationship) -> Option<&str> {
 }
 
 shape! {
-    /// One of a user's relationships; `shown` is the [`status`](crate::store::records::status) code of the other as visible to him.
+    /// One of a user's relationships, with the status of the other as visible to him.
     pub DetailedRelationshipInfo(read: Read<'_>, other: UserId, relationship: &ArchivedRelationship, shown: u8) {
         user_id: id = other.0,
         username: str = view::username(read, other),
