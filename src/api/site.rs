@@ -19,6 +19,7 @@ use super::openapi;
 use super::pages::etag;
 use crate::config::Config;
 use crate::domain::{Refusal, Result};
+use crate::effect::read::Read;
 use crate::wire::http::Head;
 
 /// Asked for anew each time, and answered with a 304 as long as it is the same.
@@ -164,12 +165,12 @@ impl Document {
     /// Answers with any.
     ///
     /// # Errors
-    /// Those of [`Ctx::read`].
+    /// Those of [`Ctx::effect`].
     pub async fn send_any(&self, ctx: &mut Ctx<'_>) -> Result<Step> {
         if !self.answer(ctx) {
             let gzip = self.gzip.clone();
-            let inflated = ctx.read(move |_| Document::inflate(&gzip).map_err(|_| Refusal::Internal.into()));
-            let plain = inflated.await?;
+            let inflated = ctx.effect(Read(move || Document::inflate(&gzip))).await?;
+            let plain = inflated.map_err(|_| Refusal::Internal)?;
             self.plain.get_or_init(|| plain.into());
             self.answer(ctx);
         }

@@ -115,14 +115,13 @@ const RELATIONS: &[Relation] = &[
         message: "this path is taken",
     },
     Relation {
-        keys: &["docs.path", "api.api_prefix"],
+        keys: &["docs.path", "api.api_prefix", "admin_ui.path"],
         holds: |c| {
             let (path, prefix) = (c.docs.path.as_str(), c.api.api_prefix.as_str());
             let within = |one: &str, other: &str| format!("{one}/").starts_with(&format!("{other}/"));
-            !TAKEN.contains(&path)
-                && !within(path, "/docs/assets")
-                && !within(path, prefix)
-                && !within(prefix, path)
+            let others = ["/docs/assets", prefix, &c.admin_ui.path];
+            let is_free = |other: &&str| !within(path, other) && !within(other, path);
+            !TAKEN.contains(&path) && others.iter().all(is_free)
         },
         message: "this path is taken",
     },

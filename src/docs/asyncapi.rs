@@ -93,7 +93,7 @@ fn write_operations(mut operations: Object<'_>) {
     let taken = OPS.iter().filter(|op| op.taken.is_some()).map(|op| op.name.to_string());
     // INTERACTION is kept for later versions, DISPATCH stands for the events.
     let said = OPS.iter().filter(|op| is_said(op)).map(said_name);
-    let events = EVENTS.iter().map(|row| event_name(row));
+    let events = EVENTS.iter().map(event_name);
     write_operation(operations.object("fromClients"), "receive", taken);
     write_operation(operations.object("toClients"), "send", said.chain(events));
 }

@@ -24,7 +24,7 @@ pub fn form(name: &str, config: &Config) -> Option<String> {
 pub fn all_shapes() -> String {
     let section =
         |shape: &&Shape| format!("### {}\n\n{}\n\n{}\n", shape.name, sentence(shape.doc), fields_of(shape));
-    openapi::shapes().values().map(|shape| section(shape)).collect()
+    openapi::shapes().values().map(section).collect()
 }
 
 /// All bodies, each under its name.

@@ -303,8 +303,7 @@ fn seeds(
         readers.push(reader);
     }
     let run = Arc::new(RunState::new(writer.health()));
-    let router =
-        Router::with_portal(&config.api.api_prefix, &config.admin_ui.path, &config.docs.path);
+    let router = Router::with_portal(&config.api.api_prefix, &config.admin_ui.path, &config.docs.path);
     let router = Arc::new(router);
     let site = Arc::new(docs::site(config));
     let admission = Admission::new(&config.http);

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use plexichat::api::absent::ABSENT;
 use plexichat::api::routes::{Answer as Shown, Auth, BodyRule, ROUTES, Route};
+use plexichat::docs::assets;
 
 use image::ImageFormat;
 
@@ -131,6 +132,8 @@ pub struct Fixture {
     sticker: OnceCell<String>,
     /// A session of an administrator.
     admin: OnceCell<String>,
+    /// A file of the documentation.
+    asset: String,
 }
 
 impl Fixture {
@@ -179,6 +182,7 @@ impl Fixture {
             emoji,
             sticker,
             admin,
+            asset: assets::own().path("icon.svg").split_off("/docs/assets/".len()),
         }
     }
 
@@ -217,6 +221,8 @@ impl Fixture {
                 ("sticker_id", _) => self.sticker.get_or_init(|| self.made("stickers")),
                 ("emoji", _) => "%F0%9F%91%8D",
                 ("filename", _) => "0123456789abcdef.txt",
+                ("page", _) => "messages",
+                ("name", _) => &self.asset,
                 (other, _) => panic!("what is {other}?"),
             });
         }

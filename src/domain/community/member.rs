@@ -348,7 +348,7 @@ fn badges_of(read: Read<'_>, user_id: UserId) -> impl FnOnce(&mut Vec<u8>) {
 }
 
 shape! {
-    /// A member; `shown_status` is a [`status`](crate::store::records::status) code.
+    /// A member, with the status that is shown of him.
     pub MemberResponse(
         read: Read<'_>,
         server_id: ServerId,
