@@ -10,7 +10,7 @@ use super::lists::{
     ADMIN_HOSTS, AUDIO_TYPES, AVATAR_COLORS, CORS_HEADERS, CORS_METHODS, CORS_ORIGINS, DOCUMENT_TYPES,
     IMAGE_TYPES, LEVELS, STUN_URLS, TIERS, VIDEO_TYPES,
 };
-use super::value::{self, Given, Rule, Setting};
+use super::value::{Given, Rule, Setting};
 use super::{API_LEVEL, BucketSpec};
 use crate::limits;
 

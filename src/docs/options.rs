@@ -85,7 +85,7 @@ pub fn options_table() -> String {
         if row.section() != section {
             section = row.section();
             out.push_str(&format!(
-                "\n### {section}\n\n| key | default | what it says | values |\n|---|---|---|---|\n"
+                "\n## {section}\n\n| key | default | what it says | values |\n|---|---|---|---|\n"
             ));
         }
         let cells =

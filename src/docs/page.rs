@@ -132,7 +132,7 @@ impl<'c> Frame<'c> {
             "<link rel=\"stylesheet\" href=\"{css}\"><link rel=\"stylesheet\" href=\"{own_css}\">\
              <script src=\"{bundle}\" defer></script><script src=\"{script}\" defer></script>"
         );
-        let body = "<main id=\"viewer\" data-spec=\"/openapi.json\"></main>";
+        let body = "<div id=\"viewer\" data-spec=\"/openapi.json\"></div>";
         self.reference("Try it out", &head, body, VIEWER_POLICY)
     }
 

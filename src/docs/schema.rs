@@ -15,7 +15,7 @@ pub fn shape(name: &str) -> Option<String> {
 /// The fields of a body that is taken.
 pub fn form(name: &str, config: &Config) -> Option<String> {
     let form = *openapi::forms().get(name)?;
-    let mut out = String::from("| field | what it may be | |\n|---|---|---|\n");
+    let mut out = String::from("| field | what it may be | about it |\n|---|---|---|\n");
     form.each(&mut |field| out.push_str(&form_row(field, config)));
     Some(out)
 }
@@ -41,7 +41,7 @@ pub fn fields_of(shape: &Shape) -> String {
     if shape.all_fields().next().is_none() {
         return "No fields.\n".into();
     }
-    let mut out = String::from("| field | what it is | |\n|---|---|---|\n");
+    let mut out = String::from("| field | what it is | about it |\n|---|---|---|\n");
     for field in shape.all_fields() {
         let sometimes = if field.slot.sometimes { "may be absent. " } else { "" };
         let doc = cell(field.doc);

@@ -213,7 +213,7 @@ fn spec_text(spec: &BucketSpec) -> String {
 fn tiers() -> String {
     let tiers = tier::WORDS.iter().filter_map(|word| tier::code(word).map(|code| (*word, limits(code))));
     let tiers: Vec<_> = tiers.collect();
-    let mut out = String::from("| |");
+    let mut out = String::from("| at most |");
     tiers.iter().for_each(|(word, _)| out.push_str(&format!(" {word} |")));
     out.push_str("\n|---|");
     tiers.iter().for_each(|_| out.push_str("--:|"));
