@@ -25,7 +25,7 @@ const DATA: &[(&str, &[Given])] = &[
     ("RESUME", &[("token", "string", true), ("session_id", "string", true), ("seq", "integer", false), ("compress", "boolean", false)]),
     ("REQUEST_GUILD_MEMBERS", &[("guild_id", "id", true), ("query", "string", false), ("limit", "integer", false), ("user_ids", "array", false), ("presences", "boolean", false), ("nonce", "string", false)]),
     ("HELLO", &[("heartbeat_interval", "integer", true)]),
-    ("SERVER_STATUS", &[("state", "string", true), ("message", "string", true), ("restart_at", "integer or null", false), ("closing_in_seconds", "number", true)]),
+    ("SERVER_STATUS", &[("state", "string", true), ("message", "string", true), ("restart_at", "integer or null", false), ("estimated_downtime_seconds", "integer or null", false), ("closing_in_seconds", "number", true)]),
     ("VERSION_CHECK", &[("client_version", "string", true)]),
     ("VOICE_CONNECT", &[("channel_id", "id", true)]),
     ("VOICE_DISCONNECT", &[("channel_id", "id", false)]),
@@ -151,7 +151,7 @@ fn shapes() -> BTreeMap<&'static str, &'static Shape> {
 }
 
 fn write_message(mut message: Object<'_>, op: &OpRow) {
-    let (_, about, _) = words::OPS.iter().find(|row| row.0 == op.name).expect("a test finds each");
+    let (about, _) = words::of_op(op.name);
     message.str("name", op.name).str("summary", about);
     if let Some(taken) = &op.taken {
         let when = match taken.when {
@@ -246,7 +246,7 @@ fn write_event(mut message: Object<'_>, row: &EventRow) {
 
 fn write_closes(mut list: Array<'_>) {
     for (name, close) in CLOSES {
-        let (_, when, then) = words::CLOSES.iter().find(|row| row.0 == *name).expect("a test finds each");
+        let (when, then) = words::of_close(name);
         let mut row = list.object();
         row.u64("code", close.code.into()).str("name", name).str("reason", close.reason);
         row.str("when", when).str("then", then);

@@ -69,7 +69,7 @@ fn line(out: &mut String, cells: &[&str]) {
 fn opcodes() -> String {
     let mut out = String::from("| op | name | from | what for | `d` |\n|--:|---|---|---|---|\n");
     for op in OPS {
-        let (_, about, data) = words::OPS.iter().find(|row| row.0 == op.name).expect("a test finds each");
+        let (about, data) = words::of_op(op.name);
         let from = match (&op.taken, op.name) {
             (None, _) => "server",
             (Some(_), "VERSION_CHECK") => "both",
@@ -86,7 +86,7 @@ fn opcodes() -> String {
 fn closes() -> String {
     let mut out = String::from("| code | reason | when | what to do |\n|--:|---|---|---|\n");
     for (name, close) in CLOSES {
-        let (_, when, then) = words::CLOSES.iter().find(|row| row.0 == *name).expect("a test finds each");
+        let (when, then) = words::of_close(name);
         line(&mut out, &[&close.code.to_string(), close.reason, when, then]);
     }
     out
@@ -147,7 +147,7 @@ fn permissions() -> String {
     let mut out =
         String::from("| permission | lets you | everybody at first | in a channel |\n|---|---|---|---|\n");
     for (bit, name) in permission::NAMES.iter().enumerate() {
-        let (_, lets) = words::PERMISSIONS.iter().find(|row| row.0 == *name).expect("a test finds each");
+        let lets = words::of_permission(name);
         let yes = |set: u64| if set >> bit & 1 == 1 { "yes" } else { "no" };
         line(&mut out, &[&format!("`{name}`"), lets, yes(EVERYONE_DEFAULT), yes(OVERRIDABLE)]);
     }

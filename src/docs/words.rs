@@ -29,8 +29,8 @@ pub const OPS: &[(&str, &str, &str)] = &[
     ("HEARTBEAT_ACK", "Your heartbeat has arrived.", "none"),
     (
         "SERVER_STATUS",
-        "The server is about to stop.",
-        "`state`, `message`, `restart_at`, `closing_in_seconds`",
+        "The server is about to stop, or to be worked on.",
+        "`state`, `message`, `closing_in_seconds`, and `restart_at` or `estimated_downtime_seconds`",
     ),
     (
         "VERSION_CHECK",
@@ -66,6 +66,7 @@ pub const CLOSES: &[(&str, &str, &str)] = &[
     ("AUTHENTICATION_FAILED", "the token is not known, or over", "log in"),
     ("LOGGED_OUT", "this login has logged out", "log in"),
     ("SECURITY_LOGOUT", "this login was ended from elsewhere; SECURITY_LOGOUT came before", "log in"),
+    ("SECURITY_RESET", "an administrator has ended all logins", "log in"),
     ("ACCOUNT_SUSPENDED", "the account was suspended", "tell the user"),
     ("ALREADY_AUTHENTICATED", "a second IDENTIFY", "mend the client, then resume"),
     ("INVALID_SEQ", "`seq` of RESUME is no number, or above the last one given out", "identify"),
@@ -77,6 +78,7 @@ pub const CLOSES: &[(&str, &str, &str)] = &[
     ("INVALID_VERSION", "`v` of the address is not known", "mend the client"),
     ("INVALID_INTENTS", "`intents` is no number from 0 to 65535", "mend the client"),
     ("VERSION_OUTDATED", "the client is too old; the answer to VERSION_CHECK came before", "update"),
+    ("SERVER_MAINTENANCE", "the server is being worked on; SERVER_STATUS came before", "wait, then resume"),
     ("SERVER_SHUTDOWN", "the server stops", "connect again in a while, and identify"),
     ("PROTOCOL_ERROR", "no WebSocket frame", "mend the client, then resume"),
     ("INVALID_UTF8", "text that is no UTF-8", "mend the client, then resume"),
@@ -144,6 +146,21 @@ pub const PERMISSIONS: &[(&str, &str)] = &[
     ("threads.create_private", "begin private threads"),
     ("threads.manage", "manage threads of others"),
 ];
+
+/// What an opcode is for, and its `d`.
+pub fn of_op(name: &str) -> (&'static str, &'static str) {
+    OPS.iter().find(|row| row.0 == name).map_or(("", ""), |row| (row.1, row.2))
+}
+
+/// When a close code comes, and what to do then.
+pub fn of_close(name: &str) -> (&'static str, &'static str) {
+    CLOSES.iter().find(|row| row.0 == name).map_or(("", ""), |row| (row.1, row.2))
+}
+
+/// What a permission lets somebody do.
+pub fn of_permission(name: &str) -> &'static str {
+    PERMISSIONS.iter().find(|row| row.0 == name).map_or("", |row| row.1)
+}
 
 #[cfg(test)]
 mod tests {
