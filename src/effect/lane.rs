@@ -219,6 +219,21 @@ fn work(waiting: &Waiting, metrics: &LaneMetrics) {
     }
 }
 
+/// Does one piece of work where there are no lanes yet, as theirs would: on a thread of that name and priority, which
+/// whatever it starts inherits (the lanes of a hash are started once, by the first).
+///
+/// # Errors
+/// When the system gives no thread, or it panicked.
+pub fn run_alone<E: Effect>(effect: E) -> io::Result<E::Answer> {
+    let row = E::LANE;
+    let run = move || {
+        lower_priority(row.niceness);
+        effect.run()
+    };
+    let thread = thread::Builder::new().name(format!("{}-0", row.name)).spawn(run)?;
+    thread.join().map_err(|_| io::Error::other("it panicked"))
+}
+
 fn lower_priority(niceness: libc::c_int) {
     // SAFETY: takes no pointers; id 0 is the calling thread (on Linux, priorities are per thread).
     // Raising the niceness needs no right, and if it failed the lane would only be less polite.

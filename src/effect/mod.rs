@@ -23,7 +23,7 @@ pub mod search;
 mod tls;
 mod turns;
 
-pub use lane::{Answer, Effect, Job, Lanes, Row, Unanswered};
+pub use lane::{Answer, Effect, Job, Lanes, Row, Unanswered, run_alone};
 pub use turns::Source;
 
 /// The lanes there are, in the order of their metrics.

@@ -14,8 +14,8 @@ use crate::api::admin::first;
 use crate::api::operator::{Place, carry_out};
 use crate::config::{Config, Loaded};
 use crate::domain::{Command, Error, Now, Refusal, Reply, Result};
-use crate::effect::Effect as _;
 use crate::effect::credentials::Credentials;
+use crate::effect::run_alone;
 use crate::log::apply::{Applier, Extent, Failure};
 use crate::log::entry::{Entry, Place as LogPlace};
 use crate::runtime::clock::Turn;
@@ -153,6 +153,7 @@ impl Place for Alone<'_> {
     }
 
     fn credentials(&self, work: Credentials) -> Pin<Box<dyn Future<Output = Result<String>> + '_>> {
-        Box::pin(std::future::ready(work.run().map_err(|why| Error::new(503, why))))
+        let done = run_alone(work).unwrap_or_else(|error| Err(format!("cannot hash a password: {error}")));
+        Box::pin(std::future::ready(done.map_err(|why| Error::new(503, why))))
     }
 }

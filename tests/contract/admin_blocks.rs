@@ -137,6 +137,15 @@ fn admin_user_block(w: &World) {
 fn admin_user_unblock(w: &World) {
     let place = w.place();
     let user = w.member(&place);
+    // Nor through a webhook that he holds, though a webhook is nobody.
+    let hook = json!({"channel_id": place.channel, "name": "his"});
+    let hook = w.ok(&place.owner, "POST /webhooks", hook);
+    let hook = format!("POST /webhooks/{}/{}?wait=true", text(&hook["id"]), text(&hook["token"]));
+    silence(w, &place.owner.id, json!({})).want(200);
+    let refused = w.call(None, &hook, json!({"content": "may I"})).want(403);
+    assert_eq!(refused["error"]["reason"], "flood");
+    call(w, &format!("DELETE /admin/blocked-users/{}", place.owner.id), Value::Null).want(200);
+    w.call(None, &hook, json!({"content": "thank you"})).want(200);
     silence(w, &user.id, json!({})).want(200);
     let line = format!("POST /channels/{}/messages", place.channel);
     w.refused(&user, &line, json!({"content": "may I"}), 403);

@@ -518,7 +518,9 @@ fn nobody_is_asked_for_a_body_that_changes_nothing() {
         ("POST /api/v1/servers", "", "401"),
         ("POST /api/v1/servers", bad, "401"),
         ("POST /api/v1/nope", &good, "404"),
-        ("POST /api/v1/admin/login", &good, "404"),
+        ("POST /api/v1/admin/login", &good, "100"),
+        ("POST /api/v1/admin/tickets/1/notes", &good, "401"),
+        ("POST /api/v1/admin/nope", &good, "404"),
         ("POST /api/v1/users/search", &good, "405"),
         ("BREW /health", "", "405"),
     ] {

@@ -10,6 +10,7 @@ use super::webhook::{find, require_token};
 use crate::domain::chat::mention;
 use crate::domain::chat::message::{self, Draft, Scope, check_content};
 use crate::domain::chat::notification::{self, Calls};
+use crate::domain::contact::silenced;
 use crate::domain::error::{Refusal, Result};
 use crate::domain::identity::credential::Secret;
 use crate::domain::machine::Machine;
@@ -44,7 +45,10 @@ pub(in crate::domain) fn webhook_execute(
     let read = machine.read();
     let webhook = find(read, op.webhook_id)?;
     require_token(read, webhook, &op.secret_hash)?;
-    let Webhook { server_id, channel_id, creator_id, name, avatar_url, .. } = Webhook::from(webhook);
+    let Webhook { server_id, channel_id, creator_id, holder_id, name, avatar_url, .. } =
+        Webhook::from(webhook);
+    // Whoever has the secret says what its holder may.
+    silenced::check(read, holder_id, machine.at)?;
     let channel = read.get(CHANNELS, channel_id).ok_or(Refusal::WebhookNotFound)?;
     check_content(&op.content, !op.embeds.is_empty(), op.length_max)?;
     let passed = verdict::pass(machine, Some(server_id), channel_id, creator_id)?;
