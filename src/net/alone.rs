@@ -21,7 +21,7 @@ use crate::log::entry::{Entry, Place as LogPlace};
 use crate::runtime::clock::Turn;
 use crate::search;
 use crate::store::keyring::{KeyInfo, Keyring};
-use crate::store::{Room, Snapshot, Store, WriteError};
+use crate::store::{Room, Snapshot, Store, WriteError, space_advice};
 
 /// Carries out a request of the operator: by the server that runs on the data folder, or here when none does.
 ///
@@ -48,7 +48,10 @@ pub fn first_admin(
         return Ok(None);
     }
     let alone = Alone::with(config, store.clone(), keys.clone());
-    at_once(first::make(&alone)).map_err(|error| error.message.into_owned())
+    at_once(first::make(&alone)).map_err(|error| {
+        let advice = space_advice(Path::new(&config.store.path));
+        format!("cannot make the first administrator: {}{advice}", error.message)
+    })
 }
 
 /// What comes of something that waits for nothing.

@@ -59,7 +59,7 @@ pub use position::{Outrun, Position, digest};
 pub use readers::Reader;
 use readers::ReaderTable;
 use sealing::Seal;
-pub use space::{Disk, Room};
+pub use space::{Disk, Room, advice as space_advice};
 use space::{Pin, RESERVE};
 use start::lock;
 use synced::Synced;

@@ -139,7 +139,7 @@ impl Budget {
 pub(super) const FULL: &str = ". No space left on the disk: free some, or choose another folder";
 
 /// What to add to an error of the disk: LMDB has other words for one that is full.
-pub(super) fn advice(folder: &Path) -> &'static str {
+pub fn advice(folder: &Path) -> &'static str {
     match Disk::of(folder).is_full() {
         true => FULL,
         false => "",
