@@ -37,6 +37,8 @@ pub const SHELF_COUNT: u16 = 256;
 pub const YOUNG: Duration = Duration::from_secs(3_600);
 /// One part in so many of the disk stays free of files on their way in: anybody may send some, slowly.
 const DISK_LEFT_PART: u64 = 20;
+/// Of a large disk no more than this does: twice what the store may grow by in one transaction.
+const DISK_LEFT_MAX: u64 = 1 << 30;
 /// Blobs that are looked at for a newer key at once: two seconds of a disk that takes four milliseconds to sync.
 const REWRAP_COUNT: usize = 256;
 
@@ -290,6 +292,11 @@ impl Folder {
     }
 }
 
+/// Whether what is left of a disk is for records alone.
+fn is_for_records(disk: Disk) -> bool {
+    disk.free < (disk.size / DISK_LEFT_PART).min(DISK_LEFT_MAX)
+}
+
 impl Blobs for Folder {
     fn unnamed(&self) -> io::Result<File> {
         let path = self.partial()?;
@@ -299,8 +306,7 @@ impl Blobs for Folder {
     }
 
     fn is_nearly_full(&self) -> bool {
-        let disk = Disk::of(&self.path);
-        disk.free < disk.size / DISK_LEFT_PART
+        is_for_records(Disk::of(&self.path))
     }
 
     fn put(&self, content: &mut dyn Read) -> io::Result<Hash> {
@@ -482,6 +488,24 @@ mod tests {
     fn make_old(path: &Path) {
         let hour_ago = std::time::SystemTime::now() - YOUNG - Duration::from_secs(1);
         File::options().write(true).open(path).unwrap().set_modified(hour_ago).unwrap();
+    }
+
+    #[test]
+    fn records_have_the_last_of_a_disk_and_no_more_of_a_large_one() {
+        const GIB: u64 = 1 << 30;
+        let cases = [
+            // size, free, whether files have to wait
+            (10 * GIB, GIB / 2, false),
+            (10 * GIB, GIB / 2 - 1, true),
+            (90 * GIB, 3 * GIB, false),
+            (4_096 * GIB, GIB, false),
+            (4_096 * GIB, GIB - 1, true),
+            // The system does not tell.
+            (0, 0, false),
+        ];
+        for (size, free, waits) in cases {
+            assert_eq!(is_for_records(Disk { free, size }), waits, "{free} of {size}");
+        }
     }
 
     #[test]
