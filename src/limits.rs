@@ -339,6 +339,11 @@ pub const ADMIN_SESSION_COUNT_MAX: usize = 256;
 pub const ADMIN_CHALLENGE_COUNT_MAX: usize = 64;
 /// Addresses from where administrators' passwords were guessed wrong. Each guess costs a password hash.
 pub const ADMIN_FAILURE_COUNT_MAX: u64 = 65_536;
+pub const HOUR_MS: u64 = 3_600_000;
+/// For how many hours an administrator may lock somebody or something out: a hundred years.
+pub const LOCK_HOURS_MAX: u64 = 876_000;
+/// Records that one step of housekeeping touches: well under a millisecond of the writer's time.
+pub const SWEEP_RECORDS_MAX: u64 = 500;
 /// What administrators have done, of which the oldest makes room, and characters of what was before and after.
 pub const ADMIN_AUDIT_KEPT_MAX: u64 = 100_000;
 pub const ADMIN_NOTE_CHARS_MAX: usize = 2_000;

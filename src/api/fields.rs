@@ -321,11 +321,16 @@ impl Kind for Word {
     type Value<'b> = &'b str;
 
     fn read<'b>(&self, body: &Body<'b>, name: &str) -> Result<Option<&'b str>> {
-        let Some(word) = body.opt_str(name, 0..=usize::MAX)? else { return Ok(None) };
-        if self.0.contains(&word) {
-            return Ok(Some(word));
-        }
-        Err(Error::invalid(name, format_args!("must be one of {}", self.0.join(", "))))
+        body.opt_str(name, 0..=usize::MAX)?.map(|text| self.parse(text, name)).transpose()
+    }
+}
+
+impl QueryKind for Word {
+    type Value = &'static str;
+
+    fn parse(&self, text: &str, name: &str) -> Result<&'static str> {
+        let wrong = || Error::invalid(name, format_args!("must be one of {}", self.0.join(", ")));
+        self.0.iter().find(|word| **word == text).copied().ok_or_else(wrong)
     }
 }
 

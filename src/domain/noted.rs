@@ -17,8 +17,6 @@ pub struct Acting {
 /// What a command has changed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Note {
-    /// Instead of the name of the command.
-    pub action: Option<String>,
     pub target: Option<String>,
     pub before: Option<String>,
     pub after: Option<String>,

@@ -14,7 +14,7 @@ use super::error::{Refusal, Result};
 use super::machine::Machine;
 use crate::id::{ChannelId, MessageId, RuleId, ServerId, UserId};
 use crate::store::Read;
-use crate::store::records::{ArchivedAutomod, ArchivedAutomodRule, automod_action};
+use crate::store::records::{ArchivedAutomod, ArchivedAutomodRule, ArchivedAutomodSwitch, automod_action};
 use crate::store::tables::{AUTHOR_MESSAGES, AUTOMOD_RULES, AUTOMOD_SWITCH, AUTOMODS};
 
 /// What was found of a text.
@@ -105,11 +105,19 @@ pub(super) fn pass(
     Ok(Passed(()))
 }
 
+/// The one row of the table of the switch.
+pub const SWITCH_ROW: u8 = 0;
+
+/// The switch of all rules, when it was ever turned.
+pub fn switch(read: Read<'_>) -> Option<&ArchivedAutomodSwitch> {
+    read.get(AUTOMOD_SWITCH, SWITCH_ROW)
+}
+
 /// The rules of a server, when there are any that are on.
 pub fn in_force(read: Read<'_>, server_id: ServerId) -> Option<&ArchivedAutomod> {
     let automod = read.get(AUTOMODS, server_id).filter(|automod| automod.active != 0)?;
     // Asked last: most servers have no rules.
-    let is_on = read.get(AUTOMOD_SWITCH, 0).is_none_or(|switch| switch.enabled);
+    let is_on = switch(read).is_none_or(|switch| switch.enabled);
     is_on.then_some(automod)
 }
 

@@ -1,7 +1,7 @@
 //! Telling everybody that they have to go, and closing their connections when they had the time (contract §8).
 //!
-//! Invariant: who comes after the announcement is not among those who are closed for it. However many they are, a tick
-//! closes some, and the next one goes on.
+//! Invariants: who comes after the announcement is not among those who are closed for it, and nobody is closed for it who
+//! was not told. However many they are, a tick tells and closes some, and the next one goes on.
 
 use std::collections::VecDeque;
 
@@ -13,16 +13,19 @@ use crate::domain::gate::closure::maintenance;
 use crate::id::TokenId;
 use crate::wire::json::Object;
 
-/// Connections that one tick closes: some milliseconds.
-const CLOSED_PER_TICK: usize = if cfg!(test) { 2 } else { 2_000 };
+/// Connections that one tick tells, and as many that it closes: some milliseconds.
+const PER_TICK: usize = if cfg!(test) { 2 } else { 2_000 };
 
-/// Those who have been told.
+/// Those who have to go.
 pub struct Farewell {
     due_ms: u64,
+    /// What they are told.
+    status: String,
     close: &'static Close,
     /// Sessions of tokens up to this one end for good.
     void_up_to: Option<TokenId>,
-    who: Vec<ConnectionRef>,
+    untold: Vec<ConnectionRef>,
+    told: Vec<ConnectionRef>,
 }
 
 /// In the order in which they are due.
@@ -32,59 +35,71 @@ impl Hub {
     /// Op 12 of the maintenance that there is.
     pub(super) fn maintenance_status(&self, cx: &Cx<'_>) -> Option<String> {
         let notice = maintenance(cx.read)?;
-        let mut d = Vec::new();
-        Object::new(&mut d)
-            .str("state", "maintenance")
-            .opt_str("message", notice.message.as_deref())
-            .opt_u64(
-                "estimated_downtime_seconds",
-                notice.estimated_seconds.as_ref().map(|seconds| seconds.to_native()),
-            );
-        Some(self.status(&d))
+        let seconds = notice.estimated_seconds.as_ref().map(|seconds| seconds.to_native());
+        Some(self.status("maintenance", |d| {
+            d.opt_str("message", notice.message.as_deref()).opt_u64("estimated_downtime_seconds", seconds);
+        }))
     }
 
-    /// What an object says, with when the connection is closed.
-    fn status(&self, d: &[u8]) -> String {
-        let seconds = seconds_text(self.config.server.shutdown_grace_ms);
-        let d = String::from_utf8_lossy(&d[..d.len() - 1]).into_owned();
-        format!("{{\"op\":12,\"d\":{d},\"closing_in_seconds\":{seconds}}}}}")
+    /// Op 12, which says too when the connection is closed.
+    pub(super) fn status(&self, state: &str, fill: impl FnOnce(&mut Object<'_>)) -> String {
+        let mut out = Vec::new();
+        {
+            let mut status = Object::new(&mut out);
+            let mut d = status.u64("op", 12).object("d");
+            fill(d.str("state", state));
+            let seconds = seconds_text(self.config.server.shutdown_grace_ms);
+            d.raw("closing_in_seconds", seconds.as_bytes());
+        }
+        String::from_utf8(out).expect("what was written is text")
     }
 
     pub(super) fn maintenance_begun(&mut self, cx: &Cx<'_>) {
         if let Some(status) = self.maintenance_status(cx) {
-            self.tell_to_go(cx, &status, &Close::SERVER_MAINTENANCE, None);
+            self.send_off(cx, status, &Close::SERVER_MAINTENANCE, None);
         }
     }
 
     pub(super) fn everybody_logged_out(&mut self, cx: &Cx<'_>, up_to: TokenId) {
-        let mut d = Vec::new();
-        Object::new(&mut d).str("state", "shutting_down").str("message", "Security reset");
-        let status = self.status(&d);
-        self.tell_to_go(cx, &status, &Close::SECURITY_RESET, Some(up_to));
+        let status = self.status("shutting_down", |d| {
+            d.str("message", "Security reset");
+        });
+        self.send_off(cx, status, &Close::SECURITY_RESET, Some(up_to));
     }
 
-    fn tell_to_go(&mut self, cx: &Cx<'_>, status: &str, close: &'static Close, void_up_to: Option<TokenId>) {
-        let mut who = Vec::new();
-        for id in self.connections.ids() {
-            let connection = &self.connections[id];
-            if connection.state.is_closing() {
-                continue;
-            }
-            who.push(ConnectionRef { id, generation: connection.generation });
-            self.send_text(id, status.as_bytes());
-        }
+    fn send_off(&mut self, cx: &Cx<'_>, status: String, close: &'static Close, void_up_to: Option<TokenId>) {
+        let open = self.connections.ids().into_iter().filter(|id| !self.connections[*id].state.is_closing());
+        let untold =
+            open.map(|id| ConnectionRef { id, generation: self.connections[id].generation }).collect();
         let due_ms = cx.mono_ms + self.config.server.shutdown_grace_ms;
-        self.farewells.push_back(Farewell { due_ms, close, void_up_to, who });
+        self.farewells.push_back(Farewell { due_ms, status, close, void_up_to, untold, told: Vec::new() });
+        self.tell_some();
+    }
+
+    /// Tells some of those who have to go; whether there are more.
+    pub(super) fn tell_some(&mut self) -> bool {
+        for _ in 0..PER_TICK {
+            let mut waiting = self.farewells.iter_mut();
+            let Some((farewell, meant)) = waiting.find_map(|one| one.untold.pop().map(|meant| (one, meant)))
+            else {
+                return false;
+            };
+            farewell.told.push(meant);
+            if self.connections.find(meant).is_some_and(|found| !found.state.is_closing()) {
+                let status = farewell.status.clone();
+                self.send_text(meant.id, status.as_bytes());
+            }
+        }
+        true
     }
 
     /// Closes some of those who had the time; whether there are more.
     pub(super) fn close_told(&mut self, cx: &Cx<'_>) -> bool {
-        for _ in 0..CLOSED_PER_TICK {
-            let Some(first) = self.farewells.front_mut().filter(|first| first.due_ms <= cx.mono_ms) else {
-                return false;
-            };
+        let is_due = |first: &Farewell| first.due_ms <= cx.mono_ms && first.untold.is_empty();
+        for _ in 0..PER_TICK {
+            let Some(first) = self.farewells.front_mut().filter(|first| is_due(first)) else { return false };
             let Farewell { close, void_up_to, .. } = *first;
-            let Some(meant) = first.who.pop() else {
+            let Some(meant) = first.told.pop() else {
                 self.farewells.pop_front();
                 continue;
             };
@@ -98,6 +113,6 @@ impl Hub {
                 _ => self.close(cx, meant.id, close),
             }
         }
-        self.farewells.front().is_some_and(|first| first.due_ms <= cx.mono_ms)
+        self.farewells.front().is_some_and(is_due)
     }
 }

@@ -487,11 +487,9 @@ impl Hub {
 
     /// Tells every connection that the server goes (§8); `close_all` follows after the grace.
     pub fn announce_shutdown(&mut self) {
-        let seconds = crate::domain::error::seconds_text(self.config.server.shutdown_grace_ms);
-        let status = format!(
-            "{{\"op\":12,\"d\":{{\"state\":\"shutting_down\",\"message\":\"The server is shutting down\",\
-             \"restart_at\":null,\"closing_in_seconds\":{seconds}}}}}"
-        );
+        let status = self.status("shutting_down", |d| {
+            d.str("message", "The server is shutting down").null("restart_at");
+        });
         for id in self.connections.ids() {
             self.send_text(id, status.as_bytes());
             self.send_text(id, b"{\"op\":7,\"d\":null}");

@@ -48,6 +48,7 @@ impl Hub {
         }
         self.end_expired(cx);
         self.deadlines.overdue |= self.end_expired_tokens(cx);
+        self.deadlines.overdue |= self.tell_some();
         self.deadlines.overdue |= self.close_told(cx);
         self.end_lost_calls(cx);
         self.look_at_doubtful(cx);

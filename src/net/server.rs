@@ -37,6 +37,7 @@ use crate::effect::s3::S3;
 use crate::effect::{self, Job, LANES, Lanes, automod, disk, lane};
 use crate::gateway::{Hub, Liveboard, Mail};
 use crate::id::UserId;
+use crate::limits::SWEEP_RECORDS_MAX;
 use crate::log::{self, Port, Touches};
 use crate::observe::{self, Registry};
 use crate::runtime::clock::Turn;
@@ -62,9 +63,6 @@ const GIVE_BACK_TICKS: u32 = 30;
 const NOTE_TICKS: u32 = 10;
 /// How often the server looks for accounts to purge and other leftovers.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Records that one step of housekeeping touches: well under a millisecond of the writer's time.
-const SWEEP_RECORDS_MAX: u64 = 500;
 
 /// Everything a core thread is started with.
 struct Seed {

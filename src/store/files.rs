@@ -2,7 +2,7 @@
 //! root makes them.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::{Path, PathBuf};
 
@@ -114,6 +114,19 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Puts a private file in its place: durable, and nobody finds half of it. `partial`: its name until it is whole, in the
+/// same folder.
+///
+/// # Errors
+/// Those of the disk.
+pub fn replace(path: &Path, partial: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = create(partial)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(partial, path)?;
+    sync_folder(folder_of(path))
+}
+
 /// What to say of a file that could not be used: its name and why, and of a right that is missing, whose it is.
 pub fn explain(path: &Path, error: &io::Error) -> String {
     let name = path.display();
@@ -221,5 +234,23 @@ mod tests {
         assert!(text.contains("belongs to user") && text.contains("this is user"), "{text}");
         let text = explain(&file, &io::Error::from(io::ErrorKind::StorageFull));
         assert!(!text.contains("belongs"), "{text}");
+    }
+
+    #[test]
+    fn what_is_put_in_its_place_is_whole_and_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/er/admin.txt");
+        let put = |path: &Path, text: &str| {
+            create_folder(folder_of(path))?;
+            replace(path, &path.with_extension("new"), text.as_bytes())
+        };
+        for text in ["one", "two"] {
+            put(&path, text).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, FILE_MODE);
+        }
+        let deep = folder.path().join("deep");
+        assert_eq!(fs::metadata(&deep).unwrap().permissions().mode() & 0o777, FOLDER_MODE);
+        assert!(put(&deep, "x").is_err(), "a folder is in the way");
     }
 }

@@ -6,7 +6,7 @@
 //! are part of what is sealed, so that a value moved to another place is none.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
@@ -183,14 +183,9 @@ impl Keyring {
 
     /// Durable, under its name only when whole.
     fn write(&self, path: &Path) -> io::Result<()> {
-        let partial = path.with_file_name(KEYS_PARTIAL_FILE);
-        let mut file = files::create(&partial)?;
-        for key in self.all().iter() {
-            writeln!(file, "{} {}", key.number, hex::encode(&key.bytes))?;
-        }
-        file.sync_all()?;
-        fs::rename(&partial, path)?;
-        files::sync_folder(files::folder_of(path))
+        let lines: String =
+            self.all().iter().map(|key| format!("{} {}\n", key.number, hex::encode(&key.bytes))).collect();
+        files::replace(path, &path.with_file_name(KEYS_PARTIAL_FILE), lines.as_bytes())
     }
 
     fn newest(&self) -> Key {

@@ -52,6 +52,7 @@ use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions, WithoutTls};
 pub use backup::{Restored, restore};
 use blobs::Blobs;
 pub use damage::{is_damaged, take_damage};
+pub use files::{create_folder, folder_of, replace as replace_file};
 use key::ByteOrder;
 pub use key::Key;
 use map::Map;

@@ -161,6 +161,25 @@ fn who_guesses_is_locked_out_by_his_address() {
     from(&server, "127.0.0.9", &right).want(200);
 }
 
+/// Those that are guessed while the first ones are being looked at count like those after them.
+#[test]
+fn guesses_at_the_same_time_are_counted() {
+    let server = Server::start(&[]);
+    let (username, password) = credentials(server.folder());
+    let status = |body: &Value| server.http().call("POST", "/admin/login", None, Some(body)).status;
+    let wrong = json!({"username": username, "password": "wrong"});
+    let mut statuses: Vec<u16> = std::thread::scope(|scope| {
+        let guesses: Vec<_> = (0..16).map(|_| scope.spawn(|| status(&wrong))).collect();
+        guesses.into_iter().map(|guess| guess.join().unwrap()).collect()
+    });
+    statuses.sort_unstable();
+    let refused = statuses.iter().filter(|status| **status == 429).count();
+    // Each thread that hashes may have one in hand when the lock falls.
+    assert!(refused >= 16 - 5 - 4, "{statuses:?}");
+    assert!(statuses.starts_with(&[401; 5]), "{statuses:?}");
+    assert_eq!(status(&json!({"username": username, "password": password})), 429);
+}
+
 #[test]
 fn without_an_api_there_is_none() {
     let server = Server::start(&["admin_ui.enabled=false"]);

@@ -4,7 +4,7 @@ use plexichat::domain::Op;
 use plexichat::domain::admin::account::{
     AdminCodesRenew, AdminCreate, AdminOtpDisable, AdminPasswordChange, AdminReset,
 };
-use plexichat::domain::admin::act::{AdminAct, AdminNoted};
+use plexichat::domain::admin::act::AdminAct;
 use plexichat::domain::admin::guessing::{AdminFailed, Guesses};
 use plexichat::domain::admin::session::{
     AdminChallengeCreate, AdminChallengePass, AdminSignIn, AdminSignOut, NewAdminSession,
@@ -48,12 +48,7 @@ pub fn admins() -> Vec<Op> {
             source: "192.0.2.1".into(),
         })
     };
-    let noted = AdminNoted {
-        action: "drain".into(),
-        target: some("a server"),
-        before: some("open"),
-        after: some("closed"),
-    };
+    let inner: Op = AdminOtpDisable { verified: phc(), proof: Proof::Step(8) }.into();
     vec![
         AdminCreate { username: "admin".into(), phc: phc() }.into(),
         AdminReset { admin_id, phc: phc() }.into(),
@@ -74,11 +69,10 @@ pub fn admins() -> Vec<Op> {
         AdminChallengePass { challenge: hash(), proof: Proof::Step(7), session: session() }.into(),
         AdminSignIn { admin_id, phc: phc(), session: session() }.into(),
         AdminSignOut { session: hash() }.into(),
-        AdminAct::new([9; 32], "192.0.2.1".into(), &noted.clone().into()).into(),
+        AdminAct::new([9; 32], "192.0.2.1".into(), &inner).into(),
         AdminPasswordChange { verified: phc(), phc: phc(), session: hash() }.into(),
         AdminOtpDisable { verified: phc(), proof: Proof::Backup(hash()) }.into(),
         AdminCodesRenew { verified: phc(), codes: Secret(vec![[8; 32]]) }.into(),
-        noted.into(),
     ]
 }
 

@@ -5,9 +5,10 @@ use crate::api::dispatch::whole;
 use crate::api::fields::{Chars, Flag, Id, Ids, List, Map, Name, Needed, Or, Signed, Word, fields, object};
 use crate::api::moderation::automod::{PRIORITY_MAX, name_range, read_edit, read_new, weigh};
 use crate::domain::moderation::rule::{
-    AutomodRuleAction, AutomodRuleCreate, AutomodRuleDelete, AutomodRuleEdit, ordered, server_of,
+    AutomodRuleAction, AutomodRuleCreate, AutomodRuleDelete, AutomodRuleEdit, ids, ordered, server_of,
 };
-use crate::domain::moderation::switch::{AutomodConfigResponse, AutomodSwitchSet, known};
+use crate::domain::moderation::switch::{AutomodConfigResponse, AutomodSwitchSet};
+use crate::domain::verdict::switch;
 use crate::domain::{Error, Refusal, Result};
 use crate::effect::search::Search;
 use crate::id::{ChannelId, RoleId, RuleId, ServerId, UserId, parse_id};
@@ -65,14 +66,8 @@ shape! {
             let mut actions = Array::new(out);
             rule.actions.iter().for_each(|action| AutomodRuleAction::write(actions.item(), action));
         },
-        exempt_roles: (Slot::list(&Kind::Id)) = |out: &mut Vec<u8>| {
-            let mut list = Array::new(out);
-            rule.exempt_roles.iter().for_each(|id| list.id(RoleId::from(id).0));
-        },
-        exempt_channels: (Slot::list(&Kind::Id)) = |out: &mut Vec<u8>| {
-            let mut list = Array::new(out);
-            rule.exempt_channels.iter().for_each(|id| list.id(ChannelId::from(id).0));
-        },
+        exempt_roles: (Slot::list(&Kind::Id)) = ids(rule.exempt_roles.iter().map(|id| RoleId::from(id).0)),
+        exempt_channels: (Slot::list(&Kind::Id)) = ids(rule.exempt_channels.iter().map(|id| ChannelId::from(id).0)),
         priority: i64 = rule.priority.to_native(),
         check_all: bool = rule.check_all,
         created_at: time = rule.created_at.to_native(),
@@ -157,7 +152,7 @@ pub async fn admin_rule_delete(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 pub fn admin_automod_config_get(ctx: &mut Ctx<'_>) -> Result<Step> {
     let snapshot = ctx.snapshot();
-    ctx.json(|out| AutomodConfigResponse::write(out, known(snapshot.read())))
+    ctx.json(|out| AutomodConfigResponse::write(out, switch(snapshot.read())))
 }
 
 pub async fn admin_automod_config_set(ctx: &mut Ctx<'_>) -> Result<Step> {

@@ -13,11 +13,10 @@ use crate::domain::contact::silenced::{
 use crate::domain::view::existing;
 use crate::domain::{Error, Result};
 use crate::id::UserId;
+use crate::limits::{HOUR_MS, LOCK_HOURS_MAX};
 use crate::store::tables::{BLOCKED_HASH_ORDER, USER_BLOCKS};
 use crate::wire::json::Array;
 
-const HOUR_MS: u64 = 3_600_000;
-const HOURS_MAX: u64 = 876_000;
 const REASON_CHARS: std::ops::RangeInclusive<usize> = 1..=500;
 const HASH_CHARS: std::ops::RangeInclusive<usize> = 64..=128;
 
@@ -44,7 +43,7 @@ fields! {
         user_id: Needed<Id> = Needed(Id),
         reason: Needed<Text> = Needed(Text(Chars::Configured(|_| REASON_CHARS))),
         /// Without it until somebody takes it back.
-        duration_hours: Int = Int(1..=HOURS_MAX),
+        duration_hours: Int = Int(1..=LOCK_HOURS_MAX),
     }
 }
 

@@ -101,6 +101,8 @@ pub async fn admin_login(ctx: &mut Ctx<'_>) -> Result<Step> {
     let phc = found.as_ref().map(|(_, admin)| admin.phc.clone());
     // The same work for unknown names, so that nobody learns from the time which there are.
     let matched = ctx.verify(password, phc).await?;
+    // Those that were guessed at the same time have been counted meanwhile.
+    require_unlocked(ctx.snapshot().read(), &door::source(ctx.request.ip), ctx.now_ms())?;
     let (true, Some((admin_id, admin))) = (matched, found) else {
         return Err(failed(ctx, None, Refusal::CredentialsInvalid.into()).await);
     };

@@ -1,6 +1,6 @@
 //! Reports of messages, of people and of files, and what administrators make of them.
 
-use super::lists::{LIMIT, OFFSET, page};
+use super::lists::{LIMIT, OFFSET, queue_list};
 use crate::api::body::{Body, check_len};
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, Int, Needed, Or, Text, Word, fields};
@@ -9,15 +9,11 @@ use crate::domain::contact::review::{
     MessageReportReview, ModerationReportCountsResponse, ModerationReportReviewResponse, UserReportResponse,
     UserReportReview, Verdict,
 };
-use crate::domain::contact::tally::{Queue, count, total};
+use crate::domain::contact::tally::{HASH_REPORT_QUEUE, MESSAGE_REPORT_QUEUE, Queue, USER_REPORT_QUEUE};
 use crate::domain::{Error, Result};
 use crate::id::{ReportId, parse_id};
+use crate::store::Record;
 use crate::store::records::{hash_status, report_status};
-use crate::store::tables::{
-    HASH_REPORT_STATES, HASH_REPORTS, MESSAGE_REPORT_STATES, MESSAGE_REPORTS, USER_REPORT_STATES,
-    USER_REPORTS,
-};
-use crate::wire::json::Array;
 
 const NOTES_CHARS: std::ops::RangeInclusive<usize> = 0..=2_000;
 
@@ -67,89 +63,48 @@ fields! {
     }
 }
 
-/// A list of reports, with or without a state, the latest first.
-macro_rules! list {
-    ($ctx:ident, $query:ident, $status:ident, $queue:ident, $table:ident, $states:ident,
-        |$out:pat_param, $read:pat_param, $id:pat_param, $report:pat_param| $write:expr) => {{
-        let status = word($ctx, $query.status_filter.name, $status::code, $status::WORDS)?;
-        let part = ($query.limit.query($ctx)?, $query.offset.query($ctx)?);
-        let snapshot = $ctx.snapshot();
-        let read = snapshot.read();
-        let ids: Vec<ReportId> = match status {
-            None => page(read.scan_rev($table, ()).keys(), total(read, Queue::$queue), part).collect(),
-            Some(status) => {
-                let ids = read.scan_rev($states, status).keys().map(|(_, id)| id);
-                page(ids, count(read, Queue::$queue, status), part).collect()
-            }
-        };
-        $ctx.json(|out| {
-            let mut list = Array::new(out);
-            for id in ids {
-                if let Some(report) = read.get($table, id) {
-                    let ($out, $read, $id, $report) = (list.item(), read, id, report);
-                    $write
-                }
-            }
-        })
-    }};
-}
-
-/// A word of the query, as its code.
-pub(super) fn word(
-    ctx: &Ctx<'_>,
-    name: &str,
-    code: fn(&str) -> Option<u8>,
-    words: &[&str],
-) -> Result<Option<u8>> {
-    let Some(text) = ctx.query(name)? else { return Ok(None) };
-    let wrong = || Error::invalid(name, format_args!("must be one of {}", words.join(", ")));
-    code(&text).map(Some).ok_or_else(wrong)
-}
-
 pub fn admin_message_report_list(ctx: &mut Ctx<'_>) -> Result<Step> {
-    list!(
-        ctx,
-        LIST_QUERY,
-        report_status,
-        MessageReports,
-        MESSAGE_REPORTS,
-        MESSAGE_REPORT_STATES,
-        |out, _, id, report| MessageReportResponse::write(out, id, report)
-    )
+    let (state, part) = asked(ctx)?;
+    queue_list(ctx, &MESSAGE_REPORT_QUEUE, state, part, |out, _, id, report| {
+        MessageReportResponse::write(out, id, report);
+    })
 }
 
 pub fn admin_user_report_list(ctx: &mut Ctx<'_>) -> Result<Step> {
-    list!(
-        ctx,
-        LIST_QUERY,
-        report_status,
-        UserReports,
-        USER_REPORTS,
-        USER_REPORT_STATES,
-        |out, _, id, report| UserReportResponse::write(out, id, report)
-    )
+    let (state, part) = asked(ctx)?;
+    queue_list(ctx, &USER_REPORT_QUEUE, state, part, |out, _, id, report| {
+        UserReportResponse::write(out, id, report);
+    })
 }
 
 pub fn admin_hash_report_list(ctx: &mut Ctx<'_>) -> Result<Step> {
-    list!(
-        ctx,
-        HASH_LIST_QUERY,
-        hash_status,
-        HashReports,
-        HASH_REPORTS,
-        HASH_REPORT_STATES,
-        |out, read, id, report| AdminHashReportResponse::write(out, read, id, report)
-    )
+    let query = &HASH_LIST_QUERY;
+    let (state, part) =
+        (query.status_filter.query(ctx)?, (query.limit.query(ctx)?, query.offset.query(ctx)?));
+    queue_list(ctx, &HASH_REPORT_QUEUE, state, part, |out, read, id, report| {
+        AdminHashReportResponse::write(out, read, id, report);
+    })
+}
+
+/// Which reports: a state, and a part.
+fn asked(ctx: &Ctx<'_>) -> Result<(Option<&'static str>, (u64, u64))> {
+    let query = &LIST_QUERY;
+    Ok((query.status_filter.query(ctx)?, (query.limit.query(ctx)?, query.offset.query(ctx)?)))
 }
 
 pub fn admin_message_report_counts(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let snapshot = ctx.snapshot();
-    ctx.json(|out| ModerationReportCountsResponse::write(out, snapshot.read(), Queue::MessageReports))
+    answer_counts(ctx, &MESSAGE_REPORT_QUEUE)
 }
 
 pub fn admin_user_report_counts(ctx: &mut Ctx<'_>) -> Result<Step> {
+    answer_counts(ctx, &USER_REPORT_QUEUE)
+}
+
+fn answer_counts<V: Record>(ctx: &mut Ctx<'_>, queue: &Queue<ReportId, V>) -> Result<Step> {
     let snapshot = ctx.snapshot();
-    ctx.json(|out| ModerationReportCountsResponse::write(out, snapshot.read(), Queue::UserReports))
+    let read = snapshot.read();
+    let count = |status| queue.count(read, status);
+    ctx.json(|out| ModerationReportCountsResponse::write(out, &count, queue.total(read)))
 }
 
 pub fn admin_hash_report_counts(ctx: &mut Ctx<'_>) -> Result<Step> {

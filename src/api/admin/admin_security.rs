@@ -13,13 +13,10 @@ use crate::domain::identity::custody::{UserLock, UserLogOut, UserUnlock};
 use crate::domain::view::existing;
 use crate::domain::{Error, Result};
 use crate::id::{NameBanId, UserId, parse_id};
-use crate::limits::ADDRESS_BLOCK_COUNT_MAX;
+use crate::limits::{ADDRESS_BLOCK_COUNT_MAX, HOUR_MS, LOCK_HOURS_MAX};
 use crate::wire::json::Array;
 
-const HOUR_MS: u64 = 3_600_000;
-/// A hundred years.
-const HOURS_MAX: u64 = 876_000;
-const SECONDS_MAX: u64 = HOURS_MAX * 3_600;
+const SECONDS_MAX: u64 = LOCK_HOURS_MAX * 3_600;
 const REASON_CHARS: std::ops::RangeInclusive<usize> = 0..=500;
 const PATTERN_CHARS: std::ops::RangeInclusive<usize> = 1..=100;
 const NAME_REASON_CHARS: std::ops::RangeInclusive<usize> = 0..=200;
@@ -47,7 +44,7 @@ fields! {
         ip_address: Needed<Text> = Needed(Text(Chars::UpTo(64))),
         reason: Text = Text(Chars::Configured(|_| REASON_CHARS)),
         /// Without it for good.
-        duration_hours: Int = Int(1..=HOURS_MAX),
+        duration_hours: Int = Int(1..=LOCK_HOURS_MAX),
     }
 }
 

@@ -1,18 +1,17 @@
 //! Tickets: what users have written, how far it is with it, and notes.
 
-use super::admin_reports::word;
-use super::lists::{LIMIT, OFFSET, page};
+use super::lists::{LIMIT, OFFSET, queue_list};
 use crate::api::body::check_len;
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, Int, Needed, Or, Text, Word, fields};
-use crate::domain::contact::tally::{Queue, count, total};
+use crate::domain::contact::tally::TICKET_QUEUE;
 use crate::domain::contact::ticket::{
     NoteResponse, TicketNoteAdd, TicketResponse, TicketStatusSet, find, notes,
 };
 use crate::domain::{Error, Refusal, Result};
 use crate::id::{TicketId, parse_id};
 use crate::store::records::ticket_status;
-use crate::store::tables::{TICKET_NOTES, TICKET_STATES, TICKETS};
+use crate::store::tables::TICKET_NOTES;
 use crate::wire::json::Array;
 
 const CONTENT_CHARS: std::ops::RangeInclusive<usize> = 1..=2_000;
@@ -47,23 +46,10 @@ fn named(ctx: &Ctx<'_>) -> Result<TicketId> {
 }
 
 pub fn admin_ticket_list(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let status = word(ctx, LIST_QUERY.status_filter.name, ticket_status::code, ticket_status::WORDS)?;
-    let part = (LIST_QUERY.limit.query(ctx)?, LIST_QUERY.offset.query(ctx)?);
-    let snapshot = ctx.snapshot();
-    let read = snapshot.read();
-    ctx.json(|out| {
-        let mut list = Array::new(out);
-        let Some(status) = status else {
-            return page(read.scan_rev(TICKETS, ()), total(read, Queue::Tickets), part)
-                .for_each(|(id, ticket)| TicketResponse::write(list.item(), id, ticket));
-        };
-        let ids = read.scan_rev(TICKET_STATES, status).keys().map(|(_, id)| id);
-        for id in page(ids, count(read, Queue::Tickets, status), part) {
-            if let Some(ticket) = read.get(TICKETS, id) {
-                TicketResponse::write(list.item(), id, ticket);
-            }
-        }
-    })
+    let query = &LIST_QUERY;
+    let (state, part) =
+        (query.status_filter.query(ctx)?, (query.limit.query(ctx)?, query.offset.query(ctx)?));
+    queue_list(ctx, &TICKET_QUEUE, state, part, |out, _, id, ticket| TicketResponse::write(out, id, ticket))
 }
 
 pub fn admin_ticket_get(ctx: &mut Ctx<'_>) -> Result<Step> {

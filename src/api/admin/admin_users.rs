@@ -19,6 +19,7 @@ use crate::domain::view::{self, existing};
 use crate::domain::{Error, Now, Result};
 use crate::effect::search::Search;
 use crate::id::{UserId, parse_id};
+use crate::limits::SWEEP_RECORDS_MAX;
 use crate::store::Read;
 use crate::store::records::{ArchivedUser, account, badge, tier as tier_code};
 use crate::store::tables::{
@@ -41,8 +42,6 @@ const FOUND_COUNT_MAX: usize = 20_000;
 /// Sessions that are looked at for the last log-in.
 const SESSION_COUNT_MAX: usize = 1_000;
 const DAY_MS: u64 = 86_400_000;
-/// Records that go at once with an account.
-const SWEEP_RECORDS_MAX: u64 = 500;
 
 fields! {
     /// Whom to look for.

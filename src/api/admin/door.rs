@@ -38,14 +38,20 @@ impl Door {
         let fit = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         let per_minute = config.user_features_admin_rate_limit.max_per_minute;
         let per_hour = config.user_features_admin_rate_limit.max_per_hour;
-        let caps = (per_hour > 0).then(|| Cap { requests: fit(per_hour), window_s: HOUR_S });
+        let cap = Cap { requests: fit(per_hour), window_s: HOUR_S };
+        // Either may be 0, which is without bound: that of an hour alone is the bucket's own.
+        let (requests, window_ms, caps) = match (per_minute, per_hour) {
+            (0, hour) => (fit(hour), HOUR_S * 1_000, Vec::new()),
+            (minute, 0) => (fit(minute), MINUTE_MS, Vec::new()),
+            (minute, _) => (fit(minute), MINUTE_MS, vec![cap]),
+        };
         Door {
             sources: listed.flat_map(|text| networks(text)).collect(),
             changes: BucketSpec {
                 algorithm: Algorithm::SlidingWindow,
-                requests: if config.rate_limiting.enabled { fit(per_minute) } else { 0 },
+                requests: if config.rate_limiting.enabled { requests } else { 0 },
                 burst: 0,
-                window_ms: MINUTE_MS,
+                window_ms,
                 caps: caps.into_iter().collect(),
             },
         }
@@ -130,6 +136,27 @@ pub fn source(ip: IpAddr) -> String {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => {
             IpNet::new(ip.into(), 64).map_or(ip.to_string(), |network| network.trunc().to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::Harness;
+    use crate::id::AdminId;
+
+    #[test]
+    fn changes_are_bounded_by_minute_and_by_hour() {
+        // Of a minute, of an hour: how many go at once.
+        for (minute, hour, want) in [(3, 0, 3), (3, 2, 2), (2, 3, 2), (0, 2, 2), (0, 0, 20)] {
+            let mut config = Config::default();
+            config.user_features_admin_rate_limit.max_per_minute = minute;
+            config.user_features_admin_rate_limit.max_per_hour = hour;
+            let harness = Harness::limited(config);
+            let caller = Caller::Admin(AdminCaller { admin_id: AdminId(1), session: [0; 32] });
+            let passed = (0..20).filter(|_| count(&harness.state, Method::Post, caller).is_ok()).count();
+            assert_eq!(passed, want, "{minute} {hour}");
         }
     }
 }

@@ -2,6 +2,12 @@
 
 use std::ops::RangeInclusive;
 
+use crate::api::ctx::{Ctx, Step};
+use crate::domain::Result;
+use crate::domain::contact::tally::Queue;
+use crate::store::{Key, Read, Record};
+use crate::wire::json::Array;
+
 /// Items of a page.
 pub const LIMIT: RangeInclusive<u64> = 1..=1_000;
 /// From which item on.
@@ -17,6 +23,33 @@ pub fn page<T>(
     let fit = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     let skipped = if limit == 0 { 0 } else { fit(offset) };
     items.skip(skipped).take(fit(limit))
+}
+
+/// A part of a queue, or of what of it is in a state that is named: the latest first.
+///
+/// # Errors
+/// Those of [`Ctx::json`].
+pub fn queue_list<K: Key<Owned = K>, V: Record>(
+    ctx: &mut Ctx<'_>,
+    queue: &Queue<K, V>,
+    state: Option<&str>,
+    part: (u64, u64),
+    write: impl Fn(&mut Vec<u8>, Read<'_>, K, &V::Archived),
+) -> Result<Step> {
+    let snapshot = ctx.snapshot();
+    let read = snapshot.read();
+    let ids: Vec<K> = match state.and_then(queue.code) {
+        None => page(read.scan_rev(queue.records, ()).keys(), queue.total(read), part).collect(),
+        Some(state) => page(queue.in_state(read, state), queue.count(read, state), part).collect(),
+    };
+    ctx.json(|out| {
+        let mut list = Array::new(out);
+        for id in ids {
+            if let Some(record) = read.get(queue.records, id) {
+                write(list.item(), read, id, record);
+            }
+        }
+    })
 }
 
 #[cfg(test)]

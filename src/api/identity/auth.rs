@@ -11,6 +11,7 @@ use super::rules::{
 use crate::api::authenticate::{SESSION_SECRET_LEN, bearer, hash_secret, new_secret};
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, EMAIL, Flag, Formed, Int, Needed, Or, Text, fields};
+use crate::api::new_names;
 use crate::api::touch;
 use crate::config::Config;
 use crate::domain::identity::account::{self, Email, Entry, Register};
@@ -21,13 +22,11 @@ use crate::domain::identity::token::{
 use crate::domain::identity::two_factor;
 use crate::domain::{Refusal, Result, Revocation};
 use crate::id::{TokenId, UserId};
-use crate::limits::USER_AGENT_LEN_MAX;
+use crate::limits::{HOUR_MS, USER_AGENT_LEN_MAX};
 use crate::store::records::{badge, tier};
 use crate::store::tables::{CREDENTIALS, USERS};
 use crate::wire::json::Array;
 use crate::wire::json::shape::shape;
-
-const HOUR_MS: u64 = 3_600_000;
 
 fields! {
     /// A new account.
@@ -84,7 +83,11 @@ pub(super) fn new_token(ctx: &Ctx<'_>) -> (String, NewToken) {
 }
 
 pub async fn register(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let New { username, email, password, age_verified } = registration(ctx)?;
+    let New { username, email, typed, password, age_verified } = registration(ctx)?;
+    new_names::require_allowed(ctx, &username).await?;
+    // Advice only, but it saves a hash.
+    account::require_free(ctx.snapshot().read(), Some(&username), None, None)?;
+    require_email_free(ctx.snapshot().read(), &typed, None)?;
     let phc = Secret(ctx.hash(password).await?);
     let config = &ctx.state.config;
     let (secret, entry) = match config.authentication_accounts.require_email_verification {
@@ -115,6 +118,8 @@ pub(super) fn beginnings(config: &Config) -> (u8, Vec<u8>) {
 struct New {
     username: String,
     email: Email,
+    /// The e-mail address as it was typed.
+    typed: String,
     password: String,
     age_verified: bool,
 }
@@ -127,17 +132,14 @@ fn registration(ctx: &mut Ctx<'_>) -> Result<New> {
     let body = ctx.body()?;
     let username = REGISTER.username.read(&body)?;
     check_username(&config.authentication_accounts, username)?;
-    ctx.state.new_names.check(ctx.state, username)?;
     let typed = REGISTER.email.read(&body)?;
     let email = checked_email(typed)?;
     let password = REGISTER.password.read(&body)?;
     check_password(&config.authentication_password, "password", password)?;
     let age_verified = check_age(&config.authentication_accounts, &body, ctx.now().unix_ms)?;
     ctx.account = login_key(username);
-    // Advice only, but it saves a hash.
-    account::require_free(ctx.snapshot().read(), Some(username), None, None)?;
-    require_email_free(ctx.snapshot().read(), typed, None)?;
-    Ok(New { username: username.to_string(), email, password: password.to_string(), age_verified })
+    let (username, typed, password) = (username.to_string(), typed.to_string(), password.to_string());
+    Ok(New { username, email, typed, password, age_verified })
 }
 
 pub async fn login(ctx: &mut Ctx<'_>) -> Result<Step> {

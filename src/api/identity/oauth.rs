@@ -19,6 +19,7 @@ use super::two_factor::CHALLENGE_S;
 use crate::api::authenticate::{BOT_SECRET_LEN, SESSION_SECRET_LEN, hash_secret, new_secret};
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, Flag, Int, Needed, Text, fields};
+use crate::api::new_names::{Bans, judged};
 use crate::domain::identity::account::Email;
 use crate::domain::identity::credential::Secret;
 use crate::domain::identity::oauth::{self, Newcomer, SignInBegin, SignInEnd, SignInTake};
@@ -231,7 +232,7 @@ async fn end(ctx: &mut Ctx<'_>, code: u8, profile: Profile, age_verified: Result
     let keys: Vec<String> = keys.unwrap_or_default();
     let newcomer = match is_known(ctx, code, &profile.subject, &keys)? {
         true => None,
-        false => Some(Box::new(newcomer(ctx, &profile, email, age_verified)?)),
+        false => Some(Box::new(newcomer(ctx, &profile, email, age_verified).await?)),
     };
     let (secret, token) = new_token(ctx);
     let challenge = new_secret::<SESSION_SECRET_LEN>();
@@ -267,14 +268,14 @@ fn is_known(ctx: &Ctx<'_>, code: u8, subject: &str, keys: &[String]) -> Result<b
 
 /// # Errors
 /// 400 without an address that the provider has confirmed, or without an age where one is asked for; 403 while nobody
-/// can register.
-fn newcomer(
+/// can register; 503 when too many wait.
+async fn newcomer(
     ctx: &Ctx<'_>,
     profile: &Profile,
     email: Option<Email>,
     age_verified: Result<bool>,
 ) -> Result<Newcomer> {
-    let config = &ctx.state.config;
+    let config = ctx.state.config.clone();
     let email = email.ok_or(Refusal::EmailUnverified)?;
     let accounts = &config.authentication_accounts;
     if !accounts.allow_registration {
@@ -282,9 +283,15 @@ fn newcomer(
     }
     let age_verified = age_verified?;
     let local = email.address.split('@').next().unwrap_or_default();
-    let is_banned = |name: &str| ctx.state.new_names.check(ctx.state, name).is_err();
-    let username = name_for(accounts, [profile.name.as_deref().unwrap_or_default(), local], is_banned);
-    let (tier, badges) = beginnings(config);
+    let hints = [profile.name.clone().unwrap_or_default(), local.to_string()];
+    let for_lane = config.clone();
+    let judge = move |bans: &Bans| {
+        name_for(&for_lane.authentication_accounts, hints.each_ref().map(String::as_str), |name| {
+            bans.contains(name)
+        })
+    };
+    let username = judged(ctx, judge).await?;
+    let (tier, badges) = beginnings(&config);
     Ok(Newcomer {
         username,
         username_len_max: accounts.username_max_length,

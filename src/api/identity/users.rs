@@ -6,6 +6,7 @@ use super::rules::{self, check_password, check_username, checked_email, require_
 use super::two_factor;
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, EMAIL, Formed, Needed, Text, Unused, fields};
+use crate::api::new_names;
 use crate::domain::identity::account::{self, AccountDelete, Email, PasswordChange, ProfileEdit};
 use crate::domain::identity::credential::Secret;
 use crate::domain::identity::tier;
@@ -66,6 +67,9 @@ pub(super) fn is_fresh(ctx: &Ctx<'_>) -> bool {
 /// finds an open session must not take the account.
 pub async fn me_edit(ctx: &mut Ctx<'_>) -> Result<Step> {
     let Asked { mut edit, typed, password, current } = asked(ctx)?;
+    if let Some(username) = &edit.username {
+        require_allowed(ctx, username).await?;
+    }
     if let Some(current) = current {
         let phc = verify_own(ctx, current, Refusal::PasswordWrong.into()).await?;
         edit.verified = Some(Secret(phc));
@@ -98,7 +102,6 @@ fn asked(ctx: &mut Ctx<'_>) -> Result<Asked> {
     let username = ME_EDIT.username.read(&body)?;
     if let Some(username) = username {
         check_username(&config.authentication_accounts, username)?;
-        check_not_banned(ctx, username)?;
     }
     // The stored address may be sent back, also one from before the rules of today.
     let snapshot = ctx.snapshot();
@@ -132,10 +135,13 @@ fn asked(ctx: &mut Ctx<'_>) -> Result<Asked> {
 }
 
 /// Existing names stay, so one may be sent back.
-fn check_not_banned(ctx: &Ctx<'_>, username: &str) -> Result<()> {
-    let snapshot = ctx.snapshot();
-    let own = snapshot.read().get(USERS, ctx.user_id()).map(|user| user.username.as_str());
-    if own == Some(username) { Ok(()) } else { ctx.state.new_names.check(ctx.state, username) }
+async fn require_allowed(ctx: &Ctx<'_>, username: &str) -> Result<()> {
+    let is_own = {
+        let snapshot = ctx.snapshot();
+        let user = snapshot.read().get(USERS, ctx.user_id());
+        user.is_some_and(|user| user.username == username)
+    };
+    if is_own { Ok(()) } else { new_names::require_allowed(ctx, username).await }
 }
 
 /// Whether that is another address than the one the account has.

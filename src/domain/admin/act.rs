@@ -42,15 +42,6 @@ impl AdminAct {
     }
 }
 
-/// Something that an administrator did which is no change of the state.
-#[derive(Clone, Debug, Default, PartialEq, Archive, Deserialize, Serialize)]
-pub struct AdminNoted {
-    pub action: String,
-    pub target: Option<String>,
-    pub before: Option<String>,
-    pub after: Option<String>,
-}
-
 /// Replies as the command that it brings.
 pub(in crate::domain) fn admin_act(machine: &mut Machine<'_, '_>, _: UserId, op: &AdminAct) -> Result<Reply> {
     let inner = Op::decode(op.code, &op.bytes.0).map_err(|_| Refusal::Internal)?;
@@ -82,7 +73,7 @@ pub(super) fn record(
     let entry = AdminAudit {
         admin_id,
         admin_name: admin_name.unwrap_or_default(),
-        action: note.action.unwrap_or_else(|| words(command)),
+        action: words(command),
         target: note.target.map(short),
         before: note.before.map(short),
         after: note.after.map(short),
@@ -109,17 +100,6 @@ fn words(name: &str) -> String {
         text.push(char.to_ascii_lowercase());
     }
     text
-}
-
-pub(in crate::domain) fn admin_noted(
-    machine: &mut Machine<'_, '_>,
-    _: UserId,
-    op: &AdminNoted,
-) -> Result<()> {
-    machine.require_admin()?;
-    let AdminNoted { action, target, before, after } = op.clone();
-    machine.note(Note { action: Some(action), target, before, after });
-    Ok(())
 }
 
 shape! {

@@ -24,5 +24,4 @@ commands! { Admin:
     508 AdminPasswordChange(account::AdminPasswordChange) => password_change -> (), system;
     509 AdminOtpDisable(account::AdminOtpDisable) => otp_disable -> (), system;
     510 AdminCodesRenew(account::AdminCodesRenew) => codes_renew -> (), system;
-    511 AdminNoted(act::AdminNoted) => admin_noted -> (), system;
 }

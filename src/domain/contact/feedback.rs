@@ -5,14 +5,14 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::tally::{self, Queue};
+use super::tally::TICKET_QUEUE;
 use crate::domain::asking::Asking;
 use crate::domain::error::{Error, Result};
 use crate::domain::machine::Machine;
 use crate::domain::view::existing;
 use crate::id::{TicketId, UserId};
-use crate::store::records::{FeedbackCount, Nil, Ticket, ticket_status};
-use crate::store::tables::{FEEDBACK_COUNTS, TICKET_STATES, TICKETS};
+use crate::store::records::{FeedbackCount, Ticket, ticket_status};
+use crate::store::tables::{FEEDBACK_COUNTS, TICKETS};
 use crate::wire::json::shape::shape;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -86,9 +86,8 @@ pub(in crate::domain) fn feedback_send(
     };
     let ticket_id = TicketId(machine.next_id());
     machine.tx.put(TICKETS, ticket_id, &ticket);
-    machine.tx.put(TICKET_STATES, (ticket.status, ticket_id), &Nil {});
     machine.tx.put(FEEDBACK_COUNTS, actor, &count);
-    tally::enter(machine, Queue::Tickets, ticket.status);
+    TICKET_QUEUE.enter(machine, ticket_id, ticket.status);
     Ok(ticket_id)
 }
 

@@ -6,15 +6,13 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::blocked;
-use super::tally::{self, Queue};
+use super::tally::HASH_REPORT_QUEUE;
 use crate::domain::error::{Error, Result};
 use crate::domain::machine::Machine;
 use crate::domain::view::existing;
 use crate::id::{MessageId, ReportId, UserId};
-use crate::store::records::{HashReport, Meta, Nil, hash_status};
-use crate::store::tables::{
-    HASH_COUNTS, HASH_PENDING_COUNTS, HASH_REPORT_STATES, HASH_REPORTERS, HASH_REPORTS,
-};
+use crate::store::records::{HashReport, Meta, hash_status};
+use crate::store::tables::{HASH_COUNTS, HASH_PENDING_COUNTS, HASH_REPORTERS, HASH_REPORTS};
 use crate::wire::json::shape::shape;
 
 /// Reports a file.
@@ -72,11 +70,10 @@ pub(in crate::domain) fn hash_report_create(
     };
     let report_id = ReportId(machine.next_id());
     machine.tx.put(HASH_REPORTS, report_id, &report);
-    machine.tx.put(HASH_REPORT_STATES, (report.status, report_id), &Nil {});
     machine.tx.put(HASH_REPORTERS, (person_id, hash_value), &Meta { value: report_id.0 });
     machine.tx.put(HASH_COUNTS, hash_value, &Meta { value: count });
     machine.tx.put(HASH_PENDING_COUNTS, person_id, &Meta { value: pending + 1 });
-    tally::enter(machine, Queue::HashReports, report.status);
+    HASH_REPORT_QUEUE.enter(machine, report_id, report.status);
     if is_news {
         blocked::block(machine, hash_value, &op.reason, None);
     }

@@ -5,7 +5,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::tally::{self, Queue};
+use super::tally::{MESSAGE_REPORT_QUEUE, USER_REPORT_QUEUE};
 use crate::domain::asking::Asking;
 use crate::domain::chat::message::message_access;
 use crate::domain::error::{Error, Result};
@@ -13,10 +13,8 @@ use crate::domain::machine::Machine;
 use crate::domain::permission::Access;
 use crate::domain::view::{existing, username};
 use crate::id::{ChannelId, MessageId, ReportId, UserId};
-use crate::store::records::{ArchivedMessage, MessageReport, Nil, UserReport, report_status};
-use crate::store::tables::{
-    CHANNELS, MESSAGE_REPORT_STATES, MESSAGE_REPORTS, USER_REPORT_STATES, USER_REPORTS,
-};
+use crate::store::records::{ArchivedMessage, MessageReport, UserReport, report_status};
+use crate::store::tables::{CHANNELS, MESSAGE_REPORTS, USER_REPORTS};
 use crate::wire::json::shape::shape;
 
 /// Why something is reported.
@@ -96,8 +94,7 @@ pub(in crate::domain) fn message_report_create(
     };
     let report_id = ReportId(machine.next_id());
     machine.tx.put(MESSAGE_REPORTS, report_id, &report);
-    machine.tx.put(MESSAGE_REPORT_STATES, (report.status, report_id), &Nil {});
-    tally::enter(machine, Queue::MessageReports, report.status);
+    MESSAGE_REPORT_QUEUE.enter(machine, report_id, report.status);
     Ok(report_id)
 }
 
@@ -122,8 +119,7 @@ pub(in crate::domain) fn user_report_create(
     };
     let report_id = ReportId(machine.next_id());
     machine.tx.put(USER_REPORTS, report_id, &report);
-    machine.tx.put(USER_REPORT_STATES, (report.status, report_id), &Nil {});
-    tally::enter(machine, Queue::UserReports, report.status);
+    USER_REPORT_QUEUE.enter(machine, report_id, report.status);
     Ok(report_id)
 }
 

@@ -4,21 +4,17 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::blocked;
 use super::silenced;
-use super::tally::{self, Queue};
+use super::tally::{HASH_REPORT_QUEUE, MESSAGE_REPORT_QUEUE, USER_REPORT_QUEUE};
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::machine::Machine;
-use crate::domain::noted::Note;
-use crate::domain::view::username;
+use crate::domain::view::{existing, username};
 use crate::id::{ReportId, UserId};
 use crate::store::Read;
 use crate::store::records::{
     ArchivedHashReport, ArchivedMessageReport, ArchivedReview, ArchivedUserReport, HashReport, MessageReport,
-    Meta, Nil, Review, UserReport, hash_status, report_status,
+    Meta, Review, UserReport, hash_status, report_status,
 };
-use crate::store::tables::{
-    HASH_COUNTS, HASH_PENDING_COUNTS, HASH_REPORT_STATES, HASH_REPORTS, MESSAGE_REPORT_STATES,
-    MESSAGE_REPORTS, USER_REPORT_STATES, USER_REPORTS,
-};
+use crate::store::tables::{HASH_COUNTS, HASH_PENDING_COUNTS, HASH_REPORTS, MESSAGE_REPORTS, USER_REPORTS};
 use crate::wire::json::Array;
 use crate::wire::json::shape::{Kind, Slot, shape};
 
@@ -75,12 +71,8 @@ pub(in crate::domain) fn message_report_review(
     let (report_id, verdict) = (op.report_id, &op.verdict);
     let review = reviewed(machine, &verdict.action, verdict.notes.as_deref())?;
     let report = machine.tx.get(MESSAGE_REPORTS, report_id).map(MessageReport::from).ok_or_else(missing)?;
-    machine.tx.delete(MESSAGE_REPORT_STATES, (report.status, report_id));
-    machine.tx.put(MESSAGE_REPORT_STATES, (verdict.status, report_id), &Nil {});
-    tally::turn(machine, Queue::MessageReports, report.status, verdict.status);
-    let text = report_status::text;
     let target = format!("report {report_id} of {}", report.author_name);
-    machine.note(Note::of(target).before(text(report.status)).after(text(verdict.status)));
+    MESSAGE_REPORT_QUEUE.turn(machine, report_id, (report.status, verdict.status), target);
     let report = MessageReport { status: verdict.status, review: Some(review), ..report };
     machine.tx.put(MESSAGE_REPORTS, report_id, &report);
     Ok(())
@@ -94,12 +86,8 @@ pub(in crate::domain) fn user_report_review(
     let (report_id, verdict) = (op.report_id, &op.verdict);
     let review = reviewed(machine, &verdict.action, verdict.notes.as_deref())?;
     let report = machine.tx.get(USER_REPORTS, report_id).map(UserReport::from).ok_or_else(missing)?;
-    machine.tx.delete(USER_REPORT_STATES, (report.status, report_id));
-    machine.tx.put(USER_REPORT_STATES, (verdict.status, report_id), &Nil {});
-    tally::turn(machine, Queue::UserReports, report.status, verdict.status);
-    let text = report_status::text;
     let target = format!("report {report_id} of {}", report.username);
-    machine.note(Note::of(target).before(text(report.status)).after(text(verdict.status)));
+    USER_REPORT_QUEUE.turn(machine, report_id, (report.status, verdict.status), target);
     machine.tx.put(
         USER_REPORTS,
         report_id,
@@ -122,9 +110,7 @@ pub(in crate::domain) fn hash_report_review(
     if op.status == hash_status::BLOCKED {
         blocked::put(machine, hash_value, &report.reason, Some(admin_id.0));
         let uploader = report.uploader_id.filter(|_| report.block_uploader);
-        if let Some(uploader) =
-            uploader.filter(|id| crate::domain::view::existing(machine.read(), *id).is_ok())
-        {
+        if let Some(uploader) = uploader.filter(|id| existing(machine.read(), *id).is_ok()) {
             silenced::put(machine, uploader, &report.reason, None);
         }
     } else {
@@ -142,11 +128,7 @@ pub(in crate::domain) fn hash_report_review(
             machine.tx.get(HASH_PENDING_COUNTS, report.person_id).map_or(0, |meta| meta.value.to_native());
         machine.tx.put(HASH_PENDING_COUNTS, report.person_id, &Meta { value: pending.saturating_sub(1) });
     }
-    machine.tx.delete(HASH_REPORT_STATES, (report.status, report_id));
-    machine.tx.put(HASH_REPORT_STATES, (op.status, report_id), &Nil {});
-    tally::turn(machine, Queue::HashReports, report.status, op.status);
-    let text = hash_status::text;
-    machine.note(Note::of(hash_value).before(text(report.status)).after(text(op.status)));
+    HASH_REPORT_QUEUE.turn(machine, report_id, (report.status, op.status), hash_value);
     machine.tx.put(
         HASH_REPORTS,
         report_id,
@@ -241,22 +223,22 @@ shape! {
 
 shape! {
     /// How many reports of messages, or of people, are in each state.
-    pub ModerationReportCountsResponse(read: Read<'_>, queue: Queue) {
-        pending: u64 = tally::count(read, queue, report_status::PENDING),
-        reviewed: u64 = tally::count(read, queue, report_status::REVIEWED),
-        actioned: u64 = tally::count(read, queue, report_status::ACTIONED),
-        dismissed: u64 = tally::count(read, queue, report_status::DISMISSED),
-        total: u64 = tally::total(read, queue),
+    pub ModerationReportCountsResponse(counts: &dyn Fn(u8) -> u64, total: u64) {
+        pending: u64 = counts(report_status::PENDING),
+        reviewed: u64 = counts(report_status::REVIEWED),
+        actioned: u64 = counts(report_status::ACTIONED),
+        dismissed: u64 = counts(report_status::DISMISSED),
+        total: u64 = total,
     }
 }
 
 shape! {
     /// How many reports of files are in each state.
     pub HashReportCountsResponse(read: Read<'_>) {
-        pending: u64 = tally::count(read, Queue::HashReports, hash_status::PENDING),
-        blocked: u64 = tally::count(read, Queue::HashReports, hash_status::BLOCKED),
-        cleared: u64 = tally::count(read, Queue::HashReports, hash_status::CLEARED),
-        total: u64 = tally::total(read, Queue::HashReports),
+        pending: u64 = HASH_REPORT_QUEUE.count(read, hash_status::PENDING),
+        blocked: u64 = HASH_REPORT_QUEUE.count(read, hash_status::BLOCKED),
+        cleared: u64 = HASH_REPORT_QUEUE.count(read, hash_status::CLEARED),
+        total: u64 = HASH_REPORT_QUEUE.total(read),
     }
 }
 

@@ -2,15 +2,15 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::tally::{self, Queue};
+use super::tally::TICKET_QUEUE;
 use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::machine::Machine;
 use crate::domain::noted::Note;
 use crate::id::{TicketId, UserId};
 use crate::limits::TICKET_NOTE_COUNT_MAX;
 use crate::store::Read;
-use crate::store::records::{ArchivedTicket, ArchivedTicketNote, Nil, Ticket, TicketNote, ticket_status};
-use crate::store::tables::{ADMINS, TICKET_NOTES, TICKET_STATES, TICKETS};
+use crate::store::records::{ArchivedTicket, ArchivedTicketNote, Ticket, TicketNote, ticket_status};
+use crate::store::tables::{ADMINS, TICKET_NOTES, TICKETS};
 use crate::wire::json::shape::{Slot, shape};
 
 /// How far it is with a ticket.
@@ -54,12 +54,8 @@ pub(in crate::domain) fn ticket_status_set(
         (true, false) => (Some(machine.unix_ms), Some(admin_id.0)),
         (false, _) => (None, None),
     };
-    machine.tx.delete(TICKET_STATES, (ticket.status, op.ticket_id));
-    machine.tx.put(TICKET_STATES, (op.status, op.ticket_id), &Nil {});
-    tally::turn(machine, Queue::Tickets, ticket.status, op.status);
-    let text = ticket_status::text;
     let target = format!("ticket {} of {}", op.ticket_id, ticket.username);
-    machine.note(Note::of(target).before(text(ticket.status)).after(text(op.status)));
+    TICKET_QUEUE.turn(machine, op.ticket_id, (ticket.status, op.status), target);
     let ticket = Ticket { status: op.status, resolved_at, resolved_by, ..ticket };
     machine.tx.put(TICKETS, op.ticket_id, &ticket);
     Ok(())

@@ -358,7 +358,8 @@ shape! {
     }
 }
 
-fn ids(ids: impl Iterator<Item = u64>) -> impl FnOnce(&mut Vec<u8>) {
+/// Writes a list of them.
+pub fn ids(ids: impl Iterator<Item = u64>) -> impl FnOnce(&mut Vec<u8>) {
     move |out| {
         let mut list = Array::new(out);
         ids.for_each(|id| list.id(id));

@@ -5,14 +5,12 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::domain::error::Result;
 use crate::domain::machine::Machine;
 use crate::domain::noted::Note;
+use crate::domain::verdict::{SWITCH_ROW, switch};
 use crate::id::UserId;
-use crate::store::Read;
 use crate::store::records::{ArchivedAutomodSwitch, AutomodSwitch};
 use crate::store::tables::AUTOMOD_SWITCH;
 use crate::wire::json::shape::{Kind, Slot, shape};
 
-/// The one row of its table.
-const ROW: u8 = 0;
 /// What stands for no settings.
 const EMPTY: &str = "{}";
 
@@ -24,16 +22,12 @@ pub struct AutomodSwitchSet {
     pub ai: Option<String>,
 }
 
-pub fn known(read: Read<'_>) -> Option<&ArchivedAutomodSwitch> {
-    read.get(AUTOMOD_SWITCH, ROW)
-}
-
 pub(in crate::domain) fn automod_switch_set(
     machine: &mut Machine<'_, '_>,
     _: UserId,
     op: &AutomodSwitchSet,
 ) -> Result<()> {
-    let known = known(machine.read()).map(AutomodSwitch::from);
+    let known = switch(machine.read()).map(AutomodSwitch::from);
     let known = known.unwrap_or(AutomodSwitch { enabled: true, ai: EMPTY.to_string() });
     let switch = AutomodSwitch {
         enabled: op.enabled.unwrap_or(known.enabled),
@@ -41,7 +35,7 @@ pub(in crate::domain) fn automod_switch_set(
     };
     let word = |is_on: bool| if is_on { "on" } else { "off" };
     machine.note(Note::of("automod").before(word(known.enabled)).after(word(switch.enabled)));
-    machine.tx.put(AUTOMOD_SWITCH, ROW, &switch);
+    machine.tx.put(AUTOMOD_SWITCH, SWITCH_ROW, &switch);
     Ok(())
 }
 

@@ -386,6 +386,34 @@ fn shutdown_and_unknown_versions() {
     assert_eq!(bench.frames((0, id)), ["close 4012 Invalid API version"]);
 }
 
+/// More than one tick tells: nobody is closed who was not told, nor who came later.
+#[test]
+fn those_who_have_to_go_are_told_before_they_are_closed() {
+    let mut bench = Bench::new(|_| {});
+    let peers: Vec<Peer> = (0..5).map(|_| bench.open()).collect();
+    bench.with(0, |hub, cx| hub.everybody_logged_out(cx, crate::id::TokenId(u64::MAX)));
+    let late = bench.open_on(0);
+    let mut sent: Vec<Vec<String>> = vec![Vec::new(); 5];
+    let mut told_at_once = 0;
+    for step in 0..40 {
+        for (id, bytes) in bench.flush(0) {
+            let place = peers.iter().position(|peer| peer.1 == id);
+            place.into_iter().for_each(|place| sent[place].extend(shown(&bytes)));
+            assert!(place.is_some() || id != late.1 || !shown(&bytes).concat().contains("Security reset"));
+        }
+        if step == 0 {
+            told_at_once = sent.iter().filter(|frames| !frames.is_empty()).count();
+        }
+        bench.wait(100);
+    }
+    assert_eq!(told_at_once, 2);
+    for frames in sent {
+        assert!(frames[0].contains("\"op\":12,\"d\":{\"state\":\"shutting_down\""), "{frames:?}");
+        assert!(frames[0].ends_with("\"closing_in_seconds\":2.000}}"), "{frames:?}");
+        assert_eq!(frames[1..], ["close 4004 Security reset"]);
+    }
+}
+
 #[test]
 fn a_counted_address_is_given_back_with_its_socket() {
     let mut bench = Bench::new(|_| {});

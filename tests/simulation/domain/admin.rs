@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use plexichat::domain::admin::account::{
     AdminCodesRenew, AdminCreate, AdminOtpDisable, AdminPasswordChange, AdminReset,
 };
-use plexichat::domain::admin::act::{AdminAct, AdminNoted};
+use plexichat::domain::admin::act::AdminAct;
 use plexichat::domain::admin::guessing::{AdminFailed, Guesses};
 use plexichat::domain::admin::session::{
     AdminChallengeCreate, AdminChallengePass, AdminSignIn, AdminSignOut, NewAdminSession, live,
@@ -134,7 +134,7 @@ impl Generator<'_> {
     }
 
     fn admin_inner(&mut self, admin_id: AdminId, session: [u8; 32]) -> Op {
-        match self.random.u8(..5) {
+        match self.random.u8(..4) {
             0 => AdminPasswordChange {
                 verified: self.admin_phc(),
                 phc: self.admin_phc(),
@@ -146,8 +146,7 @@ impl Generator<'_> {
                 let codes = Secret((0..3).map(|code| [code; 32]).collect());
                 AdminCodesRenew { verified: self.admin_phc(), codes }.into()
             }
-            3 => self.admin_challenge(admin_id).into(),
-            _ => AdminNoted { action: "looked".into(), ..AdminNoted::default() }.into(),
+            _ => self.admin_challenge(admin_id).into(),
         }
     }
 }
