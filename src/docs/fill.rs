@@ -43,8 +43,21 @@ fn value(name: &str, config: &Config) -> Option<String> {
         "routes" => tables::routes(name, config),
         "shape" => schema::shape(name),
         "form" => schema::form(name, config),
+        "client" => client(name),
         _ => None,
     }
+}
+
+/// A small client, word for word as it is run by the tests.
+fn client(name: &str) -> Option<String> {
+    let text = match name {
+        "client.py" => include_str!("../../tests/clients/client.py"),
+        "client.js" => include_str!("../../tests/clients/client.js"),
+        "client.html" => include_str!("../../tests/clients/client.html"),
+        "client.sh" => include_str!("../../tests/clients/client.sh"),
+        _ => return None,
+    };
+    Some(text.trim_end().to_string())
 }
 
 /// Where the server says that it is, else where it listens.

@@ -20,7 +20,7 @@ macro_rules! pages {
 }
 
 pages! {
-    "Begin": "getting-started", "authentication", "access-tokens";
+    "Begin": "getting-started", "clients", "authentication", "access-tokens";
     "Use": "servers", "channels", "messages", "media", "search", "people", "webhooks", "bots";
     "Live": "gateway", "opcodes", "events", "intents", "close-codes", "resume", "compression", "voice";
     "Look up": "errors", "rate-limits", "permissions", "data-types", "objects", "limits", "versions";

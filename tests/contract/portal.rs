@@ -17,7 +17,7 @@
 //! `UPDATE_DOCS=1 cargo test --test contract -- portal` writes the answers into the pages. Review the diff.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::support::{self, Http, Server, Socket, Value, json};
@@ -169,6 +169,12 @@ impl Walk {
             ["json", "reconnect"] => self.socket = None,
             ["toml"] => self.configuration(code),
             ["sh"] => self.commands(code),
+            // A whole client, which tests/clients.rs runs as it stands in its file: nothing else is shown of these.
+            ["python" | "js" | "html" | "bash"] => {
+                let file = code.trim().strip_prefix("{{client:").and_then(|rest| rest.strip_suffix("}}"));
+                let file = file.unwrap_or_else(|| panic!("no client: {code}"));
+                assert!(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients")).join(file).exists());
+            }
             ["text"] => {
                 let methods = ["GET /", "POST /", "PUT /", "PATCH /", "DELETE /"];
                 let request = code.lines().find(|line| methods.iter().any(|method| line.starts_with(method)));
