@@ -35,11 +35,17 @@ pub fn contact(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Re
         0 => {
             let Some(message) = m.pick("message", random) else { return Ok(()) };
             let body = json!({"message_id": message, "channel_id": channel, "reason": "spam"});
-            m.change(line, "MessageReportCreate", ("POST", "/reports/messages".into(), &reporter, body), &[])
+            let ask = ("POST", "/reports/messages".into(), &*reporter, body);
+            let made = m.change(line, "MessageReportCreate", ask, &[])?;
+            desk::wait(m, "message-reports", text(&made["report_id"]));
+            Ok(made)
         }
         1 => {
             let body = json!({"user_id": m.owner.id, "reason": "rude"});
-            m.change(line, "UserReportCreate", ("POST", "/reports/users".into(), &reporter, body), &[])
+            let ask = ("POST", "/reports/users".into(), &*reporter, body);
+            let made = m.change(line, "UserReportCreate", ask, &[])?;
+            desk::wait(m, "user-reports", text(&made["report_id"]));
+            Ok(made)
         }
         _ => {
             let token = [&m.owner, &m.member, &m.guest][random.usize(..3)].token.clone();
@@ -50,7 +56,9 @@ pub fn contact(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Re
             }
             let place = Place::of(&token, "/feedback/status".into(), "/submissions_today");
             let ask = ("POST", "/feedback".into(), &*token, json!({"content": "It survives kills"}));
-            m.change(line, "FeedbackSend", ask, &[(&name, place, json!(count + 1))])
+            let made = m.change(line, "FeedbackSend", ask, &[(&name, place, json!(count + 1))])?;
+            desk::wait(m, "tickets", text(&made["id"]));
+            Ok(made)
         }
     }
     .map(drop)

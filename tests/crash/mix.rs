@@ -9,6 +9,7 @@ mod administration;
 mod automod;
 mod chat;
 mod contact;
+mod desk;
 mod expression;
 mod files;
 mod gate;
@@ -27,6 +28,7 @@ use administration::administration;
 use automod::automod;
 use chat::{mark, mention, message, unread};
 use contact::contact;
+use desk::desk;
 use expression::{emoji, sticker};
 use files::file;
 use gate::access_token;
@@ -119,6 +121,7 @@ pub const ACTIONS: &[Action] = &[
     contact,
     access_token,
     administration,
+    desk,
     poll,
     place,
     group,

@@ -30,6 +30,7 @@ mod owners;
 mod passkeys;
 mod places;
 mod polls;
+mod reviews;
 mod second_factor;
 mod tables;
 mod take;

@@ -124,9 +124,13 @@ pub(in crate::domain) fn hash_report_review(
     }
     machine.tx.put(HASH_COUNTS, hash_value, &Meta { value: 0 });
     if report.status == hash_status::PENDING {
+        // Whoever is gone has none.
         let pending =
-            machine.tx.get(HASH_PENDING_COUNTS, report.person_id).map_or(0, |meta| meta.value.to_native());
-        machine.tx.put(HASH_PENDING_COUNTS, report.person_id, &Meta { value: pending.saturating_sub(1) });
+            machine.tx.get(HASH_PENDING_COUNTS, report.person_id).map(|meta| meta.value.to_native());
+        if let Some(pending) = pending {
+            let left = Meta { value: pending.saturating_sub(1) };
+            machine.tx.put(HASH_PENDING_COUNTS, report.person_id, &left);
+        }
     }
     HASH_REPORT_QUEUE.turn(machine, report_id, (report.status, op.status), hash_value);
     machine.tx.put(

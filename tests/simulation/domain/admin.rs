@@ -216,8 +216,13 @@ impl Model {
             }
             admin::Op::AdminFailed(op) => {
                 let (count, window, locked) = all.failures.get(&op.source).copied().unwrap_or_default();
+                unless(locked > self.at, SLOW)?;
+                if let Some((hash, failures_max)) = op.challenge {
+                    let known = all.challenges.get(&hash);
+                    some(known.filter(|known| known.failures < failures_max), UNKNOWN_TOKEN)?;
+                }
                 let count = if locked != 0 || window <= self.at { 0 } else { count };
-                Ok(Want::Changed(locked > self.at || count + 1 >= op.guesses.count_max))
+                Ok(Want::Changed(count + 1 >= op.guesses.count_max))
             }
             admin::Op::AdminChallengeCreate(op) => {
                 let account = all.verified(op.admin_id.0, &op.phc)?;
@@ -370,18 +375,10 @@ impl Admins {
     }
 
     fn fail(&mut self, op: &AdminFailed, at: u64) {
-        if let Some((hash, failures_max)) = op.challenge
-            && let Some(known) = self.challenges.get_mut(&hash)
-        {
-            known.failures += 1;
-            if known.failures >= failures_max {
-                self.challenges.remove(&hash);
-            }
+        if let Some((hash, _)) = op.challenge {
+            self.challenges.get_mut(&hash).expect("judge has found it").failures += 1;
         }
         let (count, window, locked) = self.failures.get(&op.source).copied().unwrap_or_default();
-        if locked > at {
-            return;
-        }
         let (count, window) =
             if locked != 0 || window <= at { (0, at + op.guesses.window_ms) } else { (count, window) };
         let locked = if count + 1 >= op.guesses.count_max { at + op.guesses.lockout_ms } else { 0 };

@@ -176,7 +176,7 @@ impl Model {
     /// What a text comes to that nobody has judged.
     pub fn pass(&self, server: Option<u64>) -> Result<(), Refused> {
         let automod = server.and_then(|id| self.servers.get(&id)).map(|server| &server.automod);
-        unless(automod.is_some_and(Automod::is_on), UNJUDGED)
+        unless(!self.automod_off && automod.is_some_and(Automod::is_on), UNJUDGED)
     }
 
     fn latest(&self, author: u64) -> u64 {
@@ -233,8 +233,9 @@ impl Model {
                 let message = message.and_then(|channel| channel.messages.get(&op.message_id.0));
                 let is_same = message.is_some_and(|message| message.content == op.content);
                 let automod = self.automod_of(op.channel_id).map(|(automod, _)| automod);
-                let is_current =
-                    automod.is_some_and(|automod| automod.is_on() && automod.version == op.verdict.version);
+                let is_current = !self.automod_off
+                    && automod
+                        .is_some_and(|automod| automod.is_on() && automod.version == op.verdict.version);
                 Ok(Want::Changed(is_same && is_current))
             }
         }
@@ -292,7 +293,8 @@ impl Model {
             moderation::Op::Judged(op) => {
                 let inner = Op::decode(op.code, &op.bytes).expect("a text");
                 let (channel, author) = self.text_place(actor, &inner);
-                let place = self.automod_of(channel).map(|(automod, id)| (automod.is_on(), id));
+                let place =
+                    self.automod_of(channel).map(|(automod, id)| (automod.is_on() && !self.automod_off, id));
                 if *reply != Reply::TextRefused {
                     self.take(actor, &inner, reply, read);
                 }

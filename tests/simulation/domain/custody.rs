@@ -16,7 +16,8 @@ use plexichat::domain::identity::credential::{Secret, hash_secret};
 use plexichat::domain::identity::custody::{
     DeletionCancel, DeletionDelay, UserLock, UserLogOut, UserNoteSet, UserPurge, UserUnlock, UsernameForce,
 };
-use plexichat::domain::{Op, Reply, gate, identity};
+use plexichat::domain::moderation::switch::AutomodSwitchSet;
+use plexichat::domain::{Op, Reply, gate, identity, moderation};
 use plexichat::id::{AccessScopeId, AccessTokenId, NameBanId, UserId};
 use plexichat::store::Read;
 use plexichat::store::records::{account, scope_kind, scope_mode};
@@ -55,7 +56,13 @@ impl Generator<'_> {
 
     fn custody_op(&mut self, model: &Model) -> Op {
         let active = self.person(model, account::ACTIVE);
-        match self.random.u8(..16) {
+        match self.random.u8(..22) {
+            16.. => self.review_op(model),
+            15 if self.chance(30) => {
+                // Off for a while now and then.
+                let enabled = Some(model.automod_off || self.chance(50));
+                AutomodSwitchSet { enabled, ai: self.maybe(20, |_| "{\"model\":\"x\"}".into()) }.into()
+            }
             0 if self.chance(30) => UserLock { user_id: active, life_ms: None }.into(),
             1 if self.chance(30) => {
                 let life_ms = self.maybe(70, |g| g.random.u64(1..100_000));
@@ -152,6 +159,7 @@ impl Model {
             Op::Identity(op) => self.judge_custody(op),
             Op::Gate(op) => self.judge_gate(0, op),
             Op::Contact(op) => self.judge_contact(0, op),
+            Op::Moderation(moderation::Op::AutomodSwitchSet(_)) => Ok(Want::Done),
             op => unreachable!("no administrator does {op:?}"),
         }
     }
@@ -193,6 +201,9 @@ impl Model {
             Op::Identity(op) => self.take_custody(op, reply),
             Op::Gate(op) => self.take_gate(op, reply),
             Op::Contact(op) => self.take_contact(0, op, reply),
+            Op::Moderation(moderation::Op::AutomodSwitchSet(op)) => {
+                self.automod_off = op.enabled.map_or(self.automod_off, |is_on| !is_on);
+            }
             op => unreachable!("no administrator does {op:?}"),
         }
     }

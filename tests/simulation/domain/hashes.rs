@@ -6,22 +6,42 @@ use plexichat::domain::Op;
 use plexichat::domain::contact::hash_report::HashReportCreate;
 use plexichat::id::{MessageId, ReportId, UserId};
 use plexichat::store::Read;
-use plexichat::store::records::{BlockedHash, HashReport, hash_status};
+use plexichat::store::records::{BlockedHash, HashReport};
 use plexichat::store::tables::{BLOCKED_HASHES, HASH_COUNTS, HASH_PENDING_COUNTS, HASH_REPORTS};
 
 use super::generate::Generator;
 use super::model::*;
 
-/// A report as it must be kept: whose, for whom it counts, of what, in whose words, when.
-type Report = (u64, u64, String, String, u64);
+/// A report as it must be kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    reporter: u64,
+    /// For whom it counts.
+    pub person: u64,
+    pub hash: String,
+    pub reason: String,
+    at: u64,
+    /// Who is silenced when the file is blocked.
+    pub uploader: Option<u64>,
+}
 
 #[derive(Clone, Debug, Default)]
 pub struct Files {
-    reports: BTreeMap<u64, Report>,
+    pub reports: BTreeMap<u64, Report>,
     /// By person, as long as he is there.
-    waiting: BTreeMap<u64, u64>,
-    /// By hash: why, and since when.
-    blocked: BTreeMap<String, (String, u64)>,
+    pub waiting: BTreeMap<u64, u64>,
+    /// By hash: how many have reported it since it was decided on.
+    pub counts: BTreeMap<String, u64>,
+    /// By hash: why, since when, and whether an administrator did it.
+    pub blocked: BTreeMap<String, (String, u64, bool)>,
+}
+
+impl Files {
+    /// Who blocks it again gives another reason.
+    pub fn block(&mut self, hash: &str, reason: &str, at: u64, by_admin: bool) {
+        let since = self.blocked.get(hash).map_or(at, |known| known.1);
+        self.blocked.insert(hash.to_string(), (reason.to_string(), since, by_admin));
+    }
 }
 
 impl Generator<'_> {
@@ -49,7 +69,7 @@ impl Model {
 
     fn report_of(&self, person: u64, hash: &str) -> Option<u64> {
         let mut reports = self.files.reports.iter();
-        reports.find(|(_, report)| report.1 == person && report.2 == hash).map(|(id, _)| *id)
+        reports.find(|(_, report)| report.person == person && report.hash == hash).map(|(id, _)| *id)
     }
 
     pub fn judge_hash_report(&self, actor: u64, op: &HashReportCreate) -> Result<Want, Refused> {
@@ -68,13 +88,21 @@ impl Model {
         if self.report_of(person, &op.hash_value).is_some() {
             return;
         }
-        let report = (actor, person, op.hash_value.clone(), op.reason.clone(), self.unix_ms);
+        let report = Report {
+            reporter: actor,
+            person,
+            hash: op.hash_value.clone(),
+            reason: op.reason.clone(),
+            at: self.unix_ms,
+            uploader: op.uploader_id.filter(|_| op.block_uploader).map(|id| id.0),
+        };
         assert!(self.files.reports.insert(id.0, report).is_none());
         *self.files.waiting.entry(person).or_default() += 1;
-        let count = self.files.reports.values().filter(|report| report.2 == op.hash_value).count() as u64;
-        if op.threshold > 0 && count >= op.threshold {
-            let why = (op.reason.clone(), self.unix_ms);
-            self.files.blocked.entry(op.hash_value.clone()).or_insert(why);
+        let count = self.files.counts.entry(op.hash_value.clone()).or_default();
+        *count += 1;
+        let is_enough = op.threshold > 0 && *count >= op.threshold;
+        if is_enough && !self.files.blocked.contains_key(&op.hash_value) {
+            self.files.block(&op.hash_value, &op.reason, self.unix_ms, false);
         }
     }
 
@@ -85,21 +113,24 @@ impl Model {
     pub fn compare_hashes(&self, read: Read<'_>) {
         let stored = read.scan(HASH_REPORTS, ()).map(|(id, record)| {
             let record = HashReport::from(record);
-            assert_eq!((record.status, record.review), (hash_status::PENDING, None));
-            let (reporter, person) = (record.reporter_id.0, record.person_id.0);
-            (id.0, (reporter, person, record.hash_value, record.reason, record.reported_at))
+            let report = Report {
+                reporter: record.reporter_id.0,
+                person: record.person_id.0,
+                hash: record.hash_value,
+                reason: record.reason,
+                at: record.reported_at,
+                uploader: record.uploader_id.filter(|_| record.block_uploader).map(|id| id.0),
+            };
+            (id.0, report)
         });
         assert!(stored.eq(self.files.reports.clone()), "reports of files");
         let stored = read.scan(HASH_PENDING_COUNTS, ()).map(|(user, meta)| (user.0, meta.value.to_native()));
         assert!(stored.eq(self.files.waiting.clone()), "reports of each that wait");
-        let mut counts = BTreeMap::new();
-        self.files.reports.values().for_each(|report| *counts.entry(report.2.clone()).or_insert(0) += 1);
         let stored = read.scan(HASH_COUNTS, ()).map(|(hash, meta)| (hash, meta.value.to_native()));
-        assert!(stored.eq(counts), "people by file");
+        assert!(stored.eq(self.files.counts.clone()), "people by file");
         let stored = read.scan(BLOCKED_HASHES, ()).map(|(hash, record)| {
             let BlockedHash { reason, blocked_at, blocked_by, .. } = BlockedHash::from(record);
-            assert_eq!(blocked_by, None);
-            (hash, (reason, blocked_at))
+            (hash, (reason, blocked_at, blocked_by.is_some()))
         });
         assert!(stored.eq(self.files.blocked.clone()), "blocked files");
     }

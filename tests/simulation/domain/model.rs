@@ -19,6 +19,7 @@ use super::mail::Post;
 use super::notify::Notifications;
 use super::passkeys::Passkey;
 use super::polls::Poll;
+use super::reviews::Reviews;
 use super::uploads::{Shown, Uploads};
 use plexichat::domain::Reply;
 use plexichat::domain::permission::{self, *};
@@ -227,6 +228,9 @@ pub struct Model {
     pub gate: Gate,
     pub admins: Admins,
     pub custody: Custody,
+    pub reviews: Reviews,
+    /// The switch of all rules is off.
+    pub automod_off: bool,
     pub elsewhere: Elsewhere,
     pub expressions: Expressions,
     pub uploads: Uploads,
