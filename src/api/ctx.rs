@@ -15,7 +15,7 @@ use crate::id::{
     UserId, WebhookId, parse_id,
 };
 use crate::limits::KIB;
-use crate::store::Snapshot;
+use crate::store::{self, Snapshot};
 use crate::wire::http::Head;
 
 use super::body::Body;
@@ -476,10 +476,22 @@ impl<'r> Ctx<'r> {
         &self,
         look: impl FnOnce(Asking<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (store, at, who) = (self.state.store.clone(), self.now_ms(), self.user_id());
+        let (at, who) = (self.now_ms(), self.user_id());
+        self.read_store(move |read| look(Asking { read, at, who })).await
+    }
+
+    /// The same for what is asked by nobody.
+    ///
+    /// # Errors
+    /// Those of `look`, and of [`Ctx::effect`].
+    pub async fn read_store<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(store::Read<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let store = self.state.store.clone();
         let look = move || {
             let snapshot = store.snapshot();
-            whole(|| look(Asking { read: snapshot.read(), at, who }))
+            whole(|| look(snapshot.read()))
         };
         self.effect(Read(look)).await?
     }

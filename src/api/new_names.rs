@@ -12,7 +12,7 @@ use regex::{Regex, RegexBuilder};
 
 use super::ctx::Ctx;
 use crate::domain::identity::banned_name::{all, version};
-use crate::domain::{Asking, Error, Result};
+use crate::domain::{Error, Result};
 use crate::id::NameBanId;
 use crate::limits::KIB;
 use crate::store::Read;
@@ -86,12 +86,12 @@ pub async fn judged<T: Send + 'static>(
     if known.version == version(ctx.snapshot().read()) && known.patterns.is_empty() {
         return Ok(judge(&known));
     }
-    let judged = move |asking: Asking<'_>| {
-        let bans = known.renewed(asking.read);
+    let judged = move |read: Read<'_>| {
+        let bans = known.renewed(read);
         let judgement = judge(&bans);
         Ok((bans, judgement))
     };
-    let (bans, judgement) = ctx.read(judged).await?;
+    let (bans, judgement) = ctx.read_store(judged).await?;
     *ctx.state.new_names.0.borrow_mut() = bans;
     Ok(judgement)
 }

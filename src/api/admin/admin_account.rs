@@ -63,7 +63,7 @@ async fn verified(ctx: &Ctx<'_>, password: String) -> Result<(AdminId, Admin)> {
     if ctx.verify(password, Some(admin.phc.clone())).await? {
         return Ok((admin_id, admin));
     }
-    Err(failed(ctx, None, Error::invalid("current_password", "the password is wrong")).await)
+    Err(failed(ctx, Error::invalid("current_password", "the password is wrong")).await)
 }
 
 pub fn admin_security_status(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -116,7 +116,7 @@ pub async fn admin_otp_disable(ctx: &mut Ctx<'_>) -> Result<Step> {
         }
         prove(ctx, admin_id, known, &code)
     };
-    let Some(proof) = proof else { return Err(failed(ctx, None, wrong()).await) };
+    let Some(proof) = proof else { return Err(failed(ctx, wrong()).await) };
     ctx.act(AdminOtpDisable { verified: Secret(admin.phc), proof }).await?;
     ctx.success()
 }

@@ -104,7 +104,7 @@ pub async fn admin_login(ctx: &mut Ctx<'_>) -> Result<Step> {
     // Those that were guessed at the same time have been counted meanwhile.
     require_unlocked(ctx.snapshot().read(), &door::source(ctx.request.ip), ctx.now_ms())?;
     let (true, Some((admin_id, admin))) = (matched, found) else {
-        return Err(failed(ctx, None, Refusal::CredentialsInvalid.into()).await);
+        return Err(failed(ctx, Refusal::CredentialsInvalid.into()).await);
     };
     match (admin.sealed.is_empty(), ctx.state.config.admin_ui.require_otp) {
         (false, _) => ask_for_code(ctx, admin_id, admin.phc).await,
@@ -117,10 +117,15 @@ pub async fn admin_login(ctx: &mut Ctx<'_>) -> Result<Step> {
     }
 }
 
-/// Counts a wrong password or code; gives what it is refused with.
-pub(super) async fn failed(ctx: &Ctx<'_>, challenge: Option<[u8; 32]>, error: Error) -> Error {
+/// Counts what was wrong; gives what it is refused with.
+pub(super) async fn failed(ctx: &Ctx<'_>, error: Error) -> Error {
+    ctx.decide(SERVER, failure(ctx, None)).await.err().unwrap_or(error)
+}
+
+/// A guess, or a code for a challenge, as it is counted.
+fn failure(ctx: &Ctx<'_>, challenge: Option<[u8; 32]>) -> AdminFailed {
     let config = &ctx.state.config;
-    let op = AdminFailed {
+    AdminFailed {
         source: door::source(ctx.request.ip),
         guesses: Guesses {
             count_max: config.admin_ui_rate_limit.max_attempts,
@@ -128,8 +133,7 @@ pub(super) async fn failed(ctx: &Ctx<'_>, challenge: Option<[u8; 32]>, error: Er
             lockout_ms: config.admin_ui_rate_limit.lockout_seconds * 1_000,
         },
         challenge: challenge.map(|hash| (hash, CHALLENGE_FAILURES_MAX)),
-    };
-    ctx.decide(SERVER, op).await.err().unwrap_or(error)
+    }
 }
 
 async fn ask_for_code(ctx: &mut Ctx<'_>, admin_id: AdminId, phc: String) -> Result<Step> {
@@ -219,16 +223,15 @@ pub async fn admin_verify_otp(ctx: &mut Ctx<'_>) -> Result<Step> {
     let known = match known {
         Ok(known) => known,
         // A guess like any other, if of a token that nobody guesses.
-        Err(error) => return Err(failed(ctx, None, error).await),
+        Err(error) => return Err(failed(ctx, error).await),
     };
+    ctx.decide(SERVER, failure(ctx, Some(hash))).await?;
     let proof = {
         let snapshot = ctx.snapshot();
         let admin = snapshot.read().get(ADMINS, asked.0).ok_or(Refusal::ChallengeInvalid)?;
         prove_challenge(ctx, admin, &known, &code)
     };
-    let Some(proof) = proof else {
-        return Err(failed(ctx, Some(hash), Refusal::CodeWrong.into()).await);
-    };
+    let proof = proof.ok_or(Refusal::CodeWrong)?;
     let (token, session) = new_session(ctx);
     ctx.decide(SERVER, AdminChallengePass { challenge: Secret(hash), proof, session }).await?;
     answer_session(ctx, asked.0, &token)

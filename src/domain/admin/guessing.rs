@@ -5,8 +5,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::session::forget_challenge;
-use crate::domain::error::{Error, Result};
+use crate::domain::error::{Error, Refusal, Result};
 use crate::domain::machine::Machine;
 use crate::id::UserId;
 use crate::limits::ADMIN_FAILURE_COUNT_MAX;
@@ -26,13 +25,14 @@ pub struct Guesses {
     pub lockout_ms: u64,
 }
 
-/// Somebody has shown a wrong password or code, or named an administrator who is none.
+/// Somebody has shown a wrong password, or named an administrator who is none; or shows a code, which is counted before
+/// it is looked at: many at the same time are not looked at before one of them counts.
 #[derive(Clone, Debug, PartialEq, Archive, Deserialize, Serialize)]
 pub struct AdminFailed {
     /// The address, or the network that stands for it.
     pub source: String,
     pub guesses: Guesses,
-    /// The challenge that the code was for, and how many wrong ones it takes.
+    /// The challenge that the code is for, and how many it takes.
     pub challenge: Option<(Hash, u64)>,
 }
 
@@ -46,21 +46,19 @@ pub fn require_unlocked(read: Read<'_>, source: &str, at: u64) -> Result<()> {
     }
 }
 
-/// Replies whether the place is locked now.
+/// Replies whether the place is locked now. Who logs in after all is forgotten.
 pub(in crate::domain) fn admin_failed(
     machine: &mut Machine<'_, '_>,
     _: UserId,
     op: &AdminFailed,
 ) -> Result<bool> {
+    let (at, source, Guesses { count_max, window_ms, lockout_ms }) = (machine.at, &*op.source, op.guesses);
+    require_unlocked(machine.read(), source, at)?;
     if let Some((challenge, failures_max)) = &op.challenge {
-        count_for(machine, challenge, *failures_max);
+        count_for(machine, challenge, *failures_max)?;
     }
     forget_lapsed(machine);
-    let (at, source, Guesses { count_max, window_ms, lockout_ms }) = (machine.at, &*op.source, op.guesses);
     let known = machine.tx.get(ADMIN_FAILURES, source).map(AdminFailures::from).unwrap_or_default();
-    if known.locked_until > at {
-        return Ok(true);
-    }
     forget(machine, source);
     let is_over = known.locked_until != 0 || known.window_until <= at;
     let (before, window_until) =
@@ -75,15 +73,14 @@ pub(in crate::domain) fn admin_failed(
     Ok(is_locked)
 }
 
-/// A challenge that has seen too many wrong codes is void.
-fn count_for(machine: &mut Machine<'_, '_>, challenge: &Hash, failures_max: u64) {
-    let Some(known) = machine.tx.get(ADMIN_CHALLENGES, *challenge).map(AdminChallenge::from) else { return };
+/// A challenge that has seen too many codes takes no more.
+fn count_for(machine: &mut Machine<'_, '_>, challenge: &Hash, failures_max: u64) -> Result<()> {
+    let known = machine.tx.get(ADMIN_CHALLENGES, *challenge).map(AdminChallenge::from);
+    let takes_more = |known: &AdminChallenge| u64::from(known.failures) < failures_max;
+    let known = known.filter(takes_more).ok_or(Refusal::ChallengeInvalid)?;
     let failures = known.failures.saturating_add(1);
-    if u64::from(failures) >= failures_max {
-        forget_challenge(machine, challenge);
-    } else {
-        machine.tx.put(ADMIN_CHALLENGES, *challenge, &AdminChallenge { failures, ..known });
-    }
+    machine.tx.put(ADMIN_CHALLENGES, *challenge, &AdminChallenge { failures, ..known });
+    Ok(())
 }
 
 /// Who has logged in begins anew.

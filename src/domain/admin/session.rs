@@ -172,7 +172,7 @@ fn forget_challenges(machine: &mut Machine<'_, '_>, admin_id: AdminId, is_setup:
     gone.iter().for_each(|hash| forget_challenge(machine, hash));
 }
 
-pub(super) fn forget_challenge(machine: &mut Machine<'_, '_>, hash: &Hash) {
+fn forget_challenge(machine: &mut Machine<'_, '_>, hash: &Hash) {
     machine.tx.delete(ADMIN_CHALLENGES, *hash);
 }
 
