@@ -10,8 +10,6 @@ use crate::wire::http::Method::{self, Get, Post};
 pub const ABSENT: &[(&str, &[Method])] = &[
     ("/admin/dashboard", &[Get]),
     ("/admin/database/pool-health", &[Get]),
-    ("/admin/logs", &[Get]),
-    ("/admin/logs/{filename}", &[Get]),
     ("/admin/telemetry/export", &[Get]),
     ("/admin/telemetry/history", &[Get]),
     ("/admin/telemetry/reset", &[Post]),

@@ -210,6 +210,11 @@ impl Loader {
             homeless if homeless.starts_with("~") => path.join(homeless.file_name().unwrap_or_default()),
             credentials => credentials,
         };
+        let logs = match config.logging.folder.as_str() {
+            "" => path.join("logs"),
+            folder => expand(Path::new(folder), home),
+        };
+        config.logging.folder = logs.to_string_lossy().into_owned();
         config.store.path = path.to_string_lossy().into_owned();
         config.admin_ui.credentials_path = credentials.to_string_lossy().into_owned();
     }

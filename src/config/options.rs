@@ -143,6 +143,12 @@ options! {
     logging: Logging "logging" {
         level: String = "INFO", choice(LEVELS), "Least severity that is logged";
         format: String = "text", choice(&["text", "json"]), "Lines on stderr for people or for machines";
+        files: bool = true, ANY, "Write log files too, which administrators read";
+        folder: String = "", Rule::Text(0, 4_096), "Folder of the log files; empty: logs, in the folder of the database";
+        max_bytes: u64 = 10 * MIB, bytes(64 * KIB, 64 * MIB), "Length of a log file; then the next begins";
+        backup_count: u64 = 5, range(0, 1_000), "Full log files that are kept";
+        rotate: bool = true, ANY, "Begin the next file at logging.max_bytes; false: another program moves the file away";
+        zip_logs: bool = true, ANY, "Compress full log files";
         slow_turn_ms: u64 = 50, range(0, 60_000), "Warn when a turn of a core's loop, or a request handler, takes longer; 0 = off";
     }
 

@@ -346,7 +346,7 @@ impl Collector for ServerCollector {
         }
         store_numbers(&mut encoder, &writer.store)?;
         search_numbers(&mut encoder, &self.0.search)?;
-        let help = "Log lines that were lost: too many at once, or stderr took nothing";
+        let help = "Log lines that were lost: too many at once, or stderr or a file took nothing";
         let lines = encoder.encode_descriptor("log_lines_dropped", help, None, MetricType::Counter)?;
         number(lines, MetricType::Counter, dropped_lines())?;
         for lane in self.0.lanes.iter().filter(|lane| lane.name == "password") {

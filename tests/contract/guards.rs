@@ -220,6 +220,7 @@ impl Fixture {
                 ("emoji_id", _) => self.emoji(),
                 ("sticker_id", _) => self.sticker.get_or_init(|| self.made("stickers")),
                 ("emoji", _) => "%F0%9F%91%8D",
+                ("filename", _) if route.group == "admin_logs" => "plexichat.log",
                 ("filename", _) => "0123456789abcdef.txt",
                 ("page", _) => "messages",
                 ("name", _) => &self.asset,

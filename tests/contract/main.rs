@@ -96,6 +96,7 @@ groups! {
     admin_login with admin_login::OPTIONS,
     admin_account with admin_login::OPTIONS,
     admin_audit,
+    admin_logs with admin_logs::OPTIONS,
     admin_users with admin_login::STANDARD,
     admin_security,
     admin_access_tokens,

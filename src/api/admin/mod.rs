@@ -9,6 +9,7 @@ pub mod admin_audit;
 pub mod admin_automod;
 pub mod admin_blocks;
 pub mod admin_login;
+pub mod admin_logs;
 pub mod admin_reports;
 pub mod admin_security;
 pub mod admin_service;
@@ -93,6 +94,13 @@ routes! {
     Get "/admin/audit-log/export" => admin_audit::admin_audit_export, Admin, Exempt {
         query: Some(&admin_audit::EXPORT_QUERY),
         answer: Export,
+    };
+    /// The server's log files, the latest first.
+    Get "/admin/logs" => admin_logs::admin_log_list.await, Admin, Exempt { answer: List(admin_logs::LogFileInfo::SHAPE) };
+    /// Lines of one, from the oldest to the latest.
+    Get "/admin/logs/{filename}" => admin_logs::admin_log_get.await, Admin, Exempt {
+        query: Some(&admin_logs::VIEW_QUERY),
+        answer: One(admin_logs::LogViewResponse::SHAPE),
     };
     /// Accounts whose name has a text in it.
     Get "/admin/users/search" => admin_users::admin_user_search.await, Admin, Exempt {
