@@ -14,6 +14,8 @@ use plexichat::domain::community::invite::{InviteCreate, InviteUse};
 use plexichat::domain::community::server::ServerCreate;
 use plexichat::domain::{Command, Machine, Now, Op, Reply};
 use plexichat::id::{ChannelId, ServerId, UserId};
+use plexichat::store::blobs::{Blobs as _, Folder};
+use plexichat::store::hex;
 use plexichat::store::tables::{NOTICES, NOTIFICATIONS, NOTIFIED, OUTBOX, POLLS, ROWS, SERVERS};
 use plexichat::store::{Options, Store, Sync};
 use support::{Http, PATIENCE, Server, Value, json};
@@ -292,6 +294,44 @@ fn everything_lies_as_wanted_however_often_the_server_is_killed() {
     lie_as(Some(2));
     to_the_end(&["messaging.encrypt_messages=false"], true);
     lie_as(None);
+}
+
+/// A key of its own is in each; that is sealed by the server's.
+#[test]
+fn files_follow_a_new_key_however_often_the_server_is_killed() {
+    const COUNT: u32 = 500;
+    /// Where the number of the key stands by which that of the file is sealed, twice.
+    const NUMBERS_AT: [usize; 2] = [17, 17 + 61];
+    let folder = support::temporary_folder();
+    let seed = Seed::new(folder.path());
+    let keys = seed.store.unlock(true).unwrap();
+    let blobs = Folder::with_keys(folder.path(), keys, true);
+    let files: Vec<_> = (0..COUNT).map(|index| blobs.put(&mut &index.to_le_bytes()[..]).unwrap()).collect();
+    drop(seed);
+    let lie_under = |number: u8| {
+        for hash in &files {
+            let name = hex::encode(hash);
+            let bytes = std::fs::read(folder.path().join("blobs").join(&name[..2]).join(&name[2..])).unwrap();
+            assert_eq!(NUMBERS_AT.map(|at| bytes[at]), [number; 2]);
+        }
+    };
+    lie_under(1);
+    let mut server = Server::start_in(folder.path(), &[]);
+    assert!(server.operate(&json!({"do": "keys_rotate"})).unwrap().starts_with("Key 2 is in use"));
+    server.kill();
+    let server = killed_again_and_again(folder.path(), &[]);
+    until(true, || {
+        server.operate(&json!({"do": "keys_list"})).unwrap().contains("Everything lies as it should")
+    });
+    assert_eq!(server.stop().code(), Some(0));
+    lie_under(2);
+    let keys = Seed::new(folder.path()).store.unlock(true).unwrap();
+    let blobs = Folder::with_keys(folder.path(), keys, true);
+    for (index, hash) in files.iter().enumerate() {
+        let mut content = [0; 4];
+        blobs.open(hash).unwrap().read_exact_at(&mut content, 0).unwrap();
+        assert_eq!(u32::from_le_bytes(content), index as u32);
+    }
 }
 
 /// One ends while no server runs, one later, one never.

@@ -18,15 +18,16 @@ use super::recent_files::RecentFiles;
 use super::site::Site;
 use super::touch::Touches;
 use super::unsent::Unsent;
-use crate::config::Config;
+use crate::config::{Config, Origin};
 use crate::domain::social::presence::Liveness;
 use crate::domain::version::Versions;
 use crate::domain::{Command, Event, Now, Result};
 use crate::effect::automod::{Known, Shared};
+use crate::effect::jobs::Jobs;
 use crate::effect::{Answer, Job};
 use crate::id::UserId;
 use crate::log::Health;
-use crate::observe::CoreMetrics;
+use crate::observe::{CoreMetrics, Registry};
 use crate::runtime::clock::Turn;
 use crate::runtime::wake::Wake;
 use crate::search::Search;
@@ -37,13 +38,29 @@ use crate::store::{Snapshot, Store};
 #[derive(Default)]
 pub struct RunState {
     shutting_down: AtomicBool,
+    draining: AtomicBool,
     health: Arc<Health>,
+    /// What administrators have asked for.
+    pub jobs: Arc<Jobs>,
+    /// All counters of the process; tests have none.
+    pub registry: Option<Arc<Registry>>,
+    /// Where the configuration came from; tests make theirs.
+    pub origin: Option<Arc<Origin>>,
 }
 
 impl RunState {
     /// `health` is the writer's.
-    pub fn new(health: Arc<Health>) -> RunState {
-        RunState { shutting_down: AtomicBool::new(false), health }
+    pub fn new(health: Arc<Health>, registry: Arc<Registry>, origin: Arc<Origin>) -> RunState {
+        RunState { health, registry: Some(registry), origin: Some(origin), ..RunState::default() }
+    }
+
+    /// Whether everybody is sent away, and nobody taken in.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub fn set_draining(&self, is_draining: bool) {
+        self.draining.store(is_draining, Ordering::Relaxed);
     }
 
     pub fn is_shutting_down(&self) -> bool {

@@ -5,6 +5,8 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
 use toml_edit::{Document, Item, TableLike, Value};
 
 use super::options::{Config, OPTIONS, OptionRow};
@@ -18,7 +20,7 @@ const PROBLEMS_SHOWN_MAX: usize = 50;
 const ENVIRONMENT_PREFIX: &str = "PLEXICHAT_";
 
 /// Where options come from. Everything is given, so that tests need no environment and no home folder.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Inputs {
     /// `--config`: must exist. Without it `<home>/.plexichat/config.toml` is read when it exists.
     pub file: Option<PathBuf>,
@@ -72,8 +74,37 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// What is odd but no reason to refuse, one sentence each.
     pub warnings: Vec<String>,
+    /// For reading everything again.
+    pub origin: Arc<Origin>,
     /// In the order of [`OPTIONS`].
     sources: Vec<Source>,
+}
+
+/// Where a configuration came from, and what it was.
+pub struct Origin {
+    inputs: Inputs,
+    config: Config,
+}
+
+impl fmt::Debug for Origin {
+    /// The environment may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Origin")
+    }
+}
+
+impl Origin {
+    /// Reads everything again: what it is now, and the keys of what has changed.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn read_again(&self) -> Result<(Config, Vec<&'static str>), Problems> {
+        let config = load(&self.inputs)?.config;
+        let is_changed =
+            |row: &&OptionRow| (row.get)(&self.config, &row.rule) != (row.get)(&config, &row.rule);
+        let changed = OPTIONS.iter().filter(is_changed).map(|row| row.key).collect();
+        Ok((config, changed))
+    }
 }
 
 impl Loaded {
@@ -121,7 +152,8 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, Problems> {
     }
     loader.expand_home(inputs.home.as_deref());
     let Loader { config, sources, mut problems, warnings } = loader;
-    let loaded = Loaded { config, file, warnings, sources };
+    let origin = Arc::new(Origin { inputs: inputs.clone(), config: config.clone() });
+    let loaded = Loaded { config, file, warnings, origin, sources };
     if problems.is_empty() {
         problems = relations::problems(&loaded);
     }
@@ -210,11 +242,12 @@ impl Loader {
             homeless if homeless.starts_with("~") => path.join(homeless.file_name().unwrap_or_default()),
             credentials => credentials,
         };
-        let logs = match config.logging.folder.as_str() {
-            "" => path.join("logs"),
-            folder => expand(Path::new(folder), home),
+        let beside = |folder: &mut String, name: &str| {
+            let chosen = if folder.is_empty() { path.join(name) } else { expand(Path::new(folder), home) };
+            *folder = chosen.to_string_lossy().into_owned();
         };
-        config.logging.folder = logs.to_string_lossy().into_owned();
+        beside(&mut config.logging.folder, "logs");
+        beside(&mut config.store.backup_folder, "backups");
         config.store.path = path.to_string_lossy().into_owned();
         config.admin_ui.credentials_path = credentials.to_string_lossy().into_owned();
     }

@@ -14,7 +14,7 @@ mod render;
 mod value;
 
 pub use bucket::{Algorithm, BucketSpec, Cap};
-pub use load::{Inputs, Loaded, Problems, Source, load};
+pub use load::{Inputs, Loaded, Origin, Problems, Source, load};
 pub use options::*;
 pub use render::{effective, listing, sample};
 pub use value::Rule;

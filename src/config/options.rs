@@ -137,6 +137,8 @@ options! {
         map_size: u64 = 64 * GIB, bytes(16 * MIB, 64 * TIB), "Address space for the database, the most it can grow to; not allocated";
         sync: String = "always", choice(&["always", "interval"]), "always: answered means on disk; interval: faster, a power cut may lose the last interval";
         sync_interval_ms: u64 = 1000, range(10, 60_000), "Time between syncs when store.sync is interval";
+        backup_folder: String = "", Rule::Text(0, 4_096), "Where backups go that administrators ask for; empty: backups, in the folder of the database";
+        backup_count: u64 = 7, range(1, 1_000), "How many of those are kept";
         batch_max: u64 = 1024, range(1, 65_536), "Commands in one transaction at most";
     }
 

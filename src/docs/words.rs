@@ -60,6 +60,11 @@ pub const OPS: &[(&str, &str, &str)] = &[
 /// Close codes by their constants: when, and what a client does then.
 pub const CLOSES: &[(&str, &str, &str)] = &[
     ("UNKNOWN_ERROR", "something went wrong here", "resume"),
+    (
+        "RECONNECT",
+        "this server sends everybody away, or an administrator you; RECONNECT came before",
+        "resume",
+    ),
     ("UNKNOWN_OPCODE", "an opcode that clients do not send", "mend the client, then resume"),
     ("DECODE_ERROR", "no JSON object, too long, or of the wrong shape", "mend the client, then resume"),
     ("NOT_AUTHENTICATED", "something else before IDENTIFY, or no IDENTIFY in time", "identify"),

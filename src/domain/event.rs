@@ -207,6 +207,17 @@ pub enum Change {
     EverybodyLoggedOut {
         up_to: TokenId,
     },
+    /// Everybody is sent away from this server, over that time.
+    DrainBegun {
+        spread_ms: u64,
+    },
+    /// They are not, any more.
+    DrainOver,
+    /// The connections of an account are closed, or those of one of its login sessions.
+    Disconnected {
+        user_id: UserId,
+        token_id: Option<TokenId>,
+    },
     /// The stored presence of a user changed.
     PresenceStored {
         user_id: UserId,

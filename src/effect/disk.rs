@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::lane::{Effect, Row};
 use crate::limits::{PIECE_LEN, SHORT_FILE_LEN_MAX};
 use crate::store::Store;
-use crate::store::blobs::{Blob, Blobs, Hash};
+use crate::store::blobs::{Blob, Blobs, Hash, Rewrapped};
 use crate::store::keyring::{KeyInfo, Keyring};
 use crate::store::tables::BLOBS;
 use crate::wire::file_type::HEAD_LEN;
@@ -218,5 +218,21 @@ impl Effect for Collect {
     fn run(self) -> Self::Answer {
         let snapshot = self.store.snapshot();
         self.store.blobs().collect(self.shelf, &|hash| snapshot.read().contains(BLOBS, *hash))
+    }
+}
+
+/// Brings some blobs of a shelf to the server's newest key: the first ones behind `after`.
+pub struct Rewrap {
+    pub store: Arc<Store>,
+    pub shelf: u16,
+    pub after: Option<Hash>,
+}
+
+impl Effect for Rewrap {
+    type Answer = io::Result<Rewrapped>;
+    const LANE: &'static Row = &LANE;
+
+    fn run(self) -> Self::Answer {
+        self.store.blobs().rewrap(self.shelf, self.after)
     }
 }

@@ -7,10 +7,12 @@
 //! handler asks for it with `ctx.effect(…).await`.
 
 pub mod automod;
+pub mod backup;
 pub mod credentials;
 pub mod disk;
 pub mod http;
 pub mod image;
+pub mod jobs;
 pub mod lane;
 pub mod mail;
 pub mod oauth;
@@ -18,6 +20,7 @@ pub mod passkey;
 pub mod password;
 pub mod qr;
 pub mod read;
+pub mod reload;
 pub mod s3;
 pub mod search;
 mod tls;

@@ -137,6 +137,7 @@ impl Hub {
             self.send_text(id, status.as_bytes());
             return Err(&Close::SERVER_MAINTENANCE);
         }
+        self.take_in(id)?;
         let intents = match d.get("intents") {
             None => intent::DEFAULT,
             Some(Value::Int(bits)) => u16::try_from(*bits).map_err(|_| &Close::INVALID_INTENTS)?,
@@ -271,6 +272,7 @@ impl Hub {
             self.send_text(id, status.as_bytes());
             return Err(&Close::SERVER_MAINTENANCE);
         }
+        self.take_in(id)?;
         let connection = &self.connections[id];
         let ready = connection.state == State::Ready;
         let token = d.get("token").and_then(Value::as_str);

@@ -62,6 +62,9 @@ impl Hub {
             Change::TokenRevoked { token_id, user_id, how } => self.revoke(cx, token_id, user_id, how),
             Change::MaintenanceBegun => self.maintenance_begun(cx),
             Change::EverybodyLoggedOut { up_to } => self.everybody_logged_out(cx, up_to),
+            Change::DrainBegun { spread_ms } => self.drain_begun(cx, spread_ms),
+            Change::DrainOver => self.drain_over(),
+            Change::Disconnected { user_id, token_id } => self.disconnected(cx, user_id, token_id),
             Change::PresenceStored { user_id } => {
                 if self.cores.is_home(user_id) {
                     let effects = self.home.stored(cx.read, cx.steady_ms, user_id);

@@ -13,6 +13,7 @@ use super::connections::{ConnectionId, ConnectionRef, Connections};
 use super::cores::Cores;
 use super::counters::Counters;
 use super::deadlines::Deadlines;
+use super::drain::Drain;
 use super::expiry::{LOOK_MS, Walk};
 use super::farewell::Farewells;
 use super::home::{Effects, Home, Ref};
@@ -138,6 +139,8 @@ pub struct Hub {
     pub(super) deadlines: Deadlines,
     /// Who was told to go.
     pub(super) farewells: Farewells,
+    /// While everybody is sent away.
+    pub(super) drain: Option<Drain>,
     pub(super) compression: Compression,
     pub(super) home: Home,
     pub(super) jobs: Jobs,
@@ -186,6 +189,7 @@ impl Hub {
             intake: Intake::default(),
             deadlines: Deadlines::new(mono_ms),
             farewells: Farewells::new(),
+            drain: None,
             compression: Compression::default(),
             home,
             jobs: Jobs::default(),
@@ -275,7 +279,7 @@ impl Hub {
         connection.unblock();
         let id = self.insert(cx, connection);
         self.mark_dirty(id);
-        self.resume_adopted(cx, id, &adopted.resume);
+        self.take_in_adopted(cx, id, &adopted.resume);
         let mut rest = adopted.rest;
         self.receive(cx, id, &mut rest);
         id

@@ -20,6 +20,7 @@ mod cores;
 mod counters;
 mod deadlines;
 mod deliver;
+mod drain;
 mod entries;
 mod expiry;
 mod farewell;

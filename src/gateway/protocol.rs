@@ -117,6 +117,7 @@ macro_rules! closes {
 
 closes! {
     UNKNOWN_ERROR = 4000 "Unknown error";
+    RECONNECT = 4000 "Reconnect";
     UNKNOWN_OPCODE = 4001 "Unknown opcode";
     DECODE_ERROR = 4002 "Decode error";
     NOT_AUTHENTICATED = 4003 "Not authenticated";

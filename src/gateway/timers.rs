@@ -50,6 +50,7 @@ impl Hub {
         self.deadlines.overdue |= self.end_expired_tokens(cx);
         self.deadlines.overdue |= self.tell_some();
         self.deadlines.overdue |= self.close_told(cx);
+        self.deadlines.overdue |= self.close_drained(cx);
         self.end_lost_calls(cx);
         self.look_at_doubtful(cx);
         self.audiences.forget_gone_channels(cx.mono_ms);

@@ -21,6 +21,7 @@ mod outgoing;
 mod pace;
 mod ready;
 mod request;
+mod rewrap;
 mod ring;
 pub mod rings;
 mod server;

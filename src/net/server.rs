@@ -19,7 +19,7 @@ use super::listen::{self, listeners};
 use super::pace::{Relay, Sleep};
 use super::ring::Ring;
 use super::rings;
-use super::{mail, outbox};
+use super::{mail, outbox, rewrap};
 use crate::api::State;
 use crate::api::ctx::Desk;
 use crate::api::limiter::{ENTRY_COUNT, Limiter};
@@ -149,7 +149,8 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     let listening = listeners(wanted, core_count)
         .map_err(|error| listen::explain(wanted, "--host (server.host)", "--port (server.port)", &error))?;
     let address = listening[0].local_addr().map_err(|e| e.to_string())?;
-    let seeds = seeds(&config, &store, &keys, &registry, &lanes, &available, core_count)?;
+    let origin = loaded.origin;
+    let seeds = seeds(&config, &origin, &store, &keys, &registry, &lanes, &available, core_count)?;
     let (seeds, writer, run, wakes, indexing) = seeds;
     let metrics = match config.metrics_address() {
         Some(address) => match observe::serve_metrics(address, registry.clone()) {
@@ -190,7 +191,11 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
         data: store.path(),
         sync: &config.store.sync,
     });
-    signals.wait();
+    while signals.wait() == libc::SIGHUP {
+        if let Err(problems) = effect::reload::reload(&origin) {
+            tracing::warn!(%problems, "the configuration is left as it is");
+        }
+    }
     tracing::info!("shutting down");
     run.begin_shutdown();
     wakes.iter().for_each(|wake| wake.signal());
@@ -267,8 +272,10 @@ pub(super) fn node(config: &Config) -> u16 {
 
 type Prepared = (Vec<Seed>, log::Writer, Arc<RunState>, Vec<Arc<Wake>>, Option<Running>);
 
+#[allow(clippy::too_many_arguments, reason = "everything that cores share")]
 fn seeds(
     config: &Arc<Config>,
+    origin: &Arc<config::Origin>,
     store: &Arc<Store>,
     keys: &Arc<Keyring>,
     registry: &Arc<Registry>,
@@ -300,7 +307,7 @@ fn seeds(
         writers.push(writer);
         readers.push(reader);
     }
-    let run = Arc::new(RunState::new(writer.health()));
+    let run = Arc::new(RunState::new(writer.health(), registry.clone(), origin.clone()));
     let router = Router::with_portal(&config.api.api_prefix, &config.admin_ui.path, &config.docs.path);
     let router = Arc::new(router);
     let site = Arc::new(docs::site(config));
@@ -414,6 +421,7 @@ async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<
     if index == 0 {
         monoio::spawn(sweep(core.clone()));
         monoio::spawn(outbox::run(core.clone()));
+        monoio::spawn(rewrap::run(core.clone()));
         if let Some(listener) = control::listen(core.state.store.path()) {
             monoio::spawn(control::run(core.clone(), listener));
         }
@@ -582,10 +590,10 @@ async fn collect_blobs(core: &Core, shelf: u16) {
     }
 }
 
-/// SIGTERM and SIGINT, taken by the main thread instead of ending the process.
+/// SIGTERM, SIGINT and SIGHUP, taken by the main thread instead of ending the process.
 struct Signals(libc::sigset_t);
 
-/// Holds SIGTERM and SIGINT back until the server waits for them. Call it before any thread is started, the log's
+/// Holds SIGTERM, SIGINT and SIGHUP back until the server waits for them. Call it before any thread is started, the log's
 /// included: threads inherit the mask, and a signal that finds one thread without it ends the process on the spot.
 pub fn hold_signals() {
     let _ = Signals::block();
@@ -599,21 +607,24 @@ impl Signals {
             libc::sigemptyset(&mut set);
             libc::sigaddset(&mut set, libc::SIGTERM);
             libc::sigaddset(&mut set, libc::SIGINT);
+            libc::sigaddset(&mut set, libc::SIGHUP);
             libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
             Signals(set)
         }
     }
 
-    fn wait(&self) {
+    /// The next of them.
+    fn wait(&self) -> libc::c_int {
         let mut signal = 0;
         // SAFETY: the set is initialised, the signals are blocked.
         unsafe { libc::sigwait(&self.0, &mut signal) };
+        signal
     }
 
     /// A second signal skips the grace.
     fn exit_on_next(self) {
         let wait = move || {
-            self.wait();
+            while self.wait() == libc::SIGHUP {}
             tracing::warn!("stopping at once");
             std::process::exit(130);
         };

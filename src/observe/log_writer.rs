@@ -129,7 +129,7 @@ impl<'a> MakeWriter<'a> for Queue {
 fn run(waiting: &Receiver<Item>, state: &State, mut files: Files) {
     let mut lines = Vec::with_capacity(WRITE_LEN_MAX);
     let mut told = 0;
-    files.open_if_due();
+    // Opened with the first line, or in a moment: by then there is somewhere to say that they cannot be.
     loop {
         // What is to be packed is packed while nobody logs, or a piece after each write.
         let patience = if files.packing.is_some() { Duration::ZERO } else { LOOK_INTERVAL };
@@ -550,7 +550,7 @@ mod tests {
         let mut files = Files::new(settings(folder.path()));
         write_lines(&mut files, 211..220);
         pack_all(&mut files);
-        assert_eq!(names(folder.path()), ["plexichat.3.log.gz", "plexichat.4.log.gz", LOCK, CURRENT]);
+        assert_eq!(names(folder.path()), [LOCK, "plexichat.3.log.gz", "plexichat.4.log.gz", CURRENT]);
         assert_eq!(numbers(folder.path()), (0..220).collect::<Vec<_>>());
     }
 

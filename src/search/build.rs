@@ -2,6 +2,7 @@
 //! it finds on a walk through the store.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
@@ -160,6 +161,7 @@ impl<'s> Writer<'s> {
             Err(damaged) => self.failed(&WriteError::Failed(damaged.0)),
         }
         self.publish();
+        self.search.is_old.store(false, Ordering::Release);
     }
 
     /// One thing that there is to do; waits when there is none.

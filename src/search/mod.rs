@@ -109,6 +109,8 @@ pub struct Search {
     wanted: Mutex<Wanted>,
     changed: Condvar,
     stop: AtomicBool,
+    /// It is to be made anew, and what there is counts no more.
+    is_old: AtomicBool,
     /// Nothing is written any more, as if the process had been killed.
     #[cfg(test)]
     killed: AtomicBool,
@@ -156,6 +158,7 @@ impl Search {
             wanted: Mutex::default(),
             changed: Condvar::new(),
             stop: AtomicBool::new(false),
+            is_old: AtomicBool::new(false),
             #[cfg(test)]
             killed: AtomicBool::new(false),
             metrics,
@@ -200,7 +203,20 @@ impl Search {
 
     /// Has it made anew, out of the store; it takes what time it takes.
     pub fn renew(&self, why: &str) {
+        self.is_old.store(true, Ordering::Release);
         self.want(|wanted| wanted.anew = wanted.anew.take().or_else(|| Some(why.to_owned())));
+    }
+
+    /// Messages that are not in it yet, about; `None` when it is complete.
+    pub fn left(&self) -> Option<u64> {
+        if self.is_old.load(Ordering::Acquire) || self.lock_wanted().anew.is_some() {
+            return Some(self.message_count());
+        }
+        let is_complete = {
+            let shared = self.read();
+            shared.side.is_some() && shared.built == Built::All
+        };
+        (!is_complete).then(|| self.metrics.left.value())
     }
 
     /// Has it made anew as it cannot be read.

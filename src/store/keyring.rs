@@ -150,6 +150,12 @@ impl Keyring {
         self.all().iter().map(|key| KeyInfo { number: key.number, mark: key.mark() }).collect()
     }
 
+    /// By what the newest key is known, when there are others; what lies under those may be brought to it.
+    pub fn newest_of_several(&self) -> Option<u64> {
+        let keys = self.all();
+        keys.last().filter(|_| keys.len() > 1).map(Key::mark)
+    }
+
     /// Makes a new key, which is in use from then on: durable in the folder before anything is made with it.
     ///
     /// # Errors

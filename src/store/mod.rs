@@ -75,7 +75,7 @@ pub use written::{WriteError, Written};
 pub const FORMAT: u64 = 1;
 
 /// LMDB's files in a data folder.
-const DATA_FILE: &str = "data.mdb";
+pub const DATA_FILE: &str = "data.mdb";
 const LOCK_FILE: &str = "lock.mdb";
 
 /// When a commit counts as done.

@@ -114,9 +114,7 @@ pub fn verify(place: &Path) -> Result<Verified, OpenError> {
     let in_use = matches!(used, Use::Open);
     if let (true, Some(folder)) = (in_use, folder) {
         let options = Options { path: folder.to_path_buf(), map_size: 0, sync: Sync::Always, readers_max: 8 };
-        let report = Store::open_to_read(&options)?.walk()?;
-        let (missing, elsewhere) = (blobs::check(folder, &report.blobs), blobs::elsewhere(folder));
-        return Ok(Verified { file, report, sum: None, missing, elsewhere, in_use });
+        return Ok(Verified { file, ..Store::open_to_read(&options)?.verified()? });
     }
     let (_, report) = synced::walk(&file).map_err(fail)?;
     let sum = match expected_sum(&file).map_err(fail)? {
@@ -129,6 +127,17 @@ pub fn verify(place: &Path) -> Result<Verified, OpenError> {
 }
 
 impl Store {
+    /// Looks at everything, as [`verify`] does, in the process that has it open.
+    ///
+    /// # Errors
+    /// When the data file cannot be read.
+    pub fn verified(&self) -> Result<Verified, OpenError> {
+        let report = self.walk()?;
+        let missing = blobs::check(&self.path, &report.blobs);
+        let (file, elsewhere) = (self.path.join(DATA_FILE), blobs::elsewhere(&self.path));
+        Ok(Verified { file, report, sum: None, missing, elsewhere, in_use: true })
+    }
+
     /// Looks at every page and record of what is committed now, while the writer goes on.
     ///
     /// # Errors

@@ -33,6 +33,7 @@ pub fn body_of(name: &str, x: &Fixture) -> Option<(Value, bool)> {
         "admin_access_token_edit" => needed(json!({"name": "x"})),
         "admin_access_scope_add" => needed(json!({"scope_type": "ip", "value": "203.0.113.7"})),
         "admin_message_report_review" | "admin_user_report_review" => needed(json!({"action": "review"})),
+        "admin_disconnect" => needed(json!({"user_id": "999"})),
         "admin_hash_report_review" => needed(json!({"action": "clear"})),
         "admin_hash_block" => needed(json!({"hash_value": "f".repeat(64), "reason": "x"})),
         "admin_user_block" => needed(json!({"user_id": "999", "reason": "x"})),
@@ -44,7 +45,8 @@ pub fn body_of(name: &str, x: &Fixture) -> Option<(Value, bool)> {
         "admin_automod_config_set" => needed(json!({"enabled": true})),
         "admin_ticket_status_set" => needed(json!({"status": "open"})),
         "admin_ticket_note_add" => needed(json!({"content": "x"})),
-        "admin_maintenance_set" => needed(json!({"enabled": false})),
+        "admin_log_level_set" => needed(json!({"level": "INFO"})),
+        "admin_drain_set" | "admin_maintenance_set" => needed(json!({"enabled": false})),
         "admin_login" => needed(json!({"username": "nobody", "password": "x"})),
         "admin_verify_otp" => {
             needed(json!({"admin_id": "1", "code": "000000", "challenge_token": "0123456789"}))

@@ -101,6 +101,7 @@ groups! {
     admin_security,
     admin_access_tokens,
     admin_service,
+    admin_operations with uploads::OPTIONS,
     admin_reports,
     admin_blocks with uploads::OPTIONS,
     admin_tickets,

@@ -6,6 +6,7 @@ use plexichat::domain::admin::account::{
 };
 use plexichat::domain::admin::act::AdminAct;
 use plexichat::domain::admin::guessing::{AdminFailed, Guesses};
+use plexichat::domain::admin::operation::{Deed, Disconnect, DrainSet, Operate};
 use plexichat::domain::admin::session::{
     AdminChallengeCreate, AdminChallengePass, AdminSignIn, AdminSignOut, NewAdminSession,
 };
@@ -25,7 +26,7 @@ use plexichat::domain::identity::custody::{
     self, DeletionCancel, DeletionDelay, UserLogOut, UserNoteSet, UserPurge, UserUnlock, UsernameForce,
 };
 use plexichat::domain::identity::two_factor::Proof;
-use plexichat::id::{AccessScopeId, AccessTokenId, AdminId, NameBanId, ReportId, TicketId, UserId};
+use plexichat::id::{AccessScopeId, AccessTokenId, AdminId, NameBanId, ReportId, TicketId, TokenId, UserId};
 use plexichat::store::records::*;
 
 use super::{AT, Records, number, some};
@@ -73,6 +74,9 @@ pub fn admins() -> Vec<Op> {
         AdminPasswordChange { verified: phc(), phc: phc(), session: hash() }.into(),
         AdminOtpDisable { verified: phc(), proof: Proof::Backup(hash()) }.into(),
         AdminCodesRenew { verified: phc(), codes: Secret(vec![[8; 32]]) }.into(),
+        Operate { deed: Deed::LogLevelSet, before: some("INFO"), after: some("DEBUG") }.into(),
+        Disconnect { user_id: UserId(0x0102_0304_0506_0708), token_id: Some(TokenId(7)) }.into(),
+        DrainSet { spread_ms: Some(60_000) }.into(),
     ]
 }
 

@@ -30,6 +30,7 @@ use plexichat::domain::hooks::execution::WebhookExecute;
 use plexichat::domain::hooks::webhook::{WebhookCreate, WebhookDelete, WebhookEdit, WebhookTokenReplace};
 use plexichat::domain::housekeeping::outbox::{OutboxStep, Present};
 use plexichat::domain::housekeeping::reseal::{self, Reseal};
+use plexichat::domain::housekeeping::rewrap::FilesRewrapped;
 use plexichat::domain::housekeeping::sweep::Sweep;
 use plexichat::domain::identity::account::*;
 use plexichat::domain::identity::bot::*;
@@ -124,6 +125,7 @@ pub fn examples() -> Vec<Op> {
             }
             .into(),
             Reseal { mark: 77 }.into(),
+            FilesRewrapped { mark: 77, shelf: 5 }.into(),
         ],
     ]
     .concat()

@@ -10,6 +10,7 @@ pub mod admin_automod;
 pub mod admin_blocks;
 pub mod admin_login;
 pub mod admin_logs;
+pub mod admin_operations;
 pub mod admin_reports;
 pub mod admin_security;
 pub mod admin_service;
@@ -101,6 +102,47 @@ routes! {
     Get "/admin/logs/{filename}" => admin_logs::admin_log_get.await, Admin, Exempt {
         query: Some(&admin_logs::VIEW_QUERY),
         answer: One(admin_logs::LogViewResponse::SHAPE),
+    };
+    /// An extension: how the server runs, and what becomes of what was asked of it.
+    Get "/admin/operations" => admin_operations::admin_operation_list, Admin, Exempt {
+        answer: One(admin_operations::OperationsResponse::SHAPE),
+    };
+    /// An extension: log from another severity on, until the server starts anew.
+    Put "/admin/operations/log-level" => admin_operations::admin_log_level_set.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_operations::LOG_LEVEL),
+        answer: One(admin_operations::OperationsResponse::SHAPE),
+    };
+    /// An extension: read the configuration again, and have in force what can be while the server runs.
+    Post "/admin/operations/reload" => admin_operations::admin_configuration_reload.await, Admin, Exempt {
+        answer: One(admin_operations::ConfigurationReloadResponse::SHAPE),
+    };
+    /// An extension: send everybody away from the gateway, a few at a time, and take nobody in; or end that.
+    Put "/admin/operations/drain" => admin_operations::admin_drain_set.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_operations::DRAIN),
+        answer: One(admin_operations::OperationsResponse::SHAPE),
+    };
+    /// An extension: close the gateway connections of an account, or of one of its sessions. They may come back.
+    Post "/admin/operations/disconnect" => admin_operations::admin_disconnect.await, Admin, Exempt {
+        body: json(FORM_LEN_MAX),
+        form: Some(&admin_operations::DISCONNECT),
+    };
+    /// An extension: make a backup.
+    Post "/admin/operations/backup" => admin_operations::admin_backup_start.await, Admin, Exempt {
+        answer: One(admin_operations::OperationsResponse::SHAPE),
+    };
+    /// An extension: look at every page and record of the store, and at all files.
+    Post "/admin/operations/verify" => admin_operations::admin_verify_start.await, Admin, Exempt {
+        answer: One(admin_operations::OperationsResponse::SHAPE),
+    };
+    /// An extension: make the index of messages anew.
+    Post "/admin/operations/reindex" => admin_operations::admin_reindex_start.await, Admin, Exempt {
+        answer: One(admin_operations::OperationsResponse::SHAPE),
+    };
+    /// An extension: make another key, and bring everything to it that lies under older ones.
+    Post "/admin/operations/keys/rotate" => admin_operations::admin_key_rotate.await, Admin, Exempt {
+        answer: One(admin_operations::OperationsResponse::SHAPE),
     };
     /// Accounts whose name has a text in it.
     Get "/admin/users/search" => admin_users::admin_user_search.await, Admin, Exempt {

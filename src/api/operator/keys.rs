@@ -6,6 +6,8 @@ use super::{Place, table};
 use crate::api::body::Body;
 use crate::domain::Result;
 use crate::domain::housekeeping::reseal::{self, Reseal};
+use crate::domain::housekeeping::rewrap;
+use crate::store::blobs::SHELF_COUNT;
 
 pub async fn list(place: &dyn Place, _: &Body<'_>) -> Result<String> {
     let keys = place.keys().list();
@@ -22,9 +24,15 @@ pub async fn list(place: &dyn Place, _: &Body<'_>) -> Result<String> {
     let rows: Vec<_> = keys.iter().enumerate().map(row).collect();
     let mut text = table(["NUMBER", "MARK", "USE"], &rows, "No keys.");
     let wanted = if is_on { keys[newest].mark } else { 0 };
+    let newest = place.keys().newest_of_several();
+    let shelf = place.look(|read| Ok(newest.and_then(|mark| rewrap::next_shelf(read, mark))))?;
+    if let Some(shelf) = shelf {
+        text += &format!("Files are being brought to the newest key: {shelf} of {SHELF_COUNT} shelves.\n");
+    }
     // A server that has just started has not begun yet.
     let state = place.look(|read| Ok((reseal::progress(read), reseal::is_due(read, wanted))))?;
     text += &match state {
+        (None, false) if shelf.is_some() => String::new(),
         (Some(table), _) => {
             format!("What was written before is being brought to that, table by table: {table}.\n")
         }
@@ -61,6 +69,7 @@ mod tests {
         let after = list();
         assert_eq!(after.matches("in use\n").count(), 1, "{after}");
         assert!(after.contains("kept for what was sealed with it\n2 "), "{after}");
+        assert!(after.contains("newest key: 0 of 256 shelves.\n"), "{after}");
         assert!(after.ends_with("table by table: messages.\n"), "{after}");
     }
 }

@@ -60,6 +60,9 @@ pub fn health_ready(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (status, reason, message) = match run.health().trouble() {
         _ if run.is_shutting_down() => (503, Some("shutting_down"), Some("The server is shutting down")),
         Some(trouble) => (503, Some(trouble.name()), Some(trouble.text())),
+        None if run.is_draining() => {
+            (503, Some("draining"), Some("An administrator is sending everybody away from this server"))
+        }
         None => (200, None, None),
     };
     ctx.response.status = status;

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod act;
 pub mod guessing;
+pub mod operation;
 pub mod session;
 
 use super::command::commands;
@@ -24,4 +25,7 @@ commands! { Admin:
     508 AdminPasswordChange(account::AdminPasswordChange) => password_change -> (), system;
     509 AdminOtpDisable(account::AdminOtpDisable) => otp_disable -> (), system;
     510 AdminCodesRenew(account::AdminCodesRenew) => codes_renew -> (), system;
+    512 Operate(operation::Operate) => operate -> (), system;
+    513 Disconnect(operation::Disconnect) => disconnect -> (), system;
+    514 DrainSet(operation::DrainSet) => drain_set -> (), system;
 }

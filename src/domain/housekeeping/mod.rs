@@ -2,6 +2,7 @@
 
 pub mod outbox;
 pub mod reseal;
+pub mod rewrap;
 pub mod sweep;
 
 use super::command::commands;
@@ -10,4 +11,5 @@ commands! { Housekeeping:
     120 Sweep(sweep::Sweep) => sweep -> u64, isolated, frees_room, system;
     121 OutboxStep(outbox::OutboxStep) => outbox_step -> u64, system;
     470 Reseal(reseal::Reseal) => reseal -> (), system;
+    471 FilesRewrapped(rewrap::FilesRewrapped) => files_rewrapped -> (), system;
 }

@@ -348,6 +348,7 @@ fn shown(mut bytes: &[u8]) -> Vec<String> {
 }
 
 mod bounds;
+mod drain;
 mod expiry;
 mod handover;
 mod protocol;

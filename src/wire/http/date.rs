@@ -27,6 +27,14 @@ pub fn http_date(unix_seconds: u64) -> [u8; DATE_LEN] {
     date
 }
 
+/// `20261127T210405Z` (ISO 8601, basic format): for names that sort by time.
+pub fn basic_date(unix_seconds: u64) -> String {
+    let seconds = unix_seconds.min(SECONDS_MAX);
+    let (year, month, day) = civil(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+}
+
 fn two_digits(date: &mut [u8; DATE_LEN], at: usize, value: u64) {
     date[at] = b'0' + (value / 10) as u8;
     date[at + 1] = b'0' + (value % 10) as u8;
@@ -65,5 +73,6 @@ mod tests {
         ] {
             assert_eq!(std::str::from_utf8(&http_date(seconds)).unwrap(), want);
         }
+        assert_eq!(basic_date(951_782_400 + 3_661), "20000229T010101Z");
     }
 }

@@ -35,7 +35,7 @@ mod target;
 mod upgrade;
 
 pub use body::BodyDecoder;
-pub use date::{DATE_LEN, http_date};
+pub use date::{DATE_LEN, basic_date, http_date};
 pub use error::HttpError;
 pub use framing::{BodyKind, Framing, list_contains};
 pub use head::{Head, HeaderSlots, Method, header_slots, parse_head, raw_header};

@@ -7,6 +7,7 @@ use plexichat::domain::admin::account::{
 };
 use plexichat::domain::admin::act::AdminAct;
 use plexichat::domain::admin::guessing::{AdminFailed, Guesses};
+use plexichat::domain::admin::operation::{Deed, DrainSet, Operate};
 use plexichat::domain::admin::session::{
     AdminChallengeCreate, AdminChallengePass, AdminSignIn, AdminSignOut, NewAdminSession, live,
 };
@@ -134,7 +135,7 @@ impl Generator<'_> {
     }
 
     fn admin_inner(&mut self, admin_id: AdminId, session: [u8; 32]) -> Op {
-        match self.random.u8(..4) {
+        match self.random.u8(..6) {
             0 => AdminPasswordChange {
                 verified: self.admin_phc(),
                 phc: self.admin_phc(),
@@ -146,7 +147,9 @@ impl Generator<'_> {
                 let codes = Secret((0..3).map(|code| [code; 32]).collect());
                 AdminCodesRenew { verified: self.admin_phc(), codes }.into()
             }
-            _ => self.admin_challenge(admin_id).into(),
+            3 => self.admin_challenge(admin_id).into(),
+            4 => Operate { deed: Deed::ALL[self.random.usize(..6)], before: None, after: None }.into(),
+            _ => DrainSet { spread_ms: self.maybe(50, |_| 60_000) }.into(),
         }
     }
 }

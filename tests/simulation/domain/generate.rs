@@ -398,7 +398,12 @@ impl Generator<'_> {
             28 => dm::NotesOpen {}.into(),
             _ if self.chance(10) => {
                 let actor = if self.chance(40) { self.actor(model) } else { 0 };
-                return (actor, reseal::Reseal { mark: self.random.u64(..3) }.into());
+                let mark = self.random.u64(..3);
+                let op = match self.chance(50) {
+                    true => reseal::Reseal { mark }.into(),
+                    false => rewrap::FilesRewrapped { mark, shelf: self.random.u64(..257) }.into(),
+                };
+                return (actor, op);
             }
             _ if self.chance(50) => {
                 let looks_max = [1, 10, 1_000][self.random.usize(..3)];

@@ -408,7 +408,7 @@ impl Model {
             Op::Admin(op) => self.judge_admin(actor, op),
             Op::Expression(op) => self.judge_expression(actor, op),
             Op::Moderation(op) => self.judge_automod(actor, op),
-            Op::Housekeeping(housekeeping::Op::Reseal(_)) => {
+            Op::Housekeeping(housekeeping::Op::Reseal(_) | housekeeping::Op::FilesRewrapped(_)) => {
                 system()?;
                 Ok(Want::Done)
             }
