@@ -10,6 +10,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -196,6 +197,8 @@ struct Files {
     settings: Settings,
     open: Option<Open>,
     looked: Option<Instant>,
+    /// When the disk has taken nothing.
+    failed: Option<Instant>,
     is_told: bool,
     packing: Option<Packing>,
     /// Those that are full and wait to be packed.
@@ -210,7 +213,15 @@ struct Open {
 
 impl Files {
     fn new(settings: Settings) -> Files {
-        Files { settings, open: None, looked: None, is_told: false, packing: None, unpacked: Vec::new() }
+        Files {
+            settings,
+            open: None,
+            looked: None,
+            failed: None,
+            is_told: false,
+            packing: None,
+            unpacked: Vec::new(),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -227,6 +238,16 @@ impl Files {
             return Ok(());
         }
         let Some(open) = &self.open else { return Err(()) };
+        if let Some(failed) = self.failed {
+            // A short line may fit where the next does not: only with room for many it is over.
+            if failed.elapsed() < LOOK_INTERVAL || !open.has_room() {
+                if failed.elapsed() >= LOOK_INTERVAL {
+                    self.failed = Some(Instant::now());
+                }
+                return Err(());
+            }
+            self.failed = None;
+        }
         let is_full = open.len > 0 && open.len + lines.len() as u64 > self.settings.len_max;
         if is_full && self.settings.rotates {
             let rotated = self.rotate();
@@ -234,6 +255,7 @@ impl Files {
         }
         let Some(open) = &mut self.open else { return Err(()) };
         let written = open.append(lines);
+        self.failed = written.is_err().then(Instant::now);
         self.tell(written)
     }
 
@@ -372,6 +394,14 @@ impl Open {
         let mut open = Open { file, len: metadata.len(), _lock: lock };
         open.end_line()?;
         Ok(open)
+    }
+
+    /// Whether the disk has room for some more lines. Of one that cannot say so that is found out by writing.
+    fn has_room(&self) -> bool {
+        let (at, len) = (self.len.cast_signed(), (2 * WRITE_LEN_MAX) as i64);
+        // SAFETY: a descriptor that we own; the length of the file stays.
+        let taken = unsafe { libc::fallocate(self.file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, at, len) };
+        taken == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EOPNOTSUPP)
     }
 
     /// Ends a line that a crash has cut off, so that the next is one of its own.
