@@ -130,7 +130,7 @@ impl<'a> MakeWriter<'a> for Queue {
 fn run(waiting: &Receiver<Item>, state: &State, mut files: Files) {
     let mut lines = Vec::with_capacity(WRITE_LEN_MAX);
     let mut told = 0;
-    // Opened with the first line, or in a moment: by then there is somewhere to say that they cannot be.
+    files.begin();
     loop {
         // What is to be packed is packed while nobody logs, or a piece after each write.
         let patience = if files.packing.is_some() { Duration::ZERO } else { LOOK_INTERVAL };
@@ -257,6 +257,14 @@ impl Files {
         let written = open.append(lines);
         self.failed = written.is_err().then(Instant::now);
         self.tell(written)
+    }
+
+    /// Opens what is written, if that can be done. Why not is said with the first line: by then somebody hears it.
+    fn begin(&mut self) {
+        if let Ok(open) = Open::new(&self.settings.folder) {
+            (self.open, self.looked) = (Some(open), Some(Instant::now()));
+            self.clean_up();
+        }
     }
 
     /// Opens what is written, also when somebody else has moved it away.
