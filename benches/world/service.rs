@@ -9,11 +9,13 @@ use plexichat::api::limiter::Limiter;
 use plexichat::api::rate_limit::new_limiter;
 use plexichat::api::router::Router;
 use plexichat::api::site::Site;
+use plexichat::api::times::Times;
 use plexichat::api::{Request, State};
 use plexichat::config::Config;
 use plexichat::domain::social::presence::Liveness;
 use plexichat::domain::{Command, Reply};
 use plexichat::effect::{Answer, Job, automod};
+use plexichat::observe::Registry;
 use plexichat::runtime::clock::Turn;
 use plexichat::runtime::wake::Wake;
 use plexichat::search::{Search, Settings};
@@ -68,12 +70,15 @@ impl Service {
         let (config, limiter) = (shared.config.clone(), shared.limiter.clone());
         let wake = Arc::new(Wake::new().expect("there are descriptors"));
         let liveness = Box::new(|_| Liveness::default());
-        let (store, run, metrics) = (world.store.clone(), Arc::default(), Arc::default());
+        let (store, run) = (world.store.clone(), Arc::default());
+        let registry = Arc::new(Registry::new(1, []));
+        let times = (0, Arc::new(Times::new(1, NOW.unix_ms, 0)));
         let (keys, rules) = (Arc::new(Keyring::new()), automod::Shared::new(1 << 20));
         let index = Search::new(store.clone(), &[0; 32], Settings::new(1 << 20), Arc::default());
         let site = Arc::new(Site::of_api(&config));
-        let state =
-            State::new(config, store, run, limiter, keys, metrics, NOW, wake, liveness, rules, index, site);
+        let state = State::new(
+            config, store, run, limiter, keys, registry, times, NOW, wake, liveness, rules, index, site,
+        );
         let head = |token: &String| {
             let path = "/api/v1/users/@me";
             format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n").into()
@@ -93,13 +98,15 @@ impl Service {
         let lines = self.state.cors.lines_for(&head);
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let request = Request { head, body: &mut Vec::new(), ip, id: 1 };
-        let response = match dispatch(&self.state, &ReadsOnly, &self.router, request) {
-            Dispatched::Handler(mut ctx, step) => finish(&mut ctx, step.map(drop)),
-            Dispatched::Answered(response, _) => response,
+        let (response, route) = match dispatch(&self.state, &ReadsOnly, &self.router, request) {
+            Dispatched::Handler(mut ctx, step) => (finish(&mut ctx, step.map(drop)), Some(ctx.route)),
+            Dispatched::Answered(response, route) => (response, route),
         };
         let body = || String::from_utf8_lossy(&response.body);
         assert_eq!(response.status, 200, "request {}: {}", self.count, body());
         self.out.clear();
+        self.state.set_handled(self.count as u64 % 100 * 1_000);
+        self.state.answered(route, response.status, 0);
         write(&self.state, &response, None, lines, 1, ResponseOptions::new(&self.date), &mut self.out);
     }
 }

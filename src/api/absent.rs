@@ -3,17 +3,11 @@
 //! Owns: that such a request is told so, instead of being taken for its neighbour: without its row, a word in
 //! the place of an id would be taken for that. A route that is built takes its row out of here.
 
-use crate::wire::http::Method::{self, Get, Post};
+use crate::wire::http::Method::{self, Get};
 
 /// Paths below `api.api_prefix` with their methods.
 #[rustfmt::skip]
 pub const ABSENT: &[(&str, &[Method])] = &[
-    ("/admin/dashboard", &[Get]),
-    ("/admin/database/pool-health", &[Get]),
-    ("/admin/telemetry/export", &[Get]),
-    ("/admin/telemetry/history", &[Get]),
-    ("/admin/telemetry/reset", &[Post]),
-    ("/admin/telemetry/stats", &[Get]),
 ];
 
 /// The same beside the prefix.

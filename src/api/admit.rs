@@ -40,8 +40,8 @@ const CODING_LEN_SHOWN: usize = 40;
 pub enum Admission<'r> {
     /// Have the body read, then [`super::dispatch::run`] it.
     Admitted(Admitted, Params<'r>),
-    /// Answered whatever the body is. The name is the operation's, or [`NO_ROUTE`].
-    Answered(Response, &'static str),
+    /// Answered whatever the body is; `None` when it leads to no route.
+    Answered(Response, Option<&'static Route>),
 }
 
 /// A request that may have its handler run. Nothing of its head is in here: that may move while the body is read.
@@ -72,10 +72,10 @@ impl Admitted {
 pub fn admit<'r>(state: &State, router: &Router, request: &Request<'r>) -> Admission<'r> {
     let response = Response { payer: Some(Payer::new(None, request.ip)), ..Response::default() };
     if let Err(error) = state.blocked.check(state, request.ip) {
-        return Admission::Answered(refuse(error, response), NO_ROUTE);
+        return Admission::Answered(refuse(error, response), None);
     }
     if request.head.method == Method::Options {
-        return Admission::Answered(options(state, router, request, response), NO_ROUTE);
+        return Admission::Answered(options(state, router, request, response), None);
     }
     let found = router.find(request.head.method, &request.head.target);
     let is_admins = match found {
@@ -83,13 +83,13 @@ pub fn admit<'r>(state: &State, router: &Router, request: &Request<'r>) -> Admis
         _ => router.is_admin(&request.head.target),
     };
     if let Some(error) = is_admins.then(|| door::pass(state, request.ip).err()).flatten() {
-        return Admission::Answered(nothing(state, request, error, Caller::Nobody, response), NO_ROUTE);
+        return Admission::Answered(nothing(state, request, error, Caller::Nobody, response), None);
     }
     if let Err(error) = gate::pass(state, router, request, &found, false) {
-        return Admission::Answered(nothing(state, request, error, Caller::Nobody, response), NO_ROUTE);
+        return Admission::Answered(nothing(state, request, error, Caller::Nobody, response), None);
     }
     if let Err(error) = state.closure.pass(state, &found) {
-        return Admission::Answered(nothing(state, request, error, Caller::Nobody, response), NO_ROUTE);
+        return Admission::Answered(nothing(state, request, error, Caller::Nobody, response), None);
     }
     match found {
         Found::Route(route, params) => admit_to(state, route, params, request, response),
@@ -97,18 +97,18 @@ pub fn admit<'r>(state: &State, router: &Router, request: &Request<'r>) -> Admis
             let mut response = nothing_there(state, request, Refusal::UpgradeRequired, response);
             let headers = HttpError::WebSocketVersion.headers().iter();
             response.headers.extend(headers.map(|(name, value)| (*name, (*value).to_string())));
-            Admission::Answered(response, NO_ROUTE)
+            Admission::Answered(response, None)
         }
         Found::Nothing => {
-            Admission::Answered(nothing_there(state, request, Refusal::RouteNotFound, response), NO_ROUTE)
+            Admission::Answered(nothing_there(state, request, Refusal::RouteNotFound, response), None)
         }
         Found::Absent => {
-            Admission::Answered(nothing_there(state, request, Refusal::NotAvailable, response), NO_ROUTE)
+            Admission::Answered(nothing_there(state, request, Refusal::NotAvailable, response), None)
         }
         Found::OtherMethods(allow) => {
             let mut response = nothing_there(state, request, Refusal::MethodNotAllowed, response);
             response.headers.push(("allow", allow));
-            Admission::Answered(response, NO_ROUTE)
+            Admission::Answered(response, None)
         }
     }
 }
@@ -124,7 +124,7 @@ fn admit_to<'r>(
     // What is too long for anybody is refused as such, whoever asks, and counted nowhere: it ends the connection.
     if request.head.content_length().is_some_and(|len| len > body_len_max as u64) {
         let refused = refuse_unread(HttpError::PayloadTooLarge);
-        return Admission::Answered(Response { payer: response.payer, ..refused }, route.name);
+        return Admission::Answered(Response { payer: response.payer, ..refused }, Some(route));
     }
     take_damage();
     let Identity { caller, refusal } = identify(state, route, &params, request);
@@ -133,17 +133,17 @@ fn admit_to<'r>(
     let refusal = refusal.or_else(|| door::count(state, route.method, caller).err());
     let limits = match rate_limit::check(state, request, &Asked::Route(route, &params), caller) {
         Ok(limits) => limits,
-        Err(numbers) => return Admission::Answered(too_many(numbers, response), route.name),
+        Err(numbers) => return Admission::Answered(too_many(numbers, response), Some(route)),
     };
     let payer = Payer::new(caller.principal(), request.ip);
     let caller = if route.auth == Auth::Public { Caller::Nobody } else { caller };
     let admitted = Admitted { route, caller, body_len_max, payer, limits };
     if let Some(error) = refusal.or_else(|| state.unsent.refusal(payer)) {
-        return Admission::Answered(refuse(error, admitted.response()), route.name);
+        return Admission::Answered(refuse(error, admitted.response()), Some(route));
     }
     let is_read = !matches!(route.body, BodyRule::None | BodyRule::Stream(_));
     if request.head.packed && is_read && has_body(&request.head) {
-        return Admission::Answered(refuse_coding(&request.head, admitted.response()), route.name);
+        return Admission::Answered(refuse_coding(&request.head, admitted.response()), Some(route));
     }
     Admission::Admitted(admitted, params)
 }
@@ -163,7 +163,7 @@ pub fn admit_again<'r>(
         unreachable!("the table of routes does not change, nor does the head");
     };
     if let Err(error) = passed {
-        return Admission::Answered(refuse(error, admitted.response()), route.name);
+        return Admission::Answered(refuse(error, admitted.response()), Some(route));
     }
     take_damage();
     let refusal = match route.auth {
@@ -174,9 +174,14 @@ pub fn admit_again<'r>(
     };
     let refusal = if take_damage() { Some(Refusal::StoreDamaged.into()) } else { refusal };
     match refusal {
-        Some(error) => Admission::Answered(refuse(error, admitted.response()), route.name),
+        Some(error) => Admission::Answered(refuse(error, admitted.response()), Some(route)),
         None => Admission::Admitted(admitted, params),
     }
+}
+
+/// What the operation is called in the log.
+pub fn name_of(route: Option<&'static Route>) -> &'static str {
+    route.map_or(NO_ROUTE, |route| route.name)
 }
 
 fn has_body(head: &Head<'_>) -> bool {

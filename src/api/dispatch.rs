@@ -9,6 +9,7 @@ use super::cors::CorsLines;
 use super::ctx::{Ctx, Desk, Request, Response, Step};
 use super::limiter::Numbers;
 use super::router::{Params, Router};
+use super::routes::Route;
 use super::state::State;
 use crate::domain::{Error, Refusal, Result};
 use crate::runtime::wipe::wiping;
@@ -19,8 +20,8 @@ use crate::wire::http::{HttpError, ResponseHead, ResponseOptions};
 pub enum Dispatched<'r> {
     /// A handler ran; carry out its step, then `finish`.
     Handler(Box<Ctx<'r>>, Result<Step>),
-    /// Answered before any handler. The name is the operation's, or [`super::admit::NO_ROUTE`].
-    Answered(Response, &'static str),
+    /// Answered before any handler; `None` when it leads to no route.
+    Answered(Response, Option<&'static Route>),
 }
 
 /// Admits a request that is there with its body, and runs the handler up to its first step.

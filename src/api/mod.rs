@@ -45,6 +45,7 @@ pub mod site;
 pub mod social;
 pub mod state;
 pub mod texts;
+pub mod times;
 pub mod touch;
 pub mod unsent;
 pub mod voice;

@@ -252,7 +252,7 @@ mod tests {
         check("GET /api/v1/channels/7/messages/unread", "unread_get 7");
         check("GET /api/v1/channels/7/messages/search", "message_search 7");
         check("DELETE /api/v1/channels/7/messages/search", "GET, HEAD, OPTIONS");
-        check("GET /api/v1/admin/dashboard", "absent");
+        check("GET /api/v1/admin/dashboard", "admin_dashboard_get");
         check("GET /api/v1/users/search", "user_search");
         check("GET /api/v1/users/7", "user_get 7");
         check("GET /api/v1/channels/invites/messages", "invite_get messages");

@@ -161,6 +161,8 @@ pub struct Route {
     pub ungated: bool,
     pub answer: Answer,
     pub doc: &'static str,
+    /// Its place in [`ROUTES`].
+    pub index: u16,
 }
 
 /// What stands in an answer with status 200.
@@ -209,6 +211,7 @@ impl Route {
         ungated: false,
         answer: Answer::Success,
         doc: "",
+        index: 0,
     };
 
     /// Whether it is one of the administrators' API: served in two places, and guarded by address.
@@ -334,6 +337,7 @@ pub const ROUTES: &[Route] = &{
         let mut row = 0;
         while row < AREAS[area].len() {
             all[count] = AREAS[area][row];
+            all[count].index = count as u16;
             (count, row) = (count + 1, row + 1);
         }
         area += 1;

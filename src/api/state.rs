@@ -9,16 +9,20 @@ use super::address::TrustedProxies;
 use super::admin::door::Door;
 use super::blocked::Blocked;
 use super::closure::Closure;
+use super::contact::telemetry::retention_ms;
 use super::cors::Cors;
 use super::gate::Gate;
 use super::limiter::Limiter;
 use super::new_names::NewNames;
 use super::pages::Pages;
 use super::recent_files::RecentFiles;
+use super::routes::Route;
 use super::site::Site;
+use super::times::{CoreTimes, Times};
 use super::touch::Touches;
 use super::unsent::Unsent;
 use crate::config::{Config, Origin};
+use crate::domain::contact::times;
 use crate::domain::social::presence::Liveness;
 use crate::domain::version::Versions;
 use crate::domain::{Command, Event, Now, Result};
@@ -103,6 +107,12 @@ pub struct State {
     pub keys: Arc<Keyring>,
     /// This core's counters.
     pub metrics: Arc<CoreMetrics>,
+    /// The counters of all of the process.
+    pub registry: Arc<Registry>,
+    /// How long requests have taken lately, on all cores.
+    pub times: Arc<Times>,
+    /// Which core it is.
+    core: usize,
     pub cors: Cors,
     pub proxies: TrustedProxies,
     pub versions: Versions,
@@ -137,6 +147,8 @@ pub struct State {
     pub search: Arc<Search>,
     /// Read once per turn.
     now: Cell<Turn>,
+    /// When a handler, or a part of one, was last done, by the monotonic clock.
+    handled_ns: Cell<u64>,
     /// Wakes the core's task for what a request has left to it.
     wake: Arc<Wake>,
     /// Whether a user is there; the gateway's shared table.
@@ -144,7 +156,7 @@ pub struct State {
 }
 
 impl State {
-    /// `now` is also the start of the process.
+    /// `now` is also the start of the process; `core`, which of those of `registry` and `times` it is.
     #[allow(clippy::too_many_arguments)]
     pub fn new(
         config: Arc<Config>,
@@ -152,7 +164,8 @@ impl State {
         run: Arc<RunState>,
         limiter: Arc<Limiter>,
         keys: Arc<Keyring>,
-        metrics: Arc<CoreMetrics>,
+        registry: Arc<Registry>,
+        (core, times): (usize, Arc<Times>),
         now: Turn,
         wake: Arc<Wake>,
         liveness: Box<dyn Fn(UserId) -> Liveness>,
@@ -185,12 +198,16 @@ impl State {
             site,
             started: now,
             now: Cell::new(now),
+            handled_ns: Cell::default(),
             config,
             store,
             run,
             limiter,
             keys,
-            metrics,
+            metrics: registry.cores[core].clone(),
+            registry,
+            times,
+            core,
             versions,
             wake,
             liveness,
@@ -231,6 +248,29 @@ impl State {
 
     pub fn set_now(&self, now: Turn) {
         self.now.set(now);
+    }
+
+    /// A handler, or a part of one, is done.
+    pub fn set_handled(&self, now_ns: u64) {
+        self.handled_ns.set(now_ns);
+    }
+
+    /// A request that was taken up at `begun_ns` is answered: when its handler was last done.
+    pub fn answered(&self, route: Option<&Route>, status: u16, begun_ns: u64) {
+        self.core_times().record(route, status, self.handled_ns.get().saturating_sub(begun_ns));
+    }
+
+    /// How long requests have taken lately on this core.
+    pub fn core_times(&self) -> &CoreTimes {
+        self.times.of(self.core)
+    }
+
+    /// What this core is to have noted of how long requests have taken; `is_end`: nothing comes after it.
+    pub fn take_times(&self, is_end: bool) -> Option<Command> {
+        let resets = times::resets(self.snapshot().read());
+        let retention_ms = retention_ms(&self.config);
+        let note = self.core_times().take_note(self.now().unix_ms, resets, is_end, retention_ms)?;
+        self.config.telemetry.enabled.then(|| Command::new(UserId(0), note.into()))
     }
 
     pub fn liveness(&self, user_id: UserId) -> Liveness {

@@ -511,7 +511,7 @@ options! {
     }
 
     telemetry: Telemetry "telemetry" {
-        enabled: bool = true, ANY, "Keep what clients tell of response times, and browsers of what they refuse to load";
+        enabled: bool = true, ANY, "Keep how long requests take, what clients tell of it, and what browsers refuse to load";
         retention_days: u64 = 30, range(1, 365), "For how long, by the hour; by five minutes for two days of it";
     }
 

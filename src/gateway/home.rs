@@ -189,6 +189,11 @@ impl Home {
         }
     }
 
+    /// Users who are there, or of whom others were told something.
+    pub fn present_count(&self) -> usize {
+        self.users.len()
+    }
+
     /// Bytes of users and of the times to look at them again.
     pub fn state_len(&self) -> usize {
         let lists = [&self.checks, &self.lapses, &self.forgets, &self.paced];

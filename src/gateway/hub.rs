@@ -215,6 +215,11 @@ impl Hub {
         self.sessions.detached_count()
     }
 
+    /// People with a session, live or waiting for RESUME, of whom this core keeps who is there.
+    pub fn present_count(&self) -> usize {
+        self.home.present_count()
+    }
+
     /// People in voice channels; 0 on cores that do not decide who is.
     pub fn caller_count(&self) -> usize {
         self.voice.caller_count()

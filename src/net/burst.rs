@@ -28,6 +28,7 @@ const BURST_COUNT_MAX: usize = 64;
 struct Taken<'r, F> {
     form: Form,
     len: usize,
+    begun_ns: u64,
     begun: Begun<'r, F>,
 }
 
@@ -68,7 +69,7 @@ impl<B: Backend> Connection<B> {
             let begun = begin(&*backend, request, admission, begun_ns);
             at += len;
             let keep_alive = form.keep_alive;
-            burst.push(Taken { form, len, begun });
+            burst.push(Taken { form, len, begun_ns, begun });
             if !keep_alive {
                 break;
             }
@@ -78,8 +79,8 @@ impl<B: Backend> Connection<B> {
         }
         self.is_pipelining |= burst.len() > 1;
         let mut keep_alive = true;
-        for Taken { form, len, begun } in burst {
-            if let Some(work) = socket.conclude(&*backend, begun, form, "POST", started) {
+        for Taken { form, len, begun_ns, begun } in burst {
+            if let Some(work) = socket.conclude(&*backend, begun, form, "POST", (begun_ns, started)) {
                 work.await?;
             }
             if socket.output.len() > PIPELINE_LEN_MAX {

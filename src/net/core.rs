@@ -460,6 +460,7 @@ impl Core {
         metrics.gateway_connections.set(hub.connection_count() as u64);
         metrics.gateway_sessions.set(hub.session_count() as u64);
         metrics.gateway_detached.set(hub.detached_count() as u64);
+        metrics.present_users.set(hub.present_count() as u64);
         metrics.voice_callers.set(hub.caller_count() as u64);
         metrics.gateway_replay_len.set(hub.replay_len() as u64);
         metrics.gateway_polls.set(self.ring.borrow().armed_count() as u64);
@@ -510,7 +511,7 @@ impl Backend for Core {
     fn submit_and_forget(&self, command: Command) {
         let mut port = self.port.borrow_mut();
         if port.submit(command, NO_REPLY).is_err() {
-            tracing::warn!("the use of a token was not noted: the log is full");
+            tracing::warn!("what the server was to note for itself is lost: the log is full");
         }
         port.flush();
     }
@@ -528,6 +529,7 @@ impl Backend for Core {
     fn handled(&self, request_id: u64, route: &'static str, begun_ns: u64) {
         let now_ns = monotonic_ns();
         self.share.charge(now_ns.saturating_sub(begun_ns));
+        self.state.set_handled(now_ns);
         self.watch.handled(request_id, route, begun_ns, now_ns);
     }
 

@@ -11,9 +11,10 @@ use std::time::Instant;
 use super::connections::Phase;
 use super::http::Backend;
 use super::socket::{Form, Socket};
-use crate::api::admit::{Admission, Admitted, admit, admit_again};
+use crate::api::admit::{Admission, Admitted, admit, admit_again, name_of};
 use crate::api::ctx::{AfterCommand, Task};
 use crate::api::dispatch::{self, finish, whole};
+use crate::api::routes::Route;
 use crate::api::touch::touch;
 use crate::api::{Ctx, Request, Response, Step};
 use crate::domain::{Command, Error, Reply, Result};
@@ -24,8 +25,8 @@ use crate::wire::http::HttpError;
 
 /// How far a request has come without waiting.
 pub(super) enum Begun<'r, F> {
-    /// The answer, and the operation for the log.
-    Answered(Response, &'static str),
+    /// The answer, and the operation, if there is one.
+    Answered(Response, Option<&'static Route>),
     /// Its command is in the log's order.
     Submitted(Box<Ctx<'r>>, Pin<Box<F>>, AfterCommand),
     /// A handler that has answered, refused, or wants something else first.
@@ -70,7 +71,7 @@ pub(super) fn begin<'r, B: Backend>(
     let (admitted, params) = match admission {
         Admission::Admitted(admitted, params) => (admitted, params),
         Admission::Answered(response, route) => {
-            backend.handled(request_id, route, begun_ns);
+            backend.handled(request_id, name_of(route), begun_ns);
             return Begun::Answered(response, route);
         }
     };
@@ -138,26 +139,29 @@ impl Socket {
             _ => form,
         };
         let begun = begin(backend, request, admission, begun_ns);
-        match self.conclude(backend, begun, form, method, started) {
+        match self.conclude(backend, begun, form, method, (begun_ns, started)) {
             None => TakenUp::Answered(form.keep_alive),
             Some(work) => TakenUp::Waiting(work, form.keep_alive),
         }
     }
 
-    /// Appends the answer of a request that was begun, at once or at the end of the work it returns.
+    /// Appends the answer of a request that was begun, at once or at the end of the work it returns. When it was, by the
+    /// monotonic clock, and by another where requests are logged.
     pub(super) fn conclude<'a, 'r: 'a, B: Backend>(
         &'a mut self,
         backend: &'r B,
         begun: Begun<'r, impl Future<Output = Result<Reply>> + 'a>,
         form: Form,
         method: &'static str,
-        started: Option<Instant>,
+        (begun_ns, started): (u64, Option<Instant>),
     ) -> Option<Work<'a>> {
-        let write = move |socket: &mut Socket, mut response: Response, route: &'static str| {
-            let rest = socket.append(backend.state(), &mut response, &form);
+        let write = move |socket: &mut Socket, mut response: Response, route: Option<&'static Route>| {
+            let state = backend.state();
+            let rest = socket.append(state, &mut response, &form);
+            state.answered(route, response.status, begun_ns);
             if let Some(started) = started {
                 let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-                log_request(form.request_id, method, route, response.status, micros);
+                log_request(form.request_id, method, name_of(route), response.status, micros);
             }
             rest
         };
@@ -171,7 +175,7 @@ impl Socket {
             Begun::Stepped(mut ctx, Ok(step)) => {
                 return Some(Box::pin(async move {
                     let result = self.perform(backend, &mut ctx, step).await?;
-                    match write(self, finish(&mut ctx, result), ctx.route.name) {
+                    match write(self, finish(&mut ctx, result), Some(ctx.route)) {
                         Some(rest) => self.send(backend.state(), backend, rest, form).await,
                         None => Ok(()),
                     }
@@ -185,14 +189,14 @@ impl Socket {
                         Err(error) => Err(error),
                         Ok(step) => Box::pin(self.perform(backend, &mut ctx, step)).await?,
                     };
-                    match write(self, finish(&mut ctx, result), ctx.route.name) {
+                    match write(self, finish(&mut ctx, result), Some(ctx.route)) {
                         Some(rest) => self.send(backend.state(), backend, rest, form).await,
                         None => Ok(()),
                     }
                 }));
             }
         };
-        let rest = write(self, finish(&mut ctx, result), ctx.route.name)?;
+        let rest = write(self, finish(&mut ctx, result), Some(ctx.route))?;
         Some(Box::pin(self.send(backend.state(), backend, rest, form)))
     }
 

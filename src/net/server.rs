@@ -27,8 +27,10 @@ use crate::api::rate_limit::new_limiter;
 use crate::api::router::Router;
 use crate::api::site::Site;
 use crate::api::state::{Afterwork, RunState};
+use crate::api::times::Times;
 use crate::config::{self, Config, Loaded, Source};
 use crate::docs;
+use crate::domain::contact::times;
 use crate::domain::housekeeping::sweep::Sweep;
 use crate::domain::identity::custody::is_lock_due;
 use crate::domain::{Command, Refusal, Reply};
@@ -74,6 +76,7 @@ struct Seed {
     limiter: Arc<Limiter>,
     keys: Arc<Keyring>,
     registry: Arc<Registry>,
+    times: Arc<Times>,
     router: Arc<Router>,
     lanes: Arc<Lanes>,
     automod: Arc<automod::Shared>,
@@ -314,6 +317,8 @@ fn seeds(
     let admission = Admission::new(&config.http);
     let (search, indexing) = start_search(config, store, keys, registry, touches)?;
     let automod = automod::Shared::new(config.automod.rules_memory as usize);
+    let times = Times::new(core_count, started.unix_ms, times::resets(store.snapshot().read()));
+    let times = Arc::new(times);
     let mail = mesh_on(&wakes, MAIL_COUNT);
     let parts = ports.into_iter().zip(mail).zip(writers).enumerate();
     let seeds = parts.map(|(index, ((port, mailbox), live))| Seed {
@@ -325,6 +330,7 @@ fn seeds(
         limiter: limiter.clone(),
         keys: keys.clone(),
         registry: registry.clone(),
+        times: times.clone(),
         router: router.clone(),
         lanes: lanes.clone(),
         automod: automod.clone(),
@@ -443,6 +449,8 @@ async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<
             core.wake.disarm_shared();
         }
     }
+    // Of requests that were answered last.
+    note_times(&core);
     Ok(())
 }
 
@@ -455,8 +463,7 @@ fn memlock_limit() -> Option<u64> {
 }
 
 fn build(seed: Seed, ring: Ring) -> Core {
-    let metrics = seed.registry.cores[seed.index].clone();
-    metrics.thread.attach();
+    seed.registry.cores[seed.index].thread.attach();
     let board = seed.board.clone();
     let core_count = seed.mailbox.count();
     let hub =
@@ -468,7 +475,8 @@ fn build(seed: Seed, ring: Ring) -> Core {
         seed.run,
         seed.limiter,
         seed.keys,
-        metrics,
+        seed.registry,
+        (seed.index, seed.times),
         seed.started,
         seed.wake.clone(),
         liveness,
@@ -531,6 +539,7 @@ async fn tick(index: usize, core: Rc<Core>, connections: Rc<Connections>) {
         {
             core.submit_and_forget(note);
         }
+        note_times(&core);
         // One core is enough: a lock ends for all.
         if index == 0
             && count.is_multiple_of(NOTE_TICKS)
@@ -551,6 +560,13 @@ async fn tick(index: usize, core: Rc<Core>, connections: Rc<Connections>) {
             // The core's loop sees only when it is awake that it may end, and that time is up.
             core.wake.signal();
         }
+    }
+}
+
+/// Has it noted how long requests took in the span that is over; when the server stops, also in the one that is not.
+fn note_times(core: &Core) {
+    if let Some(note) = core.state.take_times(core.state.run.is_shutting_down()) {
+        core.submit_and_forget(note);
     }
 }
 

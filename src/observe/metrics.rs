@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::process::Process;
+use super::system::System;
 use super::thread::ThreadFile;
 
 /// Only goes up. One thread writes; any may read.
@@ -147,6 +148,8 @@ pub struct CoreMetrics {
     pub gateway_sessions: Gauge,
     /// Those of them without a connection, which wait for RESUME.
     pub gateway_detached: Gauge,
+    /// People with a session, of whom this core keeps who is there.
+    pub present_users: Gauge,
     /// People in voice channels, on the core that decides who is.
     pub voice_callers: Gauge,
     /// Connections, sessions and who is where: bytes as the gateway counts them.
@@ -324,6 +327,8 @@ pub struct Registry {
     pub lanes: Vec<Arc<LaneMetrics>>,
     pub search: Arc<SearchMetrics>,
     pub process: Process,
+    /// For the administrators' console.
+    pub system: System,
 }
 
 impl Registry {
@@ -337,6 +342,7 @@ impl Registry {
             lanes: lanes.into_iter().map(|name| Arc::new(LaneMetrics::new(name))).collect(),
             search: Arc::default(),
             process: Process::open(),
+            system: System::default(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod logs;
 mod metrics;
 mod process;
 mod serve;
+mod system;
 mod thread;
 mod turn;
 
@@ -20,5 +21,6 @@ pub use metrics::{
     CoreMetrics, Counter, Gauge, Histogram, LaneMetrics, Registry, SearchMetrics, StoreMetrics, WriterMetrics,
 };
 pub use serve::serve_metrics;
+pub use system::{Figures, System};
 pub use thread::ThreadFile;
 pub use turn::{HubWork, Largest, Phase, Turn, Watch, Work};

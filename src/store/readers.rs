@@ -98,7 +98,28 @@ fn reader(entry: &[u8]) -> Option<Reader> {
     (process != 0 && seen != u64::MAX).then_some(Reader { process, seen })
 }
 
+/// Snapshots of all processes that have the store open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReaderCounts {
+    /// That are open.
+    pub open: u64,
+    /// That have been open at once, as long as somebody has had the store open.
+    pub most: u64,
+    /// That may be.
+    pub max: u64,
+}
+
 impl Store {
+    /// How many snapshots there are. Reads a file.
+    pub fn reader_counts(&self) -> ReaderCounts {
+        let info = self.env.info();
+        ReaderCounts {
+            open: self.readers.list().map_or(0, |readers| readers.len() as u64),
+            most: info.number_of_readers.into(),
+            max: info.maximum_number_of_readers.into(),
+        }
+    }
+
     /// Frees the snapshots of processes that have ended without doing so, and returns how many there were. They would
     /// keep every later page from being used again.
     pub fn clear_stale_readers(&self) -> usize {
@@ -141,6 +162,8 @@ mod tests {
         assert_eq!(store.oldest_reader(), None, "nothing came after it");
         put(&store, 1);
         let second = store.snapshot();
+        // And that of the last sync.
+        assert_eq!(store.reader_counts(), ReaderCounts { open: 3, most: 3, max: 1_024 });
         put(&store, 2);
         let reader = Reader { process: std::process::id(), seen };
         assert_eq!(store.oldest_reader(), Some(reader));

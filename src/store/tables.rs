@@ -366,7 +366,8 @@ tables! {
         takes PROVIDER_SUBJECTS(|(_, provider), link| (provider, link.subject.as_str()));
     /// Whom a provider means by its own id.
     PROVIDER_SUBJECTS "provider_subjects": (u8, Text) => UserRef [with PROVIDER_LINKS];
-    /// How fast operations were for clients: 0 for spans of five minutes and 1 for hours, which one since 1970, operation.
+    /// How fast operations were: 0 for spans of five minutes and 1 for hours, as clients say, 2 and 3 by our own clock; which
+    /// one since 1970, operation.
     RESPONSE_TIMES "response_times": (u8, u64, Text) => ResponseTimes [root];
     /// What browsers have refused to load: which day since 1970, rule of the policy.
     CSP_REPORTS "csp_reports": (u64, Text) => CspReport [root];

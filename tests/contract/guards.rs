@@ -521,6 +521,10 @@ fn is_shadow(path: &str, route: &Route, method: &str) -> bool {
     })
 }
 
+/// What tells figures that each request changes.
+const LIVE: &[&str] =
+    &["admin_dashboard_get", "admin_store_health_get", "admin_telemetry_export", "admin_telemetry_stats"];
+
 #[test]
 fn head_and_trailing_slash() {
     let x = Fixture::new();
@@ -533,7 +537,8 @@ fn head_and_trailing_slash() {
         let get = http.request("GET", &path, &headers, None);
         let head = http.request("HEAD", &path, &headers, None);
         let names = |answer: &Answer| -> Vec<(String, String)> {
-            let varying = ["date", "x-request-id"];
+            let own = if LIVE.contains(&route.name) { "content-length" } else { "" };
+            let varying = ["date", "x-request-id", own];
             answer.headers.iter().filter(|(name, _)| !varying.contains(&name.as_str())).cloned().collect()
         };
         let same = head.status == get.status && names(&head) == names(&get) && head.body.is_empty();

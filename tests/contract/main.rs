@@ -106,6 +106,8 @@ groups! {
     admin_blocks with uploads::OPTIONS,
     admin_tickets,
     admin_automod,
+    admin_dashboard,
+    admin_telemetry,
 }
 
 /// Every row of the table of routes belongs to a group that is tested; [`run`] looks at each row.

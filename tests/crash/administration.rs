@@ -12,10 +12,11 @@ pub fn log_in(server: &Server) -> String {
 }
 
 pub fn administration(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {
-    match random.u8(..4) {
+    match random.u8(..5) {
         0 => notes(m, line),
         1 => address(m, line, random),
         2 => name(m, line, random),
+        3 => forget(m, line),
         _ => somebody(m, line),
     }
 }
@@ -26,6 +27,13 @@ fn notes(m: &mut Mixer, line: &mut Line) -> Result<(), String> {
     let said = format!("called {count} times");
     let ask = ("POST", path.clone(), &*admin, json!({"notes": said}));
     m.change(line, "UserNoteSet", ask, &[("notes", Place::of(&admin, path, "/notes"), json!(said))]).map(drop)
+}
+
+/// All response times.
+fn forget(m: &mut Mixer, line: &mut Line) -> Result<(), String> {
+    let admin = m.admin.clone();
+    let ask = ("POST", "/admin/telemetry/reset".into(), &*admin, Value::Null);
+    m.change(line, "TelemetryReset", ask, &[]).map(drop)
 }
 
 fn address(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Result<(), String> {

@@ -107,6 +107,7 @@ pub const KINDS: &[&str] = &[
     "StickerDelete",
     "StickerSend",
     "TelemetryNote",
+    "TelemetryReset",
     "TicketNoteAdd",
     "TicketStatusSet",
     "TierSet",

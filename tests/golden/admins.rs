@@ -13,7 +13,9 @@ use plexichat::domain::admin::session::{
 use plexichat::domain::contact::blocked::{HashBlock, HashUnblock};
 use plexichat::domain::contact::review::{HashReportReview, MessageReportReview, UserReportReview, Verdict};
 use plexichat::domain::contact::silenced::{UserSilence, UserUnsilence};
+use plexichat::domain::contact::telemetry::{ClassCount, Timing};
 use plexichat::domain::contact::ticket::{TicketNoteAdd, TicketStatusSet};
+use plexichat::domain::contact::times::{ServerTimesNote, TelemetryReset};
 use plexichat::domain::gate::address::{AddressBlock, AddressUnblock};
 use plexichat::domain::gate::change::{
     AccessScopeAdd, AccessScopeRemove, AccessTokenEdit, AccessTokenRotate,
@@ -138,6 +140,23 @@ pub fn contact() -> Vec<Op> {
         UserUnsilence { user_id }.into(),
         TicketStatusSet { ticket_id, status: 2 }.into(),
         TicketNoteAdd { ticket_id, content: "thanked him".into() }.into(),
+        ServerTimesNote {
+            timings: vec![Timing {
+                operation: "GET /users/@me".into(),
+                count: 3,
+                error_count: 1,
+                total_us: 95,
+                min_us: 20,
+                max_us: 50,
+                classes: vec![ClassCount { class: 13, count: 2 }, ClassCount { class: 18, count: 1 }],
+                ..Timing::default()
+            }],
+            begun_ms: 1_700_000_000_000,
+            resets: 2,
+            retention_ms: 86_400_000,
+        }
+        .into(),
+        TelemetryReset {}.into(),
     ]
 }
 

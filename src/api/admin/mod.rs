@@ -8,12 +8,14 @@ pub mod admin_account;
 pub mod admin_audit;
 pub mod admin_automod;
 pub mod admin_blocks;
+pub mod admin_dashboard;
 pub mod admin_login;
 pub mod admin_logs;
 pub mod admin_operations;
 pub mod admin_reports;
 pub mod admin_security;
 pub mod admin_service;
+pub mod admin_telemetry;
 pub mod admin_tickets;
 pub mod admin_users;
 pub mod door;
@@ -21,6 +23,7 @@ pub mod first;
 pub mod lists;
 
 use super::ctx::Ctx;
+use super::dispatch::whole;
 use super::routes::Answer::{Export, List, One};
 use super::routes::{json, optional_json, routes};
 use crate::api::moderation::automod::AUTOMOD_RULE_EDIT;
@@ -42,8 +45,10 @@ use crate::domain::identity::banned_name::BannedUsernameResponse;
 use crate::domain::identity::tier::{BadgesResponse, TiersResponse};
 use crate::domain::moderation::switch::AutomodConfigResponse;
 use crate::domain::{Operation, Result};
+use crate::effect;
 use crate::id::UserId;
 use crate::limits::FORM_LEN_MAX;
+use crate::store::Read;
 
 routes! {
     /// Log in as an administrator.
@@ -414,9 +419,52 @@ routes! {
         form: Some(&admin_tickets::NOTE),
         answer: One(NoteResponse::SHAPE),
     };
+    /// What there is to be seen at a glance.
+    Get "/admin/dashboard" => admin_dashboard::admin_dashboard_get.await, Admin, Exempt {
+        answer: One(admin_dashboard::AdminDashboardResponse::SHAPE),
+    };
+    /// Who reads the store, and whether it takes changes.
+    Get "/admin/database/pool-health" => admin_dashboard::admin_store_health_get.await, Admin, Exempt {
+        answer: One(admin_dashboard::AdminStoreHealthResponse::SHAPE),
+    };
+    /// How fast operations are, the most used first.
+    Get "/admin/telemetry/stats" => admin_telemetry::admin_telemetry_stats.await, Admin, Exempt {
+        query: Some(&admin_telemetry::STATS_QUERY),
+        answer: One(admin_telemetry::TelemetryStatsResponse::SHAPE),
+    };
+    /// How fast one operation was, by time.
+    Get "/admin/telemetry/history" => admin_telemetry::admin_telemetry_history.await, Admin, Exempt {
+        query: Some(&admin_telemetry::HISTORY_QUERY),
+        answer: One(admin_telemetry::TelemetryHistoryResponse::SHAPE),
+    };
+    /// Forget how fast operations were.
+    Post "/admin/telemetry/reset" => admin_telemetry::admin_telemetry_reset.await, Admin, Exempt {
+        answer: One(admin_telemetry::TelemetryResetResponse::SHAPE),
+    };
+    /// How fast operations are, as JSON, a table of comma-separated values, or text.
+    Get "/admin/telemetry/export" => admin_telemetry::admin_telemetry_export.await, Admin, Exempt {
+        query: Some(&admin_telemetry::EXPORT_QUERY),
+        answer: Export,
+    };
 }
 
 impl Ctx<'_> {
+    /// Has something looked up off the core thread, as [`Ctx::read`] does for users.
+    ///
+    /// # Errors
+    /// Those of [`Ctx::effect`].
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(Read<'_>) -> T + Send + 'static,
+    ) -> Result<T> {
+        let store = self.state.store.clone();
+        let look = move || {
+            let snapshot = store.snapshot();
+            whole(|| Ok(look(snapshot.read())))
+        };
+        self.effect(effect::read::Read(look)).await?
+    }
+
     /// Has the log decide a command in the name of the administrator who asks; only for routes with `admin` in their
     /// row. It is written down what has changed.
     ///

@@ -19,16 +19,19 @@ use super::router::Router;
 use super::routes::{Answer, BodyRule, multipart, routes};
 use super::site::Site;
 use super::state::State;
+use super::times::Times;
 use crate::config::{Config, EncryptionArgon2, RateLimiting};
 use crate::domain::housekeeping::outbox;
 use crate::domain::social::presence::Liveness;
 use crate::domain::{Command, Machine, Output, Reply, Result};
 use crate::effect;
 use crate::effect::Job;
+use crate::effect::LANES;
 use crate::effect::automod::Shared;
 use crate::id::UserId;
 use crate::limits::{KIB, MIB, PIECE_LEN};
 use crate::log::Touches;
+use crate::observe::Registry;
 use crate::runtime::clock::Turn;
 use crate::runtime::wake::Wake;
 use crate::search::{Running, Search, Settings};
@@ -116,7 +119,8 @@ impl Harness {
             Arc::default(),
             limiter,
             keys,
-            Arc::default(),
+            Arc::new(Registry::new(1, LANES.iter().map(|row| row.name))),
+            (0, Arc::new(Times::new(1, now.unix_ms, 0))),
             now,
             Arc::new(Wake::new().unwrap()),
             liveness,

@@ -11,6 +11,7 @@ pub mod silenced;
 pub mod tally;
 pub mod telemetry;
 pub mod ticket;
+pub mod times;
 
 use super::command::commands;
 use crate::id::{ReportId, TicketId};
@@ -31,4 +32,6 @@ commands! { Contact:
     526 UserUnsilence(silenced::UserUnsilence) => user_unsilence -> bool, frees_room, system;
     550 TicketStatusSet(ticket::TicketStatusSet) => ticket_status_set -> (), frees_room, system;
     551 TicketNoteAdd(ticket::TicketNoteAdd) => ticket_note_add -> u64, system;
+    600 ServerTimesNote(times::ServerTimesNote) => server_times_note -> (), system;
+    601 TelemetryReset(times::TelemetryReset) => telemetry_reset -> (), frees_room, system;
 }

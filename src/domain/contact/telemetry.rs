@@ -1,4 +1,4 @@
-//! How fast the server is for its clients, as they say, and what their browsers refuse to load.
+//! How fast the server is, for its clients, as they say, and by its own clock, and what browsers refuse to load.
 //!
 //! Invariant: what a client sends becomes a part of rows that are there anyway. Of response times there is one row for
 //! an operation and a span of time: of five minutes for two days, of an hour for as long as is configured. Of reports
@@ -10,22 +10,25 @@ use crate::domain::error::Result;
 use crate::domain::machine::Machine;
 use crate::id::UserId;
 use crate::store::Read;
-use crate::store::records::{CspReport, ResponseTimes, TimeCount};
-use crate::store::tables::{CSP_REPORTS, RESPONSE_TIMES};
+use crate::store::records::{CspReport, Meta, ResponseTimes, TimeCount};
+use crate::store::tables::{CSP_REPORTS, META, RESPONSE_TIMES};
 
 /// What all that is none of ours is called.
 pub const OTHER: &str = "other";
 
-/// Spans of time, by the number that stands in keys.
-const SPANS_MS: [u64; 2] = [5 * MINUTE_MS, 60 * MINUTE_MS];
+/// Spans of time, by the number that stands in keys: first of what clients have measured, then of the server's own.
+pub(super) const SPANS_MS: [u64; 2] = [5 * MINUTE_MS, 60 * MINUTE_MS];
 const MINUTE_MS: u64 = 60_000;
 const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
 /// For how long it is told by five minutes.
-const FINE_KEPT_MS: u64 = 2 * DAY_MS;
+pub(super) const FINE_KEPT_MS: u64 = 2 * DAY_MS;
+
+/// From which moment on rows count, by the clock.
+pub(super) const COUNTS_FROM: &str = "telemetry_counts_from";
 
 /// A longer one counts as this: a client that slept.
 const TIME_US_MAX: u64 = 24 * 3_600_000_000;
-/// Classes of times: two for each doubling, from 256 µs on, the last one from 67 s on.
+/// Classes of the times of clients: two for each doubling, from 256 µs on, the last one from 67 s on.
 const CLASS_FIRST_BITS: u32 = 8;
 const CLASS_LAST_BITS: u32 = 26;
 
@@ -51,7 +54,7 @@ pub struct Timing {
     /// What the client was told of the server's own work.
     pub query_count: u64,
     pub query_us: u64,
-    /// How many were of each class, by class.
+    /// How many were of each class, by class; which classes those are, whoever has measured says.
     pub classes: Vec<ClassCount>,
 }
 
@@ -67,7 +70,7 @@ impl Timing {
         Timing { operation, min_us: u64::MAX, ..Timing::default() }
     }
 
-    /// One more, and what the client was told of the server's work on it.
+    /// One more of a client's, and what he was told of the server's work on it.
     pub fn add(&mut self, time_us: u64, is_error: bool, queries: (u64, u64)) {
         let time_us = time_us.min(TIME_US_MAX);
         self.count += 1;
@@ -86,7 +89,24 @@ impl Timing {
     }
 }
 
-/// The class of a time.
+impl From<&ResponseTimes> for Timing {
+    fn from(row: &ResponseTimes) -> Timing {
+        let classes = row.classes.iter().map(|&TimeCount { class, count }| ClassCount { class, count });
+        Timing {
+            operation: String::new(),
+            count: row.count,
+            error_count: row.error_count,
+            total_us: row.total_us,
+            min_us: row.min_us,
+            max_us: row.max_us,
+            query_count: row.query_count,
+            query_us: row.query_us,
+            classes: classes.collect(),
+        }
+    }
+}
+
+/// The class of a client's time.
 fn class(time_us: u64) -> u8 {
     let bits = time_us.max(1).ilog2();
     match bits {
@@ -100,22 +120,22 @@ fn class(time_us: u64) -> u8 {
 }
 
 /// Where the times of a class end.
-fn class_end(class: u8) -> u64 {
+pub(super) fn class_end(class: u8) -> u64 {
     let halves = u64::from(class) + 2;
     // 2/2, 3/2, 4/2, … of the first.
     (2 + halves % 2) << (u64::from(CLASS_FIRST_BITS) + halves / 2 - 2)
 }
 
-/// The time below which so many of a thousand were, as far as the classes tell; within a third of what it was.
-pub fn quantile(counts: &[TimeCount], per_mille: u64) -> Option<u64> {
-    let total: u64 = counts.iter().map(|class| u64::from(class.count)).sum();
-    let wanted = (total * per_mille).div_ceil(1_000).max(1);
-    let mut below = 0;
-    let found = counts.iter().find(|class| {
-        below += u64::from(class.count);
-        below >= wanted
-    });
-    found.map(|found| class_end(found.class))
+/// Who has measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measured {
+    ByClients = 0,
+    ByServer = 1,
+}
+
+/// The number in keys of a span of time, of those who have measured.
+pub(super) fn tier(measured: Measured, span: usize) -> u8 {
+    (SPANS_MS.len() * measured as usize + span) as u8
 }
 
 pub(in crate::domain) fn telemetry_note(
@@ -123,21 +143,46 @@ pub(in crate::domain) fn telemetry_note(
     _: UserId,
     op: &TelemetryNote,
 ) -> Result<()> {
-    for (tier, span_ms) in SPANS_MS.into_iter().enumerate() {
-        let slot = machine.unix_ms / span_ms;
-        let kept_ms = if tier == 0 { op.retention_ms.min(FINE_KEPT_MS) } else { op.retention_ms };
+    add_all(machine, Measured::ByClients, machine.unix_ms, &op.timings, op.retention_ms);
+    Ok(())
+}
+
+/// Adds what was measured in a span of time, which `begun_ms` is in.
+pub(super) fn add_all(
+    machine: &mut Machine<'_, '_>,
+    measured: Measured,
+    begun_ms: u64,
+    timings: &[Timing],
+    retention_ms: u64,
+) {
+    // All was forgotten later than now: the clock was set back, and what comes counts nonetheless.
+    if begun_ms < counts_from(machine.read()) {
+        machine.tx.put(META, COUNTS_FROM, &Meta { value: begun_ms });
+    }
+    for (span, span_ms) in SPANS_MS.into_iter().enumerate() {
+        let slot = begun_ms / span_ms;
+        let kept_ms = if span == 0 { retention_ms.min(FINE_KEPT_MS) } else { retention_ms };
         let lapses_at = machine.at.saturating_add(span_ms).saturating_add(kept_ms);
-        for timing in &op.timings {
-            let key = (tier as u8, slot, &*timing.operation);
+        for timing in timings {
+            let key = (tier(measured, span), slot, &*timing.operation);
             let known = machine.read().get(RESPONSE_TIMES, key).map(ResponseTimes::from);
             let row = merged(known.unwrap_or_default(), timing, lapses_at);
             machine.tx.put(RESPONSE_TIMES, key, &row);
         }
     }
-    Ok(())
 }
 
-fn merged(mut row: ResponseTimes, timing: &Timing, lapses_at: u64) -> ResponseTimes {
+/// From which moment on rows count, by the clock: those of spans that were over by then are forgotten.
+pub(super) fn counts_from(read: Read<'_>) -> u64 {
+    read.get(META, COUNTS_FROM).map_or(0, |meta| meta.value.to_native())
+}
+
+/// Whether a span was over at that moment.
+pub(super) fn is_over(slot: u64, span_ms: u64, moment_ms: u64) -> bool {
+    slot.saturating_add(1).saturating_mul(span_ms) <= moment_ms
+}
+
+pub(super) fn merged(mut row: ResponseTimes, timing: &Timing, lapses_at: u64) -> ResponseTimes {
     row.min_us = if row.count == 0 { timing.min_us } else { row.min_us.min(timing.min_us) };
     row.max_us = row.max_us.max(timing.max_us);
     row.count += timing.count;
@@ -190,11 +235,13 @@ pub(in crate::domain) fn csp_report_note(
     Ok(())
 }
 
-/// The oldest row that has lapsed.
+/// The oldest row that has lapsed, or that is forgotten.
 fn lapsed_times(read: Read<'_>, at: u64) -> Option<(u8, u64, String)> {
-    (0..SPANS_MS.len() as u8).find_map(|tier| {
+    let forgotten_ms = counts_from(read);
+    (0..2 * SPANS_MS.len() as u8).find_map(|tier| {
         let (key, row) = read.scan(RESPONSE_TIMES, tier).next()?;
-        (row.lapses_at <= at).then_some(key)
+        let span_ms = SPANS_MS[usize::from(tier) % SPANS_MS.len()];
+        (row.lapses_at <= at || is_over(key.1, span_ms, forgotten_ms)).then_some(key)
     })
 }
 
@@ -242,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_near_what_they_were() {
+    fn what_is_told_twice_counts_twice() {
         let mut timing = Timing::new("GET /users/@me".into());
         (1..=1_000u64).for_each(|n| timing.add(n * 1_000, n % 10 == 0, (2, 30)));
         assert_eq!(
@@ -251,11 +298,7 @@ mod tests {
         );
         assert_eq!((timing.total_us, timing.query_count, timing.query_us), (500_500_000, 2_000, 30_000));
         let row = merged(ResponseTimes::default(), &timing, 7);
-        for (per_mille, want) in [(500, 500_000), (950, 950_000), (990, 990_000), (1_000, 1_000_000)] {
-            let got = quantile(&row.classes, per_mille).unwrap();
-            assert!((want..=want * 3 / 2).contains(&got), "{per_mille}: {got}");
-        }
-        assert_eq!(quantile(&[], 500), None);
+        assert_eq!(merged(ResponseTimes::default(), &Timing::from(&row), 7), row);
         let twice = merged(row.clone(), &timing, 9);
         assert_eq!((twice.count, twice.lapses_at), (2_000, 7));
         assert_eq!(twice.classes.len(), row.classes.len());

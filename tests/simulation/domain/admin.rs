@@ -281,7 +281,8 @@ impl Model {
                 self.admins.lines += 1;
                 match inner(op) {
                     Op::Admin(op) => self.take_own(&op, reply, Some(admin)),
-                    op => self.take_acted(&op, reply),
+                    op if *reply != Reply::Changed(false) => self.take_acted(&op, reply),
+                    _ => {}
                 }
             }
             op => self.take_own(op, reply, None),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use plexichat::domain::contact::feedback::{FeedbackSend, Quota};
 use plexichat::domain::contact::report::{Grounds, MessageReportCreate, UserReportCreate};
 use plexichat::domain::contact::telemetry::{CspReportNote, TelemetryNote, Timing};
+use plexichat::domain::contact::times::{ServerTimesNote, TelemetryReset, resets, row_count};
 use plexichat::domain::permission::MESSAGES_READ;
 use plexichat::domain::{Op, Reply, contact};
 use plexichat::id::{MessageId, ServerId, UserId};
@@ -19,6 +20,11 @@ use super::model::*;
 
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// How long a span of response times is.
+fn span_ms(tier: u8) -> u64 {
+    [300_000, HOUR_MS][usize::from(tier % 2)]
+}
 
 /// A report as it must be kept: of whom, in whose words, where.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +53,9 @@ pub struct Heard {
     counts: BTreeMap<u64, [(u64, u64); 2]>,
     /// Of response times by span, which one, operation: count, errors, sum, when it lapses.
     times: BTreeMap<(u8, u64, String), Times>,
+    /// Of those, how often all were forgotten, and when last.
+    resets: u64,
+    forgotten_ms: u64,
     /// Of what browsers refused by day and rule: count, when it lapses.
     reports: BTreeMap<(u64, String), (u64, u64)>,
 }
@@ -61,7 +70,7 @@ impl Generator<'_> {
                 let (actor, channel_id, message_id) = self.spot(model);
                 (actor, MessageReportCreate { channel_id, message_id, grounds }.into())
             }
-            4 | 5 => (if self.chance(25) { self.actor(model) } else { 0 }, self.telemetry_command()),
+            4 | 5 => (if self.chance(25) { self.actor(model) } else { 0 }, self.telemetry_command(model)),
             2 => {
                 let actor = self.actor(model);
                 let user_id = UserId(if self.chance(10) { actor } else { self.user(model) });
@@ -79,7 +88,10 @@ impl Generator<'_> {
 }
 
 impl Generator<'_> {
-    fn telemetry_command(&mut self) -> Op {
+    fn telemetry_command(&mut self, model: &Model) -> Op {
+        if self.chance(8) {
+            return TelemetryReset {}.into();
+        }
         let retention_ms = [1_000, 86_400_000, 30 * DAY_MS][self.random.usize(..3)];
         if self.random.bool() {
             let directive = ["img-src", "script-src", "other"][self.random.usize(..3)].to_string();
@@ -99,7 +111,14 @@ impl Generator<'_> {
                 .for_each(|_| timing.add(self.random.u64(..100_000), self.random.bool(), (1, 2)));
             timing
         });
-        TelemetryNote { timings: timings.collect(), retention_ms }.into()
+        let timings = timings.collect();
+        if self.random.bool() {
+            return TelemetryNote { timings, retention_ms }.into();
+        }
+        // What was measured before all was forgotten, and what since.
+        let resets = model.heard.resets - u64::from(self.chance(20) && model.heard.resets > 0);
+        let begun_ms = model.unix_ms.saturating_sub(self.random.u64(..400_000)).max(model.heard.forgotten_ms);
+        ServerTimesNote { timings, begun_ms, resets, retention_ms }.into()
     }
 }
 
@@ -118,7 +137,10 @@ impl Model {
                 Ok(Want::Report)
             }
             contact::Op::HashReportCreate(op) => self.judge_hash_report(actor, op),
-            contact::Op::TelemetryNote(_) | contact::Op::CspReportNote(_) => {
+            contact::Op::TelemetryNote(_)
+            | contact::Op::CspReportNote(_)
+            | contact::Op::ServerTimesNote(_)
+            | contact::Op::TelemetryReset(_) => {
                 unless(actor != 0, FORBIDDEN)?;
                 Ok(Want::Done)
             }
@@ -133,6 +155,21 @@ impl Model {
                 Ok(Want::Ticket)
             }
             op => self.judge_review(op),
+        }
+    }
+
+    /// `tier`: of five minutes; that of hours is the next.
+    fn add_times(&mut self, tier: u8, begun_ms: u64, timings: &[Timing], retention_ms: u64) {
+        self.heard.forgotten_ms = self.heard.forgotten_ms.min(begun_ms);
+        for (tier, kept_ms) in [(tier, retention_ms.min(2 * DAY_MS)), (tier + 1, retention_ms)] {
+            for timing in timings {
+                let key = (tier, begun_ms / span_ms(tier), timing.operation.clone());
+                let lapses_at = self.at + span_ms(tier) + kept_ms;
+                let row = self.heard.times.entry(key).or_insert((0, 0, 0, lapses_at));
+                row.0 += timing.count;
+                row.1 += timing.error_count;
+                row.2 += timing.total_us;
+            }
         }
     }
 
@@ -189,18 +226,15 @@ impl Model {
                 assert!(self.heard.tickets.insert(id.0, ticket).is_none());
                 self.heard.counts.insert(actor, counts);
             }
-            (contact::Op::TelemetryNote(op), _) => {
-                for (tier, span_ms) in [(0, 300_000), (1, HOUR_MS)] {
-                    let kept_ms = if tier == 0 { op.retention_ms.min(2 * DAY_MS) } else { op.retention_ms };
-                    for timing in &op.timings {
-                        let key = (tier, at / span_ms, timing.operation.clone());
-                        let lapses_at = self.at + span_ms + kept_ms;
-                        let row = self.heard.times.entry(key).or_insert((0, 0, 0, lapses_at));
-                        row.0 += timing.count;
-                        row.1 += timing.error_count;
-                        row.2 += timing.total_us;
-                    }
+            (contact::Op::TelemetryNote(op), _) => self.add_times(0, at, &op.timings, op.retention_ms),
+            (contact::Op::ServerTimesNote(op), _) => {
+                if op.resets == self.heard.resets {
+                    self.add_times(2, op.begun_ms, &op.timings, op.retention_ms);
                 }
+            }
+            (contact::Op::TelemetryReset(_), _) => {
+                (self.heard.resets, self.heard.forgotten_ms) = (self.heard.resets + 1, at);
+                self.heard.times.retain(|(tier, slot, _), _| *slot < at / span_ms(*tier));
             }
             (contact::Op::CspReportNote(op), _) => {
                 let lapses_at = self.at + DAY_MS + op.retention_ms;
@@ -220,15 +254,21 @@ impl Model {
     /// What has lapsed may be there still; what is there is what was told.
     fn compare_telemetry(&self, read: Read<'_>) {
         let is_lapsed = |lapses_at: u64| lapses_at <= self.at;
+        let is_forgotten = |tier: u8, slot: u64| (slot + 1) * span_ms(tier) <= self.heard.forgotten_ms;
+        let mut counted = 0;
         for (key, row) in read.scan(RESPONSE_TIMES, ()) {
             let row = ResponseTimes::from(row);
+            let is_gone = is_lapsed(row.lapses_at) || is_forgotten(key.0, key.1);
+            counted += u64::from(!is_forgotten(key.0, key.1));
             let got = (row.count, row.error_count, row.total_us, row.lapses_at);
-            assert!(self.heard.times.get(&key) == Some(&got) || is_lapsed(row.lapses_at), "{key:?}: {got:?}");
+            assert!(self.heard.times.get(&key) == Some(&got) || is_gone, "{key:?}: {got:?}");
             assert_eq!(row.classes.iter().map(|class| u64::from(class.count)).sum::<u64>(), row.count);
         }
+        assert_eq!((resets(read), row_count(read)), (self.heard.resets, counted));
         for ((tier, slot, operation), row) in &self.heard.times {
             let is_there = read.contains(RESPONSE_TIMES, (*tier, *slot, &**operation));
-            assert!(is_there || is_lapsed(row.3), "{operation} in {slot} of {tier}");
+            let is_gone = is_lapsed(row.3) || is_forgotten(*tier, *slot);
+            assert!(is_there || is_gone, "{operation} in {slot} of {tier}");
         }
         for (key, row) in read.scan(CSP_REPORTS, ()) {
             let got = (row.count.to_native(), row.lapses_at.to_native());

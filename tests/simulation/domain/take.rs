@@ -36,7 +36,9 @@ impl Model {
         {
             return;
         }
-        if *reply == Reply::Changed(false) && !matches!(op, Op::Identity(identity::Op::LoginFailed(_))) {
+        // What an administrator tried in vain stands in his log nonetheless.
+        let leaves_something = matches!(op, Op::Identity(identity::Op::LoginFailed(_)) | Op::Admin(_));
+        if *reply == Reply::Changed(false) && !leaves_something {
             return;
         }
         if let Op::Community(op) = op
