@@ -172,7 +172,7 @@ pub async fn keep(
     let converted = ctx.effect(convert).await?.map_err(|failure| match failure {
         Failure::Refused(reason) => Error::invalid(field, reason),
         Failure::Worker(error) => {
-            tracing::error!(%error, "a process for a picture cannot be started");
+            tracing::error!(%error, "a process for a picture has not answered");
             Refusal::Busy.into()
         }
     })?;

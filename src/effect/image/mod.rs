@@ -37,8 +37,8 @@ pub static LANE: Row = Row {
 
 /// From the start of the worker to the end of its answer. It has 10 s of processor time, and is the last to get any.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A picture as it is kept: 4096 × 4096 pixels that cannot be compressed, or as many in frames. Small ones of it come
-/// with what is to be kept in its place.
+/// A picture as it is kept: 4096 × 4096 pixels that cannot be compressed, or as many in frames; or all small ones. What is
+/// to be kept in place of a file is about as long as that.
 const PICTURE_LEN_MAX: usize = 64 * crate::limits::MIB;
 
 /// This program, whatever has become of its file.
@@ -66,7 +66,7 @@ pub struct Converted {
 pub enum Failure {
     /// The file is no picture that is taken; why, for who sent it.
     Refused(String),
-    /// The worker could not be started or heard.
+    /// The worker could not be started or heard, or the machine was too busy for it.
     Worker(io::Error),
 }
 
@@ -99,7 +99,8 @@ impl Effect for Examine {
 
     fn run(self) -> Self::Answer {
         let Wanted { sides, quality } = &self.wanted;
-        let sides: Vec<String> = sides.iter().map(u32::to_string).collect();
+        // An argument cannot be empty; no picture is so small.
+        let sides: Vec<String> = sides.iter().chain(&[0]).map(u32::to_string).collect();
         let args = ["file", &sides.join(","), &quality.to_string()];
         ask(SELF, &args, self.file, PATIENCE, examine::read_answer)
     }
@@ -114,9 +115,11 @@ fn ask<T>(
     read: fn(Vec<u8>) -> Option<Result<T, Failure>>,
 ) -> Result<T, Failure> {
     file.rewind().map_err(Failure::Worker)?;
+    let len = file.metadata().map_err(Failure::Worker)?.len();
+    let len_max = PICTURE_LEN_MAX.saturating_add(usize::try_from(len).unwrap_or(usize::MAX));
     let mut child = start(program, args, file).map_err(Failure::Worker)?;
     let output = child.stdout.take().expect("it is a pipe");
-    let heard = hear(output, Instant::now() + patience);
+    let heard = hear(output, len_max, Instant::now() + patience);
     // It may have answered, and still be ending; nothing of it is waited for.
     let _ = child.kill();
     let ended = child.wait().map_err(Failure::Worker)?;
@@ -126,8 +129,8 @@ fn ask<T>(
             Err(Failure::Refused("The picture is damaged, or needs too much to be read".into()))
         }),
         None => {
-            tracing::info!("a picture took its worker too long: refused");
-            Err(Failure::Refused("The picture takes too long to read".into()))
+            tracing::info!("a picture became too long: refused");
+            Err(Failure::Refused("The picture is too large to be kept".into()))
         }
     }
 }
@@ -139,12 +142,16 @@ fn start(program: &str, args: &[&str], file: File) -> io::Result<Child> {
     command.stdin(file).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
 }
 
-/// All that the worker writes; `None` when it takes too long, or writes too much.
-fn hear(mut output: ChildStdout, until: Instant) -> io::Result<Option<Vec<u8>>> {
+/// All that the worker writes; `None` when that is too much. One that takes too long has not had its share of the
+/// processors: more than that is not what it waits for, so the file is not to blame.
+fn hear(mut output: ChildStdout, len_max: usize, until: Instant) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() || bytes.len() > PICTURE_LEN_MAX {
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        if bytes.len() > len_max {
             return Ok(None);
         }
         if wait_readable(&output, left)? && read_some(&mut output, &mut bytes)? == 0 {
@@ -197,8 +204,8 @@ mod tests {
     #[test]
     fn a_worker_that_does_not_answer_is_not_waited_for() {
         let begun = Instant::now();
-        assert_eq!(run("exec sleep 60", Duration::from_millis(300)), "The picture takes too long to read");
-        assert_eq!(run("exec yes", PATIENCE), "The picture takes too long to read");
+        assert_eq!(run("exec sleep 60", Duration::from_millis(300)), "worker: timed out");
+        assert_eq!(run("exec yes", PATIENCE), "The picture is too large to be kept");
         assert!(begun.elapsed() < 2 * PATIENCE, "{:?}", begun.elapsed());
     }
 
