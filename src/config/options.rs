@@ -425,6 +425,8 @@ options! {
 
     media: Media "media" {
         storage_backend: String = "local", choice(&["local", "s3"]), "Where files of clients are kept: a folder beside the store, or object storage";
+        thumbnail_sizes: Vec<u64> = &[64, 128, 256, 512], range(16, 2048), "Pixels of the longer side of small pictures of one in a message; none that is not smaller";
+        image_quality: u64 = 85, range(1, 100), "Quality of those that are JPEG; the picture itself is not encoded anew";
         encrypt_at_rest: bool = true, ANY, "Encrypt files of clients on the disk; those that lie there already stay readable as they are";
         signing_key: String = "", Rule::Secret, "Key of addresses of files that need no login for a time; empty = one of server.keys";
         signing_expiry: u64 = 3600, range(10, 30 * 86_400), "How many seconds such an address is good";
@@ -451,6 +453,7 @@ options! {
 
     media_deduplication: MediaDeduplication "media.deduplication" {
         auto_block_threshold: u64 = 5, range(0, 1_000), "People whose reports block a file; 0 = an administrator decides";
+        phash_threshold: u64 = 4, range(0, 16), "Bits of 64 by which a picture may differ from a blocked one and count as it; 0 = the same file";
     }
 
     media_allowed_types: MediaAllowedTypes "media.allowed_types" {

@@ -23,6 +23,9 @@ const TAKEN: [&str; 9] = [
     "/asyncapi.json",
 ];
 
+/// Each is a file of its own beside every picture.
+const THUMBNAIL_COUNT_MAX: usize = 8;
+
 /// Where Microsoft lets in people of all tenants.
 const OPEN_TENANTS: [&str; 3] = ["/common/", "/organizations/", "/consumers/"];
 
@@ -83,6 +86,11 @@ const RELATIONS: &[Relation] = &[
             c.media.storage_backend != "s3" || needed.iter().all(|text| !text.is_empty())
         },
         message: "object storage needs an endpoint, a bucket, an access key and its secret",
+    },
+    Relation {
+        keys: &["media.thumbnail_sizes"],
+        holds: |c| c.media.thumbnail_sizes.len() <= THUMBNAIL_COUNT_MAX,
+        message: "there can be eight sizes",
     },
     Relation {
         keys: &["metrics.port", "server.port"],

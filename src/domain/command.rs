@@ -85,8 +85,9 @@ pub trait Operation: Into<Op> {
 const CODE_MAX: u16 = 999;
 
 /// Codes of commands that are no more: not to be given out again. No log keeps commands over a restart, so nothing that
-/// is stored has them. 1 and 2 took an e-mail address without its key; 3, 30 and 31 knew of no mail.
-const RETIRED: &[u16] = &[1, 2, 3, 30, 31];
+/// is stored has them. 1 and 2 took an e-mail address without its key; 3, 30 and 31 knew of no mail; 440 and 445 of no
+/// file that was looked at.
+const RETIRED: &[u16] = &[1, 2, 3, 30, 31, 440, 445];
 
 /// Why bytes are no command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -48,6 +48,14 @@ impl Spool {
         Ok(file)
     }
 
+    /// The same for somebody who only looks at it. He moves the place where both read.
+    ///
+    /// # Errors
+    /// When nothing was written, or there are too many open files.
+    pub fn file(&self) -> io::Result<File> {
+        self.file.as_ref().ok_or(io::ErrorKind::UnexpectedEof)?.try_clone()
+    }
+
     /// The SHA-256 of what was written.
     pub fn sum(&self) -> Hash {
         self.sum.clone().finalize().into()
@@ -125,6 +133,21 @@ impl Effect for KeepSpool {
         let hash = blobs.put(&mut self.spool.into_file()?)?;
         // A disk that gives back something else is told of before anybody relies on it.
         if hash == sum { Ok(hash) } else { Err(io::ErrorKind::InvalidData.into()) }
+    }
+}
+
+/// Keeps bytes for good in place of a file that has come: they are on disk when it answers, and that is gone.
+pub struct KeepInstead {
+    pub spool: Spool,
+    pub bytes: Vec<u8>,
+}
+
+impl Effect for KeepInstead {
+    type Answer = io::Result<Hash>;
+    const LANE: &'static Row = &LANE;
+
+    fn run(self) -> Self::Answer {
+        self.spool.blobs.put(&mut self.bytes.as_slice())
     }
 }
 

@@ -3,7 +3,7 @@
 //! Pure and for good: a store may hold records of any version that was ever released. The next version of a record
 //! moves its struct here under its number, and a `From` says what becomes of each field.
 
-use super::records::{Attachment, Message, Picture, Server, User, records};
+use super::records::{Attachment, Message, Picture, Server, StoredFile, Thumbnail, Upload, User, records};
 use super::table::Record;
 use crate::id::{ChannelId, MessageId, RoleId, UserId};
 
@@ -81,6 +81,24 @@ records! {
         reacted: bool,
         attachments: Vec<Attachment>,
         poll: u64,
+    }
+
+    StoredFile1 v 1 {
+        key: u64,
+        filename: String,
+        content_type: String,
+        size: u64,
+        hash: [u8; 32],
+        /// Never set, as the next one and thumbnails: no version that wrote this looked at pictures.
+        width: u32,
+        height: u32,
+        thumbnails: Vec<Thumbnail>,
+    }
+
+    Upload1 v 1 {
+        file: StoredFile1,
+        created_at: u64,
+        lapses_at: u64,
     }
 }
 
@@ -187,5 +205,28 @@ impl From<Message2> for Message {
             poll: old.poll,
             webhook: None,
         }
+    }
+}
+
+impl From<StoredFile1> for StoredFile {
+    fn from(old: StoredFile1) -> StoredFile {
+        StoredFile {
+            key: old.key,
+            filename: old.filename,
+            content_type: old.content_type,
+            size: old.size,
+            hash: old.hash,
+            width: old.width,
+            height: old.height,
+            thumbnails: old.thumbnails,
+            duration_ms: None,
+            look: None,
+        }
+    }
+}
+
+impl From<Upload1> for Upload {
+    fn from(old: Upload1) -> Upload {
+        Upload { file: old.file.into(), created_at: old.created_at, lapses_at: old.lapses_at }
     }
 }

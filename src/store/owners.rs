@@ -14,7 +14,9 @@ use super::blobs::Hash;
 use super::key::{Key, KeyBuf, encode};
 use super::records::{Meta, Nil};
 use super::table::{Read, Record, Table, Tx, decode_record};
-use super::tables::{BLOBS, CHANNEL_GARBAGE, MESSAGE_GARBAGE, POLL_GARBAGE, ROWS, SERVER_GARBAGE};
+use super::tables::{
+    BLOB_LOOKS, BLOBS, CHANNEL_GARBAGE, MESSAGE_GARBAGE, POLL_GARBAGE, ROWS, SERVER_GARBAGE,
+};
 use crate::id::{ChannelId, MessageId, PollId, ServerId, UserId};
 
 /// Kinds of things on which rows hang.
@@ -203,7 +205,10 @@ impl Tx<'_> {
     pub fn release_blob(&mut self, hash: &Hash) -> u64 {
         let count = self.get(BLOBS, *hash).map_or(0, |meta| meta.value.to_native());
         match count {
-            0 | 1 => drop(self.delete(BLOBS, *hash)),
+            0 | 1 => {
+                self.delete(BLOBS, *hash);
+                self.delete(BLOB_LOOKS, *hash);
+            }
             count => self.put(BLOBS, *hash, &Meta { value: count - 1 }),
         }
         count

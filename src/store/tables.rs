@@ -254,6 +254,8 @@ tables! {
     OUTBOX "outbox": (u64, u64) => Errand [due];
     /// How many records name a blob, by the SHA-256 of what is in it.
     BLOBS "blobs": Hash => Meta [root];
+    /// What pictures look like that have a row there, where somebody has looked. They go with that.
+    BLOB_LOOKS "blob_looks": Hash => Meta [root];
     /// Notifications of a user by the message that mentions him.
     NOTIFICATIONS "notifications": (UserId, MessageId) => Notification [on UserId]
         takes NOTIFIED(|(user_id, message_id), _| (message_id, user_id));
@@ -408,9 +410,12 @@ tables! {
     HASH_PENDING_COUNTS "hash_pending_counts": UserId => Meta [on UserId];
     /// Files that are not taken, by their hash in lower case.
     BLOCKED_HASHES "blocked_hashes": Text => BlockedHash [root]
-        takes BLOCKED_HASH_ORDER(|_, blocked| blocked.order);
+        takes BLOCKED_HASH_ORDER(|_, blocked| blocked.order)
+        takes BLOCKED_LOOKS(|_, blocked| (blocked.look.unwrap_or_default(), blocked.order));
     /// The same by an id, in the order in which they were blocked.
     BLOCKED_HASH_ORDER "blocked_hash_order": u64 => HashRef [with BLOCKED_HASHES];
+    /// What pictures look like that are not taken, with the same ids. Those of no known look have no row.
+    BLOCKED_LOOKS "blocked_looks": (u64, u64) => Nil [with BLOCKED_HASHES];
     /// Files that a user can put into messages.
     UPLOADS "uploads": (UserId, AttachmentId) => Upload [sealed on UserId]
         takes UPLOAD_KEYS(|_, upload| upload.file.key)

@@ -1,12 +1,14 @@
 //! Records of files that are uploaded for messages. As those in [`super::records`].
 
+use super::earlier::{StoredFile1, Upload1};
 use super::records::records;
 use super::table::Record;
+use super::upgrade::upgrade;
 use crate::id::{AttachmentId, ChannelId, UserId};
 
 records! {
     /// A file, as those are shown it who may see it.
-    StoredFile v 1 {
+    StoredFile v 2 from 1 StoredFile1 {
         /// Random; sixteen hexadecimal digits of its address.
         key: u64,
         /// As the uploader called it, without folders.
@@ -16,11 +18,15 @@ records! {
         size: u64,
         /// SHA-256 of them.
         hash: [u8; 32],
-        /// Pixels, of a picture; 0 where nobody has looked.
+        /// Pixels as it is shown, of a picture or a film; 0 where it is neither, or nobody has looked.
         width: u32,
         height: u32,
         /// By size.
         thumbnails: Vec<Thumbnail>,
+        /// Of a film or a sound, as it says.
+        duration_ms: Option<u64>,
+        /// What a picture looks like: those that look alike differ in few bits.
+        look: Option<u64>,
     }
 
     /// A small picture of a file.
@@ -32,7 +38,7 @@ records! {
     }
 
     /// A file that its uploader can put into messages.
-    Upload v 1 {
+    Upload v 2 from 1 Upload1 {
         file: StoredFile,
         created_at: u64,
         /// From when on it is only where it was put, in steady time.

@@ -117,7 +117,7 @@ fn needs(route: &Route) -> Needs {
         }
         "sticker_suggest" => Account,
         "attachment_upload" => Permission(&["messages.attach_files"]),
-        "attachment_get" | "attachment_sign" => Account,
+        "attachment_get" | "attachment_info" | "attachment_sign" => Account,
         "upload_open" | "chunk_upload" | "upload_complete" | "upload_abort" | "upload_get"
         | "upload_list" | "compression_status" => Account,
         "search_message_list" | "search_user_list" | "search_server_list" => Account,

@@ -4,7 +4,7 @@ use crate::support::{Answer, User, Value, json};
 use crate::uploads::{PNG, path, send, upload};
 use crate::world::{World, shape, text};
 
-cases![attachment_get, attachment_sign];
+cases![attachment_get, attachment_info, attachment_sign];
 
 const DIGITS: &[u8] = b"0123456789";
 
@@ -109,6 +109,46 @@ fn attachment_get(w: &World) {
     let dm = w.dm(owner, &member);
     send(w, owner, &dm, &[&file]);
     assert_eq!((status(&member), status(&stranger)), (200, 403));
+}
+
+fn attachment_info(w: &World) {
+    let place = w.place();
+    let (member, stranger) = (w.member(&place), w.user());
+    let (owner, channel) = (&place.owner, &place.channel);
+    let keys = "filename: str, size: int, content_type: str, url: str, hash: str?, width: int?, height: int?, \
+        duration_ms: int?, thumbnails: object?";
+    // 500 ms of 8,000 bytes a second.
+    let mut sound = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x40\x1f\0\0\x01\0\x08\0".to_vec();
+    sound.extend_from_slice(b"data\xa0\x0f\0\0");
+    sound.resize(sound.len() + 4_000, 7);
+    let picture = crate::pictures::encoded(300, 200, image::ImageFormat::Png);
+    for (name, content_type, file, want) in [
+        ("a.png", "image/png", picture.as_slice(), (json!(300), json!(200), Value::Null)),
+        ("a.wav", "audio/wav", &sound, (Value::Null, Value::Null, json!(500))),
+        ("a.mp3", "audio/mpeg", b"\xff\xfb\x90\x00rest", (Value::Null, Value::Null, Value::Null)),
+        ("a.txt", "text/plain", DIGITS, (Value::Null, Value::Null, Value::Null)),
+    ] {
+        let made = upload(w, owner, channel, name, content_type, file).want(200);
+        let line = format!("{}/info", path(&made));
+        let info = w.get(owner, &line);
+        shape(&info, keys);
+        for key in ["filename", "size", "content_type", "url", "hash", "thumbnails"] {
+            assert_eq!(info[key], made[key], "{key} of {name}");
+        }
+        let found = (info["width"].clone(), info["height"].clone(), info["duration_ms"].clone());
+        assert_eq!(found, want, "{name}");
+        w.refused(&member, &format!("GET {line}"), Value::Null, 403);
+        send(w, owner, channel, &[&made]);
+        assert_eq!(w.get(&member, &line), info);
+        w.refused(&stranger, &format!("GET {line}"), Value::Null, 403);
+        w.anyone(&format!("GET {line}"), Value::Null).want(401);
+        if let Some(small) = made["thumbnails"]["64"].as_str() {
+            let small = small.strip_prefix("/api/v1").unwrap();
+            w.refused(owner, &format!("GET {small}/info"), Value::Null, 404);
+        }
+    }
+    w.refused(owner, "GET /media/attachments/0123456789abcdef.png/info", Value::Null, 404);
+    w.refused(owner, "GET /media/attachments/..%2fx/info", Value::Null, 400);
 }
 
 fn attachment_sign(w: &World) {

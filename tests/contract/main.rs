@@ -17,6 +17,7 @@ mod operator;
 mod passwords;
 mod portal;
 mod rate_limits;
+mod uploaded_pictures;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

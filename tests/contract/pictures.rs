@@ -178,7 +178,7 @@ fn server_icon_upload(w: &World) {
 // ------------------------------------------------------------------------------------------ what is no picture
 
 /// A PNG of so many white pixels: of each row, no byte but its filter.
-fn white_png(width: u32, height: u32) -> Vec<u8> {
+pub fn white_png(width: u32, height: u32) -> Vec<u8> {
     let mut out = b"\x89PNG\r\n\x1a\n".to_vec();
     let mut chunk = |kind: &[u8; 4], data: &[u8]| {
         out.extend_from_slice(&(data.len() as u32).to_be_bytes());
@@ -200,7 +200,7 @@ fn white_png(width: u32, height: u32) -> Vec<u8> {
 
 /// An animation of six frames of a pixel on the largest canvas there is. A decoder that is given limits makes room for
 /// the canvas all the same: 1.8 GB.
-fn webp_bomb() -> Vec<u8> {
+pub fn webp_bomb() -> Vec<u8> {
     let pixel = encoded(1, 1, ImageFormat::WebP);
     let at = pixel.windows(4).position(|kind| kind == b"VP8L").unwrap();
     let chunk = |kind: &[u8; 4], data: &[u8]| [&kind[..], &(data.len() as u32).to_le_bytes(), data].concat();
@@ -211,7 +211,7 @@ fn webp_bomb() -> Vec<u8> {
 }
 
 /// The most memory that the server has had.
-fn memory(w: &World) -> u64 {
+pub fn memory(w: &World) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", w.server.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024

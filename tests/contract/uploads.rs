@@ -12,7 +12,9 @@ cases![attachment_upload];
 pub const OPTIONS: &[&str] = &["media.rate_limit.enabled=false", "media.size_limits.image=65536"];
 pub const UPLOADED: &str =
     "id: id, filename: str, size: int, content_type: str, url: str, hash: str?, thumbnails: object?";
-pub const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
+/// Of one pixel.
+pub const PNG: &[u8] = b"\x89PNG\x0d\x0a\x1a\x0a\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0\x3a\x7e\x9bU\
+    \0\0\0\x0aIDATx\x9cch\0\0\0\x82\0\x81w\xcdr\xb6\0\0\0\0IEND\xaeB\x60\x82";
 
 /// A form with a file in it.
 pub fn form(name: &str, content_type: &str, file: &[u8]) -> Vec<u8> {
@@ -63,7 +65,7 @@ fn attachment_upload(w: &World) {
         ("PIC.PNG", "application/octet-stream", PNG, 200, "image/png"),
         ("a.bin", "application/octet-stream", b"\x01\x02\x03".as_slice(), 200, "application/octet-stream"),
         ("bomb.zip", "application/zip", b"PK\x03\x04\0\0\0\0", 200, "application/zip"),
-        ("a.gif", "image/gif", b"GIF89a\x01\0\x01\0\0<script>x</script>", 200, "image/gif"),
+        ("a.gif", "image/gif", b"GIF89a\x01\0\x01\0\0<script>x</script>", 400, "damaged"),
         ("f\u{f6}\u{f6} \u{6587}.txt", "text/plain", b"x", 200, "text/plain"),
         ("../../etc/passwd.txt", "text/plain", b"x", 200, "text/plain"),
         ("C:\\\\x\\\\y.txt", "text/plain", b"x", 200, "text/plain"),

@@ -23,7 +23,14 @@ fn file() -> StoredFile {
         width: 640,
         height: 480,
         thumbnails: vec![thumbnail()],
+        duration_ms: Some(1_500),
+        look: Some(0x8f00_ff00_ff00_ff01),
     }
+}
+
+/// The same as the first version kept it.
+fn file_1() -> StoredFile {
+    StoredFile { duration_ms: None, look: None, ..file() }
 }
 
 fn thumbnail() -> Thumbnail {
@@ -39,8 +46,6 @@ pub fn files() -> Vec<Op> {
     let content_type = "image/png".to_string();
     let size = 11 << 20;
     vec![
-        AttachmentCreate { channel_id: ChannelId(3), file: file().into(), life_ms: LIFE_MS, quota: QUOTA }
-            .into(),
         UploadOpen {
             key: KEY,
             filename: "big.png".into(),
@@ -52,6 +57,8 @@ pub fn files() -> Vec<Op> {
         .into(),
         ChunkPut { key: KEY, index: 2, hash: [7; 32], size: 1 << 20 }.into(),
         UploadAbort { key: KEY }.into(),
+        AttachmentCreate { channel_id: ChannelId(3), file: file().into(), life_ms: LIFE_MS, quota: QUOTA }
+            .into(),
         UploadComplete { key: KEY, file: file().into(), life_ms: LIFE_MS, quota: QUOTA }.into(),
     ]
 }
@@ -63,9 +70,10 @@ pub fn chat(message: MessageCreate, poll: NewPoll) -> Op {
 }
 
 pub fn examples(records: &mut Records) {
-    records.example(file());
+    records.example_of_versions(file(), &[file_1()]);
     records.example(thumbnail());
-    records.example(Upload { file: file(), created_at: AT, lapses_at: AT + LIFE_MS });
+    let upload = |file: StoredFile| Upload { file, created_at: AT, lapses_at: AT + LIFE_MS };
+    records.example_of_versions(upload(file()), &[upload(file_1())]);
     records.example(UploadRef { user_id: UserId(number(2)), id: AttachmentId(number(16)) });
     records.example(FileUse { channel_id: ChannelId(number(3)), id: AttachmentId(number(16)) });
     records.example(UploadCount {

@@ -109,6 +109,7 @@ fn accounts(tx: &mut Tx<'_>) {
     // The same for the server, its emoji and its sticker.
     // Of the user, the server, an emoji, a sticker, an upload, two messages and a chunk.
     tx.put(BLOBS, picture().hash, &Meta { value: 8 });
+    tx.put(BLOB_LOOKS, picture().hash, &Meta { value: number(87) });
     let user = User {
         badges: vec![badge::STAFF],
         state: account::FROZEN,
@@ -158,8 +159,9 @@ fn administrators(tx: &mut Tx<'_>) {
     tx.put(ADMIN_AUDIT, AuditId(number(81)), &AdminAudit { admin_id, ..AdminAudit::default() });
 }
 
-fn file() -> StoredFile {
-    StoredFile { key: number(70), filename: "a.png".into(), hash: picture().hash, ..StoredFile::default() }
+pub fn file() -> StoredFile {
+    let (key, look) = (number(70), Some(number(87)));
+    StoredFile { key, filename: "a.png".into(), hash: picture().hash, look, ..StoredFile::default() }
 }
 
 fn uploads(tx: &mut Tx<'_>) {
@@ -313,7 +315,9 @@ fn heard(tx: &mut Tx<'_>) {
     tx.put(HASH_REPORTERS, (USER, &*hash_value), &Meta { value: report_id.0 });
     tx.put(HASH_COUNTS, &*hash_value, &Meta { value: 1 });
     tx.put(HASH_PENDING_COUNTS, USER, &Meta { value: 1 });
-    tx.put(BLOCKED_HASHES, &*hash_value, &BlockedHash { order: number(63), ..BlockedHash::default() });
+    let (order, look) = (number(63), Some(number(87)));
+    tx.put(BLOCKED_HASHES, &*hash_value, &BlockedHash { order, look, ..BlockedHash::default() });
+    tx.put(BLOCKED_LOOKS, (number(87), order), &Nil {});
     tx.put(BLOCKED_HASH_ORDER, number(63), &HashRef { value: hash_value });
     tx.put(FEEDBACK_COUNTS, USER, &FeedbackCount { hour_from: AT, ..FeedbackCount::default() });
     let (token_id, expires_at) = (AccessTokenId(number(60)), Some(2 * AT));
@@ -368,6 +372,7 @@ fn nothing_is_left_of_what_is_gone() {
         owners::check(snapshot.read());
         assert_eq!(snapshot.read().get(USERS, USER).unwrap().state, account::PURGED);
         assert!(!snapshot.read().contains(BLOBS, picture().hash), "no record names it");
+        assert!(!snapshot.read().contains(BLOB_LOOKS, picture().hash), "nor knows what it looked like");
         for (index, row) in ROWS.iter().enumerate() {
             for (key, _) in snapshot.read().raw(index) {
                 let owner = owner_of(row.hangs, key);

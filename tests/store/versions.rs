@@ -6,8 +6,8 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use plexichat::store::records::{ArchivedMessage, Message, Server, User};
-use plexichat::store::tables::{MESSAGES, SERVERS, USERS};
+use plexichat::store::records::{ArchivedMessage, Message, Server, StoredFile, Upload, User};
+use plexichat::store::tables::{MESSAGE_FILES, MESSAGES, SERVERS, UPLOADS, USERS};
 use plexichat::store::{Options, Store, Sync};
 
 use super::every_table::{self, CHANNEL, MESSAGE, SERVER, USER};
@@ -18,6 +18,8 @@ const RECORDS_1: &[u8] = include_bytes!("../stores/format-1-records-1.mdb.gz");
 const RECORDS_2: &[u8] = include_bytes!("../stores/format-1-records-2.mdb.gz");
 /// The same with users of version 3.
 const RECORDS_3: &[u8] = include_bytes!("../stores/format-1-records-3.mdb.gz");
+/// With files of messages of version 1, and most others as they are today.
+const RECORDS_4: &[u8] = include_bytes!("../stores/format-1-records-4.mdb.gz");
 
 fn open(folder: &Path) -> Store {
     let options = Options { path: folder.into(), map_size: 1 << 24, sync: Sync::Always, readers_max: 8 };
@@ -43,12 +45,31 @@ fn records_of_earlier_versions_are_read_as_the_newest() {
     }
 }
 
-fn read_as_the_newest(packed: &[u8], has_pictures: bool) {
-    let folder = tempfile::tempdir().unwrap();
+/// A store that was packed.
+fn unpacked(folder: &Path, packed: &[u8]) -> Store {
     let mut data = Vec::new();
     flate2::read::GzDecoder::new(packed).read_to_end(&mut data).unwrap();
-    std::fs::write(folder.path().join("data.mdb"), data).unwrap();
-    let store = open(folder.path());
+    std::fs::write(folder.join("data.mdb"), data).unwrap();
+    open(folder)
+}
+
+#[test]
+fn files_of_earlier_versions_are_those_that_nobody_has_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = unpacked(folder.path(), RECORDS_4);
+    let snapshot = store.snapshot();
+    let old = StoredFile { look: None, ..every_table::file() };
+    let uploads: Vec<Upload> =
+        snapshot.read().scan(UPLOADS, USER).map(|(_, upload)| Upload::from(upload)).collect();
+    assert_eq!(uploads.len(), 1);
+    assert_eq!((&uploads[0].file, uploads[0].created_at), (&old, every_table::AT));
+    let files = snapshot.read().scan(MESSAGE_FILES, MESSAGE).map(|(_, file)| StoredFile::from(file));
+    assert_eq!(files.collect::<Vec<_>>(), [old]);
+}
+
+fn read_as_the_newest(packed: &[u8], has_pictures: bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = unpacked(folder.path(), packed);
     assert!(store.verify().unwrap() > 60, "all that earlier versions wrote is sound");
 
     let snapshot = store.snapshot();

@@ -49,13 +49,14 @@ fields! {
 
 pub fn admin_blocked_hash_list(ctx: &mut Ctx<'_>) -> Result<Step> {
     let part = (LIST_QUERY.limit.query(ctx)?, LIST_QUERY.offset.query(ctx)?);
+    let threshold = ctx.state.config.media_deduplication.phash_threshold;
     let snapshot = ctx.snapshot();
     let read = snapshot.read();
     ctx.json(|out| {
         let mut list = Array::new(out);
         for (_, hash) in page(read.scan_rev(BLOCKED_HASH_ORDER, ()), read.len(BLOCKED_HASH_ORDER), part) {
             if let Some(blocked) = find(read, &hash.value) {
-                BlockedHashResponse::write(list.item(), &hash.value, blocked);
+                BlockedHashResponse::write(list.item(), &hash.value, blocked, threshold);
             }
         }
     })

@@ -5,6 +5,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::came::Came;
 use super::pictures::{self, refused_by_disk};
 use super::uploads::{self, quota, refused};
 use crate::api::ctx::{Ctx, Step};
@@ -289,11 +290,12 @@ pub async fn upload_complete(ctx: &mut Ctx<'_>) -> Result<Step> {
         (session.filename.to_string(), session.content_type.to_string(), size, hashes)
     };
     let mut spool = Spool::new(ctx.state.store.blobs());
-    let mut kind = file_type::named("");
+    let (mut kind, mut head) = (file_type::named(""), Vec::new());
     for (index, hash) in chunks.into_iter().enumerate() {
-        let (longer, head) = ctx.effect(AppendBlob { spool, hash }).await?.map_err(refused_by_disk)?;
+        let (longer, begin) = ctx.effect(AppendBlob { spool, hash }).await?.map_err(refused_by_disk)?;
         spool = longer;
         if index == 0 {
+            head = begin;
             kind = file_type::detect(&filename, &content_type, &head).map_err(refused)?;
             let len_max = uploads::own_len_max(ctx, kind)?;
             if size > len_max {
@@ -301,7 +303,7 @@ pub async fn upload_complete(ctx: &mut Ctx<'_>) -> Result<Step> {
             }
         }
     }
-    let file = uploads::keep(ctx, spool, filename, kind, size).await?;
+    let file = Came { spool, filename, kind, head: &head, size }.keep(ctx).await?;
     let op = UploadComplete { key, file: file.clone().into(), life_ms: UPLOAD_LIFE_MS, quota };
     let id = ctx.decide(ctx.user_id(), op).await.map_err(unknown)?;
     ctx.json(|out| CompleteUploadResponse::write(out, id, &file))

@@ -9,7 +9,7 @@ use crate::api::conditional::is_known;
 use crate::api::content::{Content, refused_for_now};
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::{Chars, Text, fields};
-use crate::domain::chat::attachment::{self, file_name, thumbnail_name};
+use crate::domain::chat::attachment::{self, AttachmentInfoResponse, file_name, thumbnail_name};
 use crate::domain::{Asking, Error, Refusal, Result};
 use crate::effect::disk::Open;
 use crate::id::UserId;
@@ -74,30 +74,44 @@ pub fn attachment_sign(ctx: &mut Ctx<'_>) -> Result<Step> {
     ctx.json(|out| SignedUrlResponse::write(out, &url, until_ms))
 }
 
+pub fn attachment_info(ctx: &mut Ctx<'_>) -> Result<Step> {
+    let name = ctx.param("filename");
+    let (key, file) = stored(ctx, &name)?;
+    if name != file_name(key, &file.content_type) {
+        return Err(Refusal::FileNotFound.into());
+    }
+    ctx.json(|out| AttachmentInfoResponse::write(out, &file))
+}
+
 /// The file that the path names, which the one who asks may read.
 ///
 /// # Errors
 /// 400 when it is a path and no name, 404 when there is no such file, 403 when he may not.
 fn find(ctx: &Ctx<'_>) -> Result<Found> {
     let name = ctx.param("filename");
+    let (key, file) = stored(ctx, &name)?;
+    part_of(&file, key, &name).ok_or(Refusal::FileNotFound.into())
+}
+
+/// The same, of which the name may be that of a thumbnail.
+fn stored(ctx: &Ctx<'_>, name: &str) -> Result<(u64, StoredFile)> {
     if name.contains(['/', '\\']) || name.contains("..") || name.chars().any(char::is_control) {
         return Err(Error::invalid("filename", "must be the name of a file, without a path"));
     }
-    let key = key_of(&name).ok_or(Refusal::FileNotFound)?;
+    let key = key_of(name).ok_or(Refusal::FileNotFound)?;
     let snapshot = ctx.snapshot();
     let (read, at) = (snapshot.read(), ctx.now_ms());
     let who = ctx.caller.principal().map(|principal| principal.user_id);
-    let file = match who.map(|who| attachment::readable(Asking { read, at, who }, key)) {
-        Some(Ok(file)) => file,
+    match who.map(|who| attachment::readable(Asking { read, at, who }, key)) {
+        Some(Ok(file)) => Ok((key, file)),
         refused => {
             // A signature stands for itself; a bad one is told before that nobody is logged in.
-            if !signature::check(ctx, &name)? {
+            if !signature::check(ctx, name)? {
                 return Err(refused.and_then(Result::err).unwrap_or(Refusal::Unauthorized.into()));
             }
-            attachment::any(Asking { read, at, who: UserId(0) }, key)?
+            Ok((key, attachment::any(Asking { read, at, who: UserId(0) }, key)?))
         }
-    };
-    part_of(&file, key, &name).ok_or(Refusal::FileNotFound.into())
+    }
 }
 
 /// The number that the name of a file, or of a thumbnail of one, begins with.

@@ -1,6 +1,7 @@
 //! Pictures, and files of messages.
 
 pub mod avatars;
+pub mod came;
 pub mod chunks;
 pub mod downloads;
 pub mod kept;
@@ -10,7 +11,7 @@ pub mod uploads;
 
 use super::routes::Answer::{File, One, Picture};
 use super::routes::{json, multipart, routes};
-use crate::domain::chat::attachment::AttachmentUploadResponse;
+use crate::domain::chat::attachment::{AttachmentInfoResponse, AttachmentUploadResponse};
 use crate::domain::community::server::ServerResponse;
 use crate::domain::identity::right::Right;
 use crate::limits::FORM_LEN_MAX;
@@ -73,6 +74,11 @@ routes! {
     Get "/media/attachments/{filename}/signed" => downloads::attachment_sign, User, Default {
         right: Some(Right::MessagesRead),
         answer: One(downloads::SignedUrlResponse::SHAPE),
+    };
+    /// An extension: what is known of a file: how large a picture is, how long a film, which small pictures there are of it.
+    Get "/media/attachments/{filename}/info" => downloads::attachment_info, User, Default {
+        right: Some(Right::MessagesRead),
+        answer: One(AttachmentInfoResponse::SHAPE),
     };
     /// Begin a file that comes in chunks.
     Post "/media/upload/session" => chunks::upload_open, User, Uploads {

@@ -1,23 +1,22 @@
 //! Files for messages: what is taken, and how it gets to where it is kept.
 //!
 //! The order of things: who may, and how much, is looked at before a byte comes; what the file is, when its beginning is
-//! there; each piece goes to the disk and is summed up there as it comes. A file that is whole gets its name, and then a
-//! command names it. Nothing of a file that was not taken is left.
+//! there; each piece goes to the disk and is summed up there as it comes. A file that is whole is looked at, gets its name
+//! ([`super::came`]), and then a command names it. Nothing of a file that was not taken is left.
 
 use crate::api::ctx::{Ctx, Step};
 use crate::api::fields::fields;
 use crate::api::forms::{Form, Upload};
+use crate::api::media::came::Came;
 use crate::api::media::pictures::refused_by_disk;
 use crate::config::Config;
 use crate::domain::chat::attachment::AttachmentUploadResponse;
-use crate::domain::contact::blocked::check_file;
 use crate::domain::files::upload::{AttachmentCreate, Quota, uploading_access};
 use crate::domain::identity::tier;
 use crate::domain::social::setting;
 use crate::domain::{Error, Result};
-use crate::effect::disk::{Append, KeepSpool, Spool};
+use crate::effect::disk::{Append, Spool};
 use crate::limits::{PART_OVERHEAD_LEN_MAX, UPLOAD_LIFE_MS};
-use crate::runtime::random;
 use crate::store::records::StoredFile;
 use crate::text::file_name;
 use crate::wire::file_type::{self, FileType, HEAD_LEN, Refused};
@@ -133,7 +132,8 @@ async fn receive(ctx: &Ctx<'_>) -> Result<StoredFile> {
             found
         }
     };
-    keep(ctx, spool, called(&form).0, kind, form.file_len()).await
+    let came = Came { spool, filename: called(&form).0, kind, head: &head, size: form.file_len() };
+    came.keep(ctx).await
 }
 
 /// What the file of a form is called and declared as.
@@ -147,29 +147,4 @@ fn called(form: &Form) -> (String, &str) {
 fn detect(form: &Form, head: &[u8]) -> Result<&'static FileType> {
     let (name, content_type) = called(form);
     file_type::detect(&name, content_type, head).map_err(refused)
-}
-
-/// Keeps a file that is whole and of a type that is taken.
-///
-/// # Errors
-/// 400 when it is blocked; 503 when the disk is full, or too many wait for it.
-pub async fn keep(
-    ctx: &Ctx<'_>,
-    spool: Spool,
-    filename: String,
-    kind: &FileType,
-    size: u64,
-) -> Result<StoredFile> {
-    check_file(ctx.snapshot().read(), &spool.sum())?;
-    let hash = ctx.effect(KeepSpool { spool }).await?.map_err(refused_by_disk)?;
-    Ok(StoredFile {
-        key: u64::from_be_bytes(random::bytes()),
-        filename,
-        content_type: kind.name.to_string(),
-        size,
-        hash,
-        width: 0,
-        height: 0,
-        thumbnails: Vec::new(),
-    })
 }

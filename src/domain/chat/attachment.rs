@@ -202,6 +202,23 @@ shape! {
     }
 }
 
+shape! {
+    /// What is known of a file.
+    pub AttachmentInfoResponse(file: &StoredFile) {
+        filename: str = &file.filename,
+        size: u64 = file.size,
+        content_type: str = &file.content_type,
+        url: (Slot::str) = file_url(file),
+        hash: opt_str = Some(&hex::encode(&file.hash)),
+        /// Pixels as it is shown, of a picture or a film.
+        width: opt_u64 = Some(u64::from(file.width)).filter(|width| *width > 0),
+        height: opt_u64 = Some(u64::from(file.height)).filter(|height| *height > 0),
+        /// Of a film or a sound, as it says.
+        duration_ms: opt_u64 = file.duration_ms,
+        thumbnails: (Slot::of(Kind::OrNull(&Kind::Map(&Kind::Text)))) = thumbnails(file),
+    }
+}
+
 fn file_url(file: &StoredFile) -> impl FnOnce(&mut Vec<u8>) {
     move |out| write_file_url(out, &file_name(file.key, &file.content_type))
 }

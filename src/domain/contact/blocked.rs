@@ -1,9 +1,11 @@
-//! Files that are not taken, by their hash.
+//! Files that are not taken: by their hash, and pictures also by what they look like.
 //!
-//! Invariant: what is compared is the hash in lower case, as it is stored. To ask for one is one look-up.
+//! Invariants: what is compared is the hash in lower case, as it is stored; to ask for one is one look-up. A picture
+//! that is here when it is blocked is known by its look from then on, and so is every other one that looks like it.
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::domain::blob;
 use crate::domain::error::{Refusal, Result};
 use crate::domain::machine::Machine;
 use crate::domain::noted::Note;
@@ -12,8 +14,8 @@ use crate::limits::{HASH_CHARS_MAX, HASH_CHARS_MIN};
 use crate::store::Read;
 use crate::store::blobs::Hash;
 use crate::store::hex;
-use crate::store::records::{ArchivedBlockedHash, BlockedHash, HashRef, Meta};
-use crate::store::tables::{BLOCKED_HASH_ORDER, BLOCKED_HASHES, HASH_COUNTS};
+use crate::store::records::{ArchivedBlockedHash, BlockedHash, HashRef, Meta, Nil};
+use crate::store::tables::{BLOCKED_HASH_ORDER, BLOCKED_HASHES, BLOCKED_LOOKS, HASH_COUNTS};
 use crate::wire::json::shape::shape;
 
 /// A hash as it is compared; `None` when it cannot be one. Which kind it is, nobody asks: those of other kinds than
@@ -40,26 +42,52 @@ pub fn check_file(read: Read<'_>, hash: &Hash) -> Result<()> {
     }
 }
 
+/// Whether any picture is known not to be taken by what it looks like.
+pub fn knows_looks(read: Read<'_>) -> bool {
+    read.len(BLOCKED_LOOKS) > 0
+}
+
+/// Whether a picture may be kept that looks like this. It walks over all looks: some 10 ns for each.
+///
+/// # Errors
+/// 400 when no more than `threshold` bits of it differ from one that is not taken; 0: nothing is compared.
+pub fn check_look(read: Read<'_>, look: u64, threshold: u64) -> Result<()> {
+    let is_near = |(known, _): (u64, u64)| u64::from((known ^ look).count_ones()) <= threshold;
+    match threshold > 0 && read.scan(BLOCKED_LOOKS, ()).keys().any(is_near) {
+        true => Err(Refusal::FileBlocked.into()),
+        false => Ok(()),
+    }
+}
+
+/// What a file looks like by its hash, if that is of a picture that is here.
+fn look_of(read: Read<'_>, hash_value: &str) -> Option<u64> {
+    blob::look(read, &hex::decode(hash_value)?)
+}
+
 /// Blocks a hash that is not blocked.
 pub(super) fn block(machine: &mut Machine<'_, '_>, hash_value: &str, reason: &str, by: Option<u64>) {
     let order = machine.next_id();
-    let blocked = BlockedHash {
-        reason: reason.to_string(),
-        blocked_at: machine.unix_ms,
-        blocked_by: by,
-        order,
-        look: None,
-    };
-    machine.tx.put(BLOCKED_HASHES, hash_value, &blocked);
+    let look = look_of(machine.read(), hash_value);
+    let blocked =
+        BlockedHash { reason: reason.to_string(), blocked_at: machine.unix_ms, blocked_by: by, order, look };
     machine.tx.put(BLOCKED_HASH_ORDER, order, &HashRef { value: hash_value.to_string() });
+    store(machine, hash_value, &blocked);
+}
+
+fn store(machine: &mut Machine<'_, '_>, hash_value: &str, blocked: &BlockedHash) {
+    machine.tx.put(BLOCKED_HASHES, hash_value, blocked);
+    if let Some(look) = blocked.look {
+        machine.tx.put(BLOCKED_LOOKS, (look, blocked.order), &Nil {});
+    }
 }
 
 /// Blocks a hash, or says anew why and by whom it is.
 pub(super) fn put(machine: &mut Machine<'_, '_>, hash_value: &str, reason: &str, by: Option<u64>) {
     match machine.tx.get(BLOCKED_HASHES, hash_value).map(BlockedHash::from) {
         Some(known) => {
-            let blocked = BlockedHash { reason: reason.to_string(), blocked_by: by, ..known };
-            machine.tx.put(BLOCKED_HASHES, hash_value, &blocked);
+            let look = known.look.or_else(|| look_of(machine.read(), hash_value));
+            let blocked = BlockedHash { reason: reason.to_string(), blocked_by: by, look, ..known };
+            store(machine, hash_value, &blocked);
         }
         None => block(machine, hash_value, reason, by),
     }
@@ -67,12 +95,7 @@ pub(super) fn put(machine: &mut Machine<'_, '_>, hash_value: &str, reason: &str,
 
 /// Takes a file again; whether it was blocked.
 pub(super) fn remove(machine: &mut Machine<'_, '_>, hash_value: &str) -> bool {
-    let order = machine.tx.get(BLOCKED_HASHES, hash_value).map(|known| known.order.to_native());
-    if let Some(order) = order {
-        machine.tx.delete(BLOCKED_HASHES, hash_value);
-        machine.tx.delete(BLOCKED_HASH_ORDER, order);
-    }
-    order.is_some()
+    machine.tx.remove(BLOCKED_HASHES, hash_value)
 }
 
 /// A file is not taken any more.
@@ -124,7 +147,7 @@ pub fn kind_of(hash_value: &str) -> &'static str {
 
 shape! {
     /// A file that is not taken.
-    pub BlockedHashResponse(hash_value: &str, blocked: &ArchivedBlockedHash) {
+    pub BlockedHashResponse(hash_value: &str, blocked: &ArchivedBlockedHash, threshold: u64) {
         hash_value: str = hash_value,
         reason: str = &blocked.reason,
         blocked_at: time = blocked.blocked_at.to_native(),
@@ -132,7 +155,7 @@ shape! {
         auto_blocked: bool = blocked.blocked_by.is_none(),
         hash_type: str = kind_of(hash_value),
         /// How many bits of what it looks like may differ; 0: none is compared.
-        phash_threshold: u64 = 0,
+        phash_threshold: u64 = if blocked.look.is_some() { threshold } else { 0 },
     }
 }
 

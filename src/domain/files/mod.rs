@@ -8,9 +8,9 @@ use super::command::commands;
 use crate::id::AttachmentId;
 
 commands! { Files:
-    440 AttachmentCreate(upload::AttachmentCreate) => attachment_create -> AttachmentId, speaks;
     442 UploadOpen(session::UploadOpen) => upload_open -> (), speaks;
     443 ChunkPut(session::ChunkPut) => chunk_put -> u64, speaks;
     444 UploadAbort(session::UploadAbort) => upload_abort -> (), frees_room;
-    445 UploadComplete(session::UploadComplete) => upload_complete -> AttachmentId, speaks;
+    590 AttachmentCreate(upload::AttachmentCreate) => attachment_create -> AttachmentId, speaks;
+    591 UploadComplete(session::UploadComplete) => upload_complete -> AttachmentId, speaks;
 }

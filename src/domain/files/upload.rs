@@ -130,6 +130,7 @@ pub(super) fn take(
     let id = AttachmentId(machine.next_id());
     let (created_at, lapses_at) = (machine.unix_ms, machine.at + life_ms);
     file.blobs().for_each(|hash| blob::hold(machine, &hash));
+    blob::note_look(machine, &file.hash, file.look);
     machine.tx.put(UPLOAD_COUNTS, actor, &count);
     machine.tx.put(UPLOADS, (actor, id), &Upload { file: file.clone(), created_at, lapses_at });
     machine.tx.put(UPLOAD_KEYS, file.key, &UploadRef { user_id: actor, id });

@@ -1,16 +1,19 @@
 //! Reports of files by their hash: who counts, and which files are blocked by it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use plexichat::domain::Op;
 use plexichat::domain::contact::hash_report::HashReportCreate;
 use plexichat::id::{MessageId, ReportId, UserId};
-use plexichat::store::Read;
 use plexichat::store::records::{BlockedHash, HashReport};
-use plexichat::store::tables::{BLOCKED_HASHES, HASH_COUNTS, HASH_PENDING_COUNTS, HASH_REPORTS};
+use plexichat::store::tables::{
+    BLOB_LOOKS, BLOCKED_HASHES, BLOCKED_LOOKS, HASH_COUNTS, HASH_PENDING_COUNTS, HASH_REPORTS,
+};
+use plexichat::store::{Read, hex};
 
 use super::generate::Generator;
 use super::model::*;
+use super::uploads::look_of;
 
 /// A report as it must be kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +50,8 @@ impl Files {
 impl Generator<'_> {
     pub fn hash_command(&mut self, model: &Model) -> (u64, Op) {
         let op = HashReportCreate {
-            hash_value: format!("{:064x}", self.random.u8(..12)),
+            // Some are those of files that there are.
+            hash_value: hex::encode(&[self.random.u8(..12); 32]),
             phash_value: self.maybe(30, |g| g.name()),
             reason: self.name(),
             details: self.maybe(30, |g| g.text()),
@@ -128,10 +132,20 @@ impl Model {
         assert!(stored.eq(self.files.waiting.clone()), "reports of each that wait");
         let stored = read.scan(HASH_COUNTS, ()).map(|(hash, meta)| (hash, meta.value.to_native()));
         assert!(stored.eq(self.files.counts.clone()), "people by file");
+        let mut looks = BTreeSet::new();
         let stored = read.scan(BLOCKED_HASHES, ()).map(|(hash, record)| {
-            let BlockedHash { reason, blocked_at, blocked_by, .. } = BlockedHash::from(record);
+            let BlockedHash { reason, blocked_at, blocked_by, look, order } = BlockedHash::from(record);
+            if let Some(look) = look {
+                let [number, ..]: [u8; 32] = hex::decode(&hash).unwrap();
+                assert_eq!(Some(look), look_of(number), "what it looks like");
+                looks.insert((look, order));
+            }
             (hash, (reason, blocked_at, blocked_by.is_some()))
         });
         assert!(stored.eq(self.files.blocked.clone()), "blocked files");
+        assert!(read.scan(BLOCKED_LOOKS, ()).keys().eq(looks), "what blocked pictures look like");
+        for (hash, meta) in read.scan(BLOB_LOOKS, ()) {
+            assert_eq!(look_of(hash[0]), Some(meta.value.to_native()), "what a picture looks like");
+        }
     }
 }

@@ -15,7 +15,7 @@ use plexichat::store::records::{
     HashReport, MessageReport, Review, Ticket, UserReport, hash_status, report_status, ticket_status,
 };
 use plexichat::store::tables::TICKET_NOTES;
-use plexichat::store::{Key, Read, Record};
+use plexichat::store::{Key, Read, Record, hex};
 
 use super::generate::Generator;
 use super::model::*;
@@ -61,7 +61,7 @@ impl Generator<'_> {
             .into(),
             6 => TicketNoteAdd { ticket_id, content: self.text() }.into(),
             _ => {
-                let hash_value = format!("{:064x}", self.random.u8(..12));
+                let hash_value = hex::encode(&[self.random.u8(..12); 32]);
                 match self.random.bool() {
                     true => HashBlock { hash_value, reason: self.name() }.into(),
                     false => HashUnblock { hash_value }.into(),

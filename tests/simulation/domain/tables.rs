@@ -157,13 +157,19 @@ fn pictures(read: Read<'_>) {
     let pictures = avatars.chain(icons).chain(emojis).chain(stickers).map(|picture| picture.hash);
     let uploads = rows(read, UPLOADS).into_values().map(|upload| upload.file);
     let files = uploads.chain(rows(read, MESSAGE_FILES).into_values());
-    let files = files.flat_map(|file| file.blobs().collect::<Vec<_>>());
+    let files: Vec<StoredFile> = files.collect();
+    let looks = files.iter().filter_map(|file| Some((file.hash, file.look?)));
+    let noted: BTreeMap<_, _> =
+        rows(read, BLOB_LOOKS).into_iter().map(|(hash, meta)| (hash, meta.value)).collect();
+    assert!(looks.clone().all(|(hash, look)| noted.get(&hash) == Some(&look)), "each is noted");
+    let files = files.iter().flat_map(|file| file.blobs().collect::<Vec<_>>());
     let chunks = rows(read, UPLOAD_CHUNKS).into_values().map(|chunk| chunk.hash);
     let mut named = BTreeMap::new();
     pictures.chain(files).chain(chunks).for_each(|hash| *named.entry(hash).or_insert(0) += 1);
     let counts: BTreeMap<_, _> =
         rows(read, BLOBS).into_iter().map(|(hash, meta)| (hash, meta.value)).collect();
     assert_eq!(counts, named, "BLOBS counts the records that name each");
+    assert!(noted.keys().all(|hash| counts.contains_key(hash)), "BLOB_LOOKS is about what is in BLOBS");
 }
 
 fn uploads(read: Read<'_>, at: u64) {
