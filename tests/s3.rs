@@ -226,6 +226,34 @@ fn upload(server: &Server, token: &str, side: u32) -> support::Answer {
     server.http().request("POST", "/api/v1/avatars/users/@me", &headers, Some(&body))
 }
 
+#[test]
+fn pictures_of_messages_lie_there_without_what_was_said_beside_them() {
+    let Some(storage) = Storage::start() else { return };
+    let settings = storage.settings();
+    let settings: Vec<&str> =
+        settings.iter().map(String::as_str).chain(["media.thumbnail_sizes=64"]).collect();
+    let server = Server::start(&settings);
+    let ada = server.register("ada");
+    let mut http = server.http();
+    let made = http.post("/api/v1/servers", Some(&ada.token), &support::json!({"name": "Society"})).want(200);
+    let channels = format!("/api/v1/servers/{}/channels", made["id"].as_str().unwrap());
+    let channel = http.get(&channels, Some(&ada.token)).want(200)[0]["id"].as_str().unwrap().to_owned();
+    let file = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pictures/turned-6.jpg")).unwrap();
+    let head = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\n\r\n";
+    let body = [head.as_bytes(), &file, b"\r\n--b--"].concat();
+    let authorization = format!("Bearer {}", ada.token);
+    let headers = [("Content-Type", "multipart/form-data; boundary=b"), ("Authorization", &authorization)];
+    let path = format!("/api/v1/channels/{channel}/attachments");
+    let made = http.request("POST", &path, &headers, Some(&body)).want(200);
+    assert_eq!(storage.objects().len(), 2, "the picture, and a small one");
+    for url in [&made["url"], &made["thumbnails"]["64"]] {
+        let kept = http.get(url.as_str().unwrap(), Some(&ada.token));
+        assert_eq!(type_of(&kept), (200, Some("image/jpeg")));
+        assert!(memchr::memmem::find(&kept.body, b"secret").is_none());
+        assert!(image::load_from_memory(&kept.body).is_ok());
+    }
+}
+
 fn type_of(answer: &support::Answer) -> (u16, Option<&str>) {
     (answer.status, answer.header("content-type"))
 }

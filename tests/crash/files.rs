@@ -9,12 +9,19 @@ fn content(number: u64) -> String {
     format!("{{\"n\":{number}}}")
 }
 
-fn in_form(content: &str) -> Vec<u8> {
-    format!(
-        "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x.json\"\r\nContent-Type: application/json\r\n\
-         \r\n{content}\r\n--b--\r\n"
-    )
-    .into_bytes()
+/// A picture of which a small one is made, and of which words are not kept.
+fn picture(number: u64) -> Vec<u8> {
+    let shade = |x: u32, y: u32| image::Rgb([x as u8, y as u8, (number >> (x % 8)) as u8]);
+    let picture = image::DynamicImage::ImageRgb8(image::RgbImage::from_fn(70, 50, shade));
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut jpeg, image::ImageFormat::Jpeg).expect("memory takes it");
+    let jpeg = jpeg.into_inner();
+    [&jpeg[..2], b"\xff\xfe\0\x06said", &jpeg[2..]].concat()
+}
+
+fn in_form(name: &str, content: &[u8]) -> Vec<u8> {
+    let head = format!("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n");
+    [head.as_bytes(), content, b"\r\n--b--\r\n"].concat()
 }
 
 /// Sends a file, or a chunk; `None` when its sender has sent all that he may.
@@ -23,10 +30,10 @@ fn send(
     line: &mut Line,
     kind: &'static str,
     path: &str,
-    content: &str,
+    (name, content): (&str, &[u8]),
 ) -> Result<Option<Value>, String> {
     let token = m.member.token.clone();
-    let answer = line.send("POST", path, Some(&token), Some((FORM, &in_form(content))))?;
+    let answer = line.send("POST", path, Some(&token), Some((FORM, &in_form(name, content))))?;
     if answer.status == 429 {
         return Ok(None);
     }
@@ -46,23 +53,28 @@ pub fn file(m: &mut Mixer, line: &mut Line, random: &mut fastrand::Rng) -> Resul
         return Ok(());
     }
     let number = m.fresh();
-    let upload = match random.bool() {
-        true => {
-            send(m, line, "AttachmentCreate", &format!("/channels/{channel}/attachments"), &content(number))?
-        }
-        false => in_chunks(m, line, random, number)?,
+    let to = format!("/channels/{channel}/attachments");
+    let (text_of, picture) = (content(number), picture(number));
+    let draw = random.u8(..6);
+    let upload = match draw {
+        0 => send(m, line, "AttachmentCreate", &to, ("x.jpg", &picture))?,
+        1..=2 => send(m, line, "AttachmentCreate", &to, ("x.json", text_of.as_bytes()))?,
+        _ => in_chunks(m, line, random, number)?,
     };
     let Some(upload) = upload else { return Ok(()) };
     let url = text(&upload["url"]).strip_prefix("/api/v1").expect("the prefix").to_owned();
     let ask = ("POST", messages.clone(), &*token, json!({"attachments": [{"url": upload["url"]}]}));
     let said = m.change(line, "FilesPost", ask, &[])?;
     let (id, shown) = (text(&said["id"]), said["attachments"][0]["hash"].clone());
-    let number = json!(number_of(&upload));
+    let (path, place, want) = match draw {
+        0 => (format!("{url}/info"), "/hash", shown.clone()),
+        _ => (url, "/n", json!(number_of(&upload))),
+    };
+    let read = Place::of(&m.owner.token, path, place);
     let place = Place::of(&token, format!("{messages}/{id}"), "/attachments/0/hash");
     m.note(&format!("filed {id}"), place, shown);
     // Somebody else: he loses it with the message.
-    let reader = m.owner.token.clone();
-    m.note(&format!("file of {id}"), Place::of(&reader, url, "/n"), number);
+    m.note(&format!("file of {id}"), read, want);
     m.pools.entry("filed").or_default().push(id);
     Ok(())
 }
@@ -98,7 +110,8 @@ fn in_chunks(
         let fact = format!("session {id}");
         let facts = [(&*fact, place, json!(1))];
         m.expect(&facts);
-        let sent = send(m, line, "ChunkPut", &format!("/media/upload/chunk/{id}?chunk_index=0"), &content)?;
+        let to = format!("/media/upload/chunk/{id}?chunk_index=0");
+        let sent = send(m, line, "ChunkPut", &to, ("x.json", content.as_bytes()))?;
         assert!(sent.is_some_and(|sent| sent["success"] == true), "nothing limits chunks");
         m.acknowledge(&facts);
         return Ok(None);
