@@ -10,6 +10,7 @@
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod docs;
 pub mod domain;
 pub mod effect;

@@ -1,8 +1,10 @@
-//! Passkeys, made and used by a real browser: Chromium, with the authenticator that it has for tests, driven over its
-//! DevTools protocol.
+//! What needs a real browser: Chromium, driven over its DevTools protocol. Passkeys are made and used with the
+//! authenticator that it has for tests; the console is looked at and used in `browser/console.rs`.
 //!
 //! It comes from the system's packages (`apt-get install chromium`); `.ci/run` installs it.
 
+#[path = "browser/console.rs"]
+mod console;
 mod support;
 
 use std::path::Path;
@@ -56,6 +58,8 @@ struct Browser {
     /// Of the page that commands are for.
     session: Option<String>,
     count: u64,
+    /// What it has told of unasked.
+    told: Vec<Value>,
     _folder: tempfile::TempDir,
 }
 
@@ -81,7 +85,7 @@ impl Browser {
         let (port, path) = address(folder.path());
         let socket = Socket::try_connect(([127, 0, 0, 1], port).into(), &path, &[]);
         let socket = socket.unwrap_or_else(|answer| panic!("no upgrade: {}", answer.text()));
-        Some(Browser { child, socket, session: None, count: 0, _folder: folder })
+        Some(Browser { child, socket, session: None, count: 0, told: Vec::new(), _folder: folder })
     }
 
     /// What comes of a command.
@@ -98,10 +102,13 @@ impl Browser {
                 assert!(said["error"].is_null(), "{method}: {said}");
                 return said["result"].take();
             }
+            if said["method"].is_string() {
+                self.told.push(said);
+            }
         }
     }
 
-    /// Opens a page, with an authenticator that makes sure who uses it, and keeps passkeys.
+    /// Opens a page.
     fn open(&mut self, url: &str) {
         let page = self.command("Target.createTarget", json!({"url": url}));
         let target = json!({"targetId": page["targetId"], "flatten": true});
@@ -112,6 +119,10 @@ impl Browser {
             assert!(began.elapsed() < PATIENCE, "{url} does not load");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Gives it an authenticator that makes sure who uses it, and keeps passkeys.
+    fn add_authenticator(&mut self) {
         self.command("WebAuthn.enable", json!({}));
         let options = json!({
             "protocol": "ctap2", "transport": "internal", "hasResidentKey": true,
@@ -161,6 +172,7 @@ fn a_browser_makes_passkeys_and_logs_in_with_them() {
     let server = Server::start(&[]);
     let user = server.register("ada");
     browser.open(&format!("http://localhost:{}/api/v1/version", server.address().port()));
+    browser.add_authenticator();
     let kept = browser.run(&format!("make('{}')", user.token));
     assert_eq!(kept["name"], "browser");
     let mut http = server.http();

@@ -122,4 +122,12 @@ impl Desk for ReadsOnly {
     fn effect(&self, _: Job) -> Awaited<'_, Answer> {
         unreachable!("a read has no slow work done")
     }
+
+    fn router(&self) -> &Router {
+        unreachable!("a read asks no other operation")
+    }
+
+    fn registry(&self) -> Option<&Arc<Registry>> {
+        None
+    }
 }

@@ -79,7 +79,7 @@ pub fn admit<'r>(state: &State, router: &Router, request: &Request<'r>) -> Admis
     }
     let found = router.find(request.head.method, &request.head.target);
     let is_admins = match found {
-        Found::Route(route, _) => route.is_admin(),
+        Found::Route(route, _) => route.is_admin() || route.is_console(),
         _ => router.is_admin(&request.head.target),
     };
     if let Some(error) = is_admins.then(|| door::pass(state, request.ip).err()).flatten() {

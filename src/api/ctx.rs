@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::domain::hooks::webhook::Bearer;
 use crate::domain::identity::right::Kind;
@@ -15,6 +16,7 @@ use crate::id::{
     UserId, WebhookId, parse_id,
 };
 use crate::limits::KIB;
+use crate::observe::Registry;
 use crate::store::{self, Snapshot};
 use crate::wire::http::Head;
 
@@ -25,7 +27,7 @@ use super::dispatch::{undamaged, whole};
 use super::forms::Fields;
 use super::limiter::Numbers;
 use super::pieces::{Piece, Pieces};
-use super::router::Params;
+use super::router::{Params, Router};
 use super::routes::{BodyRule, Route};
 use super::state::State;
 use super::unsent::Payer;
@@ -109,6 +111,8 @@ pub struct Response {
     pub sharing: Sharing,
     /// May stand in frames of others.
     pub is_framed: bool,
+    /// No other page may frame it, or learn its address.
+    pub is_private: bool,
     /// Whose memory it is counted as. Set before any handler; without one it is whose the last answer of the
     /// connection was.
     pub payer: Option<Payer>,
@@ -126,6 +130,7 @@ impl Default for Response {
             headers: Vec::new(),
             sharing: Sharing::Origin,
             is_framed: false,
+            is_private: false,
             payer: None,
             limits: None,
         }
@@ -208,6 +213,10 @@ pub trait Desk {
     fn decide(&self, command: Command) -> Awaited<'_, Reply>;
     /// Has a lane do a job.
     fn effect(&self, job: Job) -> Awaited<'_, Answer>;
+    /// Where requests lead, for a page that asks operations of the API.
+    fn router(&self) -> &Router;
+    /// The counters of all cores, where there are any.
+    fn registry(&self) -> Option<&Arc<Registry>>;
 }
 
 pub struct Ctx<'r> {

@@ -130,7 +130,7 @@ pub fn write(
     // Media may stand in frames of others.
     let is_framed = response.is_framed || response.content_type.starts_with("image/");
     let frame_options = options.frame_options && !is_framed;
-    let options = ResponseOptions { frame_options, ..options };
+    let options = ResponseOptions { frame_options, private: response.is_private, ..options };
     let mut head = ResponseHead::new(out, response.status, options)
         .header_number("x-request-id", request_id)
         .lines(|out| out.extend_from_slice(state.cors.text(lines, response.sharing)));

@@ -38,6 +38,13 @@ pub trait Fields: Sync {
     fn name(&self) -> &'static str;
     fn doc(&self) -> &'static str;
     fn each(&self, look: &mut dyn FnMut(&dyn Described));
+
+    /// What its fields are called.
+    fn names(&self) -> Vec<&'static str> {
+        let mut names = Vec::new();
+        self.each(&mut |field| names.push(field.name()));
+        names
+    }
 }
 
 /// Declares a table of fields: `TABLE: ContractName { field: Kind = kind(bounds), … }`.

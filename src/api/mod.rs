@@ -16,6 +16,7 @@ pub mod chat;
 pub mod closure;
 pub mod community;
 pub mod conditional;
+pub mod console;
 pub mod contact;
 pub mod content;
 pub mod cors;

@@ -25,10 +25,12 @@ pub fn document(config: &Config) -> Vec<u8> {
 }
 
 fn write_paths(mut paths: Object<'_>, config: &Config) {
-    for (index, route) in ROUTES.iter().enumerate() {
+    // Pages of the console are no operations.
+    let routes: Vec<&Route> = ROUTES.iter().filter(|route| !route.is_console()).collect();
+    for (index, route) in routes.iter().copied().enumerate() {
         let same = |other: &&Route| other.path == route.path && other.root == route.root;
         // Methods of one path stand together, at the first of its rows.
-        if ROUTES[..index].iter().any(|other| same(&other)) {
+        if routes[..index].iter().any(same) {
             continue;
         }
         let prefix = if route.root { "" } else { &config.api.api_prefix };
@@ -37,8 +39,8 @@ fn write_paths(mut paths: Object<'_>, config: &Config) {
             _ => format!("{prefix}{}", route.path),
         };
         let mut methods = Object::new(paths.dynamic_key(&path));
-        for route in ROUTES.iter().filter(same) {
-            let is_second = ROUTES[..index].iter().any(|other| other.name == route.name);
+        for route in routes.iter().copied().filter(same) {
+            let is_second = routes[..index].iter().any(|other| other.name == route.name);
             let id = if is_second { format!("api_{}", route.name) } else { route.name.to_string() };
             write_operation(methods.object(&route.method.as_str().to_ascii_lowercase()), route, &id, config);
         }
@@ -365,7 +367,8 @@ mod tests {
         let document = parse_own(&mut text).unwrap();
         let paths = document.get("paths").unwrap();
         let mut ids = std::collections::HashSet::new();
-        for route in ROUTES {
+        let routes = || ROUTES.iter().filter(|route| !route.is_console());
+        for route in routes() {
             let prefix = if route.root { "" } else { "/api/v1" };
             let path = paths.get(&format!("{prefix}{}", route.path)).unwrap();
             let operation = path.get(&route.method.as_str().to_ascii_lowercase()).unwrap();
@@ -381,7 +384,8 @@ mod tests {
             assert!(names.get(name).is_some(), "{name}");
         }
         let operations = paths.as_object().unwrap().iter().map(|(_, path)| path.as_object().unwrap().len());
-        assert_eq!(operations.sum::<usize>(), ROUTES.len());
+        assert_eq!(operations.sum::<usize>(), routes().count());
+        assert!(!whole.contains("/admin/ui"));
     }
 
     #[test]

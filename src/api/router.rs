@@ -68,6 +68,9 @@ impl Node {
 /// Where the pages of the documentation are in the table of routes; `docs.path` says where they really are.
 pub const PORTAL: &str = "/docs/api";
 
+/// Where the console is in the table of routes; `admin_ui.path` says where it really is.
+pub const CONSOLE: &str = "/admin";
+
 /// Compiled once per process.
 pub struct Router {
     root: Node,
@@ -88,8 +91,9 @@ impl Router {
         let (prefix, admin, portal) = (words(prefix), words(admin), words(portal));
         let mut root = Node::default();
         let whole = |path: &'static str, is_root: bool| {
-            let (below, path) = match path.strip_prefix(PORTAL) {
-                Some(rest) if is_root => (&portal[..], rest),
+            let (below, path) = match (path.strip_prefix(PORTAL), path.strip_prefix(CONSOLE)) {
+                (Some(rest), _) if is_root => (&portal[..], rest),
+                (_, Some(rest)) if is_root => (&admin[..], rest),
                 _ if is_root => (&[][..], path),
                 _ => (&prefix[..], path),
             };
@@ -276,6 +280,22 @@ mod tests {
             Router::new("/api/v1", "/admin").row("GET", "/docs/api/").map(|route| route.name),
             Some("docs_index")
         );
+    }
+
+    #[test]
+    fn the_console_is_where_the_administrators_api_is() {
+        let router = Router::new("/api/v1", "/staff/room");
+        let name = |method: &str, path: &str| router.row(method, path).map(|route| route.name);
+        assert_eq!(name("GET", "/staff/room/"), Some("console_root"));
+        assert_eq!(name("GET", "/staff/room/login"), Some("console_login"));
+        assert_eq!(name("POST", "/staff/room/login"), Some("admin_login"));
+        assert_eq!(name("GET", "/staff/room/ui/users"), Some("console_page"));
+        assert_eq!(name("GET", "/staff/room/ui/live"), Some("console_live"));
+        assert_eq!(name("POST", "/staff/room/ui/login"), Some("console_sign_in"));
+        assert_eq!(name("GET", "/staff/room/users/7"), Some("admin_user_get"));
+        for path in ["/admin", "/admin/ui", "/api/v1/admin/ui", "/api/v1/admin/login"] {
+            assert_eq!(name("GET", path), None, "{path}");
+        }
     }
 
     #[test]

@@ -16,9 +16,10 @@
 use super::ctx::{Handler, Step};
 use super::fields::Fields;
 use super::limiter::RuleId;
+use super::router::CONSOLE;
 use super::{
-    admin, chat, community, contact, expression, hooks, identity, media, moderation, searching, service,
-    social, voice,
+    admin, chat, community, console, contact, expression, hooks, identity, media, moderation, searching,
+    service, social, voice,
 };
 use crate::config::Config;
 use crate::domain::identity::right::{Kind as AccountKind, Right};
@@ -219,6 +220,11 @@ impl Route {
         !self.root && self.path.starts_with("/admin/")
     }
 
+    /// Whether it is one of the administrators' console: pages below `admin_ui.path`, no part of the API.
+    pub fn is_console(&self) -> bool {
+        self.root && self.path.starts_with(CONSOLE)
+    }
+
     /// Whether a parameter of its path is an id. What an upload in chunks is called is none: nobody is to guess it.
     pub fn takes_id(&self, parameter: &str) -> bool {
         parameter.ends_with("_id") && !self.path.starts_with("/media/upload/")
@@ -319,6 +325,7 @@ const AREAS: &[&[Route]] = &[
     expression::ROUTES,
     searching::ROUTES,
     admin::ROUTES,
+    console::ROUTES,
 ];
 
 const COUNT: usize = {

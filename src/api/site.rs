@@ -17,7 +17,9 @@ use super::content::Content;
 use super::ctx::{Ctx, Step};
 use super::openapi;
 use super::pages::etag;
-use crate::config::Config;
+use crate::config::{Config, Loaded, OPTIONS, OptionRow};
+use crate::console::assets::FILES;
+use crate::console::view::{Paths, Setting};
 use crate::domain::{Refusal, Result};
 use crate::effect::read::Read;
 use crate::wire::http::Head;
@@ -33,6 +35,46 @@ pub struct Site {
     pub openapi: Document,
     /// Where `docs.enabled` is off there is none.
     pub portal: Option<Portal>,
+    pub console: ConsoleFiles,
+    /// What is configured, for the console.
+    pub settings: Vec<Setting>,
+}
+
+/// Style, script and icon of the console.
+#[derive(Debug)]
+pub struct ConsoleFiles {
+    pub paths: Paths,
+    /// By the last part of their paths.
+    pub documents: HashMap<String, Document>,
+}
+
+impl ConsoleFiles {
+    fn new(config: &Config) -> ConsoleFiles {
+        let (mut paths, mut documents) = (Paths::default(), HashMap::new());
+        for (name, content_type, text) in FILES {
+            let document = Document::new(content_type, text.into()).lasting();
+            let marked = document.marked(name);
+            let path = format!("{}/ui/assets/{marked}", config.admin_ui.path.trim_end_matches('/'));
+            match name.rsplit_once('.') {
+                Some((_, "css")) => paths.css = path,
+                Some((_, "js")) => paths.script = path,
+                _ => paths.icon = path,
+            }
+            documents.insert(marked, document);
+        }
+        ConsoleFiles { paths, documents }
+    }
+}
+
+/// Every option with its value, who has set it, and what it says. Secrets are not among the values.
+pub fn settings(loaded: &Loaded) -> Vec<Setting> {
+    let of = |row: &OptionRow| Setting {
+        key: row.key,
+        value: row.shown(&loaded.config),
+        source: loaded.source_of(row.key).to_string(),
+        help: row.help,
+    };
+    OPTIONS.iter().map(of).collect()
 }
 
 /// The pages, and what they are made with.
@@ -69,7 +111,12 @@ pub struct Document {
 impl Site {
     /// What the API says of itself, without any page.
     pub fn of_api(config: &Config) -> Site {
-        Site { openapi: Document::new("application/json", openapi::document(config)), portal: None }
+        Site {
+            openapi: Document::new("application/json", openapi::document(config)),
+            portal: None,
+            console: ConsoleFiles::new(config),
+            settings: Vec::new(),
+        }
     }
 }
 
@@ -107,9 +154,11 @@ impl Document {
         Document { cache: LASTING, ..self }
     }
 
-    /// A part of its hash, for names.
-    pub fn mark(&self) -> &str {
-        self.etag.trim_matches('"').get(..8).expect("a hash has 16 digits")
+    /// The name of a file with a part of its hash in it.
+    pub fn marked(&self, name: &str) -> String {
+        let (stem, ending) = name.rsplit_once('.').expect("a file has an ending");
+        let mark = self.etag.trim_matches('"').get(..8).expect("a hash has 16 digits");
+        format!("{stem}-{mark}.{ending}")
     }
 
     /// Bytes as they are, if they are here.

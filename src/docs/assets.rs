@@ -22,8 +22,7 @@ pub struct Files {
 impl Files {
     /// Takes a file in.
     pub fn add(&mut self, name: &'static str, document: Document) {
-        let (stem, ending) = name.rsplit_once('.').expect("a file has an ending");
-        let marked = format!("{stem}-{}.{ending}", document.mark());
+        let marked = document.marked(name);
         self.names.insert(name, marked.clone());
         self.documents.insert(marked, document.lasting());
     }

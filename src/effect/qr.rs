@@ -68,6 +68,34 @@ impl Effect for Draw {
     }
 }
 
+/// A QR code of a text as a path around its dark modules, of which one is a unit wide; the margin is around it.
+pub struct Outline {
+    pub data: String,
+}
+
+impl Effect for Outline {
+    /// Modules of a side, and the path as SVG has it.
+    type Answer = Result<(usize, String), TooLong>;
+    const LANE: &'static Row = &LANE;
+
+    fn run(self) -> Self::Answer {
+        let code = encode(&self.data)?;
+        let mut path = String::new();
+        for y in 0..code.size {
+            let mut x = 0;
+            while x < code.size {
+                let dark = (x..code.size).take_while(|&x| code[y][x].value()).count();
+                if dark > 0 {
+                    let (left, top) = (x + MARGIN as usize, y + MARGIN as usize);
+                    path.push_str(&format!("M{left} {top}h{dark}v1h-{dark}z"));
+                }
+                x += dark.max(1);
+            }
+        }
+        Ok((code.size, path))
+    }
+}
+
 /// With as much redundancy as is usual, or with less where it would not fit.
 fn encode(data: &str) -> Result<QRCode, TooLong> {
     let with = |level| QRBuilder::new(data).ecl(level).build();

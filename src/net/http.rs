@@ -25,7 +25,6 @@ pub use super::upgrade::Upgrade;
 use crate::api::admit::{Admitted, NO_ROUTE};
 use crate::api::ctx::Desk;
 use crate::api::dispatch::{refuse, refuse_unread};
-use crate::api::router::Router;
 use crate::api::{Request, Response, State};
 use crate::domain::{Command, Error, Refusal, Reply, Result};
 use crate::limits::{
@@ -44,7 +43,6 @@ const TURN_AWAY_WAIT: Duration = Duration::from_millis(100);
 /// What a connection needs of its core.
 pub trait Backend: Desk + Sized + 'static {
     fn state(&self) -> &State;
-    fn router(&self) -> &Router;
     /// Has the log decide a command. It is in the log's order when this returns, not only when it is awaited.
     fn submit(&self, command: Command) -> impl Future<Output = Result<Reply>>;
     /// The same without waiting for the outcome; dropped when the log has no room.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream as Client};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use crate::api::admit::admit;
 use crate::api::cors::CorsLines;
 use crate::api::ctx::Awaited;
 use crate::api::dispatch::{Dispatched, dispatch};
+use crate::api::router::Router;
 use crate::api::state::RunState;
 use crate::api::testing::Harness;
 use crate::api::unsent::Payer;
@@ -23,6 +24,7 @@ use crate::limits::MIB;
 use crate::net::admission::Admission;
 use crate::net::pace::Share;
 use crate::net::request::{Begun, begin};
+use crate::observe::Registry;
 
 /// What the test double reports of an upgrade: leftover, query, host.
 type Seen = (Vec<u8>, String, String);
@@ -40,15 +42,19 @@ impl Desk for Double {
     fn effect(&self, job: Job) -> Awaited<'_, Answer> {
         self.harness.effect(job)
     }
+
+    fn router(&self) -> &Router {
+        &self.harness.router
+    }
+
+    fn registry(&self) -> Option<&Arc<Registry>> {
+        None
+    }
 }
 
 impl Backend for Double {
     fn state(&self) -> &State {
         &self.harness.state
-    }
-
-    fn router(&self) -> &Router {
-        &self.harness.router
     }
 
     async fn submit(&self, command: Command) -> Result<Reply> {

@@ -25,7 +25,7 @@ use crate::api::ctx::Desk;
 use crate::api::limiter::{ENTRY_COUNT, Limiter};
 use crate::api::rate_limit::new_limiter;
 use crate::api::router::Router;
-use crate::api::site::Site;
+use crate::api::site::{self, Site};
 use crate::api::state::{Afterwork, RunState};
 use crate::api::times::Times;
 use crate::config::{self, Config, Loaded, Source};
@@ -122,6 +122,7 @@ pub struct Started<'a> {
 pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<(), String> {
     let by_default = |key: &str| matches!(loaded.source_of(key), Source::Default);
     let metrics_by_default = by_default("metrics.port") && by_default("metrics.host");
+    let settings = site::settings(&loaded);
     let config = Arc::new(loaded.config);
     let signals = Signals::block();
     crate::wire::json::set_time_unit_ms(if config.api.timestamp_unit == "ms" { 1 } else { 1_000 });
@@ -153,7 +154,8 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
         .map_err(|error| listen::explain(wanted, "--host (server.host)", "--port (server.port)", &error))?;
     let address = listening[0].local_addr().map_err(|e| e.to_string())?;
     let origin = loaded.origin;
-    let seeds = seeds(&config, &origin, &store, &keys, &registry, &lanes, &available, core_count)?;
+    let site = Arc::new(Site { settings, ..docs::site(&config) });
+    let seeds = seeds(&config, &origin, &store, &keys, &registry, &lanes, &available, site)?;
     let (seeds, writer, run, wakes, indexing) = seeds;
     let metrics = match config.metrics_address() {
         Some(address) => match observe::serve_metrics(address, registry.clone()) {
@@ -284,8 +286,9 @@ fn seeds(
     registry: &Arc<Registry>,
     lanes: &Arc<Lanes>,
     available: &[usize],
-    core_count: usize,
+    site: Arc<Site>,
 ) -> Result<Prepared, String> {
+    let core_count = registry.cores.len();
     let started = Turn::now();
     let mut random = [0u8; 4];
     getrandom::fill(&mut random).map_err(|e| format!("the kernel gives no random bytes: {e}"))?;
@@ -313,7 +316,6 @@ fn seeds(
     let run = Arc::new(RunState::new(writer.health(), registry.clone(), origin.clone()));
     let router = Router::with_portal(&config.api.api_prefix, &config.admin_ui.path, &config.docs.path);
     let router = Arc::new(router);
-    let site = Arc::new(docs::site(config));
     let admission = Admission::new(&config.http);
     let (search, indexing) = start_search(config, store, keys, registry, touches)?;
     let automod = automod::Shared::new(config.automod.rules_memory as usize);
@@ -488,6 +490,7 @@ fn build(seed: Seed, ring: Ring) -> Core {
         index: seed.index,
         state,
         router: seed.router,
+        registry: seed.registry,
         hub,
         ring,
         port: seed.port,

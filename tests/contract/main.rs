@@ -109,6 +109,8 @@ groups! {
     admin_automod,
     admin_dashboard,
     admin_telemetry,
+    console_login with admin_login::OPTIONS,
+    console_pages with console_pages::OPTIONS,
 }
 
 /// Every row of the table of routes belongs to a group that is tested; [`run`] looks at each row.

@@ -14,7 +14,8 @@ cases![
     status,
     capabilities,
     help_security_logout,
-    help_access_blocked
+    help_access_blocked,
+    robots
 ];
 
 const VERSION: &str = "stage: str, major: int, minor: int, build: int, string: str";
@@ -109,6 +110,13 @@ fn help_security_logout(w: &World) {
 
 fn help_access_blocked(w: &World) {
     page(w, "GET /help/access-blocked");
+}
+
+fn robots(w: &World) {
+    for answer in [w.root("GET", "/robots.txt"), w.anyone("GET /robots.txt", Value::Null)] {
+        assert_eq!((answer.status, answer.text().as_str()), (200, "User-agent: *\nDisallow: /\n"));
+        assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+    }
 }
 
 fn page(w: &World, line: &str) {

@@ -192,6 +192,11 @@ impl World {
         self.note(method, path, false);
     }
 
+    /// A page, or what was done on it, has led where it should.
+    pub fn note_page(&self, method: &str, path: &str) {
+        self.note(method, path, true);
+    }
+
     /// Whether this row answered 2xx.
     pub fn has_answered(&self, wanted: &Route) -> bool {
         let same = |route: &Route| {

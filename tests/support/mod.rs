@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod authenticator;
+pub mod console;
 pub mod http;
 pub mod provider;
 pub mod sink;

@@ -9,25 +9,26 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "net", "docs", "api", "gateway", "search", "log", "domain", "store", "wire", "config", "id",
-            "limits", "runtime", "effect", "observe", "text",
+            "net", "docs", "api", "console", "gateway", "search", "log", "domain", "store", "wire", "config",
+            "id", "limits", "runtime", "effect", "observe", "text",
         ],
     ),
     (
         "net",
         &[
-            "docs", "api", "gateway", "search", "log", "domain", "store", "wire", "config", "id", "limits",
-            "runtime", "effect", "observe", "text",
+            "docs", "api", "console", "gateway", "search", "log", "domain", "store", "wire", "config", "id",
+            "limits", "runtime", "effect", "observe", "text",
         ],
     ),
     ("docs", &["api", "gateway", "domain", "store", "wire", "config", "id", "limits"]),
     (
         "api",
         &[
-            "search", "log", "domain", "store", "wire", "config", "id", "limits", "runtime", "effect",
-            "observe", "text",
+            "console", "search", "log", "domain", "store", "wire", "config", "id", "limits", "runtime",
+            "effect", "observe", "text",
         ],
     ),
+    ("console", &["wire"]),
     ("gateway", &["log", "domain", "store", "wire", "config", "id", "limits", "runtime", "observe", "text"]),
     ("search", &["log", "domain", "store", "id", "limits", "runtime", "observe", "text"]),
     ("log", &["domain", "store", "config", "id", "limits", "runtime", "observe"]),

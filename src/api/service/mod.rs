@@ -4,7 +4,7 @@ pub mod docs;
 pub mod qr;
 pub mod system;
 
-use super::routes::Answer::{File, Html, Json, One, Picture};
+use super::routes::Answer::{File, Html, Json, One, Picture, Text};
 use super::routes::{json, routes};
 use crate::api::pages::{
     ApiRootResponse, ApiStatusResponse, HealthResponse, ServerCapabilitiesResponse, ServerVersionResponse,
@@ -35,6 +35,10 @@ routes! {
     Get root "/docs/api/{page}" => docs::docs_page, Public, Exempt { answer: Html };
     /// A script or a style of these pages.
     Get root "/docs/assets/{name}" => docs::docs_asset.await, Public, Exempt { answer: File };
+    /// Nothing here is for search engines.
+    Get root "/robots.txt" => system::robots, Public, Exempt { answer: Text(system::ROBOTS) };
+    /// The same below the API, where they may have followed a link to.
+    Get "/robots.txt" => system::robots, Public, Exempt { ungated: true, answer: Text(system::ROBOTS) };
     /// API banner.
     Get "/" => system::api_root, Public, Default { answer: One(ApiStatusResponse::SHAPE) };
     /// Whether the server runs. Balancers and monitors ask, who have no access token.

@@ -137,6 +137,15 @@ pub fn capabilities(ctx: &mut Ctx<'_>) -> Result<Step> {
     Ok(Step::Done)
 }
 
+/// No crawler is to look at anything (RFC 9309).
+pub const ROBOTS: &str = "User-agent: *\nDisallow: /\n";
+
+pub fn robots(ctx: &mut Ctx<'_>) -> Result<Step> {
+    ctx.response.content_type = "text/plain; charset=utf-8";
+    ctx.response.body.extend_from_slice(ROBOTS.as_bytes());
+    Ok(Step::Done)
+}
+
 pub fn help_security_logout(ctx: &mut Ctx<'_>) -> Result<Step> {
     html(ctx, SECURITY_LOGOUT)
 }

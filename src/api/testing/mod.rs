@@ -306,4 +306,12 @@ impl Desk for Harness {
     fn effect(&self, job: Job) -> Awaited<'_, effect::Answer> {
         Box::pin(std::future::ready(Ok(job.run())))
     }
+
+    fn router(&self) -> &Router {
+        &self.router
+    }
+
+    fn registry(&self) -> Option<&Arc<Registry>> {
+        None
+    }
 }

@@ -11,15 +11,24 @@ use super::DATE_LEN;
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// From the end of the status line to the value of `date`: one copy per answer.
-const COMMON: &str = concat!(
-    "\r\nserver: plexichat/",
-    env!("CARGO_PKG_VERSION"),
-    "\r\nx-content-type-options: nosniff\
-     \r\nx-xss-protection: 1; mode=block\
-     \r\nreferrer-policy: strict-origin-when-cross-origin\
-     \r\nx-permitted-cross-domain-policies: none\
-     \r\ndate: "
-);
+macro_rules! common {
+    ($referrer_policy:literal) => {
+        concat!(
+            "\r\nserver: plexichat/",
+            env!("CARGO_PKG_VERSION"),
+            "\r\nx-content-type-options: nosniff\
+             \r\nx-xss-protection: 1; mode=block\
+             \r\nreferrer-policy: ",
+            $referrer_policy,
+            "\r\nx-permitted-cross-domain-policies: none\
+             \r\ndate: "
+        )
+    };
+}
+
+const COMMON: &str = common!("strict-origin-when-cross-origin");
+/// Of pages whose addresses are nobody else's business. Not `no-referrer`: forms would then come from the origin `null`.
+const PRIVATE: &str = common!("same-origin");
 
 /// Digits of a length that is filled in later. The room before them is blanks, which a reader must skip
 /// (RFC 9112 §5). A body in memory stays far below 10^10 bytes.
@@ -39,6 +48,8 @@ pub struct ResponseOptions<'a> {
     pub head_only: bool,
     /// `x-frame-options: SAMEORIGIN`; media go without.
     pub frame_options: bool,
+    /// A page that no other may frame or learn the address of: `x-frame-options: DENY`, `referrer-policy: same-origin`.
+    pub private: bool,
     /// The connection is TLS: `strict-transport-security`.
     pub tls: bool,
 }
@@ -52,6 +63,7 @@ impl<'a> ResponseOptions<'a> {
             version_minor: 1,
             head_only: false,
             frame_options: true,
+            private: false,
             tls: false,
         }
     }
@@ -74,10 +86,13 @@ impl<'o> ResponseHead<'o> {
         push_number(out, u64::from(status));
         out.push(b' ');
         out.extend_from_slice(reason(status).as_bytes());
-        out.extend_from_slice(COMMON.as_bytes());
+        let common = if options.private { PRIVATE } else { COMMON };
+        out.extend_from_slice(common.as_bytes());
         out.extend_from_slice(options.date);
         out.extend_from_slice(b"\r\n");
-        if options.frame_options {
+        if options.private {
+            out.extend_from_slice(b"x-frame-options: DENY\r\n");
+        } else if options.frame_options {
             out.extend_from_slice(b"x-frame-options: SAMEORIGIN\r\n");
         }
         if options.tls {
