@@ -111,6 +111,7 @@ const HASH_REVIEW: &[&str] = &["block", "clear", "dismiss"];
 const TICKET: &[&str] = &["open", "in_progress", "resolved", "closed"];
 const SCOPE_MODES: &[&str] = &["none", "monitor", "enforce"];
 const SCOPE_KINDS: &[&str] = &["ip", "cidr"];
+const LOG_LEVELS: &[&str] = &["ERROR", "WARN", "INFO", "DEBUG", "TRACE"];
 const RULES: &[&str] = &[
     "keyword",
     "regex",
@@ -370,6 +371,75 @@ pub const ACTIONS: &[Action] = &[
         label: "Log out everybody",
         done: "All sessions of all users have ended.",
         note: "All users have to log in again. Administrators stay.",
+        is_grave: true,
+        ..Action::PLAIN
+    },
+    Action {
+        operation: "admin_log_level_set",
+        label: "Set log level",
+        done: "It is set until the server starts anew.",
+        inputs: &[input("level", "Level", Kind::Choice(LOG_LEVELS))],
+        ..Action::PLAIN
+    },
+    Action {
+        operation: "admin_configuration_reload",
+        label: "Read configuration again",
+        done: "The configuration was read.",
+        shows: &[("In force now", "applied"), ("In force after the next start", "restart_needed")],
+        ..Action::PLAIN
+    },
+    Action {
+        operation: "admin_drain_set",
+        label: "Send everybody away",
+        done: "It is set.",
+        note: "Clients are told to connect elsewhere, and nobody is taken in as long as it is on.",
+        inputs: &[
+            Input::optional("enabled", "Send everybody away", Kind::Flag),
+            Input::optional("spread_seconds", "Over how many seconds", Kind::Number),
+        ],
+        is_grave: true,
+        ..Action::PLAIN
+    },
+    Action {
+        operation: "admin_disconnect",
+        label: "Close connections",
+        done: "The connections are closed.",
+        note: "Of a user, or of one of his sessions.",
+        inputs: &[
+            Input::optional("user_id", "User ID", Kind::Line),
+            Input::optional("session_id", "Session ID", Kind::Line),
+        ],
+        ..Action::PLAIN
+    },
+    Action {
+        operation: "admin_backup_start",
+        label: "Make backup",
+        done: "The backup is begun.",
+        ..Action::PLAIN
+    },
+    Action {
+        operation: "admin_verify_start",
+        label: "Verify store",
+        done: "The store is being verified.",
+        ..Action::PLAIN
+    },
+    Action {
+        operation: "admin_reindex_start",
+        label: "Build search index anew",
+        done: "The index is being built.",
+        ..Action::PLAIN
+    },
+    Action {
+        operation: "admin_key_rotate",
+        label: "Rotate keys",
+        done: "There is a new key; what is stored is sealed with it from now on.",
+        is_grave: true,
+        ..Action::PLAIN
+    },
+    Action {
+        operation: "admin_telemetry_reset",
+        label: "Forget response times",
+        done: "They are forgotten.",
         is_grave: true,
         ..Action::PLAIN
     },

@@ -6,6 +6,8 @@ use super::pages::{Form, Page, Paging, Section, Shape, act, column};
 
 const REPORT_STATES: &[&str] = &["pending", "reviewed", "actioned", "dismissed"];
 const HASH_STATES: &[&str] = &["pending", "blocked", "cleared"];
+const LOG_LEVELS: &[&str] = &["ERROR", "WARN", "INFO", "DEBUG", "TRACE"];
+const SOURCES: &[&str] = &["server", "client"];
 const TICKET_STATES: &[&str] = &["open", "in_progress", "resolved", "closed"];
 const BY_REPORT: &[Input] = &[Input::optional("status_filter", "State", Kind::Choice(REPORT_STATES))];
 const COUNTS: &[Column] = &[
@@ -522,6 +524,122 @@ pub const PAGES: &[Page] = &[
             ..Section::PLAIN
         }],
         actions: &["admin_maintenance_set", "admin_everybody_log_out"],
+        ..Page::PLAIN
+    },
+    Page {
+        name: "operations",
+        title: "Operations",
+        group: "Server",
+        sections: &[
+            Section {
+                heading: "State",
+                shape: Shape::Facts,
+                operation: "admin_operation_list",
+                columns: &[
+                    column("Log level", "log_level", Form::State),
+                    column("Sends everybody away", "draining", Form::Flag),
+                    column("Gateway connections", "connections", Form::Number),
+                ],
+                ..Section::PLAIN
+            },
+            Section {
+                heading: "Long work",
+                operation: "admin_operation_list",
+                at: "jobs",
+                columns: &[
+                    column("Kind", "kind", Form::Text),
+                    column("State", "state", Form::State),
+                    column("Begun", "started_at", Form::Time),
+                    column("By", "started_by", Form::Text),
+                    column("Ended", "ended_at", Form::Time),
+                    column("Percent", "progress", Form::Number),
+                    column("Says", "message", Form::Long),
+                ],
+                empty: "Nothing was begun yet.",
+                ..Section::PLAIN
+            },
+        ],
+        actions: &[
+            "admin_backup_start",
+            "admin_verify_start",
+            "admin_reindex_start",
+            "admin_key_rotate",
+            "admin_log_level_set",
+            "admin_configuration_reload",
+            "admin_drain_set",
+            "admin_disconnect",
+        ],
+        ..Page::PLAIN
+    },
+    Page {
+        name: "logs",
+        title: "Log files",
+        group: "Server",
+        sections: &[Section {
+            heading: "Files, the latest first",
+            operation: "admin_log_list",
+            columns: &[
+                column("File", "filename", Form::Link("log")),
+                column("Bytes", "size", Form::Number),
+                column("Written", "modified", Form::Time),
+                column("Packed", "is_zipped", Form::Flag),
+            ],
+            empty: "No log files are written: see logging in the settings.",
+            ..Section::PLAIN
+        }],
+        ..Page::PLAIN
+    },
+    Page {
+        name: "log",
+        title: "Log file",
+        parent: "logs",
+        item: "filename",
+        sections: &[Section {
+            heading: "Lines",
+            operation: "admin_log_get",
+            at: "lines",
+            filters: &[
+                Input::optional("search", "Text", Kind::Line),
+                Input::optional("level", "Level", Kind::Choice(LOG_LEVELS)),
+            ],
+            paging: Paging::Asked,
+            columns: &[
+                column("When", "timestamp", Form::Text),
+                column("Level", "level", Form::State),
+                column("Says", "message", Form::Long),
+            ],
+            empty: "There are no such lines.",
+            ..Section::PLAIN
+        }],
+        ..Page::PLAIN
+    },
+    Page {
+        name: "telemetry",
+        title: "Response times",
+        group: "Server",
+        sections: &[Section {
+            heading: "By operation",
+            operation: "admin_telemetry_stats",
+            at: "stats",
+            filters: &[
+                Input::optional("hours", "Hours", Kind::Number),
+                Input::optional("endpoint", "Endpoint", Kind::Line),
+                Input::optional("source", "Measured by", Kind::Choice(SOURCES)),
+            ],
+            columns: &[
+                column("Endpoint", "endpoint", Form::Long),
+                column("Method", "method", Form::Text),
+                column("Count", "count", Form::Number),
+                column("Mean ms", "avg_ms", Form::Text),
+                column("95 % ms", "p95_ms", Form::Text),
+                column("99 % ms", "p99_ms", Form::Text),
+                column("Failed", "error_count", Form::Number),
+            ],
+            empty: "Nothing was measured.",
+            ..Section::PLAIN
+        }],
+        actions: &["admin_telemetry_reset"],
+        export: "admin_telemetry_export",
         ..Page::PLAIN
     },
     Page {

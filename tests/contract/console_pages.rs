@@ -130,6 +130,8 @@ fn console_export(w: &World) {
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert!(answer.text().starts_with("time,administrator,"), "{}", answer.text());
     assert_eq!(console.get("/admin/ui/export/users").status, 404);
+    let times = console.get("/admin/ui/export/telemetry");
+    assert!(times.text().starts_with("endpoint,method,count,"), "{}", times.text());
     let mut nobody = Console::new(w.server.http(), w.server.address());
     assert_eq!(nobody.get("/admin/ui/export/audit-log").status, 307);
     w.note_page("GET", "/admin/ui/export/audit-log");

@@ -305,7 +305,13 @@ pub async fn console_export(ctx: &mut Ctx<'_>) -> Result<Step> {
     let page = Page::find(&ctx.param("page"), false).filter(|page| !page.export.is_empty());
     let Some((token, _)) = who(ctx).await? else { return Ok(turn_away(ctx)) };
     let page = page.ok_or(Refusal::RouteNotFound)?;
-    let response = ask(ctx, Some(&token), route(page.export), Call::default()).await;
+    let route = route(page.export);
+    let mut call = Call::default();
+    // Where there are several, tables are what people open.
+    if route.query.is_some_and(|query| query.names().contains(&"format")) {
+        call.query.push(("format", "csv".to_string()));
+    }
+    let response = ask(ctx, Some(&token), route, call).await;
     ctx.response.is_private = true;
     ctx.response.status = response.status;
     ctx.response.content_type = response.content_type;
