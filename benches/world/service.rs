@@ -126,8 +126,4 @@ impl Desk for ReadsOnly {
     fn router(&self) -> &Router {
         unreachable!("a read asks no other operation")
     }
-
-    fn registry(&self) -> Option<&Arc<Registry>> {
-        None
-    }
 }

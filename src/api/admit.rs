@@ -102,9 +102,6 @@ pub fn admit<'r>(state: &State, router: &Router, request: &Request<'r>) -> Admis
         Found::Nothing => {
             Admission::Answered(nothing_there(state, request, Refusal::RouteNotFound, response), None)
         }
-        Found::Absent => {
-            Admission::Answered(nothing_there(state, request, Refusal::NotAvailable, response), None)
-        }
         Found::OtherMethods(allow) => {
             let mut response = nothing_there(state, request, Refusal::MethodNotAllowed, response);
             response.headers.push(("allow", allow));
@@ -212,7 +209,6 @@ fn options(state: &State, router: &Router, request: &Request<'_>, mut response: 
     let allow = match found {
         _ if request.head.target.path == "*" => "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT".to_string(),
         Found::OtherMethods(allow) => allow,
-        Found::Absent => return refuse(Refusal::NotAvailable.into(), response),
         Found::Route(..) | Found::Nothing => return refuse(Refusal::RouteNotFound.into(), response),
     };
     response.status = 204;

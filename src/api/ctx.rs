@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use crate::domain::hooks::webhook::Bearer;
 use crate::domain::identity::right::Kind;
@@ -16,7 +15,6 @@ use crate::id::{
     UserId, WebhookId, parse_id,
 };
 use crate::limits::KIB;
-use crate::observe::Registry;
 use crate::store::{self, Snapshot};
 use crate::wire::http::Head;
 
@@ -215,8 +213,6 @@ pub trait Desk {
     fn effect(&self, job: Job) -> Awaited<'_, Answer>;
     /// Where requests lead, for a page that asks operations of the API.
     fn router(&self) -> &Router;
-    /// The counters of all cores, where there are any.
-    fn registry(&self) -> Option<&Arc<Registry>>;
 }
 
 pub struct Ctx<'r> {

@@ -5,7 +5,6 @@
 //! answers, or names the command that comes first. One that waits more than once is an `async fn`, which asks its core
 //! through a [`ctx::Desk`].
 
-pub mod absent;
 pub mod address;
 pub mod admin;
 pub mod admit;

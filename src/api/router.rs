@@ -7,7 +7,6 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use super::absent::{ABSENT, ABSENT_ROOT};
 use super::routes::{ROUTES, Route};
 use crate::wire::http::{Method, Target, header_slots, parse_head};
 
@@ -32,8 +31,6 @@ pub enum Found<'r> {
     Route(&'static Route, Params<'r>),
     /// The path exists with other methods; the value of `Allow`.
     OtherMethods(String),
-    /// The contract has it, this server has not.
-    Absent,
     Nothing,
 }
 
@@ -42,7 +39,6 @@ struct Node {
     words: Vec<(&'static str, Node)>,
     parameter: Option<Box<Node>>,
     routes: Vec<(Method, &'static Route, &'static [&'static str])>,
-    absent: &'static [Method],
     /// The parameter is no id.
     takes_words: bool,
 }
@@ -108,11 +104,6 @@ impl Router {
                 node.routes.push((route.method, route, Vec::leak(names)));
             }
         }
-        for (rows, is_root) in [(ABSENT, false), (ABSENT_ROOT, true)] {
-            for (path, methods) in rows {
-                root.grow(whole(path, is_root)).0.absent = methods;
-            }
-        }
         Router { root, prefix, admin }
     }
 
@@ -151,12 +142,11 @@ impl Router {
         if segments.len() > SEGMENT_COUNT_MAX {
             return Found::Nothing;
         }
-        let (mut values, mut passed) = (SmallVec::new(), Passed::default());
+        let (mut values, mut passed) = (SmallVec::new(), Vec::new());
         match walk(&self.root, &segments, wanted, &mut values, &mut passed) {
             Some((route, names)) => Found::Route(route, Params { names, values }),
-            None if passed.is_absent => Found::Absent,
-            None if passed.methods.is_empty() => Found::Nothing,
-            None => Found::OtherMethods(allow_text(passed.methods)),
+            None if passed.is_empty() => Found::Nothing,
+            None => Found::OtherMethods(allow_text(passed)),
         }
     }
 }
@@ -181,28 +171,19 @@ fn child<'n>(words: &'n mut Vec<(&'static str, Node)>, word: &'static str) -> &'
 
 type Match = (&'static Route, &'static [&'static str]);
 
-/// Ends of the path that have not the method.
-#[derive(Default)]
-struct Passed {
-    methods: Vec<Method>,
-    /// The contract has it there.
-    is_absent: bool,
-}
-
-/// Words first, also where the rest of the path only fits the parameter.
+/// Words first, also where the rest of the path only fits the parameter. `passed`: methods of ends of the path that have
+/// not this one.
 fn walk<'r>(
     node: &Node,
     segments: &[Cow<'r, str>],
     method: Method,
     values: &mut SmallVec<[Cow<'r, str>; 3]>,
-    passed: &mut Passed,
+    passed: &mut Vec<Method>,
 ) -> Option<Match> {
     let Some((segment, rest)) = segments.split_first() else {
         let exact = node.routes.iter().find(|(known, ..)| *known == method);
         if exact.is_none() {
-            passed.methods.extend(node.routes.iter().map(|(known, ..)| *known));
-            let is_only_absent = node.routes.is_empty() && !node.absent.is_empty();
-            passed.is_absent |= is_only_absent || node.absent.contains(&method);
+            passed.extend(node.routes.iter().map(|(known, ..)| *known));
         }
         return exact.map(|&(_, route, names)| (route, names));
     };
@@ -210,8 +191,7 @@ fn walk<'r>(
     if let Some(found) = word.and_then(|(_, next)| walk(next, rest, method, values, passed)) {
         return Some(found);
     }
-    let is_known = passed.is_absent || !passed.methods.is_empty();
-    let may_be_parameter = !segment.is_empty() && (node.takes_words || !is_known);
+    let may_be_parameter = !segment.is_empty() && (node.takes_words || passed.is_empty());
     let next = node.parameter.as_deref().filter(|_| may_be_parameter)?;
     values.push(segment.clone());
     let found = walk(next, rest, method, values, passed);
@@ -244,7 +224,6 @@ mod tests {
         let got = match Router::new("/api/v1", "/admin").find(head.method, &head.target) {
             Found::Route(route, params) => format!("{} {}", route.name, params.values.join(" ")),
             Found::OtherMethods(allow) => allow,
-            Found::Absent => "absent".into(),
             Found::Nothing => "nothing".into(),
         };
         assert_eq!(got.trim_end(), want, "{line}");

@@ -46,16 +46,14 @@ pub struct RunState {
     health: Arc<Health>,
     /// What administrators have asked for.
     pub jobs: Arc<Jobs>,
-    /// All counters of the process; tests have none.
-    pub registry: Option<Arc<Registry>>,
     /// Where the configuration came from; tests make theirs.
     pub origin: Option<Arc<Origin>>,
 }
 
 impl RunState {
     /// `health` is the writer's.
-    pub fn new(health: Arc<Health>, registry: Arc<Registry>, origin: Arc<Origin>) -> RunState {
-        RunState { health, registry: Some(registry), origin: Some(origin), ..RunState::default() }
+    pub fn new(health: Arc<Health>, origin: Arc<Origin>) -> RunState {
+        RunState { health, origin: Some(origin), ..RunState::default() }
     }
 
     /// Whether everybody is sent away, and nobody taken in.

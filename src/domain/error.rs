@@ -88,7 +88,6 @@ errors! {
     RegistrationClosed = 403, "Registration is switched off on this server";
     // things that are not there
     RouteNotFound = 404, "Not found";
-    NotAvailable = 404, "This is not available on this server";
     MethodNotAllowed = 405, "Method not allowed";
     UpgradeRequired = 426, "This is the gateway: connect with a WebSocket client, and let a proxy in front pass the Upgrade and Connection headers on";
     UserNotFound = 404, "User not found";

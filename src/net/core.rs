@@ -27,7 +27,7 @@ use crate::gateway::{
     Action, Allowance, Ask, ConnectionId, Cx, FILL_LEN_MAX, Facts, Filled, Hub, Liveboard, Mail, MayRead,
 };
 use crate::log::{NO_REPLY, Port};
-use crate::observe::{self, CoreMetrics, Phase, Registry, Watch, Work};
+use crate::observe::{self, CoreMetrics, Phase, Watch, Work};
 use crate::runtime::clock::{Turn, monotonic_ns};
 use crate::runtime::mailbox::Endpoint;
 use crate::runtime::random::Random;
@@ -56,7 +56,6 @@ pub struct Parts {
     pub index: usize,
     pub state: State,
     pub router: Arc<Router>,
-    pub registry: Arc<Registry>,
     pub hub: Hub,
     pub ring: Ring,
     pub port: Port,
@@ -70,7 +69,6 @@ pub struct Parts {
 pub struct Core {
     pub state: State,
     router: Arc<Router>,
-    registry: Arc<Registry>,
     hub: RefCell<Hub>,
     ring: RefCell<Ring>,
     port: RefCell<Port>,
@@ -117,7 +115,6 @@ impl Core {
             waiting: Waiting::new(parts.lanes, parts.wake.clone(), parts.state.metrics.clone()),
             state: parts.state,
             router: parts.router,
-            registry: parts.registry,
             hub: RefCell::new(parts.hub),
             ring: RefCell::new(parts.ring),
             port: RefCell::new(parts.port),
@@ -486,10 +483,6 @@ impl Desk for Core {
 
     fn router(&self) -> &Router {
         &self.router
-    }
-
-    fn registry(&self) -> Option<&Arc<Registry>> {
-        Some(&self.registry)
     }
 }
 

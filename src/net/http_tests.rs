@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream as Client};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,6 @@ use crate::limits::MIB;
 use crate::net::admission::Admission;
 use crate::net::pace::Share;
 use crate::net::request::{Begun, begin};
-use crate::observe::Registry;
 
 /// What the test double reports of an upgrade: leftover, query, host.
 type Seen = (Vec<u8>, String, String);
@@ -45,10 +44,6 @@ impl Desk for Double {
 
     fn router(&self) -> &Router {
         &self.harness.router
-    }
-
-    fn registry(&self) -> Option<&Arc<Registry>> {
-        None
     }
 }
 

@@ -313,7 +313,7 @@ fn seeds(
         writers.push(writer);
         readers.push(reader);
     }
-    let run = Arc::new(RunState::new(writer.health(), registry.clone(), origin.clone()));
+    let run = Arc::new(RunState::new(writer.health(), origin.clone()));
     let router = Router::with_portal(&config.api.api_prefix, &config.admin_ui.path, &config.docs.path);
     let router = Arc::new(router);
     let admission = Admission::new(&config.http);
@@ -490,7 +490,6 @@ fn build(seed: Seed, ring: Ring) -> Core {
         index: seed.index,
         state,
         router: seed.router,
-        registry: seed.registry,
         hub,
         ring,
         port: seed.port,

@@ -3,7 +3,6 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use plexichat::api::absent::ABSENT;
 use plexichat::api::routes::{Answer as Shown, Auth, BodyRule, ROUTES, Route};
 use plexichat::api::site::Site;
 use plexichat::config::Config;
@@ -481,11 +480,6 @@ fn methods() {
             if there.contains(&method) || head_of_get || is_shadow(&path, route, method) {
                 continue;
             }
-            if is_absent(&path, method) {
-                let answer = http.request(method, &path, &headers, None);
-                findings.status(&answer, 404, "documented, not available");
-                continue;
-            }
             let answer = http.request(method, &path, &headers, None);
             if ["TRACE", "BREW"].contains(&method) {
                 let refused = [405, 501].contains(&answer.status);
@@ -511,13 +505,6 @@ fn methods() {
 fn fits(path: &str, row: &str) -> bool {
     row.split('/').count() == path.split('/').count()
         && row.split('/').zip(path.split('/')).all(|(want, got)| want.starts_with('{') || want == got)
-}
-
-/// Whether the contract has this method here and the server has not.
-fn is_absent(path: &str, method: &str) -> bool {
-    ABSENT.iter().any(|(row, methods)| {
-        fits(path, &format!("/api/v1{row}")) && methods.iter().any(|absent| absent.as_str() == method)
-    })
 }
 
 /// Whether another row answers this path with this method.

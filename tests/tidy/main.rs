@@ -7,7 +7,6 @@ mod docs;
 mod layers;
 mod length;
 mod options;
-mod readme;
 mod source;
 mod texts;
 mod words;

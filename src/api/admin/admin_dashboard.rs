@@ -216,9 +216,9 @@ pub async fn admin_dashboard_get(ctx: &mut Ctx<'_>) -> Result<Step> {
     let look = move |read: Read<'_>| {
         let mut top = rows(read, &times, (Measured::ByServer, past), &prefix, |_| true);
         top.truncate(TOP_COUNT);
-        Seen { tickets: tickets(read), top, system: registry.system.figures(), disk: store.disk() }
+        Ok(Seen { tickets: tickets(read), top, system: registry.system.figures(), disk: store.disk() })
     };
-    let seen = ctx.look(look).await?;
+    let seen = ctx.read_store(look).await?;
     let snapshot = ctx.snapshot();
     let read = snapshot.read();
     let active = ctx.state.registry.cores.iter().map(|core| core.present_users.value()).sum();
@@ -234,7 +234,7 @@ pub async fn admin_dashboard_get(ctx: &mut Ctx<'_>) -> Result<Step> {
 pub async fn admin_store_health_get(ctx: &mut Ctx<'_>) -> Result<Step> {
     let (store, registry) = (ctx.state.store.clone(), ctx.state.registry.clone());
     let trouble = ctx.state.run.health().trouble();
-    let health = ctx.look(move |_| StoreHealth::of(&store, &registry, trouble)).await?;
+    let health = ctx.read_store(move |_| Ok(StoreHealth::of(&store, &registry, trouble))).await?;
     let now_ms = ctx.now().unix_ms;
     ctx.json(|out| AdminStoreHealthResponse::write(out, &health, now_ms))
 }

@@ -300,6 +300,5 @@ fn texts(out: &mut Vec<u8>, texts: &[&str]) {
 }
 
 fn connections(state: &State) -> u64 {
-    let cores = state.run.registry.iter().flat_map(|registry| &registry.cores);
-    cores.map(|core| core.gateway_connections.value()).sum()
+    state.registry.cores.iter().map(|core| core.gateway_connections.value()).sum()
 }

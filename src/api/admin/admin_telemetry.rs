@@ -275,7 +275,7 @@ async fn collect(
     wanted: impl Fn(&str) -> bool + Send + 'static,
 ) -> Result<Vec<Row>> {
     let (times, prefix) = (ctx.state.times.clone(), ctx.state.config.api.api_prefix.clone());
-    ctx.look(move |read| rows(read, &times, (measured, past), &prefix, wanted)).await
+    ctx.read_store(move |read| Ok(rows(read, &times, (measured, past), &prefix, wanted))).await
 }
 
 pub async fn admin_telemetry_stats(ctx: &mut Ctx<'_>) -> Result<Step> {
@@ -310,7 +310,7 @@ pub async fn admin_telemetry_history(ctx: &mut Ctx<'_>) -> Result<Step> {
     let name = named(method, &endpoint, &ctx.state.config.api.api_prefix);
     let times = ctx.state.times.clone();
     let look = move |read: Read<'_>| {
-        let Some(name) = name else { return Vec::new() };
+        let Some(name) = name else { return Ok(Vec::new()) };
         let mut buckets = history(read, (measured, &name), past, bucket_ms);
         let pending =
             pending(read, &times, measured).into_iter().filter(|(_, timing)| timing.operation == name);
@@ -318,9 +318,9 @@ pub async fn admin_telemetry_history(ctx: &mut Ctx<'_>) -> Result<Step> {
             let begin = bucket_of(begun_ms, past, bucket_ms);
             buckets.entry(begin).or_insert_with(|| Sum::new(measured)).add(&timing);
         }
-        buckets.into_iter().collect()
+        Ok(buckets.into_iter().collect())
     };
-    let buckets: Vec<(u64, Sum)> = ctx.look(look).await?;
+    let buckets: Vec<(u64, Sum)> = ctx.read_store(look).await?;
     let mut written = Vec::new();
     {
         let mut list = Array::new(&mut written);
@@ -330,7 +330,7 @@ pub async fn admin_telemetry_history(ctx: &mut Ctx<'_>) -> Result<Step> {
 }
 
 pub async fn admin_telemetry_reset(ctx: &mut Ctx<'_>) -> Result<Step> {
-    let count = ctx.look(row_count).await?;
+    let count = ctx.read_store(|read| Ok(row_count(read))).await?;
     ctx.act(TelemetryReset {}).await?;
     ctx.json(|out| TelemetryResetResponse::write(out, count))
 }

@@ -23,7 +23,6 @@ pub mod first;
 pub mod lists;
 
 use super::ctx::Ctx;
-use super::dispatch::whole;
 use super::routes::Answer::{Export, List, One};
 use super::routes::{json, optional_json, routes};
 use crate::api::moderation::automod::AUTOMOD_RULE_EDIT;
@@ -45,10 +44,8 @@ use crate::domain::identity::banned_name::BannedUsernameResponse;
 use crate::domain::identity::tier::{BadgesResponse, TiersResponse};
 use crate::domain::moderation::switch::AutomodConfigResponse;
 use crate::domain::{Operation, Result};
-use crate::effect;
 use crate::id::UserId;
 use crate::limits::FORM_LEN_MAX;
-use crate::store::Read;
 
 routes! {
     /// Log in as an administrator.
@@ -449,22 +446,6 @@ routes! {
 }
 
 impl Ctx<'_> {
-    /// Has something looked up off the core thread, as [`Ctx::read`] does for users.
-    ///
-    /// # Errors
-    /// Those of [`Ctx::effect`].
-    pub async fn look<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(Read<'_>) -> T + Send + 'static,
-    ) -> Result<T> {
-        let store = self.state.store.clone();
-        let look = move || {
-            let snapshot = store.snapshot();
-            whole(|| Ok(look(snapshot.read())))
-        };
-        self.effect(effect::read::Read(look)).await?
-    }
-
     /// Has the log decide a command in the name of the administrator who asks; only for routes with `admin` in their
     /// row. It is written down what has changed.
     ///

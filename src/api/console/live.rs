@@ -16,8 +16,7 @@ const MOST: u64 = 99;
 /// # Errors
 /// Those of [`Ctx::effect`].
 pub(super) async fn figures(ctx: &Ctx<'_>) -> Result<Figures> {
-    let Some(registry) = ctx.desk.registry() else { return Ok(Figures::default()) };
-    let (at_ms, registry) = (ctx.now_ms(), registry.clone());
+    let (at_ms, registry) = (ctx.now_ms(), ctx.state.registry.clone());
     let uptime_s = ctx.state.now().steady_ms.saturating_sub(ctx.state.started.steady_ms) / 1_000;
     let gathered = ctx.effect(Read(move || gather(&registry))).await?;
     Ok(Figures { uptime_s, totals: Totals { at_ms, ..gathered.totals }, ..gathered })

@@ -310,8 +310,4 @@ impl Desk for Harness {
     fn router(&self) -> &Router {
         &self.router
     }
-
-    fn registry(&self) -> Option<&Arc<Registry>> {
-        None
-    }
 }
