@@ -7,14 +7,14 @@ use plexichat::domain::admin::account::{
 };
 use plexichat::domain::admin::act::AdminAct;
 use plexichat::domain::admin::guessing::{AdminFailed, Guesses};
-use plexichat::domain::admin::operation::{Deed, DrainSet, Operate};
+use plexichat::domain::admin::operation::{Deed, Disconnect, DrainSet, Operate};
 use plexichat::domain::admin::session::{
     AdminChallengeCreate, AdminChallengePass, AdminSignIn, AdminSignOut, NewAdminSession, live,
 };
 use plexichat::domain::identity::credential::Secret;
 use plexichat::domain::identity::two_factor::Proof;
 use plexichat::domain::{Op, Reply, admin};
-use plexichat::id::AdminId;
+use plexichat::id::{AdminId, TokenId, UserId};
 use plexichat::store::Read;
 use plexichat::store::records;
 use plexichat::store::tables::{ADMIN_AUDIT, ADMIN_CHALLENGES, ADMIN_FAILURES, ADMIN_SESSIONS, ADMINS};
@@ -116,7 +116,7 @@ impl Generator<'_> {
             8 => AdminSignOut { session: Secret(self.admin_hash()) }.into(),
             _ => {
                 let session = self.admin_hash();
-                let inner = self.admin_inner(admin_id, session);
+                let inner = self.admin_inner(model, admin_id, session);
                 // As nobody may do it: beside every session.
                 if self.chance(5) { inner } else { AdminAct::new(session, "192.0.2.1".into(), &inner).into() }
             }
@@ -134,8 +134,12 @@ impl Generator<'_> {
         }
     }
 
-    fn admin_inner(&mut self, admin_id: AdminId, session: [u8; 32]) -> Op {
-        match self.random.u8(..6) {
+    fn admin_inner(&mut self, model: &Model, admin_id: AdminId, session: [u8; 32]) -> Op {
+        match self.random.u8(..7) {
+            6 => {
+                let user_id = UserId(if self.chance(20) { self.junk() } else { self.user(model) });
+                Disconnect { user_id, token_id: self.maybe(20, |g| TokenId(g.junk())) }.into()
+            }
             0 => AdminPasswordChange {
                 verified: self.admin_phc(),
                 phc: self.admin_phc(),
@@ -268,6 +272,10 @@ impl Model {
             }
             admin::Op::AdminCodesRenew(op) => {
                 unless(self.admins.verified(admin, &op.verified)?.sealed.is_empty(), BAD)?;
+            }
+            admin::Op::Disconnect(op) => {
+                some(self.users.get(&op.user_id.0), MISSING)?;
+                unless(op.token_id.is_some(), MISSING)?;
             }
             _ => {}
         }

@@ -232,9 +232,6 @@ impl Model {
             }
             identity::Op::UsernameForce(op) => {
                 self.user(op.user_id.0).renaming = true;
-                if op.ban_current {
-                    self.custody.name_bans.insert(u64::MAX);
-                }
             }
             identity::Op::DeletionCancel(op) => {
                 let user = self.user(op.user_id.0);
@@ -305,7 +302,7 @@ impl Model {
             .collect();
         assert_eq!(blocked, self.custody.blocked);
         assert_eq!(maintenance(read).is_some(), self.custody.maintenance);
-        for ban in self.custody.name_bans.iter().filter(|ban| **ban != u64::MAX) {
+        for ban in &self.custody.name_bans {
             assert!(read.contains(NAME_BANS, NameBanId(*ban)), "it is banned still");
         }
         for (id, user) in self.users.iter().filter(|(id, _)| there(id)) {
