@@ -90,9 +90,11 @@ fn docs_page(w: &World) {
         page(w, &format!("/docs/api/{name}"));
     }
     for path in ["/docs/api/no-such-page", "/docs/api/..", "/docs/api/%00", "/docs/api/Messages"] {
-        let answer = w.root("GET", path);
+        let browser = [("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")];
+        let answer = w.server.http().request("GET", path, &browser, None);
         assert_eq!((answer.status, answer.header("content-type")), (404, Some("text/html; charset=utf-8")), "{path}");
         assert!(answer.text().contains("There is no such page") && answer.header("etag").is_none(), "{path}");
+        assert_eq!(w.root("GET", path).want(404)["error"]["code"], 404, "a program reads {path}");
     }
     assert_eq!(w.root("GET", "/docs/api/messages/more").want(404)["error"]["code"], 404);
 }

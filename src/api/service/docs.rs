@@ -4,6 +4,9 @@ use crate::api::ctx::{Ctx, Step};
 use crate::api::site::Portal;
 use crate::domain::{Refusal, Result};
 
+/// What a browser says that it reads.
+const HTML: &[u8] = b"text/html";
+
 /// What stands in the place of a page is named in the path.
 fn portal<'s>(ctx: &Ctx<'s>) -> Result<&'s Portal> {
     let state = ctx.state;
@@ -38,6 +41,11 @@ pub fn docs_page(ctx: &mut Ctx<'_>) -> Result<Step> {
     let portal = portal(ctx)?;
     if let Some(page) = portal.pages.get(&*ctx.params.get("page")) {
         return page.send(ctx);
+    }
+    // A page is for people; a program that has lost its way is told so as everywhere.
+    let accepted = ctx.request.head.header("accept").unwrap_or_default();
+    if !accepted.windows(HTML.len()).any(|part| part.eq_ignore_ascii_case(HTML)) {
+        return Err(Refusal::RouteNotFound.into());
     }
     let step = portal.missing.send(ctx)?;
     ctx.response.status = 404;
