@@ -81,9 +81,30 @@ impl Generator<'_> {
             hash: Secret(self.admin_hash()),
             ip_address: "192.0.2.1".into(),
             user_agent: None,
-            life_ms: 28_800_000,
+            // Longer than a real one: the clock goes by hours here.
+            life_ms: self.random.u64(1..3_000_000_000),
             source: self.admin_source(),
         })
+    }
+
+    /// What somebody is logged in by after some of these.
+    pub fn admin_login(&mut self, model: &Model) -> Op {
+        let accounts = &model.admins.accounts;
+        let mut open = accounts.iter().filter(|(_, account)| account.sealed.is_empty());
+        if let Some((id, account)) = open.next_back() {
+            let (admin_id, phc) = (AdminId(*id), Secret(account.phc.clone()));
+            return AdminSignIn { admin_id, phc, session: self.admin_session() }.into();
+        }
+        match self.pick(accounts.keys().copied()) {
+            Some(id) => AdminReset { admin_id: AdminId(id), phc: self.admin_phc() }.into(),
+            None => AdminCreate { username: "root0".into(), phc: self.admin_phc() }.into(),
+        }
+    }
+
+    /// His, as a rule.
+    fn admin_phc_of(&mut self, model: &Model, admin_id: AdminId) -> Secret<String> {
+        let known = model.admins.accounts.get(&admin_id.0).map(|account| Secret(account.phc.clone()));
+        known.filter(|_| self.chance(85)).unwrap_or_else(|| self.admin_phc())
     }
 
     fn admin_source(&mut self) -> String {
@@ -105,17 +126,29 @@ impl Generator<'_> {
                 let challenge = self.maybe(50, |g| (g.admin_hash(), CHALLENGE_FAILURES_MAX));
                 AdminFailed { source: self.admin_source(), guesses: GUESSES, challenge }.into()
             }
-            3..5 => self.admin_challenge(admin_id).into(),
+            3..5 => self.admin_challenge(model, admin_id).into(),
             5..7 => AdminChallengePass {
-                challenge: Secret(self.admin_hash()),
+                challenge: {
+                    let known = self.pick(model.admins.challenges.keys().copied());
+                    Secret(known.filter(|_| self.chance(80)).unwrap_or_else(|| self.admin_hash()))
+                },
                 proof: self.admin_proof(),
                 session: self.admin_session(),
             }
             .into(),
-            7 => AdminSignIn { admin_id, phc: self.admin_phc(), session: self.admin_session() }.into(),
-            8 => AdminSignOut { session: Secret(self.admin_hash()) }.into(),
+            7 => {
+                let phc = self.admin_phc_of(model, admin_id);
+                AdminSignIn { admin_id, phc, session: self.admin_session() }.into()
+            }
+            8 => {
+                let known = model.admins.some_session(model.at).filter(|_| self.chance(30));
+                AdminSignOut { session: Secret(known.unwrap_or_else(|| self.admin_hash())) }.into()
+            }
             _ => {
-                let session = self.admin_hash();
+                let known = model.admins.some_session(model.at).filter(|_| self.chance(85));
+                let session = known.unwrap_or_else(|| self.admin_hash());
+                let own = known.and_then(|session| model.admins.live(&session, model.at)).map(AdminId);
+                let admin_id = own.filter(|_| self.chance(85)).unwrap_or(admin_id);
                 let inner = self.admin_inner(model, admin_id, session);
                 // As nobody may do it: beside every session.
                 if self.chance(5) { inner } else { AdminAct::new(session, "192.0.2.1".into(), &inner).into() }
@@ -124,13 +157,13 @@ impl Generator<'_> {
         (self.system(model), op)
     }
 
-    fn admin_challenge(&mut self, admin_id: AdminId) -> AdminChallengeCreate {
+    fn admin_challenge(&mut self, model: &Model, admin_id: AdminId) -> AdminChallengeCreate {
         AdminChallengeCreate {
             admin_id,
-            phc: self.admin_phc(),
+            phc: self.admin_phc_of(model, admin_id),
             hash: Secret(self.admin_hash()),
             sealed: Secret(self.maybe(60, |g| vec![g.random.u8(1..4)]).unwrap_or_default()),
-            life_ms: 300_000,
+            life_ms: self.random.u64(1..1_000_000_000),
         }
     }
 
@@ -141,17 +174,18 @@ impl Generator<'_> {
                 Disconnect { user_id, token_id: self.maybe(20, |g| TokenId(g.junk())) }.into()
             }
             0 => AdminPasswordChange {
-                verified: self.admin_phc(),
+                verified: self.admin_phc_of(model, admin_id),
                 phc: self.admin_phc(),
                 session: Secret(session),
             }
             .into(),
-            1 => AdminOtpDisable { verified: self.admin_phc(), proof: self.admin_proof() }.into(),
+            1 => AdminOtpDisable { verified: self.admin_phc_of(model, admin_id), proof: self.admin_proof() }
+                .into(),
             2 => {
                 let codes = Secret((0..3).map(|code| [code; 32]).collect());
-                AdminCodesRenew { verified: self.admin_phc(), codes }.into()
+                AdminCodesRenew { verified: self.admin_phc_of(model, admin_id), codes }.into()
             }
-            3 => self.admin_challenge(admin_id).into(),
+            3 => self.admin_challenge(model, admin_id).into(),
             4 => Operate { deed: Deed::ALL[self.random.usize(..6)], before: None, after: None }.into(),
             _ => DrainSet { spread_ms: self.maybe(50, |_| 60_000) }.into(),
         }
@@ -289,8 +323,7 @@ impl Model {
                 self.admins.lines += 1;
                 match inner(op) {
                     Op::Admin(op) => self.take_own(&op, reply, Some(admin)),
-                    op if *reply != Reply::Changed(false) => self.take_acted(&op, reply),
-                    _ => {}
+                    op => self.take_acted(&op, reply),
                 }
             }
             op => self.take_own(op, reply, None),

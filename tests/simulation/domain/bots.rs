@@ -67,7 +67,7 @@ impl Model {
                 system()?;
                 let owner = self.existing(op.owner_id.0)?;
                 unless(owner.owner.is_some(), BAD)?;
-                unless(owner.state == account::FROZEN, FORBIDDEN)?;
+                unless(owner.state != account::ACTIVE, FORBIDDEN)?;
                 unless(self.bots_of(op.owner_id.0).count() as u64 >= op.count_max, BAD)?;
                 self.free(Some(&op.username), None, 0)?;
                 Ok(Want::Token)

@@ -47,9 +47,12 @@ impl Generator<'_> {
     }
 
     pub fn custody_command(&mut self, model: &Model) -> (u64, Op) {
+        let live = model.admins.some_session(model.at);
+        if live.is_none() && self.chance(90) {
+            return (self.system(model), self.admin_login(model));
+        }
         let op = self.custody_op(model);
         let session = [self.random.u8(..12); 32];
-        let live = model.admins.some_session(model.at);
         let session = live.filter(|_| !self.chance(5)).unwrap_or(session);
         (self.system(model), AdminAct::new(session, "192.0.2.1".into(), &op).into())
     }

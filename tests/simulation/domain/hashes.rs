@@ -131,7 +131,7 @@ impl Model {
         let stored = read.scan(HASH_PENDING_COUNTS, ()).map(|(user, meta)| (user.0, meta.value.to_native()));
         assert!(stored.eq(self.files.waiting.clone()), "reports of each that wait");
         let stored = read.scan(HASH_COUNTS, ()).map(|(hash, meta)| (hash, meta.value.to_native()));
-        assert!(stored.eq(self.files.counts.clone()), "people by file");
+        assert_eq!(stored.collect::<BTreeMap<_, _>>(), self.files.counts, "people by file");
         let mut looks = BTreeSet::new();
         let stored = read.scan(BLOCKED_HASHES, ()).map(|(hash, record)| {
             let BlockedHash { reason, blocked_at, blocked_by, look, order } = BlockedHash::from(record);

@@ -129,6 +129,7 @@ impl Model {
                 let suspended =
                     self.users.get(&hook.holder).is_some_and(|user| user.state == account::LOCKED);
                 unless(suspended || self.servers[&hook.server].bans.contains(&hook.holder), FORBIDDEN)?;
+                unless(self.is_silenced(hook.holder), FORBIDDEN)?;
                 Model::content(&op.content, !op.embeds.is_empty(), op.length_max)?;
                 self.pass(Some(hook.server))?;
                 Ok(Want::Message)
