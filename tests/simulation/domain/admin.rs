@@ -76,6 +76,12 @@ impl Generator<'_> {
         }
     }
 
+    /// One that holds, as a rule.
+    fn admin_proof_of(&mut self, model: &Model, admin_id: AdminId) -> Proof {
+        let last = model.admins.accounts.get(&admin_id.0).map(|account| account.last_step);
+        last.filter(|_| self.chance(80)).map_or_else(|| self.admin_proof(), |last| Proof::Step(last + 1))
+    }
+
     fn admin_session(&mut self) -> Box<NewAdminSession> {
         Box::new(NewAdminSession {
             hash: Secret(self.admin_hash()),
@@ -179,8 +185,10 @@ impl Generator<'_> {
                 session: Secret(session),
             }
             .into(),
-            1 => AdminOtpDisable { verified: self.admin_phc_of(model, admin_id), proof: self.admin_proof() }
-                .into(),
+            1 => {
+                let verified = self.admin_phc_of(model, admin_id);
+                AdminOtpDisable { verified, proof: self.admin_proof_of(model, admin_id) }.into()
+            }
             2 => {
                 let codes = Secret((0..3).map(|code| [code; 32]).collect());
                 AdminCodesRenew { verified: self.admin_phc_of(model, admin_id), codes }.into()
