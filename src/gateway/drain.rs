@@ -13,7 +13,8 @@ use crate::id::{TokenId, UserId};
 /// Connections that one tick closes at most: some milliseconds.
 const CLOSED_PER_TICK: usize = if cfg!(test) { 2 } else { 2_000 };
 
-const RECONNECT: &[u8] = b"{\"op\":7,\"d\":null}";
+/// Whoever hears this connects anew.
+pub(super) const RECONNECT: &[u8] = b"{\"op\":7,\"d\":null}";
 
 /// Those who are still to be sent away.
 pub struct Drain {
@@ -37,13 +38,14 @@ impl Drain {
 impl Hub {
     /// Begins to send everybody away; those who are left of an earlier time are spread anew.
     pub(super) fn drain_begun(&mut self, cx: &Cx<'_>, spread_ms: u64) {
-        let open = self.connections.ids().into_iter().filter_map(|id| {
-            let connection = &self.connections[id];
-            let meant = ConnectionRef { id, generation: connection.generation };
-            (!connection.state.is_closing()).then_some(meant)
-        });
-        let who: Vec<_> = open.collect();
+        let who = self.connected();
         self.drain = Some(Drain { begun_ms: cx.mono_ms, spread_ms, count: who.len(), who });
+    }
+
+    /// Everybody whose connection is not closing.
+    pub(super) fn connected(&self) -> Vec<ConnectionRef> {
+        let open = self.connections.ids().into_iter().filter(|id| !self.connections[*id].state.is_closing());
+        open.map(|id| ConnectionRef { id, generation: self.connections[id].generation }).collect()
     }
 
     pub(super) fn drain_over(&mut self) {

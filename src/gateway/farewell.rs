@@ -68,9 +68,7 @@ impl Hub {
     }
 
     fn send_off(&mut self, cx: &Cx<'_>, status: String, close: &'static Close, void_up_to: Option<TokenId>) {
-        let open = self.connections.ids().into_iter().filter(|id| !self.connections[*id].state.is_closing());
-        let untold =
-            open.map(|id| ConnectionRef { id, generation: self.connections[id].generation }).collect();
+        let untold = self.connected();
         let due_ms = cx.mono_ms + self.config.server.shutdown_grace_ms;
         self.farewells.push_back(Farewell { due_ms, status, close, void_up_to, untold, told: Vec::new() });
         self.tell_some();

@@ -13,7 +13,7 @@ use super::connections::{ConnectionId, ConnectionRef, Connections};
 use super::cores::Cores;
 use super::counters::Counters;
 use super::deadlines::Deadlines;
-use super::drain::Drain;
+use super::drain::{Drain, RECONNECT};
 use super::expiry::{LOOK_MS, Walk};
 use super::farewell::Farewells;
 use super::home::{Effects, Home, Ref};
@@ -501,7 +501,7 @@ impl Hub {
         });
         for id in self.connections.ids() {
             self.send_text(id, status.as_bytes());
-            self.send_text(id, b"{\"op\":7,\"d\":null}");
+            self.send_text(id, RECONNECT);
         }
     }
 
