@@ -37,8 +37,9 @@ mod take;
 mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use plexichat::domain::chat::message::Page;
 use plexichat::domain::chat::read_mark::{OVERVIEW_COST_MAX, mark, unread_count, write_unread_counts};
@@ -159,6 +160,24 @@ struct Run<'r> {
     replies: Vec<Result<Reply>>,
     outputs: Vec<Output>,
     coverage: Coverage,
+    /// How often this seed has seen a command, accepted or refused.
+    seen: BTreeMap<(u16, bool), u64>,
+}
+
+/// The command, or what it brings, and whether it is accepted.
+fn kind(op: &Op, is_accepted: bool) -> (u16, bool) {
+    (codes(op).last().expect("it has a code"), is_accepted)
+}
+
+/// A random command; every second one is what has come least of some.
+fn draw(mut generator: Generator<'_>, model: &Model, seen: &BTreeMap<(u16, bool), u64>) -> Command {
+    let count = if generator.chance(50) { 1 } else { 6 };
+    let some = (0..count).map(|_| generator.command(model));
+    let seen = |command: &Command| {
+        let is_accepted = model.judge(command.actor.0, &command.op).is_ok();
+        seen.get(&kind(&command.op, is_accepted)).copied().unwrap_or_default()
+    };
+    some.min_by_key(seen).expect("one at least")
 }
 
 impl Run<'_> {
@@ -204,7 +223,8 @@ impl Run<'_> {
         for _ in 0..self.random.usize(1..6) {
             let command = self.held.take().unwrap_or_else(|| {
                 self.commands += 1;
-                Generator { random: self.random, count: self.commands - 1 }.command(&self.model)
+                let generator = Generator { random: self.random, count: self.commands - 1 };
+                draw(generator, &self.model, &self.seen)
             });
             let is_isolated = command.op.row().marks.isolated;
             if is_isolated && !commands.is_empty() {
@@ -222,6 +242,7 @@ impl Run<'_> {
                         let counts = self.coverage.entry(code).or_default();
                         *(if is_accepted { &mut counts.0 } else { &mut counts.1 }) += 1;
                     }
+                    *self.seen.entry(kind(&command.op, is_accepted)).or_default() += 1;
                 };
                 match (&want, &reply) {
                     (Ok(want), Ok(reply)) => {
@@ -340,6 +361,7 @@ fn run(seed: u64, coverage: &mut Coverage) {
         replies: Vec::new(),
         outputs: Vec::new(),
         coverage: std::mem::take(coverage),
+        seen: BTreeMap::new(),
     };
     // What the model knows at once may take the store several batches.
     while run.commands < COMMAND_COUNT || run.held.is_some() {
@@ -607,18 +629,44 @@ fn the_state_is_what_the_model_says() {
     let first = setting("PLEXICHAT_SIM_FIRST").unwrap_or(0);
     let count = setting("PLEXICHAT_SIM_SEEDS").unwrap_or(SEED_COUNT);
     let mut coverage = Coverage::new();
-    (first..first + count).for_each(|seed| run(seed, &mut coverage));
+    run_all(first..first + count, &mut coverage);
     if count < SEED_COUNT {
         return;
     }
     // What comes seldom is waited for a little longer: which seeds it comes with changes with every command there is.
-    for seed in first + count..first + 4 * count {
-        if never_seen(&coverage).is_empty() {
-            break;
-        }
-        run(seed, &mut coverage);
+    let longest = first + 5 * count;
+    let mut next = first + count;
+    while next < longest && !never_seen(&coverage).is_empty() {
+        let end = longest.min(next + core_count());
+        run_all(next..end, &mut coverage);
+        next = end;
     }
     assert_eq!(never_seen(&coverage), [""; 0]);
+}
+
+fn core_count() -> u64 {
+    std::thread::available_parallelism().map_or(1, |count| count.get() as u64)
+}
+
+/// Seeds side by side, one on each core.
+fn run_all(seeds: Range<u64>, coverage: &mut Coverage) {
+    let next = AtomicU64::new(seeds.start);
+    let take = || {
+        let mut coverage = Coverage::new();
+        for seed in std::iter::from_fn(|| Some(next.fetch_add(1, Relaxed)).filter(|seed| *seed < seeds.end)) {
+            run(seed, &mut coverage);
+        }
+        coverage
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..core_count()).map(|_| scope.spawn(take)).collect();
+        for thread in threads {
+            for (code, (accepted, refused)) in thread.join().expect("every seed agrees with the model") {
+                let counts = coverage.entry(code).or_default();
+                *counts = (counts.0 + accepted, counts.1 + refused);
+            }
+        }
+    });
 }
 
 /// Of a command, and of what it brings.

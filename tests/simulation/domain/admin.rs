@@ -151,7 +151,10 @@ impl Generator<'_> {
                 AdminSignOut { session: Secret(known.unwrap_or_else(|| self.admin_hash())) }.into()
             }
             _ => {
-                let known = model.admins.some_session(model.at).filter(|_| self.chance(85));
+                // Of somebody with a second factor, where there is one: that he has is rare.
+                let sealed = model.admins.sealed_session(model.at).filter(|_| self.chance(60));
+                let known =
+                    sealed.or_else(|| model.admins.some_session(model.at)).filter(|_| self.chance(85));
                 let session = known.unwrap_or_else(|| self.admin_hash());
                 let own = known.and_then(|session| model.admins.live(&session, model.at)).map(AdminId);
                 let admin_id = own.filter(|_| self.chance(85)).unwrap_or(admin_id);
@@ -174,7 +177,7 @@ impl Generator<'_> {
     }
 
     fn admin_inner(&mut self, model: &Model, admin_id: AdminId, session: [u8; 32]) -> Op {
-        match self.random.u8(..7) {
+        match self.random.u8(..8) {
             6 => {
                 let user_id = UserId(if self.chance(20) { self.junk() } else { self.user(model) });
                 Disconnect { user_id, token_id: self.maybe(20, |g| TokenId(g.junk())) }.into()
@@ -185,7 +188,7 @@ impl Generator<'_> {
                 session: Secret(session),
             }
             .into(),
-            1 => {
+            1 | 7 => {
                 let verified = self.admin_phc_of(model, admin_id);
                 AdminOtpDisable { verified, proof: self.admin_proof_of(model, admin_id) }.into()
             }
@@ -204,6 +207,14 @@ impl Admins {
     /// A session that is good now.
     pub fn some_session(&self, at: u64) -> Option<[u8; 32]> {
         self.sessions.keys().find(|session| self.live(session, at).is_some()).copied()
+    }
+
+    fn sealed_session(&self, at: u64) -> Option<[u8; 32]> {
+        let is_sealed = |session: &&[u8; 32]| {
+            let admin = self.live(session, at).and_then(|admin| self.accounts.get(&admin));
+            admin.is_some_and(|account| !account.sealed.is_empty())
+        };
+        self.sessions.keys().find(is_sealed).copied()
     }
 
     fn live(&self, session: &[u8; 32], at: u64) -> Option<u64> {

@@ -10,7 +10,7 @@ use plexichat::domain::permission::MESSAGES_READ;
 use plexichat::domain::{Op, Reply, contact};
 use plexichat::id::{MessageId, ServerId, UserId};
 use plexichat::store::Read;
-use plexichat::store::records::{FeedbackCount, MessageReport, ResponseTimes, Ticket, UserReport};
+use plexichat::store::records::{FeedbackCount, MessageReport, ResponseTimes, Ticket, UserReport, account};
 use plexichat::store::tables::{
     CSP_REPORTS, FEEDBACK_COUNTS, MESSAGE_REPORTS, RESPONSE_TIMES, TICKETS, USER_REPORTS,
 };
@@ -146,7 +146,13 @@ impl Model {
             }
             contact::Op::UserSilence(op) => self.existing(op.user_id.0).map(|_| Want::Done),
             contact::Op::UserUnsilence(op) => {
-                Ok(Want::Changed(self.custody.silenced.contains_key(&op.user_id.0)))
+                let is_due = |user: &User| user.deletion_at != 0 && user.deletion_at <= self.at;
+                let silenced = &self.custody.silenced;
+                match self.users.get(&op.user_id.0) {
+                    // Of an account that goes in steps it may be gone already.
+                    Some(user) if user.state != account::PURGED && is_due(user) => Ok(Want::Any),
+                    _ => Ok(Want::Changed(silenced.contains_key(&op.user_id.0))),
+                }
             }
             contact::Op::FeedbackSend(op) => {
                 self.existing(actor)?;

@@ -39,8 +39,11 @@ pub struct Custody {
 }
 
 impl Generator<'_> {
-    /// Somebody in a state whose account is no bot's.
+    /// Somebody in a state whose account is no bot's, or now and then nobody.
     fn person(&mut self, model: &Model, state: u8) -> UserId {
+        if self.chance(8) {
+            return UserId(self.junk());
+        }
         let found = model.users.iter().filter(|(_, user)| user.state == state && user.owner.is_none());
         let found = self.pick(found.map(|(id, _)| *id));
         UserId(found.unwrap_or_else(|| self.user(model)))

@@ -111,7 +111,10 @@ impl Model {
             identity::Op::PasskeySignIn(op) => {
                 system()?;
                 let found = self.used(&op.signed)?;
-                unless(self.users[&found.user].state != account::ACTIVE, FORBIDDEN)?;
+                let user = &self.users[&found.user];
+                // Who answers for a bot is asked too.
+                let mut all = [Some(user), user.owner.map(|owner| &self.users[&owner])].into_iter().flatten();
+                unless(all.any(|user| user.state != account::ACTIVE), FORBIDDEN)?;
                 Ok(Want::Token)
             }
             identity::Op::PasskeyPass(op) => {

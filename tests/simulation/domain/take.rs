@@ -566,6 +566,7 @@ impl Model {
             self.forget_passkeys(id);
             self.forget_counts(id);
             self.forget_waiting_reports(id);
+            self.custody.silenced.remove(&id);
             let name = format!("deleted_{}", UserId(id));
             self.users.insert(id, User { name, state: account::PURGED, ..User::default() });
         }
