@@ -1,11 +1,15 @@
 //! What needs a real browser: Chromium, driven over its DevTools protocol. Passkeys are made and used with the
-//! authenticator that it has for tests; the console is looked at and used in `browser/console.rs`.
+//! authenticator that it has for tests; the console is looked at and used in `browser/console.rs`, the documentation in `browser/docs.rs`.
 //!
 //! It comes from the system's packages (`apt-get install chromium`); `.ci/run` installs it.
 
 #[path = "browser/console.rs"]
 mod console;
+#[path = "browser/docs.rs"]
+mod docs;
 mod support;
+#[path = "browser/visit.rs"]
+mod visit;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -22,6 +22,8 @@ use crate::console::assets::FILES;
 use crate::console::view::{Paths, Setting};
 use crate::domain::{Refusal, Result};
 use crate::effect::read::Read;
+use crate::observe::log_files::level;
+use crate::observe::log_level;
 use crate::wire::http::Head;
 
 /// Asked for anew each time, and answered with a 304 as long as it is the same.
@@ -36,7 +38,7 @@ pub struct Site {
     /// Where `docs.enabled` is off there is none.
     pub portal: Option<Portal>,
     pub console: ConsoleFiles,
-    /// What is configured, for the console.
+    /// What the server was started with, for the console.
     pub settings: Vec<Setting>,
 }
 
@@ -117,6 +119,22 @@ impl Site {
             console: ConsoleFiles::new(config),
             settings: Vec::new(),
         }
+    }
+
+    /// Every option as it is now: what can be changed while the server runs may have been.
+    pub fn in_force(&self) -> Vec<Setting> {
+        let now = |setting: &Setting| {
+            let is_level = setting.key == "logging.level";
+            match is_level && level(setting.value.trim_matches('"')) != Some(log_level()) {
+                true => Setting {
+                    value: format!("{:?}", log_level()),
+                    source: "changed since the start".into(),
+                    ..setting.clone()
+                },
+                false => setting.clone(),
+            }
+        };
+        self.settings.iter().map(now).collect()
     }
 }
 

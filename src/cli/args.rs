@@ -141,7 +141,9 @@ fn worker_command() -> clap::Command {
     let sides = Arg::new("sides").required(true).value_delimiter(',').value_parser(clap::value_parser!(u32));
     let quality = Arg::new("quality").required(true).value_parser(clap::value_parser!(u8));
     let file = clap::Command::new("file").arg(sides).arg(quality);
-    clap::Command::new("worker").hide(true).subcommand_required(true).subcommands([image, file])
+    let (demuxer, program) = (Arg::new("demuxer").required(true), Arg::new("program").required(true));
+    let frame = clap::Command::new("frame").arg(demuxer).arg(program);
+    clap::Command::new("worker").hide(true).subcommand_required(true).subcommands([image, file, frame])
 }
 
 fn check_command() -> clap::Command {
@@ -208,7 +210,11 @@ fn command(matches: &ArgMatches) -> Command {
         Some(("openapi", _)) => Command::OpenApi,
         Some(("worker", matches)) => {
             let (name, matches) = matches.subcommand().expect("one is required");
-            Command::Worker(if name == "image" { convert_job(matches) } else { examine_job(matches) })
+            Command::Worker(match name {
+                "image" => convert_job(matches),
+                "frame" => frame_job(matches),
+                _ => examine_job(matches),
+            })
         }
         Some((name, matches)) => match operate::request(name, matches) {
             Some(request) => Command::Operate { request },
@@ -220,6 +226,11 @@ fn command(matches: &ArgMatches) -> Command {
 
 fn convert_job(matches: &ArgMatches) -> Job {
     Job::Convert { side_max: *matches.get_one("side").expect("the argument is required") }
+}
+
+fn frame_job(matches: &ArgMatches) -> Job {
+    let word = |name| matches.get_one::<String>(name).expect("the argument is required").clone();
+    Job::Frame { demuxer: word("demuxer"), program: word("program") }
 }
 
 fn examine_job(matches: &ArgMatches) -> Job {
@@ -298,6 +309,8 @@ mod tests {
         check("worker image 512", "Worker(Convert { side_max: 512 }) None []");
         let examine = "Worker(Examine(Wanted { sides: [64, 128], quality: 85 })) None []";
         check("worker file 64,128 85", examine);
+        let frame = "Worker(Frame { demuxer: \"mov\", program: \"/bin/x\" }) None []";
+        check("worker frame mov /bin/x", frame);
         check("worker", "MissingSubcommand");
         let request = r#"{"do":"bot_create","name":"rosie","owner":"ada"}"#;
         let want = format!("Operate {{ request: {request:?} }} None [\"--data store.path=/d\"]");

@@ -427,6 +427,7 @@ options! {
         storage_backend: String = "local", choice(&["local", "s3"]), "Where files of clients are kept: a folder beside the store, or object storage";
         thumbnail_sizes: Vec<u64> = &[64, 128, 256, 512], range(16, 2048), "Pixels of the longer side of small pictures of one in a message; none that is not smaller";
         image_quality: u64 = 85, range(1, 100), "Quality of those that are JPEG; the picture itself is not encoded anew";
+        thumbnailer: String = "", Rule::Text(0, 4_096), "Program that gives videos their small pictures: ffmpeg, or its path; empty = they have none";
         encrypt_at_rest: bool = true, ANY, "Encrypt files of clients on the disk; those that lie there already stay readable as they are";
         signing_key: String = "", Rule::Secret, "Key of addresses of files that need no login for a time; empty = one of server.keys";
         signing_expiry: u64 = 3600, range(10, 30 * 86_400), "How many seconds such an address is good";

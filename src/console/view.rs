@@ -219,7 +219,7 @@ impl LiveView {
 }
 
 /// An option, who has set it, and what it says.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Setting {
     pub key: &'static str,
     pub value: String,
@@ -409,7 +409,7 @@ pub enum Content<'a> {
     /// Something has to be put in first.
     Unasked,
     Live(LiveView),
-    Settings(&'a [Setting]),
+    Settings(Vec<Setting>),
 }
 
 /// A whole page.
@@ -448,10 +448,8 @@ pub fn section(section: &'static Section, place: &Place<'_>, content: Content<'_
         Content::Unasked => view.empty = "Say first what to look for.",
         Content::Live(live) => view.live = Some(live),
         Content::Settings(settings) => {
-            let of = |setting: &Setting| {
-                (setting.key, setting.value.clone(), setting.source.clone(), setting.help)
-            };
-            view.settings = settings.iter().map(of).collect();
+            let of = |Setting { key, value, source, help }| (key, value, source, help);
+            view.settings = settings.into_iter().map(of).collect();
         }
         Content::Answer(answer) if !answer.is_success() => view.error = Some(answer.message()),
         Content::Answer(answer) => fill(&mut view, section, place, answer),

@@ -149,6 +149,7 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     // Started before any thread is pinned, so that slow work roams over all cores.
     let lanes = Lanes::start(&config, &registry.lanes).map_err(|e| format!("cannot start a thread: {e}"))?;
     let lanes = Arc::new(lanes);
+    effect::image::frame::warn_if_missing(&config.media.thumbnailer);
     let wanted = config.http_address();
     let listening = listeners(wanted, core_count)
         .map_err(|error| listen::explain(wanted, "--host (server.host)", "--port (server.port)", &error))?;

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use plexichat::console::actions::ACTIONS;
 use plexichat::console::list::PAGES;
 
+use crate::admin_login::session;
 use crate::console_login::guarded;
 use crate::support::console::{Console, FORM, between, encoded, plain};
 use crate::support::{Value, json};
@@ -175,6 +176,17 @@ fn console_page(w: &World) {
     let settings = console.page("/admin/ui/settings");
     assert!(settings.contains("admin_ui.require_otp") && settings.contains("flag --set"), "{settings}");
     assert!(settings.contains("media.signing_key"), "{settings}");
+    // What has changed while the server runs.
+    let level = |page: &str| plain(between(page, "logging.level", "</tr>").expect("it has a row"));
+    assert!(!level(&settings).contains("since the start"), "{settings}");
+    let set = |level| {
+        let asked = json!({"level": level});
+        w.call(Some(&session(w)), "PUT /admin/operations/log-level", asked).want(200);
+    };
+    set("WARNING");
+    let changed = level(&console.page("/admin/ui/settings"));
+    assert!(changed.contains("WARN") && changed.contains("changed since the start"), "{changed}");
+    set("INFO");
     w.note_page("GET", "/admin/ui/users");
 }
 

@@ -17,7 +17,7 @@ use crate::world::{Place, World, text};
 const FREE: &[&str] = &["media.rate_limit.enabled=false"];
 
 /// `tests/pictures` has what other programs make: four quarters, and "secret" in all that is said beside them.
-fn made_elsewhere(name: &str) -> Vec<u8> {
+pub fn made_elsewhere(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pictures").join(name)).unwrap()
 }
 
@@ -25,7 +25,7 @@ fn has(bytes: &[u8], word: &[u8]) -> bool {
     memchr::memmem::find(bytes, word).is_some()
 }
 
-fn read(w: &World, user: &User, path: &str) -> Answer {
+pub fn read(w: &World, user: &User, path: &str) -> Answer {
     w.headed("GET", path, &[("Authorization", &format!("Bearer {}", user.token))], b"")
 }
 
@@ -46,7 +46,7 @@ fn sum(bytes: &[u8]) -> String {
 }
 
 /// Red, green, blue, yellow, where they are to be seen.
-fn is_upright(picture: &DynamicImage) -> bool {
+pub fn is_upright(picture: &DynamicImage) -> bool {
     let (width, height) = picture.dimensions();
     let at = |x: u32, y: u32| picture.get_pixel(width * x / 4, height * y / 4).0.map(|color| color > 128);
     let is = |x, y, want: [bool; 3]| at(x, y)[..3] == want;
@@ -118,7 +118,7 @@ fn icc(w: &World, place: &Place) -> Value {
     upload(w, &place.owner, &place.channel, "a.jpg", "image/jpeg", &file).want(200)
 }
 
-fn thumbnail<'a>(made: &'a Value, size: &str) -> &'a str {
+pub fn thumbnail<'a>(made: &'a Value, size: &str) -> &'a str {
     made["thumbnails"][size].as_str().unwrap_or_else(|| panic!("no thumbnail of {size}: {made}"))
 }
 
@@ -371,6 +371,33 @@ fn what_looks_like_a_blocked_picture_is_refused() {
     let listed = admin(&w, "GET /admin/blocked-hashes", Value::Null);
     assert_eq!((&listed[0]["hash_value"], &listed[0]["phash_threshold"]), (&json!(txt), &json!(0)));
     upload(&w, owner, channel, "a.txt", "text/plain", b"good text").want(200);
+}
+
+#[test]
+fn a_blocked_picture_is_no_avatar_icon_or_emoji() {
+    let w = World::new(FREE);
+    let place = w.place();
+    let (owner, server) = (&place.owner, &place.id);
+    let paths = ["/avatars/users/@me".into(), format!("/avatars/servers/{server}")];
+    let picture = file_of(&blots(1, 640, 480), ImageFormat::Jpeg);
+    let small = |number| file_of(&blots(number, 200, 150), ImageFormat::Png);
+    let try_all = |file: &[u8]| {
+        let body = form("a.bin", "application/octet-stream", file);
+        let emoji =
+            [b"--xyz\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nblot\r\n", &body[..]].concat();
+        let mut got: Vec<u16> =
+            paths.iter().map(|path| w.form(Some(owner), path, FORM, &body).status).collect();
+        got.push(w.form(Some(owner), &format!("/servers/{server}/emojis"), FORM, &emoji).status);
+        got
+    };
+    let made = upload(&w, owner, &place.channel, "a.jpg", "image/jpeg", &picture).want(200);
+    admin(&w, "POST /admin/blocked-hashes", json!({"hash_value": text(&made["hash"]), "reason": "known"}));
+    assert_eq!(try_all(&small(1)), [400; 3], "by what it looks like");
+    assert_eq!(try_all(&small(2)), [200; 3], "another one");
+    // What is sent anew is known by its bytes as well.
+    let other = small(3);
+    admin(&w, "POST /admin/blocked-hashes", json!({"hash_value": sum(&other), "reason": "known"}));
+    assert_eq!(try_all(&other), [400; 3]);
 }
 
 #[test]

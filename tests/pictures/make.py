@@ -2,7 +2,7 @@
 
 Each shows four quarters, upright: red, green, blue, yellow. What is said beside them has the word "secret" in it.
 """
-import io, struct, zlib
+import io, struct, subprocess, zlib
 from PIL import Image, ImageCms, PngImagePlugin
 
 COLORS = [(250, 10, 10), (10, 250, 10), (10, 10, 250), (250, 250, 10)]
@@ -66,3 +66,10 @@ frames = [quarters().quantize(16)] + [Image.new("P", (96, 64), 5) for _ in range
 out = io.BytesIO()
 frames[0].save(out, "GIF", save_all=True, append_images=frames[1:], duration=70, loop=3, disposal=[1, 2, 3, 0], comment=b"secret")
 open("moving.gif", "wb").write(out.getvalue())
+
+# Films, by ffmpeg 5.1.
+RED, GREEN, BLUE, YELLOW = (f"color={color}:s=160x90,format=yuv420p" for color in ("red", "lime", "blue", "yellow"))
+GRAPH = f"{RED}[a];{GREEN}[b];{BLUE}[c];{YELLOW}[d];[a][b]hstack[e];[c][d]hstack[f];[e][f]vstack"
+run = lambda *args: subprocess.run(["ffmpeg", "-v", "error", "-y", *args], check=True)
+run("-f", "lavfi", "-i", GRAPH, "-t", "1", "-r", "5", "-c:v", "libx264", "-metadata", "title=secret", "quarters.mp4")
+run("-i", "quarters.mp4", "-c:v", "libvpx-vp9", "-b:v", "20k", "quarters.webm")

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Unmounted at the end.
 pub struct SmallDisk(tempfile::TempDir);
@@ -25,7 +26,12 @@ impl SmallDisk {
     #[allow(dead_code, reason = "not every test changes them")]
     #[track_caller]
     pub fn remount(&self, options: &str) {
-        assert!(self.call(&format!("remount,{options}")));
+        let began = Instant::now();
+        // A process that another test has just begun may hold for a moment what this one had open for writing.
+        while !self.call(&format!("remount,{options}")) {
+            assert!(began.elapsed() < super::support::PATIENCE, "{options}: the disk is in use");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn call(&self, options: &str) -> bool {

@@ -174,7 +174,7 @@ async fn show(ctx: &mut Ctx<'_>, name: &str, item: Option<&str>, done: Option<Do
                 refresh = Some(live.next.replace("/ui/live?", "/ui?"));
                 Content::Live(live)
             }
-            Shape::Settings => Content::Settings(&ctx.state.site.settings),
+            Shape::Settings => Content::Settings(ctx.state.site.in_force()),
             _ if section.filters.iter().any(|input| input.is_needed && place.asked(input.name).is_none()) => {
                 Content::Unasked
             }

@@ -7,14 +7,15 @@
 //! Invariant: what is kept here has no record that names it until a command does. Whatever happens before leaves blobs
 //! that nothing names, which are collected.
 
-use super::pictures::refused_by_disk;
+use super::pictures::{refuse_blocked_look, refused_by_disk};
 use super::uploads::ATTACHMENT_UPLOAD;
 use crate::api::ctx::Ctx;
 use crate::config::Media;
-use crate::domain::contact::blocked::{check_file, check_look, knows_looks};
+use crate::domain::contact::blocked::check_file;
 use crate::domain::{Error, Refusal, Result};
 use crate::effect::disk::{Keep, KeepInstead, KeepSpool, Spool};
 use crate::effect::image::examine::Small;
+use crate::effect::image::frame::{FirstFrame, demuxer};
 use crate::effect::image::{Examine, Examined, Failure, Wanted};
 use crate::runtime::random;
 use crate::store::blobs::Hash;
@@ -74,15 +75,31 @@ impl Came<'_> {
             wanted: wanted(&ctx.state.config.media),
         };
         match ctx.effect(examine).await? {
-            Ok(examined) => Ok(examined),
+            Ok(examined) => self.add_frame(ctx, examined).await,
             Err(Failure::Refused(reason)) if is_picture => {
                 Err(Error::invalid(ATTACHMENT_UPLOAD.file.name, reason))
             }
             // How long a film is, is nice to know.
-            Err(Failure::Refused(_)) => Ok(Examined::default()),
+            Err(Failure::Refused(_)) => self.add_frame(ctx, Examined::default()).await,
             Err(Failure::Worker(error)) => {
                 tracing::error!(%error, "a process for a file has not answered");
                 Err(Refusal::Busy.into())
+            }
+        }
+    }
+
+    /// Of a film its size and its first picture, where a program for that is named. None is no reason to refuse it.
+    async fn add_frame(&self, ctx: &Ctx<'_>, examined: Examined) -> Result<Examined> {
+        let config = &ctx.state.config.media;
+        let demuxer = demuxer(self.kind.name).filter(|_| !config.thumbnailer.is_empty());
+        let Some(demuxer) = demuxer else { return Ok(examined) };
+        let (file, wanted) = (self.spool.file().map_err(refused_by_disk)?, wanted(config));
+        let frame = FirstFrame { file, demuxer, program: config.thumbnailer.clone(), wanted };
+        match ctx.effect(frame).await? {
+            Ok(Examined { width, height, small, .. }) => Ok(Examined { width, height, small, ..examined }),
+            Err(error) => {
+                tracing::debug!(?error, "a video has no first picture");
+                Ok(examined)
             }
         }
     }
@@ -91,17 +108,6 @@ impl Came<'_> {
 fn wanted(config: &Media) -> Wanted {
     let sides = config.thumbnail_sizes.iter().map(|side| u32::try_from(*side).unwrap_or(u32::MAX));
     Wanted { sides: sides.collect(), quality: u8::try_from(config.image_quality).unwrap_or(u8::MAX) }
-}
-
-/// # Errors
-/// 400 when it looks like a picture that is blocked.
-async fn refuse_blocked_look(ctx: &Ctx<'_>, look: Option<u64>) -> Result<()> {
-    let threshold = ctx.state.config.media_deduplication.phash_threshold;
-    match look.filter(|_| knows_looks(ctx.snapshot().read())) {
-        // Of many it takes milliseconds.
-        Some(look) => ctx.read(move |asking| check_look(asking.read, look, threshold)).await,
-        None => Ok(()),
-    }
 }
 
 /// Keeps what a picture is without what was said beside it, which may be blocked though that with it is not.

@@ -11,6 +11,7 @@ use crate::api::fields::fields;
 use crate::api::forms::{Form, Upload};
 use crate::config::Config;
 use crate::domain::community::server;
+use crate::domain::contact::blocked::{check_file, check_look, knows_looks};
 use crate::domain::media::picture::{AvatarSet, IconSet};
 use crate::domain::permission::SERVER_MANAGE;
 use crate::domain::{Error, Refusal, Result, view};
@@ -159,7 +160,7 @@ pub async fn take(ctx: &Ctx<'_>, field: &'static str) -> Result<(Form, Spool)> {
 /// Keeps the picture that a file is, of so many pixels on either side and so many bytes at most.
 ///
 /// # Errors
-/// 400 when it is none that is taken, or becomes too long; 503 when the disk is full, or too many wait.
+/// 400 when it is none that is taken, is blocked, or becomes too long; 503 when the disk is full, or too many wait.
 pub async fn keep(
     ctx: &Ctx<'_>,
     field: &'static str,
@@ -168,6 +169,7 @@ pub async fn keep(
     len_max: u64,
 ) -> Result<Stored> {
     let side_max = u32::try_from(side_max).unwrap_or(u32::MAX);
+    check_file(ctx.snapshot().read(), &spool.sum())?;
     let convert = Convert { file: spool.into_file().map_err(refused_by_disk)?, side_max };
     let converted = ctx.effect(convert).await?.map_err(|failure| match failure {
         Failure::Refused(reason) => Error::invalid(field, reason),
@@ -176,7 +178,8 @@ pub async fn keep(
             Refusal::Busy.into()
         }
     })?;
-    let Converted { format, width, height, is_animated, bytes } = converted;
+    let Converted { format, width, height, is_animated, look, bytes } = converted;
+    refuse_blocked_look(ctx, look).await?;
     let len = bytes.len() as u64;
     if len > len_max {
         let why = format!(
@@ -188,6 +191,17 @@ pub async fn keep(
     let hash = ctx.effect(Keep { blobs, bytes }).await?.map_err(refused_by_disk)?;
     let record = Picture { hash, format: code_of(format), animated: is_animated };
     Ok(Stored { record, width, height, len })
+}
+
+/// # Errors
+/// 400 when it looks like a picture that is blocked.
+pub async fn refuse_blocked_look(ctx: &Ctx<'_>, look: Option<u64>) -> Result<()> {
+    let threshold = ctx.state.config.media_deduplication.phash_threshold;
+    match look.filter(|_| knows_looks(ctx.snapshot().read())) {
+        // Of many it takes milliseconds.
+        Some(look) => ctx.read(move |asking| check_look(asking.read, look, threshold)).await,
+        None => Ok(()),
+    }
 }
 
 fn code_of(format: Format) -> u8 {

@@ -5,6 +5,8 @@ use std::io::Cursor;
 use image::codecs::gif::{GifDecoder, GifEncoder, Repeat};
 use image::{AnimationDecoder, DynamicImage, Frame, ImageResult};
 
+use super::examine::{LOOK_SIDE, byte, long, number};
+use super::look::look_of;
 use super::pixels::{Decoded, decode, encode, shrunk};
 use super::worker::{DONE, refusal};
 use super::{Converted, Failure};
@@ -14,14 +16,16 @@ use crate::wire::picture::{Format, Header, Refused};
 const JPEG_QUALITY: u8 = 85;
 /// Of the search for 256 colours, 1 to 30: a frame of 512 × 512 takes 15 ms.
 const GIF_SPEED: i32 = 30;
-/// First byte, format, animation, size, and the length of what follows: a worker may end in the middle of it.
-const ANSWER_HEAD_LEN: usize = 15;
+/// First byte, format, animation, size, look, and the length of what follows: a worker may end in the middle of it.
+const ANSWER_HEAD_LEN: usize = 24;
 
 pub(super) fn answer_of(converted: &Converted) -> Vec<u8> {
     let format = Format::ALL.iter().position(|format| *format == converted.format);
     let mut out = vec![DONE, format.expect("all are listed") as u8, u8::from(converted.is_animated)];
     out.extend_from_slice(&converted.width.to_le_bytes());
     out.extend_from_slice(&converted.height.to_le_bytes());
+    out.push(u8::from(converted.look.is_some()));
+    out.extend_from_slice(&converted.look.unwrap_or_default().to_le_bytes());
     out.extend_from_slice(&(converted.bytes.len() as u32).to_le_bytes());
     assert_eq!(out.len(), ANSWER_HEAD_LEN, "a reader goes by it");
     out.extend_from_slice(&converted.bytes);
@@ -32,15 +36,12 @@ pub(super) fn answer_of(converted: &Converted) -> Vec<u8> {
 pub(super) fn read_answer(mut bytes: Vec<u8>) -> Option<Result<Converted, Failure>> {
     match *bytes.first()? {
         DONE => {
-            let [_, format, animated, size @ ..] = *bytes.first_chunk::<ANSWER_HEAD_LEN>()?;
-            let [width, height, len] =
-                [0, 4, 8].map(|at| u32::from_le_bytes([size[at], size[at + 1], size[at + 2], size[at + 3]]));
-            let format = *Format::ALL.get(usize::from(format))?;
+            let rest = &mut &bytes[1..];
+            let (format, is_animated) = (*Format::ALL.get(usize::from(byte(rest)?))?, byte(rest)? != 0);
+            let (width, height, look) = (number(rest)?, number(rest)?, long(rest)?);
+            let len = number(rest)? as usize;
             bytes.drain(..ANSWER_HEAD_LEN);
-            if bytes.len() != len as usize {
-                return None;
-            }
-            Some(Ok(Converted { format, width, height, is_animated: animated != 0, bytes }))
+            (bytes.len() == len).then_some(Ok(Converted { format, width, height, is_animated, look, bytes }))
         }
         _ => refusal(bytes).map(Err),
     }
@@ -66,15 +67,16 @@ fn still(format: Format, bytes: &[u8], side_max: u32) -> ImageResult<Converted> 
     let mut picture = shrunk(picture, side_max);
     picture.apply_orientation(orientation);
     let (width, height) = (picture.width(), picture.height());
+    let look = look_of(&shrunk(picture.clone(), LOOK_SIDE));
     // A single frame of a GIF has more colours than that once it is made smaller.
     let format = if format == Format::Gif { Format::Png } else { format };
     let bytes = encode(format, &picture, profile, JPEG_QUALITY)?;
-    Ok(Converted { format, width, height, is_animated: false, bytes })
+    Ok(Converted { format, width, height, is_animated: false, look, bytes })
 }
 
 /// Frame by frame: there is one in memory at a time.
 fn animation(header: Header, bytes: &[u8], side_max: u32) -> ImageResult<Converted> {
-    let (mut out, mut size) = (Vec::new(), (0, 0));
+    let (mut out, mut size, mut look) = (Vec::new(), (0, 0), None);
     {
         let mut encoder = GifEncoder::new_with_speed(&mut out, GIF_SPEED);
         match header.play_count {
@@ -82,15 +84,18 @@ fn animation(header: Header, bytes: &[u8], side_max: u32) -> ImageResult<Convert
             1 => {}
             count => encoder.set_repeat(Repeat::Finite(count - 1))?,
         }
-        for frame in GifDecoder::new(Cursor::new(bytes))?.into_frames() {
+        for (index, frame) in GifDecoder::new(Cursor::new(bytes))?.into_frames().enumerate() {
             let frame = frame?;
             let delay = frame.delay();
             let picture = shrunk(DynamicImage::ImageRgba8(frame.into_buffer()), side_max);
             size = (picture.width(), picture.height());
+            if index == 0 {
+                look = look_of(&shrunk(picture.clone(), LOOK_SIDE));
+            }
             encoder.encode_frame(Frame::from_parts(picture.into_rgba8(), 0, 0, delay))?;
         }
     }
-    Ok(Converted { format: Format::Gif, width: size.0, height: size.1, is_animated: true, bytes: out })
+    Ok(Converted { format: Format::Gif, width: size.0, height: size.1, is_animated: true, look, bytes: out })
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::wire::picture::{Format, Header, Refused};
 use crate::wire::{film, strip};
 
 /// The size from which the look of a picture is taken.
-const LOOK_SIDE: u32 = 64;
+pub(super) const LOOK_SIDE: u32 = 64;
 
 /// What is made of a picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,15 +107,15 @@ fn read_examined(mut rest: &[u8]) -> Option<Examined> {
     (byte(rest)? == DONE).then_some(Examined { width, height, duration_ms, look, stripped, small })
 }
 
-fn byte(rest: &mut &[u8]) -> Option<u8> {
+pub(super) fn byte(rest: &mut &[u8]) -> Option<u8> {
     rest.split_off_first().copied()
 }
 
-fn number(rest: &mut &[u8]) -> Option<u32> {
+pub(super) fn number(rest: &mut &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(rest.split_off(..4)?.try_into().ok()?))
 }
 
-fn long(rest: &mut &[u8]) -> Option<Option<u64>> {
+pub(super) fn long(rest: &mut &[u8]) -> Option<Option<u64>> {
     let is_some = byte(rest)? != 0;
     let number = u64::from_le_bytes(rest.split_off(..8)?.try_into().ok()?);
     Some(is_some.then_some(number))

@@ -10,6 +10,7 @@
 
 pub mod convert;
 pub mod examine;
+pub mod frame;
 mod look;
 mod pixels;
 pub mod worker;
@@ -59,6 +60,8 @@ pub struct Converted {
     pub width: u32,
     pub height: u32,
     pub is_animated: bool,
+    /// What it looks like; of an animation its first frame.
+    pub look: Option<u64>,
     pub bytes: Vec<u8>,
 }
 

@@ -1,5 +1,6 @@
 //! The process that reads what others have made: `plexichat worker image SIDE` makes a picture anew, `plexichat worker
-//! file SIDES QUALITY` says what a file is and makes small pictures of it. File in, answer out.
+//! file SIDES QUALITY` says what a file is and makes small pictures of it, `plexichat worker frame DEMUXER PROGRAM` becomes
+//! a program that knows films. File in, answer out.
 //!
 //! Invariants: it is confined before it reads a byte ([`confine`]). The file's own words are judged before a decoder
 //! sees them ([`Header::check`](crate::wire::picture::Header::check)): some make room for what a file announces,
@@ -11,7 +12,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::process::ExitCode;
 
-use super::{Failure, convert, examine};
+use super::{Failure, convert, examine, frame};
 use crate::limits::MIB;
 
 /// What the process may have: 64 million pixels in two copies, and the decoder's own.
@@ -34,17 +35,24 @@ pub enum Job {
         side_max: u32,
     },
     Examine(examine::Wanted),
+    /// The first picture of a film, by another program.
+    Frame {
+        demuxer: String,
+        program: String,
+    },
 }
 
 /// Reads a file from standard input and writes an answer to standard output.
 #[must_use]
 pub fn run(job: &Job) -> ExitCode {
-    confine();
+    // A program of others opens its libraries.
+    confine(if matches!(job, Job::Frame { .. }) { 16 } else { 4 });
     let input = io::stdin();
     let answer = match job {
         Job::Convert { side_max } => read_all(input.as_fd())
             .map(|bytes| convert::convert(&bytes, *side_max).map(|converted| convert::answer_of(&converted))),
         Job::Examine(wanted) => examine_file(input.as_fd(), wanted),
+        Job::Frame { demuxer, program } => return frame::become_program(demuxer, program),
     };
     let answer = match answer {
         Ok(Ok(answer)) => answer,
@@ -70,7 +78,7 @@ fn examine_file(input: BorrowedFd<'_>, wanted: &examine::Wanted) -> io::Result<R
 }
 
 /// Takes everything from this process that it does not need. What the kernel does not know it does not take.
-fn confine() {
+fn confine(files_max: u64) {
     let limit = |which, max| {
         let limit = libc::rlimit { rlim_cur: max, rlim_max: max };
         // SAFETY: a live rlimit; only this process is concerned.
@@ -78,9 +86,9 @@ fn confine() {
     };
     limit(libc::RLIMIT_AS, ADDRESS_SPACE_MAX);
     limit(libc::RLIMIT_CPU, PROCESSOR_SECONDS_MAX);
-    // No file can be written, and none opened but those that are and one more name for the first.
+    // No file can be written, and of ours none opened but those that are and one more name for the first.
     limit(libc::RLIMIT_FSIZE, 0);
-    limit(libc::RLIMIT_NOFILE, 4);
+    limit(libc::RLIMIT_NOFILE, files_max);
     limit(libc::RLIMIT_NPROC, 0);
     limit(libc::RLIMIT_CORE, 0);
     // SAFETY: numbers only. Descriptors above standard error are nobody's here.
