@@ -187,7 +187,8 @@ fn walk<'r>(
         }
         return exact.map(|&(_, route, names)| (route, names));
     };
-    let word = node.words.iter().find(|(word, _)| *word == *segment);
+    let text: &str = segment;
+    let word = node.words.iter().find(|(word, _)| *word == text);
     if let Some(found) = word.and_then(|(_, next)| walk(next, rest, method, values, passed)) {
         return Some(found);
     }

@@ -81,7 +81,7 @@ fn tried_out(visit: &mut Visit, token: &str) {
     let operation = "[id^=operations-][id$=-me_get]";
     click(visit, &format!("{operation} .opblock-summary-control"));
     click(visit, &format!("{operation} .execute"));
-    let status = format!("{operation} .live-responses-table .response-col_status");
+    let status = format!("{operation} .live-responses-table .response .response-col_status");
     visit.until(&format!("document.querySelector({status:?})?.innerText.trim().startsWith('200')"));
     let body =
         format!("document.querySelector({:?}).innerText", format!("{operation} .live-responses-table"));

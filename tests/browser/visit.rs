@@ -159,6 +159,7 @@ impl Visit {
 
     /// How many bytes the page is, and when something of it was seen.
     pub fn weigh(&mut self, name: &str) {
+        self.until("performance.getEntriesByName('first-contentful-paint').length");
         let figures = self.browser.evaluate(
             "(() => { const [page] = performance.getEntriesByType('navigation');\
              const files = performance.getEntriesByType('resource').filter(f => f.name.includes('/assets/'));\

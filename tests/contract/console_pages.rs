@@ -5,7 +5,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use plexichat::console::actions::ACTIONS;
 use plexichat::console::list::PAGES;
 
-use crate::admin_login::session;
 use crate::console_login::guarded;
 use crate::support::console::{Console, FORM, between, encoded, plain};
 use crate::support::{Value, json};
@@ -179,11 +178,14 @@ fn console_page(w: &World) {
     // What has changed while the server runs.
     let level = |page: &str| plain(between(page, "logging.level", "</tr>").expect("it has a row"));
     assert!(!level(&settings).contains("since the start"), "{settings}");
+    let (username, password) = crate::support::admin::credentials(w.server.folder());
+    let login = json!({"username": username, "password": password});
+    let token = text(&w.anyone("POST /admin/login", login).want(200)["token"]);
     let set = |level| {
         let asked = json!({"level": level});
-        w.call(Some(&session(w)), "PUT /admin/operations/log-level", asked).want(200);
+        w.call(Some(&token), "PUT /admin/operations/log-level", asked).want(200);
     };
-    set("WARNING");
+    set("WARN");
     let changed = level(&console.page("/admin/ui/settings"));
     assert!(changed.contains("WARN") && changed.contains("changed since the start"), "{changed}");
     set("INFO");
