@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use fake::Fault;
 
-/// A program that says it serves and has a store, while the fake server answers in its place.
+/// A program that says it serves and has a store, which needs its keys, while the fake server answers in its place.
 struct Program {
     folder: PathBuf,
 }
@@ -22,8 +22,9 @@ impl Program {
         fs::create_dir_all(&folder).unwrap();
         let program = Program { folder };
         let script = format!(
-            "#!/bin/sh\nfor option; do case $option in store.path=*) mkdir -p \"${{option#*=}}\"; \
-             : > \"${{option#*=}}/data.mdb\" ;; esac; done\n\
+            "#!/bin/sh\nfor option; do case $option in store.path=*) store=${{option#*=}}; mkdir -p \"$store\"; \
+             [ -e \"$store/server.keys\" ] || [ ! -e \"$store/data.mdb\" ] || exit 1; \
+             : > \"$store/data.mdb\"; : > \"$store/server.keys\" ;; esac; done\n\
              echo '  REST     {}/api/v1' >&2\nexec sleep 1000\n",
             fake::start(fault)
         );

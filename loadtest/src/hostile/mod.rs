@@ -12,6 +12,7 @@ mod stage;
 mod uploads;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -122,11 +123,24 @@ fn tool(arguments: &[&str]) -> Command {
     command
 }
 
+/// What of the seeded store another server begins with.
+const SEEDED: [&str; 2] = ["data.mdb", "server.keys"];
+
+/// Servers of before have no keys.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::copy(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !to.ends_with("data.mdb") => Ok(()),
+        copied => copied.map(drop),
+    }
+}
+
 /// One attack, from a fresh server to its judgement.
 fn suffer(args: &HostileArgs, folder: &Path, attack: &Attack) -> Result<Outcome, String> {
     let store = folder.join(attack.name);
     fs::create_dir_all(&store)
-        .and_then(|()| fs::copy(folder.join("store/data.mdb"), store.join("data.mdb")))
+        .and_then(|()| {
+            SEEDED.iter().try_for_each(|name| copy(&folder.join("store").join(name), &store.join(name)))
+        })
         .map_err(|e| format!("{}: {e}", store.display()))?;
     let own = attack.options.iter().copied().map(String::from);
     let options: Vec<String> = own.chain(args.set.iter().cloned()).collect();
