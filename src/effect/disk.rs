@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::lane::{Effect, Row};
 use crate::limits::{PIECE_LEN, SHORT_FILE_LEN_MAX};
+use crate::runtime::closing::EndedElsewhere;
 use crate::store::Store;
 use crate::store::blobs::{Blob, Blobs, Hash, Rewrapped};
 use crate::store::keyring::{KeyInfo, Keyring};
@@ -29,7 +30,8 @@ pub static LANE: Row = Row {
 /// A file on its way in, summed up as it comes: it has no name, so nothing is left of it when nobody holds it any more.
 pub struct Spool {
     blobs: Arc<dyn Blobs>,
-    file: Option<File>,
+    /// A client may go away at any time, and nobody waits then until all of it is off the disk.
+    file: Option<EndedElsewhere<File>>,
     sum: Sha256,
 }
 
@@ -38,17 +40,7 @@ impl Spool {
         Spool { blobs, file: None, sum: Sha256::new() }
     }
 
-    /// The file, to be read from its beginning.
-    ///
-    /// # Errors
-    /// When nothing was written, or it cannot be set back.
-    pub fn into_file(self) -> io::Result<File> {
-        let mut file = self.file.ok_or(io::ErrorKind::UnexpectedEof)?;
-        file.seek(SeekFrom::Start(0))?;
-        Ok(file)
-    }
-
-    /// The same for somebody who only looks at it. He moves the place where both read.
+    /// The file once more. Who reads it moves the place where all read.
     ///
     /// # Errors
     /// When nothing was written, or there are too many open files.
@@ -64,7 +56,7 @@ impl Spool {
     fn write(&mut self, piece: &[u8]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            None => self.file.insert(self.blobs.unnamed()?),
+            None => self.file.insert(EndedElsewhere::new(self.blobs.unnamed()?)),
         };
         if self.blobs.is_nearly_full() {
             return Err(io::ErrorKind::StorageFull.into());
@@ -130,7 +122,9 @@ impl Effect for KeepSpool {
 
     fn run(self) -> Self::Answer {
         let (blobs, sum) = (self.spool.blobs.clone(), self.spool.sum());
-        let hash = blobs.put(&mut self.spool.into_file()?)?;
+        let mut file = self.spool.file()?;
+        file.seek(SeekFrom::Start(0))?;
+        let hash = blobs.put(&mut file)?;
         // A disk that gives back something else is told of before anybody relies on it.
         if hash == sum { Ok(hash) } else { Err(io::ErrorKind::InvalidData.into()) }
     }

@@ -21,6 +21,7 @@ use super::LANES;
 use super::turns::{Source, Turns};
 use crate::config::Config;
 use crate::observe::LaneMetrics;
+use crate::runtime::cpu::lower_priority;
 use crate::runtime::panics;
 
 /// What a lane is, in the file of what it does.
@@ -232,12 +233,6 @@ pub fn run_alone<E: Effect>(effect: E) -> io::Result<E::Answer> {
     };
     let thread = thread::Builder::new().name(format!("{}-0", row.name)).spawn(run)?;
     thread.join().map_err(|_| io::Error::other("it panicked"))
-}
-
-fn lower_priority(niceness: libc::c_int) {
-    // SAFETY: takes no pointers; id 0 is the calling thread (on Linux, priorities are per thread).
-    // Raising the niceness needs no right, and if it failed the lane would only be less polite.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness) };
 }
 
 #[cfg(test)]

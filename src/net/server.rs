@@ -43,11 +43,11 @@ use crate::limits::SWEEP_RECORDS_MAX;
 use crate::log::{self, Port, Touches};
 use crate::observe::{self, Registry};
 use crate::runtime::clock::Turn;
-use crate::runtime::cpu;
 use crate::runtime::heap::give_back;
 use crate::runtime::mailbox::{Endpoint, mesh_on};
 use crate::runtime::shared_map::{Writer as LiveWriter, shared_map};
 use crate::runtime::wake::Wake;
+use crate::runtime::{closing, cpu};
 use crate::search::{self, Running, Search};
 use crate::store::blobs::{Blobs, Folder, SHELF_COUNT};
 use crate::store::keyring::{Keyring, Purpose};
@@ -147,6 +147,7 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     }
     let registry = Arc::new(Registry::new(core_count, LANES.iter().map(|row| row.name)));
     // Started before any thread is pinned, so that slow work roams over all cores.
+    closing::start().map_err(|e| format!("cannot start a thread: {e}"))?;
     let lanes = Lanes::start(&config, &registry.lanes).map_err(|e| format!("cannot start a thread: {e}"))?;
     let lanes = Arc::new(lanes);
     effect::image::frame::warn_if_missing(&config.media.thumbnailer);
@@ -229,7 +230,7 @@ fn blobs(config: &Config, store: &Path, keys: Arc<Keyring>) -> Result<Arc<dyn Bl
 /// Whether the system lets this process have as many threads as it will have: cores, lanes, those of a hash, writer,
 /// log and the like. They are started one by one, some when the first password comes, where a refusal ends the server.
 fn threads_can_be_started(config: &Config, available: usize, core_count: usize) -> Result<(), String> {
-    const OTHERS: usize = 10;
+    const OTHERS: usize = 11;
     let of_hashes = if config.encryption_argon2.parallelism > 1 { available } else { 0 };
     let count = core_count + lane::thread_count(config) + of_hashes + OTHERS;
     let gate = Arc::new(std::sync::Mutex::new(()));

@@ -43,6 +43,13 @@ pub fn pin(core: usize) -> io::Result<()> {
     }
 }
 
+/// Makes the calling thread more polite.
+pub fn lower_priority(niceness: libc::c_int) {
+    // SAFETY: takes no pointers; id 0 is the calling thread (on Linux, priorities are per thread).
+    // Raising the niceness needs no right, and if it failed the lane would only be less polite.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,13 +10,19 @@ use std::ptr::NonNull;
 use std::sync::LazyLock;
 
 use super::blobs::Blob;
+use crate::runtime::closing::EndedElsewhere;
 
 /// Pages that are asked after at once.
 const PAGE_COUNT_MAX: usize = 128;
 
 pub struct PlainFile {
-    file: File,
+    opened: EndedElsewhere<Opened>,
     len: u64,
+}
+
+/// A file that is removed while it is sent is off the disk when both are gone.
+struct Opened {
+    file: File,
     /// None where the system gives none: then nothing is known of its pages.
     span: Option<Span>,
 }
@@ -26,14 +32,15 @@ impl PlainFile {
     /// When its length cannot be told.
     pub fn new(file: File) -> io::Result<PlainFile> {
         let len = file.metadata()?.len();
-        Ok(PlainFile { span: Span::over(&file, len), file, len })
+        let span = Span::over(&file, len);
+        Ok(PlainFile { opened: EndedElsewhere::new(Opened { file, span }), len })
     }
 
     /// How many bytes from `at` on are in memory, of `len_max` at most: of those none is waited for. What a disk has
     /// yet to bring does not count, nor does what is behind the end.
     pub fn len_in_memory(&self, at: u64, len_max: usize) -> usize {
         let len = self.len.saturating_sub(at).min(len_max as u64);
-        match &self.span {
+        match &self.opened.span {
             Some(span) if len > 0 => span.len_in_memory(at as usize, len as usize),
             _ => 0,
         }
@@ -42,7 +49,7 @@ impl PlainFile {
 
 impl AsFd for PlainFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        self.opened.file.as_fd()
     }
 }
 
@@ -52,7 +59,7 @@ impl Blob for PlainFile {
     }
 
     fn read_exact_at(&self, out: &mut [u8], at: u64) -> io::Result<()> {
-        self.file.read_exact_at(out, at)
+        self.opened.file.read_exact_at(out, at)
     }
 
     fn plain_file(&self) -> Option<&PlainFile> {
@@ -133,7 +140,8 @@ mod tests {
     fn drop_pages(file: &PlainFile, at: usize, len: usize) {
         let advice = libc::POSIX_FADV_DONTNEED;
         // SAFETY: takes no pointers.
-        let dropped = unsafe { libc::posix_fadvise(file.file.as_raw_fd(), at as i64, len as i64, advice) };
+        let dropped =
+            unsafe { libc::posix_fadvise(file.opened.file.as_raw_fd(), at as i64, len as i64, advice) };
         assert_eq!(dropped, 0);
     }
 
@@ -162,7 +170,7 @@ mod tests {
     #[test]
     fn a_file_that_is_cut_or_empty_has_nothing_in_memory() {
         let whole = file(3 * *PAGE_LEN);
-        whole.file.set_len(*PAGE_LEN as u64).unwrap();
+        whole.opened.file.set_len(*PAGE_LEN as u64).unwrap();
         assert_eq!(whole.len_in_memory(0, usize::MAX), *PAGE_LEN);
         assert_eq!(whole.len_in_memory(*PAGE_LEN as u64 + 1, 10), 0);
         assert_eq!(file(0).len_in_memory(0, 10), 0);

@@ -170,7 +170,7 @@ pub async fn keep(
 ) -> Result<Stored> {
     let side_max = u32::try_from(side_max).unwrap_or(u32::MAX);
     check_file(ctx.snapshot().read(), &spool.sum())?;
-    let convert = Convert { file: spool.into_file().map_err(refused_by_disk)?, side_max };
+    let convert = Convert { file: spool.file().map_err(refused_by_disk)?, side_max };
     let converted = ctx.effect(convert).await?.map_err(|failure| match failure {
         Failure::Refused(reason) => Error::invalid(field, reason),
         Failure::Worker(error) => {
