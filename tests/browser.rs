@@ -93,7 +93,13 @@ impl Browser {
     }
 
     /// What comes of a command.
+    #[track_caller]
     fn command(&mut self, method: &str, params: Value) -> Value {
+        self.ask(method, params).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// The same, or why it was not carried out.
+    fn ask(&mut self, method: &str, params: Value) -> Result<Value, Value> {
         self.count += 1;
         let mut command = json!({"id": self.count, "method": method, "params": params});
         if let Some(session) = &self.session {
@@ -103,8 +109,7 @@ impl Browser {
         loop {
             let mut said = self.socket.json();
             if said["id"] == self.count {
-                assert!(said["error"].is_null(), "{method}: {said}");
-                return said["result"].take();
+                return if said["error"].is_null() { Ok(said["result"].take()) } else { Err(said) };
             }
             if said["method"].is_string() {
                 self.told.push(said);
@@ -136,13 +141,19 @@ impl Browser {
     }
 
     /// The value of an expression, waited for.
+    #[track_caller]
     fn evaluate(&mut self, expression: &str) -> Value {
+        self.try_evaluate(expression).unwrap_or_else(|error| panic!("{expression}: {error}"))
+    }
+
+    /// The same, or what the browser says when there is no page to ask: one is left for another.
+    fn try_evaluate(&mut self, expression: &str) -> Result<Value, Value> {
         let params = json!({
             "expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true,
         });
-        let mut said = self.command("Runtime.evaluate", params);
+        let mut said = self.ask("Runtime.evaluate", params)?;
         assert!(said["exceptionDetails"].is_null(), "{expression}: {said}");
-        said["result"]["value"].take()
+        Ok(said["result"]["value"].take())
     }
 
     fn run(&mut self, call: &str) -> Value {

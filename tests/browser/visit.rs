@@ -52,7 +52,7 @@ impl Visit {
         let began = Instant::now();
         // While a page is left there is nothing to ask.
         let ask = format!("(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()");
-        while self.browser.evaluate(&ask) != true {
+        while !self.browser.try_evaluate(&ask).is_ok_and(|value| value == true) {
             assert!(began.elapsed() < PATIENCE, "not so: {expression}\n{}", self.text());
             std::thread::sleep(Duration::from_millis(20));
         }
