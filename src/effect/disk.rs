@@ -9,9 +9,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::lane::{Effect, Row};
 use crate::limits::{PIECE_LEN, SHORT_FILE_LEN_MAX};
-use crate::runtime::closing::EndedElsewhere;
 use crate::store::Store;
 use crate::store::blobs::{Blob, Blobs, Hash, Rewrapped};
+use crate::store::closing::EndedElsewhere;
 use crate::store::keyring::{KeyInfo, Keyring};
 use crate::store::tables::BLOBS;
 use crate::wire::file_type::HEAD_LEN;

@@ -43,13 +43,14 @@ use crate::limits::SWEEP_RECORDS_MAX;
 use crate::log::{self, Port, Touches};
 use crate::observe::{self, Registry};
 use crate::runtime::clock::Turn;
+use crate::runtime::cpu::{self, lower_priority};
 use crate::runtime::heap::give_back;
 use crate::runtime::mailbox::{Endpoint, mesh_on};
 use crate::runtime::shared_map::{Writer as LiveWriter, shared_map};
 use crate::runtime::wake::Wake;
-use crate::runtime::{closing, cpu};
 use crate::search::{self, Running, Search};
 use crate::store::blobs::{Blobs, Folder, SHELF_COUNT};
+use crate::store::closing;
 use crate::store::keyring::{Keyring, Purpose};
 use crate::store::{Options, Store, Sync, side};
 
@@ -147,7 +148,7 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     }
     let registry = Arc::new(Registry::new(core_count, LANES.iter().map(|row| row.name)));
     // Started before any thread is pinned, so that slow work roams over all cores.
-    closing::start().map_err(|e| format!("cannot start a thread: {e}"))?;
+    closing::start(|| lower_priority(19)).map_err(|e| format!("cannot start a thread: {e}"))?;
     let lanes = Lanes::start(&config, &registry.lanes).map_err(|e| format!("cannot start a thread: {e}"))?;
     let lanes = Arc::new(lanes);
     effect::image::frame::warn_if_missing(&config.media.thumbnailer);

@@ -6,7 +6,6 @@
 //! takes a lock or waits for another thread ([`shared_map`] names its one exception: cloning a reader).
 
 pub mod clock;
-pub mod closing;
 pub mod cpu;
 pub mod heap;
 pub mod mailbox;

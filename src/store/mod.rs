@@ -8,6 +8,7 @@ pub mod admins;
 mod asked;
 mod backup;
 pub mod blobs;
+pub mod closing;
 mod codes;
 mod crc;
 mod damage;

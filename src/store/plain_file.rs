@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use std::sync::LazyLock;
 
 use super::blobs::Blob;
-use crate::runtime::closing::EndedElsewhere;
+use super::closing::EndedElsewhere;
 
 /// Pages that are asked after at once.
 const PAGE_COUNT_MAX: usize = 128;

@@ -12,6 +12,7 @@ mod admin;
 mod automod;
 mod bots;
 mod contact;
+mod coverage;
 mod custody;
 mod elsewhere;
 mod expression;
@@ -43,8 +44,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use plexichat::domain::chat::message::Page;
 use plexichat::domain::chat::read_mark::{OVERVIEW_COST_MAX, mark, unread_count, write_unread_counts};
-use plexichat::domain::command::rows;
-use plexichat::domain::{Asking, Audience, Command, Machine, Now, Op, Output, Reply, Result, permission};
+use plexichat::domain::{Asking, Audience, Command, Machine, Now, Output, Reply, Result, permission};
 use plexichat::domain::{chat::*, community::*, housekeeping::sweep, identity::*};
 use plexichat::id::*;
 use plexichat::log::apply::{Applier, Extent};
@@ -55,6 +55,7 @@ use plexichat::store::tables::*;
 use plexichat::store::{Options, Read, Store, Sync, WriteError};
 use plexichat::wire::json;
 
+use coverage::{Coverage, codes, kind, never_seen};
 use generate::Generator;
 use model::{Model, Want};
 
@@ -142,9 +143,6 @@ fn assert_same(a: Tables, b: Tables) {
     }
 }
 
-/// How often each command was accepted and refused.
-type Coverage = BTreeMap<u16, (u64, u64)>;
-
 struct Run<'r> {
     random: &'r mut fastrand::Rng,
     model: Model,
@@ -162,11 +160,6 @@ struct Run<'r> {
     coverage: Coverage,
     /// How often this seed has seen a command, accepted or refused.
     seen: BTreeMap<(u16, bool), u64>,
-}
-
-/// The command, or what it brings, and whether it is accepted.
-fn kind(op: &Op, is_accepted: bool) -> (u16, bool) {
-    (codes(op).last().expect("it has a code"), is_accepted)
 }
 
 /// A random command; every second one is what has come least of some.
@@ -667,38 +660,4 @@ fn run_all(seeds: Range<u64>, coverage: &mut Coverage) {
             }
         }
     });
-}
-
-/// Of a command, and of what it brings.
-fn codes(op: &Op) -> impl Iterator<Item = u16> {
-    let inner = match op {
-        Op::Admin(plexichat::domain::admin::Op::AdminAct(act)) => Some(act.code),
-        _ => None,
-    };
-    std::iter::once(op.row().code).chain(inner)
-}
-
-/// What no command of these seeds has shown.
-fn never_seen(coverage: &Coverage) -> Vec<String> {
-    // These have nothing that could be refused.
-    const NEVER_REFUSED: [&str; 6] = [
-        "TokenRevokeAll",
-        "MessagingEdit",
-        "NotesOpen",
-        "ChannelsAck",
-        "NotificationsRead",
-        "MaintenanceSet",
-    ];
-    // It ends everybody's tokens at once, of which this model knows nothing: tests/contract and the gateway's have it.
-    const NOT_DRAWN: &str = "EverybodyLogOut";
-    let mut out = Vec::new();
-    for row in rows().filter(|row| row.name != NOT_DRAWN) {
-        let name = row.name;
-        let (accepted, refused) = coverage.get(&row.code).copied().unwrap_or_default();
-        out.extend((accepted == 0).then(|| format!("{name} was never accepted")));
-        out.extend(
-            (refused == 0 && !NEVER_REFUSED.contains(&name)).then(|| format!("{name} was never refused")),
-        );
-    }
-    out
 }

@@ -10,24 +10,20 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
-use super::cpu::lower_priority;
-
-/// As beside other slow work.
-const NICENESS: libc::c_int = 19;
 const NAME: &str = "closer";
 
 /// As many wait here as there are open files, at most.
 static CLOSER: OnceLock<Sender<Box<dyn Any + Send>>> = OnceLock::new();
 
-/// Starts the thread, before any is pinned. Without it everything ends where it is let go.
+/// Starts the thread, before any is pinned; `begin` is what it does first. Without it everything ends where it is let go.
 ///
 /// # Errors
 /// When the system gives no thread.
-pub fn start() -> io::Result<()> {
+pub fn start(begin: fn()) -> io::Result<()> {
     let (closer, ended) = channel::<Box<dyn Any + Send>>();
     if CLOSER.set(closer).is_ok() {
         thread::Builder::new().name(NAME.into()).spawn(move || {
-            lower_priority(NICENESS);
+            begin();
             ended.into_iter().for_each(drop);
         })?;
     }
@@ -82,8 +78,8 @@ mod tests {
 
     #[test]
     fn what_is_let_go_here_ends_elsewhere() {
-        start().unwrap();
-        start().unwrap();
+        start(|| ()).unwrap();
+        start(|| ()).unwrap();
         let (tell, told) = channel();
         for _ in 0..2 {
             drop(EndedElsewhere::new(Tells(tell.clone())));
