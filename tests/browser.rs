@@ -1,5 +1,6 @@
 //! What needs a real browser: Chromium, driven over its DevTools protocol. Passkeys are made and used with the
-//! authenticator that it has for tests; the console is looked at and used in `browser/console.rs`, the documentation in `browser/docs.rs`.
+//! authenticator that it has for tests; the console is looked at and used in `browser/console.rs`, the documentation in
+//! `browser/docs.rs`.
 //!
 //! It comes from the system's packages (`apt-get install chromium`); `.ci/run` installs it.
 

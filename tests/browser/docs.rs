@@ -8,7 +8,7 @@ use super::Browser;
 use super::support::{Server, Value};
 use super::visit::Visit;
 
-const JUDGED: [&str; 5] = ["index", "getting-started", "events", "limits", "clients"];
+const JUDGED: [&str; 4] = ["getting-started", "events", "limits", "clients"];
 
 #[test]
 fn the_documentation_is_read_and_tried_out() {
@@ -16,6 +16,9 @@ fn the_documentation_is_read_and_tried_out() {
     let server = Server::start(&[]);
     let user = server.register("ada");
     let mut visit = Visit::new(browser, &server, "/", "docs");
+    visit.go("docs/api");
+    visit.load_judge();
+    visit.judge("index");
     for page in PAGES {
         visit.go(&format!("docs/api/{}", page.name));
         visit.weigh(page.name);

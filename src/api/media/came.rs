@@ -88,7 +88,8 @@ impl Came<'_> {
         }
     }
 
-    /// Of a film its size and its first picture, where a program for that is named. None is no reason to refuse it.
+    /// Of a film its size and its first picture, where a program for that is named. That there is none is no reason to
+    /// refuse it; that too many wait is, as with pictures: whoever sends it again has them.
     async fn add_frame(&self, ctx: &Ctx<'_>, examined: Examined) -> Result<Examined> {
         let config = &ctx.state.config.media;
         let demuxer = demuxer(self.kind.name).filter(|_| !config.thumbnailer.is_empty());
