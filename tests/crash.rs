@@ -10,6 +10,8 @@ mod line;
 #[path = "crash/mix.rs"]
 mod mix;
 mod support;
+#[path = "crash/uploads.rs"]
+mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;

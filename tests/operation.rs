@@ -3,6 +3,8 @@
 #[path = "support/disk.rs"]
 mod disk;
 mod support;
+#[path = "operation/uploads.rs"]
+mod uploads;
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
