@@ -11,21 +11,34 @@ use ipnet::IpNet;
 use crate::config::Api;
 use crate::wire::http::Head;
 
-/// Proxies whose word is taken. Empty when `api.trust_x_forwarded_for` is off.
+/// Addresses and networks, as an option lists them.
 #[derive(Debug)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct Networks(Vec<IpNet>);
 
-impl TrustedProxies {
-    pub fn new(api: &Api) -> TrustedProxies {
-        let given = api.trusted_proxies.iter().filter(|_| api.trust_x_forwarded_for);
+impl Networks {
+    pub fn new<'t>(texts: impl IntoIterator<Item = &'t String>) -> Networks {
         let parse = |text: &String| {
             text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
         };
-        TrustedProxies(given.filter_map(parse).collect())
+        Networks(texts.into_iter().filter_map(parse).collect())
     }
 
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// Proxies whose word is taken. Empty when `api.trust_x_forwarded_for` is off.
+#[derive(Debug)]
+pub struct TrustedProxies(Networks);
+
+impl TrustedProxies {
+    pub fn new(api: &Api) -> TrustedProxies {
+        TrustedProxies(Networks::new(api.trusted_proxies.iter().filter(|_| api.trust_x_forwarded_for)))
+    }
+
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(address)
     }
 
     /// The rightmost hop that is no trusted proxy. A hop that is no address ends the search at the one before it.

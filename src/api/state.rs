@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::address::TrustedProxies;
+use super::address::{Networks, TrustedProxies};
 use super::admin::door::Door;
 use super::blocked::Blocked;
 use super::closure::Closure;
@@ -113,6 +113,8 @@ pub struct State {
     core: usize,
     pub cors: Cors,
     pub proxies: TrustedProxies,
+    /// Who says first, by the PROXY protocol, for whom it connects.
+    pub introducers: Networks,
     pub versions: Versions,
     pub pages: Pages,
     /// The documentation, made once for all cores.
@@ -179,6 +181,7 @@ impl State {
         State {
             cors: Cors::new(&config.api),
             proxies: TrustedProxies::new(&config.api),
+            introducers: Networks::new(&config.http.proxy_protocol_from),
             pages: Pages::new(&config, &versions),
             snapshot: RefCell::new(Rc::new(store.snapshot())),
             ephemeral: RefCell::default(),

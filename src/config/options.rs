@@ -309,6 +309,7 @@ options! {
         idle_timeout_ms: u64 = 75_000, range(100, HOUR_MS), "Between two requests of one connection";
         connections_per_address_max: u64 = 25_000, range(1, 10_000_000), "Open connections of a client (IPv6 /64; /56 x4, /48 x16); 3/4 of all at most but for loopback";
         connections_max: u64 = 100_000, range(1, 10_000_000), "Open connections in all, REST and gateway";
+        proxy_protocol_from: Vec<String> = &[], Rule::Networks, "Addresses or networks (CIDR) whose connections begin with a PROXY protocol v2 header";
     }
 
     messaging: Messaging "messaging" {

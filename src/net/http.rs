@@ -34,7 +34,7 @@ use crate::limits::{
 use crate::observe::log_request;
 use crate::runtime::wipe::{wipe, wipe_spare};
 use crate::wire::http::{
-    BodyDecoder, BodyKind, CONTINUE, Framing, Head, HttpError, Method, header_slots, parse_head,
+    BodyDecoder, BodyKind, CONTINUE, Framing, Head, HttpError, Method, header_slots, parse_head, proxy_header,
 };
 
 /// For the request of a connection that is turned away: as a rule it is there already.
@@ -66,11 +66,12 @@ pub async fn serve<B: Backend>(
     // Answers are written whole; waiting for more would only delay them. On error they are a little slower.
     let _ = stream.set_nodelay(true);
     let peer = peer.ip().to_canonical();
-    let is_proxy = backend.state().proxies.contains(peer);
-    let admitted = connections.admission.admit(peer, is_proxy);
+    let state = backend.state();
+    let is_introduced = state.introducers.contains(peer);
+    let admitted = connections.admission.admit(peer, is_introduced || state.proxies.contains(peer));
     let registration = connections.register(stream.as_raw_fd());
     let mut socket = Socket::new(registration, stream, peer);
-    let admitted = match admitted {
+    let mut admitted = match admitted {
         Ok(admitted) => admitted,
         // On the heap: room that others need not hold.
         Err(reason) => return Box::pin(turn_away(&*backend, &mut socket, reason)).await,
@@ -85,6 +86,13 @@ pub async fn serve<B: Backend>(
         is_used: false,
         is_pipelining: false,
     };
+    if is_introduced {
+        // On the heap, as above.
+        match Box::pin(connection.introduce(admitted)).await {
+            Some(place) => admitted = place,
+            None => return wipe(&mut connection.input),
+        }
+    }
     // Errors are those of a socket whose client is gone; there is nobody to tell.
     match connection.run().await {
         Ok(Some(facts)) => connection.hand_over(*facts, admitted),
@@ -149,6 +157,41 @@ enum Front {
 }
 
 impl<B: Backend> Connection<B> {
+    /// Learns from a balancer for whom it has connected, and takes the place of that one instead of the balancer's.
+    /// `None`: the connection is over.
+    async fn introduce(&mut self, of_balancer: Place) -> Option<Place> {
+        self.socket.registration.begin(Phase::Head);
+        let header = loop {
+            match proxy_header(&self.input) {
+                Ok(Some(header)) => break header,
+                Ok(None) => {}
+                Err(error) => {
+                    self.refuse(error);
+                    self.socket.flush(self.backend.state()).await.ok()?;
+                    self.socket.linger().await;
+                    return None;
+                }
+            }
+            self.socket.registration.hold(self.input.capacity());
+            if self.socket.read(&mut self.input, READ_LEN).await.ok()? == 0 {
+                return None;
+            }
+        };
+        self.at = header.len;
+        let Some(client) = header.client else { return Some(of_balancer) };
+        self.peer = client;
+        self.socket.set_client(client);
+        let connections = self.socket.registration.connections.clone();
+        drop(of_balancer);
+        match connections.admission.admit(client, self.backend.state().proxies.contains(client)) {
+            Ok(place) => Some(place),
+            Err(reason) => {
+                turn_away(&*self.backend, &mut self.socket, reason).await;
+                None
+            }
+        }
+    }
+
     /// To the end of the connection, or until it has become a WebSocket.
     async fn run(&mut self) -> io::Result<Option<Box<Facts>>> {
         // A request at the front whose body has been waited for: its length, and what its head has come to.

@@ -80,6 +80,11 @@ impl Socket {
         Socket { registration, stream, output: Vec::new(), incoming: None, payer, is_bounded: false }
     }
 
+    /// Somebody else is at the other end than was thought.
+    pub(super) fn set_client(&mut self, client: IpAddr) {
+        self.payer = Payer::new(None, client);
+    }
+
     /// How the answer to a request is to be written.
     pub(super) fn form(&self, state: &State, head: &Head<'_>) -> Form {
         Form {

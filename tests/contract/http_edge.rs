@@ -564,3 +564,98 @@ fn the_proxy_protocol_is_named() {
         assert!(answers[0].text().contains("PROXY protocol"), "{answers:?}");
     }
 }
+
+/// A header of the PROXY protocol, version 2.
+fn introduction(command: u8, family: u8, addresses: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(addresses.len()).unwrap().to_be_bytes();
+    [b"\r\n\r\n\0\r\nQUIT\n", &[command, family][..], &len, addresses].concat()
+}
+
+/// What the server takes for the client's address, told by a new login session; the bytes go out in two parts.
+fn introduced_as(server: &Server, name: &str, header: &[u8], cut: usize, more: &str) -> String {
+    let mut stream = BufReader::new(open(server.address()));
+    let (first, second) = header.split_at(cut);
+    stream.get_mut().write_all(first).unwrap();
+    std::thread::sleep(Duration::from_millis(if cut == 0 { 0 } else { 50 }));
+    let body = json!({"username": name, "email": format!("{name}@example.org"), "password": PASSWORD});
+    let body = body.to_string();
+    let request = format!(
+        "POST /api/v1/auth/register HTTP/1.1\r\nHost: h\r\n{more}Content-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.get_mut().write_all(&[second, request.as_bytes()].concat()).unwrap();
+    let token = text(&read_answer(&mut stream, false).unwrap().want(200)["token"]);
+    // The header stands in front of the first request alone.
+    let request =
+        format!("GET /api/v1/auth/sessions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\r\n");
+    stream.get_mut().write_all(request.as_bytes()).unwrap();
+    text(&read_answer(&mut stream, false).unwrap().want(200)[0]["ip_address"])
+}
+
+#[test]
+fn balancers_introduce_their_clients() {
+    const V4: &[u8] = b"\xc0\x00\x02\x07\x7f\0\0\x01\xdb\x1c\x01\xbb";
+    let server = Server::start(&[
+        "http.proxy_protocol_from=127.0.0.0/30",
+        "api.trusted_proxies=192.0.2.8",
+        "api.trust_x_forwarded_for=true",
+        "http.header_timeout_ms=400",
+    ]);
+    let named = introduction(0x21, 0x11, V4);
+    let forwarded = "X-Forwarded-For: 198.51.100.1\r\n";
+    assert_eq!(introduced_as(&server, "one", &named, 0, ""), "192.0.2.7");
+    assert_eq!(
+        introduced_as(&server, "two", &named, 13, forwarded),
+        "192.0.2.7",
+        "who is no proxy says nothing"
+    );
+    let mut of_proxy = named.clone();
+    of_proxy[19] = 8;
+    assert_eq!(introduced_as(&server, "three", &of_proxy, 20, forwarded), "198.51.100.1");
+    let v6 =
+        [&[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5][..], &[0; 20], b"\x03\0\x01x"].concat();
+    assert_eq!(introduced_as(&server, "four", &introduction(0x21, 0x21, &v6), 30, ""), "2001:db8::5");
+    assert_eq!(introduced_as(&server, "five", &introduction(0x20, 0, b""), 1, ""), "127.0.0.1");
+    // Half a header ends like half a request.
+    let answers = exchange(&server, &named[..20]);
+    assert!(answers.len() == 1 && is_error(&answers[0], 408), "{answers:?}");
+    let request = closing("GET /health HTTP/1.1", "", "");
+    let long = introduction(0x21, 0x11, &[1; 521]);
+    for (header, message) in [
+        (&b""[..], "must come first"),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n", "must come first"),
+        (&long, "Malformed header of the PROXY protocol"),
+        (&introduction(0x22, 0x11, V4), "Malformed header of the PROXY protocol"),
+    ] {
+        let answers = exchange(&server, &[header, request.as_bytes()].concat());
+        assert!(answers.len() == 1 && is_error(&answers[0], 400), "{answers:?}");
+        assert!(answers[0].text().contains(message), "{answers:?}");
+    }
+    // From anybody else it is what it is without the option.
+    let mut other = server.http_from("127.0.0.9");
+    other.get("/health", None).want(200);
+}
+
+#[test]
+fn introduced_clients_have_their_own_limit() {
+    let server = Server::start(&["http.proxy_protocol_from=127.0.0.1", "http.connections_per_address_max=2"]);
+    let hold = |last: u8| {
+        let header = introduction(0x21, 0x11, &[192, 0, 2, last, 127, 0, 0, 1, 0, 1, 0, 2]);
+        let mut stream = BufReader::new(open(server.address()));
+        let request = [header, b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()].concat();
+        stream.get_mut().write_all(&request).unwrap();
+        let status = read_answer(&mut stream, false).unwrap().status;
+        (status, stream)
+    };
+    let held: Vec<_> = [1, 1, 1, 2, 2, 2].map(hold).into();
+    let statuses: Vec<u16> = held.iter().map(|(status, _)| *status).collect();
+    assert_eq!(statuses, [200, 200, 429, 200, 200, 429]);
+    drop(held);
+    // Their places are free again once the server has seen them leave.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while hold(1).0 != 200 {
+        assert!(Instant::now() < deadline, "a place stays taken");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

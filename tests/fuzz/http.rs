@@ -1,12 +1,13 @@
 //! HTTP heads, bodies and answers under random mutation and random cuts.
 
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use plexichat::wire::http::{
-    BodyDecoder, HttpError, Method, Query, ResponseHead, ResponseOptions, header_slots, http_date,
-    parse_head, websocket_key,
+    BodyDecoder, HttpError, Method, ProxyHeader, Query, ResponseHead, ResponseOptions, header_slots,
+    http_date, parse_head, proxy_header, websocket_key,
 };
 
 const BODY_LEN_MAX: usize = 300;
@@ -297,5 +298,42 @@ fn answers_parse() {
         let kept: Vec<u8> = value.into_iter().filter(|b| *b == b'\t' || !b.is_ascii_control()).collect();
         let kept = kept.trim_ascii();
         assert_eq!(find("x-value"), kept);
+    });
+}
+
+/// A header of the PROXY protocol, damaged, in any split: no panic, bounded, the same from every split, and the address
+/// that was written is the one that is read.
+#[test]
+fn proxy_headers() {
+    with_seeds(0.3, |random| {
+        let address: IpAddr = if random.bool() {
+            random.u32(..).to_be_bytes().into()
+        } else {
+            random.u128(..).to_be_bytes().into()
+        };
+        let (family, mut addresses) = match address {
+            IpAddr::V4(v4) => (0x11, [&v4.octets()[..], &[9; 8]].concat()),
+            IpAddr::V6(v6) => (0x21, [&v6.octets()[..], &[9; 20]].concat()),
+        };
+        addresses.extend((0..random.usize(..40)).map(|_| random.u8(..)));
+        let len = (addresses.len() as u16).to_be_bytes();
+        let mut bytes = [b"\r\n\r\n\0\r\nQUIT\n", &[0x21, family][..], &len, &addresses].concat();
+        let whole = bytes.len();
+        bytes.extend((0..random.usize(..20)).map(|_| random.u8(..)));
+        let want = ProxyHeader { len: whole, client: Some(address.to_canonical()) };
+        assert_eq!(proxy_header(&bytes), Ok(Some(want)));
+        for _ in 0..random.usize(..4) {
+            let at = random.usize(..bytes.len());
+            bytes[at] = random.u8(..);
+        }
+        let got = proxy_header(&bytes);
+        if let Ok(Some(header)) = got {
+            assert!(header.len <= 536 && header.len <= bytes.len(), "{header:?}");
+        }
+        let early = (0..bytes.len()).map(|len| proxy_header(&bytes[..len])).find(|early| *early != Ok(None));
+        assert_eq!(early.unwrap_or(got), got);
+        // Nothing of any kind is waited for without end.
+        bytes.resize(600, 0);
+        assert_ne!(proxy_header(&bytes), Ok(None));
     });
 }

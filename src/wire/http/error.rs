@@ -5,6 +5,8 @@
 pub enum HttpError {
     RequestLine,
     ProxyProtocol,
+    ProxyMissing,
+    ProxyMalformed,
     HeaderSyntax,
     LineEnd,
     Host,
@@ -50,8 +52,15 @@ impl HttpError {
             HttpError::RequestLine => (400, "Malformed request line"),
             HttpError::ProxyProtocol => (
                 400,
-                "The PROXY protocol is not spoken here: turn it off in the proxy, which may send X-Forwarded-For",
+                "The PROXY protocol is not taken from this address: name it in http.proxy_protocol_from, or turn it \
+                 off in the proxy, which may send X-Forwarded-For",
             ),
+            HttpError::ProxyMissing => (
+                400,
+                "From this address a header of the PROXY protocol, version 2, must come first: have the proxy send \
+                 one, or take its address out of http.proxy_protocol_from",
+            ),
+            HttpError::ProxyMalformed => (400, "Malformed header of the PROXY protocol"),
             HttpError::HeaderSyntax => (400, "Malformed header"),
             HttpError::LineEnd => (400, "Lines of the head must end with CR LF"),
             HttpError::Host => (400, "Missing, repeated or invalid Host header"),

@@ -10,6 +10,7 @@ use memchr::{memchr, memchr_iter};
 
 use super::HttpError;
 use super::framing::{BodyKind, Facts, Framing};
+use super::proxy;
 use super::target::Target;
 use crate::limits::{EMPTY_LINE_COUNT_MAX, HEAD_LEN_MAX, HEADER_COUNT_MAX};
 
@@ -173,10 +174,6 @@ pub fn raw_header<'a>(input: &'a [u8], name: &str) -> Option<&'a [u8]> {
     })
 }
 
-/// How the PROXY protocol begins, in its binary and its text form (HAProxy, "The PROXY protocol", §2).
-const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-const PROXY_V1: &[u8] = b"PROXY ";
-
 /// Where the request line starts. `None`: nothing but empty lines so far.
 fn skip_empty_lines(window: &[u8]) -> Result<Option<usize>, HttpError> {
     for start in (0..=2 * EMPTY_LINE_COUNT_MAX).step_by(2) {
@@ -185,8 +182,8 @@ fn skip_empty_lines(window: &[u8]) -> Result<Option<usize>, HttpError> {
             [] | [b'\r'] => return Ok(None),
             // A method starts with a letter; TLS and other protocols on this port are told so at once.
             [first, ..] if first.is_ascii_alphabetic() => return Ok(Some(start)),
-            _ if window.starts_with(PROXY_V2) => return Err(HttpError::ProxyProtocol),
-            _ if PROXY_V2.starts_with(window) => return Ok(None),
+            _ if window.starts_with(proxy::SIGNATURE) => return Err(HttpError::ProxyProtocol),
+            _ if proxy::SIGNATURE.starts_with(window) => return Ok(None),
             _ => return Err(HttpError::RequestLine),
         }
     }
@@ -218,7 +215,7 @@ fn syntax_error(error: httparse::Error, head: &[u8]) -> HttpError {
         httparse::Error::TooManyHeaders => HttpError::HeadTooLarge,
         httparse::Error::HeaderName | httparse::Error::HeaderValue => HttpError::HeaderSyntax,
         httparse::Error::Version if is_other_version(head) => HttpError::Version,
-        _ if head.starts_with(PROXY_V1) => HttpError::ProxyProtocol,
+        _ if head.starts_with(proxy::TEXT) => HttpError::ProxyProtocol,
         _ => HttpError::RequestLine,
     }
 }
