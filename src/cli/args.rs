@@ -2,15 +2,19 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches};
+use clap_complete::Shell;
 
 use super::check::Plan;
+use super::check::outside::Outside;
 use super::{Command, operate};
 use crate::config::{self, Inputs};
 use crate::effect::image::Wanted;
 use crate::effect::image::worker::Job;
+use crate::effect::visit::Place;
 
 /// What the command line said.
 pub struct Parsed {
@@ -31,7 +35,7 @@ const SHORTHANDS: [(&str, &str, &str, &str); 5] = [
 const SWITCHES: [(&str, &str, &str); 1] =
     [("any-clock", "runtime.any_clock", "Start although the system clock looks wrong")];
 
-const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   plexichat                                   serve on 127.0.0.1:8000, data in ~/.plexichat/data
   plexichat --host 0.0.0.0 --port 80 --data /var/lib/plexichat
@@ -40,6 +44,7 @@ Examples:
   plexichat --config config.toml config       what would be in force, and who set it
   plexichat check                             does this machine fit, and what to do if not
   plexichat check --plan sessions=50000,posts=200,members=500
+  plexichat check --url https://chat.example  do clients get through the proxy, and what to do if not
   plexichat backup /backups/monday            a copy of the running server's database
   plexichat bot create rosie --owner ada      a bot, and its token
   plexichat access-token create               let nobody in without it
@@ -63,7 +68,9 @@ The configuration in force counts: give the same --config and flags as the serve
 `plexichat check --commands | sudo sh` does what errors and warnings need. Hints, and what takes more than a command, are comments in it. What each setting does, with measurements, is in tuning/README.md.
 
 Exit code: 0 the server can start, warnings or not; 1 it cannot; 2 wrong command line or configuration.
---plan exits with 0 whatever it says.";
+--plan exits with 0 whatever it says.
+
+--url looks at a server from outside instead, as a client does: name and certificate, whether everything reaches the server, a body of 5 MB, login, the address that the server sees, the gateway, a heartbeat, and a resume where the server says. Run it from another machine than the proxy's to see what clients see. The login session that it begins with --user it also ends. Exit code: 0 clients get through; 1 they do not; 2 wrong command line.";
 
 const RESTORE_HELP: &str = "\
 The copy is verified before anything is changed. The store that was there is kept beside the new one as \
@@ -82,7 +89,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, clap::E
     Ok(Parsed { command: command(&matches), inputs: inputs(&matches) })
 }
 
-fn command_line() -> clap::Command {
+pub(super) fn command_line() -> clap::Command {
     let folder = |help: &'static str| {
         Arg::new("folder")
             .value_name("FOLDER")
@@ -94,6 +101,8 @@ fn command_line() -> clap::Command {
         .long("sample")
         .action(ArgAction::SetTrue)
         .help("Print a file with every option at its default instead");
+    let shell = Arg::new("shell").required(true).value_name("SHELL").value_parser(clap::value_parser!(Shell));
+    let shell = shell.help("Which shell");
     let root = clap::Command::new("plexichat")
         .version(super::version())
         .about("A chat server: the Plexichat REST API and gateway in one binary")
@@ -128,6 +137,13 @@ fn command_line() -> clap::Command {
         .subcommand(
             clap::Command::new("openapi").about("Print the description of the API, as in /openapi.json"),
         )
+        .subcommand(
+            clap::Command::new("health").about("Say whether the server of this configuration answers"),
+        )
+        .subcommand(clap::Command::new("man").about("Print the manual page, for man(1)"))
+        .subcommand(
+            clap::Command::new("completions").about("Print what a shell completes commands by").arg(shell),
+        )
         .subcommands(operate::commands())
         .subcommand(worker_command());
     // Those of operations have commands of their own below them.
@@ -158,10 +174,30 @@ fn check_command() -> clap::Command {
         .conflicts_with("commands")
         .help("Say what cores, memory, bandwidth and files a load needs, and what of this machine is in the way")
         .long_help(format!("{PLAN_HELP}\n\n  {}", Plan::help().replace("; ", "\n  ")));
+    let url = Arg::new("url")
+        .long("url")
+        .value_name("URL")
+        .value_parser(|text: &str| Place::parse(text).ok_or("expected https://chat.example[:PORT]"))
+        .conflicts_with_all(["commands", "plan"])
+        .help(
+            "Instead go the way of a client, through the proxy at that address, and say what is wrong there",
+        );
+    let user = Arg::new("user")
+        .long("user")
+        .value_name("NAME")
+        .requires("url")
+        .help("For --url: log in as that account; its password is the first line of standard input");
+    let hold = Arg::new("hold")
+        .long("hold")
+        .value_name("SECONDS")
+        .value_parser(clap::value_parser!(u32).range(0..=86_400))
+        .requires("url")
+        .help("For --url: keep the gateway connection that long, with nothing but heartbeats");
     clap::Command::new("check")
         .about("Say whether this machine fits, and what to change")
         .arg(commands)
         .arg(plan)
+        .args([url, user, hold])
         .after_long_help(CHECK_HELP)
 }
 
@@ -197,10 +233,7 @@ fn command(matches: &ArgMatches) -> Command {
     };
     match matches.subcommand() {
         Some(("config", matches)) => Command::Config { sample: matches.get_flag("sample") },
-        Some(("check", matches)) => match matches.get_one::<Plan>("plan") {
-            Some(plan) => Command::Plan(*plan),
-            None => Command::Check { commands: matches.get_flag("commands") },
-        },
+        Some(("check", matches)) => check(matches),
         Some(("backup", matches)) => Command::Backup { folder: folder(matches) },
         Some(("restore", matches)) => Command::Restore { folder: folder(matches) },
         Some(("verify", matches)) => {
@@ -208,6 +241,11 @@ fn command(matches: &ArgMatches) -> Command {
         }
         Some(("routes", _)) => Command::Routes,
         Some(("openapi", _)) => Command::OpenApi,
+        Some(("health", _)) => Command::Health,
+        Some(("man", _)) => Command::Man,
+        Some(("completions", matches)) => {
+            Command::Completions(*matches.get_one("shell").expect("the argument is required"))
+        }
         Some(("worker", matches)) => {
             let (name, matches) = matches.subcommand().expect("one is required");
             Command::Worker(match name {
@@ -221,6 +259,18 @@ fn command(matches: &ArgMatches) -> Command {
             None => Command::Serve,
         },
         None => Command::Serve,
+    }
+}
+
+fn check(matches: &ArgMatches) -> Command {
+    if let Some(place) = matches.get_one::<Place>("url") {
+        let user = matches.get_one::<String>("user").cloned();
+        let hold = Duration::from_secs(matches.get_one::<u32>("hold").copied().unwrap_or(0).into());
+        return Command::Outside(Outside { place: place.clone(), user, hold });
+    }
+    match matches.get_one::<Plan>("plan") {
+        Some(plan) => Command::Plan(*plan),
+        None => Command::Check { commands: matches.get_flag("commands") },
     }
 }
 
@@ -300,12 +350,21 @@ mod tests {
         check("check --commands", "Check { commands: true } None []");
         check("check --plan users=5", "ValueValidation");
         check("check --plan sessions=1,posts=1 --commands", "ArgumentConflict");
+        let outside = "Outside(Outside { place: Place { is_tls: true, host: \"h\", port: 443 }, user: Some(\"ada\"), \
+                       hold: 60s }) None []";
+        check("check --url https://h --user ada --hold 60", outside);
+        check("check --url h", "ValueValidation");
+        check("check --user ada", "MissingRequiredArgument");
+        check("check --url https://h --commands", "ArgumentConflict");
         check("backup /b", "Backup { folder: \"/b\" } None []");
         check("restore /b", "Restore { folder: \"/b\" } None []");
         check("verify", "Verify { folder: None } None []");
         check("verify /b --data /d", "Verify { folder: Some(\"/b\") } None [\"--data store.path=/d\"]");
         check("routes", "Routes None []");
         check("openapi --port 1", "OpenApi None [\"--port server.port=1\"]");
+        check("health --port 1", "Health None [\"--port server.port=1\"]");
+        check("completions bash", "Completions(Bash) None []");
+        check("completions perl", "InvalidValue");
         check("worker image 512", "Worker(Convert { side_max: 512 }) None []");
         let examine = "Worker(Examine(Wanted { sides: [64, 128], quality: 85 })) None []";
         check("worker file 64,128 85", examine);

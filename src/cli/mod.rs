@@ -8,6 +8,7 @@
 mod args;
 pub mod banner;
 pub mod check;
+mod man;
 mod operate;
 pub mod print;
 
@@ -50,6 +51,8 @@ pub enum Command {
     Check {
         commands: bool,
     },
+    /// `check --url`: whether clients get through from outside.
+    Outside(check::outside::Outside),
     /// `check --plan`: what a load needs.
     Plan(check::Plan),
     Backup {
@@ -63,6 +66,10 @@ pub enum Command {
     },
     Routes,
     OpenApi,
+    /// For service managers of containers.
+    Health,
+    Man,
+    Completions(clap_complete::Shell),
     /// What needs the store open, as JSON for the one who has it.
     Operate {
         request: String,
@@ -93,6 +100,8 @@ fn run(parsed: args::Parsed, hooks: Hooks) -> ExitCode {
     match parsed.command {
         Command::Routes => return print::out(&(hooks.routes)()),
         Command::Worker(job) => return (hooks.worker)(&job),
+        Command::Man => return print::out(&man::page(&args::command_line(), args::EXAMPLES)),
+        Command::Completions(shell) => return print::out(&man::completions(args::command_line(), shell)),
         Command::Config { sample: true } => return print::out(&config::sample()),
         _ => {}
     }
@@ -108,6 +117,7 @@ fn run(parsed: args::Parsed, hooks: Hooks) -> ExitCode {
     }
     let result = match parsed.command {
         Command::Check { commands } => return run_check(&loaded, commands),
+        Command::Outside(asked) => return run_outside(&loaded, &asked),
         Command::Plan(plan) => return print::out(&plan.text(&loaded.config)),
         Command::Config { .. } => return print::out(&config::effective(&loaded)),
         Command::Serve => (hooks.serve)(loaded).map(|()| String::new()),
@@ -116,7 +126,10 @@ fn run(parsed: args::Parsed, hooks: Hooks) -> ExitCode {
         Command::Verify { folder } => (hooks.verify)(&loaded, folder.as_deref()),
         Command::Operate { request } => (hooks.operate)(&loaded, &request),
         Command::OpenApi => Ok(String::from_utf8((hooks.openapi)(&loaded)).expect("JSON is UTF-8") + "\n"),
-        Command::Routes | Command::Worker(_) => unreachable!("answered above"),
+        Command::Health => check::outside::health(&loaded.config),
+        Command::Routes | Command::Worker(_) | Command::Man | Command::Completions(_) => {
+            unreachable!("answered above")
+        }
     };
     match result {
         Ok(done) => print::out(&done),
@@ -130,6 +143,23 @@ fn run(parsed: args::Parsed, hooks: Hooks) -> ExitCode {
 fn run_check(loaded: &Loaded, commands: bool) -> ExitCode {
     let findings = check::run(&loaded.config);
     let code = print::out(&if commands { check::commands(&findings) } else { check::table(&findings) });
+    let failed = findings.iter().any(|finding| finding.verdict == check::Verdict::Error);
+    if failed { ExitCode::FAILURE } else { code }
+}
+
+fn run_outside(loaded: &Loaded, asked: &check::outside::Outside) -> ExitCode {
+    let password = match &asked.user {
+        Some(user) => match check::outside::read_password(user) {
+            Ok(password) => password,
+            Err(message) => {
+                print::err(&format!("plexichat: {message}\n"));
+                return ExitCode::FAILURE;
+            }
+        },
+        None => String::new(),
+    };
+    let findings = check::outside::look(&loaded.config, asked, &password);
+    let code = print::out(&check::outside::table(asked, &findings));
     let failed = findings.iter().any(|finding| finding.verdict == check::Verdict::Error);
     if failed { ExitCode::FAILURE } else { code }
 }

@@ -25,6 +25,7 @@ pub mod s3;
 pub mod search;
 mod tls;
 mod turns;
+pub mod visit;
 
 pub use lane::{Answer, Effect, Job, Lanes, Row, Unanswered, run_alone};
 pub use turns::Source;

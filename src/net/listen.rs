@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::FromRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::time::{Duration, Instant};
 
 /// Connections the kernel may hold ready for accept; it is cut to `net.core.somaxconn`.
@@ -26,6 +26,21 @@ pub fn listeners(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListene
     let address = first.local_addr()?;
     let rest = (1..count).map(|_| listener(address, true));
     std::iter::once(Ok(first)).chain(rest).collect()
+}
+
+/// Has a socket that somebody else has opened listen as ours do.
+///
+/// # Errors
+/// What the kernel says.
+pub fn listen_well(listener: &TcpListener) -> io::Result<()> {
+    let fd = listener.as_raw_fd();
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+    // SAFETY: plain system calls on a descriptor that is open as long as its listener.
+    let result = unsafe {
+        libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+        libc::listen(fd, BACKLOG)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Why an address cannot be listened on, and what to do about it; `host` and `port` are the options that choose it.

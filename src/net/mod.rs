@@ -25,6 +25,7 @@ mod rewrap;
 mod ring;
 pub mod rings;
 mod server;
+mod service;
 mod socket;
 mod upgrade;
 mod waiting;

@@ -19,6 +19,7 @@ use super::listen::{self, listeners};
 use super::pace::{Relay, Sleep};
 use super::ring::Ring;
 use super::rings;
+use super::service::{self, Service};
 use super::{mail, outbox, rewrap};
 use crate::api::State;
 use crate::api::ctx::Desk;
@@ -152,10 +153,8 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     let lanes = Lanes::start(&config, &registry.lanes).map_err(|e| format!("cannot start a thread: {e}"))?;
     let lanes = Arc::new(lanes);
     effect::image::frame::warn_if_missing(&config.media.thumbnailer);
-    let wanted = config.http_address();
-    let listening = listeners(wanted, core_count)
-        .map_err(|error| listen::explain(wanted, "--host (server.host)", "--port (server.port)", &error))?;
-    let address = listening[0].local_addr().map_err(|e| e.to_string())?;
+    let listening = listening(&config, core_count)?;
+    let address = listening[0][0].local_addr().map_err(|e| e.to_string())?;
     let origin = loaded.origin;
     let site = Arc::new(Site { settings, ..docs::site(&config) });
     let seeds = seeds(&config, &origin, &store, &keys, &registry, &lanes, &available, site)?;
@@ -199,15 +198,26 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
         data: store.path(),
         sync: &config.store.sync,
     });
-    while signals.wait() == libc::SIGHUP {
-        if let Err(problems) = effect::reload::reload(&origin) {
-            tracing::warn!(%problems, "the configuration is left as it is");
+    let mut service = Service::of_environment();
+    service.is_ready(&format!("Serves at {address}"));
+    loop {
+        match signals.wait(service.pause()) {
+            None => service.sign_of_life(&registry),
+            Some(libc::SIGHUP) => {
+                service.reloads();
+                if let Err(problems) = effect::reload::reload(&origin) {
+                    tracing::warn!(%problems, "the configuration is left as it is");
+                }
+                service.is_ready(&format!("Serves at {address}"));
+            }
+            Some(_) => break,
         }
     }
+    service.stops();
     tracing::info!("shutting down");
     run.begin_shutdown();
     wakes.iter().for_each(|wake| wake.signal());
-    signals.exit_on_next();
+    signals.exit_on_next(service);
     for thread in threads {
         thread.join().map_err(|_| "a core thread panicked".to_string())?;
     }
@@ -217,6 +227,22 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     drop(indexing);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What each core accepts from: sockets that a service manager has opened, or else its own.
+fn listening(config: &Config, core_count: usize) -> Result<Vec<Vec<TcpListener>>, String> {
+    let given = service::sockets()?;
+    if !given.is_empty() {
+        tracing::info!(
+            count = given.len(),
+            "sockets were handed over: server.host and server.port count for nothing"
+        );
+        return service::spread(&given, core_count).map_err(|e| format!("cannot share a socket: {e}"));
+    }
+    let wanted = config.http_address();
+    let own = listeners(wanted, core_count)
+        .map_err(|error| listen::explain(wanted, "--host (server.host)", "--port (server.port)", &error))?;
+    Ok(own.into_iter().map(|listener| vec![listener]).collect())
 }
 
 /// Where files of clients are kept.
@@ -393,7 +419,7 @@ pub(super) fn new_runtime() -> std::io::Result<Runtime> {
         .build()
 }
 
-fn run_core(seed: Seed, listening: TcpListener, ready: &Ready) {
+fn run_core(seed: Seed, listening: Vec<TcpListener>, ready: &Ready) {
     if let Some(cpu) = seed.cpu
         && let Err(error) = cpu::pin(cpu)
     {
@@ -413,9 +439,10 @@ fn run_core(seed: Seed, listening: TcpListener, ready: &Ready) {
     }
 }
 
-async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<(), String> {
+async fn core_main(seed: Seed, listening: Vec<TcpListener>, ready: &Ready) -> Result<(), String> {
     use std::os::fd::AsFd;
-    let listening = monoio::net::TcpListener::from_std(listening).map_err(|e| e.to_string())?;
+    let listening = listening.into_iter().map(monoio::net::TcpListener::from_std);
+    let listening = listening.collect::<io::Result<Vec<_>>>().map_err(|e| e.to_string())?;
     let core_count = seed.registry.cores.len();
     let ring = rings::patiently(|| Ring::new(seed.wake.as_fd()));
     let ring = ring.map_err(|e| rings::explain(&e, seed.index, core_count, memlock_limit()))?;
@@ -427,7 +454,9 @@ async fn core_main(seed: Seed, listening: TcpListener, ready: &Ready) -> Result<
     let metrics = core.state.metrics.clone();
     let connections =
         Connections::new(index, started, &core.state.config.http, admission, metrics, core.share.clone());
-    monoio::spawn(accept(listening, core.clone(), connections.clone()));
+    for listening in listening {
+        monoio::spawn(accept(listening, core.clone(), connections.clone()));
+    }
     monoio::spawn(tick(index, core.clone(), connections.clone()));
     if index == 0 {
         monoio::spawn(sweep(core.clone()));
@@ -634,18 +663,35 @@ impl Signals {
         }
     }
 
-    /// The next of them.
-    fn wait(&self) -> libc::c_int {
-        let mut signal = 0;
-        // SAFETY: the set is initialised, the signals are blocked.
-        unsafe { libc::sigwait(&self.0, &mut signal) };
-        signal
+    /// The next of them; `None` when none comes within that time.
+    fn wait(&self, patience: Option<Duration>) -> Option<libc::c_int> {
+        let time = patience.map(|patience| libc::timespec {
+            tv_sec: patience.as_secs() as libc::time_t,
+            tv_nsec: i64::from(patience.subsec_nanos()),
+        });
+        let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        loop {
+            // SAFETY: the set is initialised, the signals are blocked, the time is live or there is none.
+            let signal = unsafe { libc::sigtimedwait(&self.0, std::ptr::null_mut(), time) };
+            match io::Error::last_os_error().raw_os_error() {
+                _ if signal > 0 => return Some(signal),
+                // Stopped and continued.
+                Some(libc::EINTR) if patience.is_none() => {}
+                _ => return None,
+            }
+        }
     }
 
     /// A second signal skips the grace.
-    fn exit_on_next(self) {
+    fn exit_on_next(self, service: Service) {
         let wait = move || {
-            while self.wait() == libc::SIGHUP {}
+            loop {
+                match self.wait(service.pause()) {
+                    None => service.still_stops(),
+                    Some(libc::SIGHUP) => {}
+                    Some(_) => break,
+                }
+            }
             tracing::warn!("stopping at once");
             std::process::exit(130);
         };

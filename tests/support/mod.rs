@@ -305,7 +305,7 @@ fn wait_or_kill(child: &mut Child, patience: Duration) -> ExitStatus {
 ///
 /// The kernel counts the starting *thread* as the parent, and a test's thread ends with the test; so one thread that
 /// stays starts them all.
-fn spawn(mut command: Command) -> Child {
+pub fn spawn(mut command: Command) -> Child {
     type Orders = Sender<(Command, Sender<Child>)>;
     static STARTER: LazyLock<Mutex<Orders>> = LazyLock::new(|| {
         let (sender, receiver) = channel::<(Command, Sender<Child>)>();

@@ -13,6 +13,7 @@ mod limits;
 mod machine;
 mod memory;
 mod network;
+pub mod outside;
 mod plan;
 mod sysctls;
 
@@ -152,6 +153,10 @@ fn instructions(finding: &Finding) -> Vec<String> {
 /// The findings as a table with a sum at the end.
 #[must_use]
 pub fn table(findings: &[Finding]) -> String {
+    format!("{}\n{}\n", rows(findings), sum(findings))
+}
+
+fn rows(findings: &[Finding]) -> String {
     let mut out = String::new();
     for finding in findings {
         let Finding { verdict, name, current, wanted, why, .. } = finding;
@@ -165,7 +170,6 @@ pub fn table(findings: &[Finding]) -> String {
             }
         }
     }
-    let _ = writeln!(out, "\n{}", sum(findings));
     out
 }
 
