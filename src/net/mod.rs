@@ -26,6 +26,7 @@ mod ring;
 pub mod rings;
 mod server;
 mod service;
+mod signals;
 mod socket;
 mod upgrade;
 mod waiting;
@@ -36,4 +37,5 @@ mod file_tests;
 mod stream_tests;
 
 pub use alone::operate;
-pub use server::{Started, hold_signals, serve, store_options};
+pub use server::{Started, serve, store_options};
+pub use signals::hold_signals;

@@ -42,7 +42,7 @@ timeout 300 systemd-nspawn --quiet --register=no --keep-unit --directory "$root"
 if [ "$(tail -n 1 "$root/try/said" 2>/dev/null)" = "exit 0" ]; then
     grep '^ok' "$root/try/said"
 else
-    tail -n 20 "$work/console"
-    cat "$root/try/said" "$root/try/journal" || true
+    tail -n 20 "$work/console" "$root/try/journal" || true
+    cat "$root/try/said" || true
     exit 1
 fi
