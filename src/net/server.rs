@@ -1,12 +1,14 @@
 //! Starting and stopping: store, writer, lanes, one thread per core, signals.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
+
+use monoio::io::{CancelHandle, Canceller};
 
 use super::admission::Admission;
 use super::alone::first_admin;
@@ -19,7 +21,7 @@ use super::listen::{self, listeners};
 use super::pace::{Relay, Sleep};
 use super::ring::Ring;
 use super::rings;
-use super::service::{self, Service};
+use super::service::{self, Doors, Service};
 use super::signals::Signals;
 use super::{mail, outbox, rewrap};
 use crate::api::State;
@@ -155,7 +157,7 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     let lanes = Arc::new(lanes);
     effect::image::frame::warn_if_missing(&config.media.thumbnailer);
     let listening = listening(&config, core_count)?;
-    let address = listening[0][0].local_addr().map_err(|e| e.to_string())?;
+    let address = listening[0].sockets[0].local_addr().map_err(|e| e.to_string())?;
     let origin = loaded.origin;
     let site = Arc::new(Site { settings, ..docs::site(&config) });
     let seeds = seeds(&config, &origin, &store, &keys, &registry, &lanes, &available, site)?;
@@ -231,7 +233,7 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
 }
 
 /// What each core accepts from: sockets that a service manager has opened, or else its own.
-fn listening(config: &Config, core_count: usize) -> Result<Vec<Vec<TcpListener>>, String> {
+fn listening(config: &Config, core_count: usize) -> Result<Vec<Doors>, String> {
     let given = service::sockets()?;
     if !given.is_empty() {
         tracing::info!(
@@ -243,7 +245,7 @@ fn listening(config: &Config, core_count: usize) -> Result<Vec<Vec<TcpListener>>
     let wanted = config.http_address();
     let own = listeners(wanted, core_count)
         .map_err(|error| listen::explain(wanted, "--host (server.host)", "--port (server.port)", &error))?;
-    Ok(own.into_iter().map(|listener| vec![listener]).collect())
+    Ok(own.into_iter().map(|listener| Doors { sockets: vec![listener], outlive: false }).collect())
 }
 
 /// Where files of clients are kept.
@@ -420,7 +422,7 @@ pub(super) fn new_runtime() -> std::io::Result<Runtime> {
         .build()
 }
 
-fn run_core(seed: Seed, listening: Vec<TcpListener>, ready: &Ready) {
+fn run_core(seed: Seed, doors: Doors, ready: &Ready) {
     if let Some(cpu) = seed.cpu
         && let Err(error) = cpu::pin(cpu)
     {
@@ -429,7 +431,7 @@ fn run_core(seed: Seed, listening: Vec<TcpListener>, ready: &Ready) {
     let (index, core_count) = (seed.index, seed.registry.cores.len());
     match rings::patiently(new_runtime) {
         Ok(mut runtime) => {
-            let result = runtime.block_on(core_main(seed, listening, ready));
+            let result = runtime.block_on(core_main(seed, doors, ready));
             if let Err(error) = result {
                 let _ = ready.send(Err(error));
             }
@@ -440,9 +442,9 @@ fn run_core(seed: Seed, listening: Vec<TcpListener>, ready: &Ready) {
     }
 }
 
-async fn core_main(seed: Seed, listening: Vec<TcpListener>, ready: &Ready) -> Result<(), String> {
+async fn core_main(seed: Seed, doors: Doors, ready: &Ready) -> Result<(), String> {
     use std::os::fd::AsFd;
-    let listening = listening.into_iter().map(monoio::net::TcpListener::from_std);
+    let listening = doors.sockets.into_iter().map(monoio::net::TcpListener::from_std);
     let listening = listening.collect::<io::Result<Vec<_>>>().map_err(|e| e.to_string())?;
     let core_count = seed.registry.cores.len();
     let ring = rings::patiently(|| Ring::new(seed.wake.as_fd()));
@@ -455,8 +457,10 @@ async fn core_main(seed: Seed, listening: Vec<TcpListener>, ready: &Ready) -> Re
     let metrics = core.state.metrics.clone();
     let connections =
         Connections::new(index, started, &core.state.config.http, admission, metrics, core.share.clone());
+    let mut accepting = doors.outlive.then(Canceller::new);
     for listening in listening {
-        monoio::spawn(accept(listening, core.clone(), connections.clone()));
+        let stop = accepting.as_ref().map(Canceller::handle);
+        monoio::spawn(accept(listening, stop, core.clone(), connections.clone()));
     }
     monoio::spawn(tick(index, core.clone(), connections.clone()));
     if index == 0 {
@@ -471,6 +475,10 @@ async fn core_main(seed: Seed, listening: Vec<TcpListener>, ready: &Ready) -> Re
     let _ = ready.send(Ok(()));
     while !core.is_finished(|| connections.is_busy()) {
         core.turn();
+        // Those who come while the server stops are left to the one that listens after it.
+        if accepting.is_some() && core.state.run.is_shutting_down() {
+            accepting.take().map(Canceller::cancel);
+        }
         core.state
             .take_afterwork()
             .into_iter()
@@ -543,15 +551,26 @@ async fn do_after(core: Rc<Core>, work: Afterwork) {
     }
 }
 
-async fn accept(listening: monoio::net::TcpListener, core: Rc<Core>, connections: Rc<Connections>) {
+/// `stop`: what ends it.
+async fn accept(
+    listening: monoio::net::TcpListener,
+    stop: Option<CancelHandle>,
+    core: Rc<Core>,
+    connections: Rc<Connections>,
+) {
     let mut is_told = false;
     loop {
         connections.share.take().await;
-        match listening.accept().await {
+        let accepted = match &stop {
+            Some(stop) => listening.cancelable_accept(stop.clone()).await,
+            None => listening.accept().await,
+        };
+        match accepted {
             Ok((stream, peer)) => {
                 is_told = false;
                 monoio::spawn(http::serve(stream, peer, core.clone(), connections.clone()));
             }
+            Err(_) if stop.is_some() && core.state.run.is_shutting_down() => return,
             Err(error) => {
                 // Out of descriptors or memory: those who are connected go on, newcomers wait in the backlog.
                 if !std::mem::replace(&mut is_told, true) {

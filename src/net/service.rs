@@ -67,16 +67,24 @@ fn is_listening(fd: RawFd) -> bool {
     result == 0 && value == 1
 }
 
+/// What a core accepts from.
+pub struct Doors {
+    pub sockets: Vec<TcpListener>,
+    /// They listen on when this process has ended: who comes while it stops is left to the next.
+    pub outlive: bool,
+}
+
 /// Gives each core what it accepts from: every socket is somebody's, and cores beyond their number share.
 ///
 /// # Errors
 /// No more descriptors.
-pub fn spread(sockets: &[TcpListener], core_count: usize) -> io::Result<Vec<Vec<TcpListener>>> {
-    let mut cores: Vec<Vec<TcpListener>> = (0..core_count).map(|_| Vec::new()).collect();
-    for index in 0..sockets.len().max(core_count) {
-        cores[index % core_count].push(sockets[index % sockets.len()].try_clone()?);
-    }
-    Ok(cores)
+pub fn spread(sockets: &[TcpListener], core_count: usize) -> io::Result<Vec<Doors>> {
+    let of_core = |core: usize| {
+        let indexes = (core..sockets.len().max(core + 1)).step_by(core_count);
+        let sockets = indexes.map(|index| sockets[index % sockets.len()].try_clone());
+        Ok(Doors { sockets: sockets.collect::<io::Result<_>>()?, outlive: true })
+    };
+    (0..core_count).map(of_core).collect()
 }
 
 /// The manager that is told, if there is one.
@@ -174,7 +182,8 @@ mod tests {
                 ports.iter().position(|own| *own == port).unwrap()
             };
             let spread = spread(&sockets, core_count).unwrap();
-            let got: Vec<Vec<usize>> = spread.iter().map(|core| core.iter().map(of).collect()).collect();
+            let got: Vec<Vec<usize>> =
+                spread.iter().map(|core| core.sockets.iter().map(of).collect()).collect();
             assert_eq!(got, want, "{count} sockets, {core_count} cores");
         }
     }

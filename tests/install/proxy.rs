@@ -227,7 +227,7 @@ impl Kind {
                     places.iter().map(|name| format!("{name}_temp_path {name};\n")).collect();
                 let text = replaced(text, &pairs);
                 format!(
-                    "daemon off; pid pid; {user}\nevents {{}}\nhttp {{\naccess_log off;\n{places}{text}\n}}\n"
+                    "daemon off; master_process off; pid pid; {user}\nevents {{}}\nhttp {{\naccess_log off;\n{places}{text}\n}}\n"
                 )
             }
             "haproxy.cfg" => {
@@ -428,7 +428,17 @@ fn hold_gateway(socket: &mut WebSocket<Line>) {
         None => (Duration::from_secs(1), 3),
     };
     for _ in 0..count {
-        std::thread::sleep(pause);
+        // Whoever does not read answers no ping, and is closed.
+        let until = Instant::now() + pause;
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            socket.get_ref().sock.set_read_timeout(Some(left)).unwrap();
+            match socket.read() {
+                Ok(Message::Close(frame)) => panic!("closed: {frame:?}"),
+                Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                read => drop(read.expect("an open connection")),
+            }
+        }
+        socket.get_ref().sock.set_read_timeout(Some(PATIENCE)).unwrap();
         say(socket, &json!({"op": 1, "d": null}));
         while next(socket)["op"] != 11 {}
     }
