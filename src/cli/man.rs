@@ -170,7 +170,7 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part}");
         }
-        assert!(!page.contains("worker"), "what is for nobody is not told");
+        assert!(!page.contains("\\fBworker "), "what is for nobody is not told");
         let is_request = |line: &str| line.starts_with(['.', '\'']);
         let known = [".\\\"", ".TH", ".SH", ".TP", ".B ", ".RS", ".RE", ".nf", ".fi"];
         for line in page.lines().filter(|line| is_request(line)) {
