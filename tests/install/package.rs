@@ -1,5 +1,5 @@
-//! What is installed: scripts, package, image. `PACKAGE_ROOT=…` has the package tried on a system of its own, as
-//! `tuning/package/try.sh` says.
+//! What is installed: scripts, package, image. `PACKAGE_ROOT=…` (a folder made by debootstrap) and `PACKAGE=…` have the
+//! package tried on a system of its own, as `tuning/package/try.sh` says; `IMAGE=1` the image, as `tuning/image/try.sh` does.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -146,5 +146,18 @@ fn the_package_is_installed_upgraded_and_purged() {
     let package = std::env::var_os("PACKAGE").expect("PACKAGE is the file of the package");
     let script = repository().join("tuning/package/try.sh");
     let said = checked("try.sh", Command::new("sh").arg(script).arg(root).arg(package)).unwrap_or_default();
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok   ")).count(), 13, "{said}");
+    println!("{said}");
+}
+
+/// The same of the image that is built already.
+#[test]
+fn the_image_runs_without_rights() {
+    if std::env::var_os("IMAGE").is_none() {
+        return;
+    }
+    let said = checked("try.sh", Command::new("sh").arg(repository().join("tuning/image/try.sh")));
+    let said = said.unwrap_or_default();
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok   ")).count(), 4, "{said}");
     println!("{said}");
 }
