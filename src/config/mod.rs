@@ -5,6 +5,7 @@
 //! nothing here touches the store, a socket or a running server.
 
 pub mod bucket;
+pub(crate) mod buckets;
 mod derived;
 mod lists;
 mod load;

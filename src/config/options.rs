@@ -6,6 +6,7 @@
 //!
 //! An option is spelled once. A section has a key and a field, which a test compares: `macro_rules` cannot make them.
 
+use super::buckets::bucket_rows;
 use super::lists::{
     ADMIN_HOSTS, AUDIO_TYPES, AVATAR_COLORS, CORS_HEADERS, CORS_METHODS, CORS_ORIGINS, DOCUMENT_TYPES,
     IMAGE_TYPES, LEVELS, STUN_URLS, TIERS, VIDEO_TYPES,
@@ -30,6 +31,18 @@ pub struct OptionRow {
 }
 
 macro_rules! options {
+    // The table in two parts, and the rows of the section between them.
+    ({ $($before:tt)* } { $($after:tt)* } {
+        $($rule:ident $bucket:ident = $default:literal, $key:ident, $bot:literal, $scope:literal $(, within $outer:ident)?, $help:literal;)*
+    }) => {
+        options! {
+            $($before)*
+            rate_limiting_buckets: RateLimitingBuckets "rate_limiting.buckets" {
+                $($bucket: BucketSpec = $default, ANY, $help;)*
+            }
+            $($after)*
+        }
+    };
     // The struct of a section, unless it shares one.
     (@struct [] $Section:ident $path:literal $($name:ident $ty:ty, $default:expr, $help:literal;)*) => {
         #[doc = concat!("The options of section `", $path, "`.")]
@@ -112,7 +125,7 @@ const fn choice(values: &'static [&'static str]) -> Rule {
     Rule::Choice(values)
 }
 
-options! {
+bucket_rows! { options! {
     application: Application "application" {
         name: String = "Plexichat", Rule::Text(1, 64), "Name shown to clients";
         version: String = API_LEVEL, Rule::Version, "API level told to clients, not the version of this program";
@@ -329,34 +342,7 @@ options! {
         user: BucketSpec = "120+20/60s sliding; 3600/h; 50000/d", ANY, "All requests of a user";
         ip: BucketSpec = "60+10/60s sliding; 1800/h; 10000/d", ANY, "All requests of an address (IPv6 /64; /56 x4, /48 x16: as all limits by address) not logged in";
     }
-
-    rate_limiting_buckets: RateLimitingBuckets "rate_limiting.buckets" {
-        auth_login: BucketSpec = "5/60s fixed; 20/h", ANY, "POST /auth/login, per address";
-        auth_register: BucketSpec = "3/60s fixed; 10/h; 20/d", ANY, "POST /auth/register, per address";
-        auth_two_factor: BucketSpec = "5+2/60s sliding", ANY, "POST /auth/2fa, per address";
-        messages_create: BucketSpec = "5+3/5s token", ANY, "POST a message, per user and channel";
-        messages_edit: BucketSpec = "5+2/5s sliding", ANY, "PATCH or DELETE a message, per user and channel";
-        reactions: BucketSpec = "1+1/250ms token", ANY, "PUT or DELETE a reaction, per user and channel";
-        messages_list: BucketSpec = "10+5/10s sliding", ANY, "GET the messages of a channel, per user and channel";
-        users_me_get: BucketSpec = "30+10/60s sliding", ANY, "GET /users/@me, per user";
-        users_me_edit: BucketSpec = "2/60s fixed; 20/h", ANY, "PATCH /users/@me, per user";
-        servers_create: BucketSpec = "10+2/60s sliding; 100/d", ANY, "POST /servers, per user";
-        servers_delete: BucketSpec = "1/60s fixed", ANY, "DELETE a server, per user";
-        servers_get: BucketSpec = "20+10/10s sliding", ANY, "GET a server, per user";
-        servers_channels_list: BucketSpec = "100+20/60s sliding", ANY, "GET the channels of a server, per user";
-        relationships_list: BucketSpec = "100+20/60s sliding", ANY, "GET /relationships/@me, per user";
-        relationships_create: BucketSpec = "5+2/60s sliding; 50/h", ANY, "POST /relationships, per user";
-        relationships_block: BucketSpec = "10+5/60s sliding", ANY, "POST /relationships/block, per user";
-        uploads: BucketSpec = "10+2/60s token; 100/h", ANY, "Uploads of files, per user";
-        webhooks_create: BucketSpec = "5+2/60s sliding", ANY, "POST /webhooks, per user";
-        webhooks_channel: BucketSpec = "30+10/60s token", ANY, "Calls with the token of a webhook, per channel";
-        webhooks_execute: BucketSpec = "5+5/2s token", ANY, "Calls with the token of a webhook, per webhook";
-        qr: BucketSpec = "20+5/60s sliding", ANY, "GET /qr, per address";
-        feedback: BucketSpec = "5/h fixed; 20/d", ANY, "POST /feedback, per user, whatever came of it; see feedback.rate_limit";
-        telemetry: BucketSpec = "30+5/60s token; 1000/h", ANY, "POST /telemetry/*, per address";
-        default: BucketSpec = "30+5/30s sliding", ANY, "Every other route, per user or address, method and route";
-    }
-
+} {
     servers: Servers "servers" {
         server_name_min_length: u64 = 2, range(1, 1000), "Characters of a server name, at least";
         server_name_max_length: u64 = 100, range(1, 1000), "Characters of a server name, at most";
@@ -569,7 +555,7 @@ options! {
         min_supported_version: String = "", Rule::OptionalVersion, "Oldest client that may connect; empty = application.version";
         update_url: String = "", Rule::HttpUrl, "Where outdated clients are sent; empty = nowhere";
     }
-}
+} }
 
 impl OptionRow {
     /// The row of a dotted key.

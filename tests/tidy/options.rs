@@ -22,7 +22,8 @@ pub fn unread_options(sources: &[Source]) -> Vec<&'static str> {
     unread(OPTIONS.iter().map(|row| row.key).filter(|key| !PERMISSIONS.contains(key)), sources)
 }
 
-/// Whether code reads an option: by its section, or as a field where the section's type is taken.
+/// Whether code reads an option: by its section, all of whose options a table may read, or as a field where the
+/// section's type is taken.
 fn reads(code: &str, key: &str) -> bool {
     let (section, name) = key.rsplit_once('.').expect("an option has a section");
     let section = section.replace('.', "_");
@@ -42,7 +43,8 @@ fn reads(code: &str, key: &str) -> bool {
         }
         false
     };
-    field(&format!("{section}.{name}")) || (has_word(code, &taken) && field(&format!(".{name}")))
+    let by_table = code.contains(&format!("{section}.$"));
+    by_table || field(&format!("{section}.{name}")) || (has_word(code, &taken) && field(&format!(".{name}")))
 }
 
 /// Code without tests, and without the line ends within a chain.

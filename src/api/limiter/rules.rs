@@ -1,5 +1,6 @@
-//! The table of rate-limit buckets (contract README §6). Routes name a row; its numbers are an option's.
+//! The rules of the table of rate-limit buckets (contract README §6). Routes name a row; its numbers are an option's.
 
+use crate::config::buckets::bucket_rows;
 use crate::config::{BucketSpec, Config};
 
 /// What a bucket is counted by. Without a user, the user's part is the address.
@@ -38,62 +39,50 @@ pub struct Rule {
 macro_rules! rules {
     (@within) => { None };
     (@within $outer:ident) => { Some(RuleId::$outer) };
-    ($($(#[$doc:meta])* $id:ident = $name:literal, $key:ident, $bot:literal, $scope:literal, $section:ident.$option:ident $(, within $outer:ident)?;)*) => {
+    (
+        { $($wide:ident = $section:ident.$wide_name:ident, $wide_key:ident;)* }
+        { $($id:ident $name:ident = $default:literal, $key:ident, $bot:literal, $scope:literal $(, within $outer:ident)?, $help:literal;)* }
+    ) => {
         /// The rows of the table, in its order.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
-        pub enum RuleId { $($(#[$doc])* $id,)* }
+        pub enum RuleId { $($wide,)* $(#[doc = $help] $id,)* }
 
         impl RuleId {
             /// Every row.
-            pub const ALL: [RuleId; RULE_COUNT] = [$(RuleId::$id,)*];
+            pub const ALL: [RuleId; RULE_COUNT] = [$(RuleId::$wide,)* $(RuleId::$id,)*];
         }
 
-        const RULES: &[Rule] = &[$(Rule { name: $name, key: KeyKind::$key, bot: $bot, scope: $scope, spec: |config| &config.$section.$option, within: rules!(@within $($outer)?) },)*];
+        const RULES: &[Rule] = &[
+            $(Rule {
+                name: stringify!($wide_name),
+                key: KeyKind::$wide_key,
+                bot: false,
+                scope: stringify!($wide_name),
+                spec: |config| &config.$section.$wide_name,
+                within: None,
+            },)*
+            $(Rule {
+                name: stringify!($name),
+                key: KeyKind::$key,
+                bot: $bot,
+                scope: $scope,
+                spec: |config| &config.rate_limiting_buckets.$name,
+                within: rules!(@within $($outer)?),
+            },)*
+        ];
 
         /// Rows in the table.
-        pub const RULE_COUNT: usize = [$($name,)*].len();
+        pub const RULE_COUNT: usize = [$(stringify!($wide_name),)* $(stringify!($name),)*].len();
     };
 }
 
-rules! {
-    /// Everything a caller does.
-    Global = "global", Principal, false, "global", rate_limiting.global;
-    /// Everything a user does.
-    User = "user", User, false, "user", rate_limiting.user;
-    /// Everything an anonymous caller does.
-    Ip = "ip", Ip, false, "ip", rate_limiting.ip;
-    AuthLogin = "auth_login", Ip, false, "route", rate_limiting_buckets.auth_login;
-    AuthRegister = "auth_register", Ip, false, "route", rate_limiting_buckets.auth_register;
-    AuthTwoFactor = "auth_two_factor", Ip, false, "route", rate_limiting_buckets.auth_two_factor;
-    MessagesCreate = "messages_create", UserChannel, true, "resource", rate_limiting_buckets.messages_create;
-    /// PATCH and DELETE.
-    MessagesEdit = "messages_edit", UserChannel, false, "resource", rate_limiting_buckets.messages_edit;
-    /// PUT and DELETE.
-    Reactions = "reactions", UserChannel, true, "resource", rate_limiting_buckets.reactions;
-    MessagesList = "messages_list", UserChannel, true, "resource", rate_limiting_buckets.messages_list;
-    UsersMeGet = "users_me_get", User, false, "route", rate_limiting_buckets.users_me_get;
-    UsersMeEdit = "users_me_edit", User, false, "route", rate_limiting_buckets.users_me_edit;
-    ServersCreate = "servers_create", User, false, "route", rate_limiting_buckets.servers_create;
-    ServersDelete = "servers_delete", User, false, "route", rate_limiting_buckets.servers_delete;
-    ServersGet = "servers_get", User, false, "route", rate_limiting_buckets.servers_get;
-    ServersChannelsList = "servers_channels_list", User, false, "route", rate_limiting_buckets.servers_channels_list;
-    RelationshipsList = "relationships_list", User, false, "route", rate_limiting_buckets.relationships_list;
-    RelationshipsCreate = "relationships_create", User, false, "route", rate_limiting_buckets.relationships_create;
-    RelationshipsBlock = "relationships_block", User, false, "route", rate_limiting_buckets.relationships_block;
-    /// Files of all kinds.
-    Uploads = "uploads", User, false, "route", rate_limiting_buckets.uploads;
-    WebhooksCreate = "webhooks_create", User, false, "route", rate_limiting_buckets.webhooks_create;
-    /// All that the webhooks of a channel say.
-    WebhooksChannel = "webhooks_channel", WebhookChannel, false, "webhook", rate_limiting_buckets.webhooks_channel;
-    WebhooksExecute = "webhooks_execute", Webhook, false, "webhook", rate_limiting_buckets.webhooks_execute, within WebhooksChannel;
-    Qr = "qr", Ip, false, "route", rate_limiting_buckets.qr;
-    Feedback = "feedback", User, false, "route", rate_limiting_buckets.feedback;
-    /// What programs tell by themselves.
-    Telemetry = "telemetry", Ip, false, "route", rate_limiting_buckets.telemetry;
-    /// Every route without a bucket of its own.
-    Default = "default", UserRoute, false, "route", rate_limiting_buckets.default;
-}
+// Those that every request goes by, whatever its route.
+bucket_rows! { rules! {
+    Global = rate_limiting.global, Principal;
+    User = rate_limiting.user, User;
+    Ip = rate_limiting.ip, Ip;
+} }
 
 impl RuleId {
     /// The row.
