@@ -5,9 +5,9 @@
 //! whoever is found is looked at before he is shown.
 
 use std::borrow::Cow;
+use std::hash::Hasher as _;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
+use siphasher::sip::SipHasher24;
 
 use crate::domain::chat::mention;
 use crate::id::{ChannelId, UserId};
@@ -79,12 +79,13 @@ pub fn content(message: &ArchivedMessage) -> Cow<'_, str> {
     Cow::Borrowed(&message.content)
 }
 
-/// Makes the numbers of terms.
-pub struct Keys(Hmac<Sha256>);
+/// Makes the numbers of terms: SipHash-2-4, which is made for keyed numbers of short texts and takes a tenth of what
+/// HMAC-SHA256 does. A message has a dozen.
+pub struct Keys(SipHasher24);
 
 impl Keys {
     pub fn new(key: &[u8; 32]) -> Keys {
-        Keys(Hmac::new_from_slice(key).expect("a key may have any length"))
+        Keys(SipHasher24::new_with_key(key.first_chunk().expect("it is half of the key")))
     }
 
     /// Stands for the key itself: terms that were made with another one are not found.
@@ -115,10 +116,11 @@ impl Keys {
     }
 
     fn number<const LEN: usize>(&self, tag: u8, parts: &[&[u8]]) -> [u8; LEN] {
-        let mut mac = self.0.clone();
-        mac.update(&[tag]);
-        parts.iter().for_each(|part| mac.update(part));
-        *mac.finalize().into_bytes().first_chunk().expect("a sum is longer")
+        const { assert!(LEN <= 8) }
+        let mut hasher = self.0;
+        hasher.write(&[tag]);
+        parts.iter().for_each(|part| hasher.write(part));
+        *hasher.finish().to_le_bytes().first_chunk().expect("a number is longer")
     }
 
     /// The numbers of all terms of a message, each once, ascending.
