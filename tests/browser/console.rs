@@ -1,6 +1,9 @@
 //! The console as people use it: every page is loaded and judged, and on each something is done that it offers.
 //!
-//! What the pages look like is kept below the target folder, in `tmp/console`.
+//! What the pages look like is kept below the target folder, in `tmp/console`. `CONSOLE_TABS=10` says what as many
+//! dashboards cost that are looked at; with `TEST_BINARY` the figures are those of another build.
+
+use std::time::{Duration, Instant};
 
 use plexichat::console::list::PAGES;
 
@@ -9,6 +12,8 @@ use super::support::admin::{code, credentials};
 use super::support::{Server, Value, json};
 use super::visit::Visit;
 
+const TABS: &str = "CONSOLE_TABS";
+const TABS_LOOKED_AT: Duration = Duration::from_secs(30);
 const SCRIPT: &str = "<script>window.hit=1</script><img src=x onerror=window.hit=1>";
 
 #[test]
@@ -35,6 +40,10 @@ fn the_console_is_looked_at_and_used() {
     let ticket = each_does_what_it_says(&mut visit, &ada, &other.id, &place, &password);
     all_are_judged(&mut visit, &ada, &ticket, &place);
     the_dashboard_moves(&mut visit);
+    if let Some(count) = std::env::var(TABS).ok().and_then(|count| count.parse().ok()) {
+        let share = cost_of_tabs(&mut visit, &server, count);
+        visit.figures.push(format!("{count} dashboards take {:.2} % of a core", share * 100.0));
+    }
     visit.browser.evaluate("window.isOld = true; document.querySelector('.who button').click()");
     visit.until("!window.isOld && document.getElementById('username')");
     let figures = visit.figures.join("\n");
@@ -167,4 +176,35 @@ fn the_dashboard_moves(visit: &mut Visit) {
     visit.until("document.getElementById('pause').textContent === 'Go on'");
     visit.load_judge();
     visit.judge("dashboard-moving");
+}
+
+/// The share of a core that the server takes for dashboards beyond what it takes without.
+fn cost_of_tabs(visit: &mut Visit, server: &Server, count: usize) -> f64 {
+    let share = || {
+        let (began, before) = (Instant::now(), cpu_time(server.pid()));
+        std::thread::sleep(TABS_LOOKED_AT);
+        (cpu_time(server.pid()) - before).as_secs_f64() / began.elapsed().as_secs_f64()
+    };
+    let idle = share();
+    let url = visit.browser.evaluate("location.href").as_str().expect("an address").to_owned();
+    let asked = "performance.getEntriesByType('resource').filter(f => f.initiatorType === 'fetch').length";
+    for _ in 0..count {
+        visit.browser.open(&url);
+        visit.until(&format!("{asked} > 0"));
+    }
+    let before = visit.browser.evaluate(asked).as_u64().expect("a count");
+    let busy = share();
+    let moved = visit.browser.evaluate(asked).as_u64().expect("a count") - before;
+    assert!(moved >= TABS_LOOKED_AT.as_secs() / 4, "the last tab has asked {moved} times");
+    busy - idle
+}
+
+/// What all threads of a process have run.
+fn cpu_time(pid: u32) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let run = |task: std::io::Result<std::fs::DirEntry>| -> Option<u64> {
+        let told = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        told.split(' ').next()?.parse().ok()
+    };
+    Duration::from_nanos(tasks.filter_map(run).sum())
 }

@@ -275,10 +275,14 @@ pub fn temporary_folder() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("plexichat-").tempdir().expect("a temporary folder")
 }
 
+/// Names another build of the program that is to be tested, such as one as it is released.
+pub const BINARY: &str = "TEST_BINARY";
+
 /// The program with its data folder, untouched by the settings of whoever runs the tests.
 #[must_use]
 pub fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plexichat"));
+    let built = || env!("CARGO_BIN_EXE_plexichat").into();
+    let mut command = Command::new(std::env::var_os(BINARY).unwrap_or_else(built));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("PLEXICHAT") {
             command.env_remove(name);
