@@ -20,6 +20,7 @@ mod image;
 pub mod key;
 pub mod keyring;
 mod map;
+mod opened;
 pub mod owners;
 pub mod plain_file;
 mod position;

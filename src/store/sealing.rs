@@ -31,6 +31,13 @@ pub(super) const SEALED: u8 = 127;
 const NONCE_LEN: usize = 12;
 /// Number of the key and nonce, before the ciphertext.
 const HEAD_LEN: usize = 1 + NONCE_LEN;
+pub(super) const TAG_LEN: usize = 16;
+
+/// Number of the key and nonce of a sealed value, and the nonce alone.
+pub(super) fn nonce_of(sealed: &[u8]) -> Option<(&[u8; HEAD_LEN], &[u8])> {
+    let head = sealed.first_chunk::<HEAD_LEN>()?;
+    Some((head, &head[1..]))
+}
 
 /// What seals records and opens them: all keys of the server.
 pub(super) struct Sealer {
@@ -102,9 +109,9 @@ impl Sealer {
         out.extend_from_slice(tag.expect("records are far shorter than 64 GiB").as_ref());
     }
 
-    /// Opens what [`Sealer::seal`] has made, in place: says the version of the record and where its bytes are now.
-    /// `None` when it is not that, or its key is gone.
-    pub fn open(&self, place: Place<'_>, sealed: &mut [u8]) -> Option<(u8, Range<usize>)> {
+    /// Opens what [`Sealer::seal`] has made, in place: says where version and bytes of the record, at least the former,
+    /// are now. `None` when it is not that, or its key is gone.
+    pub fn open(&self, place: Place<'_>, sealed: &mut [u8]) -> Option<Range<usize>> {
         let (head, rest) = sealed.split_at_mut_checked(HEAD_LEN)?;
         let nonce: [u8; NONCE_LEN] = *head[1..].first_chunk()?;
         let place = place.bytes();
@@ -123,8 +130,7 @@ impl Sealer {
                 rest.copy_from_slice(&copy);
             }
         }
-        let version = *rest[..len?].first()?;
-        Some((version, HEAD_LEN + 1..HEAD_LEN + len?))
+        len.filter(|len| *len > 0).map(|len| HEAD_LEN..HEAD_LEN + len)
     }
 
     /// Whether a sealed value is what would be written now, as far as that can be seen without opening it.
@@ -142,7 +148,6 @@ pub(super) type Seal = Option<Arc<Sealer>>;
 mod tests {
     use super::*;
 
-    const TAG_LEN: usize = 16;
     const HERE: Place<'static> = Place { seed: 7, key: b"key" };
 
     fn sealed(sealer: &Sealer, place: Place<'_>, body: &[u8]) -> Vec<u8> {
@@ -153,7 +158,8 @@ mod tests {
 
     fn opened(sealer: &Sealer, place: Place<'_>, sealed: &[u8]) -> Option<(u8, Vec<u8>)> {
         let mut bytes = sealed.to_vec();
-        sealer.open(place, &mut bytes).map(|(version, body)| (version, bytes[body].to_vec()))
+        let record = sealer.open(place, &mut bytes)?;
+        bytes[record].split_first().map(|(version, body)| (*version, body.to_vec()))
     }
 
     #[test]

@@ -23,6 +23,7 @@ use rkyv::ser::allocator::ArenaHandle;
 use super::crc;
 use super::damage::{damaged, unreadable};
 use super::key::{ByteOrder, Key, KeyBuf, encode, is_key, prefix_end};
+use super::opened;
 use super::owners::Along;
 use super::sealing::{Place, SEALED, Seal, Sealer};
 use super::space::Budget;
@@ -160,7 +161,7 @@ fn access_earlier<'a, V: Record>(
 ) -> Option<&'a V::Archived> {
     let frame = Frame::open(seed, key, value).ok()?;
     let record = V::upgrade(frame.version, frame.body)?;
-    validate::<V>(upgraded.keep(append(&record, Vec::new())))
+    validate::<V>(upgraded.keep(append(&record, Vec::new()).into()))
 }
 
 fn validate<V: Record>(body: &[u8]) -> Option<&V::Archived> {
@@ -243,7 +244,7 @@ impl Tables {
             None => return access_earlier::<V>(seed, key, value, &self.upgraded),
         };
         if version != V::VERSION {
-            return validate::<V>(self.upgraded.keep(append(&V::upgrade(version, body)?, Vec::new())));
+            return validate::<V>(self.upgraded.keep(append(&V::upgrade(version, body)?, Vec::new()).into()));
         }
         if cfg!(debug_assertions) {
             return Some(validate::<V>(body).expect("what could be opened is a valid archive"));
@@ -264,9 +265,8 @@ fn sealed_part(value: &[u8]) -> Option<&[u8]> {
 
 /// Version and bytes of a record.
 fn open<'a>(sealer: &Sealer, place: Place<'_>, sealed: &[u8], kept: &'a Upgraded) -> Option<(u8, &'a [u8])> {
-    let mut bytes = sealed.to_vec();
-    let (version, body) = sealer.open(place, &mut bytes)?;
-    Some((version, &kept.keep(bytes)[body]))
+    let (version, body) = kept.keep(opened::open(sealer, place, sealed)?).split_first()?;
+    Some((*version, body))
 }
 
 /// A value that is not sealed as one that is.
@@ -379,10 +379,11 @@ impl<'a> Read<'a> {
         let place = Place { seed: ROWS[index].seed, key };
         let opened = sealed_part(value).zip(self.tables.seal.as_deref()).and_then(|(sealed, sealer)| {
             let mut bytes = sealed.to_vec();
-            let (version, body) = sealer.open(place, &mut bytes)?;
-            Some(plain(place, version, &bytes[body]))
+            let range = sealer.open(place, &mut bytes)?;
+            let (version, body) = bytes[range].split_first()?;
+            Some(plain(place, *version, body))
         });
-        opened.map_or(value, |plain| self.tables.upgraded.keep(plain))
+        opened.map_or(value, |plain| self.tables.upgraded.keep(plain.into()))
     }
 
     /// The first rows whose key starts with `prefix`, with what goes with each. A damaged one takes nothing along.
@@ -629,8 +630,9 @@ impl<'e> Tx<'e> {
             Some(sealed) if sealer.is_current(sealed) => return None,
             Some(sealed) => {
                 opened = sealed.to_vec();
-                let (version, body) = sealer.open(place, &mut opened)?;
-                (version, &opened[body])
+                let range = sealer.open(place, &mut opened)?;
+                let (version, body) = opened[range].split_first()?;
+                (*version, body)
             }
             None if !sealer.seals() => return None,
             None => {

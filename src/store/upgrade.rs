@@ -6,6 +6,7 @@
 //! write of a transaction, and by [`Snapshot::trim`](super::Snapshot::trim).
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use rkyv::rancor;
 
@@ -18,19 +19,18 @@ pub(super) struct Upgraded(RefCell<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    records: Vec<Box<[u8]>>,
+    records: Vec<Arc<[u8]>>,
     len: usize,
 }
 
 impl Upgraded {
     /// Keeps the bytes of a record; they stay where they are until `self` is borrowed mutably.
-    pub fn keep(&self, bytes: Vec<u8>) -> &[u8] {
+    pub fn keep(&self, bytes: Arc<[u8]>) -> &[u8] {
         let mut kept = self.0.borrow_mut();
-        let bytes = bytes.into_boxed_slice();
         let (start, len) = (bytes.as_ptr(), bytes.len());
         kept.len += len;
         kept.records.push(bytes);
-        // SAFETY: the heap bytes of a box do not move when the box does, and boxes are only dropped in `clear`, which
+        // SAFETY: shared bytes do not move and are not written, and this share of them is only dropped in `clear`, which
         // borrows `self` mutably, or with `self`: after the end of the returned borrow either way.
         unsafe { std::slice::from_raw_parts(start, len) }
     }
@@ -70,11 +70,11 @@ mod tests {
     #[test]
     fn what_is_kept_stays_until_it_is_let_go() {
         let mut upgraded = Upgraded::default();
-        let kept: Vec<&[u8]> = (0..200).map(|n| upgraded.keep(vec![n; 100])).collect();
+        let kept: Vec<&[u8]> = (0..200).map(|n| upgraded.keep(vec![n; 100].into())).collect();
         assert!(kept.iter().zip(0..).all(|(bytes, n)| **bytes == [n; 100]));
         upgraded.trim();
         assert_eq!(upgraded.0.get_mut().len, 20_000, "little is no reason");
-        upgraded.keep(vec![0; KEPT_LEN_MAX]);
+        upgraded.keep(vec![0; KEPT_LEN_MAX].into());
         upgraded.trim();
         assert_eq!((upgraded.0.get_mut().len, upgraded.0.get_mut().records.len()), (0, 0));
     }
