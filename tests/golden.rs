@@ -34,7 +34,7 @@ use plexichat::domain::{EventName, Op, intent, permission};
 use plexichat::effect::LANES;
 use plexichat::gateway::protocol::{CLOSES, Data, OPS, Taken, When};
 use plexichat::id::{ChannelId, MessageId, RoleId, RuleId, ServerId, UserId, WebhookId};
-use plexichat::observe::{Registry, encode};
+use plexichat::observe::{Names, Registry, encode};
 use plexichat::store::owners::Hangs;
 use plexichat::store::records::*;
 use plexichat::store::tables::ROWS;
@@ -68,7 +68,16 @@ fn every_route() {
 /// Dashboards and alarms are built on these names.
 #[test]
 fn every_metric() {
-    let text = encode(&Arc::new(Registry::new(1, LANES.iter().map(|row| row.name))));
+    let closes = CLOSES.iter().take(1).map(|(_, close)| (close.code, close.reason)).collect();
+    let names = Names {
+        lanes: LANES.iter().map(|row| row.name).collect(),
+        operations: vec!["GET /a".into()],
+        closes,
+    };
+    let registry = Arc::new(Registry::new(1, names));
+    registry.cores[0].operation(0, 1);
+    registry.cores[0].closes[0].increment();
+    let text = encode(&registry);
     // Samples by name and labels; the buckets of a histogram are left out.
     let names = text.lines().filter(|line| !line.contains("_bucket{") && *line != "# EOF");
     let names = names.map(|line| match line.starts_with('#') {

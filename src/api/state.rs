@@ -18,7 +18,7 @@ use super::pages::Pages;
 use super::recent_files::RecentFiles;
 use super::routes::Route;
 use super::site::Site;
-use super::times::{CoreTimes, Times};
+use super::times::{CoreTimes, Times, row_of};
 use super::touch::Touches;
 use super::unsent::Unsent;
 use crate::config::{Config, Origin};
@@ -258,7 +258,9 @@ impl State {
 
     /// A request that was taken up at `begun_ns` is answered: when its handler was last done.
     pub fn answered(&self, route: Option<&Route>, status: u16, begun_ns: u64) {
-        self.core_times().record(route, status, self.handled_ns.get().saturating_sub(begun_ns));
+        let took_ns = self.handled_ns.get().saturating_sub(begun_ns);
+        self.core_times().record(route, status, took_ns);
+        self.metrics.operation(row_of(route), took_ns);
     }
 
     /// How long requests have taken lately on this core.

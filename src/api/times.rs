@@ -89,6 +89,16 @@ impl Figures {
     }
 }
 
+/// Every row that requests are counted under: what leads to no route, then each route.
+pub fn operations() -> Vec<String> {
+    (0..=ROUTES.len()).map(operation).collect()
+}
+
+/// The row of a route.
+pub fn row_of(route: Option<&Route>) -> usize {
+    route.map_or(0, |route| usize::from(route.index) + 1)
+}
+
 /// What is called so in rows: as the table of routes has it.
 fn operation(place: usize) -> String {
     match place.checked_sub(1).map(|index| &ROUTES[index]) {
@@ -126,8 +136,7 @@ impl CoreTimes {
     /// A request has been answered. Only on the core's thread, as all that changes something.
     #[inline]
     pub fn record(&self, route: Option<&Route>, status: u16, took_ns: u64) {
-        let place = route.map_or(0, |route| usize::from(route.index) + 1);
-        self.routes[place].get_or_init(Box::default).add(took_ns / 1_000, status >= ERROR_STATUS);
+        self.routes[row_of(route)].get_or_init(Box::default).add(took_ns / 1_000, status >= ERROR_STATUS);
     }
 
     fn timings(&self) -> Vec<Timing> {

@@ -1,9 +1,12 @@
 //! What a core's gateway counts of its work, until the socket layer takes it.
 
+use super::protocol::CLOSES;
 use crate::observe::HubWork;
 
 #[derive(Default)]
 pub struct Counters {
+    /// Connections that were closed, ever, by row of [`CLOSES`].
+    pub closes: [u64; CLOSES.len()],
     /// Dispatches given out.
     pub dispatch_count: u64,
     pub slow_consumer_count: u64,
@@ -13,6 +16,12 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// A connection is closed with that.
+    pub fn closed_for(&mut self, code: u16, reason: &str) {
+        let row = CLOSES.iter().position(|(_, close)| (close.code, close.reason) == (code, reason));
+        self.closes[row.expect("every reason has a row")] += 1;
+    }
+
     /// What was done since it was last asked, but for the frames.
     pub fn take_work(&mut self) -> HubWork {
         HubWork {

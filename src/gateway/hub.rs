@@ -327,7 +327,10 @@ impl Hub {
             return;
         }
         match code {
-            Some(code) => write_close(connection.out(), code, reason),
+            Some(code) => {
+                self.counters.closed_for(code, reason);
+                write_close(connection.out(), code, reason);
+            }
             None => write_frame(connection.out(), OpCode::Control(Control::Close), b""),
         }
         connection.state = State::Closing;

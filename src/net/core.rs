@@ -468,6 +468,11 @@ impl Core {
             metrics.gateway_state_len.set(hub.state_len() as u64);
         }
         turn.work.hub = hub.counters.take_work();
+        if turn.work.hub.closed > 0 {
+            for (counter, count) in metrics.closes.iter().zip(&hub.counters.closes) {
+                counter.add(count - counter.value());
+            }
+        }
         self.watch.end(turn);
     }
 }

@@ -74,7 +74,10 @@ pub async fn serve<B: Backend>(
     let mut admitted = match admitted {
         Ok(admitted) => admitted,
         // On the heap: room that others need not hold.
-        Err(reason) => return Box::pin(turn_away(&*backend, &mut socket, reason)).await,
+        Err(reason) => {
+            backend.state().metrics.connections_refused.increment();
+            return Box::pin(turn_away(&*backend, &mut socket, reason)).await;
+        }
     };
     let mut connection = Connection {
         backend,

@@ -31,7 +31,7 @@ use crate::api::rate_limit::new_limiter;
 use crate::api::router::Router;
 use crate::api::site::{self, Site};
 use crate::api::state::{Afterwork, RunState};
-use crate::api::times::Times;
+use crate::api::times::{Times, operations};
 use crate::config::{self, Config, Loaded, Source};
 use crate::docs;
 use crate::domain::contact::times;
@@ -41,11 +41,12 @@ use crate::domain::{Command, Refusal, Reply};
 use crate::effect::password::Params;
 use crate::effect::s3::S3;
 use crate::effect::{self, Job, LANES, Lanes, automod, disk, lane};
+use crate::gateway::protocol::CLOSES;
 use crate::gateway::{Hub, Liveboard, Mail};
 use crate::id::UserId;
 use crate::limits::SWEEP_RECORDS_MAX;
 use crate::log::{self, Port, Touches};
-use crate::observe::{self, Registry};
+use crate::observe::{self, Names, Registry};
 use crate::runtime::clock::Turn;
 use crate::runtime::cpu::{self, lower_priority};
 use crate::runtime::heap::give_back;
@@ -150,7 +151,7 @@ pub fn serve(loaded: Loaded, on_started: impl FnOnce(&Started<'_>)) -> Result<()
     if let Some(path) = first_admin(&config, &store, &keys)? {
         tracing::info!(path, "the first administrator is made: his name and password stand in this file");
     }
-    let registry = Arc::new(Registry::new(core_count, LANES.iter().map(|row| row.name)));
+    let registry = Arc::new(Registry::new(core_count, counted()));
     // Started before any thread is pinned, so that slow work roams over all cores.
     closing::start(|| lower_priority(19)).map_err(|e| format!("cannot start a thread: {e}"))?;
     let lanes = Lanes::start(&config, &registry.lanes).map_err(|e| format!("cannot start a thread: {e}"))?;
@@ -249,6 +250,15 @@ fn listening(config: &Config, core_count: usize) -> Result<Vec<Doors>, String> {
 }
 
 /// Where files of clients are kept.
+/// The rows that counters are kept for.
+fn counted() -> Names {
+    Names {
+        lanes: LANES.iter().map(|row| row.name).collect(),
+        operations: operations(),
+        closes: CLOSES.iter().map(|(_, close)| (close.code, close.reason)).collect(),
+    }
+}
+
 fn blobs(config: &Config, store: &Path, keys: Arc<Keyring>) -> Result<Arc<dyn Blobs>, String> {
     let seals = config.media.encrypt_at_rest;
     Ok(match config.media.storage_backend.as_str() {

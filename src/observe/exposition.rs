@@ -10,10 +10,12 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{self, Unit};
 
+use super::by_name;
 use super::logs::dropped_lines;
 use super::metrics::{
     CoreMetrics, Histogram, LaneMetrics, Registry, SearchMetrics, StoreMetrics, WriterMetrics,
 };
+use super::process_numbers::ProcessCollector;
 use super::thread::Times;
 use super::turn::Phase;
 
@@ -23,7 +25,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// Of what [`classic`] returns.
 pub const CONTENT_TYPE_CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-const NANOSECONDS: f64 = 1e-9;
+pub(super) const NANOSECONDS: f64 = 1e-9;
 
 /// A number of one core; the encoder adds `_total` to counters, and the unit to every name.
 type CoreNumber = (&'static str, &'static str, Option<Unit>, MetricType, fn(&CoreMetrics) -> u64);
@@ -108,6 +110,16 @@ const CORE_NUMBERS: &[CoreNumber] = &[
         None,
         MetricType::Counter,
         |core| core.gate_refused.value(),
+    ),
+    ("login_failures", "Wrong passwords and codes", None, MetricType::Counter, |core| {
+        core.login_failures.value()
+    }),
+    (
+        "connections_refused",
+        "Connections turned away as there were too many, of all or of an address",
+        None,
+        MetricType::Counter,
+        |core| core.connections_refused.value(),
     ),
     ("turns", "Turns of the core loop", None, MetricType::Counter, |core| core.turn_count.value()),
     ("slow_turns", "Turns longer than logging.slow_turn_ms", None, MetricType::Counter, |core| {
@@ -336,6 +348,7 @@ impl Collector for ServerCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.core_numbers(&mut encoder)?;
         self.http_requests(&mut encoder)?;
+        by_name::encode(&self.0, &mut encoder)?;
         self.core_histograms(&mut encoder)?;
         self.turn_phases(&mut encoder)?;
         self.thread_times(&mut encoder)?;
@@ -517,7 +530,7 @@ fn numbers<T>(encoder: &mut DescriptorEncoder<'_>, rows: &[Number<T>], metrics: 
     Ok(())
 }
 
-fn number(mut encoder: MetricEncoder<'_>, kind: MetricType, value: u64) -> fmt::Result {
+pub(super) fn number(mut encoder: MetricEncoder<'_>, kind: MetricType, value: u64) -> fmt::Result {
     match kind {
         MetricType::Counter => encoder.encode_counter::<[(&str, &str); 0], _, u64>(&value, None),
         _ => encoder.encode_gauge(&value),
@@ -529,13 +542,13 @@ fn number(mut encoder: MetricEncoder<'_>, kind: MetricType, value: u64) -> fmt::
     clippy::cast_precision_loss,
     reason = "2^53 ns are 104 days; beyond it only the last digits are lost"
 )]
-fn seconds(mut encoder: MetricEncoder<'_>, value_ns: u64) -> fmt::Result {
+pub(super) fn seconds(mut encoder: MetricEncoder<'_>, value_ns: u64) -> fmt::Result {
     encoder.encode_counter::<[(&str, &str); 0], _, u64>(&(value_ns as f64 * NANOSECONDS), None)
 }
 
 /// `scale` turns the histogram's unit into the metric's base unit. The labels are already in the encoder.
 #[expect(clippy::cast_precision_loss, reason = "metrics are floats; 2^53 ns are 104 days")]
-fn histogram<const FIRST: u64, const BUCKETS: usize>(
+pub(super) fn histogram<const FIRST: u64, const BUCKETS: usize>(
     mut encoder: MetricEncoder<'_>,
     histogram: &Histogram<FIRST, BUCKETS>,
     scale: f64,
@@ -546,40 +559,14 @@ fn histogram<const FIRST: u64, const BUCKETS: usize>(
     encoder.encode_histogram::<[(&str, &str); 0]>(histogram.sum() as f64 * scale, count, &buckets, None)
 }
 
-/// What the kernel says about this process. A figure that cannot be read is left out.
-#[derive(Debug)]
-struct ProcessCollector(Arc<Registry>);
-
-impl Collector for ProcessCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Registry { cores, process, .. } = &*self.0;
-        if let Some(bytes) = process.resident_bytes() {
-            let help = "Resident memory";
-            let gauge =
-                encoder.encode_descriptor("resident_memory", help, Some(&Unit::Bytes), MetricType::Gauge)?;
-            number(gauge, MetricType::Gauge, bytes)?;
-        }
-        let connections =
-            cores.iter().map(|core| core.http_connections.value() + core.gateway_connections.value());
-        let gauge =
-            encoder.encode_descriptor("open_fds", "Open file descriptors", None, MetricType::Gauge)?;
-        number(gauge, MetricType::Gauge, process.open_files(connections.sum()))?;
-        if let Some(start) = process.start_seconds() {
-            let help = "Start of the process, Unix time";
-            let mut gauge =
-                encoder.encode_descriptor("start_time", help, Some(&Unit::Seconds), MetricType::Gauge)?;
-            gauge.encode_gauge(&start)?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::Names;
 
     fn text_of(fill: impl Fn(&Registry)) -> String {
-        let registry = Arc::new(Registry::new(2, ["password", "other"]));
+        let registry =
+            Arc::new(Registry::new(2, Names { lanes: vec!["password", "other"], ..Names::default() }));
         fill(&registry);
         encode(&registry)
     }

@@ -1,8 +1,8 @@
 //! The counters. Each core and the writer thread own a set that nobody else writes, so counting is a load and a
 //! store without a locked instruction; a scrape reads them from outside and may see them a moment apart.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use super::process::Process;
 use super::system::System;
@@ -103,6 +103,13 @@ impl<const FIRST: u64, const BUCKETS: usize> Histogram<FIRST, BUCKETS> {
         self.counts.get(index).unwrap_or(&self.beyond)
     }
 
+    /// Adds what another has counted.
+    pub fn add(&self, other: &Self) {
+        self.counts.iter().zip(&other.counts).for_each(|(count, other)| count.add(other.value()));
+        self.beyond.add(other.beyond.value());
+        self.sum.add(other.sum());
+    }
+
     /// (upper bound, values in this bucket alone); the last bound is infinite, `None`.
     pub fn buckets(&self) -> impl Iterator<Item = (Option<u64>, u64)> {
         let counts = self.counts.iter().enumerate().map(|(k, count)| (Some(FIRST << k), count.value()));
@@ -115,6 +122,8 @@ impl<const FIRST: u64, const BUCKETS: usize> Histogram<FIRST, BUCKETS> {
     }
 }
 
+/// 131 µs doubling to 1.07 s.
+pub type OperationHistogram = Histogram<131_072, 14>;
 /// 1.024 µs doubling to 134 ms.
 pub type TurnHistogram = Histogram<1024, 18>;
 /// 65.5 µs doubling to 8.6 s.
@@ -130,6 +139,14 @@ pub type CoalescingHistogram = Histogram<1, 11>;
 pub struct CoreMetrics {
     /// Answered requests by status class: 1xx at index 0.
     pub http_requests: [Counter; 5],
+    /// Time of requests from the head to the answer, by row of [`Names::operations`]; made when first asked for.
+    pub operations: Box<[OnceLock<Box<OperationHistogram>>]>,
+    /// Gateway connections that the server has closed, by row of [`Names::closes`].
+    pub closes: Box<[Counter]>,
+    /// Wrong passwords and codes.
+    pub login_failures: Counter,
+    /// Connections that were turned away as there were too many.
+    pub connections_refused: Counter,
     /// What the kernel tells of the core's thread.
     pub thread: ThreadFile,
     /// Time of a request handler, or of its part after a wait.
@@ -208,6 +225,14 @@ pub struct CoreMetrics {
 }
 
 impl CoreMetrics {
+    /// A request to the route of that row was answered.
+    #[inline]
+    pub fn operation(&self, row: usize, took_ns: u64) {
+        if let Some(times) = self.operations.get(row) {
+            times.get_or_init(Box::default).record(took_ns);
+        }
+    }
+
     /// Counts an answered request. A status outside 100..=599 counts as 5xx.
     #[inline]
     pub fn http_request(&self, status: u16) {
@@ -322,6 +347,7 @@ pub struct SearchMetrics {
 /// Everything a scrape reads.
 #[derive(Debug)]
 pub struct Registry {
+    names: Names,
     pub cores: Vec<Arc<CoreMetrics>>,
     pub writer: Arc<WriterMetrics>,
     pub lanes: Vec<Arc<LaneMetrics>>,
@@ -331,19 +357,43 @@ pub struct Registry {
     pub system: System,
 }
 
+/// What counters are kept for, by the tables of others.
+#[derive(Debug, Default)]
+pub struct Names {
+    pub lanes: Vec<&'static str>,
+    /// Method and path of each route, what leads to none first.
+    pub operations: Vec<String>,
+    /// Code and reason of each close of the gateway.
+    pub closes: Vec<(u16, &'static str)>,
+}
+
 impl Registry {
     /// One set of counters for each of `core_count` cores and for each lane. Make it before there are many files: it
     /// keeps some open.
     #[must_use]
-    pub fn new(core_count: usize, lanes: impl IntoIterator<Item = &'static str>) -> Registry {
+    pub fn new(core_count: usize, names: Names) -> Registry {
+        let core = |_| {
+            Arc::new(CoreMetrics {
+                operations: names.operations.iter().map(|_| OnceLock::new()).collect(),
+                closes: names.closes.iter().map(|_| Counter::default()).collect(),
+                ..CoreMetrics::default()
+            })
+        };
         Registry {
-            cores: (0..core_count).map(|_| Arc::new(CoreMetrics::default())).collect(),
+            cores: (0..core_count).map(core).collect(),
             writer: Arc::new(WriterMetrics::default()),
-            lanes: lanes.into_iter().map(|name| Arc::new(LaneMetrics::new(name))).collect(),
+            lanes: names.lanes.iter().map(|name| Arc::new(LaneMetrics::new(name))).collect(),
             search: Arc::default(),
             process: Process::open(),
             system: System::default(),
+            names,
         }
+    }
+
+    /// What the counters are kept for.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 }
 

@@ -4,12 +4,14 @@
 //! Invariant: telling never holds up the told. A core writes plain counters that only it writes,
 //! and log lines go into a bounded queue that drops when full; nothing secret goes into either.
 
+mod by_name;
 mod exposition;
 pub mod log_files;
 mod log_writer;
 mod logs;
 mod metrics;
 mod process;
+mod process_numbers;
 mod serve;
 mod system;
 mod thread;
@@ -18,7 +20,8 @@ mod turn;
 pub use exposition::{CONTENT_TYPE, encode};
 pub use logs::{Guard, dropped_lines, init_logs, log_level, log_request, logs_requests, set_level};
 pub use metrics::{
-    CoreMetrics, Counter, Gauge, Histogram, LaneMetrics, Registry, SearchMetrics, StoreMetrics, WriterMetrics,
+    CoreMetrics, Counter, Gauge, Histogram, LaneMetrics, Names, Registry, SearchMetrics, StoreMetrics,
+    WriterMetrics,
 };
 pub use serve::serve_metrics;
 pub use system::{Figures, System};

@@ -64,6 +64,25 @@ fn start_seconds() -> Option<f64> {
     Some(boot as f64 + ticks as f64 / positive_sysconf(libc::_SC_CLK_TCK)? as f64)
 }
 
+/// How many files may be open.
+#[must_use]
+pub fn files_max() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a local of the type that is asked for.
+    let done = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    (done == 0).then_some(limit.rlim_cur)
+}
+
+/// How long all threads have run, those that have ended too.
+#[must_use]
+pub fn run_ns() -> Option<u64> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a local of the type that is asked for.
+    let done = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    let part = |part: i64| u64::try_from(part).ok();
+    Some(part(time.tv_sec)? * 1_000_000_000 + part(time.tv_nsec)?).filter(|_| done == 0)
+}
+
 fn positive_sysconf(name: libc::c_int) -> Option<u64> {
     // SAFETY: sysconf reads no memory of ours.
     let value = unsafe { libc::sysconf(name) };

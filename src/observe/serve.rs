@@ -129,6 +129,7 @@ fn wants_classic(request: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::Names;
 
     fn exchange(address: SocketAddr, request: &[u8]) -> String {
         let mut connection = TcpStream::connect(address).unwrap();
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn serves_metrics_and_nothing_else() {
-        let registry = Arc::new(Registry::new(1, []));
+        let registry = Arc::new(Registry::new(1, Names::default()));
         registry.cores[0].turn_count.add(5);
         let address = serve_metrics("127.0.0.1:0".parse().unwrap(), registry).unwrap();
         let accepting = |accept: &str| {

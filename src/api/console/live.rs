@@ -99,6 +99,7 @@ fn bound(buckets: &Buckets) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::Names;
 
     #[test]
     fn most_stay_under_a_bound() {
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn figures_are_those_of_all_cores() {
-        let registry = Arc::new(Registry::new(2, ["x"]));
+        let registry = Arc::new(Registry::new(2, Names { lanes: vec!["x"], ..Names::default() }));
         registry.cores[0].gateway_sessions.set(3);
         registry.cores[1].gateway_sessions.set(4);
         registry.cores[1].http_request(500);

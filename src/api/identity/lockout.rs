@@ -11,6 +11,7 @@ pub(super) const MINUTE_MS: u64 = 60_000;
 
 /// Counts a wrong password towards the lockout; gives what it is refused with: `error`, unless the log refuses to count.
 pub(super) async fn count_failure(ctx: &Ctx<'_>, user_id: UserId, name: Option<u64>, error: Error) -> Error {
+    ctx.state.metrics.login_failures.increment();
     let config = &ctx.state.config;
     let failures_max = config.authentication_security.max_failed_attempts;
     let lockout_ms = config.authentication_security.lockout_duration_minutes * MINUTE_MS;

@@ -174,6 +174,7 @@ pub async fn two_factor_login(ctx: &mut Ctx<'_>) -> Result<Step> {
         prove(ctx, user_id, record, &code)
     };
     let Some(proof) = proof else {
+        ctx.state.metrics.login_failures.increment();
         let failures_max = CHALLENGE_FAILURES_MAX;
         ctx.decide(SERVER, ChallengeFailed { challenge_id, failures_max }).await?;
         return Err(Refusal::CodeWrong.into());
@@ -291,6 +292,7 @@ async fn own_proof(ctx: &Ctx<'_>, code: &str) -> Result<Proof> {
 }
 
 async fn count_wrong(ctx: &Ctx<'_>) -> Error {
+    ctx.state.metrics.login_failures.increment();
     let config = &ctx.state.config;
     let failures_max = config.authentication_security.max_failed_attempts;
     let lockout_ms = config.authentication_security.lockout_duration_minutes * MINUTE_MS;

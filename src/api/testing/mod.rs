@@ -31,7 +31,7 @@ use crate::effect::automod::Shared;
 use crate::id::UserId;
 use crate::limits::{KIB, MIB, PIECE_LEN};
 use crate::log::Touches;
-use crate::observe::Registry;
+use crate::observe::{Names, Registry};
 use crate::runtime::clock::Turn;
 use crate::runtime::wake::Wake;
 use crate::search::{Running, Search, Settings};
@@ -119,7 +119,10 @@ impl Harness {
             Arc::default(),
             limiter,
             keys,
-            Arc::new(Registry::new(1, LANES.iter().map(|row| row.name))),
+            Arc::new(Registry::new(
+                1,
+                Names { lanes: LANES.iter().map(|row| row.name).collect(), ..Names::default() },
+            )),
             (0, Arc::new(Times::new(1, now.unix_ms, 0))),
             now,
             Arc::new(Wake::new().unwrap()),
