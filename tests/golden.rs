@@ -12,6 +12,8 @@ mod commands;
 mod expressions;
 #[path = "golden/hashes.rs"]
 mod hashes;
+#[path = "golden/metrics.rs"]
+mod metrics;
 #[path = "golden/polls.rs"]
 mod polls;
 #[path = "golden/providers.rs"]
@@ -23,7 +25,6 @@ mod uploads;
 
 use std::fmt::{Debug, Write as _};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use plexichat::api::routes;
 use plexichat::domain::command::{Row, rows};
@@ -31,10 +32,8 @@ use plexichat::domain::community::audit::ACTIONS;
 use plexichat::domain::error::REFUSALS;
 use plexichat::domain::housekeeping::outbox::KINDS;
 use plexichat::domain::{EventName, Op, intent, permission};
-use plexichat::effect::LANES;
 use plexichat::gateway::protocol::{CLOSES, Data, OPS, Taken, When};
 use plexichat::id::{ChannelId, MessageId, RoleId, RuleId, ServerId, UserId, WebhookId};
-use plexichat::observe::{Names, Registry, encode};
 use plexichat::store::owners::Hangs;
 use plexichat::store::records::*;
 use plexichat::store::tables::ROWS;
@@ -63,28 +62,6 @@ macro_rules! line {
 #[test]
 fn every_route() {
     check("routes.txt", &routes::listing());
-}
-
-/// Dashboards and alarms are built on these names.
-#[test]
-fn every_metric() {
-    let closes = CLOSES.iter().take(1).map(|(_, close)| (close.code, close.reason)).collect();
-    let names = Names {
-        lanes: LANES.iter().map(|row| row.name).collect(),
-        operations: vec!["GET /a".into()],
-        closes,
-    };
-    let registry = Arc::new(Registry::new(1, names));
-    registry.cores[0].operation(0, 1);
-    registry.cores[0].closes[0].increment();
-    let text = encode(&registry);
-    // Samples by name and labels; the buckets of a histogram are left out.
-    let names = text.lines().filter(|line| !line.contains("_bucket{") && *line != "# EOF");
-    let names = names.map(|line| match line.starts_with('#') {
-        true => line,
-        false => line.rsplit_once(' ').expect("a sample has a value").0,
-    });
-    check("metrics.txt", &names.map(|line| format!("{line}\n")).collect::<String>());
 }
 
 #[test]
