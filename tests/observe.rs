@@ -29,11 +29,15 @@ fn text(value: &Value) -> String {
 
 /// A server with metrics on a port that was free a moment ago.
 fn start() -> (Server, SocketAddr, tempfile::TempDir) {
+    start_with(&[])
+}
+
+fn start_with(more: &[&str]) -> (Server, SocketAddr, tempfile::TempDir) {
     for _ in 0..10 {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let port = format!("metrics.port={}", free.port());
         let folder = support::temporary_folder();
-        let options: Vec<&str> = OPTIONS.iter().copied().chain([port.as_str()]).collect();
+        let options: Vec<&str> = OPTIONS.iter().chain(more).copied().chain([port.as_str()]).collect();
         if let Ok(server) = Server::try_start_in(folder.path(), &options) {
             return (server, free, folder);
         }
@@ -217,6 +221,46 @@ fn metrics_of_what_happened(world: &World) {
     assert!(sum("plexichat_core_busy_seconds_total") > 0.0);
     for ring in ["turn_batches", "command_seconds", "writer_batch_commands"] {
         assert!(sum(&format!("plexichat_{ring}_count")) > 0.0, "{ring}");
+    }
+}
+
+#[test]
+fn what_clients_do_wrong_is_counted() {
+    let (server, metrics, _folder) = start();
+    let user = server.register("ada");
+    let mut http = server.http();
+    let wrong = json!({"username": "ada", "password": "not hers"});
+    (0..2).for_each(|_| drop(http.post("/api/v1/auth/login", None, &wrong).want(401)));
+    http.post("/api/v1/admin/login", None, &wrong).want(401);
+    http.get("/api/v1/users/@me", Some(&user.token)).want(200);
+    let mut socket = server.gateway();
+    socket.send(&json!({"op": 99, "d": null}));
+    assert_eq!(socket.closed().0, 4001);
+    let deadline = Instant::now() + PATIENCE;
+    let closed = "plexichat_gateway_closes_total{code=\"4001\",reason=\"Unknown opcode\"}";
+    // A connection is done with when both sides have closed.
+    let samples = loop {
+        let samples = scrape(metrics);
+        if samples.contains_key(closed) {
+            break samples;
+        }
+        assert!(Instant::now() < deadline, "{samples:?}");
+    };
+    let of = |operation: &str| {
+        samples[&format!("plexichat_http_operation_seconds_count{{operation=\"{operation}\"}}")]
+    };
+    assert_eq!((samples[closed], samples["plexichat_login_failures_total{core=\"0\"}"]), (1.0, 3.0));
+    assert_eq!((of("POST /auth/login"), of("GET /users/@me")), (2.0, 1.0));
+    assert!(samples["process_cpu_seconds_total"] > 0.0 && samples["process_max_fds"] >= 256.0);
+}
+
+#[test]
+fn connections_that_are_turned_away_are_counted() {
+    let (server, metrics, _folder) = start_with(&["http.connections_per_address_max=2"]);
+    let held: Vec<TcpStream> = (0..5).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    let deadline = Instant::now() + PATIENCE;
+    while scrape(metrics)["plexichat_connections_refused_total{core=\"0\"}"] != 3.0 {
+        assert!(Instant::now() < deadline, "three of {}", held.len());
     }
 }
 

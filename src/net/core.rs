@@ -468,6 +468,7 @@ impl Core {
             metrics.gateway_state_len.set(hub.state_len() as u64);
         }
         turn.work.hub = hub.counters.take_work();
+        // Only when some may have changed: there are dozens, and a turn is short.
         if turn.work.hub.closed > 0 {
             for (counter, count) in metrics.closes.iter().zip(&hub.counters.closes) {
                 counter.add(count - counter.value());

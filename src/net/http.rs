@@ -74,10 +74,7 @@ pub async fn serve<B: Backend>(
     let mut admitted = match admitted {
         Ok(admitted) => admitted,
         // On the heap: room that others need not hold.
-        Err(reason) => {
-            backend.state().metrics.connections_refused.increment();
-            return Box::pin(turn_away(&*backend, &mut socket, reason)).await;
-        }
+        Err(reason) => return Box::pin(turn_away(&*backend, &mut socket, reason)).await,
     };
     let mut connection = Connection {
         backend,
@@ -105,6 +102,7 @@ pub async fn serve<B: Backend>(
 
 /// One answer, then the end. When many are being turned away, without a word.
 async fn turn_away<B: Backend>(backend: &B, socket: &mut Socket, reason: TurnedAway) {
+    backend.state().metrics.connections_refused.increment();
     let connections = socket.registration.connections.clone();
     let count = connections.turned_away_count.get();
     if count >= TURNED_AWAY_COUNT_MAX {

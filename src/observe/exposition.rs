@@ -111,9 +111,13 @@ const CORE_NUMBERS: &[CoreNumber] = &[
         MetricType::Counter,
         |core| core.gate_refused.value(),
     ),
-    ("login_failures", "Wrong passwords and codes", None, MetricType::Counter, |core| {
-        core.login_failures.value()
-    }),
+    (
+        "login_failures",
+        "Wrong passwords and codes, of administrators too",
+        None,
+        MetricType::Counter,
+        |core| core.login_failures.value(),
+    ),
     (
         "connections_refused",
         "Connections turned away as there were too many, of all or of an address",

@@ -4,8 +4,9 @@
 //! more than all the rest that is done with it. So each thread remembers what it has opened, in slots that the nonces
 //! choose, and whoever comes to a slot that is taken takes it over.
 //! Invariants:
-//! - What is remembered is what opening would say: nonce and tag depend on table, key, version and bytes
-//!   (`sealing.rs`), and the row is compared too, so that a value that was moved is none.
+//! - What is remembered is the record that was sealed: nonce and tag depend on table, key, version and bytes
+//!   (`sealing.rs`), and the row is compared too, so that a value that was moved is none. The ciphertext is not looked at:
+//!   when it is damaged while the record is remembered, the right one is given, and the damage is found later.
 //! - At most [`SLOTS`] records of at most [`LEN_MAX`] bytes, 4 MiB of a thread; a thread that opens nothing has none.
 
 use std::cell::RefCell;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::sealing::{Place, Sealer, TAG_LEN, nonce_of};
+use super::sealing::{HEAD_LEN, Place, Sealer, TAG_LEN, nonce_of};
 
 /// A power of two. The newest pages of some 80 channels.
 const SLOTS: usize = 4096;
@@ -23,7 +24,7 @@ const LEN_MAX: usize = 1024;
 /// A record that was opened.
 struct Opened {
     /// Of the value: number of the key and nonce, and its tag.
-    head: SmallVec<[u8; 16]>,
+    head: [u8; HEAD_LEN],
     tag: [u8; TAG_LEN],
     seed: u32,
     key: SmallVec<[u8; 16]>,
@@ -62,8 +63,8 @@ pub(super) fn open(sealer: &Sealer, place: Place<'_>, sealed: &[u8]) -> Option<A
                 opened.resize_with(SLOTS, || None);
             }
             let tag = *sealed.last_chunk().expect("what was opened has a tag");
-            let (head, key) = (SmallVec::from_slice(head), SmallVec::from_slice(place.key));
-            opened[slot] = Some(Opened { head, tag, seed: place.seed, key, record: record.clone() });
+            let key = SmallVec::from_slice(place.key);
+            opened[slot] = Some(Opened { head: *head, tag, seed: place.seed, key, record: record.clone() });
         }
         Some(record)
     })

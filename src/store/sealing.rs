@@ -30,7 +30,7 @@ use super::keyring::{Keyring, Purpose};
 pub(super) const SEALED: u8 = 127;
 const NONCE_LEN: usize = 12;
 /// Number of the key and nonce, before the ciphertext.
-const HEAD_LEN: usize = 1 + NONCE_LEN;
+pub(super) const HEAD_LEN: usize = 1 + NONCE_LEN;
 pub(super) const TAG_LEN: usize = 16;
 
 /// Number of the key and nonce of a sealed value, and the nonce alone.

@@ -119,6 +119,7 @@ pub async fn admin_login(ctx: &mut Ctx<'_>) -> Result<Step> {
 
 /// Counts what was wrong; gives what it is refused with.
 pub(super) async fn failed(ctx: &Ctx<'_>, error: Error) -> Error {
+    ctx.state.metrics.login_failures.increment();
     ctx.decide(SERVER, failure(ctx, None)).await.err().unwrap_or(error)
 }
 
@@ -231,7 +232,10 @@ pub async fn admin_verify_otp(ctx: &mut Ctx<'_>) -> Result<Step> {
         let admin = snapshot.read().get(ADMINS, asked.0).ok_or(Refusal::ChallengeInvalid)?;
         prove_challenge(ctx, admin, &known, &code)
     };
-    let proof = proof.ok_or(Refusal::CodeWrong)?;
+    let Some(proof) = proof else {
+        ctx.state.metrics.login_failures.increment();
+        return Err(Refusal::CodeWrong.into());
+    };
     let (token, session) = new_session(ctx);
     ctx.decide(SERVER, AdminChallengePass { challenge: Secret(hash), proof, session }).await?;
     answer_session(ctx, asked.0, &token)
